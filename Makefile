@@ -1,0 +1,76 @@
+# `make` lists the targets. TESTING=1 runs them with the bundled demo model and pictures.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+INSTALLED := $(VENV)/.installed
+export SEARCH ?= a green tree
+export LIMIT ?= 4
+
+# Modules are compiled once, whatever the caller's environment says: torch loads in a third of
+# the time.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements.lock scripts/install.sh
+	sh scripts/install.sh $(VENV)
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Create .venv with the pinned dependencies
+
+.PHONY: start
+start: $(INSTALLED) ## Index IMAGES_DIR and serve; TESTING=1 for the demo
+	@$(PYTHON) -m app.main
+
+.PHONY: ingest
+ingest: $(INSTALLED) ## Index a folder: make ingest DIR=…  (PRUNE=1 forgets files that are gone)
+	@$(PYTHON) -m scripts.ingest "$(DIR)" $(if $(PRUNE),--prune)
+
+.PHONY: test-api
+test-api: $(INSTALLED) ## Ask the running server: make test-api SEARCH="a green tree" LIMIT=4
+	@$(PYTHON) -m scripts.test_api
+
+.PHONY: pull-model
+pull-model: $(INSTALLED) ## Download CLIP_MODEL / CLIP_PRETRAINED ahead of the first start
+	@$(PYTHON) -m scripts.pull_model
+
+.PHONY: migrate
+migrate: $(INSTALLED) ## Bring the database's schema up to date
+	@$(PYTHON) -m scripts.migrate
+
+.PHONY: evaluate
+evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
+	@$(PYTHON) -m scripts.evaluate
+
+.PHONY: lock
+lock: $(INSTALLED) ## Resolve pyproject.toml into requirements.lock
+	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
+		--quiet --output-file requirements.lock
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check format, style, types and layers
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: test
+test: $(INSTALLED) ## Run all tests
+	$(PYTHON) -m coverage erase
+	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage combine --quiet
+	$(PYTHON) -m coverage report
+
+.PHONY: check
+check: lint test ## lint and test
+
+.PHONY: clean
+clean: ## Delete .venv and caches; pictures and databases stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	find app migrations scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

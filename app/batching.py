@@ -1,0 +1,113 @@
+"""The micro-batcher: one lane to the model, shared by searches and indexing.
+
+A model on a CPU uses all cores for one batch, so batches run one at a time. While one runs,
+requests queue up; the next batch takes as many of one kind as fit, searches before indexing.
+A lone request never waits for company.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from app.vectors import Vectors
+
+Encode = Callable[[list[Any]], Vectors]
+
+
+class Priority(IntEnum):
+    """Who waits for whom: lower values go first."""
+
+    INTERACTIVE = 0
+    BACKGROUND = 1
+
+
+@dataclass(frozen=True)
+class _Request:
+    encode: Encode
+    items: Sequence[Any]
+    result: "Future[Vectors]"
+
+
+class Batcher:
+    """Runs encode functions on a thread of its own, merging requests for the same function.
+
+    `max_items` bounds what is merged into one call; a larger single request is run as it is.
+    """
+
+    def __init__(self, max_items: int) -> None:
+        self._max_items = max_items
+        self._waiting: dict[Priority, deque[_Request]] = {level: deque() for level in Priority}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+        self._thread.start()
+
+    def submit(self, encode: Encode, items: Sequence[Any], priority: Priority) -> "Future[Vectors]":
+        """Queue `items`; the future yields one row for each, in their order.
+
+        It raises what `encode` raises. Raises RuntimeError after `close`.
+        """
+        request = _Request(encode, items, Future())
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the encoder is closed")
+            self._waiting[priority].append(request)
+            self._changed.notify()
+        return request.result
+
+    def close(self) -> None:
+        """Refuse new requests, cancel those waiting, and let the running batch end."""
+        with self._changed:
+            self._closed = True
+            for queue in self._waiting.values():
+                for request in queue:
+                    request.result.cancel()
+                queue.clear()
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            _serve(batch)
+
+    def _next_batch(self) -> list[_Request]:
+        """Wait for work; an empty list means closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
+            queue = next((queue for queue in self._waiting.values() if queue), deque())
+            return self._take(queue)
+
+    def _take(self, queue: deque[_Request]) -> list[_Request]:
+        """The first request and those behind it of the same kind, as far as they fit."""
+        batch: list[_Request] = []
+        size = 0
+        while queue and (not batch or queue[0].encode == batch[0].encode):
+            size += len(queue[0].items)
+            if batch and size > self._max_items:
+                break
+            batch.append(queue.popleft())
+        return batch
+
+
+def _serve(batch: list[_Request]) -> None:
+    live = [request for request in batch if request.result.set_running_or_notify_cancel()]
+    items = [item for request in live for item in request.items]
+    if not items:
+        for request in live:
+            request.result.set_exception(ValueError("nothing to encode"))
+        return
+    try:
+        rows = live[0].encode(items)
+    except BaseException as error:  # noqa: BLE001  # the waiting thread gets it, whatever it is
+        for request in live:
+            request.result.set_exception(error)
+        return
+    ends = np.cumsum([len(request.items) for request in live])
+    for request, part in zip(live, np.split(rows, ends[:-1]), strict=True):
+        request.result.set_result(part)

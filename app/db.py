@@ -1,0 +1,117 @@
+"""The database: engine, sessions and migrations."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.errors import DatabaseUnusable
+
+Sessions = sessionmaker[Session]
+
+MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
+MINIMUM_PGVECTOR = (0, 8)
+MIGRATION_LOCK = 7_305_811_220_640_114_213  # advisory lock: one migration at a time
+POOL_SIZE = 10  # connections kept
+POOL_OVERFLOW = 30  # connections more under load: FastAPI's 40 threads never wait for one
+POOL_TIMEOUT = 10  # seconds
+CONNECT_TIMEOUT = 10  # seconds
+
+# Each query is planned for its own values: a generic plan would not see which partition it
+# needs. Set once a connection, so that no request pays for it.
+SESSION_OPTIONS = "-c plan_cache_mode=force_custom_plan"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on `url` (postgresql://…), checked to answer.
+
+    Raises DatabaseUnusable when the URL is malformed or nothing answers there.
+    """
+    try:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW,
+            pool_timeout=POOL_TIMEOUT,
+            pool_pre_ping=True,
+            connect_args={"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT},
+        )
+        with engine.connect():
+            return engine
+    except Exception as error:  # whatever a malformed URL or a dead host may raise
+        raise DatabaseUnusable(
+            f"DATABASE_URL: no Postgres can be used there: {_first_line(error)}"
+        ) from error
+
+
+def open_sessions(engine: Engine) -> Sessions:
+    """A factory of short sessions on `engine`; rows live on after their transaction."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema up to date; processes that start together take turns.
+
+    Raises DatabaseUnusable where pgvector is absent, too old, or may not be created.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        _check_pgvector(connection.execute(text(AVAILABLE_PGVECTOR)).one_or_none())
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except DBAPIError as error:
+            if isinstance(error.orig, InsufficientPrivilege):
+                raise DatabaseUnusable(
+                    f"The database user may not do what the migrations need: "
+                    f"{_first_line(error)} Grant it, or run CREATE EXTENSION vector as superuser."
+                ) from error
+            raise
+
+
+AVAILABLE_PGVECTOR = """
+SELECT default_version, installed_version FROM pg_available_extensions WHERE name = 'vector'
+"""
+
+
+def _check_pgvector(row: Any) -> None:
+    needed = ".".join(map(str, MINIMUM_PGVECTOR))
+    if row is None:
+        raise DatabaseUnusable(
+            f"This Postgres has no pgvector: install pgvector {needed} or newer on its server."
+        )
+    version = row.installed_version or row.default_version
+    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_PGVECTOR:
+        raise DatabaseUnusable(
+            f"This Postgres has pgvector {version}; {needed} or newer is needed. "
+            "Install it, then run ALTER EXTENSION vector UPDATE."
+        )
+
+
+def create_database(url: str, name: str) -> None:
+    """Create the database `name` on the server at `url` unless it is there."""
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        known = text("SELECT 1 FROM pg_database WHERE datname = :name")
+        if not connection.execute(known, {"name": name}).first():
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether `error` says that the database is away or overloaded, not that SQL is wrong."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]

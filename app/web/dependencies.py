@@ -1,0 +1,45 @@
+"""What routes are given: the services of the application, and the picture in a request."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.datastructures import UploadFile
+
+from app.errors import UploadRejected
+from app.gallery import Gallery
+from app.ingest import Ingest
+from app.search import Search
+
+
+def _search(request: Request) -> Search:
+    service: Search = request.app.state.services.search
+    return service
+
+
+def _ingest(request: Request) -> Ingest:
+    service: Ingest = request.app.state.services.ingest
+    return service
+
+
+def _gallery(request: Request) -> Gallery:
+    service: Gallery = request.app.state.services.gallery
+    return service
+
+
+async def _sent_picture(request: Request) -> bytes:
+    """The multipart field `file`, or else the whole body."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        data = await request.body()
+    else:
+        async with request.form() as form:
+            file = form.get("file")
+            data = await file.read() if isinstance(file, UploadFile) else b""
+    if not data:
+        raise UploadRejected("Send a picture: as multipart field `file`, or as the body itself.")
+    return data
+
+
+SearchService = Annotated[Search, Depends(_search)]
+IngestService = Annotated[Ingest, Depends(_ingest)]
+GalleryService = Annotated[Gallery, Depends(_gallery)]
+SentPicture = Annotated[bytes, Depends(_sent_picture)]

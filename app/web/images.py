@@ -1,0 +1,67 @@
+"""Pictures by id: record, file, thumbnail, deletion."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import FileResponse
+
+from app.pictures import THUMBNAIL_SIDES
+from app.web.dependencies import GalleryService
+from app.web.payloads import ImageDetails
+from app.web.problems import described
+
+router = APIRouter(prefix="/images", tags=["images"])
+
+MAX_ID = 2**63 - 1  # Postgres's bigint
+DEFAULT_THUMBNAIL = 256  # pixels
+
+ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+# A stranger's file is shown as the picture that its bytes are, and can run nothing.
+SAFE_FILE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, max-age=3600",
+}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+@router.get("/{image_id}", responses=described(404, 422, 503))
+def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
+    """Everything known of one picture."""
+    return ImageDetails.of(gallery.get(image_id))
+
+
+@router.get(
+    "/{image_id}/file",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/*": BINARY}}, **described(404, 422, 503)},
+)
+def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
+    """The original file."""
+    image, location, kind = gallery.file(image_id)
+    headers = {**SAFE_FILE, "ETag": f'"{image.content_hash.hex()}"'}
+    return FileResponse(location, media_type=kind, headers=headers)
+
+
+@router.get(
+    "/{image_id}/thumbnail",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": BINARY}}, **described(404, 413, 422, 503)},
+)
+def get_thumbnail(
+    gallery: GalleryService,
+    image_id: ImageId,
+    size: Annotated[
+        int, Query(ge=1, le=THUMBNAIL_SIDES[-1], description="longest side, pixels")
+    ] = DEFAULT_THUMBNAIL,
+) -> Response:
+    """A WebP; `size` is rounded up to one of 64, 128, 256, 512 and 1024."""
+    _, small = gallery.thumbnail(image_id, size)
+    return Response(small, media_type="image/webp", headers=SAFE_FILE)
+
+
+@router.delete("/{image_id}", status_code=204, responses=described(404, 422, 503))
+def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
+    """Forget a picture. An uploaded file is deleted; one in your own folder stays."""
+    gallery.delete(image_id)

@@ -1,0 +1,107 @@
+"""Every error as problem+json (RFC 9457): one table from the domain's errors to HTTP."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from app import errors
+from app.db import is_unavailable
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
+    errors.QueryRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UploadRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ImageUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.ImageCorrupt: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.ImageTooNarrow: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ImageNotFound: HTTPStatus.NOT_FOUND,
+    errors.IndexGone: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""What each leaf of ImageSearchError becomes; a StartError never reaches a request."""
+
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence that a person can act on."},
+    },
+}
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems."""
+    content = {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+def problem(status: int, detail: str, **more: Any) -> JSONResponse:
+    """A problem+json response; `more` are extension members."""
+    phrase = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, **more}
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def status_of(error: errors.ImageSearchError) -> int:
+    """The HTTP status of a domain error."""
+    return STATUSES[type(error)]
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers that turn each exception into a problem."""
+
+    @app.exception_handler(errors.ImageSearchError)
+    def domain(request: Request, error: errors.ImageSearchError) -> JSONResponse:
+        return problem(status_of(error), str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [_fault(fault) for fault in error.errors()]
+        return problem(422, " ".join(faults))
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> JSONResponse:
+        answer = problem(error.status_code, f"{error.detail}.".replace("..", "."))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(PoolTimeout)
+    def pool(request: Request, error: PoolTimeout) -> JSONResponse:
+        return problem(503, "All database connections are taken; try again in a moment.")
+
+    @app.exception_handler(DBAPIError)
+    def database(request: Request, error: DBAPIError) -> JSONResponse:
+        if is_unavailable(error):
+            log.warning("database: %s", error.orig)
+            return problem(503, "The database cannot answer now; try again in a moment.")
+        return unexpected(request, error)
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem(500, "An error of the server's own; its log has the details.")
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    """One validation error as a sentence: where, and what is wrong."""
+    where = " ".join(str(part) for part in fault["loc"])
+    return f"{where}: {fault['msg']}."

@@ -1,0 +1,33 @@
+"""Print `.env.example` from the settings' declarations: `python -m scripts.env_example`."""
+
+from pathlib import Path
+from typing import Any
+
+from app.settings import ROOT, Settings
+
+HEADER = """\
+# Every setting with its default. Copy this file to .env and change what you need; variables
+# of the environment win over .env.
+"""
+
+
+def text() -> str:
+    """The file's whole text."""
+    lines = [HEADER]
+    for name, field in Settings.model_fields.items():
+        lines += [f"# {field.description}", f"{name.upper()}={_shown(field.default)}", ""]
+    return "\n".join(lines)
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(int(default))
+    if isinstance(default, Path) and default.is_absolute():
+        return str(default.relative_to(ROOT))
+    return str(default)
+
+
+if __name__ == "__main__":
+    print(text(), end="")

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Create or refresh the virtual environment $1 from requirements.lock.
+# TORCH_BACKEND=cpu (or cu128, rocm6.4, …: uv's --torch-backend) takes that build of torch
+# instead of the one with CUDA's gigabytes.
+set -eu
+venv=$1
+uv=$venv/bin/uv
+
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Python 3.11 or newer is needed; python3 here is $(python3 --version)." >&2
+    exit 1
+}
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+[ -x "$uv" ] || "$venv/bin/python" -m pip install --quiet 'uv>=0.13,<1'
+
+locked() { sed -n "s/^\(\($1\)==[^ ]*\).*/\1/p" requirements.lock; }
+
+excluded=$venv/excluded.txt
+: >"$excluded"
+if [ -n "${TORCH_BACKEND:-}" ]; then
+    # That index's files have hashes of their own, so torch comes first, by version alone, and
+    # without the lock's CUDA packages.
+    # shellcheck disable=SC2046  # one word a package
+    "$uv" pip install --quiet --python "$venv/bin/python" --no-deps \
+        --torch-backend "$TORCH_BACKEND" $(locked 'torch\|torchvision')
+    locked '\(nvidia\|cuda\)-[a-z0-9-]*\|triton' | sed 's/==.*//' >"$excluded"
+fi
+"$uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode \
+    --excludes "$excluded" --requirements requirements.lock

@@ -1,0 +1,24 @@
+"""Bring the database's schema up to date: `make migrate`."""
+
+import sys
+
+from app import db
+from app.errors import StartError
+from app.main import database
+from app.settings import Settings
+
+
+def main() -> None:
+    """Migrate the database of the settings."""
+    try:
+        with database(Settings.load()) as url:
+            engine = db.open_engine(url)
+            db.migrate(engine)
+            engine.dispose()
+    except StartError as error:
+        sys.exit(str(error))
+    print("The database's schema is up to date.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Ask the running server, as a first look: `make test-api SEARCH="a green tree" LIMIT=4`."""
+
+import json
+import sys
+from typing import Annotated
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import typer
+
+from app.settings import Settings
+
+TIMEOUT_SECONDS = 60
+
+
+def main(
+    search: Annotated[str, typer.Option(envvar="SEARCH", help="what the picture shows")],
+    limit: Annotated[int, typer.Option(envvar="LIMIT", help="how many pictures")] = 4,
+) -> None:
+    """Print the answer of /search-by-text as indented JSON."""
+    settings = Settings.load()
+    print(f"Testing /search-by-text with '{search}' query and limit {limit}...")
+    address = f"http://{settings.api_host}:{settings.api_port}"
+    try:
+        with urlopen(
+            f"{address}/search-by-text?{urlencode({'query': search, 'limit': limit})}",
+            timeout=TIMEOUT_SECONDS,
+        ) as answer:
+            print(json.dumps(json.load(answer), indent=3, ensure_ascii=False))
+    except HTTPError as error:
+        sys.exit(f"{error.code}: {json.load(error)['detail']}")
+    except URLError as error:
+        sys.exit(f"No server answers at {address} ({error.reason}). Start it with `make start`.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
