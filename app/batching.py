@@ -51,8 +51,11 @@ class Batcher:
     def submit(self, encode: Encode, items: Sequence[Any], priority: Priority) -> "Future[Vectors]":
         """Queue `items`; the future yields one row for each, in their order.
 
-        It raises what `encode` raises. Raises RuntimeError after `close`.
+        It raises what `encode` raises. Raises ValueError for no items, RuntimeError after
+        `close`.
         """
+        if not items:
+            raise ValueError("nothing to encode")
         request = _Request(encode, items, Future())
         with self._changed:
             if self._closed:
@@ -97,11 +100,9 @@ class Batcher:
 
 def _serve(batch: list[_Request]) -> None:
     live = [request for request in batch if request.result.set_running_or_notify_cancel()]
-    items = [item for request in live for item in request.items]
-    if not items:
-        for request in live:
-            request.result.set_exception(ValueError("nothing to encode"))
+    if not live:
         return
+    items = [item for request in live for item in request.items]
     try:
         rows = live[0].encode(items)
     except BaseException as error:  # noqa: BLE001  # the waiting thread gets it, whatever it is

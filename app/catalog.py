@@ -3,6 +3,7 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.errors import ImageNotFound, IndexGone, ModelMismatch
+from app.pictures import Picture
 from app.tables import (
     IMAGE_COLUMNS,
     INDEX_COLUMNS,
@@ -49,6 +51,19 @@ class NewImage:
         return {**vars(self), "metadata": dict(self.metadata or {})}
 
 
+def new_image(path: str, etag: str, data: bytes, picture: Picture) -> NewImage:
+    """The facts of the file `data` that was decoded to `picture`."""
+    return NewImage(
+        path=path,
+        content_hash=hashlib.sha256(data).digest(),
+        etag=etag,
+        bytes=len(data),
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+    )
+
+
 @dataclass(frozen=True)
 class KnownFile:
     """What the catalog remembers of a file, to tell whether it has changed."""
@@ -64,7 +79,8 @@ def default_collection(session: Session) -> int:
     query = select(collections.c.id).where(
         collections.c.namespace == DEFAULT_NAMESPACE, collections.c.name == DEFAULT_COLLECTION
     )
-    return session.execute(query).scalar_one()
+    collection_id: int = session.execute(query).scalar_one()
+    return collection_id
 
 
 def open_index(session: Session, collection_id: int, space: VectorSpace) -> VectorIndex:
@@ -177,7 +193,9 @@ def known_files(session: Session, collection_id: int, prefix: str) -> dict[str, 
     """Every picture whose path starts with `prefix`, by path."""
     return {
         known.path: known
-        for known in _known(session, collection_id, images.c.path.startswith(prefix, autoescape=True))
+        for known in _known(
+            session, collection_id, images.c.path.startswith(prefix, autoescape=True)
+        )
     }
 
 
@@ -188,9 +206,7 @@ def files_with_content(
     return _known(session, collection_id, images.c.content_hash == content_hash)
 
 
-def _known(
-    session: Session, collection_id: int, condition: ColumnElement[bool]
-) -> list[KnownFile]:
+def _known(session: Session, collection_id: int, condition: ColumnElement[bool]) -> list[KnownFile]:
     columns = [images.c[name] for name in KnownFile.__dataclass_fields__]
     query = select(*columns).where(images.c.collection_id == collection_id, condition)
     return [KnownFile(**row) for row in session.execute(query).mappings()]

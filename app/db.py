@@ -1,7 +1,7 @@
 """The database: engine, sessions and migrations."""
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
@@ -64,7 +64,8 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        _check_pgvector(connection.execute(text(AVAILABLE_PGVECTOR)).one_or_none())
+        row = connection.execute(text(AVAILABLE_PGVECTOR)).one_or_none()
+        check_pgvector(row and Available(*row))
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
@@ -82,13 +83,21 @@ SELECT default_version, installed_version FROM pg_available_extensions WHERE nam
 """
 
 
-def _check_pgvector(row: Any) -> None:
+class Available(NamedTuple):
+    """The versions of pgvector that a server offers and that a database has, if any."""
+
+    default_version: str
+    installed_version: str | None
+
+
+def check_pgvector(found: Available | None) -> None:
+    """Raise DatabaseUnusable unless pgvector is there and new enough."""
     needed = ".".join(map(str, MINIMUM_PGVECTOR))
-    if row is None:
+    if found is None:
         raise DatabaseUnusable(
             f"This Postgres has no pgvector: install pgvector {needed} or newer on its server."
         )
-    version = row.installed_version or row.default_version
+    version = found.installed_version or found.default_version
     if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_PGVECTOR:
         raise DatabaseUnusable(
             f"This Postgres has pgvector {version}; {needed} or newer is needed. "

@@ -1,22 +1,19 @@
-"""From bytes to a searchable row: uploads, and folders in batches.
+"""Indexing a folder: prepare ahead on threads, encode, write, batch by batch.
 
-One picture goes: bytes, decoded picture, stored file, vector, row. The row and its vector are
-written in one transaction once the file is safe on disk, so that a kill at any moment leaves
-whole pictures or none.
+Each batch is one transaction of rows and vectors, so that a kill at any moment leaves whole
+pictures, and the next run goes on from there.
 """
 
 import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from app import catalog
 from app.batching import Priority
@@ -24,10 +21,9 @@ from app.catalog import KnownFile, NewImage
 from app.db import Sessions
 from app.encoders.resident import Resident
 from app.errors import ImageRejected
-from app.pictures import FORMATS, Picture, decode
+from app.pictures import decode
 from app.sources import SourceFile, folder_files, stored_path
-from app.storage import Disk
-from app.tables import Image, VectorIndex
+from app.tables import VectorIndex
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -36,27 +32,8 @@ if TYPE_CHECKING:
 LOOK_AHEAD_BATCHES = 3  # decoded and waiting: the model never waits, memory stays bounded
 DECODING_THREADS = max(2, os.cpu_count() or 2)
 
-Status = Literal["stored", "duplicate", "refused"]
 Progress = Callable[[int, int], object]
 """Called with the number of files dealt with so far, and of all."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One file of a request: the name its sender gave it, and its bytes."""
-
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one upload: `image` unless it was refused, `error` if it was."""
-
-    name: str
-    status: Status
-    image: Image | None = None
-    error: ImageRejected | None = None
 
 
 @dataclass(frozen=True)
@@ -87,15 +64,11 @@ class Report:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A picture on its way to the encoder.
-
-    `known` where its path had another content; `file` where it is an upload.
-    """
+    """A picture on its way to the encoder; `known` where its path had another content."""
 
     new: NewImage
     pixels: "Pixels"
     known: KnownFile | None = None
-    upload: Upload | None = None
 
 
 @dataclass(frozen=True)
@@ -119,87 +92,10 @@ class Ingest:
     sessions: Sessions
     encoder: Resident
     index: VectorIndex
-    uploads: Disk
     root: Path
     max_megapixels: float
     max_file_bytes: int
     batch_size: int
-
-    def store(
-        self, files: Iterable[Upload], caption: str | None, metadata: Mapping[str, Any]
-    ) -> list[Outcome]:
-        """Keep uploaded pictures and index them; one outcome a file, in their order.
-
-        Bytes that are known, or come twice in one request, are stored once.
-        """
-        drafts = [self._draft(file, caption, metadata) for file in files]
-        ready = {one.new.content_hash: one for one in drafts if isinstance(one, _Ready)}
-        written = self._write_uploads(list(ready.values()))
-        outcomes = []
-        for file, draft in zip(files, drafts, strict=True):
-            if isinstance(draft, _Ready):
-                # The first to ask takes "stored" away; the same bytes again are a duplicate.
-                status, image = written[draft.new.content_hash]
-                written[draft.new.content_hash] = "duplicate", image
-                draft = Outcome(file.name, status, image)
-            outcomes.append(draft)
-        return outcomes
-
-    def _draft(
-        self, file: Upload, caption: str | None, metadata: Mapping[str, Any]
-    ) -> Outcome | _Ready:
-        """Decode, look for the bytes in the catalog, keep the file: all but vector and row."""
-        try:
-            picture = decode(file.data, self.max_megapixels)
-        except ImageRejected as error:
-            return Outcome(file.name, "refused", error=error)
-        content_hash = hashlib.sha256(file.data).digest()
-        with self.sessions.begin() as session:
-            known = catalog.find_by_hash(session, self.index.collection_id, content_hash)
-        if known:
-            return Outcome(file.name, "duplicate", known)
-        _, suffix = FORMATS[picture.format]
-        location = self.uploads.put(content_hash.hex() + suffix, file.data)
-        new = _new_image(
-            stored_path(location, self.root), content_hash.hex(), file.data, picture
-        )
-        new = replace(new, caption=caption, metadata=metadata)
-        return _Ready(new, self.encoder.prepare(picture.image), upload=file)
-
-    def _write_uploads(self, ready: list[_Ready]) -> dict[bytes, tuple[Status, Image]]:
-        """One transaction for all: the bytes' status and row, by content hash."""
-        vectors = self._encode_now([one.pixels for one in ready])
-        written: dict[bytes, tuple[Status, Image]] = {}
-        with self.sessions.begin() as session:
-            fresh = []
-            for position, one in sorted(enumerate(ready), key=lambda pair: pair[1].new.content_hash):
-                catalog.lock_content(session, one.new.content_hash)  # sorted: no deadlock
-                known = catalog.find_by_hash(
-                    session, self.index.collection_id, one.new.content_hash
-                )
-                if known:  # another request was faster
-                    written[one.new.content_hash] = "duplicate", known
-                else:
-                    self._ensure_kept(one)
-                    fresh.append(position)
-            new = [ready[position].new for position in fresh]
-            for image in catalog.add_images(session, self.index, new, vectors[fresh]):
-                written[image.content_hash] = "stored", image
-        return written
-
-    def _ensure_kept(self, one: _Ready) -> None:
-        """A deletion between `put` and the lock may have taken the file: then write it again."""
-        if one.upload:
-            self.uploads.put((self.root / one.new.path).name, one.upload.data)
-
-    def _encode_now(self, pixels: "Sequence[Pixels]") -> Vectors:
-        """Encode in batches, before any waiting indexing."""
-        parts = [
-            self.encoder.submit(pixels[start : start + self.batch_size], Priority.INTERACTIVE)
-            for start in range(0, len(pixels), self.batch_size)
-        ]
-        empty = np.empty((0, self.index.dimensions), np.float32)
-        return np.concatenate([empty, *(part.result() for part in parts)])
 
     def index_folder(
         self,
@@ -283,7 +179,7 @@ class _FolderRun:
             return Refusal(file.path, str(error))
         except OSError as error:
             return Refusal(file.path, f"The file cannot be read: {error.strerror}.")
-        new = _new_image(file.path, file.etag, data, picture)
+        new = catalog.new_image(file.path, file.etag, data, picture)
         return _Ready(new, self._ingest.encoder.prepare(picture.image), known)
 
     def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:
@@ -309,10 +205,10 @@ class _FolderRun:
             pixels = [one.pixels for one in group if isinstance(one, _Ready)]
             future = self._ingest.encoder.submit(pixels, Priority.BACKGROUND) if pixels else None
             if running:
-                yield running[0], running[1] and running[1].result()
+                yield _finished(*running)
             running = group, future
         if running:
-            yield running[0], running[1] and running[1].result()
+            yield _finished(*running)
 
     def _write(self, group: list[_Prepared], vectors: Vectors | None) -> None:
         ready = [one for one in group if isinstance(one, _Ready)]
@@ -346,13 +242,7 @@ class _FolderRun:
             catalog.build_hnsw(session, self._ingest.index)
 
 
-def _new_image(path: str, etag: str, data: bytes, picture: Picture) -> NewImage:
-    return NewImage(
-        path=path,
-        content_hash=hashlib.sha256(data).digest(),
-        etag=etag,
-        bytes=len(data),
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-    )
+def _finished(
+    group: list[_Prepared], future: Future[Vectors] | None
+) -> tuple[list[_Prepared], Vectors | None]:
+    return group, None if future is None else future.result()

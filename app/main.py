@@ -28,6 +28,7 @@ from app.postgres import embedded_server, sole_owner
 from app.search import Search
 from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.storage import Disk
+from app.uploads import Uploads
 from app.web import classic, images, problems, system
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Services:
 
     encoder: Resident
     search: Search
+    uploads: Uploads
     ingest: Ingest
     gallery: Gallery
 
@@ -75,23 +77,15 @@ def open_services(settings: Settings) -> Iterator[Services]:
         with sessions.begin() as session:
             collection_id = catalog.default_collection(session)
             index = catalog.open_index(session, collection_id, space)
-        uploads, thumbnails = Disk(settings.storage_dir), Disk(settings.thumbnail_dir)
+        kept, thumbnails = Disk(settings.storage_dir), Disk(settings.thumbnail_dir)
+        pixels, batch = settings.max_megapixels, settings.batch_size
+        file_bytes = int(settings.max_file_mb * MEGA)
         yield Services(
             encoder=encoder,
-            search=Search(sessions, encoder, index, settings.max_megapixels),
-            ingest=Ingest(
-                sessions=sessions,
-                encoder=encoder,
-                index=index,
-                uploads=uploads,
-                root=ROOT,
-                max_megapixels=settings.max_megapixels,
-                max_file_bytes=int(settings.max_file_mb * MEGA),
-                batch_size=settings.batch_size,
-            ),
-            gallery=Gallery(
-                sessions, uploads, thumbnails, ROOT, collection_id, settings.max_megapixels
-            ),
+            search=Search(sessions, encoder, index, pixels),
+            uploads=Uploads(sessions, encoder, index, kept, ROOT, pixels, batch),
+            ingest=Ingest(sessions, encoder, index, ROOT, pixels, file_bytes, batch),
+            gallery=Gallery(sessions, kept, thumbnails, ROOT, collection_id, pixels),
         )
 
 

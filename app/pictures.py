@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
 
 from app.errors import (
     ImageCorrupt,
@@ -132,7 +133,7 @@ def _open(file: BinaryIO) -> PillowImage:
     _register_formats()
     try:
         return Pillow.open(file, formats=DECODERS)
-    except Pillow.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         file.seek(0)
         if _looks_accepted(file.read(SIGNATURE_BYTES)):
             raise ImageCorrupt("The picture is damaged: its header cannot be read.") from error

@@ -43,7 +43,7 @@ def embedded_server(folder: Path) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     server = PostgresServer(folder.resolve())
     try:
-        with server._lock:
+        with server._lock:  # noqa: SLF001  # as its own start() does
             server.ensure_pgdata_inited()
             _configure(folder)
             _forget_dead(server)
@@ -70,7 +70,7 @@ def _configure(folder: Path) -> None:
 
 
 def _without_defaults(configuration: str) -> str:
-    """initdb writes two of our settings into the file, where they would win over ours."""
+    """Leave out two settings that initdb writes: further down, they would win over ours."""
     ours = ("shared_buffers", "max_connections")
     return "".join(
         line for line in configuration.splitlines(keepends=True) if not line.startswith(ours)
@@ -83,7 +83,8 @@ def _forget_dead(server: PostgresServer) -> None:
     Otherwise their entries keep the server running after the last living one has left.
     """
     users = server.global_process_id_list
-    users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
+    listed = users._get()  # noqa: SLF001  # it has no public reader
+    users.put([pid for pid in listed if psutil.pid_exists(pid)])
 
 
 def _start(server: PostgresServer) -> None:

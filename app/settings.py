@@ -23,9 +23,7 @@ class Settings(BaseSettings):
 
     testing: bool = Field(False, description="1: the bundled demo model and pictures")
     api_host: str = Field("127.0.0.1", description="address to listen on")
-    api_port: Annotated[int, Field(ge=1, le=65535)] = Field(
-        8000, description="port to listen on"
-    )
+    api_port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port to listen on")
     database_url: str | None = Field(
         None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
     )
@@ -33,13 +31,9 @@ class Settings(BaseSettings):
         Path("data/postgres"), description="where the embedded Postgres keeps its data"
     )
     images_dir: Path = Field(Path("data/images"), description="pictures to index at start")
-    test_images_dir: Path = Field(
-        Path("data/test_images"), description="the same, with TESTING=1"
-    )
+    test_images_dir: Path = Field(Path("data/test_images"), description="the same, with TESTING=1")
     upload_dir: Path = Field(Path("data/uploads"), description="where uploads are kept")
-    test_upload_dir: Path = Field(
-        Path("data/test_uploads"), description="the same, with TESTING=1"
-    )
+    test_upload_dir: Path = Field(Path("data/test_uploads"), description="the same, with TESTING=1")
     thumbnail_dir: Path = Field(
         Path("data/thumbnails"), description="cache of thumbnails; may be deleted any time"
     )
@@ -69,7 +63,11 @@ class Settings(BaseSettings):
     hf_hub_offline: bool = Field(False, description="1: never ask the hub, use the cache alone")
 
     @field_validator(
-        "postgres_dir", "images_dir", "test_images_dir", "upload_dir", "test_upload_dir",
+        "postgres_dir",
+        "images_dir",
+        "test_images_dir",
+        "upload_dir",
+        "test_upload_dir",
         "thumbnail_dir",
     )
     @classmethod

@@ -39,7 +39,8 @@ def unit_rows(rows: NDArray[np.float32]) -> Vectors:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or (lengths == 0).any():
         raise ValueError("an embedding is zero or not finite")
-    return (rows / lengths).astype(np.float32)
+    unit: Vectors = (rows / lengths).astype(np.float32)
+    return unit
 
 
 def check_vectors(vectors: Vectors, space: VectorSpace) -> None:

@@ -23,7 +23,7 @@ def main(
     print(f"Testing /search-by-text with '{search}' query and limit {limit}...")
     address = f"http://{settings.api_host}:{settings.api_port}"
     try:
-        with urlopen(
+        with urlopen(  # noqa: S310  # always http
             f"{address}/search-by-text?{urlencode({'query': search, 'limit': limit})}",
             timeout=TIMEOUT_SECONDS,
         ) as answer:

@@ -31,15 +31,28 @@ GOLDEN_SEED = 20_26
 class OpenClipEncoder:
     """Both towers of one model on one device. Its methods may be called from any thread."""
 
-    def __init__(self, model: torch.nn.Module, transform: Callable[[Image.Image], Pixels],
-                 tokenizer: Callable[[list[str]], torch.Tensor], space: VectorSpace,
-                 device: str, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: Any,  # open_clip's CLIP, CustomTextCLIP or CoCa
+        transform: Callable[[Image.Image], Pixels],
+        tokenizer: Callable[[list[str]], torch.Tensor],
+        space: VectorSpace,
+        device: str,
+        dtype: torch.dtype,
+    ) -> None:
         self._model = model
         self._transform = transform
         self._tokenizer = tokenizer
         self._device = device
         self._dtype = dtype
         self.space = space
+
+    def reduced(self) -> "OpenClipEncoder":
+        """The same encoder in bf16."""
+        model = copy.deepcopy(self._model).to(torch.bfloat16)
+        return OpenClipEncoder(
+            model, self._transform, self._tokenizer, self.space, self._device, torch.bfloat16
+        )
 
     @property
     def precision(self) -> str:
@@ -96,7 +109,7 @@ def load(model: str, pretrained: str, device: str, name: str | None = None) -> O
     space = VectorSpace(name or model, named, fingerprint, dimensions)
     place = choose_device(device)
     encoder = OpenClipEncoder(towers.to(place), transform, tokenizer, space, place, torch.float32)
-    return _reduced(encoder) if has_bfloat16(place) else encoder
+    return _reduced_if_faithful(encoder) if has_bfloat16(place) else encoder
 
 
 def choose_device(wanted: str) -> str:
@@ -122,7 +135,7 @@ def has_bfloat16(device: str) -> bool:
     return device == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def fingerprint_of(model: torch.nn.Module, tokenizer: Any) -> str:
+def fingerprint_of(model: Any, tokenizer: Any) -> str:
     """SHA-256 over weights, architecture, tokenizer settings and preprocessing, as hex.
 
     Two models with the same fingerprint give the same vectors, up to rounding.
@@ -133,7 +146,7 @@ def fingerprint_of(model: torch.nn.Module, tokenizer: Any) -> str:
         digest.update(tensor.detach().float().contiguous().cpu().numpy().data)
     digest.update(str(model).encode())  # the layers, activations among them
     settings = {
-        "preprocess": model.visual.preprocess_cfg,  # type: ignore[union-attr]
+        "preprocess": model.visual.preprocess_cfg,
         "tokenizer": type(tokenizer).__name__,
         "context_length": getattr(tokenizer, "context_length", None),
     }
@@ -141,16 +154,13 @@ def fingerprint_of(model: torch.nn.Module, tokenizer: Any) -> str:
     return digest.hexdigest()
 
 
-def _dimensions(model: torch.nn.Module, tokenizer: Callable[[list[str]], torch.Tensor]) -> int:
+def _dimensions(model: Any, tokenizer: Callable[[list[str]], torch.Tensor]) -> int:
     with torch.inference_mode():
-        return int(model.encode_text(tokenizer(["x"])).shape[-1])  # type: ignore[operator]
+        return int(model.encode_text(tokenizer(["x"])).shape[-1])
 
 
-def _reduced(encoder: OpenClipEncoder) -> OpenClipEncoder:
-    """The same encoder in bf16 where its golden embeddings stay close to fp32's."""
-    model = copy.deepcopy(encoder._model).to(torch.bfloat16)
-    reduced = OpenClipEncoder(model, encoder._transform, encoder._tokenizer, encoder.space,
-                              encoder._device, torch.bfloat16)
+def _reduced_if_faithful(encoder: OpenClipEncoder) -> OpenClipEncoder:
+    reduced = encoder.reduced()
     cosine = lowest_cosine(encoder, reduced)
     if cosine >= MINIMUM_COSINE:
         return reduced

@@ -26,7 +26,7 @@ class Resident:
         self._load_encoder = load_encoder
         self._batcher = Batcher(batch_size)
         self._lock = threading.Lock()
-        self._encoder: "OpenClipEncoder | None" = None
+        self._encoder: OpenClipEncoder | None = None
 
     def load(self) -> "OpenClipEncoder":
         """Load and warm both towers; later calls return the same encoder.

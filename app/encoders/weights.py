@@ -7,6 +7,7 @@ unknown; every path through this module ends with a checkpoint or with ModelUnav
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,8 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
 
 
 def _from_folder(folder: Path) -> Checkpoint:
-    for name in (CONFIG_FILE,):
-        if not (folder / name).is_file():
-            raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: {folder / name} is missing.")
+    if not (folder / CONFIG_FILE).is_file():
+        raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: {folder / CONFIG_FILE} is missing.")
     if not any(folder.glob(f"*{suffix}") for suffix in (".safetensors", ".bin", ".pth")):
         raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: the folder holds no weights.")
     return Checkpoint(f"{LOCAL}{folder}", None)
@@ -109,7 +109,7 @@ def _tag_file(found: dict[str, Any]) -> str:
     if location := found.get("hf_hub"):
         repository, _, filename = location.rpartition("/")
         return _hub_file(repository, (filename,) if filename else WEIGHT_FILES)
-    return _fetch(found["url"], lambda: download_pretrained_from_url(found["url"]))
+    return _fetch(found["url"], partial(download_pretrained_from_url, found["url"]))
 
 
 def _hub_file(repository: str, names: tuple[str, ...]) -> str:
@@ -121,7 +121,7 @@ def _hub_file(repository: str, names: tuple[str, ...]) -> str:
             continue
     for name in names:
         try:
-            return _fetch(f"{repository}/{name}", lambda name=name: hf_hub_download(repository, name))
+            return _fetch(f"{repository}/{name}", partial(hf_hub_download, repository, name))
         except EntryNotFoundError:
             continue
     raise ModelUnavailable(f"{repository} on the hub has no {' or '.join(names)}. {WAYS_OUT}")

@@ -7,9 +7,9 @@ from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from app.errors import UploadRejected
-from app.ingest import Outcome, Upload
 from app.search import DEFAULT_LIMIT, MAX_LIMIT, MAX_QUERY_CHARACTERS
-from app.web.dependencies import IngestService, SearchService, SentPicture
+from app.uploads import Outcome, Upload
+from app.web.dependencies import SearchService, SentPicture, UploadService
 from app.web.payloads import Hit, Uploaded
 from app.web.problems import described, problem, status_of
 
@@ -70,7 +70,7 @@ def search_by_image(
     },
 )
 def upload(
-    ingest: IngestService,
+    uploads: UploadService,
     file: Annotated[list[UploadFile], File(description="one or many pictures")],
     caption: Annotated[str | None, Form(max_length=MAX_CAPTION_CHARACTERS)] = None,
     metadata: Annotated[
@@ -81,11 +81,12 @@ def upload(
     described_by = _metadata(metadata)
     _check_storable(caption or "", "caption")
     files = [Upload(one.filename or "", one.file.read()) for one in file]
-    outcomes = ingest.store(files, caption, described_by)
+    outcomes = uploads.store(files, caption, described_by)
     body = [Uploaded.of(outcome).model_dump() for outcome in outcomes]
-    refused = [outcome for outcome in outcomes if outcome.error]
-    if len(refused) == len(outcomes):
-        return _all_refused(refused, body)
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    if len(errors) == len(outcomes):
+        reasons = " ".join(f"{one['filename']}: {one['reason']}" for one in body)
+        return problem(status_of(errors[0]), reasons, files=body)
     return JSONResponse(body, _upload_status(outcomes))
 
 
@@ -94,13 +95,6 @@ def _upload_status(outcomes: list[Outcome]) -> int:
     if "refused" in statuses:
         return 207
     return 201 if "stored" in statuses else 200
-
-
-def _all_refused(refused: list[Outcome], body: list[dict[str, Any]]) -> Response:
-    reasons = " ".join(f"{outcome.name}: {outcome.error}" for outcome in refused)
-    first = refused[0].error
-    assert first is not None
-    return problem(status_of(first), reasons, files=body)
 
 
 def _metadata(sent: str | None) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from starlette.datastructures import UploadFile
 
 from app.errors import UploadRejected
 from app.gallery import Gallery
-from app.ingest import Ingest
 from app.search import Search
+from app.uploads import Uploads
 
 
 def _search(request: Request) -> Search:
@@ -16,8 +16,8 @@ def _search(request: Request) -> Search:
     return service
 
 
-def _ingest(request: Request) -> Ingest:
-    service: Ingest = request.app.state.services.ingest
+def _uploads(request: Request) -> Uploads:
+    service: Uploads = request.app.state.services.uploads
     return service
 
 
@@ -40,6 +40,6 @@ async def _sent_picture(request: Request) -> bytes:
 
 
 SearchService = Annotated[Search, Depends(_search)]
-IngestService = Annotated[Ingest, Depends(_ingest)]
+UploadService = Annotated[Uploads, Depends(_uploads)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]

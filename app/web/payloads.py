@@ -5,9 +5,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from app.ingest import Outcome
 from app.nearest import Neighbour
 from app.tables import Image
+from app.uploads import Outcome
 
 
 class Hit(BaseModel):
@@ -25,6 +25,7 @@ class Hit(BaseModel):
 
     @classmethod
     def of(cls, neighbour: Neighbour) -> Self:
+        """The answer's form of what the services return."""
         image = neighbour.image
         return cls(
             path=image.path,
@@ -50,6 +51,7 @@ class Uploaded(BaseModel):
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
+        """The answer's form of what the services return."""
         return cls(
             filename=outcome.name,
             path=outcome.image.path if outcome.image else None,
@@ -77,6 +79,7 @@ class ImageDetails(BaseModel):
 
     @classmethod
     def of(cls, image: Image) -> Self:
+        """The answer's form of what the services return."""
         known = {**vars(image), "content_hash": image.content_hash.hex()}
         return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
 
@@ -92,8 +95,10 @@ class Readiness(BaseModel):
 
 
 def file_url(image: Image) -> str:
+    """Where the original is served."""
     return f"/images/{image.id}/file"
 
 
 def thumbnail_url(image: Image) -> str:
+    """Where its thumbnail is served."""
     return f"/images/{image.id}/thumbnail"

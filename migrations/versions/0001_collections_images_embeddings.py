@@ -32,7 +32,8 @@ STATEMENTS = (
         m integer NOT NULL,
         ef_construction integer NOT NULL,
         state text NOT NULL
-            CONSTRAINT vector_indexes_state_check CHECK (state IN ('building', 'active', 'retired')),
+            CONSTRAINT vector_indexes_state_check
+            CHECK (state IN ('building', 'active', 'retired')),
         created_at timestamptz NOT NULL DEFAULT now()
     )
     """,

@@ -1,0 +1,145 @@
+"""Uploads: from the bytes of a request to a searchable row.
+
+One picture goes: bytes, decoded picture, stored file, vector, row. The row and its vector are
+written in one transaction once the file is safe on disk, so that a kill at any moment leaves
+whole pictures or none.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from app import catalog
+from app.batching import Priority
+from app.catalog import NewImage
+from app.db import Sessions
+from app.encoders.resident import Resident
+from app.errors import ImageRejected
+from app.pictures import FORMATS, decode
+from app.sources import stored_path
+from app.storage import Disk
+from app.tables import Image, VectorIndex
+from app.vectors import Vectors
+
+if TYPE_CHECKING:
+    from app.encoders.openclip import Pixels
+
+Status = Literal["stored", "duplicate", "refused"]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file of a request: the name its sender gave it, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one upload: `image` unless it was refused, `error` if it was."""
+
+    name: str
+    status: Status
+    image: Image | None = None
+    error: ImageRejected | None = None
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An upload that is decoded and kept, but has no vector and no row yet."""
+
+    upload: Upload
+    new: NewImage
+    pixels: "Pixels"
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Takes pictures into one index; `root` is where relative paths start."""
+
+    sessions: Sessions
+    encoder: Resident
+    index: VectorIndex
+    disk: Disk
+    root: Path
+    max_megapixels: float
+    batch_size: int
+
+    def store(
+        self, files: Sequence[Upload], caption: str | None, metadata: Mapping[str, Any]
+    ) -> list[Outcome]:
+        """Keep pictures and index them; one outcome a file, in their order.
+
+        Bytes that are known, or come twice in one request, are stored once.
+        """
+        drafts = [self._draft(file, caption, metadata) for file in files]
+        fresh = {one.new.content_hash: one for one in drafts if isinstance(one, _Draft)}
+        written = self._write([fresh[content_hash] for content_hash in sorted(fresh)])
+        return [
+            draft if isinstance(draft, Outcome) else _outcome(file, draft, written)
+            for file, draft in zip(files, drafts, strict=True)
+        ]
+
+    def _draft(
+        self, file: Upload, caption: str | None, metadata: Mapping[str, Any]
+    ) -> Outcome | _Draft:
+        """Look for the bytes in the catalog, decode them, keep the file: all but the row."""
+        content_hash = hashlib.sha256(file.data).digest()
+        with self.sessions.begin() as session:
+            known = catalog.find_by_hash(session, self.index.collection_id, content_hash)
+        if known:
+            return Outcome(file.name, "duplicate", known)
+        try:
+            picture = decode(file.data, self.max_megapixels)
+        except ImageRejected as error:
+            return Outcome(file.name, "refused", error=error)
+        _, suffix = FORMATS[picture.format]
+        location = self.disk.put(content_hash.hex() + suffix, file.data)
+        path = stored_path(location, self.root)
+        new = catalog.new_image(path, content_hash.hex(), file.data, picture)
+        new = replace(new, caption=caption, metadata=metadata)
+        return _Draft(file, new, self.encoder.prepare(picture.image))
+
+    def _write(self, drafts: list[_Draft]) -> dict[bytes, tuple[Status, Image]]:
+        """Encode, then one transaction for all: status and row by content hash.
+
+        `drafts` are sorted by content hash, so that two requests never wait for each other.
+        """
+        vectors = self._encode([draft.pixels for draft in drafts])
+        written: dict[bytes, tuple[Status, Image]] = {}
+        with self.sessions.begin() as session:
+            for draft in drafts:
+                catalog.lock_content(session, draft.new.content_hash)
+                known = catalog.find_by_hash(
+                    session, self.index.collection_id, draft.new.content_hash
+                )
+                if known:  # another request was faster
+                    written[known.content_hash] = "duplicate", known
+                else:  # a deletion between `put` and the lock may have taken the file
+                    self.disk.put(Path(draft.new.path).name, draft.upload.data)
+            fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
+            new = [drafts[n].new for n in fresh]
+            for image in catalog.add_images(session, self.index, new, vectors[fresh]):
+                written[image.content_hash] = "stored", image
+        return written
+
+    def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
+        """Encode in batches, before any waiting indexing: shape (len(pixels), dimensions)."""
+        parts = [
+            self.encoder.submit(pixels[start : start + self.batch_size], Priority.INTERACTIVE)
+            for start in range(0, len(pixels), self.batch_size)
+        ]
+        nothing = np.empty((0, self.index.dimensions), np.float32)
+        return np.concatenate([nothing, *(part.result() for part in parts)])
+
+
+def _outcome(file: Upload, draft: _Draft, written: dict[bytes, tuple[Status, Image]]) -> Outcome:
+    """The first file with these bytes takes `stored` away; after it they are a duplicate."""
+    status, image = written[draft.new.content_hash]
+    written[draft.new.content_hash] = "duplicate", image
+    return Outcome(file.name, status, image)

@@ -1,0 +1,89 @@
+"""Real Postgres, the real demo model, real files: nothing of ours is replaced."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import make_url
+
+from app import db
+from app.main import Services, create_app, open_services
+from app.postgres import embedded_server
+from app.settings import ROOT, Settings
+from app.vectors import VectorSpace
+
+SHARED = ROOT.parent / "shared"
+TEST_IMAGES = ROOT / "data" / "test_images"
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """A Postgres of the test run's own. The short path leaves room for its socket's name."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder,
+        embedded_server(Path(folder) / "data") as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def database_url(server_url: str, request: pytest.FixtureRequest) -> str:
+    """An empty database for the module."""
+    name = request.module.__name__.rpartition(".")[2]
+    db.create_database(server_url, name)
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The demo model, with folders of the module's own."""
+    folder = tmp_path_factory.mktemp("service")
+    return Settings(
+        testing=True,
+        database_url=database_url,
+        postgres_dir=folder / "postgres",
+        test_images_dir=folder / "images",
+        test_upload_dir=folder / "uploads",
+        thumbnail_dir=folder / "thumbnails",
+    )
+
+
+@pytest.fixture(scope="module")
+def services(settings: Settings) -> Iterator[Services]:
+    """All services on the module's database."""
+    with open_services(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings, services: Services) -> Iterator[TestClient]:
+    """HTTP to the application; an exception in it is an answer of 500, as in a real server."""
+    app = create_app(settings, services)
+    with TestClient(app, raise_server_exceptions=False) as http:
+        yield http
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[db.Sessions]:
+    """Sessions on the module's database, migrated."""
+    engine = db.open_engine(database_url)
+    db.migrate(engine)
+    yield db.open_sessions(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def space() -> VectorSpace:
+    """A made-up model of four dimensions."""
+    return VectorSpace("tiny", "made-up", "f" * 64, 4)
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of photographs beside the project, where there is one."""
+    folder = SHARED / "photos"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: no photographs to test with")
+    return folder

@@ -1,0 +1,144 @@
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app import catalog, db
+from app.catalog import NewImage
+from app.errors import ImageNotFound, IndexGone, ModelMismatch
+from app.tables import VectorIndex
+from app.vectors import Vectors, VectorSpace
+
+
+def picture(path: str, content: str = "") -> NewImage:
+    digest = hashlib.sha256((content or path).encode()).digest()
+    return NewImage(path, digest, "1-1", 10, 4, 3, "PNG", "a caption", {"place": "Lisbon"})
+
+
+def unit(position: int) -> Vectors:
+    return np.eye(4, dtype=np.float32)[[position]]
+
+
+@pytest.fixture
+def session(sessions: db.Sessions) -> Session:
+    """A session whose transaction is undone at the end."""
+    with sessions() as opened:
+        yield opened
+        opened.rollback()
+
+
+@pytest.fixture
+def index(session: Session, space: VectorSpace) -> VectorIndex:
+    return catalog.open_index(session, catalog.default_collection(session), space)
+
+
+def test_the_same_model_opens_the_same_index(
+    session: Session, index: VectorIndex, space: VectorSpace
+) -> None:
+    assert catalog.open_index(session, index.collection_id, space) == index
+
+
+def test_another_model_is_refused_by_name(
+    session: Session, index: VectorIndex, space: VectorSpace
+) -> None:
+    other = replace(space, model="large", fingerprint="e" * 64)
+    with pytest.raises(ModelMismatch) as refusal:
+        catalog.open_index(session, index.collection_id, other)
+    assert "tiny / made-up" in str(refusal.value)
+    assert "large / made-up" in str(refusal.value)
+    assert "CLIP_MODEL=tiny CLIP_PRETRAINED=made-up" in str(refusal.value)
+
+
+def test_a_picture_comes_back_as_it_was_added(session: Session, index: VectorIndex) -> None:
+    (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
+    found = catalog.get_image(session, added.id)
+    assert found == added
+    assert (found.path, found.caption, found.metadata) == (
+        "a.png",
+        "a caption",
+        {"place": "Lisbon"},
+    )
+    assert catalog.count_images(session, index.collection_id) == 1
+    assert catalog.count_vectors(session, index) == 1
+
+
+def test_a_known_path_keeps_its_id_and_words(session: Session, index: VectorIndex) -> None:
+    (first,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
+    new = replace(picture("a.png", "new bytes"), caption=None, metadata=None)
+    (second,) = catalog.add_images(session, index, [new], unit(1))
+    assert second.id == first.id
+    assert second.content_hash != first.content_hash
+    assert (second.caption, second.metadata) == (first.caption, first.metadata)
+    assert catalog.count_vectors(session, index) == 1
+
+
+def test_rows_come_in_the_order_of_the_pictures(session: Session, index: VectorIndex) -> None:
+    new = [picture(f"{name}.png") for name in "dacb"]
+    added = catalog.add_images(session, index, new, np.eye(4, dtype=np.float32))
+    assert [image.path for image in added] == [image.path for image in new]
+
+
+def test_deleting_a_picture_deletes_its_vector(session: Session, index: VectorIndex) -> None:
+    (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
+    catalog.delete_images(session, [added.id])
+    assert catalog.count_vectors(session, index) == 0
+    with pytest.raises(ImageNotFound, match=f"no picture with id {added.id}"):
+        catalog.get_image(session, added.id)
+
+
+def test_the_first_picture_with_the_same_bytes_is_found(
+    session: Session, index: VectorIndex
+) -> None:
+    new = [picture("b.png", "same"), picture("a.png", "same")]
+    first, second = catalog.add_images(session, index, new, np.eye(4, dtype=np.float32)[:2])
+    content_hash = new[0].content_hash
+    assert catalog.find_by_hash(session, index.collection_id, content_hash) == first
+    same = catalog.files_with_content(session, index.collection_id, content_hash)
+    assert {known.id for known in same} == {first.id, second.id}
+    assert catalog.find_by_hash(session, index.collection_id, b"\0" * 32) is None
+
+
+def test_known_files_are_those_under_the_prefix(session: Session, index: VectorIndex) -> None:
+    new = [picture(path) for path in ("in/a.png", "in/b/c.png", "in_/d.png", "inside.png")]
+    catalog.add_images(session, index, new, np.eye(4, dtype=np.float32))
+    assert set(catalog.known_files(session, index.collection_id, "in/")) == {
+        "in/a.png",
+        "in/b/c.png",
+    }
+    assert set(catalog.known_files(session, index.collection_id, "in_/")) == {"in_/d.png"}
+
+
+def test_a_retired_index_takes_no_more_pictures(session: Session, index: VectorIndex) -> None:
+    session.execute(text("UPDATE vector_indexes SET state = 'retired'"))
+    with pytest.raises(IndexGone, match="Restart the server"):
+        catalog.add_images(session, index, [picture("a.png")], unit(0))
+
+
+def test_the_partition_refuses_other_dimensions(session: Session, index: VectorIndex) -> None:
+    (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
+    with pytest.raises(IntegrityError, match="dimensions_check"):
+        session.execute(
+            text("UPDATE embeddings SET embedding = '[1,0,0]' WHERE image_id = :id"),
+            {"id": added.id},
+        )
+
+
+def hnsw_indexes(session: Session) -> list[str]:
+    query = text("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%USING hnsw%'")
+    return list(session.execute(query).scalars())
+
+
+def test_hnsw_is_dropped_only_while_empty(session: Session, index: VectorIndex) -> None:
+    catalog.build_hnsw(session, index)
+    catalog.build_hnsw(session, index)
+    assert hnsw_indexes(session) == [f"{index.partition}_hnsw_idx"]
+    catalog.drop_hnsw_if_empty(session, index)
+    assert hnsw_indexes(session) == []
+    catalog.build_hnsw(session, index)
+    catalog.add_images(session, index, [picture("a.png")], unit(0))
+    catalog.drop_hnsw_if_empty(session, index)
+    assert hnsw_indexes(session) == [f"{index.partition}_hnsw_idx"]

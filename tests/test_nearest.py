@@ -1,0 +1,155 @@
+"""The hot query: its plan, its recall, its settings."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pgvector import HalfVector
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from app import catalog, db
+from app.nearest import find_nearest, nearest_query
+from app.tables import VectorIndex
+from app.vectors import Vectors, VectorSpace
+from tests.spectra import clip_like
+
+COUNT = 20_000
+DIMENSIONS = 512
+QUERIES = 50
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    return clip_like(COUNT, DIMENSIONS, seed=1)
+
+
+@pytest.fixture(scope="module")
+def queries() -> Vectors:
+    return clip_like(QUERIES, DIMENSIONS, seed=2)
+
+
+@pytest.fixture(scope="module")
+def loaded(database_url: str, vectors: Vectors) -> Iterator[tuple[db.Sessions, VectorIndex]]:
+    """An index with `vectors`, its HNSW graph built after the load; ids start at 1."""
+    engine = db.open_engine(database_url)
+    db.migrate(engine)
+    sessions = db.open_sessions(engine)
+    with sessions.begin() as session:
+        index = open_index(session)
+        copy_images(session, index)
+        copy_vectors(session, index, vectors)
+        catalog.build_hnsw(session, index)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    yield sessions, index
+    engine.dispose()
+
+
+def open_index(session: Session) -> VectorIndex:
+    space = VectorSpace("generated", "clip-like", "0" * 64, DIMENSIONS)
+    return catalog.open_index(session, catalog.default_collection(session), space)
+
+
+def copy_images(session: Session, index: VectorIndex) -> None:
+    session.execute(
+        text(
+            "INSERT INTO images (collection_id, path, content_hash, etag, bytes, width, height, "
+            "format) SELECT :collection, 'made/' || n, sha256(n::text::bytea), n::text, 1, 1, 1, "
+            "'PNG' FROM generate_series(1, :count) AS n"
+        ),
+        {"collection": index.collection_id, "count": COUNT},
+    )
+
+
+def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None:
+    raw = session.connection().connection.driver_connection
+    assert raw is not None
+    with raw.cursor().copy("COPY embeddings (index_id, image_id, embedding) FROM STDIN") as copy:
+        for position, vector in enumerate(vectors, start=1):
+            copy.write_row((index.id, position, HalfVector(vector).to_text()))
+
+
+def exact_ids(vectors: Vectors, query: Vectors, limit: int) -> list[int]:
+    stored = vectors.astype(np.float16).astype(np.float32)
+    similarity = stored @ query / np.linalg.norm(stored, axis=1)
+    return (np.argsort(-similarity)[:limit] + 1).tolist()
+
+
+def test_the_plan_is_an_hnsw_index_scan(
+    loaded: tuple[db.Sessions, VectorIndex], queries: Vectors
+) -> None:
+    sessions, index = loaded
+    statement = nearest_query(index, queries[0], 10).compile(
+        dialect=postgresql.dialect(), compile_kwargs={"literal_binds": False}
+    )
+    with sessions.begin() as session:
+        raw = session.connection().connection.cursor()
+        raw.execute("EXPLAIN " + str(statement), dict(statement.params) | vector_texts(statement))
+        plan = "\n".join(line for (line,) in raw.fetchall())
+    assert f"Index Scan using {index.partition}_hnsw_idx" in plan
+    assert "Sort" in plan.partition("CTE nearest")[0]  # only outside the materialised part
+
+
+def vector_texts(statement: object) -> dict[str, str]:
+    params = statement.params  # type: ignore[attr-defined]
+    return {
+        name: HalfVector(value).to_text()
+        for name, value in params.items()
+        if isinstance(value, np.ndarray)
+    }
+
+
+def test_recall_at_the_default_settings(
+    loaded: tuple[db.Sessions, VectorIndex], vectors: Vectors, queries: Vectors
+) -> None:
+    sessions, index = loaded
+    found = 0
+    for query in queries:
+        with sessions.begin() as session:
+            ids = [hit.image.id for hit in find_nearest(session, index, query, 10)]
+        found += len(set(ids) & set(exact_ids(vectors, query, 10)))
+    recall = found / (10 * QUERIES)
+    assert recall >= 0.97
+
+
+@pytest.mark.parametrize("limit", [1, 10, 100])
+def test_the_answer_is_full_sorted_and_exact_in_its_distances(
+    loaded: tuple[db.Sessions, VectorIndex], vectors: Vectors, queries: Vectors, limit: int
+) -> None:
+    sessions, index = loaded
+    with sessions.begin() as session:
+        hits = find_nearest(session, index, queries[0], limit)
+    distances = [hit.distance for hit in hits]
+    assert len(hits) == len({hit.image.id for hit in hits}) == limit
+    assert distances == sorted(distances)
+    expected = [1 - float(vectors[hit.image.id - 1] @ queries[0]) for hit in hits]
+    assert distances == pytest.approx(expected, abs=2e-3)
+
+
+def test_settings_end_with_the_transaction(
+    loaded: tuple[db.Sessions, VectorIndex], queries: Vectors
+) -> None:
+    sessions, index = loaded
+    with sessions() as session:
+        with session.begin():
+            find_nearest(session, index, queries[0], 100)
+            inside = session.execute(text("SHOW hnsw.ef_search")).scalar_one()
+        after = session.execute(text("SHOW hnsw.ef_search")).scalar_one()
+        timeout = session.execute(text("SHOW statement_timeout")).scalar_one()
+    assert (inside, after, timeout) == ("200", "40", "0")
+
+
+def test_a_full_answer_despite_deleted_neighbours(
+    loaded: tuple[db.Sessions, VectorIndex], vectors: Vectors, queries: Vectors
+) -> None:
+    sessions, index = loaded
+    query = queries[1]
+    nearest = exact_ids(vectors, query, 400)
+    with sessions() as session:
+        catalog.delete_images(session, nearest)
+        hits = find_nearest(session, index, query, 100)
+        session.rollback()
+    assert len(hits) == 100
+    assert not {hit.image.id for hit in hits} & set(nearest)

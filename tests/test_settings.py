@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingsInvalid
+from app.settings import ROOT, Settings
+from scripts import env_example
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_env_example_lists_exactly_the_settings() -> None:
+    assert (ROOT / ".env.example").read_text() == env_example.text()
+
+
+def test_env_example_gives_the_defaults() -> None:
+    assert Settings.load(ROOT / ".env.example") == Settings.load(None)
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("API_PORT=9001\nBATCH_SIZE=8\n")
+    monkeypatch.setenv("API_PORT", "9002")
+    settings = Settings.load(file)
+    assert (settings.api_port, settings.batch_size) == (9002, 8)
+
+
+def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("API_PROT=9001\n")
+    with pytest.raises(SettingsInvalid, match="API_PROT in .env is not a setting"):
+        Settings.load(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_PORT", "eighty"),
+        ("API_PORT", "70000"),
+        ("DEVICE", "gpu"),
+        ("TESTING", "perhaps"),
+        ("MAX_MEGAPIXELS", "0"),
+    ],
+)
+def test_a_malformed_value_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid, match=f"{name}='{value}'"):
+        Settings.load(None)
+
+
+def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGES_DIR", "pictures")
+    assert Settings.load(None).images_dir == ROOT / "pictures"
+
+
+def test_testing_has_pictures_uploads_and_a_database_of_its_own() -> None:
+    real, demo = Settings(testing=False), Settings(testing=True)
+    assert real.source_dir != demo.source_dir
+    assert real.storage_dir != demo.storage_dir
+    assert real.database_name != demo.database_name
