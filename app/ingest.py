@@ -168,6 +168,7 @@ class _FolderRun:
         """Read and decode one file. Whatever is wrong with it becomes a Refusal."""
         known = self._known.get(file.path)
         try:
+            file.path.encode()
             data = file.read(self._ingest.max_file_bytes)
             content_hash = hashlib.sha256(data).digest()
             if known and known.content_hash == content_hash:
@@ -177,6 +178,9 @@ class _FolderRun:
             picture = decode(data, self._ingest.max_megapixels)
         except ImageRejected as error:
             return Refusal(file.path, str(error))
+        except UnicodeEncodeError:
+            shown = file.path.encode(errors="backslashreplace").decode()
+            return Refusal(shown, "The file's name is not valid UTF-8; rename it.")
         except OSError as error:
             return Refusal(file.path, f"The file cannot be read: {error.strerror}.")
         new = catalog.new_image(file.path, file.etag, data, picture)

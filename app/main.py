@@ -30,6 +30,7 @@ from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.storage import Disk
 from app.uploads import Uploads
 from app.web import classic, images, problems, system
+from app.web.body_limit import BodyLimit
 
 if TYPE_CHECKING:
     from app.encoders.openclip import OpenClipEncoder
@@ -124,8 +125,8 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     app = FastAPI(
         title="Image search",
         description=_description(services.model_name),
-        max_body_size=int(settings.max_upload_mb * MEGA),
     )
+    app.add_middleware(BodyLimit, max_bytes=int(settings.max_upload_mb * MEGA))
     app.state.services = services
     for router in (classic.router, images.router, system.router):
         app.include_router(router)

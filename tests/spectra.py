@@ -4,10 +4,10 @@ import numpy as np
 
 from app.vectors import Vectors, unit_rows
 
-DECAY = 0.6  # the i-th principal component's deviation falls as i^-DECAY
+DECAY = 0.5  # the i-th principal component's deviation falls as i^-DECAY
 CONE = 0.8  # CLIP's embeddings share a direction: length of the mean, relative to the rest
 TOPICS = 400  # pictures come in kinds
-SPREAD = 0.7  # deviation inside a kind, relative to that between kinds
+SPREAD = 1.0  # deviation inside a kind, relative to that between kinds
 
 
 def clip_like(count: int, dimensions: int, seed: int) -> Vectors:

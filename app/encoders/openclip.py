@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 Pixels = torch.Tensor
 """One prepared picture: float32, shape (3, height, width), normalised for its model."""
 
+Tokenizer = Callable[[list[str]], torch.Tensor]
+"""Texts to token ids: int64, shape (len(texts), context length)."""
+
+PROBE_TEXTS = ["A green tree, and a RED car!", "it's  naïve — 自行车", "long " * 200]
 MINIMUM_COSINE = 0.999  # of the reduced precision's golden embeddings to those of fp32
 GOLDEN_TEXTS = ["a green tree", "a red car on a road", "自行车", "two dogs"]
 GOLDEN_IMAGES = 4
@@ -35,7 +39,7 @@ class OpenClipEncoder:
         self,
         model: Any,  # open_clip's CLIP, CustomTextCLIP or CoCa
         transform: Callable[[Image.Image], Pixels],
-        tokenizer: Callable[[list[str]], torch.Tensor],
+        tokenizer: Tokenizer,
         space: VectorSpace,
         device: str,
         dtype: torch.dtype,
@@ -95,6 +99,7 @@ def load(model: str, pretrained: str, device: str, name: str | None = None) -> O
             require_pretrained=True,
             weights_only=True,
         )
+        config = open_clip.get_model_config(checkpoint.model_name)
         tokenizer = open_clip.get_tokenizer(checkpoint.model_name)
     except Exception as error:  # open_clip, torch and safetensors each raise kinds of their own
         reason = str(error).strip().splitlines()[0]
@@ -104,12 +109,12 @@ def load(model: str, pretrained: str, device: str, name: str | None = None) -> O
     towers.eval().requires_grad_(False)
     transform = image_transform_v2(PreprocessCfg(**towers.visual.preprocess_cfg), is_train=False)
     named = "" if checkpoint.weights is None else pretrained  # a folder or repository says it all
-    fingerprint = fingerprint_of(towers, tokenizer)
+    fingerprint = fingerprint_of(towers, config, tokenizer)
     dimensions = _dimensions(towers, tokenizer)
     space = VectorSpace(name or model, named, fingerprint, dimensions)
     place = choose_device(device)
     encoder = OpenClipEncoder(towers.to(place), transform, tokenizer, space, place, torch.float32)
-    return _reduced_if_faithful(encoder) if has_bfloat16(place) else encoder
+    return reduced_if_faithful(encoder) if has_bfloat16(place) else encoder
 
 
 def choose_device(wanted: str) -> str:
@@ -135,31 +140,29 @@ def has_bfloat16(device: str) -> bool:
     return device == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def fingerprint_of(model: Any, tokenizer: Any) -> str:
-    """SHA-256 over weights, architecture, tokenizer settings and preprocessing, as hex.
+def fingerprint_of(model: Any, config: Mapping[str, Any], tokenizer: Tokenizer) -> str:
+    """SHA-256 over weights, architecture, preprocessing and tokenizer, as hex.
 
-    Two models with the same fingerprint give the same vectors, up to rounding.
+    Two models with the same fingerprint give the same vectors, up to rounding. The tokenizer
+    counts by what it does to PROBE_TEXTS, since its settings lie in many places.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().float().contiguous().cpu().numpy().data)
-    digest.update(str(model).encode())  # the layers, activations among them
-    settings = {
-        "preprocess": model.visual.preprocess_cfg,
-        "tokenizer": type(tokenizer).__name__,
-        "context_length": getattr(tokenizer, "context_length", None),
-    }
+    settings = {"model": config, "preprocess": model.visual.preprocess_cfg}
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest.update(tokenizer(PROBE_TEXTS).numpy().data)
     return digest.hexdigest()
 
 
-def _dimensions(model: Any, tokenizer: Callable[[list[str]], torch.Tensor]) -> int:
+def _dimensions(model: Any, tokenizer: Tokenizer) -> int:
     with torch.inference_mode():
         return int(model.encode_text(tokenizer(["x"])).shape[-1])
 
 
-def _reduced_if_faithful(encoder: OpenClipEncoder) -> OpenClipEncoder:
+def reduced_if_faithful(encoder: OpenClipEncoder) -> OpenClipEncoder:
+    """The encoder in bf16 where its golden embeddings stay close to fp32's, else as it is."""
     reduced = encoder.reduced()
     cosine = lowest_cosine(encoder, reduced)
     if cosine >= MINIMUM_COSINE:

@@ -13,13 +13,14 @@ from typing import Any
 
 import open_clip
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from open_clip.pretrained import download_pretrained_from_url, get_pretrained_cfg
 
 from app.errors import ModelUnavailable
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pth"}
 HUB, LOCAL = "hf-hub:", "local-dir:"
 PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
 
@@ -61,7 +62,7 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
 def _from_folder(folder: Path) -> Checkpoint:
     if not (folder / CONFIG_FILE).is_file():
         raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: {folder / CONFIG_FILE} is missing.")
-    if not any(folder.glob(f"*{suffix}") for suffix in (".safetensors", ".bin", ".pth")):
+    if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
         raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: the folder holds no weights.")
     return Checkpoint(f"{LOCAL}{folder}", None)
 
@@ -130,14 +131,11 @@ def _hub_file(repository: str, names: tuple[str, ...]) -> str:
 def _fetch(what: str, download: Callable[[], str]) -> str:
     try:
         return download()
-    except LocalEntryNotFoundError as error:  # no answer from the hub, or told not to ask
-        raise ModelUnavailable(
-            f"{what} is not in the cache and the hub cannot be reached. {WAYS_OUT}"
-        ) from error
+    except LocalEntryNotFoundError as error:  # no answer, a refusal, or told not to ask
+        answer = getattr(error.__cause__, "response", None)
+        reason = f"the hub answers {answer.status_code}" if answer else "the hub cannot be reached"
+        raise ModelUnavailable(f"{what} is not in the cache and {reason}. {WAYS_OUT}") from error
     except EntryNotFoundError:
         raise
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        raise ModelUnavailable(f"{what}: the hub answers {status}. {WAYS_OUT}") from error
     except Exception as error:  # a broken transfer, a full disk, a wrong checksum
         raise ModelUnavailable(f"{what} cannot be downloaded: {error} {WAYS_OUT}") from error

@@ -1,8 +1,9 @@
 """What routes are given: the services of the application, and the picture in a request."""
 
 from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from starlette.datastructures import UploadFile
 
 from app.errors import UploadRejected
@@ -26,6 +27,11 @@ def _gallery(request: Request) -> Gallery:
     return service
 
 
+def name_model(request: Request, response: Response) -> None:
+    """Say in a header which model answers: `demo model` is never mistaken for a real one."""
+    response.headers["X-Model"] = quote(request.app.state.services.model_name, safe=" /:-")
+
+
 async def _sent_picture(request: Request) -> bytes:
     """The multipart field `file`, or else the whole body."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -43,3 +49,4 @@ SearchService = Annotated[Search, Depends(_search)]
 UploadService = Annotated[Uploads, Depends(_uploads)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
+NamedModel = Depends(name_model)

@@ -1,6 +1,7 @@
 """Every error as problem+json (RFC 9457): one table from the domain's errors to HTTP."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -53,12 +54,14 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def problem(status: int, detail: str, **more: Any) -> JSONResponse:
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> JSONResponse:
     """A problem+json response; `more` are extension members."""
     phrase = HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, **more}
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+    return JSONResponse(body, status, {**retry, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def status_of(error: errors.ImageSearchError) -> int:
@@ -80,9 +83,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        answer = problem(error.status_code, f"{error.detail}.".replace("..", "."))
-        answer.headers.update(error.headers or {})
-        return answer
+        return problem(error.status_code, f"{error.detail.rstrip('.')}.", error.headers)
 
     @app.exception_handler(PoolTimeout)
     def pool(request: Request, error: PoolTimeout) -> JSONResponse:

@@ -1,0 +1,154 @@
+"""The encoder: precision, fingerprint, faults in the weights, and the resident."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.encoders import openclip
+from app.encoders.openclip import OpenClipEncoder, lowest_cosine
+from app.encoders.resident import Resident
+from app.errors import ModelUnavailable
+from app.settings import DEMO_MODEL_DIR
+from tests.drawing import noise
+
+DEMO = f"local-dir:{DEMO_MODEL_DIR}"
+
+
+@pytest.fixture(scope="module")
+def encoder() -> OpenClipEncoder:
+    return openclip.load(DEMO, "", "cpu", "demo model")
+
+
+@pytest.fixture
+def model_copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(DEMO_MODEL_DIR, tmp_path / "model"))
+
+
+def edit_config(folder: Path, section: str, **changes: object) -> None:
+    path = folder / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    target = config
+    for part in section.split("."):
+        target = target[part]
+    target.update(changes)
+    path.write_text(json.dumps(config))
+
+
+def test_vectors_are_unit_rows_of_the_models_dimensions(encoder: OpenClipEncoder) -> None:
+    texts = encoder.encode_texts(["a tree", "树", "", "x" * 1000])
+    pictures = encoder.encode_pixels([encoder.prepare(noise(seed)) for seed in range(3)])
+    for rows, count in ((texts, 4), (pictures, 3)):
+        assert rows.shape == (count, encoder.space.dimensions)
+        assert rows.dtype == np.float32
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(count), abs=1e-5)
+
+
+def test_a_batch_gives_what_single_pictures_give(encoder: OpenClipEncoder) -> None:
+    pixels = [encoder.prepare(noise(seed)) for seed in range(4)]
+    together = encoder.encode_pixels(pixels)
+    alone = np.concatenate([encoder.encode_pixels([one]) for one in pixels])
+    assert (together * alone).sum(axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+
+
+def test_bf16_is_close_to_fp32(encoder: OpenClipEncoder) -> None:
+    reduced = encoder.reduced()
+    assert (encoder.precision, reduced.precision) == ("fp32", "bf16")
+    assert 0.99 < lowest_cosine(encoder, reduced) < 1
+    assert reduced.space == encoder.space
+
+
+def test_bf16_is_used_only_while_faithful(
+    encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(openclip, "MINIMUM_COSINE", 0.99)
+    assert openclip.reduced_if_faithful(encoder).precision == "bf16"
+    monkeypatch.setattr(openclip, "MINIMUM_COSINE", 1.01)
+    assert openclip.reduced_if_faithful(encoder) is encoder
+    assert "using fp32" in caplog.text
+
+
+def test_the_fingerprint_is_of_the_model_and_not_of_its_place(
+    encoder: OpenClipEncoder, model_copy: Path
+) -> None:
+    again = openclip.load(f"local-dir:{model_copy}", "", "cpu")
+    assert again.space.fingerprint == encoder.space.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("preprocess_cfg", {"mean": [0.4, 0.4, 0.4]}),
+        ("preprocess_cfg", {"interpolation": "bilinear"}),
+        ("model_cfg", {"quick_gelu": True}),
+        ("model_cfg.text_cfg", {"tokenizer_kwargs": {"clean": "canonicalize"}}),
+    ],
+)
+def test_the_fingerprint_changes_with_what_changes_the_vectors(
+    encoder: OpenClipEncoder, model_copy: Path, section: str, changes: dict[str, object]
+) -> None:
+    edit_config(model_copy, section, **changes)
+    other = openclip.load(f"local-dir:{model_copy}", "", "cpu")
+    assert other.space.fingerprint != encoder.space.fingerprint
+
+
+def test_a_name_and_a_file_load_without_a_tag(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"not a checkpoint")
+    with pytest.raises(ModelUnavailable, match="cannot be loaded"):
+        openclip.load("RN50", str(weights), "cpu")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "another architecture"])
+def test_damaged_weights_never_become_random_ones(model_copy: Path, damage: str) -> None:
+    weights = model_copy / "open_clip_model.safetensors"
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif damage == "empty":
+        weights.write_bytes(b"")
+    else:
+        edit_config(model_copy, "model_cfg.text_cfg", layers=3)
+    with pytest.raises(ModelUnavailable, match="TESTING=1"):
+        openclip.load(f"local-dir:{model_copy}", "", "cpu")
+
+
+def test_a_device_that_is_absent_is_said_so() -> None:
+    absent = next(
+        name
+        for name, present in (
+            ("mps", torch.backends.mps.is_available()),
+            ("cuda", torch.cuda.is_available()),
+        )
+        if not present
+    )
+    with pytest.raises(ModelUnavailable, match=f"DEVICE={absent}"):
+        openclip.choose_device(absent)
+    assert openclip.choose_device("auto") in {"cuda", "mps", "cpu"}
+
+
+def test_bfloat16_is_a_matter_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not openclip.has_bfloat16("cuda")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert openclip.has_bfloat16("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert not openclip.has_bfloat16("cpu")
+
+
+def test_a_resident_loads_once_and_serves_both_towers(encoder: OpenClipEncoder) -> None:
+    loads = []
+
+    def load() -> OpenClipEncoder:
+        loads.append(1)
+        return encoder
+
+    resident = Resident(load, batch_size=4)
+    texts = resident.encode_texts(["a tree", "a dog"])
+    pictures = resident.encode_images([Image.new("RGB", (70, 30))])
+    resident.close()
+    assert len(loads) == 1
+    assert (texts.shape[0], pictures.shape[0]) == (2, 1)
+    assert (texts == encoder.encode_texts(["a tree", "a dog"])).all()

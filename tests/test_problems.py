@@ -1,0 +1,63 @@
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from app import errors
+from app.main import Services
+from app.web import problems
+
+
+def leaves(kind: type[Exception]) -> Iterator[type[Exception]]:
+    below = kind.__subclasses__()
+    if not below:
+        yield kind
+    for one in below:
+        yield from leaves(one)
+
+
+def test_every_leaf_error_has_a_status_or_stops_the_start() -> None:
+    served = {leaf for leaf in leaves(errors.ImageSearchError) if not issubclass(leaf, errors.StartError)}
+    assert served == set(problems.STATUSES)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/upload", 405)]
+)
+def test_the_routers_own_errors_are_problems(
+    client: TestClient, method: str, path: str, status: int
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["title"]
+
+
+def test_an_unexpected_error_is_a_problem_without_a_traceback(
+    client: TestClient, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    with services.ingest.sessions.begin() as session:
+        session.execute(text("ALTER TABLE images RENAME COLUMN width TO breadth"))
+    try:
+        answer = client.get("/images/1")
+    finally:
+        with services.ingest.sessions.begin() as session:
+            session.execute(text("ALTER TABLE images RENAME COLUMN breadth TO width"))
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "An error of the server's own; its log has the details."
+    assert "GET /images/1 failed" in caplog.text
+
+
+def test_a_database_that_is_busy_is_a_503_with_a_time_to_come_back(
+    client: TestClient, services: Services
+) -> None:
+    session = services.ingest.sessions()
+    session.execute(text("LOCK TABLE images IN ACCESS EXCLUSIVE MODE"))
+    try:
+        answer = client.get("/search-by-text?query=tree")
+    finally:
+        session.rollback()
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,261 @@
+"""The server as a process, as its user starts and stops it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from app.settings import ROOT
+from tests.conftest import TEST_IMAGES
+from tests.drawing import png
+
+START_SECONDS = 120  # far more than it takes: a hang is a failure, slowness is not
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """`python -m app.main` with the demo model and folders of its own."""
+
+    def __init__(self, folder: Path, port: int, **settings: str) -> None:
+        self.folder = folder
+        self.port = port
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "TESTING": "1",
+            "API_PORT": str(port),
+            "POSTGRES_DIR": str(folder / "postgres"),
+            "TEST_UPLOAD_DIR": str(folder / "uploads"),
+            "THUMBNAIL_DIR": str(folder / "thumbnails"),
+            **settings,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.main"],
+            cwd=ROOT, env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.lines: list[str] = []
+
+    def wait_until_ready(self) -> str:
+        """The line that says so."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if line.startswith("Ready:"):
+                return line.strip()
+        pytest.fail(f"the server ended: {self.lines}")
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send the signal, return the exit status; everything printed is in `lines`."""
+        self.process.send_signal(number)
+        rest, _ = self.process.communicate(timeout=START_SECONDS)
+        self.lines.append(rest)
+        return self.process.returncode
+
+    def get(self, path: str) -> Any:
+        with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            return json.load(answer)
+
+    def postgres(self) -> list[int]:
+        """The embedded server's process ids."""
+        return [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if str(self.folder / "postgres") in (process.info["cmdline"] or [])
+        ]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="srv", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def test_start_search_restart_and_stop(folder: Path) -> None:
+    pictures = len([path for path in TEST_IMAGES.iterdir() if path.suffix != ".csv"])
+    server = Server(folder, free_port())
+    ready = f"Ready: http://127.0.0.1:{server.port} ({pictures} images indexed) [demo model]"
+    assert server.wait_until_ready() == ready
+    readiness = server.get("/readyz")
+    assert (readiness["status"], readiness["model"]) == ("ready", "demo model")
+    assert server.get("/healthz") == {"status": "alive"}
+    first = server.get("/search-by-text?query=a%20green%20tree&limit=4")
+    assert "tree" in first[0]["path"]
+    assert first[0]["path"].startswith("data/test_images/")
+    _check_unread_body_is_refused(server)
+    _check_second_start(server)
+    _check_ingest_beside_it(server)
+    assert server.postgres()
+    assert server.stop() == 0
+    assert not server.postgres()
+    assert "Stopped." in server.lines[-1]
+    assert "Traceback" not in "".join(server.lines)
+
+    again = Server(folder, server.port)
+    began = time.monotonic()
+    assert f"({pictures + 1} images indexed)" in again.wait_until_ready()
+    assert time.monotonic() - began < START_SECONDS
+    assert again.get("/search-by-text?query=a%20green%20tree&limit=4") == first
+    again.stop(signal.SIGTERM)
+    assert not again.postgres()
+
+
+def _check_unread_body_is_refused(server: Server) -> None:
+    """A body that is declared, or turns out, too large is answered before it is all sent."""
+    head = b"POST /search-by-image HTTP/1.1\r\nHost: x\r\n"
+    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    for framing, body in (
+        (b"Content-Length: 90000000\r\n\r\n", [b"x" * 1000]),
+        (b"Transfer-Encoding: chunked\r\n\r\n", [chunk] * 25),
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(head + framing)
+            for part in body:
+                connection.sendall(part)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def _check_second_start(server: Server) -> None:
+    """Beside a running server: the port, then the data folder, is said to be in use by it."""
+    owner = f"process {server.process.pid} ("
+    same_port = Server(server.folder, server.port)
+    output, _ = same_port.process.communicate(timeout=START_SECONDS)
+    assert f"Port {server.port} is in use by {owner}" in output
+    same_folder = Server(server.folder, free_port())
+    output, _ = same_folder.process.communicate(timeout=START_SECONDS)
+    assert f"{server.folder / 'postgres'} is in use by {owner}" in output
+    assert {same_port.process.returncode, same_folder.process.returncode} == {1}
+    assert server.get("/healthz") == {"status": "alive"}
+
+
+def _check_ingest_beside_it(server: Server) -> None:
+    """`make ingest` works while the server runs, and what it adds is searchable there."""
+    (server.folder / "more").mkdir()
+    (server.folder / "more" / "1.png").write_bytes(png(1))
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.ingest", str(server.folder / "more")],
+        cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=START_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 added, 0 changed" in done.stdout
+    request = Request(f"http://127.0.0.1:{server.port}/search-by-image?limit=1", data=png(1))
+    with urlopen(request, timeout=30) as answer:
+        assert json.load(answer)[0]["distance"] < 0.01
+
+
+def test_a_killed_server_leaves_a_folder_that_starts_again(folder: Path) -> None:
+    server = Server(folder, free_port(), TEST_IMAGES_DIR=str(folder / "none"))
+    server.wait_until_ready()
+    upload = Request(
+        f"http://127.0.0.1:{server.port}/upload",
+        data=b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        + png(1) + b"\r\n--x--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )  # fmt: skip
+    with urlopen(upload, timeout=30) as answer:
+        assert answer.status == 201
+    server.stop(signal.SIGKILL)
+    assert server.postgres()  # nobody was left to stop it
+    again = Server(folder, server.port, TEST_IMAGES_DIR=str(folder / "none"))
+    assert "(1 images indexed)" in again.wait_until_ready()
+    again.stop()
+    assert not again.postgres()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"API_PORT": "none"}, "API_PORT='none'"),
+        ({"API_HOST": "203.0.113.1"}, "API_HOST=203.0.113.1"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "no Postgres can be used there"),
+        ({"TESTING": "0", "CLIP_MODEL": "ViT-B-33"}, "open_clip knows no such model"),
+        ({"TESTING": "0", "HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent"}, "make pull-model"),
+    ],
+)
+def test_a_start_that_cannot_be_says_why_without_a_traceback(
+    folder: Path, settings: dict[str, str], words: str
+) -> None:
+    server = Server(folder, free_port(), **settings)
+    output, _ = server.process.communicate(timeout=START_SECONDS)
+    assert server.process.returncode == 1
+    assert output.splitlines()[-1].startswith("Cannot start. ")
+    assert words in output
+    assert "Traceback" not in output
+    assert not server.postgres()
+
+
+def test_another_model_on_the_same_database_is_refused(folder: Path, server_url: str) -> None:
+    from app import db
+
+    db.create_database(server_url, "two_models")
+    url = server_url.replace("/postgres?", "/two_models?")
+    first = Server(folder, free_port(), DATABASE_URL=url, TEST_IMAGES_DIR=str(folder / "none"))
+    first.wait_until_ready()
+    assert first.stop() == 0
+    config = ROOT / "data" / "models" / "demo" / "open_clip_config.json"
+    other = folder / "other"
+    other.mkdir()
+    (other / config.name).write_text(config.read_text().replace('"bicubic"', '"bilinear"'))
+    (other / "open_clip_model.safetensors").symlink_to(
+        config.with_name("open_clip_model.safetensors")
+    )
+    second = Server(
+        folder, free_port(), DATABASE_URL=url, TESTING="0", CLIP_MODEL=f"local-dir:{other}"
+    )
+    output, _ = second.process.communicate(timeout=START_SECONDS)
+    assert second.process.returncode == 1
+    assert "indexed with demo model" in output
+    assert "cannot be compared" in output
+
+
+def test_make_test_api_prints_the_answer(folder: Path) -> None:
+    server = Server(folder, free_port())
+    server.wait_until_ready()
+    command = ["make", "--silent", "test-api", "SEARCH=a green tree", "LIMIT=2"]
+    shown = subprocess.run(
+        command, cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=60
+    )
+    server.stop()
+    assert shown.returncode == 0, shown.stderr
+    title, _, body = shown.stdout.partition("\n")
+    assert title == "Testing /search-by-text with 'a green tree' query and limit 2..."
+    hits = json.loads(body)
+    assert len(hits) == 2
+    assert body.startswith('[\n   {\n      "path": "data/test_images/')
+    absent = subprocess.run(
+        command, cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=60
+    )
+    assert absent.returncode != 0
+    assert "Start it with `make start`" in absent.stderr
+
+
+def test_http_errors_reach_the_user_of_test_api(folder: Path) -> None:
+    server = Server(folder, free_port(), TEST_IMAGES_DIR=str(folder / "none"))
+    server.wait_until_ready()
+    with pytest.raises(HTTPError) as refusal:
+        server.get("/search-by-text?query=x&limit=1000")
+    assert refusal.value.code == 422
+    shown = subprocess.run(
+        [sys.executable, "-m", "scripts.test_api", "--search", "x", "--limit", "1000"],
+        cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    server.stop()
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("422: query limit")
