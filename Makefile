@@ -48,6 +48,10 @@ migrate: $(INSTALLED) ## Bring the database's schema up to date
 evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
 	@$(PYTHON) -m scripts.evaluate
 
+.PHONY: contact-sheet
+contact-sheet: $(INSTALLED) ## Draw the running server's answer: make contact-sheet SEARCH="…"
+	@$(PYTHON) -m scripts.contact_sheet
+
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve pyproject.toml into requirements.lock
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
