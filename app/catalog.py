@@ -93,6 +93,9 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
     if index is None:
         return _create_index(session, collection_id, space)
     if index.fingerprint != space.fingerprint:
+        if count_vectors(session, index, limit=1) == 0:  # nothing would be mixed
+            _drop_index(session, index)
+            return _create_index(session, collection_id, space)
         known = VectorSpace(index.model, index.pretrained, index.fingerprint, index.dimensions)
         raise ModelMismatch(
             f"The pictures in this database were indexed with {known.name} "
@@ -131,6 +134,11 @@ def _create_index(session: Session, collection_id: int, space: VectorSpace) -> V
         )
     )
     return index
+
+
+def _drop_index(session: Session, index: VectorIndex) -> None:
+    session.execute(text(f"DROP TABLE {index.partition}"))
+    session.execute(delete(vector_indexes).where(vector_indexes.c.id == index.id))
 
 
 def build_hnsw(session: Session, index: VectorIndex) -> None:

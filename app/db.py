@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import DuplicateDatabase, InsufficientPrivilege, UniqueViolation
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
@@ -65,7 +65,7 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         row = connection.execute(text(AVAILABLE_PGVECTOR)).one_or_none()
-        check_pgvector(row and Available(*row))
+        check_pgvector(Available(*row) if row else None)
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
@@ -113,7 +113,11 @@ def create_database(url: str, name: str) -> None:
     with engine.connect() as connection:
         known = text("SELECT 1 FROM pg_database WHERE datname = :name")
         if not connection.execute(known, {"name": name}).first():
-            connection.execute(text(f'CREATE DATABASE "{name}"'))
+            try:
+                connection.execute(text(f'CREATE DATABASE "{name}"'))
+            except DBAPIError as error:
+                if not isinstance(error.orig, (DuplicateDatabase, UniqueViolation)):
+                    raise  # those two: another process was faster
     engine.dispose()
 
 

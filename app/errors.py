@@ -71,7 +71,3 @@ class ImageNotFound(ImageSearchError):
 
 class IndexGone(ImageSearchError):
     """The index that this process serves is no longer the collection's active one."""
-
-
-class Busy(ImageSearchError):
-    """The database or the encoder cannot take the request now."""

@@ -143,7 +143,7 @@ def serve(settings: Settings) -> None:
     """Serve until a signal. Raises a StartError where it cannot begin."""
     sole = nullcontext() if settings.database_url else sole_owner(settings.postgres_dir)
     with _listener(settings.api_host, settings.api_port) as listener, sole:
-        print(f"Starting {'the demo model' if settings.testing else settings.clip_model} …")
+        print(f"Starting with {'the demo model' if settings.testing else settings.clip_model} …")
         with open_services(settings) as services:
             config = uvicorn.Config(
                 create_app(settings, services),
@@ -180,6 +180,8 @@ def _index_source(
             print(f"Refused: {refusal.path}: {refusal.reason}", flush=True)
     except ImageSearchError as error:
         print(f"Not indexed: {error}", file=sys.stderr)
+    except Exception:  # the server goes on; what is wrong is in its log
+        log.exception("Indexing %s failed", settings.source_dir)
     while not server.started and not stop.wait(0.01):
         pass
     if not stop.is_set():

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         Raises SettingsInvalid naming each setting that is unknown or malformed.
         """
         try:
-            return cls(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings' own
+            return cls(_env_file=env_file)
         except ValidationError as error:
             raise SettingsInvalid(_explain(error)) from None
 

@@ -46,41 +46,43 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
-            self._answer(with_body=False)
+            _answer(self, hub)
 
         def do_GET(self) -> None:
-            self._answer(with_body=True)
-
-        def _answer(self, with_body: bool) -> None:
-            hub.requests.append(f"{self.command} {self.path}")
-            data = self._find()
-            if hub.fault or data is None:
-                return self._refuse(hub.fault or 404)
-            self.send_response(200)
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(data)))
-            if hub.truncated:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            if with_body:
-                self.wfile.write(data[: len(data) // 2] if hub.truncated else data)
-            self.close_connection = hub.truncated
-
-        def _find(self) -> bytes | None:
-            prefix = f"/{hub.repository}/resolve/main/"
-            path = unquote(urlsplit(self.path).path)
-            return hub.files.get(path.removeprefix(prefix)) if path.startswith(prefix) else None
-
-        def _refuse(self, status: int) -> None:
-            self.send_response(status)
-            if status == 404:
-                self.send_header("X-Error-Code", "EntryNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            _answer(self, hub)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
             pass
 
     return Handler
+
+
+def _answer(handler: BaseHTTPRequestHandler, hub: Hub) -> None:
+    hub.requests.append(f"{handler.command} {handler.path}")
+    prefix = f"/{hub.repository}/resolve/main/"
+    path = unquote(urlsplit(handler.path).path)
+    data = hub.files.get(path.removeprefix(prefix)) if path.startswith(prefix) else None
+    if hub.fault or data is None:
+        _refuse(handler, hub.fault or 404)
+    else:
+        _send(handler, data, hub.truncated)
+
+
+def _send(handler: BaseHTTPRequestHandler, data: bytes, truncated: bool) -> None:
+    handler.send_response(200)
+    handler.send_header("X-Repo-Commit", COMMIT)
+    handler.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+    handler.send_header("Accept-Ranges", "bytes")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    if handler.command == "GET":
+        handler.wfile.write(data[: len(data) // 2] if truncated else data)
+    handler.close_connection = truncated
+
+
+def _refuse(handler: BaseHTTPRequestHandler, status: int) -> None:
+    handler.send_response(status)
+    if status == 404:
+        handler.send_header("X-Error-Code", "EntryNotFound")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()

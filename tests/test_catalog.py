@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ def unit(position: int) -> Vectors:
 
 
 @pytest.fixture
-def session(sessions: db.Sessions) -> Session:
+def session(sessions: db.Sessions) -> Iterator[Session]:
     """A session whose transaction is undone at the end."""
     with sessions() as opened:
         yield opened
@@ -42,9 +43,19 @@ def test_the_same_model_opens_the_same_index(
     assert catalog.open_index(session, index.collection_id, space) == index
 
 
+def test_an_index_without_vectors_gives_way_to_another_model(
+    session: Session, index: VectorIndex, space: VectorSpace
+) -> None:
+    other = replace(space, model="large", fingerprint="e" * 64, dimensions=8)
+    opened = catalog.open_index(session, index.collection_id, other)
+    assert (opened.model, opened.dimensions) == ("large", 8)
+    assert catalog.open_index(session, index.collection_id, other) == opened
+
+
 def test_another_model_is_refused_by_name(
     session: Session, index: VectorIndex, space: VectorSpace
 ) -> None:
+    catalog.add_images(session, index, [picture("a.png")], unit(0))
     other = replace(space, model="large", fingerprint="e" * 64)
     with pytest.raises(ModelMismatch) as refusal:
         catalog.open_index(session, index.collection_id, other)

@@ -21,7 +21,7 @@ def test_migrating_again_changes_nothing(sessions: db.Sessions) -> None:
     db.migrate(engine)
     with sessions() as session:
         query = text("SELECT namespace, name FROM collections")
-        assert session.execute(query).all() == [("default", "default")]
+        assert [tuple(row) for row in session.execute(query)] == [("default", "default")]
 
 
 def test_each_connection_plans_for_its_values(sessions: db.Sessions) -> None:

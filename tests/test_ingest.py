@@ -48,7 +48,7 @@ def rows(services: Services) -> dict[str, int]:
 def hnsw_exists(services: Services) -> bool:
     with services.ingest.sessions.begin() as session:
         query = text("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING hnsw%'")
-        return session.execute(query).scalar_one() == 1
+        return bool(session.execute(query).scalar_one() == 1)
 
 
 def test_a_second_run_does_nothing(services: Services, folder: Path) -> None:

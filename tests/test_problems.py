@@ -18,7 +18,9 @@ def leaves(kind: type[Exception]) -> Iterator[type[Exception]]:
 
 
 def test_every_leaf_error_has_a_status_or_stops_the_start() -> None:
-    served = {leaf for leaf in leaves(errors.ImageSearchError) if not issubclass(leaf, errors.StartError)}
+    served = {
+        leaf for leaf in leaves(errors.ImageSearchError) if not issubclass(leaf, errors.StartError)
+    }
     assert served == set(problems.STATUSES)
 
 

@@ -34,7 +34,7 @@ def test_the_environment_wins_over_the_file(
 def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("API_PROT=9001\n")
-    with pytest.raises(SettingsInvalid, match="API_PROT in .env is not a setting"):
+    with pytest.raises(SettingsInvalid, match=r"API_PROT in \.env is not a setting"):
         Settings.load(file)
 
 
@@ -48,9 +48,7 @@ def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
         ("MAX_MEGAPIXELS", "0"),
     ],
 )
-def test_a_malformed_value_is_named(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malformed_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsInvalid, match=f"{name}='{value}'"):
         Settings.load(None)

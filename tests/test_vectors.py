@@ -32,7 +32,9 @@ def test_unsound_vectors_never_pass(vectors: np.ndarray, space: VectorSpace) -> 
 
 
 def test_sound_vectors_pass(space: VectorSpace) -> None:
-    assert check_vectors(np.eye(4, dtype=np.float32), space) is None
+    vectors = np.eye(4, dtype=np.float32)
+    check_vectors(vectors, space)
+    assert unit_rows(vectors) == pytest.approx(vectors)
 
 
 def test_a_space_is_named_as_people_name_models(space: VectorSpace) -> None:

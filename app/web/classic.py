@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from app.errors import UploadRejected
 from app.search import DEFAULT_LIMIT, MAX_LIMIT, MAX_QUERY_CHARACTERS
 from app.uploads import Outcome, Upload
-from app.web.dependencies import NamedModel, SearchService, SentPicture, UploadService
+from app.web.dependencies import NamedModel, SearchService, SentPicture, UploadService, Utf8
 from app.web.payloads import Hit, Uploaded
 from app.web.problems import described, problem, status_of
 
@@ -37,7 +37,7 @@ PICTURE_BODY = {
 }
 
 
-@router.get("/search-by-text", responses=described(422, 503), dependencies=[NamedModel])
+@router.get("/search-by-text", responses=described(422, 503), dependencies=[NamedModel, Utf8])
 def search_by_text(
     search: SearchService,
     query: Annotated[

@@ -1,12 +1,12 @@
 """What routes are given: the services of the application, and the picture in a request."""
 
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import UploadFile
 
-from app.errors import UploadRejected
+from app.errors import QueryRejected, UploadRejected
 from app.gallery import Gallery
 from app.search import Search
 from app.uploads import Uploads
@@ -32,6 +32,17 @@ def name_model(request: Request, response: Response) -> None:
     response.headers["X-Model"] = quote(request.app.state.services.model_name, safe=" /:-")
 
 
+def require_utf8(request: Request) -> None:
+    """Refuse an address whose percent signs are no UTF-8: it would be searched for as �.
+
+    Raises QueryRejected.
+    """
+    try:
+        unquote_to_bytes(request.scope["query_string"]).decode()
+    except UnicodeDecodeError as error:
+        raise QueryRejected("The query is not valid UTF-8: encode it as such.") from error
+
+
 async def _sent_picture(request: Request) -> bytes:
     """The multipart field `file`, or else the whole body."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -50,3 +61,4 @@ UploadService = Annotated[Uploads, Depends(_uploads)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
 NamedModel = Depends(name_model)
+Utf8 = Depends(require_utf8)

@@ -29,7 +29,6 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.ImageTooNarrow: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageNotFound: HTTPStatus.NOT_FOUND,
     errors.IndexGone: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What each leaf of ImageSearchError becomes; a StartError never reaches a request."""
 
