@@ -143,13 +143,18 @@ def _drop_index(session: Session, index: VectorIndex) -> None:
 
 def build_hnsw(session: Session, index: VectorIndex) -> None:
     """Build the index's HNSW graph unless it is there; blocks its writers, not its readers."""
+    name = _hnsw_name(index)
+    if session.execute(select(func.to_regclass(name))).scalar_one() is not None:
+        return
     session.execute(
         text(
-            f"CREATE INDEX IF NOT EXISTS {_hnsw_name(index)} ON {index.partition} USING hnsw "
+            f"CREATE INDEX IF NOT EXISTS {name} ON {index.partition} USING hnsw "
             f"((embedding::halfvec({index.dimensions})) halfvec_cosine_ops) "
             f"WITH (m = {index.m}, ef_construction = {index.ef_construction})"
         )
     )
+    # Until the planner has counted what was loaded, it would rather scan than use the graph.
+    session.execute(text(f"ANALYZE {index.partition}"))
 
 
 def drop_hnsw_if_empty(session: Session, index: VectorIndex) -> None:

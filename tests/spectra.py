@@ -1,24 +1,20 @@
-"""Vectors whose spectrum is like that of CLIP's embeddings of photographs."""
+"""Generated vectors whose spectrum is like that of CLIP's embeddings: a few strong directions."""
 
 import numpy as np
 
 from app.vectors import Vectors, unit_rows
 
-DECAY = 0.5  # the i-th principal component's deviation falls as i^-DECAY
-CONE = 0.8  # CLIP's embeddings share a direction: length of the mean, relative to the rest
-TOPICS = 400  # pictures come in kinds
-SPREAD = 1.0  # deviation inside a kind, relative to that between kinds
+RANK = 64  # directions that carry the meaning
+NOISE = 0.3  # deviation in every direction, relative to those
 
 
 def clip_like(count: int, dimensions: int, seed: int) -> Vectors:
-    """`count` unit vectors, float32, shape (count, dimensions); the topics depend on no seed."""
-    world = np.random.default_rng(0)
-    deviations = np.arange(1, dimensions + 1) ** -DECAY
-    rotation, _ = np.linalg.qr(world.standard_normal((dimensions, dimensions)))
-    topics = world.standard_normal((TOPICS, dimensions)) * deviations
-    mean = world.standard_normal(dimensions)
-    mean *= CONE * np.linalg.norm(deviations) / np.linalg.norm(mean)
+    """`count` unit vectors, float32, shape (count, dimensions): low-rank Gaussian plus noise.
+
+    The strong directions depend on no seed, so that queries and gallery share them.
+    """
+    directions = np.random.default_rng(0).standard_normal((RANK, dimensions), np.float32)
     own = np.random.default_rng(seed)
-    within = own.standard_normal((count, dimensions)) * deviations * SPREAD
-    rows = topics[own.integers(0, TOPICS, count)] + within + mean
-    return unit_rows((rows @ rotation).astype(np.float32))
+    meaning = own.standard_normal((count, RANK), np.float32) @ directions / np.sqrt(RANK)
+    noise = NOISE * own.standard_normal((count, dimensions), np.float32)
+    return unit_rows(meaning + noise)

@@ -42,8 +42,6 @@ def loaded(database_url: str, vectors: Vectors) -> Iterator[tuple[db.Sessions, V
         copy_images(session, index)
         copy_vectors(session, index, vectors)
         catalog.build_hnsw(session, index)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE"))
     yield sessions, index
     engine.dispose()
 
