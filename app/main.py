@@ -143,7 +143,10 @@ def serve(settings: Settings) -> None:
     """Serve until a signal. Raises a StartError where it cannot begin."""
     sole = nullcontext() if settings.database_url else sole_owner(settings.postgres_dir)
     with _listener(settings.api_host, settings.api_port) as listener, sole:
-        print(f"Starting with {'the demo model' if settings.testing else settings.clip_model} …")
+        print(
+            f"Starting with {'the demo model' if settings.testing else settings.clip_model} …",
+            flush=True,
+        )
         with open_services(settings) as services:
             config = uvicorn.Config(
                 create_app(settings, services),

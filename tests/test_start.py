@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -34,6 +34,8 @@ def free_port() -> int:
 class Server:
     """`python -m app.main` with the demo model and folders of its own."""
 
+    started: ClassVar[list["Server"]] = []
+
     def __init__(self, folder: Path, port: int, **settings: str) -> None:
         self.folder = folder
         self.port = port
@@ -52,6 +54,15 @@ class Server:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.lines: list[str] = []
+        self.started.append(self)
+
+    def end(self) -> None:
+        """Make sure that a failed test leaves nothing running."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.communicate(timeout=START_SECONDS)
+        for pid in self.postgres():
+            psutil.Process(pid).terminate()
 
     def wait_until_ready(self) -> str:
         """The line that says so."""
@@ -84,8 +95,12 @@ class Server:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
+    """A folder with a short path, which Postgres's socket needs; its servers end with it."""
     with tempfile.TemporaryDirectory(prefix="srv", ignore_cleanup_errors=True) as name:
         yield Path(name)
+        for server in Server.started:
+            server.end()
+        Server.started.clear()
 
 
 def test_start_search_restart_and_stop(folder: Path) -> None:
@@ -206,7 +221,9 @@ def test_another_model_on_the_same_database_is_refused(folder: Path, server_url:
 
     db.create_database(server_url, "two_models")
     url = server_url.replace("/postgres?", "/two_models?")
-    first = Server(folder, free_port(), DATABASE_URL=url, TEST_IMAGES_DIR=str(folder / "none"))
+    (folder / "images").mkdir()
+    (folder / "images" / "1.png").write_bytes(png(1))
+    first = Server(folder, free_port(), DATABASE_URL=url, TEST_IMAGES_DIR=str(folder / "images"))
     first.wait_until_ready()
     assert first.stop() == 0
     config = ROOT / "data" / "models" / "demo" / "open_clip_config.json"
@@ -251,7 +268,8 @@ def test_http_errors_reach_the_user_of_test_api(folder: Path) -> None:
     server.wait_until_ready()
     with pytest.raises(HTTPError) as refusal:
         server.get("/search-by-text?query=x&limit=1000")
-    assert refusal.value.code == 422
+    with refusal.value as answer:
+        assert answer.code == 422
     shown = subprocess.run(
         [sys.executable, "-m", "scripts.test_api", "--search", "x", "--limit", "1000"],
         cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=60,
