@@ -15,11 +15,12 @@ def text() -> str:
     """The file's whole text."""
     lines = [HEADER]
     for name, field in Settings.model_fields.items():
-        lines += [f"# {field.description}", f"{name.upper()}={_shown(field.default)}", ""]
+        lines += [f"# {field.description}", f"{name.upper()}={shown(field.default)}", ""]
     return "\n".join(lines)
 
 
-def _shown(default: Any) -> str:
+def shown(default: Any) -> str:
+    """A default as one writes it in `.env`."""
     if default is None:
         return ""
     if isinstance(default, bool):

@@ -10,6 +10,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "Python 3.11 or newer is needed; python3 here is $(python3 --version)." >&2
     exit 1
 }
+echo "Installing the pinned dependencies into $venv …"
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 [ -x "$uv" ] || "$venv/bin/python" -m pip install --quiet 'uv>=0.13,<1'
 

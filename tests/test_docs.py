@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.settings import ROOT, Settings
+from scripts.env_example import shown
 
 README = ROOT / "README.md"
 
@@ -41,10 +42,16 @@ def test_every_target_explains_itself() -> None:
         assert re.search(rf"make {target}\s+\S", shown), target
 
 
-def test_the_readme_names_every_setting() -> None:
-    text = README.read_text()
-    missing = [name.upper() for name in Settings.model_fields if f"`{name.upper()}`" not in text]
-    assert not missing
+def settings_table() -> str:
+    rows = (
+        f"| `{name.upper()}` | {shown(field.default)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    )
+    return "\n".join(rows)
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    assert settings_table() in README.read_text(), f"expected:\n{settings_table()}"
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/decisions.md"])
