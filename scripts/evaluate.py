@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import open_clip
-import torch
 import typer
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.encoders import openclip
+from app.encoders.openclip import OpenClipEncoder
 from scripts.scenes import Stream, stream
 
 Rows = NDArray[np.float32]
@@ -45,6 +45,12 @@ def read_manifest(folder: Path) -> list[dict[str, str]]:
     """The rows of manifest.csv: path, caption, concepts, caption_zh."""
     with (folder / MANIFEST).open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A bundled picture as RGB."""
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
 
 
 def ranks(queries: Rows, gallery: Rows, wanted: Sequence[int]) -> NDArray[np.int64]:
@@ -81,7 +87,7 @@ def figures(
     The encoders return float32 unit rows (n, d), in the order of what they were given.
     """
     rows = read_manifest(manifest_dir)
-    pictures = [Image.open(manifest_dir / row["path"]).convert("RGB") for row in rows]
+    pictures = [open_picture(manifest_dir / row["path"]) for row in rows]
     gallery, order = encode_images(pictures), range(len(rows))
     english = ranks(encode_texts([row["caption"] for row in rows]), gallery, order)
     chinese = ranks(encode_texts([row["caption_zh"] for row in rows]), gallery, order)
@@ -105,23 +111,13 @@ def below_floors(measured: dict[str, float]) -> list[str]:
     ]
 
 
-def open_clip_encoders(folder: Path) -> tuple[EncodeTexts, EncodeImages]:
-    """Encoders of a folder with open_clip_config.json and weights, on the CPU in float32."""
-    name = f"local-dir:{folder}"
-    model, _, preprocess = open_clip.create_model_and_transforms(name)
-    tokenizer = open_clip.get_tokenizer(name)
-    model.eval()
+def encoders_of(encoder: OpenClipEncoder) -> tuple[EncodeTexts, EncodeImages]:
+    """The application's encoder as the two callables that `figures` takes."""
 
-    @torch.inference_mode()
-    def encode_texts(texts: list[str]) -> Rows:
-        return np.asarray(model.encode_text(tokenizer(texts), normalize=True))
-
-    @torch.inference_mode()
     def encode_images(pictures: list[Image.Image]) -> Rows:
-        batch = torch.stack([preprocess(one) for one in pictures])
-        return np.asarray(model.encode_image(batch, normalize=True))
+        return encoder.encode_pixels([encoder.prepare(one) for one in pictures])
 
-    return encode_texts, encode_images
+    return encoder.encode_texts, encode_images
 
 
 def main(
@@ -129,7 +125,8 @@ def main(
     pictures: Annotated[Path, typer.Option(help="Folder with manifest.csv.")] = PICTURES,
 ) -> None:
     """Print the figures; exit with 1 when one is below its floor."""
-    measured = figures(*open_clip_encoders(model), pictures)
+    encoder = openclip.load(f"local-dir:{model}", "", "cpu")
+    measured = figures(*encoders_of(encoder), pictures)
     for name, value in measured.items():
         floor = f"  (floor {FLOORS[name]})" if name in FLOORS else ""
         typer.echo(f"{name:<28} {value:.3f}{floor}")
