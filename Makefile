@@ -30,6 +30,7 @@ start: $(INSTALLED) ## Index IMAGES_DIR and serve; TESTING=1 for the demo
 
 .PHONY: ingest
 ingest: $(INSTALLED) ## Index a folder: make ingest DIR=…  (PRUNE=1 forgets files that are gone)
+	$(if $(DIR),,$(error DIR is missing: make ingest DIR=…))
 	@$(PYTHON) -m scripts.ingest "$(DIR)" $(if $(PRUNE),--prune)
 
 .PHONY: test-api

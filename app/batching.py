@@ -23,8 +23,9 @@ Encode = Callable[[list[Any]], Vectors]
 class Priority(IntEnum):
     """Who waits for whom: lower values go first."""
 
-    INTERACTIVE = 0
-    BACKGROUND = 1
+    SEARCH = 0
+    UPLOAD = 1
+    INDEXING = 2
 
 
 @dataclass(frozen=True)

@@ -96,13 +96,13 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
         if count_vectors(session, index, limit=1) == 0:  # nothing would be mixed
             _drop_index(session, index)
             return _create_index(session, collection_id, space)
-        known = VectorSpace(index.model, index.pretrained, index.fingerprint, index.dimensions)
+        known = index.space
         raise ModelMismatch(
             f"The pictures in this database were indexed with {known.name} "
             f"(fingerprint {known.fingerprint[:12]}), not with {space.name} "
-            f"({space.fingerprint[:12]}). Their vectors cannot be compared. Start with "
-            f"CLIP_MODEL={index.model} CLIP_PRETRAINED={index.pretrained} again, or use another "
-            "database (DATABASE_URL or POSTGRES_DIR) for the new model."
+            f"({space.fingerprint[:12]}). Their vectors cannot be compared. Start with that model "
+            "again (CLIP_MODEL and CLIP_PRETRAINED; TESTING=1 for the demo model), or use another "
+            "database (DATABASE_URL or POSTGRES_DIR) for the new one."
         )
     return index
 
@@ -111,7 +111,8 @@ def _active_index(session: Session, collection_id: int) -> VectorIndex | None:
     query = select(*INDEX_COLUMNS).where(
         vector_indexes.c.collection_id == collection_id, vector_indexes.c.state == "active"
     )
-    row = session.execute(query).mappings().one_or_none()
+    # FOR UPDATE: whoever is adding vectors holds the row, and is waited for.
+    row = session.execute(query.with_for_update()).mappings().one_or_none()
     return VectorIndex(**row) if row else None
 
 
@@ -144,6 +145,7 @@ def _drop_index(session: Session, index: VectorIndex) -> None:
 def build_hnsw(session: Session, index: VectorIndex) -> None:
     """Build the index's HNSW graph unless it is there; blocks its writers, not its readers."""
     name = _hnsw_name(index)
+    _lock(session, name)  # IF NOT EXISTS alone does not keep two builders apart
     if session.execute(select(func.to_regclass(name))).scalar_one() is not None:
         return
     session.execute(
@@ -235,8 +237,7 @@ def add_images(
     """
     if not new:
         return []
-    space = VectorSpace(index.model, index.pretrained, index.fingerprint, index.dimensions)
-    check_vectors(vectors, space)
+    check_vectors(vectors, index.space)
     _require_active(session, index)
     query = upsert(images)
     changed = {name: query.excluded[name] for name in CONTENT_COLUMNS}
@@ -279,6 +280,11 @@ def place_image(session: Session, image_id: int, path: str, etag: str) -> None:
 def delete_images(session: Session, image_ids: Sequence[int]) -> None:
     """Delete pictures and, by their foreign keys, their vectors."""
     session.execute(delete(images).where(images.c.id.in_(image_ids)))
+
+
+def lock_folder_run(session: Session, collection_id: int) -> None:
+    """Until the transaction ends, wait for and keep out other runs over folders."""
+    _lock(session, f"folder run {collection_id}")
 
 
 def lock_content(session: Session, content_hash: bytes) -> None:

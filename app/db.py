@@ -46,7 +46,7 @@ def open_engine(url: str) -> Engine:
             return engine
     except Exception as error:  # whatever a malformed URL or a dead host may raise
         raise DatabaseUnusable(
-            f"DATABASE_URL: no Postgres can be used there: {_first_line(error)}"
+            f"No Postgres can be used at DATABASE_URL: {_first_line(error)}"
         ) from error
 
 
@@ -127,4 +127,5 @@ def is_unavailable(error: DBAPIError) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    words = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return words.splitlines()[0]

@@ -1,5 +1,7 @@
 """One picture: its record, its file, its thumbnails, and its deletion."""
 
+import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from app.errors import ImageNotFound
 from app.pictures import media_type, thumbnail, thumbnail_side
 from app.storage import Disk
 from app.tables import Image
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,12 @@ class Gallery:
         with self.sessions.begin() as session:
             return catalog.get_image(session, image_id)
 
-    def file(self, image_id: int) -> tuple[Image, Path, str]:
-        """Record, file and media type, which is told from the bytes, not from the name.
+    def file(self, image_id: int) -> tuple[Path, str]:
+        """Its place and its media type, which is told from the bytes, not from the name.
 
         Raises ImageNotFound, also where the file is gone or no longer a picture.
         """
-        image = self.get(image_id)
-        location = self.root / image.path
+        location = self.root / self.get(image_id).path
         try:
             with location.open("rb") as file:
                 kind = media_type(file)
@@ -46,10 +49,10 @@ class Gallery:
             raise ImageNotFound(f"The file of picture {image_id} is gone.") from error
         if kind is None:
             raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
-        return image, location, kind
+        return location, kind
 
-    def thumbnail(self, image_id: int, size: int) -> tuple[Image, bytes]:
-        """Record and a WebP whose sides are at most `size` pixels, rounded up to a kept size.
+    def thumbnail(self, image_id: int, size: int) -> bytes:
+        """A WebP whose sides are at most `size` pixels, rounded up to a kept size.
 
         Raises ImageNotFound, or as `pictures.decode` where the file was damaged since.
         """
@@ -57,28 +60,43 @@ class Gallery:
         side = thumbnail_side(size)
         name = f"{image.content_hash.hex()}-{side}.webp"
         try:
-            return image, self.thumbnails.path(name).read_bytes()
-        except FileNotFoundError:
+            return self.thumbnails.path(name).read_bytes()
+        except OSError:  # not made yet, or the cache cannot be read
             pass
         try:
             data = (self.root / image.path).read_bytes()
         except OSError as error:
             raise ImageNotFound(f"The file of picture {image_id} is gone.") from error
         small = thumbnail(data, side, self.max_megapixels)
-        self.thumbnails.put(name, small)
-        return image, small
+        if hashlib.sha256(data).digest() == image.content_hash:  # else it changed since
+            self._keep_thumbnail(name, small)
+        return small
+
+    def _keep_thumbnail(self, name: str, small: bytes) -> None:
+        try:
+            self.thumbnails.put(name, small)
+        except OSError as error:  # a full disk costs the cache, not the answer
+            log.warning("thumbnail not kept: %s", error)
 
     def delete(self, image_id: int) -> None:
         """Delete the row, its vector, its thumbnails, and its file if it was uploaded.
 
         A file in a folder of the user's stays. Raises ImageNotFound.
         """
-        content_hash = self.get(image_id).content_hash
         with self.sessions.begin() as session:
-            catalog.lock_content(session, content_hash)
             image = catalog.get_image(session, image_id)
+            catalog.lock_content(session, image.content_hash)
             catalog.delete_images(session, [image_id])
-            # Inside the transaction: the lock keeps an upload of the same bytes out meanwhile.
-            if self.uploads.owns(self.root / image.path):
+        if self.uploads.owns(self.root / image.path):
+            self._delete_file(image)
+        self.thumbnails.remove(f"{image.content_hash.hex()}-*.webp")
+
+    def _delete_file(self, image: Image) -> None:
+        """Once the row is gone for good: a crash between leaves a file, never a row without one.
+
+        The lock keeps out an upload of the same bytes that would take the file over meanwhile.
+        """
+        with self.sessions.begin() as session:
+            catalog.lock_content(session, image.content_hash)
+            if catalog.find_by_hash(session, self.collection_id, image.content_hash) is None:
                 (self.root / image.path).unlink(missing_ok=True)
-        self.thumbnails.remove(f"{content_hash.hex()}-*.webp")

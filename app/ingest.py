@@ -20,7 +20,7 @@ from app.batching import Priority
 from app.catalog import KnownFile, NewImage
 from app.db import Sessions
 from app.encoders.resident import Resident
-from app.errors import ImageRejected
+from app.errors import ImageRejected, SourceUnreadable
 from app.pictures import decode
 from app.sources import SourceFile, folder_files, stored_path
 from app.tables import VectorIndex
@@ -112,6 +112,11 @@ class Ingest:
         """
         return _FolderRun(self, folder, progress, stop or threading.Event()).run(prune)
 
+    def build_graph(self) -> None:
+        """Build the index's HNSW graph unless it is there."""
+        with self.sessions.begin() as session:
+            catalog.build_hnsw(session, self.index)
+
 
 class _FolderRun:
     """One pass over a folder: prepare ahead on threads, encode, write, batch by batch."""
@@ -121,7 +126,8 @@ class _FolderRun:
     ) -> None:
         self._ingest = ingest
         self._collection_id = ingest.index.collection_id
-        self._prefix = stored_path(folder, ingest.root) + "/"
+        self._folder = folder
+        self._prefix = "" if folder == ingest.root else stored_path(folder, ingest.root) + "/"
         self._files = list(folder_files(folder, ingest.root))
         self._progress = progress
         self._stop = stop
@@ -130,6 +136,15 @@ class _FolderRun:
         self._claiming = threading.Lock()
 
     def run(self, prune: bool) -> Report:
+        # A transaction that does nothing but hold the lock: two runs would trip over each other.
+        with self._ingest.sessions.begin() as lock:
+            catalog.lock_folder_run(lock, self._collection_id)
+            self._index()
+            if not self._stop.is_set():
+                self._settle(prune)
+        return self._report
+
+    def _index(self) -> None:
         with self._ingest.sessions.begin() as session:
             self._known = catalog.known_files(session, self._collection_id, self._prefix)
         fresh = [file for file in self._files if not self._is_unchanged(file)]
@@ -142,9 +157,6 @@ class _FolderRun:
             self._write(group, vectors)
             done += len(group)
             self._progress(done, len(self._files))
-        if not self._stop.is_set():
-            self._finish(prune)
-        return self._report
 
     def _is_unchanged(self, file: SourceFile) -> bool:
         known = self._known.get(file.path)
@@ -156,13 +168,15 @@ class _FolderRun:
         with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode") as pool:
             waiting: deque[Future[_Prepared]] = deque()
             for file in files:
-                if self._stop.is_set():
-                    break
                 waiting.append(pool.submit(self._prepare, file))
                 if len(waiting) >= look_ahead:
                     yield waiting.popleft().result()
-            while waiting:
+                if self._stop.is_set():
+                    pool.shutdown(cancel_futures=True)
+                    return
+            while waiting and not self._stop.is_set():
                 yield waiting.popleft().result()
+            pool.shutdown(cancel_futures=True)
 
     def _prepare(self, file: SourceFile) -> _Prepared:
         """Read and decode one file. Whatever is wrong with it becomes a Refusal."""
@@ -198,7 +212,14 @@ class _FolderRun:
         return None
 
     def _exists(self, path: str) -> bool:
-        return (self._ingest.root / path).exists()
+        """Whether the file is there; one in a folder that may not be looked into counts as such."""
+        try:
+            (self._ingest.root / path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
 
     def _encoded(
         self, prepared: Iterator[_Prepared]
@@ -207,7 +228,7 @@ class _FolderRun:
         running: tuple[list[_Prepared], Future[Vectors] | None] | None = None
         while group := list(islice(prepared, self._ingest.batch_size)):
             pixels = [one.pixels for one in group if isinstance(one, _Ready)]
-            future = self._ingest.encoder.submit(pixels, Priority.BACKGROUND) if pixels else None
+            future = self._ingest.encoder.submit(pixels, Priority.INDEXING) if pixels else None
             if running:
                 yield _finished(*running)
             running = group, future
@@ -231,7 +252,7 @@ class _FolderRun:
         self._report.added += len(ready) - changed
         self._report.refused += [one for one in group if isinstance(one, Refusal)]
 
-    def _finish(self, prune: bool) -> None:
+    def _settle(self, prune: bool) -> None:
         """Name (and prune) what is gone, and make sure that the HNSW graph is there."""
         gone = [
             known
@@ -239,11 +260,19 @@ class _FolderRun:
             if known.id not in self._claimed and not self._exists(known.path)
         ]
         self._report.vanished = sorted(known.path for known in gone)
+        if prune and gone:
+            self._prune(gone)
+        self._ingest.build_graph()
+
+    def _prune(self, gone: list[KnownFile]) -> None:
+        if not self._files:
+            raise SourceUnreadable(
+                f"{self._folder} is empty, but {len(gone)} pictures were known in it: is its disk "
+                "mounted? Nothing was forgotten."
+            )
         with self._ingest.sessions.begin() as session:
-            if prune:
-                catalog.delete_images(session, [known.id for known in gone])
-                self._report.pruned = len(gone)
-            catalog.build_hnsw(session, self._ingest.index)
+            catalog.delete_images(session, [known.id for known in gone])
+        self._report.pruned = len(gone)
 
 
 def _finished(

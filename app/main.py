@@ -8,10 +8,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import uvicorn
@@ -23,14 +22,14 @@ from app import catalog, db
 from app.encoders.resident import Resident
 from app.errors import ImageSearchError, PlaceInUse, SettingsInvalid, StartError
 from app.gallery import Gallery
-from app.ingest import Ingest
+from app.ingest import Ingest, Progress
 from app.postgres import embedded_server, sole_owner
 from app.search import Search
 from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.storage import Disk
 from app.uploads import Uploads
 from app.web import classic, images, problems, system
-from app.web.body_limit import BodyLimit
+from app.web.body_limit import MEGA, BodyLimit
 
 if TYPE_CHECKING:
     from app.encoders.openclip import OpenClipEncoder
@@ -39,7 +38,7 @@ log = logging.getLogger(__name__)
 
 DEMO_MODEL = "demo model"
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
-MEGA = 1_000_000
+DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C
 
 
@@ -68,17 +67,18 @@ def open_services(settings: Settings) -> Iterator[Services]:
     with ExitStack() as stack:
         encoder = Resident(lambda: _load_encoder(settings), settings.batch_size)
         stack.callback(encoder.close)
-        # torch's import and Postgres's start take seconds each: side by side.
-        loading = stack.enter_context(ThreadPoolExecutor(1)).submit(encoder.load)
+        encoder.load_ahead()  # torch's import and Postgres's start take seconds each: side by side
         engine = db.open_engine(stack.enter_context(database(settings)))
         stack.callback(engine.dispose)
         db.migrate(engine)
         sessions = db.open_sessions(engine)
-        space = loading.result().space
+        space = encoder.space
         with sessions.begin() as session:
             collection_id = catalog.default_collection(session)
             index = catalog.open_index(session, collection_id, space)
         kept, thumbnails = Disk(settings.storage_dir), Disk(settings.thumbnail_dir)
+        kept.sweep()
+        thumbnails.sweep()
         pixels, batch = settings.max_megapixels, settings.batch_size
         file_bytes = int(settings.max_file_mb * MEGA)
         yield Services(
@@ -171,26 +171,37 @@ def _index_source(
 ) -> None:
     """Index the folder of the settings while the server answers, then say that all is ready."""
     try:
-        settings.source_dir.mkdir(parents=True, exist_ok=True)
-        with tqdm(desc="Indexing", unit=" pictures", disable=None, leave=False) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        if settings.source_dir == DEFAULT_IMAGES:
+            DEFAULT_IMAGES.mkdir(parents=True, exist_ok=True)
+        with progress_bar(disable=None, leave=False) as show:
             report = services.ingest.index_folder(settings.source_dir, progress=show, stop=stop)
         for refusal in report.refused:
             print(f"Refused: {refusal.path}: {refusal.reason}", flush=True)
     except ImageSearchError as error:
         print(f"Not indexed: {error}", file=sys.stderr)
+        services.ingest.build_graph()  # what is uploaded wants it
     except Exception:  # the server goes on; what is wrong is in its log
         log.exception("Indexing %s failed", settings.source_dir)
     while not server.started and not stop.wait(0.01):
         pass
     if not stop.is_set():
         demo = f" [{DEMO_MODEL}]" if services.model_name == DEMO_MODEL else ""
-        address = f"http://{settings.api_host}:{settings.api_port}"
-        print(f"Ready: {address} ({services.gallery.count()} images indexed){demo}", flush=True)
+        print(
+            f"Ready: {settings.address} ({services.gallery.count()} images indexed){demo}",
+            flush=True,
+        )
+
+
+@contextmanager
+def progress_bar(**options: Any) -> Iterator[Progress]:
+    """A bar of pictures and pictures/s, as the callable that a folder's run reports to."""
+    with tqdm(desc="Indexing", unit=" pictures", **options) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
 
 
 @contextmanager
@@ -204,6 +215,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()  # two sockets may be bound while neither listens
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PlaceInUse(
@@ -219,7 +231,8 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 def _listening_process(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            if listens and connection.pid is not None:  # None: another user's
                 command = " ".join(psutil.Process(connection.pid).cmdline())
                 return f"process {connection.pid} ({command})"
     except psutil.Error:  # another user's process may not be looked at
@@ -227,15 +240,20 @@ def _listening_process(port: int) -> str:
     return "another process"
 
 
-def _stop_on_signal(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+def unwind_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: Postgres is stopped too."""
+
+    def unwind(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, unwind)
 
 
 def main() -> None:
     """The command of `make start`."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for number in (signal.SIGTERM, signal.SIGHUP):  # unwind, so that Postgres is stopped too
-        signal.signal(number, _stop_on_signal)
+    unwind_on_signals()
     try:
         serve(Settings.load())
     except StartError as error:

@@ -7,6 +7,7 @@ raises becomes one of the kinds of `ImageRejected`.
 
 import io
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO
@@ -49,8 +50,11 @@ TONE_TOPS = (1.0, *(float(2**bits - 1) for bits in (8, 10, 12, 14, 16)))  # whit
 ORIENTATION_TAG = 0x0112
 SIDEWAYS = {5, 6, 7, 8}  # the EXIF orientations that swap width and height
 WHITE = (255, 255, 255)
-MAX_DECODING = 4  # pictures at a time: one of 50 megapixels takes about 400 MB while it is decoded
-_decoding = threading.BoundedSemaphore(MAX_DECODING)
+LARGE_PIXELS = 8_000_000
+MAX_DECODING_LARGE = 4  # at a time: one of 50 megapixels takes up to 1 GB while it is decoded
+_decoding_large = threading.BoundedSemaphore(MAX_DECODING_LARGE)
+MAX_JPEG_SCANS = 100  # a progressive JPEG has about 10; each costs a pass over all pixels
+START_OF_SCAN = b"\xff\xda"
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,12 @@ def decode(data: bytes, max_megapixels: float, draft_side: int = DRAFT_SIDE) -> 
     Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow or ImageCorrupt.
     """
     try:
-        with _decoding, _open(io.BytesIO(data)) as image:
+        with _open(io.BytesIO(data)) as image:
             _check_shape(image.size, max_megapixels)
-            full = image.size
-            drafted = image.draft("RGB", (draft_side, draft_side))  # leaves all but JPEG alone
-            image.load()  # TIFF turns itself upright here, and forgets its orientation
-            orientation = _orientation(image)
-            width, height = full if drafted else image.size
-            if orientation in SIDEWAYS:
-                width, height = height, width
-            upright = _upright(_rgb(image), orientation)
-            kind = image.format or ""
+            _check_scans(image, data)
+            large = image.width * image.height > LARGE_PIXELS
+            with _decoding_large if large else nullcontext():
+                return _decoded(image, draft_side)
     except ImageRejected:
         raise
     except Pillow.DecompressionBombError as error:
@@ -91,7 +90,17 @@ def decode(data: bytes, max_megapixels: float, draft_side: int = DRAFT_SIDE) -> 
         raise ImageTooLarge("The picture needs more memory than there is.") from error
     except Exception as error:  # decoders raise whatever their format's parser trips over
         raise ImageCorrupt(f"The picture is damaged or truncated: {_reason(error)}.") from error
-    return Picture(upright, kind, width, height)
+
+
+def _decoded(image: PillowImage, draft_side: int) -> Picture:
+    full = image.size
+    drafted = image.draft("RGB", (draft_side, draft_side))  # leaves all but JPEG alone
+    image.load()  # TIFF turns itself upright here, and forgets its orientation
+    orientation = _orientation(image)
+    width, height = full if drafted else image.size
+    if orientation in SIDEWAYS:
+        width, height = height, width
+    return Picture(_upright(_rgb(image), orientation), image.format or "", width, height)
 
 
 def media_type(file: BinaryIO) -> str | None:
@@ -165,6 +174,12 @@ def _check_shape(size: tuple[int, int], max_megapixels: float) -> None:
             f"The picture is {width} × {height} pixels; "
             f"one side may be at most {MAX_ASPECT} times the other."
         )
+
+
+def _check_scans(image: PillowImage, data: bytes) -> None:
+    """A JPEG of a few kilobytes can ask for thousands of passes over all its pixels."""
+    if image.format in {"JPEG", "MPO"} and data.count(START_OF_SCAN) > MAX_JPEG_SCANS:
+        raise ImageCorrupt(f"The JPEG is damaged: it has more than {MAX_JPEG_SCANS} scans.")
 
 
 def _orientation(image: PillowImage) -> int:

@@ -78,10 +78,14 @@ def _without_defaults(configuration: str) -> str:
 
 
 def _forget_dead(server: PostgresServer) -> None:
-    """Drop processes that were killed from the list of those that use the server.
+    """Forget killed processes, which the library would take for living ones.
 
-    Otherwise their entries keep the server running after the last living one has left.
+    As users of the server they would keep it running after the last living one has left.
     """
+    postmaster = PostmasterInfo.read_from_pgdata(server.pgdata)
+    if postmaster and postmaster.process and postmaster.process.name() != "postgres":
+        # Its process id went to a stranger, after a power cut for example.
+        (server.pgdata / "postmaster.pid").unlink()
     users = server.global_process_id_list
     listed = users._get()  # noqa: SLF001  # it has no public reader
     users.put([pid for pid in listed if psutil.pid_exists(pid)])

@@ -1,5 +1,6 @@
 """Every setting, its default and its meaning; `.env.example` is printed from here."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -49,13 +50,13 @@ class Settings(BaseSettings):
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         32, description="pictures encoded at a time while indexing"
     )
-    max_upload_mb: Annotated[float, Field(gt=0)] = Field(
+    max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         25, description="largest request body, in MB (10^6 bytes)"
     )
-    max_file_mb: Annotated[float, Field(gt=0)] = Field(
+    max_file_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         200, description="largest file read from a folder, in MB (10^6 bytes)"
     )
-    max_megapixels: Annotated[float, Field(gt=0)] = Field(
+    max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         50, description="largest picture, in 10^6 pixels"
     )
     hf_home: str | None = Field(None, description="Hugging Face cache; empty: the library's own")
@@ -72,7 +73,13 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _from_root(cls, path: Path) -> Path:
-        return ROOT / path.expanduser()
+        return Path(os.path.abspath(ROOT / path.expanduser()))  # noqa: PTH100  # keeps links
+
+    @property
+    def address(self) -> str:
+        """Where the server is reached."""
+        host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
+        return f"http://{host}:{self.api_port}"
 
     @property
     def source_dir(self) -> Path:
@@ -90,13 +97,13 @@ class Settings(BaseSettings):
         return TESTING_DATABASE if self.testing else DATABASE
 
     @classmethod
-    def load(cls, env_file: Path | None = ROOT / ".env") -> Self:
-        """Read environment and `env_file`.
+    def load(cls, env_file: Path | None = None) -> Self:
+        """Read the environment and `env_file`, by default what ENV_FILE names, or `.env`.
 
         Raises SettingsInvalid naming each setting that is unknown or malformed.
         """
         try:
-            return cls(_env_file=env_file)
+            return cls(_env_file=env_file or os.environ.get("ENV_FILE", ROOT / ".env"))
         except ValidationError as error:
             raise SettingsInvalid(_explain(error)) from None
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from app.errors import ImageTooLarge, SourceUnreadable
 
@@ -58,12 +59,14 @@ def stored_path(location: Path, root: Path) -> str:
 def _source_file(location: Path, root: Path) -> Iterator[SourceFile]:
     try:
         found = location.stat()
-    except OSError:  # gone since it was listed, or a link to nowhere
+    except FileNotFoundError:  # gone since it was listed, or a link to nowhere
         return
+    except OSError as error:
+        _unreadable(error)
     if location.is_file():  # no pipes or devices: reading one may never end
         etag = f"{found.st_size}-{found.st_mtime_ns}"
         yield SourceFile(stored_path(location, root), etag, found.st_size, location)
 
 
-def _unreadable(error: OSError) -> None:
+def _unreadable(error: OSError) -> NoReturn:
     raise SourceUnreadable(f"{error.filename} cannot be listed: {error.strerror}.")

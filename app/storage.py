@@ -2,8 +2,11 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
+PART = ".part-"
+PART_SECONDS = 3600  # a write takes less
 SHARD = 2  # characters of the hash that name the sub-folder: 256 folders
 
 
@@ -25,8 +28,10 @@ class Disk:
         target = self.path(name)
         if target.exists():
             return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sync_folder(self.folder)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=PART)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -43,6 +48,13 @@ class Disk:
         """Delete the files whose names match the glob `pattern`, which starts with a shard."""
         for path in self.path(pattern).parent.glob(pattern):
             path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Delete the temporary files that a kill left behind, once no write can own them."""
+        oldest = time.time() - PART_SECONDS
+        for path in self.folder.glob(f"*/{PART}*"):
+            if path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
 
     def owns(self, path: Path) -> bool:
         """Whether `path` lies under this folder."""

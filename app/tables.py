@@ -25,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.vectors import VectorSpace
+
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -116,6 +118,11 @@ class VectorIndex:
     dimensions: int
     m: int
     ef_construction: int
+
+    @property
+    def space(self) -> VectorSpace:
+        """The space of its vectors."""
+        return VectorSpace(self.model, self.pretrained, self.fingerprint, self.dimensions)
 
     @property
     def partition(self) -> str:

@@ -1,8 +1,8 @@
 """Uploads: from the bytes of a request to a searchable row.
 
 One picture goes: bytes, decoded picture, stored file, vector, row. The row and its vector are
-written in one transaction once the file is safe on disk, so that a kill at any moment leaves
-whole pictures or none.
+written in one transaction once the file is safe on disk: a kill at any moment leaves whole pictures
+or none, and at worst a file without a row, which the next upload of the same bytes takes over.
 """
 
 import hashlib
@@ -92,7 +92,7 @@ class Uploads:
         content_hash = hashlib.sha256(file.data).digest()
         with self.sessions.begin() as session:
             known = catalog.find_by_hash(session, self.index.collection_id, content_hash)
-        if known:
+        if known and (self.root / known.path).exists():
             return Outcome(file.name, "duplicate", known)
         try:
             picture = decode(file.data, self.max_megapixels)
@@ -118,10 +118,13 @@ class Uploads:
                 known = catalog.find_by_hash(
                     session, self.index.collection_id, draft.new.content_hash
                 )
-                if known:  # another request was faster
+                # A deletion between `put` and the lock may have taken the file.
+                self.disk.put(Path(draft.new.path).name, draft.upload.data)
+                if known and (self.root / known.path).exists():  # another request was faster
                     written[known.content_hash] = "duplicate", known
-                else:  # a deletion between `put` and the lock may have taken the file
-                    self.disk.put(Path(draft.new.path).name, draft.upload.data)
+                elif known:  # its file is gone: from now on it is this one
+                    catalog.place_image(session, known.id, draft.new.path, draft.new.etag)
+                    written[known.content_hash] = "stored", replace(known, path=draft.new.path)
             fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
             new = [drafts[n].new for n in fresh]
             for image in catalog.add_images(session, self.index, new, vectors[fresh]):
@@ -129,9 +132,9 @@ class Uploads:
         return written
 
     def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
-        """Encode in batches, before any waiting indexing: shape (len(pixels), dimensions)."""
+        """Encode in batches, after searches, before indexing: shape (len(pixels), dimensions)."""
         parts = [
-            self.encoder.submit(pixels[start : start + self.batch_size], Priority.INTERACTIVE)
+            self.encoder.submit(pixels[start : start + self.batch_size], Priority.UPLOAD)
             for start in range(0, len(pixels), self.batch_size)
         ]
         nothing = np.empty((0, self.index.dimensions), np.float32)

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -30,12 +30,13 @@ def main(
     out: Annotated[Path, typer.Option(help="the file to write")] = ROOT / "docs" / "search.jpg",
 ) -> None:
     """Ask the server and write its thumbnails, names and distances as one picture."""
-    settings = Settings.load()
-    address = f"http://{settings.api_host}:{settings.api_port}"
+    address = Settings.load().address
     query = urlencode({"query": search, "limit": limit})
     try:
         hits = json.loads(_fetch(f"{address}/search-by-text?{query}"))
         thumbnails = [_fetch(f"{address}{hit['thumbnail_url']}") for hit in hits]
+    except HTTPError as error:
+        sys.exit(f"{error.code}: {json.load(error)['detail']}")
     except URLError as error:
         sys.exit(f"No server answers at {address} ({error.reason}). Start it with `make start`.")
     draw_sheet(search, hits, thumbnails).save(out, quality=QUALITY)

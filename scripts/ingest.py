@@ -1,16 +1,17 @@
 """Index a folder: `make ingest DIR=…`. A server may run beside it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
+from sqlalchemy.exc import DBAPIError
 
-from app.errors import StartError
+from app.errors import ImageSearchError
 from app.ingest import Report
-from app.main import open_services
-from app.settings import ROOT, Settings
+from app.main import open_services, progress_bar, unwind_on_signals
+from app.settings import Settings
 
 
 def main(
@@ -18,25 +19,18 @@ def main(
     prune: Annotated[bool, typer.Option(help="forget pictures whose file is gone")] = False,
 ) -> None:
     """Index the pictures of DIR that are new or have changed, and say what was refused."""
+    unwind_on_signals()
     try:
-        with open_services(Settings.load()) as services, _bar() as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            report = services.ingest.index_folder(
-                (ROOT / folder.expanduser()).resolve(), prune=prune, progress=show
-            )
-    except StartError as error:
-        sys.exit(f"Nothing was indexed. {error}")
+        with open_services(Settings.load()) as services, progress_bar(mininterval=1) as show:
+            place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
+            report = services.ingest.index_folder(place, prune=prune, progress=show)
+    except ImageSearchError as error:
+        sys.exit(f"Not indexed: {error}")
+    except DBAPIError as error:
+        sys.exit(f"The database failed: {error.orig} Run the command again: it goes on from here.")
     _print(report)
     if report.refused and not report.searchable:
         sys.exit(1)
-
-
-def _bar() -> "tqdm[None]":
-    return tqdm(desc="Indexing", unit=" pictures", file=sys.stdout, mininterval=1)
 
 
 def _print(report: Report) -> None:

@@ -4,12 +4,13 @@ import sys
 
 from app import db
 from app.errors import StartError
-from app.main import database
+from app.main import database, unwind_on_signals
 from app.settings import Settings
 
 
 def main() -> None:
     """Migrate the database of the settings."""
+    unwind_on_signals()
     try:
         with database(Settings.load()) as url:
             engine = db.open_engine(url)

@@ -19,9 +19,8 @@ def main(
     limit: Annotated[int, typer.Option(envvar="LIMIT", help="how many pictures")] = 4,
 ) -> None:
     """Print the answer of /search-by-text as indented JSON."""
-    settings = Settings.load()
+    address = Settings.load().address
     print(f"Testing /search-by-text with '{search}' query and limit {limit}...")
-    address = f"http://{settings.api_host}:{settings.api_port}"
     try:
         with urlopen(  # noqa: S310  # always http
             f"{address}/search-by-text?{urlencode({'query': search, 'limit': limit})}",

@@ -1,5 +1,6 @@
 """Real Postgres, the real demo model, real files: nothing of ours is replaced."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,11 @@ from app.main import Services, create_app, open_services
 from app.postgres import embedded_server
 from app.settings import ROOT, Settings
 from app.vectors import VectorSpace
+
+# Whatever the developer has set for a server of their own is not for tests.
+for _name in Settings.model_fields:
+    os.environ.pop(_name.upper(), None)
+os.environ["ENV_FILE"] = os.devnull
 
 SHARED = ROOT.parent / "shared"
 TEST_IMAGES = ROOT / "data" / "test_images"

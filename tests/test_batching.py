@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -35,19 +36,19 @@ def batcher() -> Iterator[Batcher]:
 def busy(batcher: Batcher) -> Recorder:
     """A recorder whose first batch, [0], is running and waits."""
     recorder = Recorder()
-    batcher.submit(recorder.encode, [0], Priority.BACKGROUND)
+    batcher.submit(recorder.encode, [0], Priority.INDEXING)
     assert recorder.started.wait(10)
     return recorder
 
 
 def test_rows_come_back_to_whoever_sent_the_items(batcher: Batcher, busy: Recorder) -> None:
-    futures = [batcher.submit(busy.encode, [n, n + 10], Priority.INTERACTIVE) for n in (1, 2, 3)]
+    futures = [batcher.submit(busy.encode, [n, n + 10], Priority.SEARCH) for n in (1, 2, 3)]
     busy.go.set()
     assert [future.result(10)[:, 0].tolist() for future in futures] == [[1, 11], [2, 12], [3, 13]]
 
 
 def test_waiting_requests_are_merged_up_to_the_bound(batcher: Batcher, busy: Recorder) -> None:
-    futures = [batcher.submit(busy.encode, [n], Priority.INTERACTIVE) for n in range(1, 7)]
+    futures = [batcher.submit(busy.encode, [n], Priority.SEARCH) for n in range(1, 7)]
     busy.go.set()
     for future in futures:
         future.result(10)
@@ -55,47 +56,51 @@ def test_waiting_requests_are_merged_up_to_the_bound(batcher: Batcher, busy: Rec
 
 
 def test_searches_overtake_indexing(batcher: Batcher, busy: Recorder) -> None:
-    slow = batcher.submit(busy.encode, [1, 2, 3, 4], Priority.BACKGROUND)
-    quick = batcher.submit(busy.encode, [9], Priority.INTERACTIVE)
+    slow = batcher.submit(busy.encode, [1, 2, 3, 4], Priority.INDEXING)
+    quick = batcher.submit(busy.encode, [9], Priority.SEARCH)
     busy.go.set()
     slow.result(10), quick.result(10)
     assert busy.batches == [[0], [9], [1, 2, 3, 4]]
 
 
 def test_a_request_over_the_bound_runs_alone(batcher: Batcher, busy: Recorder) -> None:
-    large = batcher.submit(busy.encode, [1, 2, 3, 4, 5, 6], Priority.INTERACTIVE)
+    large = batcher.submit(busy.encode, [1, 2, 3, 4, 5, 6], Priority.SEARCH)
     busy.go.set()
     assert large.result(10).shape == (6, 1)
 
 
-def test_an_error_reaches_all_that_shared_the_batch_and_no_other(batcher: Batcher) -> None:
+def test_an_error_reaches_all_that_shared_the_batch_and_no_other(
+    batcher: Batcher, busy: Recorder
+) -> None:
     def fail(items: list[Any]) -> Vectors:
-        raise RuntimeError("out of memory")
+        raise RuntimeError(f"out of memory at {items}")
 
-    failed = batcher.submit(fail, [1], Priority.INTERACTIVE)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        failed.result(10)
-    recorder = Recorder()
-    recorder.go.set()
-    assert batcher.submit(recorder.encode, [5], Priority.INTERACTIVE).result(10).tolist() == [[5]]
+    failed = [batcher.submit(fail, [n], Priority.SEARCH) for n in (1, 2)]
+    sound = batcher.submit(busy.encode, [5], Priority.SEARCH)
+    busy.go.set()
+    for future in failed:
+        with pytest.raises(RuntimeError, match=r"at \[1, 2\]"):
+            future.result(10)
+    assert sound.result(10).tolist() == [[5]]
 
 
 def test_an_empty_request_is_refused(batcher: Batcher) -> None:
     with pytest.raises(ValueError, match="nothing to encode"):
-        batcher.submit(Recorder().encode, [], Priority.INTERACTIVE)
+        batcher.submit(Recorder().encode, [], Priority.SEARCH)
 
 
-def test_closing_cancels_what_waits(busy: Recorder) -> None:
+def test_closing_cancels_what_waits() -> None:
     batcher = Batcher(max_items=4)
     recorder = Recorder()
-    batcher.submit(recorder.encode, [0], Priority.BACKGROUND)
+    running = batcher.submit(recorder.encode, [0], Priority.INDEXING)
     assert recorder.started.wait(10)
-    waiting = batcher.submit(recorder.encode, [1], Priority.BACKGROUND)
+    waiting = batcher.submit(recorder.encode, [1], Priority.INDEXING)
     closing = threading.Thread(target=batcher.close)
     closing.start()
+    with pytest.raises(CancelledError):
+        waiting.result(10)
     recorder.go.set()
     closing.join(10)
-    assert waiting.cancelled()
+    assert running.result(0).tolist() == [[0]]
     with pytest.raises(RuntimeError, match="closed"):
-        batcher.submit(recorder.encode, [2], Priority.BACKGROUND)
-    busy.go.set()
+        batcher.submit(recorder.encode, [2], Priority.INDEXING)

@@ -40,7 +40,7 @@ def test_each_connection_plans_for_its_values(sessions: db.Sessions) -> None:
     ],
 )
 def test_a_database_that_cannot_be_used_is_said_so(url: str) -> None:
-    with pytest.raises(DatabaseUnusable, match="DATABASE_URL: no Postgres can be used there"):
+    with pytest.raises(DatabaseUnusable, match="No Postgres can be used at DATABASE_URL"):
         db.open_engine(url)
 
 

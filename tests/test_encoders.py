@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from PIL import Image
@@ -96,7 +97,19 @@ def test_the_fingerprint_changes_with_what_changes_the_vectors(
     assert other.space.fingerprint != encoder.space.fingerprint
 
 
-def test_a_name_and_a_file_load_without_a_tag(tmp_path: Path) -> None:
+def test_a_built_in_name_with_a_checkpoint_of_ones_own(
+    encoder: OpenClipEncoder, tmp_path: Path
+) -> None:
+    config = json.loads((DEMO_MODEL_DIR / "open_clip_config.json").read_text())
+    (tmp_path / "tiny.json").write_text(json.dumps(config["model_cfg"]))
+    open_clip.add_model_config(tmp_path / "tiny.json")
+    weights = str(DEMO_MODEL_DIR / "open_clip_model.safetensors")
+    loaded = openclip.load("tiny", weights, "cpu")
+    assert loaded.space.name == f"tiny / {weights}"
+    assert (loaded.encode_texts(["a tree"]) == encoder.encode_texts(["a tree"])).all()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     weights = tmp_path / "weights.pt"
     weights.write_bytes(b"not a checkpoint")
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.main import Services
 from app.settings import Settings
 from tests.drawing import encoded, noise, png
 
@@ -180,7 +182,17 @@ def test_all_refused_is_a_problem_with_every_reason(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "metadata",
-    ["[1]", "{", "NaN", '{"a": NaN}', '{"a": "\\u0000"}', '{"a": "\\ud800"}', "[" * 5000],
+    [
+        "[1]",
+        "{",
+        "NaN",
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a":' + "[" * 250 + "]" * 250 + "}",
+        '{"a": "\\u0000"}',
+        '{"a": "\\ud800"}',
+        "[" * 5000,
+    ],
 )
 def test_metadata_that_is_no_storable_object_is_refused(client: TestClient, metadata: str) -> None:
     answer = upload(client, png(300), metadata=metadata)
@@ -199,6 +211,36 @@ def test_a_caption_with_a_nul_is_refused(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("sent", [{}, {"data": {"file": "text"}}, {"json": {"file": "x"}}])
+def test_a_name_in_a_broken_charset_is_answered(client: TestClient) -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="\\ud800"\r\n\r\n'
+        + png(303) + b"\r\n--x--\r\n"
+    )  # fmt: skip
+    for charset in ("unicode_escape", "utf-7", "undefined"):
+        headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+        for path in ("/upload", "/search-by-image"):
+            assert client.post(path, content=body, headers=headers).status_code < 500
+
+
+def test_too_many_files_are_refused(client: TestClient) -> None:
+    answer = upload(client, *([b"x"] * 101))
+    assert (answer.status_code, answer.json()["detail"][:9]) == (422, "101 files")
+
+
+def test_an_upload_takes_over_a_row_whose_file_is_gone(
+    client: TestClient, services: Services, tmp_path: Path
+) -> None:
+    lost = tmp_path / "lost.png"
+    lost.write_bytes(png(304))
+    services.ingest.index_folder(tmp_path)
+    lost.unlink()
+    answer = upload(client, png(304))
+    assert answer.status_code == 201
+    (stored,) = answer.json()
+    assert client.get(f"/images/{stored['id']}/file").content == png(304)
+    assert client.get(f"/images/{stored['id']}").json()["path"] == stored["path"]
+
+
 def test_an_upload_without_files_says_so(client: TestClient, sent: dict[str, Any]) -> None:
     answer = client.post("/upload", **sent)
     assert answer.status_code == 422

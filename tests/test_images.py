@@ -1,6 +1,7 @@
 """Pictures by id, over HTTP."""
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,37 @@ def test_a_thumbnail_size_is_bounded(client: TestClient, size: object) -> None:
     assert client.get(f"/images/{image_id}/thumbnail?size={size}").status_code == 422
 
 
+def test_a_file_is_always_served_whole(client: TestClient) -> None:
+    url = f"/images/{stored(client, png(8))}/file"
+    for asked in ("bytes=x", "bytes=99999999-", "bytes=0-1"):
+        answer = client.get(url, headers={"range": asked})
+        assert (answer.status_code, answer.content) == (200, png(8))
+
+
+def test_a_changed_file_does_not_spoil_the_thumbnail_of_its_copy(
+    client: TestClient, services: Services, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(9))
+    services.ingest.index_folder(tmp_path)
+    first, second = client.post("/search-by-image?limit=2", content=png(9)).json()
+    Path(first["path"]).write_bytes(png(10))
+    changed = client.get(first["thumbnail_url"]).content
+    assert client.get(second["thumbnail_url"]).content != changed
+
+
+def test_a_cache_that_cannot_be_written_costs_no_answer(
+    client: TestClient, settings: Settings
+) -> None:
+    image_id = stored(client, png(11))
+    shutil.rmtree(settings.thumbnail_dir, ignore_errors=True)
+    settings.thumbnail_dir.write_text("in the way")
+    try:
+        assert client.get(f"/images/{image_id}/thumbnail").status_code == 200
+    finally:
+        settings.thumbnail_dir.unlink()
+
+
 def test_a_deleted_upload_is_gone_whole(client: TestClient, settings: Settings) -> None:
     data = png(5, (50, 50))
     image_id = stored(client, data)
@@ -84,9 +116,12 @@ def test_a_file_of_the_users_own_stays(
     assert mine.read_bytes() == png(6)
 
 
-@pytest.mark.parametrize("content", [None, b"#!/bin/sh", b"<html><script>alert(1)</script>"])
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(None, 404), (b"#!/bin/sh", 415), (b"<html><script>alert(1)</script>", 415)],
+)
 def test_a_file_that_is_gone_or_no_picture_is_not_served(
-    client: TestClient, services: Services, tmp_path: Path, content: bytes | None
+    client: TestClient, services: Services, tmp_path: Path, content: bytes | None, status: int
 ) -> None:
     mine = tmp_path / "mine.png"
     mine.write_bytes(png(7))
@@ -96,7 +131,7 @@ def test_a_file_that_is_gone_or_no_picture_is_not_served(
     if content is not None:
         mine.write_bytes(content)
     assert client.get(hit["url"]).status_code == 404
-    assert client.get(hit["thumbnail_url"]).status_code in {404, 415}
+    assert client.get(hit["thumbnail_url"]).status_code == status
     assert client.delete(f"/images/{hit['id']}").status_code == 204
 
 

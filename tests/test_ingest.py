@@ -8,14 +8,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from app.errors import SourceUnreadable
 from app.main import Services
 from app.settings import ROOT, Settings
 from tests.drawing import png
+from tests.environment import bare
 
 KILLS = 3
 PICTURES = 120
@@ -117,6 +120,22 @@ def test_a_vanished_file_is_reported_and_pruned_when_asked(
     assert (report.pruned, "0.png" in rows(services)) == (1, False)
 
 
+def test_an_empty_mountpoint_is_not_pruned(services: Services, folder: Path) -> None:
+    services.ingest.index_folder(folder)
+    for path in folder.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(SourceUnreadable, match="is its disk mounted"):
+        services.ingest.index_folder(folder, prune=True)
+    assert len(rows(services)) == 5
+
+
+def test_two_runs_over_one_folder_take_turns(services: Services, folder: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(services.ingest.index_folder, [folder, folder]))
+    assert sorted(report.added for report in runs) == [0, 5]
+    assert len(rows(services)) == 5
+
+
 def test_pruning_leaves_other_folders_alone(
     services: Services, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -137,6 +156,7 @@ def test_a_bad_file_neither_stops_nor_shifts_its_batch(services: Services, folde
     assert report.added == 5
     assert "damaged" in reasons["1a.png"]
     assert "not a picture" in reasons["2a.png"]
+    assert "cannot be read" in reasons["locked.png"]
     assert any("UTF-8" in reason for reason in reasons.values())
     for seed in range(5):
         best = services.search.by_image(png(seed), 1)[0]
@@ -169,12 +189,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_at_any_moment_and_run_again(
     services: Services, settings: Settings, many: Path
 ) -> None:
-    environment = {
-        "TESTING": "1",
-        "DATABASE_URL": str(settings.database_url),
-        "BATCH_SIZE": "4",
-        "PATH": os.environ["PATH"],
-    }
+    environment = bare(TESTING="1", DATABASE_URL=str(settings.database_url), BATCH_SIZE="4")
     command = [sys.executable, "-m", "scripts.ingest", str(many)]
     chance = random.Random(3)
     killed = 0

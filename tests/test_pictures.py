@@ -157,6 +157,14 @@ def test_the_bound_on_pixels_is_the_setting() -> None:
         decode(data, 0.9)
 
 
+def test_a_jpeg_of_endless_scans_is_refused_unread() -> None:
+    data = encoded(noise(5, (640, 480)), "JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    assert decode(data, MEGAPIXELS).width == 640
+    with pytest.raises(ImageCorrupt, match="more than 100 scans"):
+        decode(data[:-2] + data[start:-2] * 200 + data[-2:], MEGAPIXELS)
+
+
 @pytest.mark.parametrize(("asked", "kept"), [(1, 64), (64, 64), (65, 128), (999, 1024)])
 def test_thumbnails_come_in_few_sizes(asked: int, kept: int) -> None:
     assert thumbnail_side(asked) == kept

@@ -1,12 +1,18 @@
+import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app import errors
-from app.main import Services
+from app.main import Services, create_app, open_services
+from app.settings import Settings
 from app.web import problems
+from tests.drawing import png
 
 
 def leaves(kind: type[Exception]) -> Iterator[type[Exception]]:
@@ -63,3 +69,29 @@ def test_a_database_that_is_busy_is_a_503_with_a_time_to_come_back(
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_dead_database_is_a_503_and_the_process_stays_alive(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="dead", ignore_cleanup_errors=True) as folder:
+        settings = Settings(
+            testing=True,
+            postgres_dir=Path(folder) / "data",
+            test_upload_dir=tmp_path / "uploads",
+            thumbnail_dir=tmp_path / "thumbnails",
+        )
+        with open_services(settings) as services:
+            http = TestClient(create_app(settings, services), raise_server_exceptions=False)
+            assert http.get("/readyz").status_code == 200
+            stop_postgres(Path(folder) / "data")
+            assert http.get("/readyz").status_code == 503
+            assert http.get("/search-by-text?query=tree").status_code == 503
+            assert http.post("/upload", files={"file": ("x", png(1))}).status_code == 503
+            assert http.get("/healthz").status_code == 200
+
+
+def stop_postgres(folder: Path) -> None:
+    pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
+    process = psutil.Process(pid)
+    process.terminate()
+    process.send_signal(signal.SIGINT)  # fast: does not wait for connections
+    process.wait(30)

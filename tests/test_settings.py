@@ -7,12 +7,6 @@ from app.settings import ROOT, Settings
 from scripts import env_example
 
 
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 def test_env_example_lists_exactly_the_settings() -> None:
     assert (ROOT / ".env.example").read_text() == env_example.text()
 
@@ -46,6 +40,7 @@ def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
         ("DEVICE", "gpu"),
         ("TESTING", "perhaps"),
         ("MAX_MEGAPIXELS", "0"),
+        ("MAX_UPLOAD_MB", "inf"),
     ],
 )
 def test_a_malformed_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +52,8 @@ def test_a_malformed_value_is_named(name: str, value: str, monkeypatch: pytest.M
 def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGES_DIR", "pictures")
     assert Settings.load(None).images_dir == ROOT / "pictures"
+    monkeypatch.setenv("IMAGES_DIR", "../pictures/./of/..")
+    assert Settings.load(None).images_dir == ROOT.parent / "pictures"
 
 
 def test_testing_has_pictures_uploads_and_a_database_of_its_own() -> None:

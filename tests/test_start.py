@@ -1,13 +1,12 @@
 """The server as a process, as its user starts and stops it."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ import pytest
 from app.settings import ROOT
 from tests.conftest import TEST_IMAGES
 from tests.drawing import png
+from tests.environment import bare
 
 START_SECONDS = 120  # far more than it takes: a hang is a failure, slowness is not
 
@@ -39,15 +39,12 @@ class Server:
     def __init__(self, folder: Path, port: int, **settings: str) -> None:
         self.folder = folder
         self.port = port
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "TESTING": "1",
-            "API_PORT": str(port),
+        folders = {
             "POSTGRES_DIR": str(folder / "postgres"),
             "TEST_UPLOAD_DIR": str(folder / "uploads"),
             "THUMBNAIL_DIR": str(folder / "thumbnails"),
-            **settings,
         }
+        self.environment = bare(**{"TESTING": "1", "API_PORT": str(port), **folders, **settings})
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.main"],
             cwd=ROOT, env=self.environment, text=True,
@@ -67,10 +64,14 @@ class Server:
     def wait_until_ready(self) -> str:
         """The line that says so."""
         assert self.process.stdout
+        hang = threading.Timer(START_SECONDS, self.process.kill)  # which ends the loop below
+        hang.start()
         for line in self.process.stdout:
             self.lines.append(line)
             if line.startswith("Ready:"):
+                hang.cancel()
                 return line.strip()
+        hang.cancel()
         pytest.fail(f"the server ended: {self.lines}")
 
     def stop(self, number: int = signal.SIGINT) -> int:
@@ -124,9 +125,7 @@ def test_start_search_restart_and_stop(folder: Path) -> None:
     assert "Traceback" not in "".join(server.lines)
 
     again = Server(folder, server.port)
-    began = time.monotonic()
     assert f"({pictures + 1} images indexed)" in again.wait_until_ready()
-    assert time.monotonic() - began < START_SECONDS
     assert again.get("/search-by-text?query=a%20green%20tree&limit=4") == first
     again.stop(signal.SIGTERM)
     assert not again.postgres()
@@ -199,7 +198,7 @@ def test_a_killed_server_leaves_a_folder_that_starts_again(folder: Path) -> None
     [
         ({"API_PORT": "none"}, "API_PORT='none'"),
         ({"API_HOST": "203.0.113.1"}, "API_HOST=203.0.113.1"),
-        ({"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "no Postgres can be used there"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "No Postgres can be used at DATABASE_URL"),
         ({"TESTING": "0", "CLIP_MODEL": "ViT-B-33"}, "open_clip knows no such model"),
         ({"TESTING": "0", "HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent"}, "make pull-model"),
     ],

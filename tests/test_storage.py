@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ def test_removal_takes_what_matches(tmp_path: Path) -> None:
     other = disk.put("abd-64.webp", b"3")
     disk.remove("abc-*.webp")
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [other]
+
+
+def test_a_sweep_takes_only_old_temporary_files(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    kept = disk.put("abc", b"1")
+    old, new = tmp_path / "ab" / ".part-old", tmp_path / "ab" / ".part-new"
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    disk.sweep()
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {kept, new}
 
 
 def test_a_folder_owns_what_lies_under_it(tmp_path: Path) -> None:

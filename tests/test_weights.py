@@ -1,7 +1,6 @@
 """The real loading path: names, tags, folders, and a hub with all its moods."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from app.encoders.weights import find_checkpoint
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR, ROOT
 from tests import hub as hubs
+from tests.environment import bare
 from tests.hub import Hub
 
 REPOSITORY = "someone/tiny-clip"
@@ -37,14 +37,8 @@ def cache(tmp_path: Path) -> Path:
 
 def pull(hub: Hub, cache: Path, **more: str) -> Pulled:
     """`make pull-model` in a process of its own: the hub's client reads its settings once."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(cache),
-        "CLIP_MODEL": f"hf-hub:{REPOSITORY}",
-        "HOME": str(cache),
-        **more,
-    }
+    model = {"CLIP_MODEL": f"hf-hub:{REPOSITORY}", **more}
+    environment = bare(HF_ENDPOINT=hub.url, HF_HOME=str(cache), HOME=str(cache), **model)
     return subprocess.run(
         [sys.executable, "-m", "scripts.pull_model"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
@@ -128,6 +122,9 @@ def test_a_hub_with_a_fault_stops_with_the_ways_out(
         ("ViT-B-33", "openai", "open_clip knows no such model"),
         ("ViT-B-32", "nonsense", "neither a file nor a tag of ViT-B-32"),
         ("ViT-B-32", "", "neither a file nor a tag of ViT-B-32"),
+        ("ViT-B/32", "x" * 5000, "neither a file nor a tag of ViT-B-32"),
+        ("hf-hub:a/b/c", "", "CLIP_MODEL=hf-hub:a/b/c"),
+        ("hf-hub:foo bar", "", "CLIP_MODEL=hf-hub:foo bar"),
         ("ViT-B-32", "openai", "Set CLIP_MODEL=ViT-B-32-quickgelu"),
         ("local-dir:/nowhere", "", "open_clip_config.json is missing"),
     ],

@@ -102,7 +102,7 @@ def load(model: str, pretrained: str, device: str, name: str | None = None) -> O
         config = open_clip.get_model_config(checkpoint.model_name)
         tokenizer = open_clip.get_tokenizer(checkpoint.model_name)
     except Exception as error:  # open_clip, torch and safetensors each raise kinds of their own
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelUnavailable(
             f"{model} / {pretrained} cannot be loaded: {reason} {WAYS_OUT}"
         ) from error

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -40,6 +41,14 @@ class Resident:
                 self._encoder = encoder
             return self._encoder
 
+    def load_ahead(self) -> None:
+        """Begin to load on a thread of its own, which a stop does not wait for."""
+        threading.Thread(target=self._try_load, name="model", daemon=True).start()
+
+    def _try_load(self) -> None:
+        with suppress(Exception):  # whoever calls `load` gets the error
+            self.load()
+
     @property
     def space(self) -> VectorSpace:
         """The space that its embeddings belong to."""
@@ -48,12 +57,12 @@ class Resident:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts before any waiting indexing: shape (len(texts), dimensions)."""
         encode = self.load().encode_texts
-        return self._batcher.submit(encode, texts, Priority.INTERACTIVE).result()
+        return self._batcher.submit(encode, texts, Priority.SEARCH).result()
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Embed RGB pictures before any waiting indexing: shape (len(images), dimensions)."""
         pixels = [self.prepare(image) for image in images]
-        return self.submit(pixels, Priority.INTERACTIVE).result()
+        return self.submit(pixels, Priority.SEARCH).result()
 
     def prepare(self, image: Image.Image) -> "Pixels":
         """Prepare an RGB picture for `submit`, on the caller's thread."""
@@ -64,10 +73,8 @@ class Resident:
         return self._batcher.submit(self.load().encode_pixels, pixels, priority)
 
     def close(self) -> None:
-        """Stop the encoder's thread and let the model's memory go."""
+        """Stop the encoder's thread; what waits is cancelled."""
         self._batcher.close()
-        with self._lock:
-            self._encoder = None
 
 
 def _warm(encoder: "OpenClipEncoder") -> None:

@@ -6,6 +6,7 @@ unknown; every path through this module ends with a checkpoint or with ModelUnav
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import open_clip
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 from open_clip.pretrained import download_pretrained_from_url, get_pretrained_cfg
 
 from app.errors import ModelUnavailable
@@ -33,7 +34,7 @@ WAYS_OUT = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What open_clip.create_model_and_transforms needs: no name in it leads to the network."""
+    """What open_clip.create_model needs; but for Hugging Face's tokenizers, all is on this disk."""
 
     model_name: str
     weights: str | None  # None: the folder that model_name points to has them
@@ -45,8 +46,9 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
 
     Raises ModelUnavailable with what is wrong and the ways out of it.
     """
+    model = model if ":" in model else model.replace("/", "-")  # as open_clip reads ViT-B/32
     if model.startswith(LOCAL):
-        return _from_folder(Path(model.removeprefix(LOCAL)))
+        return _from_folder(Path(model.removeprefix(LOCAL)).expanduser())
     if model.startswith(HUB):
         return _from_repository(model.removeprefix(HUB))
     if model not in open_clip.list_models():
@@ -54,9 +56,9 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
             f"CLIP_MODEL={model}: open_clip knows no such model. "
             "`python -c 'import open_clip; print(open_clip.list_models())'` lists them."
         )
-    if Path(pretrained).is_file():
-        return Checkpoint(model, pretrained)
-    return _from_tag(model, pretrained)
+    if get_pretrained_cfg(model, pretrained):
+        return _from_tag(model, pretrained)
+    return _from_file(model, pretrained)
 
 
 def _from_folder(folder: Path) -> Checkpoint:
@@ -81,14 +83,19 @@ def _from_repository(repository: str) -> Checkpoint:
     return Checkpoint(f"{LOCAL}{config.parent}", None)
 
 
+def _from_file(model: str, pretrained: str) -> Checkpoint:
+    with suppress(OSError):  # a text too long to be a path, for one
+        if (path := Path(pretrained).expanduser()).is_file():
+            return Checkpoint(model, str(path))
+    known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+    raise ModelUnavailable(
+        f"CLIP_PRETRAINED={pretrained}: neither a file nor a tag of {model} (its tags: {known}). "
+        f"{WAYS_OUT}"
+    )
+
+
 def _from_tag(model: str, tag: str) -> Checkpoint:
     found = get_pretrained_cfg(model, tag)
-    if not found:
-        known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise ModelUnavailable(
-            f"CLIP_PRETRAINED={tag}: neither a file nor a tag of {model} (its tags: {known}). "
-            f"{WAYS_OUT}"
-        )
     _check_activation(model, tag, found)
     preprocess = {key: found[key] for key in PREPROCESS_KEYS if key in found}
     return Checkpoint(model, _tag_file(found), preprocess)
@@ -120,6 +127,8 @@ def _hub_file(repository: str, names: tuple[str, ...]) -> str:
             return hf_hub_download(repository, name, local_files_only=True)
         except LocalEntryNotFoundError:
             continue
+        except HFValidationError as error:
+            raise ModelUnavailable(f"CLIP_MODEL={HUB}{repository}: {error}") from error
     for name in names:
         try:
             return _fetch(f"{repository}/{name}", partial(hf_hub_download, repository, name))
@@ -133,7 +142,11 @@ def _fetch(what: str, download: Callable[[], str]) -> str:
         return download()
     except LocalEntryNotFoundError as error:  # no answer, a refusal, or told not to ask
         answer = getattr(error.__cause__, "response", None)
-        reason = f"the hub answers {answer.status_code}" if answer else "the hub cannot be reached"
+        reason = (
+            f"the hub answers {answer.status_code}"
+            if answer is not None
+            else "the hub cannot be reached"
+        )
         raise ModelUnavailable(f"{what} is not in the cache and {reason}. {WAYS_OUT}") from error
     except EntryNotFoundError:
         raise

@@ -17,6 +17,8 @@ router = APIRouter(tags=["flat"])
 
 MAX_CAPTION_CHARACTERS = 2_000
 MAX_METADATA_CHARACTERS = 20_000
+MAX_METADATA_DEPTH = 32
+MAX_FILES = 100  # in one upload: each keeps its prepared pixels until all are written
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many pictures at most")]
 
@@ -83,7 +85,9 @@ def upload(
     """Keep pictures and make them searchable at once; `caption` and `metadata` go to each."""
     described_by = _metadata(metadata)
     _check_storable(caption or "", "caption")
-    files = [Upload(one.filename or "", one.file.read()) for one in file]
+    if len(file) > MAX_FILES:
+        raise UploadRejected(f"{len(file)} files; {MAX_FILES} are allowed in one upload.")
+    files = [Upload(_printable(one.filename or ""), one.file.read()) for one in file]
     outcomes = uploads.store(files, caption, described_by)
     body = [Uploaded.of(outcome).model_dump() for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
@@ -91,6 +95,11 @@ def upload(
         reasons = " ".join(f"{one['filename']}: {one['reason']}" for one in body)
         return problem(status_of(errors[0]), reasons, files=body)
     return JSONResponse(body, _upload_status(outcomes))
+
+
+def _printable(name: str) -> str:
+    """The name without halves of surrogate pairs, which no answer can hold."""
+    return name.encode(errors="replace").decode()
 
 
 def _upload_status(outcomes: list[Outcome]) -> int:
@@ -106,12 +115,21 @@ def _metadata(sent: str | None) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(sent, parse_constant=_refuse_constant)
+        # Written out again: 1e999 is read as infinity, which no JSON can hold.
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise UploadRejected(f"metadata: this is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise UploadRejected('metadata: send a JSON object, for example {"place": "Lisbon"}.')
-    _check_storable(json.dumps(value, ensure_ascii=False), "metadata")
+    if _depth(value) > MAX_METADATA_DEPTH:
+        raise UploadRejected(f"metadata: nested deeper than {MAX_METADATA_DEPTH} levels.")
+    _check_storable(text, "metadata")
     return value
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _refuse_constant(name: str) -> None:

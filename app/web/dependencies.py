@@ -48,12 +48,19 @@ async def _sent_picture(request: Request) -> bytes:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         data = await request.body()
     else:
-        async with request.form() as form:
-            file = form.get("file")
-            data = await file.read() if isinstance(file, UploadFile) else b""
+        data = await _sent_file(request)
     if not data:
         raise UploadRejected("Send a picture: as multipart field `file`, or as the body itself.")
     return data
+
+
+async def _sent_file(request: Request) -> bytes:
+    try:
+        async with request.form() as form:
+            file = form.get("file")
+            return await file.read() if isinstance(file, UploadFile) else b""
+    except UnicodeError as error:  # the client names a charset that its form does not keep to
+        raise UploadRejected("The form is not in the charset that it names.") from error
 
 
 SearchService = Annotated[Search, Depends(_search)]

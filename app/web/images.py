@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from app.pictures import THUMBNAIL_SIDES
 from app.web.dependencies import GalleryService
@@ -26,6 +27,15 @@ SAFE_FILE = {
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
+class WholeFile(FileResponse):
+    """A file without ranges: their errors are plain text, and nobody needs part of a picture."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as if no range had been asked for."""
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
 @router.get("/{image_id}", responses=described(404, 422, 503))
 def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
     """Everything known of one picture."""
@@ -39,15 +49,14 @@ def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
 )
 def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     """The original file."""
-    image, location, kind = gallery.file(image_id)
-    headers = {**SAFE_FILE, "ETag": f'"{image.content_hash.hex()}"'}
-    return FileResponse(location, media_type=kind, headers=headers)
+    location, kind = gallery.file(image_id)
+    return WholeFile(location, media_type=kind, headers=SAFE_FILE)
 
 
 @router.get(
     "/{image_id}/thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/webp": BINARY}}, **described(404, 413, 422, 503)},
+    responses={200: {"content": {"image/webp": BINARY}}, **described(404, 413, 415, 422, 503)},
 )
 def get_thumbnail(
     gallery: GalleryService,
@@ -57,7 +66,7 @@ def get_thumbnail(
     ] = DEFAULT_THUMBNAIL,
 ) -> Response:
     """A WebP; `size` is rounded up to one of 64, 128, 256, 512 and 1024."""
-    _, small = gallery.thumbnail(image_id, size)
+    small = gallery.thumbnail(image_id, size)
     return Response(small, media_type="image/webp", headers=SAFE_FILE)
 
 

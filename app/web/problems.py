@@ -1,7 +1,7 @@
 """Every error as problem+json (RFC 9457): one table from the domain's errors to HTTP."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,11 +11,14 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app import errors
 from app.db import is_unavailable
 
 log = logging.getLogger(__name__)
+
+Unexpected = Callable[[Request, Exception], JSONResponse]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -84,6 +87,21 @@ def install(app: FastAPI) -> None:
     def http(request: Request, error: HTTPException) -> JSONResponse:
         return problem(error.status_code, f"{error.detail.rstrip('.')}.", error.headers)
 
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem(500, "An error of the server's own; its log has the details.")
+
+    _install_outside_faults(app, unexpected)
+
+
+def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
+    """Handlers for what comes from beyond the process: the client, the database."""
+
+    @app.exception_handler(ClientDisconnect)
+    def hung_up(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "The request ended before its body did.")
+
     @app.exception_handler(PoolTimeout)
     def pool(request: Request, error: PoolTimeout) -> JSONResponse:
         return problem(503, "All database connections are taken; try again in a moment.")
@@ -94,11 +112,6 @@ def install(app: FastAPI) -> None:
             log.warning("database: %s", error.orig)
             return problem(503, "The database cannot answer now; try again in a moment.")
         return unexpected(request, error)
-
-    @app.exception_handler(Exception)
-    def unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem(500, "An error of the server's own; its log has the details.")
 
 
 def _fault(fault: dict[str, Any]) -> str:

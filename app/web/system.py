@@ -10,8 +10,8 @@ router = APIRouter(tags=["system"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The process answers."""
+async def healthz() -> dict[str, str]:
+    """The process answers. Not on a thread: it must answer while all of them are busy."""
     return {"status": "alive"}
 
 
