@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -255,11 +255,11 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     unwind_on_signals()
     try:
-        serve(Settings.load())
+        with suppress(KeyboardInterrupt):
+            serve(Settings.load())
     except StartError as error:
         sys.exit(f"Cannot start. {error}")
-    except KeyboardInterrupt:
-        print("\nStopped.")
+    print("\nStopped.")
 
 
 if __name__ == "__main__":

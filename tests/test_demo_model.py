@@ -65,4 +65,4 @@ def test_the_bundle_is_small_and_whole() -> None:
 def test_the_model_is_a_plain_open_clip_config() -> None:
     config = json.loads((DEMO_MODEL_DIR / "open_clip_config.json").read_text())
     assert set(config) == {"model_cfg", "preprocess_cfg"}
-    assert "not photographs" in (DEMO_MODEL_DIR / "README.md").read_text()
+    assert "does not understand photographs" in (DEMO_MODEL_DIR / "README.md").read_text()

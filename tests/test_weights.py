@@ -67,11 +67,12 @@ def test_a_model_is_pulled_once_and_then_needs_no_hub(hub: Hub, cache: Path) -> 
     first = pull(hub, cache)
     assert first.returncode == 0, first.stderr
     assert "Ready to load: local-dir:" in first.stdout
-    asked = len(hub.requests)
-    assert asked > 0
+    asked = [request for request in hub.requests if "/resolve/" in request]
+    assert asked
+    hub.requests.clear()
     second = pull(hub, cache)
     assert second.stdout == first.stdout
-    assert len(hub.requests) == asked
+    assert not [request for request in hub.requests if "/resolve/" in request]
 
 
 def test_a_pulled_model_gives_the_same_vectors(hub: Hub, cache: Path) -> None:
