@@ -24,6 +24,14 @@ SHARED = ROOT.parent / "shared"
 TEST_IMAGES = ROOT / "data" / "test_images"
 
 
+SLOW = ("test_start", "test_weights", "test_ingest", "test_nearest")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow modules, so that the workers end together."""
+    items.sort(key=lambda item: not item.path.stem.startswith(SLOW))
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """A Postgres of the test run's own. The short path leaves room for its socket's name."""

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -115,6 +114,7 @@ def test_start_search_restart_and_stop(folder: Path) -> None:
     first = server.get("/search-by-text?query=a%20green%20tree&limit=4")
     assert "tree" in first[0]["path"]
     assert first[0]["path"].startswith("data/test_images/")
+    _check_make_test_api(server)
     _check_unread_body_is_refused(server)
     _check_second_start(server)
     _check_ingest_beside_it(server)
@@ -163,10 +163,7 @@ def _check_ingest_beside_it(server: Server) -> None:
     """`make ingest` works while the server runs, and what it adds is searchable there."""
     (server.folder / "more").mkdir()
     (server.folder / "more" / "1.png").write_bytes(png(1))
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.ingest", str(server.folder / "more")],
-        cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=START_SECONDS,
-    )  # fmt: skip
+    done = _run([sys.executable, "-m", "scripts.ingest", str(server.folder / "more")], server)
     assert done.returncode == 0, done.stderr
     assert "1 added, 0 changed" in done.stdout
     request = Request(f"http://127.0.0.1:{server.port}/search-by-image?limit=1", data=png(1))
@@ -241,38 +238,34 @@ def test_another_model_on_the_same_database_is_refused(folder: Path, server_url:
     assert "cannot be compared" in output
 
 
-def test_make_test_api_prints_the_answer(folder: Path) -> None:
-    server = Server(folder, free_port())
-    server.wait_until_ready()
+def _check_make_test_api(server: Server) -> None:
     command = ["make", "--silent", "test-api", "SEARCH=a green tree", "LIMIT=2"]
-    shown = subprocess.run(
-        command, cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=60
-    )
-    server.stop()
+    shown = _run(command, server)
     assert shown.returncode == 0, shown.stderr
     title, _, body = shown.stdout.partition("\n")
     assert title == "Testing /search-by-text with 'a green tree' query and limit 2..."
-    hits = json.loads(body)
-    assert len(hits) == 2
+    assert len(json.loads(body)) == 2
     assert body.startswith('[\n   {\n      "path": "data/test_images/')
-    absent = subprocess.run(
-        command, cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=60
+    refused = _run(
+        [sys.executable, "-m", "scripts.test_api", "--limit", "1000"], server, SEARCH="x"
     )
-    assert absent.returncode != 0
-    assert "Start it with `make start`" in absent.stderr
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("422: query limit")
 
 
-def test_http_errors_reach_the_user_of_test_api(folder: Path) -> None:
-    server = Server(folder, free_port(), TEST_IMAGES_DIR=str(folder / "none"))
-    server.wait_until_ready()
-    with pytest.raises(HTTPError) as refusal:
-        server.get("/search-by-text?query=x&limit=1000")
-    with refusal.value as answer:
-        assert answer.code == 422
-    shown = subprocess.run(
-        [sys.executable, "-m", "scripts.test_api", "--search", "x", "--limit", "1000"],
-        cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=60,
+def _run(command: list[str], server: Server, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command,
+        cwd=ROOT, env=server.environment | settings, capture_output=True, text=True,
+        timeout=START_SECONDS,
     )  # fmt: skip
-    server.stop()
+
+
+def test_test_api_without_a_server_says_how_to_start_one(folder: Path) -> None:
+    environment = bare(API_PORT=str(free_port()), SEARCH="x")
+    shown = subprocess.run(
+        [sys.executable, "-m", "scripts.test_api"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=START_SECONDS,
+    )  # fmt: skip
     assert shown.returncode == 1
-    assert shown.stderr.startswith("422: query limit")
+    assert "Start it with `make start`" in shown.stderr

@@ -64,6 +64,7 @@ def moods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Futur
 
 
 def test_a_model_is_pulled_once_and_then_needs_no_hub(hub: Hub, cache: Path) -> None:
+    """And what was pulled gives the vectors of the original."""
     first = pull(hub, cache)
     assert first.returncode == 0, first.stderr
     assert "Ready to load: local-dir:" in first.stdout
@@ -73,12 +74,8 @@ def test_a_model_is_pulled_once_and_then_needs_no_hub(hub: Hub, cache: Path) -> 
     second = pull(hub, cache)
     assert second.stdout == first.stdout
     assert not [request for request in hub.requests if "/resolve/" in request]
-
-
-def test_a_pulled_model_gives_the_same_vectors(hub: Hub, cache: Path) -> None:
-    pulled = pull(hub, cache).stdout.strip().removeprefix("Ready to load: ")
     ours = openclip.load(f"local-dir:{DEMO_MODEL_DIR}", "", "cpu")
-    theirs = openclip.load(pulled, "", "cpu")
+    theirs = openclip.load(first.stdout.strip().removeprefix("Ready to load: "), "", "cpu")
     assert theirs.space.fingerprint == ours.space.fingerprint
     assert (theirs.encode_texts(["a tree"]) == ours.encode_texts(["a tree"])).all()
 
