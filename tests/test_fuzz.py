@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.drawing import png
 
-EXAMPLES = 30  # for each route
+EXAMPLES = 20  # for each route
 
 
 @pytest.fixture(scope="module")

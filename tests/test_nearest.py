@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pgvector import HalfVector
 from sqlalchemy import ClauseElement, Executable, Select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
@@ -65,9 +64,24 @@ def copy_images(session: Session, index: VectorIndex) -> None:
 def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None:
     raw = session.connection().connection.driver_connection
     assert raw is not None
-    with raw.cursor().copy("COPY embeddings (index_id, image_id, embedding) FROM STDIN") as copy:
-        for position, vector in enumerate(vectors, start=1):
-            copy.write_row((index.id, position, HalfVector(vector).to_text()))
+    with raw.cursor().copy(
+        "COPY embeddings (index_id, image_id, embedding) FROM STDIN (FORMAT binary)"
+    ) as copy:
+        copy.write(binary_rows(index.id, vectors))
+
+
+def binary_rows(index_id: int, vectors: Vectors) -> bytes:
+    """Postgres's binary COPY of (int4, int8, halfvec): each field after its length in bytes."""
+    dimensions = vectors.shape[1]
+    row = [("fields", ">i2"), ("four", ">i4"), ("index_id", ">i4"), ("eight", ">i4"),
+           ("image_id", ">i8"), ("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"),
+           ("values", ">f2", (dimensions,))]  # fmt: skip
+    rows = np.zeros(len(vectors), row)
+    rows["fields"], rows["four"], rows["eight"] = 3, 4, 8
+    rows["index_id"], rows["image_id"] = index_id, np.arange(1, len(vectors) + 1)
+    rows["length"], rows["dimensions"] = 4 + 2 * dimensions, dimensions
+    rows["values"] = vectors
+    return b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
 
 
 class explain(Executable, ClauseElement):  # noqa: N801  # reads as SQL

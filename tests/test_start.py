@@ -15,7 +15,10 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from app.settings import ROOT
+from app import db
+from app.main import open_services
+from app.settings import ROOT, Settings
+from app.uploads import Upload
 from tests.conftest import TEST_IMAGES
 from tests.drawing import png
 from tests.environment import bare
@@ -213,15 +216,13 @@ def test_a_start_that_cannot_be_says_why_without_a_traceback(
 
 
 def test_another_model_on_the_same_database_is_refused(folder: Path, server_url: str) -> None:
-    from app import db
-
     db.create_database(server_url, "two_models")
     url = server_url.replace("/postgres?", "/two_models?")
-    (folder / "images").mkdir()
-    (folder / "images" / "1.png").write_bytes(png(1))
-    first = Server(folder, free_port(), DATABASE_URL=url, TEST_IMAGES_DIR=str(folder / "images"))
-    first.wait_until_ready()
-    assert first.stop() == 0
+    settings = Settings(
+        testing=True, database_url=url, test_upload_dir=folder, thumbnail_dir=folder
+    )
+    with open_services(settings) as services:
+        services.uploads.store([Upload("1.png", png(1))], None, {})
     config = ROOT / "data" / "models" / "demo" / "open_clip_config.json"
     other = folder / "other"
     other.mkdir()

@@ -51,7 +51,6 @@ def moods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Futur
     faulty = {
         "404": Hub(REPOSITORY, {}, fault=404),
         "429": Hub(REPOSITORY, {}, fault=429),
-        "500": Hub(REPOSITORY, {}, fault=500),
         "truncated": hubs.of_folder(REPOSITORY, DEMO_MODEL_DIR),
     }
     faulty["truncated"].truncated = True
@@ -98,7 +97,6 @@ def test_the_default_model_is_asked_for_in_its_repository(hub: Hub, cache: Path)
     [
         ("404", "has no open_clip_config.json"),
         ("429", "the hub answers 429"),
-        ("500", "the hub answers 500"),
         ("down", "the hub cannot be reached"),
         ("truncated", "cannot be downloaded"),
     ],
