@@ -18,7 +18,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements.lock scripts/install.sh
-	sh scripts/install.sh $(VENV)
+	@sh scripts/install.sh $(VENV)
 	@touch $@
 
 .PHONY: install

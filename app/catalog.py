@@ -282,11 +282,6 @@ def delete_images(session: Session, image_ids: Sequence[int]) -> None:
     session.execute(delete(images).where(images.c.id.in_(image_ids)))
 
 
-def lock_folder_run(session: Session, collection_id: int) -> None:
-    """Until the transaction ends, wait for and keep out other runs over folders."""
-    _lock(session, f"folder run {collection_id}")
-
-
 def lock_content(session: Session, content_hash: bytes) -> None:
     """Until the transaction ends, nobody else adds or deletes a picture with these bytes."""
     _lock(session, f"content {content_hash.hex()}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from app import catalog
 from app.batching import Priority
 from app.catalog import KnownFile, NewImage
-from app.db import Sessions
+from app.db import Sessions, held_lock
 from app.encoders.resident import Resident
 from app.errors import ImageRejected, SourceUnreadable
 from app.pictures import decode
@@ -136,9 +136,8 @@ class _FolderRun:
         self._claiming = threading.Lock()
 
     def run(self, prune: bool) -> Report:
-        # A transaction that does nothing but hold the lock: two runs would trip over each other.
-        with self._ingest.sessions.begin() as lock:
-            catalog.lock_folder_run(lock, self._collection_id)
+        # One run at a time: two would insert each other's paths.
+        with held_lock(self._ingest.sessions, f"folder run {self._collection_id}"):
             self._index()
             if not self._stop.is_set():
                 self._settle(prune)

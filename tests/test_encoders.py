@@ -151,6 +151,21 @@ def test_bfloat16_is_a_matter_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not openclip.has_bfloat16("cpu")
 
 
+def test_a_load_that_failed_is_not_tried_again() -> None:
+    tries = []
+
+    def fail() -> OpenClipEncoder:
+        tries.append(1)
+        raise ModelUnavailable("no weights")
+
+    resident = Resident(fail, batch_size=4)
+    for _ in range(2):
+        with pytest.raises(ModelUnavailable, match="no weights"):
+            resident.load()
+    resident.close()
+    assert len(tries) == 1
+
+
 def test_a_resident_loads_once_and_serves_both_towers(encoder: OpenClipEncoder) -> None:
     loads = []
 

@@ -28,16 +28,23 @@ class Resident:
         self._batcher = Batcher(batch_size)
         self._lock = threading.Lock()
         self._encoder: OpenClipEncoder | None = None
+        self._failure: Exception | None = None
 
     def load(self) -> "OpenClipEncoder":
-        """Load and warm both towers; later calls return the same encoder.
+        """Load and warm both towers; later calls return the same encoder, or raise the same error.
 
         Raises ModelUnavailable.
         """
         with self._lock:
+            if self._failure is not None:  # the hub was asked for half a minute: once is enough
+                raise self._failure
             if self._encoder is None:
-                encoder = self._load_encoder()
-                _warm(encoder)
+                try:
+                    encoder = self._load_encoder()
+                    _warm(encoder)
+                except Exception as error:
+                    self._failure = error
+                    raise
                 self._encoder = encoder
             return self._encoder
 
