@@ -65,6 +65,46 @@ class ImageTooNarrow(ImageRejected):
     """One side is so much longer than the other that no model sees anything in it."""
 
 
+class ImageVanished(ImageRejected):
+    """The file was listed, but is gone now that it is to be read."""
+
+
+class UrlNotAllowed(ImageRejected):
+    """The URL leads where the server must not go; why is not told to who asked."""
+
+
+class UrlUnreadable(ImageRejected):
+    """The server behind the URL answers, but not with a file: asking again will not help."""
+
+
+class EntryRefused(ImageRejected):
+    """An entry of an archive that is not taken: its name, its kind or its size."""
+
+
+class AnnotationInvalid(ImageSearchError):
+    """A caption or metadata that is malformed or cannot be stored."""
+
+
+class ArchiveRejected(ImageSearchError):
+    """The archive is none, is damaged, or goes over a bound."""
+
+
+class SourceUnavailable(ImageSearchError):
+    """A disk, a bucket or a server does not answer now: trying again may help."""
+
+
+class SourceNotAllowed(ImageSearchError):
+    """A folder or bucket that the settings do not open to requests."""
+
+
+class JobNotFound(ImageSearchError):
+    """No job has this id."""
+
+
+class JobConflict(ImageSearchError):
+    """The job's state does not allow what was asked: cancelling what has ended, say."""
+
+
 class ImageNotFound(ImageSearchError):
     """No picture has this id, or its file is gone."""
 

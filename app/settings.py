@@ -1,11 +1,20 @@
 """Every setting, its default and its meaning; `.env.example` is printed from here."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsInvalid
 
@@ -17,10 +26,41 @@ TESTING_DATABASE = "image_search_testing"
 DATABASE = "image_search"
 
 
+def _split(text: object) -> object:
+    """A comma-separated text as its parts; anything else as it is."""
+    if not isinstance(text, str):
+        return text
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(ROOT / path.expanduser()))  # noqa: PTH100  # keeps links
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Folders = Annotated[
+    tuple[Annotated[Path, AfterValidator(_absolute)], ...], NoDecode, BeforeValidator(_split)
+]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _s3(first_name: str, description: str) -> Any:
+    """A setting of the bucket's, which the first version read as R2_…."""
+    name = "S3_BUCKET" if first_name == "BUCKET_NAME" else f"S3_{first_name}"
+    return Field(
+        None,
+        description=f"{description} (or R2_{first_name})",
+        validation_alias=AliasChoices(name.lower(), f"r2_{first_name.lower()}"),
+    )
+
+
 class Settings(BaseSettings):
     """Read from the environment and, beneath it, from `.env` in the project's folder."""
 
-    model_config = SettingsConfigDict(extra="forbid", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        extra="forbid", env_ignore_empty=True, frozen=True, populate_by_name=True
+    )
 
     testing: bool = Field(False, description="1: the bundled demo model and pictures")
     api_host: str = Field("127.0.0.1", description="address to listen on")
@@ -59,6 +99,41 @@ class Settings(BaseSettings):
     max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         50, description="largest picture, in 10^6 pixels"
     )
+    max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
+    )
+    keep_gps: bool = Field(False, description="1: keep where a picture was taken, from its EXIF")
+    worker: Literal["embedded", "none"] = Field(
+        "embedded", description="none: jobs wait for processes of their own, `make worker`"
+    )
+    lease_seconds: Annotated[float, Field(ge=1, le=45)] = Field(
+        30, description="a worker that is silent for so long loses its batch to another"
+    )
+    source_dirs: Folders = Field(
+        (), description="folders beside IMAGES_DIR that requests may index, comma-separated"
+    )
+    watch_dirs: Folders = Field(
+        (), description="folders that are kept in step as they change, comma-separated"
+    )
+    s3_endpoint_url: str | None = _s3("ENDPOINT_URL", "S3 or R2 endpoint; empty: AWS")
+    s3_access_key_id: str | None = _s3("ACCESS_KEY_ID", "its access key; empty: AWS's own chain")
+    s3_secret_access_key: SecretStr | None = _s3("SECRET_ACCESS_KEY", "its secret key")
+    s3_bucket: str | None = _s3("BUCKET_NAME", "bucket that requests and commands may read")
+    s3_buckets: Names = Field((), description="further buckets they may read, comma-separated")
+    s3_region: str = Field("auto", description="its region; R2 has one, named auto")
+    s3_prefix: str = Field("", description="only keys that begin so, in make download-images")
+    s3_serve: Literal["presigned", "stream"] = Field(
+        "presigned", description="originals in a bucket: presigned URLs, or stream through here"
+    )
+    s3_presign_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
+        7_200, description="how long a presigned URL is valid, in seconds"
+    )
+    max_images: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="most objects that make download-images copies; empty: all"
+    )
+    download_allow: Networks = Field(
+        (), description="private networks that URLs may lead to, CIDRs, comma-separated"
+    )
     hf_home: str | None = Field(None, description="Hugging Face cache; empty: the library's own")
     hf_endpoint: str | None = Field(None, description="Hugging Face hub to use; empty: its own")
     hf_hub_offline: bool = Field(False, description="1: never ask the hub, use the cache alone")
@@ -73,7 +148,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _from_root(cls, path: Path) -> Path:
-        return Path(os.path.abspath(ROOT / path.expanduser()))  # noqa: PTH100  # keeps links
+        return _absolute(path)
 
     @property
     def address(self) -> str:
@@ -111,7 +186,7 @@ class Settings(BaseSettings):
 def _explain(error: ValidationError) -> str:
     lines = []
     for fault in error.errors():
-        name = ".".join(str(part) for part in fault["loc"]).upper()
+        name = str(fault["loc"][0]).upper()
         if fault["type"] == "extra_forbidden":
             lines.append(f"{name} in .env is not a setting; .env.example lists them all.")
         else:

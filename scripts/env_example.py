@@ -25,6 +25,8 @@ def shown(default: Any) -> str:
         return ""
     if isinstance(default, bool):
         return str(int(default))
+    if isinstance(default, tuple):
+        return ",".join(map(shown, default))
     if isinstance(default, Path) and default.is_absolute():
         return str(default.relative_to(ROOT))
     return str(default)

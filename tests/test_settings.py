@@ -41,6 +41,8 @@ def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
         ("TESTING", "perhaps"),
         ("MAX_MEGAPIXELS", "0"),
         ("MAX_UPLOAD_MB", "inf"),
+        ("DOWNLOAD_ALLOW", "10.0.0.1/8"),
+        ("LEASE_SECONDS", "90"),
     ],
 )
 def test_a_malformed_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +63,26 @@ def test_testing_has_pictures_uploads_and_a_database_of_its_own() -> None:
     assert real.source_dir != demo.source_dir
     assert real.storage_dir != demo.storage_dir
     assert real.database_name != demo.database_name
+
+
+def test_the_names_of_the_first_version_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        "R2_ENDPOINT_URL=http://r2\nR2_ACCESS_KEY_ID=id\nR2_SECRET_ACCESS_KEY=secret\n"
+        "R2_BUCKET_NAME=pictures\nMAX_IMAGES=100\n"
+    )
+    settings = Settings.load(file)
+    assert settings.s3_endpoint_url == "http://r2"
+    assert (settings.s3_access_key_id, settings.s3_bucket) == ("id", "pictures")
+    assert settings.s3_secret_access_key is not None
+    assert settings.s3_secret_access_key.get_secret_value() == "secret"
+    assert "secret" not in repr(settings).replace("s3_secret_access_key", "")
+    assert settings.max_images == 100
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCH_DIRS", "/a, pictures")
+    monkeypatch.setenv("DOWNLOAD_ALLOW", "127.0.0.0/8,::1/128")
+    settings = Settings.load(None)
+    assert settings.watch_dirs == (Path("/a"), ROOT / "pictures")
+    assert [str(network) for network in settings.download_allow] == ["127.0.0.0/8", "::1/128"]
