@@ -6,6 +6,8 @@ UV := $(VENV)/bin/uv
 INSTALLED := $(VENV)/.installed
 export SEARCH ?= a green tree
 export LIMIT ?= 4
+SOURCE = $(if $(DIR),--dir "$(DIR)") $(if $(BUCKET),--bucket "$(BUCKET)") \
+	$(if $(PREFIX),--prefix "$(PREFIX)") $(if $(DRY_RUN),--dry-run)
 
 # Modules are compiled once, whatever the caller's environment says: torch loads in a third of
 # the time.
@@ -29,13 +31,28 @@ start: $(INSTALLED) ## Index IMAGES_DIR and serve; TESTING=1 for the demo
 	@$(PYTHON) -m app.main
 
 .PHONY: ingest
-ingest: $(INSTALLED) ## Index a folder: make ingest DIR=…  (PRUNE=1 forgets files that are gone)
-	$(if $(DIR),,$(error DIR is missing: make ingest DIR=…))
-	@$(PYTHON) -m scripts.ingest "$(DIR)" $(if $(PRUNE),--prune)
+ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=… [PREFIX=…] [DRY_RUN=1]
+	@$(PYTHON) -m scripts.ingest $(SOURCE)
+
+.PHONY: sync
+sync: $(INSTALLED) ## The same, and forget what is gone there: make sync DIR=… | BUCKET=…
+	@$(PYTHON) -m scripts.ingest $(SOURCE) --sync
+
+.PHONY: worker
+worker: $(INSTALLED) ## Work on the queue in a process of its own, beside the server or elsewhere
+	@$(PYTHON) -m scripts.worker
+
+.PHONY: doctor
+doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it
+	@$(PYTHON) -m scripts.doctor $(if $(FIX),--fix)
 
 .PHONY: test-api
 test-api: $(INSTALLED) ## Ask the running server: make test-api SEARCH="a green tree" LIMIT=4
 	@$(PYTHON) -m scripts.test_api
+
+.PHONY: download-images
+download-images: $(INSTALLED) ## Copy a bucket's pictures into IMAGES_DIR: S3_BUCKET, MAX_IMAGES
+	@$(PYTHON) -m scripts.download_images
 
 .PHONY: pull-model
 pull-model: $(INSTALLED) ## Download CLIP_MODEL / CLIP_PRETRAINED ahead of the first start

@@ -109,5 +109,14 @@ class ImageNotFound(ImageSearchError):
     """No picture has this id, or its file is gone."""
 
 
+class Interrupted(ImageSearchError):
+    """The worker stops: what it had begun is given back. Never reaches a request."""
+
+
 class IndexGone(ImageSearchError):
     """The index that this process serves is no longer the collection's active one."""
+
+
+def own_fault(error: Exception) -> str:
+    """What a person is told of an error that is not theirs."""
+    return f"An error of the program's own ({type(error).__name__}); its log has the details."

@@ -2,13 +2,15 @@
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from app import catalog
 from app.db import Sessions
-from app.errors import ImageNotFound
-from app.pictures import media_type, thumbnail, thumbnail_side
+from app.errors import ImageNotFound, ImageVanished
+from app.pictures import FORMATS, media_type, thumbnail, thumbnail_name, thumbnail_side
+from app.sources import S3_SCHEME, Sources
 from app.storage import Disk
 from app.tables import Image
 
@@ -16,15 +18,46 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class OnDisk:
+    """An original on this machine, and its media type, told from its bytes, not its name."""
+
+    path: Path
+    media_type: str
+
+
+@dataclass(frozen=True)
+class InBucket:
+    """An original in a bucket, and a URL by which anyone may read it for some seconds."""
+
+    url: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An original in a bucket, read while it is sent; `size` in bytes."""
+
+    chunks: Iterable[bytes]
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Gallery:
-    """Serves pictures by id, never by a path from a client."""
+    """Serves pictures by id, never by a path from a client.
+
+    Originals in a bucket are served by URLs that are valid for `presign_seconds`; where that is
+    None they are streamed through.
+    """
 
     sessions: Sessions
+    sources: Sources
     uploads: Disk
     thumbnails: Disk
-    root: Path
     collection_id: int
     max_megapixels: float
+    max_file_bytes: int
+    presign_seconds: int | None
 
     def count(self) -> int:
         """How many pictures there are."""
@@ -36,12 +69,16 @@ class Gallery:
         with self.sessions.begin() as session:
             return catalog.get_image(session, image_id)
 
-    def file(self, image_id: int) -> tuple[Path, str]:
-        """Its place and its media type, which is told from the bytes, not from the name.
+    def original(self, image_id: int) -> OnDisk | InBucket | Streamed:
+        """The file as it came.
 
-        Raises ImageNotFound, also where the file is gone or no longer a picture.
+        Raises ImageNotFound, also where the file is gone or no longer a picture, or
+        SourceUnavailable.
         """
-        location = self.root / self.get(image_id).path
+        image = self.get(image_id)
+        if image.path.startswith(S3_SCHEME):
+            return self._in_bucket(image)
+        location = self.sources.root / image.path
         try:
             with location.open("rb") as file:
                 kind = media_type(file)
@@ -49,23 +86,36 @@ class Gallery:
             raise ImageNotFound(f"The file of picture {image_id} is gone.") from error
         if kind is None:
             raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
-        return location, kind
+        return OnDisk(location, kind)
+
+    def _in_bucket(self, image: Image) -> InBucket | Streamed:
+        bucket, key = self.sources.stored_object(image.path)
+        if self.presign_seconds is not None:
+            url = bucket.presigned_url(key, self.presign_seconds)
+            return InBucket(url, self.presign_seconds)
+        try:
+            opened = bucket.open(key)
+        except ImageVanished as error:
+            raise ImageNotFound(f"The file of picture {image.id} is gone.") from error
+        kind, _ = FORMATS[image.format]
+        return Streamed(opened, opened.size, kind)
 
     def thumbnail(self, image_id: int, size: int) -> bytes:
         """A WebP whose sides are at most `size` pixels, rounded up to a kept size.
 
-        Raises ImageNotFound, or as `pictures.decode` where the file was damaged since.
+        Raises ImageNotFound, SourceUnavailable, or as `pictures.decode` where the file was damaged
+        since.
         """
         image = self.get(image_id)
         side = thumbnail_side(size)
-        name = f"{image.content_hash.hex()}-{side}.webp"
+        name = thumbnail_name(image.content_hash, side)
         try:
             return self.thumbnails.path(name).read_bytes()
         except OSError:  # not made yet, or the cache cannot be read
             pass
         try:
-            data = (self.root / image.path).read_bytes()
-        except OSError as error:
+            data = self.sources.read(image.path, self.max_file_bytes)
+        except ImageVanished as error:
             raise ImageNotFound(f"The file of picture {image_id} is gone.") from error
         small = thumbnail(data, side, self.max_megapixels)
         if hashlib.sha256(data).digest() == image.content_hash:  # else it changed since
@@ -87,7 +137,7 @@ class Gallery:
             image = catalog.get_image(session, image_id)
             catalog.lock_content(session, image.content_hash)
             catalog.delete_images(session, [image_id])
-        if self.uploads.owns(self.root / image.path):
+        if self.uploads.owns(self.sources.root / image.path):
             self._delete_file(image)
         self.thumbnails.remove(f"{image.content_hash.hex()}-*.webp")
 
@@ -99,4 +149,4 @@ class Gallery:
         with self.sessions.begin() as session:
             catalog.lock_content(session, image.content_hash)
             if catalog.find_by_hash(session, self.collection_id, image.content_hash) is None:
-                (self.root / image.path).unlink(missing_ok=True)
+                (self.sources.root / image.path).unlink(missing_ok=True)

@@ -1,280 +1,201 @@
-"""Indexing a folder: prepare ahead on threads, encode, write, batch by batch.
+"""A batch of a job's files: prepared, encoded, written.
 
-Each batch is one transaction of rows and vectors, so that a kill at any moment leaves whole
-pictures, and the next run goes on from there.
+The batch's rows, vectors, items and counts are one transaction, so that a kill at any moment leaves
+whole pictures and true counts. What only some other moment may allow is tried again.
 """
 
-import hashlib
-import os
+import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from app import catalog
+import numpy as np
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app import catalog, jobs, leases
 from app.batching import Priority
-from app.catalog import KnownFile, NewImage
-from app.db import Sessions, held_lock
+from app.db import is_unavailable
 from app.encoders.resident import Resident
-from app.errors import ImageRejected, SourceUnreadable
-from app.pictures import decode
-from app.sources import SourceFile, folder_files, stored_path
+from app.errors import Interrupted, own_fault
+from app.job_items import Item
+from app.jobs import Job
+from app.leases import Result, Taken
+from app.pictures import thumbnail_name
+from app.preparation import (
+    KEPT_THUMBNAIL,
+    Kept,
+    Means,
+    Place,
+    Preparation,
+    Prepared,
+    again,
+)
+from app.storage import Disk
 from app.tables import VectorIndex
+from app.uploads import Draft
 from app.vectors import Vectors
 
-if TYPE_CHECKING:
-    from app.encoders.openclip import Pixels
+log = logging.getLogger(__name__)
 
-LOOK_AHEAD_BATCHES = 3  # decoded and waiting: the model never waits, memory stays bounded
-DECODING_THREADS = max(2, os.cpu_count() or 2)
+T = TypeVar("T")
+Encoded = dict[int, Vectors]
+"""Vectors, float32 (dimensions,), by the ids of the items that need one."""
 
-Progress = Callable[[int, int], object]
-"""Called with the number of files dealt with so far, and of all."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A file of a folder that was not indexed, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass
-class Report:
-    """What a run over a folder did; `vanished` are known paths whose file is gone."""
-
-    added: int = 0
-    changed: int = 0
-    moved: int = 0
-    unchanged: int = 0
-    pruned: int = 0
-    refused: list[Refusal] = field(default_factory=list)
-    vanished: list[str] = field(default_factory=list)
-
-    @property
-    def searchable(self) -> int:
-        """How many of the folder's files can be found now."""
-        return self.added + self.changed + self.moved + self.unchanged
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A picture on its way to the encoder; `known` where its path had another content."""
-
-    new: NewImage
-    pixels: "Pixels"
-    known: KnownFile | None = None
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A file whose content has a row already: under this path, or under one that is gone."""
-
-    file: SourceFile
-    known: KnownFile
-
-
-_Prepared = _Ready | _Kept | Refusal
+STOP_SECONDS = 0.2  # how often a batch that waits looks whether the worker stops
 
 
 @dataclass(frozen=True)
 class Ingest:
-    """Brings pictures into one index.
+    """Works on batches, on whatever thread calls; `threads` read and decode, `stop` interrupts."""
 
-    `root` is where relative paths start; `max_file_bytes` bounds a file read from a folder.
-    """
-
-    sessions: Sessions
+    means: Means
     encoder: Resident
     index: VectorIndex
-    root: Path
-    max_megapixels: float
-    max_file_bytes: int
-    batch_size: int
+    thumbnails: Disk
+    threads: Executor
+    stop: threading.Event
 
-    def index_folder(
-        self,
-        folder: Path,
-        *,
-        prune: bool = False,
-        progress: Progress = lambda done, total: None,
-        stop: threading.Event | None = None,
-    ) -> Report:
-        """Index the pictures below `folder` that are new or have changed.
+    def run_batch(self, job_id: int, item_ids: Sequence[int], worker: str) -> None:
+        """Take the items that are still open and settle each. Raises Interrupted."""
+        with self.means.sessions.begin() as session:
+            jobs.start(session, job_id)
+        with self.means.sessions.begin() as session:
+            taken = leases.take(session, job_id, item_ids, worker)
+        if not taken.items:
+            return
+        try:
+            preparation = Preparation(self.means, taken)
+            tasks = [self.threads.submit(preparation.of, item) for item in taken.items]
+            prepared = self._wait(tasks)
+            results = self._settled(taken, prepared)
+        except Interrupted:
+            with self.means.sessions.begin() as session:
+                leases.release(session, taken.items)
+            raise
+        self._tidy(prepared, results)
 
-        `prune` deletes the rows of files that are gone; `stop` ends the run after the batch
-        at hand. Raises SourceUnreadable.
-        """
-        return _FolderRun(self, folder, progress, stop or threading.Event()).run(prune)
+    def _settled(self, taken: Taken, prepared: Sequence[Prepared]) -> list[Result]:
+        """Encode and write; an error that is no file's fault is noted at each of its items."""
+        try:
+            vectors = self._encoded(taken.job, prepared)
+            return self._write(taken, prepared, vectors)
+        except Interrupted:
+            raise
+        except Exception as error:
+            if isinstance(error, DBAPIError) and is_unavailable(error):
+                raise  # nothing can be noted; the batch is taken up again once the lease is over
+            log.exception("a batch of job %s failed", taken.job.id)
+            return self._write_failure(taken, own_fault(error))
 
-    def build_graph(self) -> None:
-        """Build the index's HNSW graph unless it is there."""
-        with self.sessions.begin() as session:
-            catalog.build_hnsw(session, self.index)
+    def _encoded(self, job: Job, prepared: Sequence[Prepared]) -> Encoded:
+        in_place = job.source.keys() & {"folder", "bucket"}
+        priority = Priority.INDEXING if in_place else Priority.UPLOAD
+        items, pixels = [], []
+        for one in prepared:
+            if isinstance(one.found, Place | Draft):
+                items.append(one.item.id)
+                pixels.append(one.found.pixels)
+        rows = self._wait([self.encoder.submit([one], priority) for one in pixels])
+        return {item: row[0] for item, row in zip(items, rows, strict=True)}
+
+    def _wait(self, futures: "Sequence[Future[T]]") -> list[T]:
+        """The results in order. Raises Interrupted once the worker stops."""
+        waiting = set(futures)
+        while waiting:
+            if self.stop.is_set():
+                for future in futures:
+                    future.cancel()
+                raise Interrupted("The worker stops.")
+            _, waiting = wait(waiting, timeout=STOP_SECONDS)
+        return [future.result() for future in futures]
+
+    def _write(self, taken: Taken, prepared: Sequence[Prepared], vectors: Encoded) -> list[Result]:
+        with self.means.sessions.begin() as session:
+            ours = leases.still_ours(session, taken.items)
+            writing = _Writing(self, session, taken.job, vectors)
+            results = writing.results([one for one in prepared if one.item.id in ours])
+            leases.record(session, taken.job, results)
+        return results
+
+    def _write_failure(self, taken: Taken, reason: str) -> list[Result]:
+        with self.means.sessions.begin() as session:
+            ours = leases.still_ours(session, taken.items)
+            results = [again(item, reason) for item in taken.items if item.id in ours]
+            leases.record(session, taken.job, results)
+        return results
+
+    def _tidy(self, prepared: Sequence[Prepared], results: Sequence[Result]) -> None:
+        """What need not be in the transaction: files that have served, thumbnails to keep."""
+        for result in results:
+            if result.item.staged and not leases.keeps_staged(result):
+                self.means.incoming.remove(result.item.staged)
+        for one in prepared:
+            if isinstance(one.found, Place) and one.found.thumbnail:
+                name = thumbnail_name(one.found.new.content_hash, KEPT_THUMBNAIL)
+                try:
+                    self.thumbnails.put(name, one.found.thumbnail)
+                except OSError as error:  # a full disk costs the cache, not the picture
+                    log.warning("thumbnail not kept: %s", error)
 
 
-class _FolderRun:
-    """One pass over a folder: prepare ahead on threads, encode, write, batch by batch."""
+class _Writing:
+    """One batch's rows, within the caller's transaction."""
 
-    def __init__(
-        self, ingest: Ingest, folder: Path, progress: Progress, stop: threading.Event
-    ) -> None:
+    def __init__(self, ingest: Ingest, session: Session, job: Job, vectors: Encoded) -> None:
         self._ingest = ingest
-        self._collection_id = ingest.index.collection_id
-        self._folder = folder
-        self._prefix = "" if folder == ingest.root else stored_path(folder, ingest.root) + "/"
-        self._files = list(folder_files(folder, ingest.root))
-        self._progress = progress
-        self._stop = stop
-        self._report = Report()
-        self._claimed: set[int] = set()  # rows of vanished files that were found elsewhere
-        self._claiming = threading.Lock()
+        self._session = session
+        self._job = job
+        self._vectors = vectors
 
-    def run(self, prune: bool) -> Report:
-        # One run at a time: two would insert each other's paths.
-        with held_lock(self._ingest.sessions, f"folder run {self._collection_id}"):
-            self._index()
-            if not self._stop.is_set():
-                self._settle(prune)
-        return self._report
-
-    def _index(self) -> None:
-        with self._ingest.sessions.begin() as session:
-            self._known = catalog.known_files(session, self._collection_id, self._prefix)
-        fresh = [file for file in self._files if not self._is_unchanged(file)]
-        done = self._report.unchanged = len(self._files) - len(fresh)
-        self._progress(done, len(self._files))
-        if fresh:
-            with self._ingest.sessions.begin() as session:
-                catalog.drop_hnsw_if_empty(session, self._ingest.index)
-        for group, vectors in self._encoded(self._prepared(fresh)):
-            self._write(group, vectors)
-            done += len(group)
-            self._progress(done, len(self._files))
-
-    def _is_unchanged(self, file: SourceFile) -> bool:
-        known = self._known.get(file.path)
-        return known is not None and known.etag == file.etag
-
-    def _prepared(self, files: list[SourceFile]) -> Iterator[_Prepared]:
-        """Prepare on threads, a bounded look-ahead in front of whoever takes the results."""
-        look_ahead = LOOK_AHEAD_BATCHES * self._ingest.batch_size
-        with ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode") as pool:
-            waiting: deque[Future[_Prepared]] = deque()
-            for file in files:
-                waiting.append(pool.submit(self._prepare, file))
-                if len(waiting) >= look_ahead:
-                    yield waiting.popleft().result()
-                if self._stop.is_set():
-                    pool.shutdown(cancel_futures=True)
-                    return
-            while waiting and not self._stop.is_set():
-                yield waiting.popleft().result()
-            pool.shutdown(cancel_futures=True)
-
-    def _prepare(self, file: SourceFile) -> _Prepared:
-        """Read and decode one file. Whatever is wrong with it becomes a Refusal."""
-        known = self._known.get(file.path)
-        try:
-            file.path.encode()
-            data = file.read(self._ingest.max_file_bytes)
-            content_hash = hashlib.sha256(data).digest()
-            if known and known.content_hash == content_hash:
-                return _Kept(file, known)
-            if not known and (vanished := self._claim_vanished(content_hash)):
-                return _Kept(file, vanished)
-            picture = decode(data, self._ingest.max_megapixels)
-        except ImageRejected as error:
-            return Refusal(file.path, str(error))
-        except UnicodeEncodeError:
-            shown = file.path.encode(errors="backslashreplace").decode()
-            return Refusal(shown, "The file's name is not valid UTF-8; rename it.")
-        except OSError as error:
-            return Refusal(file.path, f"The file cannot be read: {error.strerror}.")
-        new = catalog.new_image(file.path, file.etag, data, picture)
-        return _Ready(new, self._ingest.encoder.prepare(picture.image), known)
-
-    def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:
-        """A row with these bytes whose file is gone: the file was moved. Each is claimed once."""
-        with self._ingest.sessions.begin() as session:
-            same = catalog.files_with_content(session, self._collection_id, content_hash)
-        with self._claiming:
-            for known in same:
-                if known.id not in self._claimed and not self._exists(known.path):
-                    self._claimed.add(known.id)
-                    return known
-        return None
-
-    def _exists(self, path: str) -> bool:
-        """Whether the file is there; one in a folder that may not be looked into counts as such."""
-        try:
-            (self._ingest.root / path).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-        return True
-
-    def _encoded(
-        self, prepared: Iterator[_Prepared]
-    ) -> Iterator[tuple[list[_Prepared], Vectors | None]]:
-        """Group into batches; while one is written, the next is in the encoder."""
-        running: tuple[list[_Prepared], Future[Vectors] | None] | None = None
-        while group := list(islice(prepared, self._ingest.batch_size)):
-            pixels = [one.pixels for one in group if isinstance(one, _Ready)]
-            future = self._ingest.encoder.submit(pixels, Priority.INDEXING) if pixels else None
-            if running:
-                yield _finished(*running)
-            running = group, future
-        if running:
-            yield _finished(*running)
-
-    def _write(self, group: list[_Prepared], vectors: Vectors | None) -> None:
-        ready = [one for one in group if isinstance(one, _Ready)]
-        kept = [one for one in group if isinstance(one, _Kept)]
-        with self._ingest.sessions.begin() as session:
-            for one in kept:
-                catalog.place_image(session, one.known.id, one.file.path, one.file.etag)
-            if vectors is not None:
-                new = [one.new for one in ready]
-                catalog.add_images(session, self._ingest.index, new, vectors)
-        moved = sum(one.known.path != one.file.path for one in kept)
-        changed = sum(one.known is not None for one in ready)
-        self._report.moved += moved
-        self._report.unchanged += len(kept) - moved
-        self._report.changed += changed
-        self._report.added += len(ready) - changed
-        self._report.refused += [one for one in group if isinstance(one, Refusal)]
-
-    def _settle(self, prune: bool) -> None:
-        """Name (and prune) what is gone, and make sure that the HNSW graph is there."""
-        gone = [
-            known
-            for known in self._known.values()
-            if known.id not in self._claimed and not self._exists(known.path)
+    def results(self, prepared: Sequence[Prepared]) -> list[Result]:
+        """Write what was found; one result an item."""
+        places = [(one, one.found) for one in prepared if isinstance(one.found, Place)]
+        drafts = [(one, one.found) for one in prepared if isinstance(one.found, Draft)]
+        kept = [
+            _noted(one, self._kept(one.item, one.found))
+            for one in prepared
+            if isinstance(one.found, Kept)
         ]
-        self._report.vanished = sorted(known.path for known in gone)
-        if prune and gone:
-            self._prune(gone)
-        self._ingest.build_graph()
+        settled = [_noted(one, one.found) for one in prepared if isinstance(one.found, Result)]
+        return [*self._places(places), *self._drafts(drafts), *kept, *settled]
 
-    def _prune(self, gone: list[KnownFile]) -> None:
-        if not self._files:
-            raise SourceUnreadable(
-                f"{self._folder} is empty, but {len(gone)} pictures were known in it: is its disk "
-                "mounted? Nothing was forgotten."
-            )
-        with self._ingest.sessions.begin() as session:
-            catalog.delete_images(session, [known.id for known in gone])
-        self._report.pruned = len(gone)
+    def _places(self, places: list[tuple[Prepared, Place]]) -> list[Result]:
+        places.sort(key=lambda pair: pair[1].new.path)  # two batches never wait in a circle
+        new = [place.new for _, place in places]
+        images = catalog.add_images(self._session, self._ingest.index, new, self._rows(places))
+        return [
+            _noted(one, Result(one.item, "changed" if place.known else "added", None, image.id))
+            for (one, place), image in zip(places, images, strict=True)
+        ]
+
+    def _drafts(self, drafts: list[tuple[Prepared, Draft]]) -> list[Result]:
+        """Of the same bytes twice in a batch, the second is a duplicate."""
+        first = {draft.new.content_hash: (one, draft) for one, draft in reversed(drafts)}
+        chosen = [first[content_hash] for content_hash in sorted(first)]
+        uploads = self._ingest.means.uploads
+        written = uploads.write(self._session, [draft for _, draft in chosen], self._rows(chosen))
+        results = []
+        for one, draft in drafts:
+            status, image = written[draft.new.content_hash]
+            is_first = first[draft.new.content_hash][0] is one
+            outcome = "added" if status == "stored" and is_first else "duplicate"
+            results.append(_noted(one, Result(one.item, outcome, None, image.id)))
+        return results
+
+    def _rows(self, found: Sequence[tuple[Prepared, object]]) -> Vectors:
+        """The vectors, float32 (len(found), dimensions)."""
+        nothing = np.empty((0, self._ingest.index.dimensions), np.float32)
+        return np.vstack([nothing, *(self._vectors[one.item.id] for one, _ in found)])
+
+    def _kept(self, item: Item, kept: Kept) -> Result:
+        place = (item.path, item.etag, kept.annotation)
+        if self._job.dry_run or catalog.place_image(self._session, kept.known, *place):
+            return Result(item, kept.outcome, None, kept.known.id)
+        return again(item, "The picture was moved or deleted meanwhile.")
 
 
-def _finished(
-    group: list[_Prepared], future: Future[Vectors] | None
-) -> tuple[list[_Prepared], Vectors | None]:
-    return group, None if future is None else future.result()
+def _noted(one: Prepared, result: Result) -> Result:
+    return replace(result, reason=result.reason or one.note)

@@ -2,122 +2,33 @@
 
 import errno
 import logging
-import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
 
 import psutil
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import make_url
 from tqdm import tqdm
 
-from app import catalog, db
-from app.encoders.resident import Resident
-from app.errors import ImageSearchError, PlaceInUse, SettingsInvalid, StartError
-from app.gallery import Gallery
-from app.ingest import Ingest, Progress
-from app.postgres import embedded_server, sole_owner
-from app.search import Search
-from app.settings import DEMO_MODEL_DIR, ROOT, Settings
-from app.storage import Disk
-from app.uploads import Uploads
-from app.web import classic, images, problems, system
-from app.web.body_limit import MEGA, BodyLimit
-
-if TYPE_CHECKING:
-    from app.encoders.openclip import OpenClipEncoder
+from app.assembly import DEMO_MODEL, MEGA, Services, open_services
+from app.errors import PlaceInUse, SettingsInvalid, StartError
+from app.intake import Options
+from app.jobs import Job
+from app.postgres import sole_owner
+from app.settings import ROOT, Settings
+from app.web import classic, images, jobs, problems, system
+from app.web.body_limit import BodyLimit
 
 log = logging.getLogger(__name__)
 
-DEMO_MODEL = "demo model"
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C
-
-
-@dataclass(frozen=True)
-class Services:
-    """All that the routes and the scripts work with."""
-
-    encoder: Resident
-    search: Search
-    uploads: Uploads
-    ingest: Ingest
-    gallery: Gallery
-
-    @property
-    def model_name(self) -> str:
-        """What answers: `demo model`, or the name and tag of a real one."""
-        return self.encoder.space.name
-
-
-@contextmanager
-def open_services(settings: Settings) -> Iterator[Services]:
-    """Start or reach Postgres, migrate, load and warm the model; undo all of it at the end.
-
-    Raises a StartError that says what is missing.
-    """
-    with ExitStack() as stack:
-        encoder = Resident(lambda: _load_encoder(settings), settings.batch_size)
-        stack.callback(encoder.close)
-        encoder.load_ahead()  # torch's import and Postgres's start take seconds each: side by side
-        engine = db.open_engine(stack.enter_context(database(settings)))
-        stack.callback(engine.dispose)
-        db.migrate(engine)
-        sessions = db.open_sessions(engine)
-        space = encoder.space
-        with sessions.begin() as session:
-            collection_id = catalog.default_collection(session)
-            index = catalog.open_index(session, collection_id, space)
-        kept, thumbnails = Disk(settings.storage_dir), Disk(settings.thumbnail_dir)
-        kept.sweep()
-        thumbnails.sweep()
-        pixels, batch = settings.max_megapixels, settings.batch_size
-        file_bytes = int(settings.max_file_mb * MEGA)
-        yield Services(
-            encoder=encoder,
-            search=Search(sessions, encoder, index, pixels),
-            uploads=Uploads(sessions, encoder, index, kept, ROOT, pixels, batch),
-            ingest=Ingest(sessions, encoder, index, ROOT, pixels, file_bytes, batch),
-            gallery=Gallery(sessions, kept, thumbnails, ROOT, collection_id, pixels),
-        )
-
-
-@contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """The URL of the database to use, its server running."""
-    if settings.database_url:
-        yield settings.database_url
-        return
-    with embedded_server(settings.postgres_dir) as url:
-        db.create_database(url, settings.database_name)
-        mine = make_url(url).set(database=settings.database_name)
-        yield mine.render_as_string(hide_password=False)
-
-
-def _load_encoder(settings: Settings) -> "OpenClipEncoder":
-    hand_over_hub_settings(settings)
-    from app.encoders import openclip
-
-    if settings.testing:
-        return openclip.load(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL)
-    return openclip.load(settings.clip_model, settings.clip_pretrained, settings.device)
-
-
-def hand_over_hub_settings(settings: Settings) -> None:
-    """huggingface_hub reads its settings from the environment when it is imported."""
-    for name in ("hf_home", "hf_endpoint"):
-        if value := getattr(settings, name):
-            os.environ[name.upper()] = value
-    if settings.hf_hub_offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def create_app(settings: Settings, services: Services) -> FastAPI:
@@ -126,9 +37,14 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
         title="Image search",
         description=_description(services.model_name),
     )
-    app.add_middleware(BodyLimit, max_bytes=int(settings.max_upload_mb * MEGA))
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=int(settings.max_upload_mb * MEGA),
+        larger={jobs.ADD_IMAGES: int(settings.max_archive_mb * MEGA)},
+    )
     app.state.services = services
-    for router in (classic.router, images.router, system.router):
+    app.state.is_stopping = lambda: False
+    for router in (classic.router, images.router, jobs.router, system.router):
         app.include_router(router)
     problems.install(app)
     return app
@@ -148,22 +64,25 @@ def serve(settings: Settings) -> None:
             flush=True,
         )
         with open_services(settings) as services:
+            app = create_app(settings, services)
             config = uvicorn.Config(
-                create_app(settings, services),
+                app,
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             )
             server = uvicorn.Server(config)
+            app.state.is_stopping = lambda: server.should_exit  # for answers without an end
             stop = threading.Event()
             indexing = threading.Thread(
                 target=_index_source, args=(settings, services, server, stop), name="indexing"
             )
-            indexing.start()
-            try:
-                server.run(sockets=[listener])
-            finally:
-                stop.set()
-                indexing.join()
+            with services.working() if settings.worker == "embedded" else nullcontext():
+                indexing.start()
+                try:
+                    server.run(sockets=[listener])
+                finally:
+                    stop.set()
+                    indexing.join()
 
 
 def _index_source(
@@ -173,13 +92,14 @@ def _index_source(
     try:
         if settings.source_dir == DEFAULT_IMAGES:
             DEFAULT_IMAGES.mkdir(parents=True, exist_ok=True)
-        with progress_bar(disable=None, leave=False) as show:
-            report = services.ingest.index_folder(settings.source_dir, progress=show, stop=stop)
-        for refusal in report.refused:
-            print(f"Refused: {refusal.path}: {refusal.reason}", flush=True)
-    except ImageSearchError as error:
-        print(f"Not indexed: {error}", file=sys.stderr)
-        services.ingest.build_graph()  # what is uploaded wants it
+        job_id = services.intake.folder(settings.source_dir, Options(), anew=True)
+        if settings.worker == "embedded":
+            with progress_bar(disable=None, leave=False) as show:
+                job = services.intake.follow(job_id, show, stop)
+            for item in services.intake.every(job_id, "failed"):
+                print(f"Refused: {item.path}: {item.reason}", flush=True)
+            if job.reason:
+                print(f"Not indexed: {job.reason}", file=sys.stderr)
     except Exception:  # the server goes on; what is wrong is in its log
         log.exception("Indexing %s failed", settings.source_dir)
     while not server.started and not stop.wait(0.01):
@@ -193,13 +113,13 @@ def _index_source(
 
 
 @contextmanager
-def progress_bar(**options: Any) -> Iterator[Progress]:
-    """A bar of pictures and pictures/s, as the callable that a folder's run reports to."""
+def progress_bar(**options: Any) -> Iterator[Callable[[Job], None]]:
+    """A bar of pictures and pictures/s, as the callable that a job is shown to."""
     with tqdm(desc="Indexing", unit=" pictures", **options) as bar:
 
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+        def show(job: Job) -> None:
+            bar.total = job.total
+            bar.update(job.done - bar.n)
 
         yield show
 

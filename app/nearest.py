@@ -6,7 +6,7 @@ from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import Select, cast, func, select
 from sqlalchemy.orm import Session
 
-from app.tables import IMAGE_COLUMNS, Image, VectorIndex, embeddings, images
+from app.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.vectors import Vectors
 
 MIN_EF_SEARCH = 200  # candidates kept: recall@10 ≥ 0.97 on 20,000 CLIP-like vectors (a test)
@@ -49,6 +49,7 @@ def nearest_query(index: VectorIndex, vector: Vectors, limit: int) -> Select[tup
     return (
         select(*IMAGE_COLUMNS, nearest.c.distance)
         .join_from(nearest, images, images.c.id == nearest.c.image_id)
+        .where(PRESENT)
         .order_by(nearest.c.distance, images.c.id)
     )
 

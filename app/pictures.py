@@ -24,6 +24,7 @@ from app.errors import (
     ImageTooNarrow,
     ImageUnsupported,
 )
+from app.exif import Exif, read_exif
 
 PillowImage = Pillow.Image
 
@@ -61,13 +62,14 @@ START_OF_SCAN = b"\xff\xda"
 class Picture:
     """A decoded picture: `image` is upright RGB, and may be smaller than the original.
 
-    `width` and `height` are the upright original's, in pixels.
+    `width` and `height` are the upright original's, in pixels; `exif` is what the camera wrote.
     """
 
     image: PillowImage
     format: str
     width: int
     height: int
+    exif: Exif
 
 
 def decode(data: bytes, max_megapixels: float, draft_side: int = DRAFT_SIDE) -> Picture:
@@ -100,7 +102,9 @@ def _decoded(image: PillowImage, draft_side: int) -> Picture:
     width, height = full if drafted else image.size
     if orientation in SIDEWAYS:
         width, height = height, width
-    return Picture(_upright(_rgb(image), orientation), image.format or "", width, height)
+    exif = read_exif(image)
+    upright = _upright(_rgb(image), orientation)
+    return Picture(upright, image.format or "", width, height, exif)
 
 
 def media_type(file: BinaryIO) -> str | None:
@@ -122,11 +126,21 @@ def thumbnail(data: bytes, side: int, max_megapixels: float) -> bytes:
 
     Raises as `decode` does.
     """
-    image = decode(data, max_megapixels, draft_side=2 * side).image
-    image.thumbnail((side, side), Pillow.Resampling.LANCZOS)
+    return thumbnail_of(decode(data, max_megapixels, draft_side=2 * side).image, side)
+
+
+def thumbnail_of(image: PillowImage, side: int) -> bytes:
+    """The same of a picture that is decoded."""
+    small = image.copy()
+    small.thumbnail((side, side), Pillow.Resampling.LANCZOS)
     out = io.BytesIO()
-    image.save(out, "WEBP", quality=THUMBNAIL_QUALITY)
+    small.save(out, "WEBP", quality=THUMBNAIL_QUALITY)
     return out.getvalue()
+
+
+def thumbnail_name(content_hash: bytes, side: int) -> str:
+    """The name that the thumbnail of a content is kept under."""
+    return f"{content_hash.hex()}-{side}.webp"
 
 
 @cache

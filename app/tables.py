@@ -7,6 +7,7 @@ from typing import Any, Self
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -41,6 +42,19 @@ metadata = MetaData(
 def _now() -> Column[datetime]:
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
+
+OUTCOMES = (
+    "added",
+    "changed",
+    "moved",
+    "removed",
+    "unchanged",
+    "duplicate",
+    "gone",
+    "failed",
+    "cancelled",
+)
+"""What may become of a file; a job counts each in a column of that name."""
 
 collections = Table(
     "collections",
@@ -78,7 +92,7 @@ images = Table(
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("path", Text, nullable=False),
+    Column("path", Text(collation="C"), nullable=False),  # C: sorted as sources are listed
     Column("content_hash", LargeBinary, nullable=False),  # SHA-256 of the file
     Column("etag", Text, nullable=False),
     Column("bytes", BigInteger, nullable=False),
@@ -87,9 +101,14 @@ images = Table(
     Column("format", Text, nullable=False),
     Column("caption", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("origin", Text),  # the name it was sent under: a file's, an archive entry's, a URL
+    Column("taken_at", DateTime(timezone=True)),
+    Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: kept before there was one
+    Column("removed_at", DateTime(timezone=True)),  # a tombstone: in no answer, soon deleted
     _now(),
     UniqueConstraint("collection_id", "path"),
     Index(None, "collection_id", "content_hash"),
+    Index("images_removed_idx", "id", postgresql_where=text("removed_at IS NOT NULL")),
 )
 
 embeddings = Table(
@@ -103,6 +122,55 @@ embeddings = Table(
     PrimaryKeyConstraint("index_id", "image_id", "region"),
     Index(None, "image_id"),  # a deleted image finds its vectors in every partition
     postgresql_partition_by="LIST (index_id)",
+)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("source", JSONB, nullable=False),
+    Column("mode", Text, nullable=False),  # add | sync
+    Column("dry_run", Boolean, nullable=False),
+    Column("queue", Text, nullable=False),  # of its tasks: who can read the source
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("reason", Text),  # why the whole of it failed
+    Column("checkpoint", Text(collation="C")),  # the source is listed up to here
+    Column("listed", Boolean, nullable=False, server_default=text("false")),
+    _count("total"),
+    *(_count(outcome) for outcome in OUTCOMES),
+    _now(),
+    Column("started_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("jobs_open_idx", "id", postgresql_where=text("finished_at IS NULL")),
+)
+
+job_items = Table(
+    "job_items",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("bytes", BigInteger),
+    Column("removal", Boolean, nullable=False, server_default=text("false")),
+    Column("staged", Text),  # the name of its bytes among those that wait
+    Column("caption", Text),
+    Column("metadata", JSONB),
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("outcome", Text),  # one of OUTCOMES
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("worker", Text),  # host and process that took it last
+    Column("image_id", BigInteger),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "job_id", "state", "id"),
 )
 
 
@@ -143,6 +211,8 @@ class Image:
     format: str
     caption: str | None
     metadata: dict[str, Any]
+    origin: str | None
+    taken_at: datetime | None
     created_at: datetime
 
     @classmethod
@@ -150,6 +220,9 @@ class Image:
         """The record of a row that has at least IMAGE_COLUMNS."""
         return cls(**{name: row[name] for name in cls.__dataclass_fields__})
 
+
+PRESENT = images.c.removed_at.is_(None)
+"""True of the pictures that have no tombstone: the only ones that answers may show."""
 
 IMAGE_COLUMNS = [images.c[name] for name in Image.__dataclass_fields__]
 INDEX_COLUMNS = [vector_indexes.c[name] for name in VectorIndex.__dataclass_fields__]

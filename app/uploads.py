@@ -1,8 +1,8 @@
-"""Uploads: from the bytes of a request to a searchable row.
+"""Pictures that are kept here: from their bytes to a stored file and a searchable row.
 
-One picture goes: bytes, decoded picture, stored file, vector, row. The row and its vector are
-written in one transaction once the file is safe on disk: a kill at any moment leaves whole pictures
-or none, and at worst a file without a row, which the next upload of the same bytes takes over.
+The row and its vector are written in one transaction once the file is safe on disk: a kill at any
+moment leaves whole pictures or none, and at worst a file without a row, which the next upload of
+the same bytes takes over.
 """
 
 import hashlib
@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from app import catalog
+from app.annotations import Annotation
 from app.batching import Priority
 from app.catalog import NewImage
 from app.db import Sessions
 from app.encoders.resident import Resident
 from app.errors import ImageRejected
-from app.pictures import FORMATS, decode
-from app.sources import stored_path
+from app.pictures import FORMATS, Picture, decode
+from app.sources import S3_SCHEME, stored_path
 from app.storage import Disk
 from app.tables import Image, VectorIndex
 from app.vectors import Vectors
@@ -50,11 +52,11 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Draft:
-    """An upload that is decoded and kept, but has no vector and no row yet."""
+class Draft:
+    """A picture that is decoded and kept, but has no vector and no row yet."""
 
-    upload: Upload
     new: NewImage
+    data: bytes
     pixels: "Pixels"
 
 
@@ -69,6 +71,7 @@ class Uploads:
     root: Path
     max_megapixels: float
     batch_size: int
+    keep_gps: bool
 
     def store(
         self, files: Sequence[Upload], caption: str | None, metadata: Mapping[str, Any]
@@ -77,59 +80,72 @@ class Uploads:
 
         Bytes that are known, or come twice in one request, are stored once.
         """
-        drafts = [self._draft(file, caption, metadata) for file in files]
-        fresh = {one.new.content_hash: one for one in drafts if isinstance(one, _Draft)}
-        written = self._write([fresh[content_hash] for content_hash in sorted(fresh)])
+        annotation = Annotation(caption, dict(metadata))
+        drafts = [self._attempt(file, annotation) for file in files]
+        fresh = {one.new.content_hash: one for one in drafts if isinstance(one, Draft)}
+        chosen = [fresh[content_hash] for content_hash in sorted(fresh)]
+        vectors = self._encode([draft.pixels for draft in chosen])
+        with self.sessions.begin() as session:
+            written = self.write(session, chosen, vectors)
         return [
             draft if isinstance(draft, Outcome) else _outcome(file, draft, written)
             for file, draft in zip(files, drafts, strict=True)
         ]
 
-    def _draft(
-        self, file: Upload, caption: str | None, metadata: Mapping[str, Any]
-    ) -> Outcome | _Draft:
-        """Look for the bytes in the catalog, decode them, keep the file: all but the row."""
-        content_hash = hashlib.sha256(file.data).digest()
-        with self.sessions.begin() as session:
-            known = catalog.find_by_hash(session, self.index.collection_id, content_hash)
-        if known and (self.root / known.path).exists():
+    def _attempt(self, file: Upload, annotation: Annotation) -> Outcome | Draft:
+        if known := self.known(file.data):
             return Outcome(file.name, "duplicate", known)
         try:
             picture = decode(file.data, self.max_megapixels)
         except ImageRejected as error:
             return Outcome(file.name, "refused", error=error)
-        _, suffix = FORMATS[picture.format]
-        location = self.disk.put(content_hash.hex() + suffix, file.data)
-        path = stored_path(location, self.root)
-        new = catalog.new_image(path, content_hash.hex(), file.data, picture)
-        new = replace(new, caption=caption, metadata=metadata)
-        return _Draft(file, new, self.encoder.prepare(picture.image))
+        return self.draft(file.name, file.data, picture, annotation)
 
-    def _write(self, drafts: list[_Draft]) -> dict[bytes, tuple[Status, Image]]:
-        """Encode, then one transaction for all: status and row by content hash.
-
-        `drafts` are sorted by content hash, so that two requests never wait for each other.
-        """
-        vectors = self._encode([draft.pixels for draft in drafts])
-        written: dict[bytes, tuple[Status, Image]] = {}
+    def known(self, data: bytes) -> Image | None:
+        """The picture with these very bytes, if there is one and its file is there."""
+        content_hash = hashlib.sha256(data).digest()
         with self.sessions.begin() as session:
-            for draft in drafts:
-                catalog.lock_content(session, draft.new.content_hash)
-                known = catalog.find_by_hash(
-                    session, self.index.collection_id, draft.new.content_hash
-                )
-                # A deletion between `put` and the lock may have taken the file.
-                self.disk.put(Path(draft.new.path).name, draft.upload.data)
-                if known and (self.root / known.path).exists():  # another request was faster
-                    written[known.content_hash] = "duplicate", known
-                elif known:  # its file is gone: from now on it is this one
-                    catalog.place_image(session, known.id, draft.new.path, draft.new.etag)
-                    written[known.content_hash] = "stored", replace(known, path=draft.new.path)
-            fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
-            new = [drafts[n].new for n in fresh]
-            for image in catalog.add_images(session, self.index, new, vectors[fresh]):
-                written[image.content_hash] = "stored", image
+            known = catalog.find_by_hash(session, self.index.collection_id, content_hash)
+        return known if known and self._has_file(known) else None
+
+    def draft(self, name: str, data: bytes, picture: Picture, annotation: Annotation) -> Draft:
+        """Keep the file that was decoded to `picture`: all but its vector and row."""
+        content_hash = hashlib.sha256(data).hexdigest()
+        _, suffix = FORMATS[picture.format]
+        path = stored_path(self.disk.put(content_hash + suffix, data), self.root)
+        new = catalog.new_image(
+            path, content_hash, data, picture, annotation, keep_gps=self.keep_gps
+        )
+        return Draft(replace(new, origin=name), data, self.encoder.prepare(picture.image))
+
+    def write(
+        self, session: Session, drafts: Sequence[Draft], vectors: Vectors
+    ) -> dict[bytes, tuple[Status, Image]]:
+        """Write rows with their vectors, float32 (len(drafts), dimensions): by content hash.
+
+        `drafts` are sorted by content hash, so that two callers never wait for each other, and
+        hold none twice.
+        """
+        written: dict[bytes, tuple[Status, Image]] = {}
+        for draft in drafts:
+            catalog.lock_content(session, draft.new.content_hash)
+            known = catalog.find_by_hash(session, self.index.collection_id, draft.new.content_hash)
+            # A deletion between `put` and the lock may have taken the file.
+            self.disk.put(Path(draft.new.path).name, draft.data)
+            if known and self._has_file(known):  # somebody else was faster
+                written[known.content_hash] = "duplicate", known
+            elif known:  # its file is gone: from now on it is this one
+                catalog.place_image(session, known, draft.new.path, draft.new.etag)
+                written[known.content_hash] = "stored", replace(known, path=draft.new.path)
+        fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
+        new = [drafts[n].new for n in fresh]
+        for image in catalog.add_images(session, self.index, new, vectors[fresh]):
+            written[image.content_hash] = "stored", image
         return written
+
+    def _has_file(self, image: Image) -> bool:
+        """One in a bucket is taken to be there: no network within a transaction."""
+        return image.path.startswith(S3_SCHEME) or (self.root / image.path).exists()
 
     def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
         """Encode in batches, after searches, before indexing: shape (len(pixels), dimensions)."""
@@ -141,7 +157,7 @@ class Uploads:
         return np.concatenate([nothing, *(part.result() for part in parts)])
 
 
-def _outcome(file: Upload, draft: _Draft, written: dict[bytes, tuple[Status, Image]]) -> Outcome:
+def _outcome(file: Upload, draft: Draft, written: dict[bytes, tuple[Status, Image]]) -> Outcome:
     """The first file with these bytes takes `stored` away; after it they are a duplicate."""
     status, image = written[draft.new.content_hash]
     written[draft.new.content_hash] = "duplicate", image

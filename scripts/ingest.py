@@ -1,4 +1,4 @@
-"""Index a folder: `make ingest DIR=…`. A server may run beside it."""
+"""Index a folder or a bucket, beside a server or alone: `make ingest DIR=…`, `make sync BUCKET=…`."""
 
 import os
 import sys
@@ -8,42 +8,65 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from app.assembly import Services, open_services
 from app.errors import ImageSearchError
-from app.ingest import Report
-from app.main import open_services, progress_bar, unwind_on_signals
+from app.intake import Intake, Options
+from app.jobs import Job
+from app.main import progress_bar, unwind_on_signals
 from app.settings import Settings
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="the folder, with all below it")],
-    prune: Annotated[bool, typer.Option(help="forget pictures whose file is gone")] = False,
+    folder: Annotated[Path | None, typer.Option("--dir", help="a folder, with all below")] = None,
+    bucket: Annotated[str | None, typer.Option(help="a bucket; S3_… has its keys")] = None,
+    prefix: Annotated[str, typer.Option(help="only the bucket's keys that begin so")] = "",
+    sync: Annotated[bool, typer.Option(help="forget pictures whose file is gone")] = False,
+    dry_run: Annotated[bool, typer.Option(help="say what would be done, and do nothing")] = False,
 ) -> None:
-    """Index the pictures of DIR that are new or have changed, and say what was refused."""
+    """Index the pictures that are new or have changed, and say what was refused."""
+    if (folder is None) == (bucket is None):
+        sys.exit("Name a folder (DIR=…) or a bucket (BUCKET=…), one of them.")
     unwind_on_signals()
     try:
-        with open_services(Settings.load()) as services, progress_bar(mininterval=1) as show:
-            place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
-            report = services.ingest.index_folder(place, prune=prune, progress=show)
+        with open_services(Settings.load()) as services:
+            options = Options(sync, dry_run)
+            if bucket is not None:
+                job_id = services.intake.bucket(bucket, prefix, options)
+            else:
+                place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
+                job_id = services.intake.folder(place, options)
+            job = _work(services, job_id)
+            _print(services.intake, job)
     except ImageSearchError as error:
         sys.exit(f"Not indexed: {error}")
     except DBAPIError as error:
         sys.exit(f"The database failed: {error.orig} Run the command again: it goes on from here.")
-    _print(report)
-    if report.refused and not report.searchable:
+    if job.reason:
+        sys.exit(f"Not indexed whole: {job.reason}")
+    if job.failed and job.failed == job.total:
         sys.exit(1)
 
 
-def _print(report: Report) -> None:
-    for refusal in report.refused:
-        print(f"Refused: {refusal.path}: {refusal.reason}")
-    for path in report.vanished:
-        print(f"{'Forgotten' if report.pruned else 'Gone'}: {path}")
-    if report.vanished and not report.pruned:
-        print("Files that are gone are still in the index; --prune (make: PRUNE=1) forgets them.")
+def _work(services: Services, job_id: int) -> Job:
+    with services.working(), progress_bar(mininterval=1) as show:
+        return services.intake.follow(job_id, show)
+
+
+def _print(intake: Intake, job: Job) -> None:
+    would = "Would be " if job.dry_run else ""
+    for item in intake.every(job.id, "failed"):
+        print(f"Refused: {item.path}: {item.reason}")
+    for item in intake.every(job.id, "removed"):
+        print(f"{would}{'removed' if would else 'Removed'}: {item.path}")
+    for item in intake.every(job.id, "gone"):
+        print(f"Gone: {item.path}")
+    if job.gone:
+        print("Files that are gone are still in the index; make sync forgets them.")
+    if job.dry_run:
+        print("A dry run: nothing was done.")
     print(
-        f"{report.added} added, {report.changed} changed, {report.moved} moved, "
-        f"{report.unchanged} unchanged, {len(report.refused)} refused, "
-        f"{len(report.vanished)} gone."
+        f"{job.added} added, {job.changed} changed, {job.moved} moved, {job.removed} removed, "
+        f"{job.unchanged} unchanged, {job.failed} refused, {job.gone} gone."
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import catalog, db
+from app import catalog, db, indexes
 from app.catalog import NewImage
 from app.errors import ImageNotFound, IndexGone, ModelMismatch
 from app.tables import VectorIndex
@@ -34,22 +34,22 @@ def session(sessions: db.Sessions) -> Iterator[Session]:
 
 @pytest.fixture
 def index(session: Session, space: VectorSpace) -> VectorIndex:
-    return catalog.open_index(session, catalog.default_collection(session), space)
+    return indexes.open_index(session, indexes.default_collection(session), space)
 
 
 def test_the_same_model_opens_the_same_index(
     session: Session, index: VectorIndex, space: VectorSpace
 ) -> None:
-    assert catalog.open_index(session, index.collection_id, space) == index
+    assert indexes.open_index(session, index.collection_id, space) == index
 
 
 def test_an_index_without_vectors_gives_way_to_another_model(
     session: Session, index: VectorIndex, space: VectorSpace
 ) -> None:
     other = replace(space, model="large", fingerprint="e" * 64, dimensions=8)
-    opened = catalog.open_index(session, index.collection_id, other)
+    opened = indexes.open_index(session, index.collection_id, other)
     assert (opened.model, opened.dimensions) == ("large", 8)
-    assert catalog.open_index(session, index.collection_id, other) == opened
+    assert indexes.open_index(session, index.collection_id, other) == opened
 
 
 def test_another_model_is_refused_by_name(
@@ -58,7 +58,7 @@ def test_another_model_is_refused_by_name(
     catalog.add_images(session, index, [picture("a.png")], unit(0))
     other = replace(space, model="large", fingerprint="e" * 64)
     with pytest.raises(ModelMismatch) as refusal:
-        catalog.open_index(session, index.collection_id, other)
+        indexes.open_index(session, index.collection_id, other)
     assert "tiny / made-up" in str(refusal.value)
     assert "large / made-up" in str(refusal.value)
     assert "TESTING=1 for the demo model" in str(refusal.value)
@@ -74,7 +74,7 @@ def test_a_picture_comes_back_as_it_was_added(session: Session, index: VectorInd
         {"place": "Lisbon"},
     )
     assert catalog.count_images(session, index.collection_id) == 1
-    assert catalog.count_vectors(session, index) == 1
+    assert indexes.count_vectors(session, index) == 1
 
 
 def test_a_known_path_keeps_its_id_and_words(session: Session, index: VectorIndex) -> None:
@@ -84,7 +84,7 @@ def test_a_known_path_keeps_its_id_and_words(session: Session, index: VectorInde
     assert second.id == first.id
     assert second.content_hash != first.content_hash
     assert (second.caption, second.metadata) == (first.caption, first.metadata)
-    assert catalog.count_vectors(session, index) == 1
+    assert indexes.count_vectors(session, index) == 1
 
 
 def test_rows_come_in_the_order_of_the_pictures(session: Session, index: VectorIndex) -> None:
@@ -96,7 +96,7 @@ def test_rows_come_in_the_order_of_the_pictures(session: Session, index: VectorI
 def test_deleting_a_picture_deletes_its_vector(session: Session, index: VectorIndex) -> None:
     (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
     catalog.delete_images(session, [added.id])
-    assert catalog.count_vectors(session, index) == 0
+    assert indexes.count_vectors(session, index) == 0
     with pytest.raises(ImageNotFound, match=f"no picture with id {added.id}"):
         catalog.get_image(session, added.id)
 
@@ -144,12 +144,12 @@ def hnsw_indexes(session: Session) -> list[str]:
 
 
 def test_hnsw_is_dropped_only_while_empty(session: Session, index: VectorIndex) -> None:
-    catalog.build_hnsw(session, index)
-    catalog.build_hnsw(session, index)
+    indexes.build_hnsw(session, index)
+    indexes.build_hnsw(session, index)
     assert hnsw_indexes(session) == [f"{index.partition}_hnsw_idx"]
-    catalog.drop_hnsw_if_empty(session, index)
+    indexes.drop_hnsw_if_empty(session, index)
     assert hnsw_indexes(session) == []
-    catalog.build_hnsw(session, index)
+    indexes.build_hnsw(session, index)
     catalog.add_images(session, index, [picture("a.png")], unit(0))
-    catalog.drop_hnsw_if_empty(session, index)
+    indexes.drop_hnsw_if_empty(session, index)
     assert hnsw_indexes(session) == [f"{index.partition}_hnsw_idx"]

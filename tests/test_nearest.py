@@ -9,7 +9,7 @@ from sqlalchemy import ClauseElement, Executable, Select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 
-from app import catalog, db
+from app import catalog, db, indexes
 from app.nearest import find_nearest, nearest_query
 from app.tables import VectorIndex
 from app.vectors import Vectors, VectorSpace
@@ -40,14 +40,14 @@ def loaded(database_url: str, vectors: Vectors) -> Iterator[tuple[db.Sessions, V
         index = open_index(session)
         copy_images(session, index)
         copy_vectors(session, index, vectors)
-        catalog.build_hnsw(session, index)
+        indexes.build_hnsw(session, index)
     yield sessions, index
     engine.dispose()
 
 
 def open_index(session: Session) -> VectorIndex:
     space = VectorSpace("generated", "clip-like", "0" * 64, DIMENSIONS)
-    return catalog.open_index(session, catalog.default_collection(session), space)
+    return indexes.open_index(session, indexes.default_collection(session), space)
 
 
 def copy_images(session: Session, index: VectorIndex) -> None:

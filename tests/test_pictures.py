@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageCorrupt, ImageRejected, ImageTooLarge, ImageTooNarrow, ImageUnsupported
+from app.exif import Exif
 from app.pictures import DRAFT_SIDE, FORMATS, decode, media_type, thumbnail, thumbnail_side
 from tests.drawing import encoded, noise, png
 
@@ -74,6 +75,20 @@ def test_a_large_jpeg_is_drafted_but_keeps_its_size_and_orientation() -> None:
     picture = decode(data, MEGAPIXELS)
     assert (picture.width, picture.height) == (3 * DRAFT_SIDE, 4 * DRAFT_SIDE)
     assert picture.image.size == (3 * DRAFT_SIDE // 2, 4 * DRAFT_SIDE // 2)
+
+
+def test_what_the_camera_wrote_outlives_turning_and_converting() -> None:
+    exif = Image.Exif()
+    exif.update({0x0112: 8, 0x010F: "Canon", 0x0110: "Canon EOS 5D"})
+    clear = Image.new("RGBA", (8, 4), (255, 0, 0, 128))
+    picture = decode(encoded(clear, "PNG", exif=exif), MEGAPIXELS)
+    assert (picture.image.mode, picture.image.size) == ("RGB", (4, 8))
+    assert picture.exif.camera == "Canon EOS 5D"
+
+
+def test_damaged_exif_never_costs_the_picture() -> None:
+    picture = decode(encoded(noise(1), "JPEG", exif=b"Exif\0\0no TIFF header"), MEGAPIXELS)
+    assert (picture.width, picture.exif) == (96, Exif())
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])

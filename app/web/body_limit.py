@@ -1,5 +1,7 @@
 """The bound on a request's body, kept while it arrives."""
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,36 +14,41 @@ MEGA = 1_000_000
 class BodyLimit:
     """Answers 413 to a body over `max_bytes`: at once where its length is declared.
 
+    `larger` has other bounds, by path.
+
     Starlette's own limit answers in plain text; here every error is a problem.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        max_bytes = self._larger.get(scope["path"], self._max_bytes)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_bytes:
-            refusal = problem(413, self._detail, headers={"Connection": "close"})
+        if declared.isdecimal() and int(declared) > max_bytes:
+            refusal = problem(413, _detail(max_bytes), headers={"Connection": "close"})
             return await refusal(scope, receive, send)
-        return await self._app(scope, self._counting(receive), send)
+        return await self._app(scope, _counting(receive, max_bytes), send)
 
-    def _counting(self, receive: Receive) -> Receive:
-        received = 0
 
-        async def count() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise HTTPException(413, self._detail, {"Connection": "close"})
-            return message
+def _counting(receive: Receive, max_bytes: int) -> Receive:
+    received = 0
 
-        return count
+    async def count() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise HTTPException(413, _detail(max_bytes), {"Connection": "close"})
+        return message
 
-    @property
-    def _detail(self) -> str:
-        return f"The request is larger than {self._max_bytes / MEGA:g} MB, the most that is taken."
+    return count
+
+
+def _detail(max_bytes: int) -> str:
+    return f"The request is larger than {max_bytes / MEGA:g} MB, the most that is taken."

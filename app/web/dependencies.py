@@ -8,6 +8,7 @@ from starlette.datastructures import UploadFile
 
 from app.errors import QueryRejected, UploadRejected
 from app.gallery import Gallery
+from app.intake import Intake
 from app.search import Search
 from app.uploads import Uploads
 
@@ -24,6 +25,11 @@ def _uploads(request: Request) -> Uploads:
 
 def _gallery(request: Request) -> Gallery:
     service: Gallery = request.app.state.services.gallery
+    return service
+
+
+def _intake(request: Request) -> Intake:
+    service: Intake = request.app.state.services.intake
     return service
 
 
@@ -65,6 +71,7 @@ async def _sent_file(request: Request) -> bytes:
 
 SearchService = Annotated[Search, Depends(_search)]
 UploadService = Annotated[Uploads, Depends(_uploads)]
+IntakeService = Annotated[Intake, Depends(_intake)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
 NamedModel = Depends(name_model)

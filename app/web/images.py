@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.gallery import InBucket, OnDisk
 from app.pictures import THUMBNAIL_SIDES
 from app.web.dependencies import GalleryService
 from app.web.payloads import ImageDetails
@@ -15,6 +16,7 @@ router = APIRouter(prefix="/images", tags=["images"])
 
 MAX_ID = 2**63 - 1  # Postgres's bigint
 DEFAULT_THUMBNAIL = 256  # pixels
+MAX_AGE_SECONDS = 3_600  # that a browser may show a file again without asking
 
 ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
@@ -22,7 +24,7 @@ ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
 SAFE_FILE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, max-age=3600",
+    "Cache-Control": f"private, max-age={MAX_AGE_SECONDS}",
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -45,12 +47,24 @@ def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
 @router.get(
     "/{image_id}/file",
     response_class=FileResponse,
-    responses={200: {"content": {"image/*": BINARY}}, **described(404, 422, 503)},
+    responses={
+        200: {"content": {"image/*": BINARY}},
+        307: {"description": "It lies in a bucket: read it there"},
+        **described(404, 422, 503),
+    },
 )
 def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     """The original file."""
-    location, kind = gallery.file(image_id)
-    return WholeFile(location, media_type=kind, headers=SAFE_FILE)
+    original = gallery.original(image_id)
+    if isinstance(original, OnDisk):
+        return WholeFile(original.path, media_type=original.media_type, headers=SAFE_FILE)
+    if isinstance(original, InBucket):
+        fresh = f"private, max-age={min(original.seconds // 2, MAX_AGE_SECONDS)}"
+        return RedirectResponse(original.url, headers={"Cache-Control": fresh})
+    length = {"Content-Length": str(original.size)}
+    return StreamingResponse(
+        iter(original.chunks), media_type=original.media_type, headers={**SAFE_FILE, **length}
+    )
 
 
 @router.get(

@@ -5,9 +5,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from app.job_items import Item
+from app.jobs import Job
 from app.nearest import Neighbour
 from app.tables import Image
 from app.uploads import Outcome
+
+SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive"}
 
 
 class Hit(BaseModel):
@@ -75,6 +79,10 @@ class ImageDetails(BaseModel):
     format: str
     caption: str | None
     metadata: dict[str, Any]
+    origin: str | None = Field(
+        description="the name it was sent under: a file's, an entry's, a URL"
+    )
+    taken_at: datetime | None = Field(description="from EXIF; UTC unless the camera says else")
     created_at: datetime
 
     @classmethod
@@ -82,6 +90,96 @@ class ImageDetails(BaseModel):
         """The answer's form of what the services return."""
         known = {**vars(image), "content_hash": image.content_hash.hex()}
         return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
+
+
+class Accepted(BaseModel):
+    """A job that was made."""
+
+    job_id: int
+    url: str
+    events_url: str
+
+    @classmethod
+    def of(cls, job_id: int) -> Self:
+        """The answer's form of a job's id."""
+        url = f"/api/v1/jobs/{job_id}"
+        return cls(job_id=job_id, url=url, events_url=f"{url}/events")
+
+
+class JobDetails(BaseModel):
+    """How far a job is; the counts are files."""
+
+    id: int
+    state: Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
+    source: dict[str, Any]
+    mode: Literal["add", "sync"]
+    dry_run: bool
+    reason: str | None = Field(description="why the whole job failed")
+    listed: bool = Field(description="whether `total` is final")
+    total: int = Field(description="files of the source")
+    done: int = Field(description="of these, dealt with")
+    skipped: int = Field(description="of these, unchanged or known by their content")
+    failed: int
+    added: int
+    changed: int
+    moved: int = Field(description="found under a new path: no new embedding")
+    removed: int = Field(description="known pictures that the source lacks: forgotten (sync)")
+    gone: int = Field(description="known pictures that the source lacks: kept (add)")
+    unchanged: int
+    duplicate: int
+    cancelled: int
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+    pictures_per_second: float | None
+    seconds_left: float | None = Field(description="an estimate; null while it is unknown")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The answer's form of what the services return."""
+        counts = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
+        source = {name: value for name, value in job.source.items() if name in SHOWN_OF_SOURCE}
+        return cls(**{**counts, "source": source}, pictures_per_second=job.rate)
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobDetails]
+    next_cursor: int | None = Field(description="null on the last page")
+
+    @classmethod
+    def of(cls, jobs: list[Job], limit: int) -> Self:
+        """A page of at most `limit`."""
+        more = jobs[-1].id if len(jobs) == limit else None
+        return cls(jobs=[JobDetails.of(job) for job in jobs], next_cursor=more)
+
+
+class JobItem(BaseModel):
+    """One file of a job."""
+
+    path: str
+    state: Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
+    outcome: str | None = Field(description="added, changed, moved, removed, duplicate, failed, …")
+    reason: str | None = Field(description="why it failed, or what else is to be known")
+    attempts: int
+    worker: str | None = Field(description="host and process that took it last")
+    image_id: int | None
+    updated_at: datetime
+
+
+class ItemPage(BaseModel):
+    """Files of a job, in the order of its listing."""
+
+    items: list[JobItem]
+    next_cursor: int | None = Field(description="null on the last page")
+
+    @classmethod
+    def of(cls, items: list[Item], limit: int) -> Self:
+        """A page of at most `limit`."""
+        shown = [JobItem.model_validate(item, from_attributes=True) for item in items]
+        return cls(items=shown, next_cursor=items[-1].id if len(items) == limit else None)
 
 
 class Readiness(BaseModel):

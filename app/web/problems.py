@@ -41,6 +41,7 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.JobConflict: HTTPStatus.CONFLICT,
     errors.ImageNotFound: HTTPStatus.NOT_FOUND,
+    errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IndexGone: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What each leaf of ImageSearchError becomes; a StartError never reaches a request."""

@@ -1,0 +1,220 @@
+"""Settings to services: all that a process works with, opened in order and closed again."""
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url
+
+from app import db, indexes
+from app.archives import Bounds
+from app.db import Sessions
+from app.download import Downloader
+from app.encoders.resident import Resident
+from app.gallery import Gallery
+from app.ingest import Ingest
+from app.intake import ANYWHERE, Intake
+from app.listing import Listing
+from app.postgres import embedded_server
+from app.preparation import Means
+from app.reconciling import Reconciling
+from app.search import Search
+from app.settings import DEMO_MODEL_DIR, ROOT, Settings
+from app.sources import Sources
+from app.storage import Buckets, Disk
+from app.tables import VectorIndex
+from app.uploads import Uploads
+from app.worker import Worker
+
+if TYPE_CHECKING:
+    from app.encoders.openclip import OpenClipEncoder
+
+MEGA = 1_000_000
+DEMO_MODEL = "demo model"
+INCOMING = ".incoming"  # below the uploads: bytes that wait for a worker
+DECODING_THREADS = max(2, os.cpu_count() or 2)
+
+
+@dataclass(frozen=True)
+class Services:
+    """All that the routes and the scripts work with."""
+
+    encoder: Resident
+    search: Search
+    uploads: Uploads
+    gallery: Gallery
+    intake: Intake
+    worker: Worker
+    reconciling: Reconciling
+
+    @property
+    def model_name(self) -> str:
+        """What answers: `demo model`, or the name and tag of a real one."""
+        return self.encoder.space.name
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Have the queue worked on by a thread of this process."""
+        thread = threading.Thread(target=self.worker.run, name="worker")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.worker.stop()
+            thread.join()
+
+
+@contextmanager
+def open_services(settings: Settings) -> Iterator[Services]:
+    """Start or reach Postgres, migrate, load and warm the model; undo all of it at the end.
+
+    Raises a StartError that says what is missing.
+    """
+    with ExitStack() as stack:
+        encoder = Resident(lambda: _load_encoder(settings), settings.batch_size)
+        stack.callback(encoder.close)
+        encoder.load_ahead()  # torch's import and Postgres's start take seconds each: side by side
+        url = stack.enter_context(database(settings))
+        engine = db.open_engine(url)
+        stack.callback(engine.dispose)
+        db.migrate(engine)
+        sessions = db.open_sessions(engine)
+        space = encoder.space
+        with sessions.begin() as session:
+            index = indexes.open_index(session, indexes.default_collection(session), space)
+        threads = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode")
+        stack.enter_context(threads)
+        yield _Assembly(settings, url, sessions, encoder, index, threads).services()
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of the database to use, its server running."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with embedded_server(settings.postgres_dir) as url:
+        db.create_database(url, settings.database_name)
+        mine = make_url(url).set(database=settings.database_name)
+        yield mine.render_as_string(hide_password=False)
+
+
+def _load_encoder(settings: Settings) -> "OpenClipEncoder":
+    hand_over_hub_settings(settings)
+    from app.encoders import openclip
+
+    if settings.testing:
+        return openclip.load(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL)
+    return openclip.load(settings.clip_model, settings.clip_pretrained, settings.device)
+
+
+def hand_over_hub_settings(settings: Settings) -> None:
+    """huggingface_hub reads its settings from the environment when it is imported."""
+    for name in ("hf_home", "hf_endpoint"):
+        if value := getattr(settings, name):
+            os.environ[name.upper()] = value
+    if settings.hf_hub_offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@dataclass(frozen=True)
+class _Assembly:
+    """What is open, and how it is put together."""
+
+    settings: Settings
+    url: str
+    sessions: Sessions
+    encoder: Resident
+    index: VectorIndex
+    threads: ThreadPoolExecutor
+
+    def services(self) -> Services:
+        kept, incoming, thumbnails = self._disks()
+        settings, sessions, index = self.settings, self.sessions, self.index
+        pixels, batch = settings.max_megapixels, settings.batch_size
+        file_bytes = int(settings.max_file_mb * MEGA)
+        sources = Sources(ROOT, self._buckets())
+        uploads = Uploads(
+            sessions, self.encoder, index, kept, ROOT, pixels, batch, settings.keep_gps
+        )
+        means = Means(
+            sessions,
+            self.encoder.prepare,
+            sources,
+            uploads,
+            incoming,
+            Downloader(file_bytes, settings.download_allow),
+            pixels,
+            file_bytes,
+            settings.keep_gps,
+        )
+        ingest = Ingest(means, self.encoder, index, thumbnails, self.threads, threading.Event())
+        listing = Listing(
+            sessions,
+            index,
+            sources,
+            incoming,
+            thumbnails,
+            Bounds(max_file_bytes=file_bytes),
+            batch,
+        )
+        queue = f"disk {kept.identity()}"
+        return Services(
+            encoder=self.encoder,
+            search=Search(sessions, self.encoder, index, pixels),
+            uploads=uploads,
+            gallery=Gallery(
+                sessions,
+                sources,
+                kept,
+                thumbnails,
+                index.collection_id,
+                pixels,
+                file_bytes,
+                settings.s3_presign_seconds if settings.s3_serve == "presigned" else None,
+            ),
+            intake=Intake(
+                sessions,
+                index.collection_id,
+                incoming,
+                queue,
+                (settings.source_dir, *settings.source_dirs),
+                tuple(filter(None, (settings.s3_bucket, *settings.s3_buckets))),
+                batch,
+            ),
+            worker=Worker(
+                self.url, sessions, listing, ingest, (queue, ANYWHERE), settings.lease_seconds
+            ),
+            reconciling=Reconciling(
+                sessions,
+                self.encoder,
+                index,
+                sources,
+                kept,
+                incoming,
+                thumbnails,
+                pixels,
+                file_bytes,
+            ),
+        )
+
+    def _disks(self) -> tuple[Disk, Disk, Disk]:
+        kept = Disk(self.settings.storage_dir)
+        incoming = Disk(self.settings.storage_dir / INCOMING)
+        thumbnails = Disk(self.settings.thumbnail_dir)
+        for disk in (kept, incoming, thumbnails):
+            disk.sweep()
+        return kept, incoming, thumbnails
+
+    def _buckets(self) -> Buckets:
+        secret = self.settings.s3_secret_access_key
+        return Buckets(
+            self.settings.s3_endpoint_url,
+            self.settings.s3_access_key_id,
+            secret.get_secret_value() if secret else None,
+            self.settings.s3_region,
+        )

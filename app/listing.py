@@ -1,0 +1,255 @@
+"""The two ends of a job: its source compared with the catalog, and what is to be forgotten.
+
+A source is listed in stretches, each one transaction of items, tasks and checkpoint: a killed
+listing goes on where it was. What the listing lacks is noted, and forgotten only in `sync`, only
+once all of the source was listed, and only after every file was looked at, since it may have moved.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+from uuid import uuid4
+
+from app import archives, catalog, indexes, job_items, jobs, leases
+from app.annotations import Annotation
+from app.archives import Bounds, Entry
+from app.catalog import KnownFile
+from app.db import Sessions
+from app.errors import ArchiveRejected, ImageSearchError, SourceUnreadable, own_fault
+from app.job_items import Listed, NewItem
+from app.jobs import BULK_PRIORITY, SENT_PRIORITY, Job
+from app.leases import Result
+from app.sources import Source, SourceFile, Sources
+from app.storage import Disk
+from app.tables import VectorIndex
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STRETCH = 1_000  # files listed at a time: as many as a page of S3's listing holds
+REMOVALS = 500  # pictures forgotten in one transaction
+MAX_ATTEMPTS = 20  # of listing or finishing, deaths of workers among them; then the job fails
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Begins and ends jobs, on whatever thread calls."""
+
+    sessions: Sessions
+    index: VectorIndex
+    sources: Sources
+    incoming: Disk
+    thumbnails: Disk
+    bounds: Bounds
+    batch_size: int
+
+    def list_source(self, job_id: int, attempt: int) -> None:
+        """List what the job's source holds and write the tasks that deal with it.
+
+        `attempt` counts from 1; until the last, what is no verdict on the source is raised.
+        """
+        with self.sessions.begin() as session:
+            job = jobs.start(session, job_id)
+        if job.listed:
+            return
+        try:
+            self._list(job)
+        except (SourceUnreadable, ArchiveRejected) as error:
+            self._give_up(job, str(error))
+        except Exception as error:
+            if attempt < MAX_ATTEMPTS:
+                raise
+            log.exception("listing the source of job %s failed for good", job_id)
+            own = not isinstance(error, ImageSearchError)
+            self._give_up(job, own_fault(error) if own else str(error))
+
+    def _list(self, job: Job) -> None:
+        if not job.dry_run:
+            with self.sessions.begin() as session:
+                indexes.drop_hnsw_if_empty(session, self.index)
+        if source := self.sources.open(job.source):
+            _Comparison(self, job, source).run()
+        else:
+            self._list_archive(job)
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        with self.sessions.begin() as session:
+            jobs.give_up_listing(session, job, reason)
+
+    def add(self, job: Job, listed: Listed) -> bool:
+        """Write a stretch; False where the job is cancelled."""
+        with self.sessions() as session:
+            running = job_items.add_listed(session, job, listed, self.batch_size)
+            if running:  # else the closing session rolls back
+                session.commit()
+        return running
+
+    def _list_archive(self, job: Job) -> None:
+        """Stage the entries one by one; the checkpoint is the index of the last."""
+        archive = self.incoming.path(job.source["staged"])
+        after = int(job.checkpoint or -1)
+        told = archives.annotations(archive, self.bounds)
+        entries = self._staged(archives.entries(archive, self.bounds, after), told)
+        for stretch in _stretches(entries, self.batch_size):
+            items = [item for _, item in stretch]
+            checkpoint = str(stretch[-1][0])
+            if not self.add(job, Listed(items, 0, checkpoint, priority=SENT_PRIORITY)):
+                return
+        self.add(job, Listed(whole=True))
+        self.incoming.remove(job.source["staged"])
+
+    def _staged(
+        self,
+        entries: Iterator[Entry | archives.Refused],
+        told: archives.Annotations,
+    ) -> Iterator[tuple[int, NewItem]]:
+        for entry in entries:
+            if not isinstance(entry, Entry):
+                yield entry.index, NewItem(entry.name, reason=entry.reason)
+                continue
+            name = uuid4().hex
+            self.incoming.put(name, entry.data)
+            annotation = told.by_name.get(entry.name, Annotation())
+            yield (
+                entry.index,
+                NewItem(
+                    entry.name,
+                    bytes=len(entry.data),
+                    staged=name,
+                    caption=annotation.caption,
+                    metadata=annotation.metadata,
+                    note=told.notes.get(entry.name),
+                ),
+            )
+
+    def finish(self, job_id: int, attempt: int) -> None:
+        """Forget what is gone, build the graph, close the job; `attempt` as for the listing."""
+        with self.sessions.begin() as session:
+            job = jobs.get(session, job_id)
+        if job.finished_at is not None:
+            return
+        try:
+            reason = self._conclude(job)
+        except Exception as error:
+            if attempt < MAX_ATTEMPTS:
+                raise
+            log.exception("job %s could not be finished", job_id)
+            reason = job.reason or own_fault(error)
+        with self.sessions.begin() as session:
+            jobs.close(session, jobs.get(session, job_id), reason)
+
+    def _conclude(self, job: Job) -> str | None:
+        """All but the closing; why the job has failed, if it has."""
+        reason = job.reason
+        if job.state == "running" and reason is None:
+            reason = self._doubt(job)
+            if reason is None:
+                self._settle_removals(job)
+        self.delete_buried()
+        with self.sessions.begin() as session:
+            job_items.dismiss_removals(session, job.id)
+        if not job.dry_run:
+            with self.sessions.begin() as session:
+                indexes.build_hnsw(session, self.index)
+        return reason
+
+    def _doubt(self, job: Job) -> str | None:
+        """Why nothing is to be forgotten although the listing is whole, if so."""
+        if job.mode != "sync" or job.total or "witnessed" in job.source:
+            return None
+        with self.sessions.begin() as session:
+            if not job_items.removals(session, job.id, limit=1):
+                return None
+        return (
+            "The source is empty, but pictures were known in it: is its disk mounted, its name "
+            "right? Nothing was forgotten."
+        )
+
+    def _settle_removals(self, job: Job) -> None:
+        """Of what the listing lacks: moved meanwhile, there after all, or gone."""
+        while True:
+            with self.sessions.begin() as session:
+                found = job_items.removals(session, job.id, REMOVALS)
+                paths = [item.path for item in found]
+                known = catalog.known_at(session, job.collection_id, paths)
+            if not found:
+                return
+            gone = {item.path for item in found if self._is_gone(item.path, known)}
+            outcome = "removed" if job.mode == "sync" else "gone"
+            with self.sessions.begin() as session:
+                job_items.dismiss(session, [item.id for item in found if item.path not in gone])
+                if job.mode == "sync" and not job.dry_run:
+                    catalog.bury_images(session, [known[path].id for path in sorted(gone)])
+                results = [Result(item, outcome) for item in found if item.path in gone]
+                leases.note(session, job, results)
+
+    def _is_gone(self, path: str, known: Mapping[str, KnownFile]) -> bool:
+        return path in known and not self.sources.exists(path)
+
+    def delete_buried(self) -> None:
+        """Delete every picture that has a tombstone, with its vectors and thumbnails."""
+        while True:
+            with self.sessions.begin() as session:
+                hashes = catalog.delete_buried(session, REMOVALS)
+            for content_hash in hashes:
+                self.thumbnails.remove(f"{content_hash.hex()}-*.webp")
+            if not hashes:
+                return
+
+
+class _Comparison:
+    """One job's source against the catalog, both in the order of their paths."""
+
+    def __init__(self, listing: Listing, job: Job, source: Source) -> None:
+        self._listing = listing
+        self._job = job
+        self._source = source
+        self._quiet = bool(job.source.get("settled"))
+        self._after = job.checkpoint
+
+    def run(self) -> None:
+        files = self._source.files(self._after)
+        for stretch in _stretches(files, STRETCH):
+            if not self._compare(stretch):
+                return
+        self._compare([], whole=True)
+
+    def _compare(self, files: list[SourceFile], *, whole: bool = False) -> bool:
+        """Write one stretch: up to its last path, or to the end of all paths."""
+        named = [file for file in files if _is_storable(file.path)]
+        upto = None if whole else named[-1].path if named else self._after
+        with self._listing.sessions.begin() as session:
+            known = catalog.known_between(
+                session, self._job.collection_id, self._source.prefix, self._after, upto
+            )
+        items = [_unstorable(file) for file in files if not _is_storable(file.path)]
+        unchanged = 0
+        for file in named:
+            row = known.pop(file.path, None)
+            if self._quiet and not file.settled:
+                unchanged += row is not None  # its last write will bring it here again
+            elif row is not None and row.etag == file.etag:
+                unchanged += 1
+            else:
+                items.append(NewItem(file.path, file.etag, file.size))
+        items += [NewItem(row.path, row.etag, removal=True) for row in known.values()]
+        self._after = upto
+        listed = Listed(items, unchanged, upto, whole, priority=BULK_PRIORITY)
+        return self._listing.add(self._job, listed)
+
+
+def _stretches(found: Iterator[T], size: int) -> Iterator[list[T]]:
+    while stretch := list(islice(found, size)):
+        yield stretch
+
+
+def _is_storable(path: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def _unstorable(file: SourceFile) -> NewItem:
+    shown = file.path.encode("utf-8", "backslashreplace").decode()
+    return NewItem(shown, file.etag, file.size, reason="Its name is no UTF-8: rename the file.")

@@ -1,0 +1,232 @@
+"""What does not fit together between disk, buckets, rows, vectors and jobs, and its mending.
+
+Nothing of a person's own is deleted: a row is forgotten only where its file is gone while the
+folder is still there, and a file only where it was kept here and no row tells of it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select, text
+
+from app import catalog, indexes, job_control, jobs
+from app.db import Sessions
+from app.encoders.resident import Resident
+from app.errors import ImageRejected, ImageSearchError
+from app.pictures import decode
+from app.sources import S3_SCHEME, Sources, stored_path
+from app.storage import Disk
+from app.tables import OUTCOMES, PRESENT, Image, VectorIndex, images
+
+PAGE = 500  # rows looked at a time
+YOUNG_SECONDS = 3_600  # a file without a row may be a picture on its way
+STUCK_SECONDS = 120  # a job on which nothing happened for so long, and without a task, is stuck
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault, what it was found at, and how all of it is mended."""
+
+    name: str
+    found: Sequence[str]
+    mend: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Reconciling:
+    """Looks, and mends what it is told to."""
+
+    sessions: Sessions
+    encoder: Resident
+    index: VectorIndex
+    sources: Sources
+    kept: Disk
+    incoming: Disk
+    thumbnails: Disk
+    max_megapixels: float
+    max_file_bytes: int
+
+    def look(self) -> list[Finding]:
+        """Every kind of fault, those that were not found with nothing in them."""
+        return [
+            self._lost_files(),
+            self._stray_files(),
+            self._stray_incoming(),
+            self._stray_thumbnails(),
+            self._tombstones(),
+            self._without_vector(),
+            self._stray_vectors(),
+            self._stuck_jobs(),
+            self._wrong_counts(),
+            self._invalid_indexes(),
+        ]
+
+    def _lost_files(self) -> Finding:
+        lost = [image for image in self._images() if not self._is_there(image.path)]
+
+        def forget() -> None:
+            sure = [image for image in lost if self._has_folder(image.path)]
+            with self.sessions.begin() as session:
+                catalog.delete_images(session, [image.id for image in sure])
+
+        return Finding("rows without file", [image.path for image in lost], forget)
+
+    def _images(self) -> Iterator[Image]:
+        last = 0
+        while True:
+            with self.sessions.begin() as session:
+                page = catalog.images_after(session, self.index.collection_id, last, PAGE)
+            yield from page
+            if not page:
+                return
+            last = page[-1].id
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            return self.sources.exists(path)
+        except ImageSearchError:  # a bucket that does not answer now has lost nothing
+            return True
+
+    def _has_folder(self, path: str) -> bool:
+        """An object's bucket answers; a file's folder is there, else its disk may be away."""
+        return path.startswith(S3_SCHEME) or (self.sources.root / path).parent.is_dir()
+
+    def _stray_files(self) -> Finding:
+        with self.sessions.begin() as session:
+            known = set(session.execute(select(images.c.path)).scalars())
+        root = self.sources.root
+        stray = [path for path in _old(self.kept) if stored_path(path, root) not in known]
+        return Finding("files without row", _shown(stray), lambda: _delete(stray))
+
+    def _stray_incoming(self) -> Finding:
+        with self.sessions.begin() as session:
+            awaited = set(session.execute(text(AWAITED)).scalars())
+        stray = [path for path in _old(self.incoming) if path.name not in awaited]
+        return Finding("sent files without job", _shown(stray), lambda: _delete(stray))
+
+    def _stray_thumbnails(self) -> Finding:
+        with self.sessions.begin() as session:
+            hashes = session.execute(select(images.c.content_hash)).scalars()
+            known = {content_hash.hex() for content_hash in hashes}
+        stray = [path for path in _old(self.thumbnails) if path.name.split("-")[0] not in known]
+        return Finding("thumbnails without row", _shown(stray), lambda: _delete(stray))
+
+    def _tombstones(self) -> Finding:
+        with self.sessions.begin() as session:
+            query = select(images.c.path).where(~PRESENT)
+            if jobs.any_open(session):  # it is about to delete them
+                query = query.limit(0)
+            found = list(session.execute(query).scalars())
+
+        def delete() -> None:
+            with self.sessions.begin() as session:
+                catalog.delete_buried(session, len(found))
+
+        return Finding("tombstones", found, delete)
+
+    def _without_vector(self) -> Finding:
+        with self.sessions.begin() as session:
+            missing = catalog.without_vector(session, self.index)
+
+        def embed() -> None:
+            for image in missing:
+                with suppress(ImageSearchError):  # it cannot be read now: it stays found
+                    self._embed(image)
+
+        return Finding("pictures without vector", [image.path for image in missing], embed)
+
+    def _embed(self, image: Image) -> None:
+        try:
+            data = self.sources.read(image.path, self.max_file_bytes)
+            picture = decode(data, self.max_megapixels)
+        except ImageRejected:
+            return
+        vectors = self.encoder.encode_images([picture.image])
+        with self.sessions.begin() as session:
+            catalog.put_vectors(session, self.index, [image.id], vectors)
+
+    def _stray_vectors(self) -> Finding:
+        found = self._texts(STRAY_VECTORS)
+        return Finding("vectors without row", found, lambda: self._run(DELETE_STRAY_VECTORS))
+
+    def _stuck_jobs(self) -> Finding:
+        with self.sessions.begin() as session:
+            stuck = jobs.adrift(session, STUCK_SECONDS)
+
+        def resume() -> None:
+            with self.sessions.begin() as session:
+                for job in stuck:
+                    job_control.resume(session, job, PAGE)
+
+        return Finding("stuck jobs", [f"job {job.id}" for job in stuck], resume)
+
+    def _wrong_counts(self) -> Finding:
+        found = self._texts(WRONG_COUNTS)
+        return Finding("jobs with wrong counts", found, lambda: self._run(RECOUNT))
+
+    def _invalid_indexes(self) -> Finding:
+        found = self._texts(INVALID_INDEXES)
+        with self.sessions.begin() as session:
+            lacks_graph = not jobs.any_open(session) and not indexes.has_hnsw(session, self.index)
+
+        def rebuild() -> None:
+            for name in found:
+                self._run(f'DROP INDEX "{name}"' if "hnsw" in name else f'REINDEX INDEX "{name}"')
+            with self.sessions.begin() as session:
+                indexes.build_hnsw(session, self.index)
+
+        lacking = [f"{self.index.partition}: no HNSW graph"] if lacks_graph else []
+        return Finding("invalid indexes", [*found, *lacking], rebuild)
+
+    def _texts(self, query: str) -> list[str]:
+        with self.sessions.begin() as session:
+            return [str(value) for value in session.execute(text(query)).scalars()]
+
+    def _run(self, statement: str) -> None:
+        with self.sessions.begin() as session:
+            session.execute(text(statement))
+
+
+AWAITED = """
+SELECT staged FROM job_items WHERE staged IS NOT NULL
+UNION SELECT source->>'staged' FROM jobs WHERE source ? 'staged' AND NOT (listed AND reason IS NULL)
+"""
+STRAY_VECTORS = """
+SELECT DISTINCT image_id FROM embeddings e
+WHERE NOT EXISTS (SELECT 1 FROM images i WHERE i.id = e.image_id)
+"""
+DELETE_STRAY_VECTORS = """
+DELETE FROM embeddings e WHERE NOT EXISTS (SELECT 1 FROM images i WHERE i.id = e.image_id)
+"""
+INVALID_INDEXES = """
+SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT (x.indisvalid AND x.indisready) AND n.nspname = current_schema()
+"""
+COUNTED = [outcome for outcome in OUTCOMES if outcome != "unchanged"]  # those are no items
+COUNTS = ", ".join(f"count(*) FILTER (WHERE outcome = '{one}') AS {one}" for one in COUNTED)
+TRUE_COUNTS = f"jobs j, LATERAL (SELECT {COUNTS} FROM job_items WHERE job_id = j.id) c"
+WRONG = " OR ".join(f"j.{one} <> c.{one}" for one in COUNTED)
+WRONG_COUNTS = f"SELECT 'job ' || j.id FROM {TRUE_COUNTS} WHERE {WRONG}"  # noqa: S608
+RECOUNT = f"""
+UPDATE jobs SET {", ".join(f"{one} = t.{one}" for one in COUNTED)}
+FROM (SELECT j.id, c.* FROM {TRUE_COUNTS} WHERE {WRONG}) t WHERE jobs.id = t.id
+"""  # noqa: S608  # all from OUTCOMES
+
+
+def _old(disk: Disk) -> list[Path]:
+    """The files that are not being written just now."""
+    oldest = time.time() - YOUNG_SECONDS
+    return [path for path in disk.files() if path.stat().st_mtime < oldest]
+
+
+def _shown(paths: Sequence[Path]) -> list[str]:
+    return [str(path) for path in paths]
+
+
+def _delete(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

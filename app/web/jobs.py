@@ -1,0 +1,138 @@
+"""Pictures handed in as jobs, and the jobs' progress."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.intake import Options
+from app.jobs import Job
+from app.web.dependencies import IntakeService
+from app.web.payloads import Accepted, ItemPage, JobDetails, JobPage
+from app.web.problems import described
+from app.web.submissions import FORM_SCHEMA, Form, Submission, Submitted
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"])
+
+ADD_IMAGES = "/api/v1/images"  # the route whose body may be an archive
+MAX_ID = 2**63 - 1  # Postgres's bigint
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 100
+EVENT_SECONDS = 0.5  # between looks at a job whose events somebody follows
+
+JobId = Annotated[int, Path(ge=1, le=MAX_ID)]
+JobState = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
+ItemState = Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
+Cursor = Annotated[
+    int | None, Query(ge=0, le=MAX_ID, description="`next_cursor` of the page before")
+]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many at most")]
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": FORM_SCHEMA},
+            "application/json": {
+                "schema": Submission.model_json_schema(ref_template="#/components/schemas/{model}")
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/images",
+    status_code=202,
+    responses=described(400, 403, 413, 422, 503),
+    openapi_extra=BODY,
+)
+def add_images(intake: IntakeService, submitted: Submitted, response: Response) -> Accepted:
+    """Hand in pictures, an archive, URLs, or a source: a job takes them in."""
+    if isinstance(submitted, Form):
+        job_id = intake.sent(
+            submitted.files,
+            submitted.archive,
+            submitted.annotation,
+            dry_run=submitted.dry_run,
+        )
+    elif submitted.source:
+        options = Options(submitted.mode == "sync", submitted.dry_run)
+        job_id = intake.requested(submitted.source.model_dump(exclude_none=True), options)
+    else:
+        urls, annotation = submitted.urls or [], submitted.annotation
+        job_id = intake.urls(urls, annotation, dry_run=submitted.dry_run)
+    accepted = Accepted.of(job_id)
+    response.headers["Location"] = accepted.url
+    return accepted
+
+
+@router.get("/jobs", responses=described(422, 503))
+def list_jobs(
+    intake: IntakeService,
+    state: JobState | None = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_PAGE,
+) -> JobPage:
+    """Jobs, newest first."""
+    return JobPage.of(intake.jobs(state, cursor, limit), limit)
+
+
+def _found(intake: IntakeService, job_id: JobId) -> Job:
+    return intake.job(job_id)
+
+
+@router.get("/jobs/{job_id}", responses=described(404, 422, 503))
+def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
+    """How far a job is."""
+    return JobDetails.of(job)
+
+
+@router.get("/jobs/{job_id}/items", responses=described(404, 422, 503))
+def list_items(
+    intake: IntakeService,
+    job_id: JobId,
+    state: ItemState | None = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_PAGE,
+) -> ItemPage:
+    """The files of a job; those that were known and unchanged are only counted."""
+    found = intake.items(job_id, limit, state=state, after=cursor or 0)
+    return ItemPage.of(found, limit)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses=described(404, 422, 503),
+)
+async def follow_job(
+    request: Request, intake: IntakeService, job: Annotated[Job, Depends(_found)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events: `progress` at each change, `end` with the last state.
+
+    Not on a thread: many may follow for long.
+    """
+    seen = None
+    while job.finished_at is None and not request.app.state.is_stopping():
+        if job != seen:
+            yield ServerSentEvent(event="progress", data=JobDetails.of(job))
+        seen = job
+        await asyncio.sleep(EVENT_SECONDS)
+        job = await run_in_threadpool(intake.job, job.id)
+    yield ServerSentEvent(event="end", data=JobDetails.of(job))
+
+
+@router.post("/jobs/{job_id}/cancel", responses=described(404, 409, 422, 503))
+def cancel_job(intake: IntakeService, job_id: JobId) -> JobDetails:
+    """Begin nothing more of a job; what is under way ends, what was taken in stays."""
+    return JobDetails.of(intake.cancel(job_id))
+
+
+@router.post("/jobs/{job_id}/retry", responses=described(404, 409, 422, 503))
+def retry_job(intake: IntakeService, job_id: JobId) -> JobDetails:
+    """Try the failed files of an ended job again, and its listing if that failed."""
+    return JobDetails.of(intake.retry(job_id))

@@ -1,0 +1,164 @@
+"""The body of `POST /api/v1/images`: files and an archive as a form, or what to fetch as JSON."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.datastructures import FormData, UploadFile
+
+from app.annotations import Annotation, check_caption, check_metadata, parse_metadata
+from app.errors import UploadRejected
+from app.intake import MAX_FILES, MAX_URLS, Sent
+
+MAX_JSON_BYTES = 4_000_000  # of a body that is JSON: MAX_URLS long addresses
+MAX_FIELDS = 10  # of a form, files apart
+MAX_URL_CHARACTERS = 2_000
+FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
+
+
+class FolderOrBucket(BaseModel):
+    """Where pictures lie that stay there: a folder of the server's, or a bucket."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str | None = Field(
+        None, description="below IMAGES_DIR or one of SOURCE_DIRS; relative to IMAGES_DIR"
+    )
+    bucket: str | None = Field(None, description="S3_BUCKET or one of S3_BUCKETS")
+    prefix: str = Field("", description="only the bucket's keys that begin so")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.folder is None) == (self.bucket is None):
+            raise ValueError("name a folder or a bucket, one of them")
+        return self
+
+
+class Submission(BaseModel):
+    """What is to be fetched: pictures by their URLs, or all of a source."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"source": {"folder": "2026"}, "mode": "sync"}]},
+    )
+
+    urls: list[Annotated[str, Field(max_length=MAX_URL_CHARACTERS)]] | None = Field(
+        None, min_length=1, max_length=MAX_URLS, description="http or https, each one picture"
+    )
+    source: FolderOrBucket | None = None
+    mode: Literal["add", "sync"] = Field(
+        "add", description="sync: pictures that the source lacks are forgotten"
+    )
+    dry_run: bool = Field(False, description="say what would be done, and do nothing")
+    caption: str | None = Field(None, description="of each URL's picture")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="of each URL's picture")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.urls is None) == (self.source is None):
+            raise ValueError("send urls or a source, one of them")
+        if self.source is None and self.mode == "sync":
+            raise ValueError("mode sync needs a source: URLs are only added")
+        return self
+
+    @property
+    def annotation(self) -> Annotation:
+        """What is told of each picture. Raises AnnotationInvalid."""
+        caption = None if self.caption is None else check_caption(self.caption)
+        return Annotation(caption, check_metadata(self.metadata))
+
+
+@dataclass(frozen=True)
+class Form:
+    """What came along: open files, which close with the request."""
+
+    files: list[Sent] = field(default_factory=list)
+    archive: Sent | None = None
+    annotation: Annotation = field(default_factory=Annotation)
+    dry_run: bool = False
+
+
+FORM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "archive": {"type": "string", "format": "binary"},
+        "caption": {"type": "string"},
+        "metadata": {"type": "string", "description": "a JSON object"},
+        "dry_run": {"type": "string", "enum": sorted(FLAGS)},
+    },
+}
+
+
+async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        yield _parsed(await _body(request))
+    elif kind.startswith("multipart/form-data"):
+        try:
+            form = await request.form(max_files=MAX_FILES + 1, max_fields=MAX_FIELDS)
+        except UnicodeError as error:  # a charset that its form does not keep to
+            raise UploadRejected("The form is not in the charset that it names.") from error
+        try:
+            yield _form(form)
+        finally:
+            await form.close()
+    else:
+        raise UploadRejected(
+            "Send multipart/form-data with files or an archive, or JSON with urls or a source."
+        )
+
+
+async def _body(request: Request) -> bytes:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_JSON_BYTES:
+            raise UploadRejected(f"The JSON has more than {MAX_JSON_BYTES:,} bytes.")
+    return data
+
+
+def _parsed(data: bytes) -> Submission:
+    try:
+        return Submission.model_validate_json(data)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from error
+
+
+def _form(form: FormData) -> Form:
+    sent: dict[str, list[Sent]] = {"files": [], "archive": []}
+    texts: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile) and name in sent:
+            sent[name].append(Sent(printable(value.filename or ""), value.file))
+        elif isinstance(value, str) and name in {"caption", "metadata", "dry_run"}:
+            texts[name] = value
+        else:
+            raise UploadRejected(
+                f"{printable(name)[:100]} is no field of this form, or not of this kind: files and "
+                "archive are files, caption, metadata and dry_run are texts."
+            )
+    if len(sent["archive"]) > 1:
+        raise UploadRejected("Send one archive at a time.")
+    if texts.get("dry_run", "") not in FLAGS:
+        raise UploadRejected("dry_run: send 1 or 0.")
+    caption = check_caption(texts["caption"]) if "caption" in texts else None
+    metadata = parse_metadata(texts["metadata"]) if "metadata" in texts else {}
+    return Form(
+        sent["files"],
+        next(iter(sent["archive"]), None),
+        Annotation(caption, metadata),
+        FLAGS[texts.get("dry_run", "")],
+    )
+
+
+def printable(name: str) -> str:
+    """A name without what no answer or row can hold: halves of surrogate pairs, NUL."""
+    return name.encode(errors="replace").decode().replace("\0", "�")
+
+
+Submitted = Annotated[Submission | Form, Depends(_submitted)]

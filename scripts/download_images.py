@@ -1,0 +1,300 @@
+"""Copy a bucket's objects into IMAGES_DIR: `make download-images`. Run again, it goes on."""
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from threading import Event, Lock
+
+from tqdm import tqdm
+
+from app.errors import EntryRefused, ImageSearchError, PlaceInUse, SettingsInvalid, StartError
+from app.main import unwind_on_signals
+from app.settings import Settings
+from app.storage import PART, Bucket, Buckets, StoredObject
+
+THREADS = 8
+QUEUE = 2 * THREADS  # objects given to the threads before more are listed
+STOP_SECONDS = 2.0  # what threads have to end, once the command is to
+STATE = ".downloaded.jsonl"
+PARTS = f"{PART}????????"  # as tempfile names them
+NAME_BYTES = 255  # longest name in a folder on all usual file systems
+MD5_DIGITS = 32
+SIGINT_STATUS = 130
+
+
+class State:
+    """Which objects are there: a file of one line each, added as soon as the object is."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._lock = Lock()
+        self._known: dict[str, object] = {}
+        file.seek(0)
+        data = file.read()
+        for line in data.splitlines():
+            self._learn(line)
+        if data and not data.endswith(b"\n"):
+            file.write(b"\n")
+
+    def knows(self, item: StoredObject) -> bool:
+        """Whether the object, as it is now, has been copied."""
+        return self._known.get(item.key) == [item.etag, item.size]
+
+    def add(self, item: StoredObject) -> None:
+        """Note that the object has been copied."""
+        line = json.dumps({"key": item.key, "etag": item.etag, "size": item.size})
+        with self._lock:
+            self._file.write(line.encode() + b"\n")
+
+    def _learn(self, line: bytes) -> None:
+        with suppress(ValueError, KeyError, TypeError):  # torn by a kill
+            record = json.loads(line)
+            self._known[record["key"]] = [record["etag"], record["size"]]
+
+
+@contextmanager
+def open_state(folder: Path) -> Iterator[State]:
+    """The folder's state, for one process at a time. Raises PlaceInUse, or StartError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(folder / STATE, flags, 0o666)
+    except OSError as error:
+        raise StartError(f"{folder} cannot be written: {error.strerror}.") from None
+    with FileIO(descriptor, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlaceInUse(f"Another process is copying to {folder}. Wait for it.") from None
+        yield State(file)
+
+
+@dataclass
+class Paths:
+    """Where below a folder each key's object goes; `folds` where its case does not count."""
+
+    folder: Path
+    folds: bool
+    _taken: set[str] = field(default_factory=set)
+
+    def take(self, key: str) -> Path:
+        """The key's own path. Raises EntryRefused where there is none, OSError."""
+        names = key.split("/")
+        for name in names:
+            _check_name(name)
+        for depth in range(1, len(names)):
+            self._check_folder("/".join(names[:depth]))
+        path, identity = self.folder / key, self._identity(key)
+        if path.is_symlink() or path.is_dir() or identity in self._taken:
+            raise EntryRefused("A folder, a symbolic link or another key's file is in its place.")
+        self._taken.add(identity)
+        return path
+
+    def _check_folder(self, way: str) -> None:
+        place = self.folder / way
+        if place.is_symlink():
+            raise EntryRefused(f"{way} is a symbolic link.")
+        if self._identity(way) in self._taken or (place.exists() and not place.is_dir()):
+            raise EntryRefused(f"{way} is a file.")
+
+    def _identity(self, way: str) -> str:
+        return unicodedata.normalize("NFC", way).casefold() if self.folds else way
+
+
+def _check_name(name: str) -> None:
+    """Raises EntryRefused where a file cannot, or must not, have the name."""
+    if name in ("", ".", ".."):
+        raise EntryRefused("A part of its path is empty, . or ..")
+    if "\\" in name or any(unicodedata.category(each) in ("Cc", "Cs") for each in name):
+        raise EntryRefused("It has a backslash or a control character.")
+    if len(name.encode()) > NAME_BYTES:
+        raise EntryRefused(f"A name in it is longer than {NAME_BYTES} bytes.")
+    if name.casefold() == STATE or name.casefold().startswith(PART):
+        raise EntryRefused(f"{name} is a name that this command keeps for itself.")
+
+
+@dataclass
+class Copier:
+    """Copies objects in threads, counts what becomes of them, and names what does not come."""
+
+    bucket: Bucket
+    paths: Paths
+    state: State
+    say: Callable[[str], None]
+    downloaded: int = 0
+    there: int = 0
+    refused: int = 0
+    failed: int = 0
+    _stop: Event = field(default_factory=Event)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS))
+    _running: dict[Future[bool], StoredObject] = field(default_factory=dict)
+
+    def run(self, objects: Iterable[StoredObject], most: float) -> Iterator[int]:
+        """Copy, yielding how many are there, until `most` are. Raises what the listing does."""
+        try:
+            for item in objects:
+                while self._running and len(self._running) >= min(QUEUE, most - self.present):
+                    self._settle()
+                if self.present >= most:
+                    break
+                self._begin(item)
+                yield self.present
+        except ImageSearchError:
+            yield from self._finish()
+            raise
+        yield from self._finish()
+
+    @property
+    def present(self) -> int:
+        """How many objects are there."""
+        return self.downloaded + self.there
+
+    def abandon(self) -> None:
+        """Stop soon; a thread that waits for the network is left behind."""
+        self._stop.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with suppress(KeyboardInterrupt, SystemExit):
+            wait(self._running, STOP_SECONDS)
+
+    def summary(self) -> str:
+        """The counts in a line."""
+        copied = f"{self.downloaded} downloaded, {self.there} already there"
+        return f"{copied}, {self.refused} refused, {self.failed} failed."
+
+    def _begin(self, item: StoredObject) -> None:
+        try:
+            target = self.paths.take(item.key)
+            if self.state.knows(item) and _size(target) == item.size:
+                self.there += 1
+            else:
+                self._running[self._pool.submit(self._copy, item, target)] = item
+        except EntryRefused as refusal:
+            self.refused += 1
+            self.say(f"Refused: {_shown(item.key)}: {refusal}")
+        except OSError as error:
+            self._fail(item, error)
+
+    def _copy(self, item: StoredObject, target: Path) -> bool:
+        """Whether the object had to be fetched."""
+        fetch = not _has_bytes(target, item)
+        if fetch:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.bucket.download(item.key, item.etag, target, self._stop)
+        self.state.add(item)
+        return fetch
+
+    def _finish(self) -> Iterator[int]:
+        while self._running:
+            self._settle()
+            yield self.present
+        self._pool.shutdown()
+
+    def _settle(self) -> None:
+        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+            item = self._running.pop(future)
+            try:
+                fetched = future.result()
+            except (ImageSearchError, OSError) as error:
+                self._fail(item, error)
+            else:
+                self.downloaded += fetched
+                self.there += not fetched
+
+    def _fail(self, item: StoredObject, error: ImageSearchError | OSError) -> None:
+        self.failed += 1
+        reason = f"{error.strerror}." if isinstance(error, OSError) else error
+        self.say(f"Failed: {_shown(item.key)}: {reason}")
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _has_bytes(path: Path, item: StoredObject) -> bool:
+    """Whether the file is the object, as far as an etag that is an MD5 can tell."""
+    if len(item.etag) != MD5_DIGITS or _size(path) != item.size:
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return digest.hexdigest() == item.etag
+
+
+def _shown(key: str) -> str:
+    return key if key.isprintable() else ascii(key)
+
+
+def download(bucket: Bucket, folder: Path, prefix: str, most: float) -> Copier:
+    """Copy the objects whose keys begin with `prefix` to `folder`, until `most` are there.
+
+    A file that differs from its object is replaced. Raises what `open_state` and the listing do.
+    """
+    total = None if math.isinf(most) else most
+    options = {"desc": "Copying", "unit": " objects", "total": total, "mininterval": 1}
+    with open_state(folder) as state, tqdm(**options) as bar:
+        _sweep(folder)
+        folds = (folder / STATE.upper()).exists()
+        copier = Copier(bucket, Paths(folder, folds), state, bar.write)
+        try:
+            for present in copier.run(bucket.objects(prefix), most):
+                bar.update(present - bar.n)
+        except ImageSearchError:
+            bar.write(copier.summary())
+            raise
+        except (KeyboardInterrupt, SystemExit) as end:
+            copier.abandon()
+            _sweep(folder)
+            bar.write(f"Stopped: {copier.summary()} Run again, it goes on from here.")
+            sys.stdout.flush()
+            # sys.exit would wait for threads, and those for the network.
+            os._exit(int(getattr(end, "code", SIGINT_STATUS)))
+    return copier
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a kill left of files; who holds the state is alone here."""
+    for part in folder.rglob(PARTS):
+        with suppress(OSError):
+            part.unlink()
+
+
+def main() -> None:
+    """Copy, and say what was refused or failed."""
+    unwind_on_signals()
+    try:
+        settings = Settings.load()
+        most = settings.max_images or math.inf
+        copier = download(_bucket(settings), settings.images_dir, settings.s3_prefix, most)
+    except ImageSearchError as error:
+        sys.exit(f"Not copied: {error}")
+    except KeyboardInterrupt:
+        sys.exit(SIGINT_STATUS)
+    print(copier.summary())
+    if copier.failed:
+        sys.exit(1)
+
+
+def _bucket(settings: Settings) -> Bucket:
+    """The bucket of the settings. Raises SettingsInvalid where they name none."""
+    if settings.s3_bucket is None:
+        raise SettingsInvalid("S3_BUCKET is not set: it names the bucket to copy from.")
+    secret = settings.s3_secret_access_key
+    return Buckets(
+        settings.s3_endpoint_url,
+        settings.s3_access_key_id,
+        secret.get_secret_value() if secret else None,
+        settings.s3_region,
+    ).bucket(settings.s3_bucket)
+
+
+if __name__ == "__main__":
+    main()
