@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import make_url
 
 from app import db, indexes
-from app.archives import Bounds
 from app.db import Sessions
 from app.download import Downloader
 from app.encoders.resident import Resident
@@ -27,6 +26,7 @@ from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.sources import Sources
 from app.storage import Buckets, Disk
 from app.tables import VectorIndex
+from app.unpacking import Bounds
 from app.uploads import Uploads
 from app.worker import Worker
 

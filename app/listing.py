@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from app import archives, catalog, indexes, job_items, jobs, leases
 from app.annotations import Annotation
-from app.archives import Bounds, Entry
+from app.archives import Entry
 from app.catalog import KnownFile
 from app.db import Sessions
 from app.errors import ArchiveRejected, ImageSearchError, SourceUnreadable, own_fault
@@ -24,6 +24,7 @@ from app.leases import Result
 from app.sources import Source, SourceFile, Sources
 from app.storage import Disk
 from app.tables import VectorIndex
+from app.unpacking import Bounds
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import psutil
@@ -21,12 +22,16 @@ from app.intake import Options
 from app.jobs import Job
 from app.postgres import sole_owner
 from app.settings import ROOT, Settings
+from app.watch import Watcher
 from app.web import classic, images, jobs, problems, system
 from app.web.body_limit import BodyLimit
 
 log = logging.getLogger(__name__)
 
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
+Beside = Callable[[threading.Event], None]
+"""Runs beside the server until the event is set."""
+
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C
 
@@ -57,6 +62,7 @@ def _description(model_name: str) -> str:
 
 def serve(settings: Settings) -> None:
     """Serve until a signal. Raises a StartError where it cannot begin."""
+    _check_watch_dirs(settings)
     sole = nullcontext() if settings.database_url else sole_owner(settings.postgres_dir)
     with _listener(settings.api_host, settings.api_port) as listener, sole:
         print(
@@ -72,17 +78,43 @@ def serve(settings: Settings) -> None:
             )
             server = uvicorn.Server(config)
             app.state.is_stopping = lambda: server.should_exit  # for answers without an end
-            stop = threading.Event()
-            indexing = threading.Thread(
-                target=_index_source, args=(settings, services, server, stop), name="indexing"
-            )
             with services.working() if settings.worker == "embedded" else nullcontext():
-                indexing.start()
-                try:
-                    server.run(sockets=[listener])
-                finally:
-                    stop.set()
-                    indexing.join()
+                _run(
+                    server,
+                    listener,
+                    partial(_index_source, settings, services, server),
+                    partial(_watch, settings, services),
+                )
+
+
+def _check_watch_dirs(settings: Settings) -> None:
+    """Raises SettingsInvalid naming a folder that is not there."""
+    for folder in settings.watch_dirs:
+        if not folder.is_dir():
+            raise SettingsInvalid(f"WATCH_DIRS: {folder} is not a folder. Create it first.")
+
+
+def _run(server: uvicorn.Server, listener: socket.socket, *beside: Beside) -> None:
+    """Serve until a signal, with each of `beside` on a thread of its own until then."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=one, args=(stop,)) for one in beside]
+    for thread in threads:
+        thread.start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _watch(settings: Settings, services: Services, stop: threading.Event) -> None:
+    """Keep the folders of WATCH_DIRS in step."""
+    if settings.watch_dirs:
+        try:
+            Watcher(services.intake, settings.watch_dirs).run(stop)
+        except Exception:  # the server goes on; what is wrong is in its log
+            log.exception("Watching %s failed", ", ".join(map(str, settings.watch_dirs)))
 
 
 def _index_source(

@@ -51,7 +51,7 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 asyncio.run(self._serve())
-            except Exception as error:  # noqa: BLE001  # whatever a lost database raises
+            except Exception as error:  # whatever a lost database raises
                 if not self._stopping.is_set():
                     log.warning("the queue's worker starts again", exc_info=error)
                     self._stopping.wait(RESTART_SECONDS)

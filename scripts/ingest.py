@@ -1,4 +1,4 @@
-"""Index a folder or a bucket, beside a server or alone: `make ingest DIR=…`, `make sync BUCKET=…`."""
+"""Index a folder or a bucket, alone or beside a server: `make ingest`, `make sync`."""
 
 import os
 import sys
@@ -30,11 +30,11 @@ def main(
     try:
         with open_services(Settings.load()) as services:
             options = Options(sync, dry_run)
-            if bucket is not None:
-                job_id = services.intake.bucket(bucket, prefix, options)
-            else:
+            if folder is not None:
                 place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
                 job_id = services.intake.folder(place, options)
+            else:
+                job_id = services.intake.bucket(bucket or "", prefix, options)
             job = _work(services, job_id)
             _print(services.intake, job)
     except ImageSearchError as error:

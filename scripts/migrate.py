@@ -3,8 +3,9 @@
 import sys
 
 from app import db
+from app.assembly import database
 from app.errors import StartError
-from app.main import database, unwind_on_signals
+from app.main import unwind_on_signals
 from app.settings import Settings
 
 

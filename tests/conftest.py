@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import make_url
 
 from app import db
-from app.main import Services, create_app, open_services
+from app.assembly import Services, open_services
+from app.main import create_app
 from app.postgres import embedded_server
 from app.settings import ROOT, Settings
 from app.vectors import VectorSpace
@@ -69,6 +70,13 @@ def services(settings: Settings) -> Iterator[Services]:
     """All services on the module's database."""
     with open_services(settings) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def worker(services: Services) -> Iterator[None]:
+    """The queue is worked on while the module's tests run."""
+    with services.working():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -118,11 +118,13 @@ def test_a_signal_ends_it_soon_and_leaves_no_part(s3: S3, tmp_path: Path) -> Non
         folder = tmp_path / number.name
         processes[number] = command(s3, folder, S3_PREFIX=f"{number.name}/")
     for number, process in processes.items():
-        while len(copied(tmp_path / number.name)) < 5:  # three files and two parts
+        while len(list((tmp_path / number.name).rglob("*.p*"))) < 5:  # three files and two parts
             assert process.poll() is None
-            time.sleep(0.01)
-        before = time.monotonic()
+            time.sleep(0.05)
+    before = time.monotonic()
+    for number, process in processes.items():
         process.send_signal(number)
+    for number, process in processes.items():
         status, out, _ = outcome(process)
         assert time.monotonic() - before < 10
         assert status == endings[number]

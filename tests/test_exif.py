@@ -1,5 +1,6 @@
 import io
 import math
+import struct
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.drawing import encoded, noise
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 MEGAPIXELS = 50
+SIGNED_LONG = 9  # a TIFF type
 NOON = "2024:05:07 12:30:15"
 PARIS: dict[Any, Any] = {
     GPS.GPSLatitudeRef: "N",
@@ -71,13 +73,6 @@ def test_a_picture_that_is_turned_upright_keeps_it(kind: str) -> None:
 def test_a_tiff_of_several_pages_is_read() -> None:
     data = encoded(noise(1), "TIFF", exif=everything(), save_all=True, append_images=[noise(2)])
     assert_is_everything(decode(data, MEGAPIXELS).exif)
-
-
-def test_a_drafted_jpeg_is_read() -> None:
-    data = encoded(noise(3, (4096, 3072)), "JPEG", exif=everything())
-    picture = decode(data, MEGAPIXELS)
-    assert picture.image.width < picture.width
-    assert_is_everything(picture.exif)
 
 
 def test_a_png_with_exif_behind_its_pixels_is_read() -> None:
@@ -182,7 +177,6 @@ def test_the_bounds_of_years_are_inside(year: int) -> None:
         (None, None, None),
         ("  ", "\0", None),
         (" SONY\r\n", "DSC\t\x1b H2  \0left over", "SONY DSC H2"),
-        (b"SONY\0", b"DSC\xe9\x80", "SONY DSCé"),
         ("M" * 99, "m 1", "M" * 99),  # cut before the space, which is not left hanging
         ("x" * 80, "y" * 80, "x" * 80 + " " + "y" * 19),
     ],
@@ -193,8 +187,10 @@ def test_a_camera_is_its_make_and_model(make: Any, model: Any, camera: str | Non
     assert read(exif).camera == camera
 
 
-@pytest.mark.parametrize(("model", "camera"), [("X\ud800Y", "X Y"), (7, None), ((1, 2), None)])
-def test_a_camera_of_no_text_never_reaches_the_database(model: Any, camera: str | None) -> None:
+@pytest.mark.parametrize(
+    ("model", "camera"), [("X\ud800Y", "X Y"), (b"X1\0", "X1"), (7, None), ((1, 2), None)]
+)
+def test_a_camera_is_text_that_postgres_takes(model: Any, camera: str | None) -> None:
     image = noise(1)
     image.getexif()[Base.Model] = model
     assert read_exif(image).camera == camera
@@ -253,17 +249,16 @@ def test_a_position_that_makes_no_sense_is_none(wrong: dict[Any, Any]) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0, "48", b"4"])
 def test_a_position_of_other_types_is_none(bad: object) -> None:
     image = noise(1)
-    directory = image.getexif().get_ifd(IFD.GPSInfo)
-    directory.update(PARIS)
-    assert read_exif(image).gps is not None
-    directory[GPS.GPSLatitude] = (bad, 51.0, 30.0)
+    image.getexif().get_ifd(IFD.GPSInfo).update(PARIS | {GPS.GPSLatitude: (bad, 51.0, 30.0)})
     assert read_exif(image).gps is None
 
 
 def test_a_damaged_directory_costs_only_itself() -> None:
     data = bytearray(everything())
-    at = data.index(b"\x88\x25" if data[6:8] == b"MM" else b"\x25\x88")
-    data[at + 8 : at + 12] = b"\xff" * 4  # the GPS directory is behind the end of the file
+    endian = ">" if data[6:8] == b"MM" else "<"
+    at = data.index(struct.pack(endian + "H", IFD.GPSInfo))
+    data[at + 2 : at + 4] = struct.pack(endian + "H", SIGNED_LONG)
+    data[at + 8 : at + 12] = struct.pack(endian + "i", -1)  # where no file can be read
     found = read(bytes(data))
     assert found.gps is None
     assert (found.camera, found.taken_at is None) == ("Canon EOS 5D", False)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from app.main import Services
+from app.assembly import Services
 from app.settings import Settings
 from tests.drawing import encoded, noise, png
 

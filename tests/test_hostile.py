@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.main import Services
+from app.assembly import Services
 from app.settings import Settings
 from tests.conftest import SHARED
 

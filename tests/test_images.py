@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.main import Services
+from app.assembly import Services
 from app.settings import Settings
 from tests.drawing import encoded, noise, png
 

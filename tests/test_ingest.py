@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from app.assembly import Services
 from app.errors import SourceUnreadable
-from app.main import Services
 from app.settings import ROOT, Settings
 from tests.drawing import png
 from tests.environment import bare

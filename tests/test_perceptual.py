@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
+from app import perceptual
 from app.errors import ImageRejected
-from app.perceptual import CELLS, MAX_THRESHOLD, Hashes, groups, perceptual_hash
+from app.perceptual import CELLS, MAX_THRESHOLD, SPARSE, Hashes, groups, perceptual_hash
 from app.pictures import decode
 from tests.conftest import TEST_IMAGES
 from tests.drawing import encoded, noise
@@ -69,9 +70,10 @@ def test_unrelated_pictures_are_far_apart() -> None:
     assert apart.min() > ALIKE
 
 
-def test_a_hash_is_the_median_of_the_transform() -> None:
+@pytest.mark.parametrize("seed", range(30))
+def test_a_hash_is_the_median_of_the_transform(seed: int) -> None:
     """The formula, written out, on a picture that needs no resizing."""
-    grey = noise(5, (32, 32)).convert("L")
+    grey = noise(seed, (32, 32)).convert("L")
     pixels = np.asarray(grey, float)
     place = np.arange(32) + 0.5
     waves = [np.cos(np.pi * k * place / 32) * np.sqrt((2 if k else 1) / 32) for k in range(8)]
@@ -86,6 +88,12 @@ def test_a_hash_fits_a_bigint_and_is_the_same_each_time(seed: int) -> None:
     first, second = (perceptual_hash(decode(data, MEGAPIXELS).image) for _ in range(2))
     assert first == second
     assert 0 < first < 2**63
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_faint_picture_is_not_lost_in_rounding(seed: int) -> None:
+    faint = noise(seed, (640, 480)).point(lambda tone: 120 + tone // 16)
+    assert distance(perceptual_hash(faint), perceptual_hash(resized(0.5)(faint))) <= 1
 
 
 def test_a_drafted_picture_is_near_the_full_one() -> None:
@@ -149,7 +157,12 @@ def test_groups_are_those_of_comparing_all_with_all(hashes: list[int]) -> None:
 
 @pytest.mark.parametrize("threshold", [0, 3, 8, MAX_THRESHOLD])
 @pytest.mark.parametrize("spread", [2, 6, 12])
-def test_dense_clusters_are_those_of_comparing_all_with_all(spread: int, threshold: int) -> None:
+@pytest.mark.parametrize(("sparse", "cells"), [(SPARSE, CELLS), (-1, 64), (MANY, 64)])
+def test_clusters_are_the_same_whichever_way_a_bucket_is_gone_through(
+    sparse: int, cells: int, spread: int, threshold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perceptual, "SPARSE", sparse)
+    monkeypatch.setattr(perceptual, "CELLS", cells)
     rng = np.random.default_rng(spread)
     hashes = np.concatenate([ball(rng, 150, spread), ball(rng, 150, spread)])
     rng.shuffle(hashes)

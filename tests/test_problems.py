@@ -9,7 +9,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app import errors
-from app.main import Services, create_app, open_services
+from app.assembly import Services, open_services
+from app.main import create_app
 from app.settings import Settings
 from app.web import problems
 from tests.drawing import png

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from app import db
-from app.main import open_services
+from app.assembly import open_services
 from app.settings import ROOT, Settings
 from app.uploads import Upload
 from tests.conftest import TEST_IMAGES
