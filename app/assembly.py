@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import make_url
 
 from app import db, indexes
+from app.buckets import Buckets
 from app.db import Sessions
 from app.download import Downloader
 from app.encoders.resident import Resident
@@ -24,7 +25,7 @@ from app.reconciling import Reconciling
 from app.search import Search
 from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.sources import Sources
-from app.storage import Buckets, Disk
+from app.storage import Disk
 from app.tables import VectorIndex
 from app.unpacking import Bounds
 from app.uploads import Uploads

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from app.annotations import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
+from app.buckets import Bucket, Buckets
 from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUnreadable
-from app.storage import Bucket, Buckets
 
 SIDECAR = ".json"  # picture.jpg.json holds the caption and metadata of picture.jpg
 S3_SCHEME = "s3://"

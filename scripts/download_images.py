@@ -17,10 +17,11 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
+from app.buckets import Bucket, Buckets, StoredObject
 from app.errors import EntryRefused, ImageSearchError, PlaceInUse, SettingsInvalid, StartError
 from app.main import unwind_on_signals
 from app.settings import Settings
-from app.storage import PART, Bucket, Buckets, StoredObject
+from app.storage import PART
 
 THREADS = 8
 QUEUE = 2 * THREADS  # objects given to the threads before more are listed

@@ -16,7 +16,7 @@ from moto.moto_server.werkzeug_app import (
 from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 
-from app.storage import Bucket, Buckets
+from app.buckets import Bucket, Buckets
 
 ACCOUNT = "123456789012"
 ACCESS_KEY_ID = "AKIATESTING"

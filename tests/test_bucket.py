@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from app.buckets import CHUNK_BYTES, Bucket, Buckets
 from app.errors import (
     EntryRefused,
     ImageSearchError,
@@ -22,7 +23,6 @@ from app.errors import (
     SourceUnavailable,
     SourceUnreadable,
 )
-from app.storage import CHUNK_BYTES, Bucket, Buckets
 from tests.s3_server import S3, SECRET_ACCESS_KEY, Fault, s3_server
 
 ODD_KEYS = (

@@ -90,10 +90,14 @@ def test_a_hash_fits_a_bigint_and_is_the_same_each_time(seed: int) -> None:
     assert 0 < first < 2**63
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_a_faint_picture_is_not_lost_in_rounding(seed: int) -> None:
-    faint = noise(seed, (640, 480)).point(lambda tone: 120 + tone // 16)
-    assert distance(perceptual_hash(faint), perceptual_hash(resized(0.5)(faint))) <= 1
+def test_faint_pictures_are_not_lost_in_rounding() -> None:
+    faint = [noise(seed, (640, 480)).point(lambda tone: 120 + tone // 16) for seed in range(40)]
+    small = map(resized(0.5), faint)
+    apart = [
+        distance(perceptual_hash(one), perceptual_hash(other))
+        for one, other in zip(faint, small, strict=True)
+    ]
+    assert np.mean(apart) < 0.25  # 0.4 where the 32 × 32 greys are whole numbers
 
 
 def test_a_drafted_picture_is_near_the_full_one() -> None:
