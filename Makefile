@@ -66,6 +66,14 @@ migrate: $(INSTALLED) ## Bring the database's schema up to date
 evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
 	@$(PYTHON) -m scripts.evaluate
 
+.PHONY: benchmark-ingest
+benchmark-ingest: $(INSTALLED) ## Time searches alone and while a job takes pictures in
+	@$(PYTHON) -m scripts.benchmark_ingest
+
+.PHONY: test-crash
+test-crash: $(INSTALLED) ## Kill workers 20 times through 2,000 pictures: RUNS=5 in a row
+	@CRASH_RUNS=$(or $(RUNS),1) $(PYTHON) -m pytest -n 0 tests/test_crash.py
+
 .PHONY: contact-sheet
 contact-sheet: $(INSTALLED) ## Draw the running server's answer: make contact-sheet SEARCH="…"
 	@$(PYTHON) -m scripts.contact_sheet

@@ -45,6 +45,11 @@ class Annotation:
     caption: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def over(self, other: "Annotation") -> "Annotation":
+        """Both together; what this one says wins."""
+        caption = other.caption if self.caption is None else self.caption
+        return Annotation(caption, other.metadata | self.metadata)
+
 
 def parse_metadata(text: str) -> dict[str, Any]:
     """A JSON object that Postgres can store."""

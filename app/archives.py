@@ -94,7 +94,7 @@ def annotations(archive: Path, bounds: Bounds) -> Annotations:
             sidecars[found.name[: -len(".json")]] = _sidecar(found)
         except AnnotationInvalid as error:
             notes[found.name[: -len(".json")]] = str(error)
-    both = {name: _merged(tables[name], sidecars[name]) for name in tables.keys() & sidecars}
+    both = {name: sidecars[name].over(tables[name]) for name in tables.keys() & sidecars}
     return Annotations(tables | sidecars | both, notes)
 
 
@@ -239,8 +239,3 @@ def _sidecar(found: Entry | Refused) -> Annotation:
     if isinstance(found, Refused):
         raise AnnotationInvalid(found.reason)
     return parse_sidecar(found.data)
-
-
-def _merged(table: Annotation, sidecar: Annotation) -> Annotation:
-    caption = table.caption if sidecar.caption is None else sidecar.caption
-    return Annotation(caption, table.metadata | sidecar.metadata)

@@ -1,6 +1,7 @@
 """Settings to services: all that a process works with, opened in order and closed again."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from app import db, indexes
 from app.buckets import Buckets
 from app.db import Sessions
 from app.download import Downloader
+from app.duplicates import Duplicates
 from app.encoders.resident import Resident
 from app.gallery import Gallery
 from app.ingest import Ingest
@@ -38,6 +40,7 @@ MEGA = 1_000_000
 DEMO_MODEL = "demo model"
 INCOMING = ".incoming"  # below the uploads: bytes that wait for a worker
 DECODING_THREADS = max(2, os.cpu_count() or 2)
+DECODING_NICENESS = 10
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Services:
     search: Search
     uploads: Uploads
     gallery: Gallery
+    duplicates: Duplicates
     intake: Intake
     worker: Worker
     reconciling: Reconciling
@@ -87,7 +91,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
         space = encoder.space
         with sessions.begin() as session:
             index = indexes.open_index(session, indexes.default_collection(session), space)
-        threads = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode")
+        threads = ThreadPoolExecutor(DECODING_THREADS, "decode", initializer=_step_back)
         stack.enter_context(threads)
         yield _Assembly(settings, url, sessions, encoder, index, threads).services()
 
@@ -122,6 +126,12 @@ def hand_over_hub_settings(settings: Settings) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def _step_back() -> None:
+    """Give this thread's time to whoever answers a search, where the system can."""
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), DECODING_NICENESS)
+
+
 @dataclass(frozen=True)
 class _Assembly:
     """What is open, and how it is put together."""
@@ -139,9 +149,7 @@ class _Assembly:
         pixels, batch = settings.max_megapixels, settings.batch_size
         file_bytes = int(settings.max_file_mb * MEGA)
         sources = Sources(ROOT, self._buckets())
-        uploads = Uploads(
-            sessions, self.encoder, index, kept, ROOT, pixels, batch, settings.keep_gps
-        )
+        uploads = Uploads(sessions, self.encoder, index, kept, ROOT, pixels, settings.keep_gps)
         means = Means(
             sessions,
             self.encoder.prepare,
@@ -178,6 +186,7 @@ class _Assembly:
                 file_bytes,
                 settings.s3_presign_seconds if settings.s3_serve == "presigned" else None,
             ),
+            duplicates=Duplicates(sessions, index),
             intake=Intake(
                 sessions,
                 index.collection_id,

@@ -2,10 +2,12 @@
 
 A model on a CPU uses all cores for one batch, so batches run one at a time. While one runs,
 requests queue up; the next batch takes as many of one kind as fit, searches before indexing.
-A lone request never waits for company.
+A lone request never waits for company. While somebody searches, what is not a search goes in
+batches so short that the next search waits for one hardly longer than for its own answer.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -20,6 +22,10 @@ from app.vectors import Vectors
 Encode = Callable[[list[Any]], Vectors]
 
 
+RECENT_SECONDS = 10.0  # somebody searches: there was a search so short a time ago
+POLITE_SECONDS = 0.01  # that another's batch may take then
+
+
 class Priority(IntEnum):
     """Who waits for whom: lower values go first."""
 
@@ -32,6 +38,7 @@ class Priority(IntEnum):
 class _Request:
     encode: Encode
     items: Sequence[Any]
+    priority: Priority
     result: "Future[Vectors]"
 
 
@@ -46,6 +53,8 @@ class Batcher:
         self._waiting: dict[Priority, deque[_Request]] = {level: deque() for level in Priority}
         self._changed = threading.Condition()
         self._closed = False
+        self._last_search = -RECENT_SECONDS
+        self._seconds_an_item = 0.0  # of the last batch that was no search
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
         self._thread.start()
 
@@ -57,11 +66,13 @@ class Batcher:
         """
         if not items:
             raise ValueError("nothing to encode")
-        request = _Request(encode, items, Future())
+        request = _Request(encode, items, priority, Future())
         with self._changed:
             if self._closed:
                 raise RuntimeError("the encoder is closed")
             self._waiting[priority].append(request)
+            if priority is Priority.SEARCH:
+                self._last_search = time.monotonic()
             self._changed.notify()
         return request.result
 
@@ -78,38 +89,53 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            _serve(batch)
+            began = time.monotonic()
+            items = _serve(batch)
+            if items and batch[0].priority is not Priority.SEARCH:
+                self._seconds_an_item = (time.monotonic() - began) / items
 
     def _next_batch(self) -> list[_Request]:
         """Wait for work; an empty list means closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
-            queue = next((queue for queue in self._waiting.values() if queue), deque())
-            return self._take(queue)
+            for priority, queue in self._waiting.items():
+                if queue:
+                    return self._take(queue, self._bound(priority))
+            return []
 
-    def _take(self, queue: deque[_Request]) -> list[_Request]:
+    def _bound(self, priority: Priority) -> int:
+        """How many items may go together."""
+        searched = time.monotonic() - self._last_search < RECENT_SECONDS
+        if priority is Priority.SEARCH or not searched or not self._seconds_an_item:
+            return self._max_items
+        polite = int(POLITE_SECONDS / self._seconds_an_item)
+        return max(1, min(polite, self._max_items))
+
+    def _take(self, queue: deque[_Request], bound: int) -> list[_Request]:
         """The first request and those behind it of the same kind, as far as they fit."""
         batch: list[_Request] = []
         size = 0
         while queue and (not batch or queue[0].encode == batch[0].encode):
             size += len(queue[0].items)
-            if batch and size > self._max_items:
+            if batch and size > bound:
                 break
             batch.append(queue.popleft())
         return batch
 
 
-def _serve(batch: list[_Request]) -> None:
+def _serve(batch: list[_Request]) -> int:
+    """Encode what is still wanted; returns how many items that were."""
     live = [request for request in batch if request.result.set_running_or_notify_cancel()]
     if not live:
-        return
+        return 0
     items = [item for request in live for item in request.items]
     try:
         rows = live[0].encode(items)
     except BaseException as error:  # noqa: BLE001  # the waiting thread gets it, whatever it is
         for request in live:
             request.result.set_exception(error)
-        return
+        return 0
     ends = np.cumsum([len(request.items) for request in live])
     for request, part in zip(live, np.split(rows, ends[:-1]), strict=True):
         request.result.set_result(part)
+    return len(items)

@@ -70,6 +70,8 @@ class Ingest:
             preparation = Preparation(self.means, taken)
             tasks = [self.threads.submit(preparation.of, item) for item in taken.items]
             prepared = self._wait(tasks)
+            with self.means.sessions.begin() as session:
+                leases.survived(session, taken.items)
             results = self._settled(taken, prepared)
         except Interrupted:
             with self.means.sessions.begin() as session:

@@ -33,7 +33,7 @@ def cancel(session: Session, job_id: int) -> Job:
     query = update(job_items).where(
         job_items.c.job_id == job_id, job_items.c.state == "pending", ~job_items.c.removal
     )
-    query = query.values(state="cancelled", outcome="cancelled", staged=None, updated_at=func.now())
+    query = query.values(state="cancelled", outcome="cancelled", updated_at=func.now())
     number = len(session.execute(query.returning(job_items.c.id)).all())
     changes = {"cancelled": jobs.c.cancelled + number, "listed": True, "updated_at": func.now()}
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
@@ -53,7 +53,7 @@ def retry(session: Session, job_id: int, batch_size: int) -> Job:
     query = update(job_items).where(job_items.c.job_id == job_id, job_items.c.state == "failed")
     if not SENT.isdisjoint(job.source):
         query = query.where(job_items.c.staged.is_not(None))
-    query = query.values(state="pending", outcome=None, attempts=0, updated_at=func.now())
+    query = query.values(state="pending", outcome=None, attempts=0, leases=0, updated_at=func.now())
     ids = sorted(session.execute(query.returning(job_items.c.id)).scalars())
     if not ids and not job.reason:
         raise JobConflict(f"Job {job_id} has no failed file that could be tried again.")

@@ -33,6 +33,7 @@ class Item:
     outcome: str | None
     reason: str | None
     attempts: int
+    leases: int
     worker: str | None
     image_id: int | None
     updated_at: datetime
@@ -155,6 +156,16 @@ def moved(session: Session, job_id: int) -> set[int]:
         job_items.c.job_id == job_id, job_items.c.outcome == "moved"
     )
     return set(session.execute(query).scalars())
+
+
+def staged_of_cancelled(session: Session, job_id: int) -> list[str]:
+    """The names of the bytes that were sent along for files that were then cancelled."""
+    query = select(job_items.c.staged).where(
+        job_items.c.job_id == job_id,
+        job_items.c.state == "cancelled",
+        job_items.c.staged.is_not(None),
+    )
+    return [str(name) for name in session.execute(query).scalars()]
 
 
 def removals(session: Session, job_id: int, limit: int) -> list[Item]:

@@ -100,7 +100,9 @@ def enqueue(
 ) -> None:
     """Write tasks, one for each of `arguments`, in the caller's transaction."""
     driver = session.connection().connection.driver_connection
-    lock = None if task == INGEST else f"job {arguments[0]['job_id']}"
+    # One of a kind at a time. LIST and FINISH share no lock: FINISH, written within LIST, would be
+    # passed over when it is announced, and lie until the next poll.
+    lock = None if task == INGEST else f"{task} {arguments[0]['job_id']}"
     deferrer = _tasks().configure_task(
         task,
         queue=queue,

@@ -4,10 +4,10 @@ Every function takes a Session and leaves the transaction to its caller.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.job_items import ITEM_COLUMNS, OPEN, Item, enqueue_batches
@@ -16,6 +16,8 @@ from app.tables import job_items, jobs
 
 MAX_ATTEMPTS = 3  # an item is tried so often, then it has failed
 RETRY_SECONDS = 2  # before the second attempt; doubled for the third
+MAX_LEASES = 30  # whatever killed its workers: then it has failed
+WORN_OUT = "Each worker that worked on this file died."
 SUSPECTS = 8  # parts that a batch is cut into when its worker died of it, maybe
 
 STATE_OF = {
@@ -52,8 +54,8 @@ class Taken:
 def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) -> Taken:
     """Take a batch that a task names, as far as it is still open.
 
-    A batch of which some have been tried before, by a worker that died of one of them, maybe, is
-    written as smaller ones instead, at last of one each: then only the one to blame fails.
+    A batch that was taken before, by a worker that died of one of them, maybe, is written as
+    smaller ones instead, at last of one each: then only the one to blame fails.
     """
     job = get(session, job_id)
     query = select(*ITEM_COLUMNS).where(job_items.c.id.in_(item_ids), OPEN)
@@ -62,19 +64,23 @@ def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) ->
     if job.state in {"cancelling", "cancelled"}:
         record(session, job, [Result(item, "cancelled") for item in found])
         return Taken(job, [])
-    worn = [item for item in found if item.attempts >= MAX_ATTEMPTS]
-    record(session, job, [Result(item, "failed", _worn_out(item)) for item in worn])
-    found = [item for item in found if item.attempts < MAX_ATTEMPTS]
-    most = max((item.attempts for item in found), default=0)
-    size = max(1, len(item_ids) // SUSPECTS) if most == 1 else 1 if most else len(item_ids)
+    worn = [item for item in found if _is_worn_out(item)]
+    record(session, job, [Result(item, "failed", WORN_OUT) for item in worn])
+    found = [item for item in found if not _is_worn_out(item)]
+    size = _bearable(len(item_ids), max((item.leases for item in found), default=0))
     if len(found) > size:
         enqueue_batches(session, job, [item.id for item in found], size, SENT_PRIORITY)
         return Taken(job, [])
     return Taken(job, _mark_running(session, found, worker))
 
 
-def _worn_out(item: Item) -> str:
-    return item.reason or f"Its worker died {item.attempts} times while it worked on this file."
+def _is_worn_out(item: Item) -> bool:
+    return item.attempts >= MAX_ATTEMPTS or item.leases >= MAX_LEASES
+
+
+def _bearable(size: int, leases: int) -> int:
+    """How many items a worker may risk at once that have been taken so often."""
+    return size if leases == 0 else max(1, size // SUSPECTS) if leases == 1 else 1
 
 
 def _mark_running(session: Session, found: Sequence[Item], worker: str) -> list[Item]:
@@ -82,6 +88,7 @@ def _mark_running(session: Session, found: Sequence[Item], worker: str) -> list[
     query = query.values(
         state="running",
         attempts=job_items.c.attempts + 1,
+        leases=job_items.c.leases + 1,
         worker=worker,
         updated_at=func.now(),
     )
@@ -89,14 +96,26 @@ def _mark_running(session: Session, found: Sequence[Item], worker: str) -> list[
     return sorted((Item(**row) for row in rows), key=lambda item: item.id)
 
 
-def still_ours(session: Session, taken: Iterable[Item]) -> set[int]:
+def survived(session: Session, taken: Sequence[Item]) -> None:
+    """The worker has read and decoded the files and lives: whatever kills it now, they did not.
+
+    Without this a file would fail that only happened to be at hand when three workers died.
+    """
+    query = update(job_items).where(_ours(taken))
+    session.execute(query.values(attempts=job_items.c.attempts - 1))
+
+
+def still_ours(session: Session, taken: Sequence[Item]) -> set[int]:
     """Lock the items; the ids of those that nobody else has taken meanwhile."""
-    attempts = {item.id: item.attempts for item in taken}
-    query = select(job_items.c.id, job_items.c.attempts).where(
-        job_items.c.id.in_(attempts), job_items.c.state == "running"
+    query = select(job_items.c.id).where(_ours(taken)).order_by(job_items.c.id)
+    return set(session.execute(query.with_for_update()).scalars())
+
+
+def _ours(taken: Sequence[Item]) -> ColumnElement[bool]:
+    leases = [(item.id, item.leases) for item in taken]
+    return and_(
+        job_items.c.state == "running", tuple_(job_items.c.id, job_items.c.leases).in_(leases)
     )
-    rows = session.execute(query.order_by(job_items.c.id).with_for_update())
-    return {row.id for row in rows if row.attempts == attempts[row.id]}
 
 
 def note(session: Session, job: Job, results: Sequence[Result]) -> None:
@@ -124,8 +143,8 @@ def record(session: Session, job: Job, results: Sequence[Result]) -> None:
 
 
 def keeps_staged(result: Result) -> bool:
-    """Whether the bytes that were sent along are needed still."""
-    return result.outcome is None or result.curable
+    """Whether the bytes that were sent along stay; what is cancelled goes at the job's end."""
+    return result.outcome in {None, "cancelled"} or result.curable
 
 
 def _write(session: Session, results: Sequence[Result]) -> None:
@@ -136,6 +155,7 @@ def _write(session: Session, results: Sequence[Result]) -> None:
         reason=bindparam("the_reason"),
         image_id=bindparam("the_image"),
         staged=bindparam("the_staged"),
+        attempts=bindparam("the_attempts"),
         updated_at=func.now(),
     )
     rows = [
@@ -145,6 +165,7 @@ def _write(session: Session, results: Sequence[Result]) -> None:
             "the_outcome": result.outcome,
             "the_reason": result.reason,
             "the_image": result.image_id,
+            "the_attempts": result.item.attempts,
             "the_staged": result.item.staged if keeps_staged(result) else None,
         }
         for result in results
@@ -153,7 +174,8 @@ def _write(session: Session, results: Sequence[Result]) -> None:
 
 
 def release(session: Session, taken: Sequence[Item]) -> None:
-    """Give back what was not begun: the worker stops, and no attempt is counted."""
-    ours = still_ours(session, taken)
-    query = update(job_items).where(job_items.c.id.in_(ours))
-    session.execute(query.values(state="pending", attempts=job_items.c.attempts - 1))
+    """Give back what was not done: the worker stops, and no attempt is counted."""
+    attempts = {item.id: item.attempts - 1 for item in taken}
+    for item_id in still_ours(session, taken):
+        query = update(job_items).where(job_items.c.id == item_id)
+        session.execute(query.values(state="pending", attempts=attempts[item_id]))

@@ -6,9 +6,8 @@ once all of the source was listed, and only after every file was looked at, sinc
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
@@ -58,8 +57,11 @@ class Listing:
             return
         try:
             self._list(job)
-        except (SourceUnreadable, ArchiveRejected) as error:
+        except SourceUnreadable as error:
             self._give_up(job, str(error))
+        except ArchiveRejected as error:
+            self._give_up(job, str(error))
+            self._remove_staged([job.source["staged"]])
         except Exception as error:
             if attempt < MAX_ATTEMPTS:
                 raise
@@ -91,21 +93,30 @@ class Listing:
     def _list_archive(self, job: Job) -> None:
         """Stage the entries one by one; the checkpoint is the index of the last."""
         archive = self.incoming.path(job.source["staged"])
+        if not archive.exists():
+            raise ArchiveRejected("The archive was refused and is gone: send another.")
         after = int(job.checkpoint or -1)
         told = archives.annotations(archive, self.bounds)
-        entries = self._staged(archives.entries(archive, self.bounds, after), told)
+        sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
+        entries = self._staged(archives.entries(archive, self.bounds, after), told, sent)
         for stretch in _stretches(entries, self.batch_size):
             items = [item for _, item in stretch]
             checkpoint = str(stretch[-1][0])
             if not self.add(job, Listed(items, 0, checkpoint, priority=SENT_PRIORITY)):
+                self._remove_staged(item.staged for item in items)
                 return
         self.add(job, Listed(whole=True))
-        self.incoming.remove(job.source["staged"])
+        self._remove_staged([job.source["staged"]])
+
+    def _remove_staged(self, names: Iterable[str | None]) -> None:
+        for name in filter(None, names):
+            self.incoming.remove(name)
 
     def _staged(
         self,
         entries: Iterator[Entry | archives.Refused],
         told: archives.Annotations,
+        sent: Annotation,
     ) -> Iterator[tuple[int, NewItem]]:
         for entry in entries:
             if not isinstance(entry, Entry):
@@ -113,7 +124,7 @@ class Listing:
                 continue
             name = uuid4().hex
             self.incoming.put(name, entry.data)
-            annotation = told.by_name.get(entry.name, Annotation())
+            annotation = told.by_name.get(entry.name, Annotation()).over(sent)
             yield (
                 entry.index,
                 NewItem(
@@ -152,6 +163,10 @@ class Listing:
         self.delete_buried()
         with self.sessions.begin() as session:
             job_items.dismiss_removals(session, job.id)
+            cancelled = job_items.staged_of_cancelled(session, job.id)
+        self._remove_staged(cancelled)
+        if job.state == "cancelling":
+            self._remove_staged([job.source.get("staged")])
         if not job.dry_run:
             with self.sessions.begin() as session:
                 indexes.build_hnsw(session, self.index)
@@ -176,9 +191,11 @@ class Listing:
                 found = job_items.removals(session, job.id, REMOVALS)
                 paths = [item.path for item in found]
                 known = catalog.known_at(session, job.collection_id, paths)
+                moved = job_items.moved(session, job.id) if job.dry_run else set[int]()
             if not found:
                 return
-            gone = {item.path for item in found if self._is_gone(item.path, known)}
+            left = {path: row for path, row in known.items() if row.id not in moved}
+            gone = {item.path for item in found if self._is_gone(item.path, left)}
             outcome = "removed" if job.mode == "sync" else "gone"
             with self.sessions.begin() as session:
                 job_items.dismiss(session, [item.id for item in found if item.path not in gone])
@@ -221,7 +238,7 @@ class _Comparison:
     def _compare(self, files: list[SourceFile], *, whole: bool = False) -> bool:
         """Write one stretch: up to its last path, or to the end of all paths."""
         named = [file for file in files if _is_storable(file.path)]
-        upto = None if whole else named[-1].path if named else self._after
+        upto = None if whole else named[-1].path if named else self._after or ""
         with self._listing.sessions.begin() as session:
             known = catalog.known_between(
                 session, self._job.collection_id, self._source.prefix, self._after, upto
@@ -243,7 +260,19 @@ class _Comparison:
 
 
 def _stretches(found: Iterator[T], size: int) -> Iterator[list[T]]:
-    while stretch := list(islice(found, size)):
+    """Up to `size` at a time; what was found before an error comes before the error."""
+    stretch: list[T] = []
+    try:
+        for one in found:
+            stretch.append(one)
+            if len(stretch) == size:
+                yield stretch
+                stretch = []
+    except Exception:
+        if stretch:
+            yield stretch
+        raise
+    if stretch:
         yield stretch
 
 

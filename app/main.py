@@ -23,7 +23,7 @@ from app.jobs import Job
 from app.postgres import sole_owner
 from app.settings import ROOT, Settings
 from app.watch import Watcher
-from app.web import classic, images, jobs, problems, system
+from app.web import classic, duplicates, images, jobs, problems, system
 from app.web.body_limit import BodyLimit
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.is_stopping = lambda: False
-    for router in (classic.router, images.router, jobs.router, system.router):
+    for router in (classic.router, images.router, duplicates.router, jobs.router, system.router):
         app.include_router(router)
     problems.install(app)
     return app

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from app.components import gathered, root
+
 Hashes = NDArray[np.int64]
 """int64, shape (n,): a row for each picture, as `perceptual_hash` gives it."""
 
@@ -72,10 +74,7 @@ def groups(hashes: Hashes, threshold: int) -> list[list[int]]:
     if not 0 <= threshold <= MAX_THRESHOLD:
         raise ValueError(f"threshold {threshold}, expected 0 to {MAX_THRESHOLD}")
     distinct, inverse = np.unique(hashes.view(np.uint64), return_inverse=True)
-    members = _components(distinct, threshold)[inverse]
-    order = np.argsort(members, kind="stable")
-    runs = np.split(order, np.flatnonzero(np.diff(members[order])) + 1)
-    return sorted(run.tolist() for run in runs if len(run) > 1)
+    return gathered(_components(distinct, threshold)[inverse])
 
 
 def _components(distinct: NDArray[np.uint64], threshold: int) -> NDArray[np.intp]:
@@ -83,17 +82,10 @@ def _components(distinct: NDArray[np.uint64], threshold: int) -> NDArray[np.intp
     parents = list(range(len(distinct)))
     for bucket in _buckets(distinct, threshold):
         for one, near in _links(distinct[bucket], threshold):
-            root = _root(parents, int(bucket[one]))
+            top = root(parents, int(bucket[one]))
             for other in bucket[near].tolist():
-                parents[_root(parents, other)] = root
-    return np.array([_root(parents, one) for one in range(len(parents))], np.intp)
-
-
-def _root(parents: list[int], one: int) -> int:
-    """The end of the way up from `one`, which is halved for the next time."""
-    while parents[one] != one:
-        parents[one] = one = parents[parents[one]]
-    return one
+                parents[root(parents, other)] = top
+    return np.array([root(parents, one) for one in range(len(parents))], np.intp)
 
 
 def _buckets(distinct: NDArray[np.uint64], threshold: int) -> Iterator[NDArray[np.intp]]:

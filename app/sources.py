@@ -4,6 +4,7 @@ A listing is sorted by its paths' UTF-8 bytes, as S3 sorts keys and Postgres's c
 text: so a listing can be compared with the catalog piece by piece and taken up again anywhere.
 """
 
+import errno
 import os
 import time
 from collections import deque
@@ -79,11 +80,10 @@ class Folder:
             raise SourceUnreadable(
                 f"{self.folder} holds this program itself: name the folder of the pictures."
             )
-        settled_before = time.time() - QUIET_SECONDS
         for entry in _walk(self.folder):
             path = stored_path(Path(entry.path), self.root)
             if after is None or os.fsencode(path) > os.fsencode(after):
-                yield from _source_file(entry, path, settled_before)
+                yield from _source_file(entry, path)
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """One file's bytes."""
@@ -105,9 +105,9 @@ def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
     try:
         with os.scandir(folder) as listed:
             entries = [entry for entry in listed if not entry.name.startswith(".")]
-        entries.sort(key=lambda entry: os.fsencode(entry.name) + b"/" * entry.is_dir())
+        entries.sort(key=lambda entry: os.fsencode(entry.name) + b"/" * _is_folder(entry))
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if _is_folder(entry):
                 yield from _walk(Path(entry.path))
             elif Path(entry.name).suffix.lower() not in COMPANIONS:
                 yield entry
@@ -115,9 +115,12 @@ def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
         _unreadable(error)
 
 
-def _source_file(
-    entry: "os.DirEntry[str]", path: str, settled_before: float
-) -> Iterator[SourceFile]:
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Links to folders are none: they may lead in a circle."""
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _source_file(entry: "os.DirEntry[str]", path: str) -> Iterator[SourceFile]:
     try:
         if not entry.is_file():  # no pipes or devices: reading one may never end
             return
@@ -125,6 +128,8 @@ def _source_file(
     except FileNotFoundError:  # gone since it was listed, or a link to nowhere
         return
     except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself
+            return
         _unreadable(error)
     etag = f"{found.st_size}-{found.st_mtime_ns}"
     try:
@@ -132,7 +137,7 @@ def _source_file(
         etag += f"+{sidecar.st_size}-{sidecar.st_mtime_ns}"
     except OSError:
         pass
-    settled = not settled_before < found.st_mtime < settled_before + 2 * QUIET_SECONDS
+    settled = abs(time.time() - found.st_mtime) > QUIET_SECONDS
     yield SourceFile(path, etag, found.st_size, settled)
 
 

@@ -167,6 +167,7 @@ job_items = Table(
     Column("outcome", Text),  # one of OUTCOMES
     Column("reason", Text),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("leases", Integer, nullable=False, server_default=text("0")),  # how often it was taken
     Column("worker", Text),  # host and process that took it last
     Column("image_id", BigInteger),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),

@@ -70,7 +70,6 @@ class Uploads:
     disk: Disk
     root: Path
     max_megapixels: float
-    batch_size: int
     keep_gps: bool
 
     def store(
@@ -148,13 +147,10 @@ class Uploads:
         return image.path.startswith(S3_SCHEME) or (self.root / image.path).exists()
 
     def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
-        """Encode in batches, after searches, before indexing: shape (len(pixels), dimensions)."""
-        parts = [
-            self.encoder.submit(pixels[start : start + self.batch_size], Priority.UPLOAD)
-            for start in range(0, len(pixels), self.batch_size)
-        ]
+        """Encode after searches, before indexing: shape (len(pixels), dimensions)."""
+        rows = [self.encoder.submit([one], Priority.UPLOAD) for one in pixels]
         nothing = np.empty((0, self.index.dimensions), np.float32)
-        return np.concatenate([nothing, *(part.result() for part in parts)])
+        return np.concatenate([nothing, *(row.result() for row in rows)])
 
 
 def _outcome(file: Upload, draft: Draft, written: dict[bytes, tuple[Status, Image]]) -> Outcome:

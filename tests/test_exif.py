@@ -113,9 +113,8 @@ def test_the_best_time_that_makes_sense_is_taken(tags: dict[Any, str], hour: int
     ],
 )
 def test_each_time_has_its_own_offset(time: int, offset: int) -> None:
-    others: dict[Any, str] = dict.fromkeys(
-        (Base.OffsetTimeOriginal, Base.OffsetTimeDigitized, Base.OffsetTime), "+09:00"
-    )
+    offsets = (Base.OffsetTimeOriginal, Base.OffsetTimeDigitized, Base.OffsetTime)
+    others: dict[Any, str] = dict.fromkeys(offsets, "+09:00")
     main, photo = ({time: NOON}, {}) if time == Base.DateTime else ({}, {time: NOON})
     found = read(written(main, {**photo, **others, offset: "-05:30"})).taken_at
     zone = timezone(-timedelta(hours=5, minutes=30))
@@ -133,8 +132,7 @@ def test_an_offset_that_makes_no_sense_is_utc(offset: str) -> None:
     ("text", "year"),
     [
         ("2024-05-07 12:30:15", 2024),
-        ("2024:05:07T12:30:15", 2024),
-        (" 2024:05:07 12:30:15.25", 2024),
+        (" 2024:05:07T12:30:15.25", 2024),
         (NOON + "\0junk", 2024),
         ("1800:05:07 12:30:15", 1800),
         ("9998:05:07 12:30:15", 9998),
@@ -294,15 +292,13 @@ def test_any_bytes_give_what_can_be_stored(head: bytes, body: bytes) -> None:
     assert_storable(head + body)
 
 
+PLACES = st.integers(14, len(everything()) - 1)  # after the header
+
+
 @settings(max_examples=300, deadline=None)
-@given(
-    edits=st.lists(
-        st.tuples(st.integers(14, len(everything()) - 1), st.integers(0, 255)),
-        max_size=8,
-    )
-)
-def test_any_damage_gives_what_can_be_stored(edits: list[tuple[int, int]]) -> None:
+@given(edits=st.dictionaries(PLACES, st.integers(0, 255), max_size=8))
+def test_any_damage_gives_what_can_be_stored(edits: dict[int, int]) -> None:
     exif = bytearray(everything())
-    for place, value in edits:
+    for place, value in edits.items():
         exif[place] = value
     assert_storable(bytes(exif))

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.assembly import Services
+from app.intake import Options
 from app.settings import Settings
 from tests.drawing import encoded, noise, png
 
@@ -228,11 +229,11 @@ def test_too_many_files_are_refused(client: TestClient) -> None:
 
 
 def test_an_upload_takes_over_a_row_whose_file_is_gone(
-    client: TestClient, services: Services, tmp_path: Path
+    client: TestClient, services: Services, worker: None, tmp_path: Path
 ) -> None:
     lost = tmp_path / "lost.png"
     lost.write_bytes(png(304))
-    services.ingest.index_folder(tmp_path)
+    services.intake.follow(services.intake.folder(tmp_path, Options()))
     lost.unlink()
     answer = upload(client, png(304))
     assert answer.status_code == 201

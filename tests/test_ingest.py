@@ -1,27 +1,27 @@
-"""Indexing a folder: what changes between two runs, and what a kill leaves."""
+"""Indexing a folder: what changes between two runs, and what a kill or a stop leaves."""
 
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from app.assembly import Services
-from app.errors import SourceUnreadable
+from app.assembly import Services, open_services
 from app.settings import ROOT, Settings
 from tests.drawing import png
 from tests.environment import bare
+from tests.runs import ADD, SYNC, counts, items, nearest, rows, run, sql, vectors
+from tests.test_sources import too_deep
 
-KILLS = 3
+pytestmark = pytest.mark.usefixtures("worker")
+
 PICTURES = 120
+SECONDS = 60  # more than anything here takes: a hang is a failure
 
 
 @pytest.fixture
@@ -32,150 +32,14 @@ def folder(tmp_path: Path, services: Services) -> Iterator[Path]:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "4.png").write_bytes(png(4))
     yield tmp_path
-    with services.ingest.sessions.begin() as session:
-        session.execute(text("DELETE FROM images"))
+    sql(services, "DELETE FROM images")
 
 
-def rows(services: Services) -> dict[str, int]:
-    """The id of each picture by its file's name; checks that each has exactly one vector."""
-    with services.ingest.sessions.begin() as session:
-        query = text(
-            "SELECT path, id, (SELECT count(*) FROM embeddings WHERE image_id = images.id) "
-            "FROM images"
-        )
-        found = session.execute(query).all()
-    assert all(vectors == 1 for _, _, vectors in found)
-    return {Path(path).name: image_id for path, image_id, _ in found}
-
-
-def hnsw_exists(services: Services) -> bool:
-    with services.ingest.sessions.begin() as session:
-        query = text("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING hnsw%'")
-        return bool(session.execute(query).scalar_one() == 1)
-
-
-def test_a_second_run_does_nothing(services: Services, folder: Path) -> None:
-    first = services.ingest.index_folder(folder)
-    before = rows(services)
-    second = services.ingest.index_folder(folder)
-    assert (first.added, second.added, second.unchanged) == (5, 0, 5)
-    assert rows(services) == before
-    assert hnsw_exists(services)
-
-
-def test_a_touched_file_is_recognised_by_its_content(services: Services, folder: Path) -> None:
-    services.ingest.index_folder(folder)
-    os.utime(folder / "0.png")
-    report = services.ingest.index_folder(folder)
-    assert (report.added, report.changed, report.unchanged) == (0, 0, 5)
-
-
-def test_a_changed_file_keeps_its_id_and_is_found_by_its_new_content(
-    services: Services, folder: Path
-) -> None:
-    services.ingest.index_folder(folder)
-    before = rows(services)
-    (folder / "0.png").write_bytes(png(50))
-    report = services.ingest.index_folder(folder)
-    assert (report.added, report.changed, report.unchanged) == (0, 1, 4)
-    assert rows(services) == before
-    best = services.search.by_image(png(50), 1)[0]
-    assert (best.image.id, best.distance < 0.01) == (before["0.png"], True)
-
-
-def test_a_moved_file_keeps_its_id_without_a_new_vector(services: Services, folder: Path) -> None:
-    services.ingest.index_folder(folder)
-    before = rows(services)
-    (folder / "0.png").rename(folder / "deep" / "moved.png")
-    report = services.ingest.index_folder(folder)
-    assert (report.added, report.moved, report.vanished) == (0, 1, [])
-    assert rows(services)["moved.png"] == before["0.png"]
-
-
-def test_a_copy_is_no_move(services: Services, folder: Path) -> None:
-    services.ingest.index_folder(folder)
-    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
-    report = services.ingest.index_folder(folder)
-    assert (report.added, report.moved) == (1, 0)
-
-
-def test_two_copies_of_a_vanished_file_claim_it_once(services: Services, folder: Path) -> None:
-    services.ingest.index_folder(folder)
-    (folder / "0.png").rename(folder / "a.png")
-    (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
-    report = services.ingest.index_folder(folder)
-    assert (report.added, report.moved) == (1, 1)
-    assert set(rows(services)) == {"a.png", "b.png", "1.png", "2.png", "3.png", "4.png"}
-
-
-def test_a_vanished_file_is_reported_and_pruned_when_asked(
-    services: Services, folder: Path
-) -> None:
-    services.ingest.index_folder(folder)
-    (folder / "0.png").unlink()
-    report = services.ingest.index_folder(folder)
-    assert [Path(path).name for path in report.vanished] == ["0.png"]
-    assert (report.pruned, "0.png" in rows(services)) == (0, True)
-    report = services.ingest.index_folder(folder, prune=True)
-    assert (report.pruned, "0.png" in rows(services)) == (1, False)
-
-
-def test_an_empty_mountpoint_is_not_pruned(services: Services, folder: Path) -> None:
-    services.ingest.index_folder(folder)
-    for path in folder.rglob("*.png"):
-        path.unlink()
-    with pytest.raises(SourceUnreadable, match="is its disk mounted"):
-        services.ingest.index_folder(folder, prune=True)
-    assert len(rows(services)) == 5
-
-
-def test_two_runs_over_one_folder_take_turns(services: Services, folder: Path) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(services.ingest.index_folder, [folder, folder]))
-    assert sorted(report.added for report in runs) == [0, 5]
-    assert len(rows(services)) == 5
-
-
-def test_pruning_leaves_other_folders_alone(
-    services: Services, folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    other = tmp_path_factory.mktemp("other")
-    (other / "9.png").write_bytes(png(9))
-    services.ingest.index_folder(other)
-    services.ingest.index_folder(folder, prune=True)
-    assert "9.png" in rows(services)
-
-
-def test_a_bad_file_neither_stops_nor_shifts_its_batch(services: Services, folder: Path) -> None:
-    (folder / "1a.png").write_bytes(png(7)[:50])
-    (folder / "2a.png").write_bytes(b"text")
-    (folder / os.fsdecode(b"\xff.png")).write_bytes(png(8))
-    (folder / "locked.png").symlink_to("/proc/self/mem")  # opens, and cannot be read
-    report = services.ingest.index_folder(folder)
-    reasons = {Path(one.path).name: one.reason for one in report.refused}
-    assert report.added == 5
-    assert "damaged" in reasons["1a.png"]
-    assert "not a picture" in reasons["2a.png"]
-    assert "cannot be read" in reasons["locked.png"]
-    assert any("UTF-8" in reason for reason in reasons.values())
-    for seed in range(5):
-        best = services.search.by_image(png(seed), 1)[0]
-        assert Path(best.image.path).name == f"{seed}.png"
-
-
-def test_progress_reaches_the_total(services: Services, folder: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    services.ingest.index_folder(folder, progress=lambda done, total: seen.append((done, total)))
-    assert seen[0] == (0, 5)
-    assert seen[-1] == (5, 5)
-
-
-def test_a_stop_ends_the_run_and_the_next_one_finishes(services: Services, folder: Path) -> None:
-    stop = threading.Event()
-    stop.set()
-    assert services.ingest.index_folder(folder, stop=stop).added == 0
-    assert services.ingest.index_folder(folder).added == 5
-    assert hnsw_exists(services)
+@pytest.fixture
+def aside(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The same database, but a disk, and so a queue, that the module's worker does not see."""
+    folder = tmp_path_factory.mktemp("aside")
+    return settings.model_copy(update={"test_upload_dir": folder, "batch_size": 4})
 
 
 @pytest.fixture(scope="module")
@@ -186,30 +50,192 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_killed_at_any_moment_and_run_again(
-    services: Services, settings: Settings, many: Path
-) -> None:
-    environment = bare(TESTING="1", DATABASE_URL=str(settings.database_url), BATCH_SIZE="4")
-    command = [sys.executable, "-m", "scripts.ingest", str(many)]
-    chance = random.Random(3)
-    killed = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-        )
-        _wait_for_rows(services, process)
-        time.sleep(chance.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-        process.communicate()
-    assert killed, "every run was over before its kill: the test shows nothing"
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-    assert sorted(rows(services)) == [f"{seed:03}.png" for seed in range(PICTURES)]
+@pytest.fixture
+def _emptied(services: Services) -> Iterator[None]:
+    yield
+    sql(services, "DELETE FROM images")
+
+
+def hnsw_exists(services: Services) -> bool:
+    query = "SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING hnsw%'"
+    return sql(services, query) == [(1,)]
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_second_run_does_nothing(services: Services, folder: Path) -> None:
+    first = run(services, folder)
+    before = rows(services), vectors(services)
+    second = run(services, folder)
+    assert (first.state, counts(first), first.total) == ("succeeded", {"added": 5}, 5)
+    assert (second.state, counts(second), second.total) == ("succeeded", {"unchanged": 5}, 5)
+    assert services.intake.items(second.id, 10) == []
+    assert (rows(services), vectors(services)) == before
     assert hnsw_exists(services)
 
 
-def _wait_for_rows(services: Services, process: subprocess.Popen[str]) -> None:
-    """Wait until the run has written something new, or has ended."""
-    before = len(rows(services))
-    while process.poll() is None and len(rows(services)) == before < PICTURES:
-        time.sleep(0.02)
+def test_a_touched_file_is_recognised_by_its_content(services: Services, folder: Path) -> None:
+    run(services, folder)
+    before = vectors(services)
+    os.utime(folder / "0.png")
+    assert counts(run(services, folder)) == {"unchanged": 5}
+    touched = run(services, folder)
+    assert (counts(touched), services.intake.items(touched.id, 10)) == ({"unchanged": 5}, [])
+    assert vectors(services) == before
+
+
+def test_a_changed_file_keeps_its_id_and_is_found_by_its_new_content(
+    services: Services, folder: Path
+) -> None:
+    run(services, folder)
+    before = rows(services)
+    (folder / "0.png").write_bytes(png(50))
+    assert counts(run(services, folder)) == {"changed": 1, "unchanged": 4}
+    assert rows(services) == before
+    best = services.search.by_image(png(50), 1)[0]
+    assert (best.image.id, best.distance < 0.01) == (before["0.png"], True)
+
+
+def test_a_moved_file_keeps_its_id_without_a_new_vector(services: Services, folder: Path) -> None:
+    run(services, folder)
+    before, written = rows(services), vectors(services)
+    (folder / "0.png").rename(folder / "deep" / "moved.png")
+    assert counts(run(services, folder)) == {"moved": 1, "unchanged": 4}
+    assert rows(services)["moved.png"] == before["0.png"]
+    assert vectors(services) == written
+
+
+def test_a_copy_is_no_move(services: Services, folder: Path) -> None:
+    run(services, folder)
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    assert counts(run(services, folder)) == {"added": 1, "unchanged": 5}
+
+
+def test_two_copies_of_a_vanished_file_claim_it_once(services: Services, folder: Path) -> None:
+    run(services, folder)
+    (folder / "0.png").rename(folder / "a.png")
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
+    assert counts(run(services, folder)) == {"added": 1, "moved": 1, "unchanged": 4}
+    assert set(rows(services)) == {"a.png", "b.png", "1.png", "2.png", "3.png", "4.png"}
+
+
+def test_a_vanished_file_is_reported_and_forgotten_when_asked(
+    services: Services, folder: Path
+) -> None:
+    run(services, folder)
+    (folder / "0.png").unlink()
+    job = run(services, folder)
+    assert counts(job) == {"gone": 1, "unchanged": 4}
+    assert [Path(item.path).name for item in services.intake.every(job.id, "gone")] == ["0.png"]
+    assert "0.png" in rows(services)
+    assert counts(run(services, folder, SYNC)) == {"removed": 1, "unchanged": 4}
+    assert "0.png" not in rows(services)
+
+
+def test_two_runs_over_one_folder_embed_each_file_once(services: Services, folder: Path) -> None:
+    started = [services.intake.folder(folder, ADD) for _ in range(2)]
+    ended = [services.intake.follow(job_id) for job_id in started]
+    assert [job.state for job in ended] == ["succeeded", "succeeded"]
+    assert all(job.added + job.changed + job.unchanged == 5 for job in ended)
+    assert len(rows(services)) == 5
+
+
+def test_other_folders_are_left_alone(
+    services: Services, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    beside = folder.with_name(f"{folder.name}-2")  # the one's name begins the other's
+    others = [beside, tmp_path_factory.mktemp("other")]
+    for number, other in enumerate(others):
+        other.mkdir(exist_ok=True)
+        (other / f"9{number}.png").write_bytes(png(90 + number))
+        run(services, other)
+    assert counts(run(services, folder, SYNC)) == {"added": 5}
+    assert {"90.png", "91.png"} < set(rows(services))
+
+
+def test_a_folder_that_cannot_be_listed_is_said_so(services: Services, folder: Path) -> None:
+    too_deep(folder)
+    job = run(services, folder)
+    assert (job.state, counts(job)) == ("failed", {"added": 4})  # what was met before it
+    assert "cannot be listed: File name too long" in str(job.reason)
+    job = run(services, folder / "nowhere")
+    assert (job.state, "nowhere is not a folder" in str(job.reason)) == ("failed", True)
+
+
+def test_a_bad_file_neither_stops_nor_shifts_its_batch(services: Services, folder: Path) -> None:
+    (folder / "1a.png").write_bytes(png(7)[:50])
+    (folder / "2a.png").write_bytes(b"text")
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(png(8))
+    (folder / "locked.png").symlink_to("/proc/self/mem")  # opens, and cannot be read
+    job = run(services, folder)
+    assert (job.state, counts(job)) == ("succeeded", {"added": 5, "failed": 4})
+    refused = items(services, job)
+    odd = next(item for name, item in refused.items() if name.endswith("ff.png"))
+    assert "damaged" in str(refused["1a.png"].reason)
+    assert "not a picture" in str(refused["2a.png"].reason)
+    assert "cannot be read" in str(refused["locked.png"].reason)
+    assert "no UTF-8" in str(odd.reason)
+    attempts = {name: refused[name].attempts for name in ("1a.png", "locked.png")}
+    assert attempts == {"1a.png": 1, "locked.png": 3}  # a disk may answer another time
+    for seed in range(5):
+        assert nearest(services, png(seed))[0] == f"{seed}.png"
+
+
+def test_many_names_that_are_no_utf_8_hide_nothing(services: Services, folder: Path) -> None:
+    """More of them at a time than are listed at once: what is gone is still told once."""
+    run(services, folder)
+    (folder / "1.png").unlink()
+    odd = folder / os.fsdecode(b"!\xff")
+    odd.mkdir()
+    for number in range(1_001):
+        (odd / f"{number}.png").touch()
+    assert counts(run(services, folder)) == {"unchanged": 4, "gone": 1, "failed": 1_001}
+
+
+def test_progress_reaches_the_total(services: Services, folder: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    job_id = services.intake.folder(folder, ADD)
+    services.intake.follow(job_id, lambda job: seen.append((job.done, job.total)))
+    assert seen == sorted(seen)
+    assert seen[-1] == (5, 5)
+
+
+@pytest.mark.usefixtures("_emptied")
+def test_a_stopped_worker_gives_back_and_another_finishes(aside: Settings, many: Path) -> None:
+    with open_services(aside) as services:
+        job_id = services.intake.folder(many, ADD)
+        with services.working():
+            wait_for(lambda: services.intake.job(job_id).added > 0)
+        job = services.intake.job(job_id)
+        assert (job.state, 0 < job.added < PICTURES) == ("running", True)
+        assert services.intake.items(job_id, 1, state="running") == []
+    with open_services(aside) as services, services.working():
+        job = services.intake.follow(job_id)
+        assert (job.state, counts(job)) == ("succeeded", {"added": PICTURES})
+        assert {item.attempts for item in items(services, job).values()} == {1}
+        assert len(rows(services)) == PICTURES
+        assert hnsw_exists(services)
+
+
+@pytest.mark.usefixtures("_emptied")
+def test_a_killed_command_is_run_again(services: Services, aside: Settings, many: Path) -> None:
+    environment = bare(
+        TESTING="1", BATCH_SIZE="4", LEASE_SECONDS="1", DATABASE_URL=str(aside.database_url),
+        TEST_UPLOAD_DIR=str(aside.test_upload_dir), THUMBNAIL_DIR=str(aside.thumbnail_dir),
+    )  # fmt: skip
+    command = [sys.executable, "-m", "scripts.ingest", "--dir", str(many)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    wait_for(lambda: process.poll() is not None or bool(rows(services)))
+    time.sleep(random.uniform(0, 0.2))
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "the run was over before its kill"
+    assert 0 < len(rows(services)) < PICTURES
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert sorted(rows(services)) == [f"{seed:03}.png" for seed in range(PICTURES)]
+    assert hnsw_exists(services)

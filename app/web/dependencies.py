@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote_to_bytes
 from fastapi import Depends, Request, Response
 from starlette.datastructures import UploadFile
 
+from app.duplicates import Duplicates
 from app.errors import QueryRejected, UploadRejected
 from app.gallery import Gallery
 from app.intake import Intake
@@ -25,6 +26,11 @@ def _uploads(request: Request) -> Uploads:
 
 def _gallery(request: Request) -> Gallery:
     service: Gallery = request.app.state.services.gallery
+    return service
+
+
+def _duplicates(request: Request) -> Duplicates:
+    service: Duplicates = request.app.state.services.duplicates
     return service
 
 
@@ -72,6 +78,7 @@ async def _sent_file(request: Request) -> bytes:
 SearchService = Annotated[Search, Depends(_search)]
 UploadService = Annotated[Uploads, Depends(_uploads)]
 IntakeService = Annotated[Intake, Depends(_intake)]
+DuplicatesService = Annotated[Duplicates, Depends(_duplicates)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
 NamedModel = Depends(name_model)

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from app.duplicates import Group, Kind, Page
 from app.job_items import Item
 from app.jobs import Job
 from app.nearest import Neighbour
@@ -180,6 +181,62 @@ class ItemPage(BaseModel):
         """A page of at most `limit`."""
         shown = [JobItem.model_validate(item, from_attributes=True) for item in items]
         return cls(items=shown, next_cursor=items[-1].id if len(items) == limit else None)
+
+
+class Alike(BaseModel):
+    """One picture of a group."""
+
+    id: int
+    path: str
+    url: str
+    thumbnail_url: str
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    bytes: int
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """The answer's form of a record."""
+        known = {name: value for name, value in vars(image).items() if name in cls.model_fields}
+        return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
+
+
+class AlikeGroup(BaseModel):
+    """Pictures alike."""
+
+    size: int = Field(description="how many there are")
+    pictures: list[Alike] = Field(description="by id; the first thousand")
+
+    @classmethod
+    def of(cls, group: Group) -> Self:
+        """The answer's form of what the services return."""
+        return cls(size=group.size, pictures=[Alike.of(image) for image in group.pictures])
+
+
+class DuplicatesPage(BaseModel):
+    """Groups of pictures alike, the largest first."""
+
+    kind: Kind
+    threshold: int | float | None = Field(
+        description="the one used: bits, or a cosine distance; null for exact"
+    )
+    groups: list[AlikeGroup]
+    total_groups: int
+    total_pictures: int = Field(description="in all groups")
+    unhashed: int = Field(
+        description="perceptual: pictures left out, since they were kept before there were hashes"
+    )
+    truncated: bool = Field(
+        description="not all pictures were compared: too many, or out of time; then ask again"
+    )
+    next_cursor: int | None = Field(description="null on the last page")
+
+    @classmethod
+    def of(cls, kind: Kind, page: Page) -> Self:
+        """The answer's form of what the services return."""
+        totals = {name: value for name, value in vars(page).items() if name in cls.model_fields}
+        groups = [AlikeGroup.of(group) for group in page.groups]
+        return cls(**{**totals, "groups": groups}, kind=kind, next_cursor=page.next_offset)
 
 
 class Readiness(BaseModel):

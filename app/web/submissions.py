@@ -16,6 +16,8 @@ from app.intake import MAX_FILES, MAX_URLS, Sent
 MAX_JSON_BYTES = 4_000_000  # of a body that is JSON: MAX_URLS long addresses
 MAX_FIELDS = 10  # of a form, files apart
 MAX_URL_CHARACTERS = 2_000
+STORABLE = r"^[^\x00]*$"  # what a text column can hold
+Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=STORABLE)]
 FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
@@ -28,7 +30,7 @@ class FolderOrBucket(BaseModel):
         None, description="below IMAGES_DIR or one of SOURCE_DIRS; relative to IMAGES_DIR"
     )
     bucket: str | None = Field(None, description="S3_BUCKET or one of S3_BUCKETS")
-    prefix: str = Field("", description="only the bucket's keys that begin so")
+    prefix: str = Field("", pattern=STORABLE, description="only the bucket's keys that begin so")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -45,7 +47,7 @@ class Submission(BaseModel):
         json_schema_extra={"examples": [{"source": {"folder": "2026"}, "mode": "sync"}]},
     )
 
-    urls: list[Annotated[str, Field(max_length=MAX_URL_CHARACTERS)]] | None = Field(
+    urls: list[Url] | None = Field(
         None, min_length=1, max_length=MAX_URLS, description="http or https, each one picture"
     )
     source: FolderOrBucket | None = None

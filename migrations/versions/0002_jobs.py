@@ -71,6 +71,7 @@ STATEMENTS = (
         outcome text,
         reason text,
         attempts integer NOT NULL DEFAULT 0,
+        leases integer NOT NULL DEFAULT 0,
         worker text,
         image_id bigint,
         updated_at timestamptz NOT NULL DEFAULT now()

@@ -1,0 +1,43 @@
+"""Groups of pictures alike."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.duplicates import DEFAULT_LIMIT, MAX_LIMIT, Kind
+from app.web.dependencies import DuplicatesService
+from app.web.payloads import DuplicatesPage
+from app.web.problems import described
+
+router = APIRouter(prefix="/api/v1", tags=["duplicates"])
+
+MAX_OFFSET = 2**63 - 1
+
+
+@router.get("/duplicates", responses=described(422, 503))
+def list_duplicates(
+    duplicates: DuplicatesService,
+    kind: Annotated[
+        Kind,
+        Query(description="the same bytes, the same look, or the same meaning to the model"),
+    ] = "exact",
+    threshold: Annotated[
+        float | None,
+        Query(
+            description="perceptual: differing bits of the hash, a whole number 0 to 16, 6 unless "
+            "given; semantic: cosine distance, 0 to 0.5, 0.05 unless given; exact: none"
+        ),
+    ] = None,
+    cursor: Annotated[
+        int | None, Query(ge=0, le=MAX_OFFSET, description="`next_cursor` of the page before")
+    ] = None,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="how many groups at most")
+    ] = DEFAULT_LIMIT,
+) -> DuplicatesPage:
+    """Pictures that are the same or nearly, the largest groups first.
+
+    A group holds all that a chain of near pairs connects. The first `semantic` request on many
+    pictures may take 20 seconds and come back `truncated`; each further one continues.
+    """
+    return DuplicatesPage.of(kind, duplicates.find(kind, threshold, limit, cursor or 0))
