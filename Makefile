@@ -31,8 +31,8 @@ start: $(INSTALLED) ## Index IMAGES_DIR and serve; TESTING=1 for the demo
 	@$(PYTHON) -m app.main
 
 .PHONY: ingest
-ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=… [PREFIX=…] [DRY_RUN=1]
-	@$(PYTHON) -m scripts.ingest $(SOURCE)
+ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=…  (PREFIX=…, DRY_RUN=1)
+	@$(PYTHON) -m scripts.ingest $(SOURCE) $(if $(PRUNE),--sync)
 
 .PHONY: sync
 sync: $(INSTALLED) ## The same, and forget what is gone there: make sync DIR=… | BUCKET=…

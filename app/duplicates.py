@@ -1,24 +1,21 @@
 """Groups of pictures that are the same, look the same, or show the same."""
 
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from math import isqrt
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from psycopg.errors import QueryCanceled
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, cast, func, select
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import perceptual
 from app.components import connected
 from app.db import Sessions
 from app.errors import QueryRejected
-from app.nearest import find_links
+from app.links import MAX_DISTANCE, Links
 from app.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 
 Kind = Literal["exact", "perceptual", "semantic"]
@@ -30,17 +27,10 @@ DEFAULT_LIMIT = 20
 MAX_LISTED = 1_000  # pictures of a group that are shown
 MAX_PICTURES = 200_000  # compared by their looks or meaning: the first ones, by id
 MAX_EXACT = 2_000_000  # compared by their bytes, which the database does
+COMPARISONS = 2_500_000_000  # of two hashes: a quarter of a minute
 READ_AT_ONCE = 20_000  # rows in one statement: far below a second
 ALIKE = 6  # bits: a variant differs in fewer, no two of the bundled pictures do
-MAX_DISTANCE = 0.5  # cosine: beyond it, all is connected with all
 NEAR = 0.05  # cosine distance
-NEIGHBOURS = 20  # looked up for each picture, itself among them
-LOOKED_UP_AT_ONCE = 250  # pictures in one statement: a fifth of a second
-LOOK_SECONDS = 20  # that one request spends on looking up neighbours
-
-LINKS = np.dtype([("one", np.int64), ("other", np.int64), ("distance", np.float64)])
-Links = NDArray[np.void]
-"""Rows of LINKS, shape (n,): the ids of two pictures and their cosine distance."""
 
 
 @dataclass(frozen=True)
@@ -74,26 +64,18 @@ class _Found:
     unhashed: int = 0
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """Whose neighbours are known, each id with its content hash then, and the links found."""
-
-    contents: Mapping[int, bytes]
-    links: Links
-
-
 class Duplicates:
     """Finds pictures alike in the collection of `index`.
 
-    Which pictures mean the same takes about a millisecond each to find out. So it is remembered
-    until their content changes, and a request that runs out of time leaves the rest to the next.
+    The last groups by looks are kept: the pages after the first need no new comparison.
     """
 
     def __init__(self, sessions: Sessions, index: VectorIndex) -> None:
         self._sessions = sessions
         self._index = index
-        self._looking = threading.Lock()
-        self._looked = _Looked({}, np.empty(0, LINKS))
+        self._links = Links(sessions, index)
+        self._comparing = threading.Lock()
+        self._compared: tuple[int, perceptual.Hashes, Groups] | None = None
 
     def find(self, kind: Kind, threshold: float | None, limit: int, offset: int) -> Page:
         """`limit` groups from `offset` on, the largest first, then by their first id.
@@ -130,69 +112,40 @@ class Duplicates:
             return _Found(groups, self._count(session) > MAX_EXACT)
 
     def _same_looks(self, bits: int) -> _Found:
-        hashed = images.c.perceptual_hash
-        rows = list(islice(self._read(hashed, hashed.is_not(None)), MAX_PICTURES + 1))
-        seen = rows[:MAX_PICTURES]
-        found = perceptual.groups(np.array([value for _, value in seen], np.int64), bits)
+        hashed, most = images.c.perceptual_hash, comparable(bits)
+        rows = list(islice(self._read(hashed, hashed.is_not(None)), most + 1))
+        seen = rows[:most]
+        found = self._groups(np.array([value for _, value in seen], np.int64), bits)
         with self._sessions.begin() as session:
             unhashed = self._count(session, hashed.is_(None))
-        return _Found(_named([one for one, _ in seen], found), len(rows) > len(seen), unhashed)
+        return _Found(_named([one for one, _ in seen], found), len(rows) > most, unhashed)
+
+    def _groups(self, hashes: perceptual.Hashes, bits: int) -> list[list[int]]:
+        """As `perceptual.groups`; one thread at a time, since it may take all of a core."""
+        with self._comparing:
+            if self._compared is not None:
+                known_bits, known, groups = self._compared
+                if known_bits == bits and np.array_equal(known, hashes):
+                    return groups
+            groups = perceptual.groups(hashes, bits)
+            self._compared = bits, hashes, groups
+            return groups
 
     def _same_meaning(self, most: float) -> _Found:
         vectors = select(embeddings.c.image_id).where(embeddings.c.index_id == self._index.id)
         read = self._read(images.c.content_hash, images.c.id.in_(vectors))
         rows = list(islice(read, MAX_PICTURES + 1))
         present = dict(rows[:MAX_PICTURES])
-        looked = self._look(present)
+        looked = self._links.look(present)
         ids = list(present)
         places = {image_id: place for place, image_id in enumerate(ids)}
-        near = looked.links[looked.links["distance"] <= most]
-        links = zip(near["one"].tolist(), near["other"].tolist(), strict=True)
         pairs = (
             (places[one], places[other])
-            for one, other in chain(links, _copies(present))
+            for one, other in chain(looked.pairs(most), _copies(present))
             if one in places and other in places
         )
         truncated = len(rows) > len(ids) or len(looked.contents) < len(ids)
         return _Found(_named(ids, connected(len(ids), pairs)), truncated)
-
-    def _look(self, present: Mapping[int, bytes]) -> _Looked:
-        """What is known of the neighbours of `present`, ids with their content hashes.
-
-        One thread looks up more; who has waited in vain for it takes what there is.
-        """
-        if not self._looking.acquire(timeout=LOOK_SECONDS):
-            return _still_true(self._looked, present)
-        try:
-            self._looked = self._looked_further(present)
-            return self._looked
-        finally:
-            self._looking.release()
-
-    def _looked_further(self, present: Mapping[int, bytes]) -> _Looked:
-        known = _still_true(self._looked, present)
-        contents, links = dict(known.contents), [known.links]
-        todo = [image_id for image_id in present if image_id not in contents]
-        until = time.monotonic() + LOOK_SECONDS
-        for start in range(0, len(todo), LOOKED_UP_AT_ONCE):
-            page = todo[start : start + LOOKED_UP_AT_ONCE]
-            found = self._links(page) if time.monotonic() < until else None
-            if found is None:
-                break
-            links.append(found)
-            contents.update((image_id, present[image_id]) for image_id in page)
-        return _Looked(contents, np.concatenate(links))
-
-    def _links(self, image_ids: Sequence[int]) -> Links | None:
-        """From these pictures to their neighbours; None where it takes the database too long."""
-        try:
-            with self._sessions.begin() as session:
-                found = find_links(session, self._index, image_ids, NEIGHBOURS, MAX_DISTANCE)
-        except OperationalError as error:
-            if isinstance(error.orig, QueryCanceled):  # before there is a graph, every row is read
-                return None
-            raise
-        return np.array(found, LINKS)
 
     def _read(
         self, column: ColumnElement[Any], *where: ColumnElement[bool]
@@ -253,15 +206,14 @@ def check_threshold(kind: Kind, threshold: float | None) -> float | None:
     return distance
 
 
-def _still_true(looked: _Looked, present: Mapping[int, bytes]) -> _Looked:
-    """Without the pictures that are gone or have other content now, and without their links."""
-    contents = {
-        image_id: content
-        for image_id, content in looked.contents.items()
-        if present.get(image_id) == content
-    }
-    ids, links = np.fromiter(contents, np.int64, len(contents)), looked.links
-    return _Looked(contents, links[np.isin(links["one"], ids) & np.isin(links["other"], ids)])
+def comparable(bits: int) -> int:
+    """How many pictures are compared by their looks: at most MAX_PICTURES and COMPARISONS.
+
+    Hashes are compared where one of their bits + 1 bands is equal, so that more bits need more.
+    """
+    bands = bits + 1
+    alike = bands / 2 ** (perceptual.BITS / bands)  # comparisons for each pair of pictures
+    return min(MAX_PICTURES, isqrt(int(2 * COMPARISONS / alike)))
 
 
 def _copies(contents: Mapping[int, bytes]) -> Iterator[tuple[int, int]]:

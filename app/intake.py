@@ -8,7 +8,7 @@ the service may read any.
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -73,6 +73,8 @@ class Intake:
         open_folders = [folder.resolve() for folder in self.folders]
         try:
             place = (open_folders[0] / name).resolve()
+            with suppress(FileNotFoundError, NotADirectoryError):  # that is for the job to say
+                place.stat()
         except (OSError, ValueError, RuntimeError):  # a NUL, a name too long, a loop of links
             place = Path("/")
         if not any(place.is_relative_to(folder) for folder in open_folders):

@@ -6,6 +6,7 @@ text: so a listing can be compared with the catalog piece by piece and taken up 
 
 import errno
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -265,9 +266,8 @@ class Sources:
             bucket, key = self.stored_object(path)
             return bucket.exists(key)
         try:
-            (self.root / path).stat()
+            return not stat.S_ISDIR((self.root / path).stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True
-        return True

@@ -1,6 +1,8 @@
 """Jobs made over HTTP, followed to their end."""
 
+import io
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +10,6 @@ from threading import Event, Thread
 from typing import Any
 
 from fastapi.testclient import TestClient
-from httpx import Response
 from sqlalchemy import text
 
 from app.assembly import Services
@@ -19,19 +20,33 @@ JOBS = "/api/v1/jobs"
 SECONDS = 30.0  # that any job of these tests may take
 
 Details = dict[str, Any]
+Answer = Any  # httpx's, or its successor's: Starlette takes what is there
 
 
-def send(client: TestClient, *files: tuple[str, bytes], **fields: str) -> Response:
+def send(client: TestClient, *files: tuple[str, bytes], **fields: str) -> Answer:
     """Files as one form."""
     sent = [("files", file) for file in files]
     return client.post(IMAGES, files=sent, data=fields)
 
 
-def send_archive(client: TestClient, data: bytes, **fields: str) -> Response:
+def send_archive(client: TestClient, data: bytes, **fields: str) -> Answer:
     return client.post(IMAGES, files={"archive": ("many.zip", data)}, data=fields)
 
 
-def accepted(answer: Response) -> str:
+def zipped(files: dict[str, bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip in memory; link.jpg is a symbolic link."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", packing) as archive:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = packing
+            if name == "link.jpg":
+                info.create_system, info.external_attr = 3, 0o120777 << 16
+            archive.writestr(info, data)
+    return out.getvalue()
+
+
+def accepted(answer: Answer) -> str:
     """Where the job is that an answer of 202 names."""
     assert answer.status_code == 202, answer.text
     url: str = answer.json()["url"]
@@ -50,7 +65,7 @@ def ended(client: TestClient, url: str) -> Details:
         time.sleep(0.03)
 
 
-def done(client: TestClient, answer: Response) -> Details:
+def done(client: TestClient, answer: Answer) -> Details:
     """The job that an answer names, once it has ended."""
     return ended(client, accepted(answer))
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageEnhance
 from sqlalchemy import delete, text
 
-from app import catalog, duplicates, indexes, nearest
+from app import catalog, duplicates, indexes, links, nearest, perceptual
 from app.assembly import Services
 from app.components import connected
 from app.pictures import decode
@@ -247,7 +247,7 @@ def test_a_large_group_is_listed_in_part(
 def test_copies_beyond_the_neighbours_looked_up_are_one_group(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "NEIGHBOURS", 1)  # each finds at most one, itself or not
+    monkeypatch.setattr(links, "NEIGHBOURS", 1)  # each finds at most one, itself or not
     (pair,) = add_pairs(services, 1)
     assert groups(client, "semantic") == [pair]
 
@@ -269,7 +269,7 @@ def test_rows_are_read_in_parts(
     client: TestClient, services: Services, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duplicates, "READ_AT_ONCE", 2)
-    monkeypatch.setattr(duplicates, "LOOKED_UP_AT_ONCE", 3)
+    monkeypatch.setattr(links, "LOOKED_UP_AT_ONCE", 3)
     pairs = add_pairs(services, 5)
     assert groups(client, kind) == pairs
 
@@ -278,9 +278,9 @@ def test_what_time_does_not_allow_is_left_to_the_next_request(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = add_angles(services, 0, 1, 90, 91)
-    monkeypatch.setattr(duplicates, "LOOKED_UP_AT_ONCE", 2)
+    monkeypatch.setattr(links, "LOOKED_UP_AT_ONCE", 2)
     clock = iter([0, 1, 99, 100, 101])
-    monkeypatch.setattr(duplicates, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(links, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     body = asked(client, kind="semantic")
     assert (ids_of(body), body["truncated"]) == ([ids[:2]], True)
     body = asked(client, kind="semantic")
@@ -298,7 +298,7 @@ def test_neighbours_are_looked_up_once_until_the_content_changes(
         looked_up.extend(ids)
         return nearest.find_links(session, index, ids, *rest)
 
-    monkeypatch.setattr(duplicates, "find_links", counted)
+    monkeypatch.setattr(links, "find_links", counted)
     assert (
         groups(client, "semantic") == groups(client, "semantic", threshold=0) == [[first, second]]
     )
@@ -308,14 +308,41 @@ def test_neighbours_are_looked_up_once_until_the_content_changes(
     assert looked_up[3:] == [second]
 
 
+def test_pictures_are_compared_once_for_all_pages(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+    groups_of = perceptual.groups
+
+    def counted(hashes: perceptual.Hashes, bits: int) -> list[list[int]]:
+        compared.append(bits)
+        return groups_of(hashes, bits)
+
+    monkeypatch.setattr(perceptual, "groups", counted)
+    pairs = add_pairs(services, 3)
+    pages = [groups(client, "perceptual", limit=1, cursor=cursor) for cursor in range(3)]
+    assert (pages, compared) == ([[pair] for pair in pairs], [6])
+    pairs += (add(services, ("new", encoded(noise(0)))),)
+    assert groups(client, "perceptual")[0] == [*pairs[0], *pairs[3]]
+    groups(client, "perceptual", threshold=7)
+    assert compared == [6, 6, 7]
+
+
+def test_the_more_bits_the_fewer_pictures_are_compared() -> None:
+    most = [duplicates.comparable(bits) for bits in range(perceptual.MAX_THRESHOLD + 1)]
+    assert most == sorted(most, reverse=True)
+    assert most[duplicates.ALIKE] == duplicates.MAX_PICTURES
+    assert 50_000 < most[-1] < 100_000
+
+
 def test_who_waits_in_vain_takes_what_is_known(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (pair,) = add_pairs(services, 1)
     groups(client, "semantic")
     add_angles(services, 0, 1)
-    monkeypatch.setattr(duplicates, "LOOK_SECONDS", 0.01)
-    with services.duplicates._looking:
+    monkeypatch.setattr(links, "LOOK_SECONDS", 0.01)
+    with services.duplicates._links._looking:
         body = asked(client, kind="semantic")
     assert (ids_of(body), body["truncated"]) == ([pair], True)
 

@@ -225,7 +225,7 @@ def test_a_stopped_worker_gives_back_and_another_finishes(aside: Settings, many:
 @pytest.mark.usefixtures("_emptied")
 def test_a_killed_command_is_run_again(services: Services, aside: Settings, many: Path) -> None:
     environment = bare(
-        TESTING="1", BATCH_SIZE="4", LEASE_SECONDS="1", DATABASE_URL=str(aside.database_url),
+        TESTING="1", BATCH_SIZE="4", DATABASE_URL=str(aside.database_url),
         TEST_UPLOAD_DIR=str(aside.test_upload_dir), THUMBNAIL_DIR=str(aside.thumbnail_dir),
     )  # fmt: skip
     command = [sys.executable, "-m", "scripts.ingest", "--dir", str(many)]

@@ -30,8 +30,8 @@ from tests.jobs import (
     send_archive,
     staged,
     working,
+    zipped,
 )
-from tests.test_jobs_api import zipped
 
 PROBLEM = "application/problem+json"
 FOLDER_SHUT = "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that are."
@@ -284,7 +284,7 @@ def test_jobs_are_listed_newest_first_and_by_state(client: TestClient, services:
     assert ids == sorted(set(ids), reverse=True)
     assert ids[:5] == mine
     assert client.post(f"{urls[0]}/cancel").status_code == 200
-    waiting = [page for page in pages_of(client, JOBS, "jobs", state="pending", limit=1)]
+    waiting = list(pages_of(client, JOBS, "jobs", state="pending", limit=1))
     assert [page[0]["id"] for page in waiting if page] == mine[:4]
     (cancelling,) = client.get(JOBS, params={"state": "cancelling"}).json()["jobs"]
     assert cancelling["id"] == mine[4]

@@ -30,6 +30,7 @@ from tests.jobs import (
     send,
     send_archive,
     staged,
+    zipped,
 )
 from tests.web_server import Site, http, serving
 
@@ -171,27 +172,14 @@ def test_a_form_that_is_wrong_is_refused_at_once(
 # --- Archives
 
 
-def zipped(files: dict[str, bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", packing) as archive:
-        for name, data in files.items():
-            info = zipfile.ZipInfo(name)
-            info.compress_type = packing
-            if name == "link.jpg":
-                info.create_system, info.external_attr = 3, 0o120777 << 16
-            archive.writestr(info, data)
-    return out.getvalue()
-
-
 def tarred(files: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
-            if name == "link.jpg":
-                info.type, info.linkname = tarfile.SYMTYPE, data.decode()
-                data = b""
             info.size = len(data)
+            if name == "link.jpg":
+                info.type, info.linkname, info.size = tarfile.SYMTYPE, data.decode(), 0
             archive.addfile(info, io.BytesIO(data))
     return out.getvalue()
 
@@ -309,44 +297,61 @@ def test_urls_are_fetched(client: TestClient, site: Site) -> None:
     assert client.get(record["url"]).content == png(60)
 
 
-def test_a_server_that_is_away_is_asked_again(
-    client: TestClient, services: Services, site: Site
-) -> None:
+Away = tuple[Site, str, list[tuple[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def away(client: TestClient) -> Iterator[Away]:
+    """A server that failed twice at /flaky and always at /down; the job on both, its events."""
     asked = iter(range(3))
 
     def flaky(out: BinaryIO) -> None:
         out.write(http(200, body=png(61)) if next(asked) == 2 else http(503))
 
-    site.answers = {"/flaky": flaky, "/down": http(503)}
-    urls = [f"http://127.0.0.1:{site.port}/{name}" for name in ("flaky", "down")]
-    url = accepted(client.post(IMAGES, json={"urls": urls}))
-    early = client.post(f"{url}/retry")
-    assert (early.status_code, early.headers["content-type"]) == (409, PROBLEM)
-    events = followed(client, url)  # some seconds
-    job = ended(client, url)
+    with serving() as site:
+        site.answers = {"/flaky": flaky, "/down": http(503)}
+        urls = [f"http://127.0.0.1:{site.port}/{name}" for name in ("flaky", "down")]
+        url = accepted(client.post(IMAGES, json={"urls": urls}))
+        early = client.post(f"{url}/retry")
+        assert (early.status_code, early.headers["content-type"]) == (409, PROBLEM)
+        yield site, url, followed(client, url)  # some seconds
+
+
+def test_events_tell_of_progress_and_of_the_end(client: TestClient, away: Away) -> None:
+    _, url, events = away
     assert {name for name, _ in events[:-1]} == {"progress"}
-    assert events[-1] == ("end", job)
     assert events[0][1]["finished_at"] is None
+    assert events[-1] == ("end", client.get(url).json())
+    assert followed(client, url) == events[-1:]
+
+
+def test_a_server_that_is_away_is_asked_again(
+    client: TestClient, services: Services, away: Away
+) -> None:
+    site, url, _ = away
+    job = ended(client, url)
     assert (job["state"], counts(job)) == ("succeeded", {"total": 2, "added": 1, "failed": 1})
-    flaky_item, down_item = items(client, job)
-    assert (flaky_item["outcome"], flaky_item["attempts"]) == ("added", 3)
-    assert flaky_item["worker"] == services.worker.name
-    assert (down_item["outcome"], down_item["attempts"]) == ("failed", 3)
-    assert down_item["reason"] == "127.0.0.1 answers with status 503; try again later."
+    flaky, down = items(client, job)
+    assert (flaky["outcome"], flaky["attempts"]) == ("added", 3)
+    assert flaky["worker"] == services.worker.name
+    assert (down["outcome"], down["attempts"]) == ("failed", 3)
+    assert down["reason"] == "127.0.0.1 answers with status 503; try again later."
     assert site.paths.count("/down") == 3
 
+
+def test_what_failed_is_tried_again_when_asked(client: TestClient, away: Away) -> None:
+    site, url, _ = away
     site.answers["/down"] = http(200, body=png(62))
     again = client.post(f"{url}/retry")
     assert (again.status_code, again.json()["state"]) == (200, "running")
     job = ended(client, url)
     assert (job["state"], counts(job)) == ("succeeded", {"total": 2, "added": 2})
     assert items(client, job)[1]["attempts"] == 1
-    refused = client.post(f"{url}/retry")
-    assert (refused.status_code, refused.headers["content-type"]) == (409, PROBLEM)
-    assert "no failed file" in refused.json()["detail"]
-    refused = client.post(f"{url}/cancel")
-    assert (refused.status_code, refused.headers["content-type"]) == (409, PROBLEM)
-    assert followed(client, url) == [("end", job)]
+    assert site.paths.count("/flaky") == 3  # no more
+    for what, words in (("retry", "no failed file"), ("cancel", "has ended as succeeded")):
+        refused = client.post(f"{url}/{what}")
+        assert (refused.status_code, refused.headers["content-type"]) == (409, PROBLEM)
+        assert words in refused.json()["detail"]
 
 
 def followed(client: TestClient, url: str) -> list[tuple[str, dict[str, Any]]]:

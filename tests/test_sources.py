@@ -268,6 +268,7 @@ EXISTING: dict[str, Callable[[Path], object]] = {
 }
 ABSENT: dict[str, Callable[[Path], object]] = {
     "nothing": lambda place: None,
+    "a folder": lambda place: place.mkdir(),
     "a link to nowhere": lambda place: place.symlink_to(place.parent / "none"),
 }
 
