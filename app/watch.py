@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
 from watchfiles import watch
 
 from app.errors import ImageSearchError
@@ -25,7 +26,11 @@ SYNC = Options(sync=True)
 
 @dataclass
 class Watcher:
-    """Watches `folders` until it is stopped. What changed before is found by a first sync."""
+    """Watches `folders` until it is stopped. What changed before is found by a first sync.
+
+    That one waits as every other until it was quiet: what was still being written when the watch
+    began is whole by then, or is seen to change.
+    """
 
     intake: Intake
     folders: Sequence[Path]
@@ -35,8 +40,6 @@ class Watcher:
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop`."""
-        for folder in self.folders:
-            self._jobs[folder] = self.intake.folder(folder, SYNC, settled=True, anew=True)
         for changes in watch(
             *self.folders,
             watch_filter=None,
@@ -48,25 +51,40 @@ class Watcher:
             ignore_permission_denied=True,
         ):
             now = self.clock()
+            if not self._changed and not self._jobs:  # the watch has just begun
+                self._changed.update(dict.fromkeys(self.folders, now))
             self._changed.update((Path(path), now) for _, path in changes)
             for folder in self.folders:
-                self._sync_settled(folder, now)
+                self._look(folder, now)
 
-    def _sync_settled(self, folder: Path, now: float) -> None:
-        """Sync what has been quiet for long enough, as deep below `folder` as one job can."""
+    def _look(self, folder: Path, now: float) -> None:
+        """Sync what has been quiet for long enough; once the database answers, if it is away."""
         below = [path for path in self._changed if path.is_relative_to(folder)]
         settled = [path for path in below if now - self._changed[path] >= SETTLED_SECONDS]
-        if not settled or not self._is_idle(folder):
-            return
-        for path in settled:
-            del self._changed[path]
-        told = [path for path in settled if not _is_hidden(path, folder)]
+        try:
+            if settled and self._is_idle(folder):
+                self._sync(folder, [path for path in settled if not _is_hidden(path, folder)])
+                for path in settled:
+                    del self._changed[path]
+        except DBAPIError as error:
+            log.warning("changes below %s wait for the database: %s", folder, error.orig)
+            self._changed.update(dict.fromkeys(settled, now))
+
+    def _sync(self, folder: Path, told: Sequence[Path]) -> None:
+        """A job on what has changed, as deep below `folder` as one can be."""
         if told:
-            scope = _common_folder(told, folder)
-            self._jobs[folder] = self.intake.folder(scope, SYNC, settled=True, witnessed=True)
+            self._jobs[folder] = self.intake.folder(
+                _common_folder(told, folder),
+                SYNC,
+                settled=True,
+                witnessed=any(path != folder for path in told),
+                anew=folder not in self._jobs,
+            )
 
     def _is_idle(self, folder: Path) -> bool:
         """Whether the last job has ended: two at once would read the same files twice."""
+        if folder not in self._jobs:
+            return True
         try:
             return self.intake.job(self._jobs[folder]).finished_at is not None
         except ImageSearchError:  # forgotten: it ended long ago

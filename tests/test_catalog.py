@@ -11,13 +11,18 @@ from sqlalchemy.orm import Session
 from app import catalog, db, indexes
 from app.catalog import NewImage
 from app.errors import ImageNotFound, IndexGone, ModelMismatch
+from app.nearest import find_nearest
 from app.tables import VectorIndex
 from app.vectors import Vectors, VectorSpace
 
 
 def picture(path: str, content: str = "") -> NewImage:
     digest = hashlib.sha256((content or path).encode()).digest()
-    return NewImage(path, digest, "1-1", 10, 4, 3, "PNG", "a caption", {"place": "Lisbon"})
+    return NewImage(
+        *(path, digest, "1-1", 10, 4, 3, "PNG"),
+        caption="a caption",
+        metadata={"place": "Lisbon"},
+    )
 
 
 def unit(position: int) -> Vectors:
@@ -113,14 +118,36 @@ def test_the_first_picture_with_the_same_bytes_is_found(
     assert catalog.find_by_hash(session, index.collection_id, b"\0" * 32) is None
 
 
-def test_known_files_are_those_under_the_prefix(session: Session, index: VectorIndex) -> None:
-    new = [picture(path) for path in ("in/a.png", "in/b/c.png", "in_/d.png", "inside.png")]
+def test_known_pictures_are_those_between_two_paths(session: Session, index: VectorIndex) -> None:
+    paths = ("in/a.png", "in/b/c.png", "in_/d.png", "inside.png")
+    new = [picture(path) for path in paths]
     catalog.add_images(session, index, new, np.eye(4, dtype=np.float32))
-    assert set(catalog.known_files(session, index.collection_id, "in/")) == {
-        "in/a.png",
-        "in/b/c.png",
-    }
-    assert set(catalog.known_files(session, index.collection_id, "in_/")) == {"in_/d.png"}
+
+    def between(prefix: str, after: str | None = None, upto: str | None = None) -> set[str]:
+        return set(catalog.known_between(session, index.collection_id, prefix, after, upto))
+
+    assert between("in/") == {"in/a.png", "in/b/c.png"}
+    assert between("in_/") == {"in_/d.png"}
+    assert between("in/", after="in/a.png") == {"in/b/c.png"}
+    assert between("in/", upto="in/a.png") == {"in/a.png"}
+    assert between("in", after="in/a.png", upto="in_/d.png") == {"in/b/c.png", "in_/d.png"}
+
+
+def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
+    session: Session, index: VectorIndex
+) -> None:
+    (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
+    catalog.bury_images(session, [added.id])
+    collection_id = index.collection_id
+    assert catalog.count_images(session, collection_id) == 0
+    assert catalog.find_by_hash(session, collection_id, added.content_hash) is None
+    assert catalog.known_at(session, collection_id, ["a.png"]) == {}
+    assert find_nearest(session, index, unit(0)[0], 1) == []
+    with pytest.raises(ImageNotFound):
+        catalog.get_image(session, added.id)
+    (again,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
+    assert catalog.get_image(session, again.id).path == "a.png"
+    assert catalog.delete_buried(session, 10) == []
 
 
 def test_a_retired_index_takes_no_more_pictures(session: Session, index: VectorIndex) -> None:

@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.assembly import Services
-from app.settings import Settings
 from tests.conftest import SHARED
+from tests.runs import run
 
 HOSTILE = SHARED / "hostile"
 STATUSES = {"indexed": {201, 200}, "too large": {413}, "corrupt": {422}, "unsupported": {415}}
@@ -43,13 +43,14 @@ def test_upload(client: TestClient, name: str, outcome: str) -> None:
         assert REASONS[outcome] in answer.json()["detail"]
 
 
-def test_folder(services: Services, settings: Settings, tmp_path: Path) -> None:
+def test_folder(services: Services, worker: None, tmp_path: Path) -> None:
     listed = expected()
     for name, _ in listed:
         shutil.copy(HOSTILE / name, tmp_path / name)
-    report = services.ingest.index_folder(tmp_path)
-    refused = {Path(refusal.path).name: refusal.reason for refusal in report.refused}
-    assert report.added == sum(outcome == "indexed" for _, outcome in listed)
+    job = run(services, tmp_path)
+    failed = services.intake.every(job.id, "failed")
+    refused = {Path(item.path).name: item.reason or "" for item in failed}
+    assert job.added == sum(outcome == "indexed" for _, outcome in listed)
     assert set(refused) == {name for name, outcome in listed if outcome != "indexed"}
     for name, outcome in listed:
         assert outcome == "indexed" or REASONS[outcome] in refused[name]

@@ -11,6 +11,7 @@ from PIL import Image
 from app.assembly import Services
 from app.settings import Settings
 from tests.drawing import encoded, noise, png
+from tests.runs import run
 
 
 def stored(client: TestClient, data: bytes) -> int:
@@ -65,11 +66,11 @@ def test_a_file_is_always_served_whole(client: TestClient) -> None:
 
 
 def test_a_changed_file_does_not_spoil_the_thumbnail_of_its_copy(
-    client: TestClient, services: Services, tmp_path: Path
+    client: TestClient, services: Services, worker: None, tmp_path: Path
 ) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(png(9))
-    services.ingest.index_folder(tmp_path)
+    run(services, tmp_path)
     first, second = client.post("/search-by-image?limit=2", content=png(9)).json()
     Path(first["path"]).write_bytes(png(10))
     changed = client.get(first["thumbnail_url"]).content
@@ -105,11 +106,11 @@ def test_a_deleted_upload_is_gone_whole(client: TestClient, settings: Settings) 
 
 
 def test_a_file_of_the_users_own_stays(
-    client: TestClient, services: Services, tmp_path: Path
+    client: TestClient, services: Services, worker: None, tmp_path: Path
 ) -> None:
     mine = tmp_path / "mine.png"
     mine.write_bytes(png(6))
-    services.ingest.index_folder(tmp_path)
+    run(services, tmp_path)
     hit = client.post("/search-by-image?limit=1", content=png(6)).json()[0]
     assert hit["path"] == str(mine)
     assert client.delete(f"/images/{hit['id']}").status_code == 204
@@ -121,11 +122,16 @@ def test_a_file_of_the_users_own_stays(
     [(None, 404), (b"#!/bin/sh", 415), (b"<html><script>alert(1)</script>", 415)],
 )
 def test_a_file_that_is_gone_or_no_picture_is_not_served(
-    client: TestClient, services: Services, tmp_path: Path, content: bytes | None, status: int
+    client: TestClient,
+    services: Services,
+    worker: None,
+    tmp_path: Path,
+    content: bytes | None,
+    status: int,
 ) -> None:
     mine = tmp_path / "mine.png"
     mine.write_bytes(png(7))
-    services.ingest.index_folder(tmp_path)
+    run(services, tmp_path)
     hit = client.post("/search-by-image?limit=1", content=png(7)).json()[0]
     mine.unlink()
     if content is not None:

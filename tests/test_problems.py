@@ -46,12 +46,12 @@ def test_the_routers_own_errors_are_problems(
 def test_an_unexpected_error_is_a_problem_without_a_traceback(
     client: TestClient, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with services.ingest.sessions.begin() as session:
+    with services.search.sessions.begin() as session:
         session.execute(text("ALTER TABLE images RENAME COLUMN width TO breadth"))
     try:
         answer = client.get("/images/1")
     finally:
-        with services.ingest.sessions.begin() as session:
+        with services.search.sessions.begin() as session:
             session.execute(text("ALTER TABLE images RENAME COLUMN breadth TO width"))
     assert answer.status_code == 500
     assert answer.json()["detail"] == "An error of the server's own; its log has the details."
@@ -61,7 +61,7 @@ def test_an_unexpected_error_is_a_problem_without_a_traceback(
 def test_a_database_that_is_busy_is_a_503_with_a_time_to_come_back(
     client: TestClient, services: Services
 ) -> None:
-    session = services.ingest.sessions()
+    session = services.search.sessions()
     session.execute(text("LOCK TABLE images IN ACCESS EXCLUSIVE MODE"))
     try:
         answer = client.get("/search-by-text?query=tree")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from app.assembly import Services
 from app.errors import SettingsInvalid
@@ -16,28 +17,18 @@ from app.settings import Settings
 from app.sources import QUIET_SECONDS
 from app.watch import Watcher
 from tests.drawing import png
-from tests.runs import ADD, SYNC, rows, run, sql, vectors
+from tests.runs import ADD, SYNC, run, sql, vectors
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 SECONDS = 5.0  # after so long a change is in the index
 PIECES, PAUSE_SECONDS = 8, 0.3
-
-
-@pytest.fixture
-def folder(tmp_path: Path, services: Services) -> Iterator[Path]:
-    """A folder of three pictures, one in a sub-folder, that nobody knows yet."""
-    folder = tmp_path / "watched"
-    (folder / "deep").mkdir(parents=True)
-    for seed in range(3):
-        (folder / ("deep" if seed > 1 else "") / f"{seed}.png").write_bytes(png(seed))
-    yield folder
-    sql(services, "DELETE FROM images")
+PLACES = 8  # tests that share one watcher
 
 
 @contextmanager
 def watching(services: Services, *folders: Path) -> Iterator[None]:
-    """Watch on a thread; what was there before is in the index from the start."""
+    """Watch on a thread."""
     stop = threading.Event()
     thread = threading.Thread(target=Watcher(services.intake, folders).run, args=(stop,))
     thread.start()
@@ -50,17 +41,59 @@ def watching(services: Services, *folders: Path) -> Iterator[None]:
         assert not thread.is_alive()
 
 
+def filled(folder: Path, first: int = 0) -> Path:
+    """A folder of four pictures, two in a sub-folder; no other `first` gives the same."""
+    (folder / "deep").mkdir(parents=True)
+    for number in range(4):
+        name = f"deep/{number}.png" if number > 1 else f"{number}.png"
+        (folder / name).write_bytes(png(first + number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def places(
+    services: Services, tmp_path_factory: pytest.TempPathFactory, worker: None
+) -> Iterator[Iterator[Path]]:
+    """Folders below one that is watched all the time, their pictures in the index."""
+    root = tmp_path_factory.mktemp("watched")
+    all_places = [filled(root / str(number), number * 1_000) for number in range(PLACES)]
+    with watching(services, root):
+        wait_for(lambda: len(names(services, root)) == 4 * PLACES, seconds=20)
+        yield iter(all_places)
+
+
 @pytest.fixture
-def watched(services: Services, folder: Path) -> Iterator[Path]:
-    """The folder, watched, its pictures in the index and all first jobs over."""
-    with watching(services, folder):
-        wait_for(lambda: names(services) == {"0.png", "1.png", "2.png"})
-        wait_for(lambda: not jobs_open(services))
-        yield folder
+def watched(services: Services, places: Iterator[Path]) -> Path:
+    """A folder of four pictures in the index; nothing is under way."""
+    wait_for(lambda: not jobs_open(services))
+    return next(places)
 
 
-def names(services: Services) -> set[str]:
-    return set(rows(services))
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of four pictures that nobody watches yet."""
+    return filled(tmp_path / "folder", 500)
+
+
+def ids(services: Services, folder: Path) -> dict[str, int]:
+    """The id of each picture below the folder, by its path there."""
+    query = "SELECT path, id FROM images WHERE path LIKE :folder || '/%'"
+    found = sql(services, query, folder=str(folder))
+    return {path.removeprefix(f"{folder}/"): image_id for path, image_id in found}
+
+
+def names(services: Services, folder: Path) -> set[str]:
+    return set(ids(services, folder))
+
+
+def written(services: Services, folder: Path) -> dict[int, str]:
+    """When the vectors of the folder's pictures were written, by the pictures' ids."""
+    everything = vectors(services)
+    return {image_id: everything[image_id] for image_id in ids(services, folder).values()}
+
+
+def is_found(services: Services, data: bytes) -> bool:
+    return services.search.by_image(data, 1)[0].distance < 0.01
 
 
 def jobs_open(services: Services) -> bool:
@@ -78,65 +111,61 @@ def wait_for(there: Callable[[], bool], seconds: float = SECONDS) -> None:
         time.sleep(0.05)
 
 
-def test_a_new_file_is_added(services: Services, watched: Path) -> None:
+OLD = {"0.png", "1.png", "deep/2.png", "deep/3.png"}
+
+
+def test_files_that_are_new_changed_moved_and_removed(services: Services, watched: Path) -> None:
+    before, times = ids(services, watched), written(services, watched)
     (watched / "new.png").write_bytes(png(20))
-    (watched / "fresh").mkdir()
-    (watched / "fresh" / "newer.png").write_bytes(png(21))
-    wait_for(lambda: names(services) == {"0.png", "1.png", "2.png", "new.png", "newer.png"})
-    (watched / "fresh" / "newest.png").write_bytes(png(22))
-    wait_for(lambda: "newest.png" in names(services))
+    (watched / "0.png").write_bytes(png(21))
+    (watched / "1.png.json").write_text('{"caption": "A hill"}')
+    (watched / "deep" / "2.png").rename(watched / "moved.png")
+    (watched / "deep" / "3.png").unlink()
+    wait_for(lambda: names(services, watched) == {"new.png", "0.png", "1.png", "moved.png"})
+    wait_for(lambda: is_found(services, png(21)))
+    after, now = ids(services, watched), written(services, watched)
+    assert sql(services, "SELECT path FROM images WHERE caption = 'A hill'") == [
+        (f"{watched}/1.png",)
+    ]
+    assert {name: after[name] for name in ("0.png", "1.png", "moved.png")} == {
+        "0.png": before["0.png"], "1.png": before["1.png"], "moved.png": before["deep/2.png"]
+    }  # fmt: skip
+    assert {now[after[name]] == times[after[name]] for name in ("1.png", "moved.png")} == {True}
 
 
-def test_a_changed_file_and_its_sidecar_are_read_again(services: Services, watched: Path) -> None:
-    (watched / "0.png").write_bytes(png(30))
-    wait_for(lambda: services.search.by_image(png(30), 1)[0].distance < 0.01)
-    (watched / "deep" / "2.png.json").write_text('{"caption": "A hill"}')
-    wait_for(lambda: bool(sql(services, "SELECT 1 FROM images WHERE caption = 'A hill'")))
-
-
-def test_a_moved_file_keeps_its_id_and_vector(services: Services, watched: Path) -> None:
-    before, written = rows(services), vectors(services)
-    (watched / "0.png").rename(watched / "deep" / "moved.png")
-    wait_for(lambda: names(services) == {"moved.png", "1.png", "2.png"})
-    assert rows(services)["moved.png"] == before["0.png"]
-    assert vectors(services) == written
+def test_a_new_folder_is_watched_too(services: Services, watched: Path) -> None:
+    (watched / "new" / "newer").mkdir(parents=True)
+    (watched / "new" / "newer" / "4.png").write_bytes(png(22))
+    wait_for(lambda: names(services, watched) == OLD | {"new/newer/4.png"})
+    (watched / "new" / "newer" / "5.png").write_bytes(png(23))
+    wait_for(lambda: names(services, watched) == OLD | {"new/newer/4.png", "new/newer/5.png"})
 
 
 def test_a_renamed_folder_keeps_its_pictures_and_is_watched_on(
     services: Services, watched: Path
 ) -> None:
-    before, written = rows(services), vectors(services)
+    before, times = ids(services, watched), written(services, watched)
     (watched / "deep").rename(watched / "deeper")
-    there = "SELECT id FROM images WHERE path LIKE '%/deeper/2.png'"
-    wait_for(lambda: sql(services, there) == [(before["2.png"],)])
-    assert vectors(services) == written
-    (watched / "deeper" / "new.png").write_bytes(png(20))
-    wait_for(lambda: "new.png" in names(services))
+    wait_for(lambda: ids(services, watched).get("deeper/2.png") == before["deep/2.png"])
+    wait_for(lambda: ids(services, watched).get("deeper/3.png") == before["deep/3.png"])
+    assert written(services, watched) == times
+    (watched / "deeper" / "new.png").write_bytes(png(24))
     (watched / "deeper" / "2.png").unlink()
-    wait_for(lambda: "2.png" not in names(services))
+    wait_for(
+        lambda: names(services, watched) == {"0.png", "1.png", "deeper/3.png", "deeper/new.png"}
+    )
 
 
-def test_a_removed_file_and_a_removed_folder_are_forgotten(
-    services: Services, watched: Path
+def test_folders_that_are_removed_and_moved_out_and_in(
+    services: Services, watched: Path, tmp_path: Path
 ) -> None:
-    (watched / "0.png").unlink()
-    wait_for(lambda: names(services) == {"1.png", "2.png"})
-    shutil.rmtree(watched / "deep")
-    wait_for(lambda: names(services) == {"1.png"})
-
-
-def test_all_files_may_be_removed(services: Services, watched: Path) -> None:
-    for path in watched.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    wait_for(lambda: names(services) == set())
-
-
-def test_folders_moved_in_and_out(services: Services, watched: Path) -> None:
-    outside = watched.with_name("outside")
-    (watched / "deep").rename(outside)
-    wait_for(lambda: names(services) == {"0.png", "1.png"})
-    outside.rename(watched / "back")
-    wait_for(lambda: "2.png" in names(services))
+    shutil.copytree(watched / "deep", watched / "copy")
+    wait_for(lambda: names(services, watched) == OLD | {"copy/2.png", "copy/3.png"})
+    shutil.rmtree(watched / "copy")
+    (watched / "deep").rename(tmp_path / "outside")
+    wait_for(lambda: names(services, watched) == {"0.png", "1.png"})
+    (tmp_path / "outside").rename(watched / "back")
+    wait_for(lambda: names(services, watched) == {"0.png", "1.png", "back/2.png", "back/3.png"})
 
 
 def test_a_file_that_grows_slowly_is_taken_once_it_is_whole(
@@ -151,11 +180,11 @@ def test_a_file_that_grows_slowly_is_taken_once_it_is_whole(
             file.flush()
             (watched / "other.png").write_bytes(png(41 + start))  # others cause syncs meanwhile
             time.sleep(PAUSE_SECONDS)
-    wait_for(lambda: {"slow.png", "other.png"} < names(services))
+    wait_for(lambda: names(services, watched) == OLD | {"slow.png", "other.png"})
     wait_for(lambda: not jobs_open(services))
     told = "SELECT outcome FROM job_items WHERE path LIKE '%/slow.png'"
     assert sql(services, told) == [("added",)]
-    assert services.search.by_image(data, 1)[0].distance < 0.01
+    assert is_found(services, data)
     assert jobs_made(services) - before <= 3
 
 
@@ -175,7 +204,7 @@ def test_a_folder_beside_one_that_is_written_to_waits_for_nothing(
     try:
         time.sleep(QUIET_SECONDS)
         (watched / "new.png").write_bytes(png(20))
-        wait_for(lambda: "new.png" in names(services))
+        wait_for(lambda: names(services, watched) == OLD | {"new.png"})
     finally:
         stop.set()
         writer.join()
@@ -188,10 +217,10 @@ def test_what_changed_while_nobody_watched_is_found_at_the_start(
     run(services, folder, ADD)
     (folder / "0.png").unlink()
     (folder / "1.png").write_bytes(png(30))
-    (folder / "new.png").write_bytes(png(20))
+    (folder / "new.png").write_bytes(png(31))
     with watching(services, folder):  # which begins before the new file counts as settled
-        wait_for(lambda: names(services) == {"1.png", "2.png", "new.png"})
-        wait_for(lambda: services.search.by_image(png(30), 1)[0].distance < 0.01)
+        wait_for(lambda: names(services, folder) == OLD - {"0.png"} | {"new.png"})
+        wait_for(lambda: is_found(services, png(30)))
 
 
 def test_an_empty_folder_at_the_start_is_doubted(services: Services, folder: Path) -> None:
@@ -200,43 +229,67 @@ def test_an_empty_folder_at_the_start_is_doubted(services: Services, folder: Pat
     folder.mkdir()
     with watching(services, folder):
         wait_for(lambda: services.intake.jobs("failed", None, 1) != [])
-        time.sleep(QUIET_SECONDS)
-        wait_for(lambda: not jobs_open(services))
-        assert names(services) == {"0.png", "1.png", "2.png"}
-    assert "is its disk mounted" in str(services.intake.jobs("failed", None, 1)[0].reason)
-
-
-def test_hidden_files_are_ignored(services: Services, watched: Path) -> None:
-    before = jobs_made(services)
-    (watched / ".new.png").write_bytes(png(20))
-    (watched / ".hidden").mkdir()
-    (watched / ".hidden" / "new.png").write_bytes(png(21))
-    time.sleep(QUIET_SECONDS + 1.0)
-    assert jobs_made(services) == before
-    (watched / ".new.png").rename(watched / "new.png")  # as many programs write a file
-    wait_for(lambda: names(services) == {"0.png", "1.png", "2.png", "new.png"})
-
-
-def test_a_burst_makes_few_jobs(services: Services, watched: Path) -> None:
-    before = jobs_made(services)
-    for seed in range(100):
-        (watched / f"burst-{seed}.png").write_bytes(png(100 + seed, (16, 16)))
-    wait_for(lambda: len(names(services)) == 103, seconds=15)
-    time.sleep(QUIET_SECONDS + 0.5)
-    assert jobs_made(services) - before <= 3
+        assert "is its disk mounted" in str(services.intake.jobs("failed", None, 1)[0].reason)
+        (folder / "new.png").write_bytes(png(32))  # now its disk is surely there
+        wait_for(lambda: names(services, folder) == {"new.png"})
 
 
 def test_two_folders_are_watched_each_on_its_own(
     services: Services, folder: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
+    other = filled(tmp_path / "other", 600)
     with watching(services, folder, other):
-        wait_for(lambda: len(names(services)) == 3)
-        (other / "9.png").write_bytes(png(9))
-        wait_for(lambda: "9.png" in names(services))
-        (other / "9.png").unlink()  # now empty, as was seen
-        wait_for(lambda: names(services) == {"0.png", "1.png", "2.png"})
+        wait_for(lambda: names(services, folder) == names(services, other) == OLD)
+        for path in other.iterdir():  # all of it, and that was seen
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (folder / "new.png").write_bytes(png(33))
+        wait_for(lambda: names(services, folder) == OLD | {"new.png"})
+        wait_for(lambda: names(services, other) == set())
+
+
+def test_hidden_files_are_ignored(services: Services, watched: Path) -> None:
+    before = jobs_made(services)
+    (watched / ".new.png").write_bytes(png(34))
+    (watched / ".hidden").mkdir()
+    (watched / ".hidden" / "new.png").write_bytes(png(35))
+    time.sleep(QUIET_SECONDS + 1.0)
+    assert jobs_made(services) == before
+    (watched / ".new.png").rename(watched / "new.png")  # as many programs write a file
+    wait_for(lambda: names(services, watched) == OLD | {"new.png"})
+
+
+def test_a_burst_makes_few_jobs(services: Services, watched: Path) -> None:
+    before = jobs_made(services)
+    for number in range(100):
+        (watched / f"burst-{number}.png").write_bytes(png(100 + number, (16, 16)))
+    wait_for(lambda: len(names(services, watched)) == 104, seconds=15)
+    time.sleep(QUIET_SECONDS + 0.5)
+    assert jobs_made(services) - before <= 3
+
+
+@contextmanager
+def outage(server_url: str, name: str) -> Iterator[None]:
+    """The database takes no connections, and cuts those that there are."""
+    url = make_url(server_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        connection.execute(text(cut), {"name": name})
+        try:
+            yield
+        finally:
+            connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+    engine.dispose()
+
+
+def test_changes_wait_for_a_database_that_is_away(
+    services: Services, watched: Path, server_url: str, database_url: str
+) -> None:
+    with outage(server_url, str(make_url(database_url).database)):
+        (watched / "new.png").write_bytes(png(36))
+        time.sleep(QUIET_SECONDS + 1.0)
+    wait_for(lambda: names(services, watched) == OLD | {"new.png"}, seconds=10)
 
 
 def test_a_folder_to_watch_that_is_not_there_stops_the_start(
