@@ -18,7 +18,7 @@ MAX_ATTEMPTS = 3  # an item is tried so often, then it has failed
 RETRY_SECONDS = 2  # before the second attempt; doubled for the third
 MAX_LEASES = 30  # whatever killed its workers: then it has failed
 WORN_OUT = "Each worker that worked on this file died."
-SUSPECTS = 8  # parts that a batch is cut into when its worker died of it, maybe
+SUSPECTS = 4  # files of a batch that may have killed a worker go so many at a time, then alone
 
 STATE_OF = {
     **dict.fromkeys(("added", "changed", "moved", "removed"), "succeeded"),
@@ -80,7 +80,7 @@ def _is_worn_out(item: Item) -> bool:
 
 def _bearable(size: int, leases: int) -> int:
     """How many items a worker may risk at once that have been taken so often."""
-    return size if leases == 0 else max(1, size // SUSPECTS) if leases == 1 else 1
+    return size if leases == 0 else SUSPECTS if leases == 1 else 1
 
 
 def _mark_running(session: Session, found: Sequence[Item], worker: str) -> list[Item]:

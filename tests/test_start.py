@@ -166,7 +166,9 @@ def _check_ingest_beside_it(server: Server) -> None:
     """`make ingest` works while the server runs, and what it adds is searchable there."""
     (server.folder / "more").mkdir()
     (server.folder / "more" / "1.png").write_bytes(png(1))
-    done = _run([sys.executable, "-m", "scripts.ingest", str(server.folder / "more")], server)
+    done = _run(
+        [sys.executable, "-m", "scripts.ingest", "--dir", str(server.folder / "more")], server
+    )
     assert done.returncode == 0, done.stderr
     assert "1 added, 0 changed" in done.stdout
     request = Request(f"http://127.0.0.1:{server.port}/search-by-image?limit=1", data=png(1))
