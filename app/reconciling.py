@@ -5,7 +5,7 @@ folder is still there, and a file only where it was kept here and no row tells o
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,7 @@ class Reconciling:
             sure = [image for image in lost if self._has_folder(image.path)]
             with self.sessions.begin() as session:
                 catalog.delete_images(session, [image.id for image in sure])
+            self._remove_thumbnails(image.content_hash for image in sure)
 
         return Finding("rows without file", [image.path for image in lost], forget)
 
@@ -123,9 +124,14 @@ class Reconciling:
 
         def delete() -> None:
             with self.sessions.begin() as session:
-                catalog.delete_buried(session, len(found))
+                hashes = catalog.delete_buried(session, len(found))
+            self._remove_thumbnails(hashes)
 
         return Finding("tombstones", found, delete)
+
+    def _remove_thumbnails(self, hashes: Iterable[bytes]) -> None:
+        for content_hash in hashes:
+            self.thumbnails.remove(f"{content_hash.hex()}-*.webp")
 
     def _without_vector(self) -> Finding:
         with self.sessions.begin() as session:

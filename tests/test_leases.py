@@ -76,28 +76,35 @@ def test_a_job_and_its_task_are_written_together_or_not(sessions: Sessions) -> N
 
 
 def test_a_batch_whose_worker_died_is_cut_down_to_single_files(sessions: Sessions) -> None:
-    job_id, ids = with_items(sessions, BATCH)
+    size = 2 * leases.SUSPECTS
+    job_id, ids = with_items(sessions, size)
+    halves = [ids[: leases.SUSPECTS], ids[leases.SUSPECTS :]]
     with sessions.begin() as session:
         assert fetched(session) == [ids]
         first = leases.take(session, job_id, ids, "one")
         assert [item.id for item in first.items] == ids
     with sessions.begin() as session:  # its worker died: the task runs again
         assert leases.take(session, job_id, ids, "two").items == []
-        waiting = fetched(session)
-    assert sorted(chain.from_iterable(waiting)) == ids
-    assert 1 < len(waiting) <= BATCH
-    for _ in range(2):  # each may be cut once more
+        assert fetched(session) == halves
+        second = leases.take(session, job_id, halves[0], "two")
+        assert [item.id for item in second.items] == halves[0]
+    with sessions.begin() as session:  # and died again
+        assert leases.take(session, job_id, halves[0], "three").items == []
+        assert fetched(session) == [[item_id] for item_id in halves[0]]
+        (single,) = leases.take(session, job_id, halves[0][:1], "three").items
+    assert (single.attempts, single.worker, single.state) == (3, "three", "running")
+
+
+def test_a_file_that_its_worker_survived_is_not_suspected(sessions: Sessions) -> None:
+    job_id, ids = with_items(sessions, 1)
+    for _ in range(2 * leases.MAX_ATTEMPTS):  # workers that die, but later than at decoding
         with sessions.begin() as session:
-            for batch in waiting:
-                if len(batch) > 1:
-                    assert leases.take(session, job_id, batch, "two").items == []
-                else:
-                    jobs.enqueue(session, INGEST, QUEUE, {"job_id": job_id, "item_ids": batch})
-            waiting = fetched(session)
-    assert sorted(waiting) == [[item_id] for item_id in ids]
+            (item,) = leases.take(session, job_id, ids, "dies").items
+            leases.survived(session, [item])
     with sessions.begin() as session:
-        (single,) = leases.take(session, job_id, waiting[0], "two").items
-    assert (single.attempts, single.worker, single.state) == (2, "two", "running")
+        (item,) = leases.take(session, job_id, ids, "lives").items
+        leases.record(session, jobs.get(session, job_id), [leases.Result(item, "added")])
+        assert jobs.get(session, job_id).failed == 0
 
 
 def test_the_file_to_blame_fails_alone(sessions: Sessions) -> None:
