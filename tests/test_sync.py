@@ -225,6 +225,8 @@ def test_two_rows_with_the_same_bytes_are_claimed_one_each(
     before, written = rows(services), vectors(services)
     (folder / "0.png").rename(folder / "a.png")
     (folder / "twin.png").rename(folder / "b.png")
+    told = items(services, run(services, folder, DRY_SYNC)).values()
+    assert {one.image_id for one in told} == {before["0.png"], before["twin.png"]}
     assert counts(run(services, folder, SYNC)) == {"moved": 2, "unchanged": 5}
     after = rows(services)
     assert {after["a.png"], after["b.png"]} == {before["0.png"], before["twin.png"]}
