@@ -6,6 +6,7 @@ A request may read only the folders and buckets that the settings open; commands
 the service may read any.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -69,15 +70,19 @@ class Intake:
         return self.bucket(source["bucket"], source.get("prefix", ""), options)
 
     def _allowed_folder(self, name: str) -> Path:
-        """The folder itself, links followed: a link must not lead out of what is open."""
-        open_folders = [folder.resolve() for folder in self.folders]
+        """The folder under the name that the catalog would know its pictures by.
+
+        Links are followed for the verdict alone: one must not lead out of what is open.
+        """
+        place = Path(os.path.abspath(self.folders[0] / name))  # noqa: PTH100  # keeps links
         try:
-            place = (open_folders[0] / name).resolve()
+            real = place.resolve()
             with suppress(FileNotFoundError, NotADirectoryError):  # that is for the job to say
-                place.stat()
+                real.stat()
+            is_open = any(real.is_relative_to(folder.resolve()) for folder in self.folders)
         except (OSError, ValueError, RuntimeError):  # a NUL, a name too long, a loop of links
-            place = Path("/")
-        if not any(place.is_relative_to(folder) for folder in open_folders):
+            is_open = False
+        if not is_open:
             raise SourceNotAllowed(
                 "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that "
                 "are."
@@ -113,7 +118,7 @@ class Intake:
         mode = "sync" if options.sync else "add"
         new = NewJob(self.collection_id, source, queue, mode, options.dry_run)
         with self.sessions.begin() as session:
-            for job_id in jobs.open_on(session, source) if anew else ():
+            for job_id in jobs.open_like(session, new) if anew else ():
                 job_control.cancel(session, job_id)
             return jobs.create(session, new)
 

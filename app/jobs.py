@@ -135,9 +135,15 @@ def create(session: Session, new: NewJob) -> int:
     return job_id
 
 
-def open_on(session: Session, source: Mapping[str, Any]) -> list[int]:
-    """The ids of the jobs that have not ended and have exactly this source."""
-    query = select(jobs.c.id).where(jobs.c.finished_at.is_(None), jobs.c.source == dict(source))
+def open_like(session: Session, new: NewJob) -> list[int]:
+    """The ids of the jobs that have not ended and that `new` would repeat."""
+    query = select(jobs.c.id).where(
+        jobs.c.finished_at.is_(None),
+        jobs.c.collection_id == new.collection_id,
+        jobs.c.source == dict(new.source),
+        jobs.c.mode == new.mode,
+        jobs.c.dry_run == new.dry_run,
+    )
     return list(session.execute(query.order_by(jobs.c.id)).scalars())
 
 

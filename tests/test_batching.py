@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
@@ -6,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.batching import Batcher, Priority
+from app.batching import POLITE_SECONDS, Batcher, Priority
 from app.vectors import Vectors
 
 
@@ -104,3 +105,27 @@ def test_closing_cancels_what_waits() -> None:
     assert running.result(0).tolist() == [[0]]
     with pytest.raises(RuntimeError, match="closed"):
         batcher.submit(recorder.encode, [2], Priority.INDEXING)
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_indexing_goes_in_short_batches_only_while_somebody_searches(searched: bool) -> None:
+    item_seconds = POLITE_SECONDS / 4
+    sizes: list[int] = []
+
+    def encode(items: list[Any]) -> Vectors:
+        time.sleep(item_seconds * len(items))  # at least: so a polite batch has at most four
+        sizes.append(len(items))
+        return np.zeros((len(items), 1), np.float32)
+
+    batcher = Batcher(max_items=32)
+    try:
+        batcher.submit(encode, [0] * 8, Priority.INDEXING).result(10)
+        if searched:
+            batcher.submit(encode, [0], Priority.SEARCH).result(10)
+        sizes.clear()
+        for future in [batcher.submit(encode, [n], Priority.INDEXING) for n in range(40)]:
+            future.result(10)
+    finally:
+        batcher.close()
+    assert sum(sizes) == 40
+    assert max(sizes) <= 4 if searched else max(sizes) > 16

@@ -357,3 +357,15 @@ def test_files_whose_job_cannot_be_written_are_not_kept(
     with sessions.begin() as session:
         query = text("SELECT count(*) FROM jobs WHERE collection_id = 999999")
         assert session.execute(query).scalar_one() == 0
+
+
+def test_a_linked_folder_that_is_open_keeps_its_name(
+    services: Services, settings: Settings, tmp_path: Path
+) -> None:
+    """Its pictures would have two names otherwise: this one at start, another over HTTP."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    intake = replace(services.intake, folders=(tmp_path / "link",))
+    job = intake.job(intake.requested({"folder": "."}, Options()))
+    assert job.source == {"folder": str(tmp_path / "link")}
+    intake.cancel(job.id)
