@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from app.annotations import Annotation
 from app.assembly import Services
 from app.db import Sessions
-from app.intake import Sent
+from app.intake import Options, Sent
 from app.settings import Settings
 from tests.drawing import png
 from tests.jobs import (
