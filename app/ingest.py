@@ -67,9 +67,7 @@ class Ingest:
         if not taken.items:
             return
         try:
-            preparation = Preparation(self.means, taken)
-            tasks = [self.threads.submit(preparation.of, item) for item in taken.items]
-            prepared = self._wait(tasks)
+            prepared = self._prepared(taken)
             with self.means.sessions.begin() as session:
                 leases.survived(session, taken.items)
             results = self._settled(taken, prepared)
@@ -78,6 +76,12 @@ class Ingest:
                 leases.release(session, taken.items)
             raise
         self._tidy(prepared, results)
+
+    def _prepared(self, taken: Taken) -> list[Prepared]:
+        preparation = Preparation(self.means, taken)
+        if len(taken.items) == 1:  # maybe under suspicion: then it must not wait its turn
+            return [preparation.of(taken.items[0])]
+        return self._wait([self.threads.submit(preparation.of, item) for item in taken.items])
 
     def _settled(self, taken: Taken, prepared: Sequence[Prepared]) -> list[Result]:
         """Encode and write; an error that is no file's fault is noted at each of its items."""

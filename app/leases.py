@@ -5,13 +5,13 @@ Every function takes a Session and leaves the transaction to its caller.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.job_items import ITEM_COLUMNS, OPEN, Item, enqueue_batches
-from app.jobs import SENT_PRIORITY, Job, get, settle
+from app.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, get, settle
 from app.tables import job_items, jobs
 
 MAX_ATTEMPTS = 3  # an item is tried so often, then it has failed
@@ -69,7 +69,8 @@ def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) ->
     found = [item for item in found if not _is_worn_out(item)]
     size = _bearable(len(item_ids), max((item.leases for item in found), default=0))
     if len(found) > size:
-        enqueue_batches(session, job, [item.id for item in found], size, SENT_PRIORITY)
+        # Last of all: a file that kills its workers must not keep the others from their work.
+        enqueue_batches(session, job, [item.id for item in found], size, BULK_PRIORITY)
         return Taken(job, [])
     return Taken(job, _mark_running(session, found, worker))
 
@@ -84,25 +85,28 @@ def _bearable(size: int, leases: int) -> int:
 
 
 def _mark_running(session: Session, found: Sequence[Item], worker: str) -> list[Item]:
+    """The items as they are now, but for the attempt of one that is alone: see `survived`."""
     query = update(job_items).where(job_items.c.id.in_([item.id for item in found]))
     query = query.values(
         state="running",
-        attempts=job_items.c.attempts + 1,
+        attempts=job_items.c.attempts + int(len(found) == 1),
         leases=job_items.c.leases + 1,
         worker=worker,
         updated_at=func.now(),
     )
-    rows = session.execute(query.returning(*ITEM_COLUMNS)).mappings()
-    return sorted((Item(**row) for row in rows), key=lambda item: item.id)
+    session.execute(query)
+    return [replace(item, state="running", leases=item.leases + 1, worker=worker) for item in found]
 
 
 def survived(session: Session, taken: Sequence[Item]) -> None:
-    """The worker has read and decoded the files and lives: whatever kills it now, they did not.
+    """The worker has read and decoded the one file that it took, and lives.
 
-    Without this a file would fail that only happened to be at hand when three workers died.
+    Should it die later the file is not to blame: without this, one would fail that only happened
+    to be at hand when three workers died. Of many that are taken together none is blamed.
     """
-    query = update(job_items).where(_ours(taken))
-    session.execute(query.values(attempts=job_items.c.attempts - 1))
+    if len(taken) == 1:
+        query = update(job_items).where(_ours(taken))
+        session.execute(query.values(attempts=taken[0].attempts))
 
 
 def still_ours(session: Session, taken: Sequence[Item]) -> set[int]:
@@ -137,7 +141,7 @@ def record(session: Session, job: Job, results: Sequence[Result]) -> None:
     again = [result.item for result in results if result.outcome is None]
     for attempts in sorted({item.attempts for item in again}):
         ids = [item.id for item in again if item.attempts == attempts]
-        wait = RETRY_SECONDS**attempts
+        wait = RETRY_SECONDS ** (attempts + 1)
         enqueue_batches(session, job, ids, len(ids), SENT_PRIORITY, wait)
     settle(session, job.id)
 
@@ -165,7 +169,7 @@ def _write(session: Session, results: Sequence[Result]) -> None:
             "the_outcome": result.outcome,
             "the_reason": result.reason,
             "the_image": result.image_id,
-            "the_attempts": result.item.attempts,
+            "the_attempts": result.item.attempts + 1,
             "the_staged": result.item.staged if keeps_staged(result) else None,
         }
         for result in results
@@ -175,7 +179,7 @@ def _write(session: Session, results: Sequence[Result]) -> None:
 
 def release(session: Session, taken: Sequence[Item]) -> None:
     """Give back what was not done: the worker stops, and no attempt is counted."""
-    attempts = {item.id: item.attempts - 1 for item in taken}
+    attempts = {item.id: item.attempts for item in taken}
     for item_id in still_ours(session, taken):
         query = update(job_items).where(job_items.c.id == item_id)
         session.execute(query.values(state="pending", attempts=attempts[item_id]))

@@ -155,7 +155,7 @@ class Preparation:
             return Prepared(item, Result(item, "added"))
         annotation = Annotation(item.caption, item.metadata or {})
         draft = self._means.uploads.draft(item.path, data, picture, annotation)
-        return Prepared(item, draft, item.reason if item.attempts == 1 else None)
+        return Prepared(item, draft, item.reason if item.attempts == 0 else None)
 
     def _bytes_of(self, item: Item) -> bytes:
         if item.staged is None:
@@ -173,6 +173,6 @@ def _annotation(source: Source, path: str) -> tuple[Annotation, str | None]:
 
 def again(item: Item, reason: str) -> Result:
     """To be tried again; failed after the last attempt."""
-    if item.attempts < leases.MAX_ATTEMPTS:
+    if item.attempts + 1 < leases.MAX_ATTEMPTS:
         return Result(item, None, reason)
     return Result(item, "failed", reason, curable=True)

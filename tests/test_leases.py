@@ -92,7 +92,9 @@ def test_a_batch_whose_worker_died_is_cut_down_to_single_files(sessions: Session
         assert leases.take(session, job_id, halves[0], "three").items == []
         assert fetched(session) == [[item_id] for item_id in halves[0]]
         (single,) = leases.take(session, job_id, halves[0][:1], "three").items
-    assert (single.attempts, single.worker, single.state) == (3, "three", "running")
+        assert (single.attempts, single.worker, single.state) == (0, "three", "running")
+        query = text("SELECT attempts FROM job_items WHERE id = :id")
+        assert session.execute(query, {"id": single.id}).scalar_one() == 1, "until it is survived"
 
 
 def test_a_file_that_its_worker_survived_is_not_suspected(sessions: Sessions) -> None:
