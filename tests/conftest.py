@@ -25,7 +25,10 @@ SHARED = ROOT.parent / "shared"
 TEST_IMAGES = ROOT / "data" / "test_images"
 
 
-SLOW = ("test_start", "test_weights", "test_ingest", "test_nearest")
+SLOW = (
+    *("test_crash", "test_start", "test_watch", "test_sync", "test_ingest", "test_bucket_jobs"),
+    *("test_reconciling", "test_weights", "test_nearest", "test_download"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

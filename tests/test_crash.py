@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import text
 
 from app.assembly import Services, open_services
 from app.intake import Options
+from app.main import create_app
 from app.settings import ROOT, Settings
 from app.storage import PART
 from tests.environment import bare
@@ -39,6 +41,7 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
             "lease_seconds": LEASE_SECONDS,
             "test_upload_dir": tmp_path / "uploads",
             "thumbnail_dir": tmp_path / "thumbnails",
+            "source_dirs": (tmp_path,),
         }
     )
 
@@ -125,11 +128,17 @@ def test_two_workers_share_the_work_and_embed_each_picture_once(
     settings: Settings, services: Services, tmp_path: Path
 ) -> None:
     folder = draw(tmp_path / "pictures", SHARED_PICTURES)
-    with worker_process(settings) as first, worker_process(settings) as second:
+    with (
+        TestClient(create_app(settings, services)) as api,
+        worker_process(settings) as first,
+        worker_process(settings) as second,
+    ):
         until_it_works(first)
         until_it_works(second)
-        job_id = services.intake.folder(folder, Options())
+        accepted = api.post("/api/v1/images", json={"source": {"folder": str(folder)}}).json()
+        job_id = accepted["job_id"]
         wait_for_end(services, job_id)
+        assert api.get(accepted["url"]).json()["state"] == "succeeded"
         job = services.intake.job(job_id)
         items = list(services.intake.every(job_id, "added"))
         stop(first)
