@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from PIL.ExifTags import GPS, IFD, Base
 
 CAMERA_CHARACTERS = 100
+TEXT_CHARACTERS = 1_000  # what is longer is no name and no time, but costs ten times its size
 YEARS = range(1800, 9999)  # before photography nothing was taken; in 9999 an offset overflows
 DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 OFFSET = re.compile(r"([+-])(0\d|1[0-4]):?([0-5]\d)", re.ASCII)  # no clock is beyond UTC+14
@@ -69,9 +70,8 @@ def _tags(image: Pillow.Image, directory: int | None) -> Tags:
 
 def _text(value: object) -> str:
     """A value's printable characters on one line: Postgres refuses NUL and lone surrogates."""
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if not isinstance(text, str):
-        return ""
+    start = value[:TEXT_CHARACTERS] if isinstance(value, bytes | str) else ""
+    text = start.decode("latin-1") if isinstance(start, bytes) else start
     written = text.partition("\0")[0]  # what follows the end of a C string is left-over memory
     return " ".join("".join(c if c.isprintable() else " " for c in written).split())
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
+from app.directories import bound_pillow, check_tiff
 from app.errors import (
     ImageCorrupt,
     ImageRejected,
@@ -56,6 +57,8 @@ MAX_DECODING_LARGE = 4  # at a time: one of 50 megapixels takes up to 1 GB while
 _decoding_large = threading.BoundedSemaphore(MAX_DECODING_LARGE)
 MAX_JPEG_SCANS = 100  # a progressive JPEG has about 10; each costs a pass over all pixels
 START_OF_SCAN = b"\xff\xda"
+MAX_EXIF_BLOCKS = 200  # Pillow joins a JPEG's one by one, copying all before it: one is usual
+START_OF_EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def decode(data: bytes, max_megapixels: float, draft_side: int = DRAFT_SIDE) -> 
     Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow or ImageCorrupt.
     """
     try:
+        _check_exif_blocks(data)
         with _open(io.BytesIO(data)) as image:
             _check_shape(image.size, max_megapixels)
             _check_scans(image, data)
@@ -148,12 +152,14 @@ def _register_formats() -> None:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
+    bound_pillow()
     Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked before any pixel is decoded
 
 
 def _open(file: BinaryIO) -> PillowImage:
     """Read the header alone."""
     _register_formats()
+    check_tiff(file)
     try:
         return Pillow.open(file, formats=DECODERS)
     except UnidentifiedImageError as error:
@@ -165,7 +171,8 @@ def _open(file: BinaryIO) -> PillowImage:
 
 
 SIGNATURE_BYTES = 12
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+START_OF_JPEG = b"\xff\xd8\xff"
+SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 
 
 def _looks_accepted(head: bytes) -> bool:
@@ -194,6 +201,14 @@ def _check_scans(image: PillowImage, data: bytes) -> None:
     """A JPEG of a few kilobytes can ask for thousands of passes over all its pixels."""
     if image.format in {"JPEG", "MPO"} and data.count(START_OF_SCAN) > MAX_JPEG_SCANS:
         raise ImageCorrupt(f"The JPEG is damaged: it has more than {MAX_JPEG_SCANS} scans.")
+
+
+def _check_exif_blocks(data: bytes) -> None:
+    """A JPEG of a few megabytes can make Pillow copy terabytes before it is open."""
+    if data.startswith(START_OF_JPEG) and data.count(START_OF_EXIF) > MAX_EXIF_BLOCKS:
+        raise ImageCorrupt(
+            f"The JPEG is damaged: it has more than {MAX_EXIF_BLOCKS} blocks of Exif."
+        )
 
 
 def _orientation(image: PillowImage) -> int:

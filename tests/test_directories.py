@@ -238,10 +238,10 @@ def test_an_avif_that_loses_its_exif_is_turned_by_its_container() -> None:
     assert (picture.width, picture.height) == (64, 96)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
 def test_a_name_of_megabytes_is_cheap(kind: str) -> None:
     exif = Image.Exif()
-    exif[Base.Model] = "a b " * MEGABYTE
+    exif[Base.Model] = "a b " * (4 * MEGABYTE)
     data = encoded(noise(1), kind, exif=exif)
     assert (decode(data, MEGAPIXELS).exif.camera or "").startswith("a b a b")
     assert_cheap(data)
