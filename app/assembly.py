@@ -40,6 +40,7 @@ MEGA = 1_000_000
 DEMO_MODEL = "demo model"
 INCOMING = ".incoming"  # below the uploads: bytes that wait for a worker
 DECODING_THREADS = max(2, os.cpu_count() or 2)
+FETCHING_THREADS = 8
 DECODING_NICENESS = 10
 
 
@@ -92,8 +93,11 @@ def open_services(settings: Settings) -> Iterator[Services]:
         with sessions.begin() as session:
             index = indexes.open_index(session, indexes.default_collection(session), space)
         threads = ThreadPoolExecutor(DECODING_THREADS, "decode", initializer=_step_back)
+        fetchers = ThreadPoolExecutor(FETCHING_THREADS, "fetch", initializer=_step_back)
         stack.enter_context(threads)
-        yield _Assembly(settings, url, sessions, encoder, index, threads).services()
+        stack.enter_context(fetchers)
+        assembly = _Assembly(settings, url, sessions, encoder, index, threads, fetchers)
+        yield assembly.services()
 
 
 @contextmanager
@@ -142,6 +146,7 @@ class _Assembly:
     encoder: Resident
     index: VectorIndex
     threads: ThreadPoolExecutor
+    fetchers: ThreadPoolExecutor
 
     def services(self) -> Services:
         kept, incoming, thumbnails = self._disks()
@@ -161,7 +166,8 @@ class _Assembly:
             file_bytes,
             settings.keep_gps,
         )
-        ingest = Ingest(means, self.encoder, index, thumbnails, self.threads, threading.Event())
+        stop = threading.Event()  # the worker's
+        ingest = Ingest(means, self.encoder, index, thumbnails, self.threads, self.fetchers, stop)
         listing = Listing(
             sessions,
             index,
@@ -170,6 +176,7 @@ class _Assembly:
             thumbnails,
             Bounds(max_file_bytes=file_bytes),
             batch,
+            stop,
         )
         queue = f"disk {kept.identity()}"
         return Services(
@@ -209,6 +216,7 @@ class _Assembly:
                 thumbnails,
                 pixels,
                 file_bytes,
+                batch,
             ),
         )
 

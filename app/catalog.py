@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, cast, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, cast, delete, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -31,6 +31,7 @@ from app.tables import (
 from app.vectors import Vectors, check_vectors
 
 NO_ANNOTATION = Annotation()
+MAX_COPIES = 50  # of one content that are looked at to tell whether one was moved
 CONTENT_COLUMNS = (
     *("content_hash", "etag", "bytes", "width", "height", "format"),
     *("perceptual_hash", "taken_at"),
@@ -106,6 +107,10 @@ class KnownFile:
     content_hash: bytes
 
 
+Place = TypeVar("Place", KnownFile, Image)
+"""A picture's id and where it is known to lie."""
+
+
 def count_images(session: Session, collection_id: int) -> int:
     """How many pictures the collection holds."""
     query = select(func.count()).where(images.c.collection_id == collection_id, PRESENT)
@@ -138,16 +143,24 @@ def find_by_hash(session: Session, collection_id: int, content_hash: bytes) -> I
 
 
 def known_between(
-    session: Session, collection_id: int, prefix: str, after: str | None, upto: str | None
+    session: Session,
+    collection_id: int,
+    prefix: str,
+    between: tuple[str | None, str | None],
+    limit: int | None = None,
 ) -> dict[str, KnownFile]:
-    """Every picture whose path begins with `prefix` and is > `after` and <= `upto`, by path."""
+    """Pictures whose path begins with `prefix`, is > the first of `between` and <= the second.
+
+    By path; the first `limit` of them.
+    """
+    after, upto = between
     path = images.c.path
     conditions = [path.startswith(prefix, autoescape=True)]
     if after is not None:
         conditions.append(path > after)
     if upto is not None:
         conditions.append(path <= upto)
-    return _by_path(_known(session, collection_id, *conditions))
+    return _by_path(_known(session, collection_id, *conditions, limit=limit))
 
 
 def known_at(session: Session, collection_id: int, paths: Sequence[str]) -> dict[str, KnownFile]:
@@ -162,15 +175,20 @@ def _by_path(known: list[KnownFile]) -> dict[str, KnownFile]:
 def files_with_content(
     session: Session, collection_id: int, content_hash: bytes
 ) -> list[KnownFile]:
-    """Every picture with these bytes."""
-    return _known(session, collection_id, images.c.content_hash == content_hash)
+    """Pictures with these bytes, MAX_COPIES at most."""
+    same = images.c.content_hash == content_hash
+    return _known(session, collection_id, same, limit=MAX_COPIES)
 
 
 def _known(
-    session: Session, collection_id: int, *conditions: ColumnElement[bool]
+    session: Session,
+    collection_id: int,
+    *conditions: ColumnElement[bool],
+    limit: int | None = None,
 ) -> list[KnownFile]:
     columns = [images.c[name] for name in KnownFile.__dataclass_fields__]
     query = select(*columns).where(images.c.collection_id == collection_id, PRESENT, *conditions)
+    query = query.order_by(images.c.path).limit(limit)
     return [KnownFile(**row) for row in session.execute(query).mappings()]
 
 
@@ -261,10 +279,21 @@ def without_vector(session: Session, index: VectorIndex) -> list[Image]:
     return [Image.of(row) for row in session.execute(query.order_by(images.c.id)).mappings()]
 
 
-def bury_images(session: Session, image_ids: Sequence[int]) -> None:
-    """Set tombstones: the pictures are in no answer from now on, whatever their deletion takes."""
-    query = update(images).where(images.c.id.in_(image_ids)).values(removed_at=func.now())
-    session.execute(query)
+def has_path(session: Session, path: str) -> bool:
+    """Whether some picture lies there."""
+    return session.execute(select(images.c.id).where(images.c.path == path)).first() is not None
+
+
+def bury_images(session: Session, known: Sequence[Place]) -> list[Place]:
+    """Set tombstones: the pictures are in no answer from now on, whatever their deletion takes.
+
+    Returns those that were still where they are known to be: others were moved meanwhile.
+    """
+    places = [(one.id, one.path) for one in known]
+    query = update(images).where(tuple_(images.c.id, images.c.path).in_(places), PRESENT)
+    query = query.values(removed_at=func.now()).returning(images.c.id)
+    buried = set(session.execute(query).scalars())
+    return [one for one in known if one.id in buried]
 
 
 def delete_buried(session: Session, limit: int) -> list[bytes]:

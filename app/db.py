@@ -1,14 +1,12 @@
 """The database: engine, sessions and migrations."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
 from psycopg.errors import DuplicateDatabase, InsufficientPrivilege, UniqueViolation
-from sqlalchemy import Engine, create_engine, func, make_url, select, text
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -121,19 +119,6 @@ def create_database(url: str, name: str) -> None:
                 if not isinstance(error.orig, (DuplicateDatabase, UniqueViolation)):
                     raise  # those two: another process was faster
     engine.dispose()
-
-
-@contextmanager
-def held_lock(sessions: Sessions, name: str) -> Iterator[None]:
-    """Wait for and hold an advisory lock, outside any transaction, on a connection of its own.
-
-    Closing the connection lets it go, as does the end of the process.
-    """
-    engine: Engine = sessions.kw["bind"]
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()  # from the pool: closing it is what unlocks
-        connection.execute(select(func.pg_advisory_lock(func.hashtextextended(name, 0))))
-        yield
 
 
 def is_unavailable(error: DBAPIError) -> bool:

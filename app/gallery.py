@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from app import catalog
 from app.db import Sessions
-from app.errors import ImageNotFound, ImageVanished
+from app.errors import ImageNotFound, ImageVanished, SourceUnavailable, SourceUnreadable
 from app.pictures import FORMATS, media_type, thumbnail, thumbnail_name, thumbnail_side
 from app.sources import S3_SCHEME, Sources
 from app.storage import Disk
@@ -90,13 +91,11 @@ class Gallery:
 
     def _in_bucket(self, image: Image) -> InBucket | Streamed:
         bucket, key = self.sources.stored_object(image.path)
-        if self.presign_seconds is not None:
-            url = bucket.presigned_url(key, self.presign_seconds)
-            return InBucket(url, self.presign_seconds)
-        try:
+        with _told_of(image):
+            if self.presign_seconds is not None:
+                url = bucket.presigned_url(key, self.presign_seconds)
+                return InBucket(url, self.presign_seconds)
             opened = bucket.open(key)
-        except ImageVanished as error:
-            raise ImageNotFound(f"The file of picture {image.id} is gone.") from error
         kind, _ = FORMATS[image.format]
         return Streamed(opened, opened.size, kind)
 
@@ -113,10 +112,8 @@ class Gallery:
             return self.thumbnails.path(name).read_bytes()
         except OSError:  # not made yet, or the cache cannot be read
             pass
-        try:
+        with _told_of(image):
             data = self.sources.read(image.path, self.max_file_bytes)
-        except ImageVanished as error:
-            raise ImageNotFound(f"The file of picture {image_id} is gone.") from error
         small = thumbnail(data, side, self.max_megapixels)
         if hashlib.sha256(data).digest() == image.content_hash:  # else it changed since
             self._keep_thumbnail(name, small)
@@ -150,3 +147,15 @@ class Gallery:
             catalog.lock_content(session, image.content_hash)
             if catalog.find_by_hash(session, self.collection_id, image.content_hash) is None:
                 (self.sources.root / image.path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _told_of(image: Image) -> Iterator[None]:
+    """What reading an original may raise, as a request is told of it."""
+    try:
+        yield
+    except ImageVanished as error:
+        raise ImageNotFound(f"The file of picture {image.id} is gone.") from error
+    except SourceUnreadable as error:  # the bucket's keys or name: for the operator to set right
+        log.warning("picture %s: %s", image.id, error)
+        raise SourceUnavailable("The picture's bucket cannot be read now.") from error

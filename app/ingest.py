@@ -49,13 +49,17 @@ STOP_SECONDS = 0.2  # how often a batch that waits looks whether the worker stop
 
 @dataclass(frozen=True)
 class Ingest:
-    """Works on batches, on whatever thread calls; `threads` read and decode, `stop` interrupts."""
+    """Works on batches, on whatever thread calls; `stop` interrupts.
+
+    `threads` read and decode; `fetchers` do it for URLs, whose servers may let them wait.
+    """
 
     means: Means
     encoder: Resident
     index: VectorIndex
     thumbnails: Disk
     threads: Executor
+    fetchers: Executor
     stop: threading.Event
 
     def run_batch(self, job_id: int, item_ids: Sequence[int], worker: str) -> None:
@@ -81,7 +85,8 @@ class Ingest:
         preparation = Preparation(self.means, taken)
         if len(taken.items) == 1:  # maybe under suspicion: then it must not wait its turn
             return [preparation.of(taken.items[0])]
-        return self._wait([self.threads.submit(preparation.of, item) for item in taken.items])
+        pool = self.fetchers if "urls" in taken.job.source else self.threads
+        return self._wait([pool.submit(preparation.of, item) for item in taken.items])
 
     def _settled(self, taken: Taken, prepared: Sequence[Prepared]) -> list[Result]:
         """Encode and write; an error that is no file's fault is noted at each of its items."""

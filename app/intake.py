@@ -18,13 +18,14 @@ from uuid import uuid4
 from app import job_control, job_items, jobs
 from app.annotations import Annotation
 from app.db import Sessions
-from app.errors import SourceNotAllowed, UploadRejected
+from app.errors import JobConflict, SourceNotAllowed, UploadRejected
 from app.job_items import Item, NewItem
-from app.jobs import Job, NewJob
+from app.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, NewJob
 from app.storage import Disk
 
 MAX_FILES = 1_000  # in one request
 MAX_URLS = 1_000  # in one request
+URLS_AT_ONCE = 8  # in a batch: each may take half a minute to fail
 PAGE = 1_000  # files read at a time
 FOLLOW_SECONDS = 0.1  # between looks at a job that is waited for
 ANYWHERE = "anywhere"  # the queue of what every worker can read: buckets
@@ -119,7 +120,8 @@ class Intake:
         new = NewJob(self.collection_id, source, queue, mode, options.dry_run)
         with self.sessions.begin() as session:
             for job_id in jobs.open_like(session, new) if anew else ():
-                job_control.cancel(session, job_id)
+                with suppress(JobConflict):  # it ended just now
+                    job_control.cancel(session, job_id)
             return jobs.create(session, new)
 
     def urls(self, urls: Sequence[str], annotation: Annotation, *, dry_run: bool = False) -> int:
@@ -129,7 +131,10 @@ class Intake:
         items = [
             NewItem(url, caption=annotation.caption, metadata=annotation.metadata) for url in urls
         ]
-        return self._attach({"urls": len(urls)}, items, dry_run)
+        new = NewJob(
+            self.collection_id, {"urls": len(urls)}, self.queue, dry_run=dry_run, listed=True
+        )
+        return self._attach(new, items, URLS_AT_ONCE, BULK_PRIORITY)
 
     def sent(
         self,
@@ -161,7 +166,9 @@ class Intake:
                 )
                 for file, name in zip(files, names, strict=False)
             ]
-            return self._attach(source, items, dry_run)
+            listed = archive is None
+            new = NewJob(self.collection_id, source, self.queue, dry_run=dry_run, listed=listed)
+            return self._attach(new, items, self.batch_size, SENT_PRIORITY)
 
     @contextmanager
     def _staged(self, sent: Sequence[Sent]) -> Iterator[list[str]]:
@@ -176,12 +183,10 @@ class Intake:
                 self.incoming.remove(name)
             raise
 
-    def _attach(self, source: Mapping[str, Any], items: Sequence[NewItem], dry_run: bool) -> int:
-        listed = "staged" not in source
-        new = NewJob(self.collection_id, source, self.queue, "add", dry_run, listed)
+    def _attach(self, new: NewJob, items: Sequence[NewItem], batch_size: int, priority: int) -> int:
         with self.sessions.begin() as session:
             job_id = jobs.create(session, new)
-            job_items.attach(session, job_id, items, self.batch_size)
+            job_items.attach(session, job_id, items, batch_size, priority)
         return job_id
 
     def job(self, job_id: int) -> Job:

@@ -15,7 +15,8 @@ SENT = {"files", "archive"}  # the kinds of source whose bytes came with the req
 
 
 def resume(session: Session, job: Job, batch_size: int) -> None:
-    """Write the tasks that an open job lacks."""
+    """Write the tasks that an open job lacks, and note that something has happened."""
+    session.execute(update(jobs).where(jobs.c.id == job.id).values(updated_at=func.now()))
     if not job.listed:
         enqueue(session, LIST, job.queue, {"job_id": job.id})
         return

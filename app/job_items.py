@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.jobs import BULK_PRIORITY, INGEST, SENT_PRIORITY, Job, enqueue, get, settle
+from app.jobs import BULK_PRIORITY, INGEST, Job, enqueue, get, settle
 from app.tables import job_items, jobs
 
 
@@ -63,8 +63,12 @@ class NewItem:
 
 @dataclass(frozen=True)
 class Listed:
-    """A stretch of a source's listing; `unchanged` files become no items."""
+    """A stretch of a source's listing, from the checkpoint `after` to `checkpoint`.
 
+    `unchanged` files become no items.
+    """
+
+    after: str | None
     items: Sequence[NewItem] = ()
     unchanged: int = 0
     checkpoint: str | None = None
@@ -95,11 +99,13 @@ def items(
     return [Item(**row) for row in rows]
 
 
-def attach(session: Session, job_id: int, new: Sequence[NewItem], batch_size: int) -> None:
+def attach(
+    session: Session, job_id: int, new: Sequence[NewItem], batch_size: int, priority: int
+) -> None:
     """Write files that came with the request, and the tasks of those that are not refused."""
     job = get(session, job_id)
     fresh = _insert(session, job, new)
-    enqueue_batches(session, job, fresh, batch_size, SENT_PRIORITY)
+    enqueue_batches(session, job, fresh, batch_size, priority)
     counts = {"total": jobs.c.total + len(new), "failed": jobs.c.failed + len(new) - len(fresh)}
     session.execute(update(jobs).where(jobs.c.id == job_id).values(counts))
     settle(session, job_id)
@@ -117,8 +123,8 @@ def _insert(session: Session, job: Job, new: Sequence[NewItem]) -> list[int]:
 def add_listed(session: Session, job: Job, listed: Listed, batch_size: int) -> bool:
     """Write a stretch of the listing and the tasks of its items, `batch_size` each.
 
-    False where the job is no longer running: then nothing is to be listed any more, and the caller
-    rolls back.
+    False where the job is no longer running, or somebody else has listed this: then the caller
+    has nothing to list any more, and rolls back.
     """
     fresh = _insert(session, job, listed.items)
     enqueue_batches(session, job, fresh, batch_size, listed.priority)
@@ -131,7 +137,13 @@ def add_listed(session: Session, job: Job, listed: Listed, batch_size: int) -> b
         "listed": listed.whole,
         "updated_at": func.now(),
     }
-    count = update(jobs).where(jobs.c.id == job.id, jobs.c.state == "running").values(changes)
+    count = update(jobs).where(
+        jobs.c.id == job.id,
+        jobs.c.state == "running",
+        ~jobs.c.listed,
+        jobs.c.checkpoint.is_not_distinct_from(listed.after),
+    )
+    count = count.values(changes)
     running = session.execute(count.returning(jobs.c.id)).first() is not None
     if running:
         settle(session, job.id)
@@ -150,10 +162,12 @@ def enqueue_batches(
         enqueue(session, INGEST, job.queue, *batches, priority=priority, wait_seconds=wait_seconds)
 
 
-def moved(session: Session, job_id: int) -> set[int]:
-    """The ids of the pictures that a dry run has found elsewhere so far."""
+def moved(session: Session, job_id: int, image_ids: Sequence[int]) -> set[int]:
+    """Which of the pictures a dry run has found elsewhere so far."""
     query = select(job_items.c.image_id).where(
-        job_items.c.job_id == job_id, job_items.c.outcome == "moved"
+        job_items.c.job_id == job_id,
+        job_items.c.outcome == "moved",
+        job_items.c.image_id.in_(image_ids),
     )
     return set(session.execute(query).scalars())
 

@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.errors import JobNotFound
-from app.tables import OUTCOMES, jobs
+from app.tables import OUTCOMES, job_items, jobs
 
 LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order of a job's life
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # what somebody has just sent goes before a bucket's load
@@ -220,6 +220,7 @@ def adrift(session: Session, seconds: float) -> list[Job]:
             "AND (q.args->>'job_id')::bigint = jobs.id)"
         ),
     )
+    query = query.with_for_update(skip_locked=True)  # of two that look, one resumes it
     return [Job(**row) for row in session.execute(query).mappings()]
 
 
@@ -229,6 +230,14 @@ def any_open(session: Session) -> bool:
     return session.execute(query).first() is not None
 
 
-def purge(session: Session) -> None:
-    """Forget the jobs that ended longer than RETENTION ago, with their items."""
-    session.execute(delete(jobs).where(jobs.c.finished_at < func.now() - RETENTION))
+def purge(session: Session) -> list[str]:
+    """Forget the jobs that ended longer than RETENTION ago, with their items.
+
+    Returns the names of the bytes that were kept should they be tried again.
+    """
+    old = jobs.c.finished_at < func.now() - RETENTION
+    of_items = select(job_items.c.staged).join(jobs, jobs.c.id == job_items.c.job_id)
+    of_items = of_items.where(old, job_items.c.staged.is_not(None))
+    staged = list(session.execute(of_items).scalars())
+    query = delete(jobs).where(old).returning(jobs.c.source["staged"].astext)
+    return [*staged, *filter(None, session.execute(query).scalars())]

@@ -65,7 +65,7 @@ def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) ->
         record(session, job, [Result(item, "cancelled") for item in found])
         return Taken(job, [])
     worn = [item for item in found if _is_worn_out(item)]
-    record(session, job, [Result(item, "failed", WORN_OUT) for item in worn])
+    record(session, job, [Result(item, "failed", WORN_OUT, curable=True) for item in worn])
     found = [item for item in found if not _is_worn_out(item)]
     size = _bearable(len(item_ids), max((item.leases for item in found), default=0))
     if len(found) > size:
@@ -141,7 +141,7 @@ def record(session: Session, job: Job, results: Sequence[Result]) -> None:
     again = [result.item for result in results if result.outcome is None]
     for attempts in sorted({item.attempts for item in again}):
         ids = [item.id for item in again if item.attempts == attempts]
-        wait = RETRY_SECONDS ** (attempts + 1)
+        wait = RETRY_SECONDS * 2**attempts
         enqueue_batches(session, job, ids, len(ids), SENT_PRIORITY, wait)
     settle(session, job.id)
 
@@ -160,6 +160,7 @@ def _write(session: Session, results: Sequence[Result]) -> None:
         image_id=bindparam("the_image"),
         staged=bindparam("the_staged"),
         attempts=bindparam("the_attempts"),
+        leases=bindparam("the_leases"),
         updated_at=func.now(),
     )
     rows = [
@@ -170,6 +171,8 @@ def _write(session: Session, results: Sequence[Result]) -> None:
             "the_reason": result.reason,
             "the_image": result.image_id,
             "the_attempts": result.item.attempts + 1,
+            # To be tried again, but nobody died of it: it need not go in fours.
+            "the_leases": result.item.leases - (result.outcome is None),
             "the_staged": result.item.staged if keeps_staged(result) else None,
         }
         for result in results
@@ -182,4 +185,6 @@ def release(session: Session, taken: Sequence[Item]) -> None:
     attempts = {item.id: item.attempts for item in taken}
     for item_id in still_ours(session, taken):
         query = update(job_items).where(job_items.c.id == item_id)
-        session.execute(query.values(state="pending", attempts=attempts[item_id]))
+        session.execute(
+            query.values(state="pending", attempts=attempts[item_id], leases=job_items.c.leases - 1)
+        )

@@ -6,19 +6,28 @@ once all of the source was listed, and only after every file was looked at, sinc
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import uuid4
+
+from sqlalchemy.orm import Session
 
 from app import archives, catalog, indexes, job_items, jobs, leases
 from app.annotations import Annotation
 from app.archives import Entry
 from app.catalog import KnownFile
 from app.db import Sessions
-from app.errors import ArchiveRejected, ImageSearchError, SourceUnreadable, own_fault
-from app.job_items import Listed, NewItem
-from app.jobs import BULK_PRIORITY, SENT_PRIORITY, Job
+from app.errors import (
+    ArchiveRejected,
+    ImageSearchError,
+    Interrupted,
+    SourceUnreadable,
+    own_fault,
+)
+from app.job_items import Item, Listed, NewItem
+from app.jobs import SENT_PRIORITY, Job
 from app.leases import Result
 from app.sources import Source, SourceFile, Sources
 from app.storage import Disk
@@ -45,6 +54,7 @@ class Listing:
     thumbnails: Disk
     bounds: Bounds
     batch_size: int
+    stop: threading.Event
 
     def list_source(self, job_id: int, attempt: int) -> None:
         """List what the job's source holds and write the tasks that deal with it.
@@ -61,13 +71,14 @@ class Listing:
             self._give_up(job, str(error))
         except ArchiveRejected as error:
             self._give_up(job, str(error))
-            self._remove_staged([job.source["staged"]])
+            self.remove_staged([job.source["staged"]])
+        except Interrupted:
+            raise
         except Exception as error:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("listing the source of job %s failed for good", job_id)
-            own = not isinstance(error, ImageSearchError)
-            self._give_up(job, own_fault(error) if own else str(error))
+            self._give_up(job, _told(error))
 
     def _list(self, job: Job) -> None:
         if not job.dry_run:
@@ -83,32 +94,48 @@ class Listing:
             jobs.give_up_listing(session, job, reason)
 
     def add(self, job: Job, listed: Listed) -> bool:
-        """Write a stretch; False where the job is cancelled."""
+        """Write a stretch; False where nothing is to be listed any more. Raises Interrupted."""
+        self._check_stop()
         with self.sessions() as session:
             running = job_items.add_listed(session, job, listed, self.batch_size)
             if running:  # else the closing session rolls back
                 session.commit()
         return running
 
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted("The worker stops.")
+
     def _list_archive(self, job: Job) -> None:
         """Stage the entries one by one; the checkpoint is the index of the last."""
         archive = self.incoming.path(job.source["staged"])
         if not archive.exists():
             raise ArchiveRejected("The archive was refused and is gone: send another.")
-        after = int(job.checkpoint or -1)
+        mark = job.checkpoint
         told = archives.annotations(archive, self.bounds)
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
-        entries = self._staged(archives.entries(archive, self.bounds, after), told, sent)
+        entries = self._staged(archives.entries(archive, self.bounds, int(mark or -1)), told, sent)
         for stretch in _stretches(entries, self.batch_size):
             items = [item for _, item in stretch]
             checkpoint = str(stretch[-1][0])
-            if not self.add(job, Listed(items, 0, checkpoint, priority=SENT_PRIORITY)):
-                self._remove_staged(item.staged for item in items)
+            listed = Listed(mark, items, 0, checkpoint, priority=SENT_PRIORITY)
+            if not self._added(job, listed):
                 return
-        self.add(job, Listed(whole=True))
-        self._remove_staged([job.source["staged"]])
+            mark = checkpoint
+        self.add(job, Listed(mark, whole=True))
 
-    def _remove_staged(self, names: Iterable[str | None]) -> None:
+    def _added(self, job: Job, listed: Listed) -> bool:
+        """As `add`; what was staged for nothing is deleted."""
+        added = False
+        try:
+            added = self.add(job, listed)
+        finally:
+            if not added:
+                self.remove_staged(item.staged for item in listed.items)
+        return added
+
+    def remove_staged(self, names: Iterable[str | None]) -> None:
+        """Delete bytes that were sent along and have served."""
         for name in filter(None, names):
             self.incoming.remove(name)
 
@@ -145,11 +172,13 @@ class Listing:
             return
         try:
             reason = self._conclude(job)
+        except Interrupted:
+            raise
         except Exception as error:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("job %s could not be finished", job_id)
-            reason = job.reason or own_fault(error)
+            reason = job.reason or _told(error)
         with self.sessions.begin() as session:
             jobs.close(session, jobs.get(session, job_id), reason)
 
@@ -162,11 +191,12 @@ class Listing:
                 self._settle_removals(job)
         self.delete_buried()
         with self.sessions.begin() as session:
-            job_items.dismiss_removals(session, job.id)
+            if job.reason is None:  # else the listing may be taken up again
+                job_items.dismiss_removals(session, job.id)
             cancelled = job_items.staged_of_cancelled(session, job.id)
-        self._remove_staged(cancelled)
-        if job.state == "cancelling":
-            self._remove_staged([job.source.get("staged")])
+        self.remove_staged(cancelled)
+        if job.reason is None:
+            self.remove_staged([job.source.get("staged")])
         if not job.dry_run:
             with self.sessions.begin() as session:
                 indexes.build_hnsw(session, self.index)
@@ -191,21 +221,27 @@ class Listing:
                 found = job_items.removals(session, job.id, REMOVALS)
                 paths = [item.path for item in found]
                 known = catalog.known_at(session, job.collection_id, paths)
-                moved = job_items.moved(session, job.id) if job.dry_run else set[int]()
+                ids = [row.id for row in known.values()] if job.dry_run else []
+                moved = job_items.moved(session, job.id, ids)
             if not found:
                 return
             left = {path: row for path, row in known.items() if row.id not in moved}
-            gone = {item.path for item in found if self._is_gone(item.path, left)}
-            outcome = "removed" if job.mode == "sync" else "gone"
+            gone = [left[path] for path in sorted(left) if not self.sources.exists(path)]
+            self._check_stop()
             with self.sessions.begin() as session:
-                job_items.dismiss(session, [item.id for item in found if item.path not in gone])
                 if job.mode == "sync" and not job.dry_run:
-                    catalog.bury_images(session, [known[path].id for path in sorted(gone)])
-                results = [Result(item, outcome) for item in found if item.path in gone]
-                leases.note(session, job, results)
+                    gone = catalog.bury_images(session, gone)
+                self._note_removals(session, job, found, {row.path for row in gone})
 
-    def _is_gone(self, path: str, known: Mapping[str, KnownFile]) -> bool:
-        return path in known and not self.sources.exists(path)
+    def _note_removals(
+        self, session: Session, job: Job, found: Sequence[Item], gone: set[str]
+    ) -> None:
+        """Count each path once: a listing that was retried may have noted it twice."""
+        last = {item.path: item for item in found if item.path in gone}
+        outcome = "removed" if job.mode == "sync" else "gone"
+        leases.note(session, job, [Result(item, outcome) for item in last.values()])
+        kept = {item.id for item in last.values()}
+        job_items.dismiss(session, [item.id for item in found if item.id not in kept])
 
     def delete_buried(self) -> None:
         """Delete every picture that has a tombstone, with its vectors and thumbnails."""
@@ -226,23 +262,43 @@ class _Comparison:
         self._job = job
         self._source = source
         self._quiet = bool(job.source.get("settled"))
-        self._after = job.checkpoint
+        self._after = self._mark = job.checkpoint  # listed up to, compared and as written
 
     def run(self) -> None:
         files = self._source.files(self._after)
         for stretch in _stretches(files, STRETCH):
             if not self._compare(stretch):
                 return
-        self._compare([], whole=True)
+        self._compare_rest()
 
-    def _compare(self, files: list[SourceFile], *, whole: bool = False) -> bool:
-        """Write one stretch: up to its last path, or to the end of all paths."""
-        named = [file for file in files if _is_storable(file.path)]
-        upto = None if whole else named[-1].path if named else self._after or ""
+    def _compare_rest(self) -> None:
+        """What is known beyond the last file, a stretch at a time."""
+        while rest := self._known(None, limit=STRETCH):
+            upto = max(rest)
+            items = [NewItem(row.path, row.etag, removal=True) for row in rest.values()]
+            if not self._add(Listed(self._mark, items, 0, upto)):
+                return
+        self._add(Listed(self._mark, whole=True))
+
+    def _known(self, upto: str | None, limit: int | None = None) -> dict[str, KnownFile]:
         with self._listing.sessions.begin() as session:
-            known = catalog.known_between(
-                session, self._job.collection_id, self._source.prefix, self._after, upto
+            return catalog.known_between(
+                session,
+                self._job.collection_id,
+                self._source.prefix,
+                (self._after, upto),
+                limit,
             )
+
+    def _add(self, listed: Listed) -> bool:
+        self._after = self._mark = listed.checkpoint or self._mark
+        return self._listing.add(self._job, listed)
+
+    def _compare(self, files: list[SourceFile]) -> bool:
+        """Write one stretch, up to its last path."""
+        named = [file for file in files if _is_storable(file.path)]
+        upto = named[-1].path if named else self._after
+        known = self._known(upto) if named else {}
         items = [_unstorable(file) for file in files if not _is_storable(file.path)]
         unchanged = 0
         for file in named:
@@ -254,9 +310,12 @@ class _Comparison:
             else:
                 items.append(NewItem(file.path, file.etag, file.size))
         items += [NewItem(row.path, row.etag, removal=True) for row in known.values()]
-        self._after = upto
-        listed = Listed(items, unchanged, upto, whole, priority=BULK_PRIORITY)
-        return self._listing.add(self._job, listed)
+        return self._add(Listed(self._mark, items, unchanged, upto))
+
+
+def _told(error: Exception) -> str:
+    """An error as a job's reason."""
+    return str(error) if isinstance(error, ImageSearchError) else own_fault(error)
 
 
 def _stretches(found: Iterator[T], size: int) -> Iterator[list[T]]:

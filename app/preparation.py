@@ -136,7 +136,8 @@ class Preparation:
         job = self._job
         with self._means.sessions.begin() as session:
             same = catalog.files_with_content(session, job.collection_id, content_hash)
-            taken = job_items.moved(session, job.id) if same and job.dry_run else set[int]()
+            ids = [known.id for known in same] if job.dry_run else []
+            taken = job_items.moved(session, job.id, ids)
         with self._claiming:
             for known in same:
                 if known.id in self._claimed | taken or self._means.sources.exists(known.path):
@@ -154,7 +155,8 @@ class Preparation:
         if self._job.dry_run:
             return Prepared(item, Result(item, "added"))
         annotation = Annotation(item.caption, item.metadata or {})
-        draft = self._means.uploads.draft(item.path, data, picture, annotation)
+        new = self._means.uploads.keep(item.path, data, picture, annotation)
+        draft = Draft(new, lambda: self._bytes_of(item), self._means.prepare(picture.image))
         return Prepared(item, draft, item.reason if item.attempts == 0 else None)
 
     def _bytes_of(self, item: Item) -> bytes:

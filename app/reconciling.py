@@ -5,7 +5,7 @@ folder is still there, and a file only where it was kept here and no row tells o
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ class Reconciling:
     thumbnails: Disk
     max_megapixels: float
     max_file_bytes: int
+    batch_size: int
 
     def look(self) -> list[Finding]:
         """Every kind of fault, those that were not found with nothing in them."""
@@ -70,8 +71,8 @@ class Reconciling:
         def forget() -> None:
             sure = [image for image in lost if self._has_folder(image.path)]
             with self.sessions.begin() as session:
-                catalog.delete_images(session, [image.id for image in sure])
-            self._remove_thumbnails(image.content_hash for image in sure)
+                catalog.bury_images(session, sure)
+            self._delete_buried()
 
         return Finding("rows without file", [image.path for image in lost], forget)
 
@@ -92,15 +93,33 @@ class Reconciling:
             return True
 
     def _has_folder(self, path: str) -> bool:
-        """An object's bucket answers; a file's folder is there, else its disk may be away."""
-        return path.startswith(S3_SCHEME) or (self.sources.root / path).parent.is_dir()
+        """An object's bucket answers; a file's folder holds others, else its disk may be away."""
+        location = self.sources.root / path
+        if path.startswith(S3_SCHEME):
+            return True
+        if self.kept.owns(location):
+            return any(self.kept.files())
+        return location.parent.is_dir() and any(location.parent.iterdir())
 
     def _stray_files(self) -> Finding:
         with self.sessions.begin() as session:
             known = set(session.execute(select(images.c.path)).scalars())
         root = self.sources.root
         stray = [path for path in _old(self.kept) if stored_path(path, root) not in known]
-        return Finding("files without row", _shown(stray), lambda: _delete(stray))
+
+        def delete() -> None:
+            for path in stray:
+                self._delete_stray(path)
+
+        return Finding("files without row", _shown(stray), delete)
+
+    def _delete_stray(self, path: Path) -> None:
+        """Unless an upload of the same bytes has taken it over since it was found."""
+        with self.sessions.begin() as session:
+            with suppress(ValueError):  # a name that is no hash is none of ours
+                catalog.lock_content(session, bytes.fromhex(path.stem))
+            if not catalog.has_path(session, stored_path(path, self.sources.root)):
+                path.unlink(missing_ok=True)
 
     def _stray_incoming(self) -> Finding:
         with self.sessions.begin() as session:
@@ -122,16 +141,16 @@ class Reconciling:
                 query = query.limit(0)
             found = list(session.execute(query).scalars())
 
-        def delete() -> None:
+        return Finding("tombstones", found, self._delete_buried)
+
+    def _delete_buried(self) -> None:
+        while True:
             with self.sessions.begin() as session:
-                hashes = catalog.delete_buried(session, len(found))
-            self._remove_thumbnails(hashes)
-
-        return Finding("tombstones", found, delete)
-
-    def _remove_thumbnails(self, hashes: Iterable[bytes]) -> None:
-        for content_hash in hashes:
-            self.thumbnails.remove(f"{content_hash.hex()}-*.webp")
+                hashes = catalog.delete_buried(session, PAGE)
+            for content_hash in hashes:
+                self.thumbnails.remove(f"{content_hash.hex()}-*.webp")
+            if not hashes:
+                return
 
     def _without_vector(self) -> Finding:
         with self.sessions.begin() as session:
@@ -165,7 +184,7 @@ class Reconciling:
         def resume() -> None:
             with self.sessions.begin() as session:
                 for job in stuck:
-                    job_control.resume(session, job, PAGE)
+                    job_control.resume(session, job, self.batch_size)
 
         return Finding("stuck jobs", [f"job {job.id}" for job in stuck], resume)
 

@@ -91,10 +91,10 @@ class Settings(BaseSettings):
         32, description="pictures encoded at a time while indexing"
     )
     max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        25, description="largest request body, in MB (10^6 bytes)"
+        25, description="largest request body but for POST /api/v1/images, in MB (10^6 bytes)"
     )
     max_file_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        200, description="largest file read from a folder, in MB (10^6 bytes)"
+        200, description="largest single file, wherever it comes from, in MB (10^6 bytes)"
     )
     max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         50, description="largest picture, in 10^6 pixels"

@@ -172,6 +172,7 @@ job_items = Table(
     Column("image_id", BigInteger),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index(None, "job_id", "state", "id"),
+    Index(None, "job_id", "id"),
 )
 
 

@@ -6,7 +6,7 @@ the same bytes takes over.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,10 +53,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Draft:
-    """A picture that is decoded and kept, but has no vector and no row yet."""
+    """A picture that is decoded and kept, but has no vector and no row yet.
+
+    `read` gives its bytes once more, should its file be deleted meanwhile.
+    """
 
     new: NewImage
-    data: bytes
+    read: Callable[[], bytes]
     pixels: "Pixels"
 
 
@@ -98,7 +101,8 @@ class Uploads:
             picture = decode(file.data, self.max_megapixels)
         except ImageRejected as error:
             return Outcome(file.name, "refused", error=error)
-        return self.draft(file.name, file.data, picture, annotation)
+        new = self.keep(file.name, file.data, picture, annotation)
+        return Draft(new, lambda: file.data, self.encoder.prepare(picture.image))
 
     def known(self, data: bytes) -> Image | None:
         """The picture with these very bytes, if there is one and its file is there."""
@@ -107,15 +111,15 @@ class Uploads:
             known = catalog.find_by_hash(session, self.index.collection_id, content_hash)
         return known if known and self._has_file(known) else None
 
-    def draft(self, name: str, data: bytes, picture: Picture, annotation: Annotation) -> Draft:
-        """Keep the file that was decoded to `picture`: all but its vector and row."""
+    def keep(self, name: str, data: bytes, picture: Picture, annotation: Annotation) -> NewImage:
+        """Keep the file that was decoded to `picture`; what its row is to be."""
         content_hash = hashlib.sha256(data).hexdigest()
         _, suffix = FORMATS[picture.format]
         path = stored_path(self.disk.put(content_hash + suffix, data), self.root)
         new = catalog.new_image(
             path, content_hash, data, picture, annotation, keep_gps=self.keep_gps
         )
-        return Draft(replace(new, origin=name), data, self.encoder.prepare(picture.image))
+        return replace(new, origin=name)
 
     def write(
         self, session: Session, drafts: Sequence[Draft], vectors: Vectors
@@ -129,8 +133,9 @@ class Uploads:
         for draft in drafts:
             catalog.lock_content(session, draft.new.content_hash)
             known = catalog.find_by_hash(session, self.index.collection_id, draft.new.content_hash)
-            # A deletion between `put` and the lock may have taken the file.
-            self.disk.put(Path(draft.new.path).name, draft.data)
+            name = Path(draft.new.path).name
+            if not self.disk.path(name).exists():  # a deletion was faster than the lock
+                self.disk.put(name, draft.read())
             if known and self._has_file(known):  # somebody else was faster
                 written[known.content_hash] = "duplicate", known
             elif known:  # its file is gone: from now on it is this one

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from watchfiles import watch
 
 from app.errors import ImageSearchError
@@ -66,8 +66,8 @@ class Watcher:
                 self._sync(folder, [path for path in settled if not _is_hidden(path, folder)])
                 for path in settled:
                     del self._changed[path]
-        except DBAPIError as error:
-            log.warning("changes below %s wait for the database: %s", folder, error.orig)
+        except SQLAlchemyError as error:
+            log.warning("changes below %s wait for the database: %s", folder, error)
             self._changed.update(dict.fromkeys(settled, now))
 
     def _sync(self, folder: Path, told: Sequence[Path]) -> None:

@@ -115,7 +115,8 @@ class Worker:
             for job in jobs.adrift(session, ADRIFT_LEASES * self.lease_seconds):
                 log.warning("job %s had lost its tasks: it goes on", job.id)
                 job_control.resume(session, job, self.listing.batch_size)
-            jobs.purge(session)
+            staged = jobs.purge(session)
+        self.listing.remove_staged(staged)
 
     def _register(self, app: procrastinate.App) -> None:
         retry = _Retry()

@@ -197,3 +197,18 @@ def test_photographs_in_a_bucket_are_found_again(
     for photo in chosen:
         name, distance = nearest(services, photo.read_bytes())
         assert (name, distance < 0.001) == (photo.name, True)
+
+
+def test_a_bucket_that_refuses_makes_no_error_of_the_servers_own(
+    bucket: S3, services: Services, settings: Settings
+) -> None:
+    bucket.put(BUCKET, "a.png", png(1))
+    assert run(services) == {"added": 1}
+    (image_id,) = sql(services, "SELECT id FROM images")[0]
+    gallery = replace(services.gallery, presign_seconds=None)
+    bucket.faults.append(Fault(f"GET /{BUCKET}/a.png", status=403, code="AccessDenied"))
+    with TestClient(create_app(settings, replace(services, gallery=gallery))) as client:
+        for what in ("file", "thumbnail?size=64"):
+            answer = client.get(f"/images/{image_id}/{what}")
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == "The picture's bucket cannot be read now."

@@ -124,7 +124,8 @@ def test_known_pictures_are_those_between_two_paths(session: Session, index: Vec
     catalog.add_images(session, index, new, np.eye(4, dtype=np.float32))
 
     def between(prefix: str, after: str | None = None, upto: str | None = None) -> set[str]:
-        return set(catalog.known_between(session, index.collection_id, prefix, after, upto))
+        paths = (after, upto)
+        return set(catalog.known_between(session, index.collection_id, prefix, paths))
 
     assert between("in/") == {"in/a.png", "in/b/c.png"}
     assert between("in_/") == {"in_/d.png"}
@@ -137,7 +138,9 @@ def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
     session: Session, index: VectorIndex
 ) -> None:
     (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
-    catalog.bury_images(session, [added.id])
+    moved = replace(added, path="elsewhere.png")
+    assert catalog.bury_images(session, [moved]) == [], "it is not where it was known to be"
+    assert catalog.bury_images(session, [added]) == [added]
     collection_id = index.collection_id
     assert catalog.count_images(session, collection_id) == 0
     assert catalog.find_by_hash(session, collection_id, added.content_hash) is None

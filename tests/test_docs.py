@@ -1,5 +1,6 @@
 """What the docs say is what the code has."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -27,6 +28,16 @@ def test_the_readme_lists_exactly_the_routes(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     assert readme_routes() == served
+
+
+def test_every_reference_of_the_openapi_document_leads_somewhere(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
+    assert references
+    for reference in set(references):
+        found = document
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

@@ -201,7 +201,7 @@ def test_a_buried_picture_is_in_no_group(client: TestClient, services: Services)
 
 def bury(services: Services, ids: Sequence[int]) -> None:
     with services.gallery.sessions.begin() as session:
-        catalog.bury_images(session, ids)
+        catalog.bury_images(session, [catalog.get_image(session, one) for one in ids])
 
 
 def test_another_collection_is_not_looked_at(client: TestClient, services: Services) -> None:

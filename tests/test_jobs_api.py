@@ -442,7 +442,7 @@ def test_a_body_that_is_no_json_is_refused(client: TestClient, content: bytes) -
 def test_json_has_a_bound_of_its_own(client: TestClient) -> None:
     body = b'{"urls": ["' + b"x" * 4_000_000 + b'"]}'
     answer = client.post(IMAGES, content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 422
+    assert answer.status_code == 413
     assert answer.json()["detail"] == "The JSON has more than 4,000,000 bytes."
 
 

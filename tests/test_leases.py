@@ -40,7 +40,7 @@ def with_items(sessions: Sessions, number: int) -> tuple[int, list[int]]:
     with sessions.begin() as session:
         job_id = new_job(session)
         new = [NewItem(f"{n:02}.png") for n in range(number)]
-        job_items.attach(session, job_id, new, BATCH)
+        job_items.attach(session, job_id, new, BATCH, jobs.SENT_PRIORITY)
         return job_id, [item.id for item in job_items.items(session, job_id, number)]
 
 
@@ -228,7 +228,8 @@ def test_a_job_that_lost_its_tasks_goes_on(
         new = NewJob(intake.collection_id, source, intake.queue, listed=listed)
         job_id = jobs.create(session, new)
         if listed:
-            job_items.attach(session, job_id, [NewItem("a.png", staged="00aa")], BATCH)
+            sent = [NewItem("a.png", staged="00aa")]
+            job_items.attach(session, job_id, sent, BATCH, jobs.SENT_PRIORITY)
         session.execute(text("DELETE FROM procrastinate_jobs"))
     services.worker.look_after_queue()
     with sessions.begin() as session:
@@ -251,3 +252,37 @@ def test_what_was_told_of_ended_jobs_is_forgotten_in_time(sessions: Sessions) ->
         open_job = new_job(session)
         jobs.purge(session)
         assert [job.id for job in jobs.newest(session, None, None, 10)] == [open_job, kept]
+
+
+def test_of_two_that_list_the_same_stretch_one_is_told_to_stop(sessions: Sessions) -> None:
+    """A lister that was believed dead, and the one that has taken its place."""
+    with sessions.begin() as session:
+        job = jobs.start(session, new_job(session, listed=False))
+    stretch = job_items.Listed(None, [NewItem("a.png")], 1, "a.png")
+    with sessions.begin() as session:
+        assert job_items.add_listed(session, job, stretch, BATCH)
+    with sessions() as session:
+        assert not job_items.add_listed(session, job, stretch, BATCH)
+        session.rollback()
+    with sessions.begin() as session:
+        last = job_items.Listed("a.png", whole=True)
+        assert job_items.add_listed(session, job, last, BATCH)
+    with sessions() as session:
+        assert not job_items.add_listed(session, job, last, BATCH)
+        session.rollback()
+        assert jobs.get(session, job.id).total == 2
+
+
+def test_what_was_given_back_is_not_suspected(sessions: Sessions) -> None:
+    job_id, ids = with_items(sessions, BATCH)
+    for _ in range(3):  # workers that are stopped, and a source that hiccups
+        with sessions.begin() as session:
+            taken = leases.take(session, job_id, ids, "stops").items
+            assert len(taken) == BATCH
+            leases.release(session, taken)
+    with sessions.begin() as session:
+        taken = leases.take(session, job_id, ids, "hiccups").items
+        job = jobs.get(session, job_id)
+        leases.record(session, job, [leases.Result(item, None, "away") for item in taken])
+    with sessions.begin() as session:
+        assert len(leases.take(session, job_id, ids, "lives").items) == BATCH

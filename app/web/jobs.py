@@ -31,14 +31,21 @@ Cursor = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many at most")]
 
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON body's schema, whole in itself: a body that a form may stand for is no parameter."""
+    parts = schema.pop("$defs")
+    source = schema["properties"]["source"]
+    source["anyOf"] = [parts["FolderOrBucket"], {"type": "null"}]
+    return schema
+
+
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": FORM_SCHEMA},
-            "application/json": {
-                "schema": Submission.model_json_schema(ref_template="#/components/schemas/{model}")
-            },
+            "application/json": {"schema": _inlined(Submission.model_json_schema())},
         },
     }
 }

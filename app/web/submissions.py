@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.annotations import Annotation, check_caption, check_metadata, parse_metadata
 from app.errors import UploadRejected
@@ -15,6 +17,8 @@ from app.intake import MAX_FILES, MAX_URLS, Sent
 
 MAX_JSON_BYTES = 4_000_000  # of a body that is JSON: MAX_URLS long addresses
 MAX_FIELDS = 10  # of a form, files apart
+MAX_PREFIX_CHARACTERS = 1_024  # as long as a key may be
+SPOOL_BYTES = 65_536  # of each file that are held in memory: there may be a thousand
 MAX_URL_CHARACTERS = 2_000
 STORABLE = r"^[^\x00]*$"  # what a text column can hold
 Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=STORABLE)]
@@ -30,7 +34,12 @@ class FolderOrBucket(BaseModel):
         None, description="below IMAGES_DIR or one of SOURCE_DIRS; relative to IMAGES_DIR"
     )
     bucket: str | None = Field(None, description="S3_BUCKET or one of S3_BUCKETS")
-    prefix: str = Field("", pattern=STORABLE, description="only the bucket's keys that begin so")
+    prefix: str = Field(
+        "",
+        pattern=STORABLE,
+        max_length=MAX_PREFIX_CHARACTERS,
+        description="only the bucket's keys that begin so",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -64,6 +73,8 @@ class Submission(BaseModel):
             raise ValueError("send urls or a source, one of them")
         if self.source is None and self.mode == "sync":
             raise ValueError("mode sync needs a source: URLs are only added")
+        if self.source is not None and (self.caption is not None or self.metadata):
+            raise ValueError("caption and metadata are of URLs: a source's are in sidecar files")
         return self
 
     @property
@@ -101,7 +112,9 @@ async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
         yield _parsed(await _body(request))
     elif kind.startswith("multipart/form-data"):
         try:
-            form = await request.form(max_files=MAX_FILES + 1, max_fields=MAX_FIELDS)
+            form = await _parsed_form(request)
+        except MultiPartException as error:
+            raise HTTPException(400, error.message) from error
         except UnicodeError as error:  # a charset that its form does not keep to
             raise UploadRejected("The form is not in the charset that it names.") from error
         try:
@@ -114,12 +127,20 @@ async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
         )
 
 
+async def _parsed_form(request: Request) -> FormData:
+    parser = MultiPartParser(
+        request.headers, request.stream(), max_files=MAX_FILES + 1, max_fields=MAX_FIELDS
+    )
+    parser.spool_max_size = SPOOL_BYTES
+    return await parser.parse()
+
+
 async def _body(request: Request) -> bytes:
     data = b""
     async for piece in request.stream():
         data += piece
         if len(data) > MAX_JSON_BYTES:
-            raise UploadRejected(f"The JSON has more than {MAX_JSON_BYTES:,} bytes.")
+            raise HTTPException(413, f"The JSON has more than {MAX_JSON_BYTES:,} bytes.")
     return data
 
 

@@ -78,6 +78,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX job_items_job_id_state_id_idx ON job_items (job_id, state, id)",
+    "CREATE INDEX job_items_job_id_id_idx ON job_items (job_id, id)",
 )
 
 
