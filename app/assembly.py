@@ -41,6 +41,7 @@ DEMO_MODEL = "demo model"
 INCOMING = ".incoming"  # below the uploads: bytes that wait for a worker
 DECODING_THREADS = max(2, os.cpu_count() or 2)
 FETCHING_THREADS = 8
+POLITE_THREADS = max(1, DECODING_THREADS // 2)
 DECODING_NICENESS = 10
 
 
@@ -167,7 +168,16 @@ class _Assembly:
             settings.keep_gps,
         )
         stop = threading.Event()  # the worker's
-        ingest = Ingest(means, self.encoder, index, thumbnails, self.threads, self.fetchers, stop)
+        ingest = Ingest(
+            means,
+            self.encoder,
+            index,
+            thumbnails,
+            self.threads,
+            self.fetchers,
+            threading.Semaphore(POLITE_THREADS),
+            stop,
+        )
         listing = Listing(
             sessions,
             index,

@@ -103,10 +103,13 @@ class Batcher:
                     return self._take(queue, self._bound(priority))
             return []
 
+    def is_searched(self) -> bool:
+        """Whether there was a search so short a time ago that the next may come any moment."""
+        return time.monotonic() - self._last_search < RECENT_SECONDS
+
     def _bound(self, priority: Priority) -> int:
         """How many items may go together."""
-        searched = time.monotonic() - self._last_search < RECENT_SECONDS
-        if priority is Priority.SEARCH or not searched or not self._seconds_an_item:
+        if priority is Priority.SEARCH or not self.is_searched() or not self._seconds_an_item:
             return self._max_items
         polite = int(POLITE_SECONDS / self._seconds_an_item)
         return max(1, min(polite, self._max_items))

@@ -8,7 +8,9 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -51,7 +53,8 @@ STOP_SECONDS = 0.2  # how often a batch that waits looks whether the worker stop
 class Ingest:
     """Works on batches, on whatever thread calls; `stop` interrupts.
 
-    `threads` read and decode; `fetchers` do it for URLs, whose servers may let them wait.
+    `threads` read and decode; `fetchers` do it for URLs, whose servers may let them wait. While
+    somebody searches only as many decode as `lanes` lets.
     """
 
     means: Means
@@ -60,6 +63,7 @@ class Ingest:
     thumbnails: Disk
     threads: Executor
     fetchers: Executor
+    lanes: threading.Semaphore
     stop: threading.Event
 
     def run_batch(self, job_id: int, item_ids: Sequence[int], worker: str) -> None:
@@ -85,8 +89,17 @@ class Ingest:
         preparation = Preparation(self.means, taken)
         if len(taken.items) == 1:  # maybe under suspicion: then it must not wait its turn
             return [preparation.of(taken.items[0])]
-        pool = self.fetchers if "urls" in taken.job.source else self.threads
-        return self._wait([pool.submit(preparation.of, item) for item in taken.items])
+        if "urls" in taken.job.source:
+            tasks = [self.fetchers.submit(preparation.of, item) for item in taken.items]
+        else:
+            one = partial(self._one_prepared, preparation)
+            tasks = [self.threads.submit(one, item) for item in taken.items]
+        return self._wait(tasks)
+
+    def _one_prepared(self, preparation: Preparation, item: Item) -> Prepared:
+        """While somebody searches half of the cores are left to that."""
+        with self.lanes if self.encoder.is_searched() else nullcontext():
+            return preparation.of(item)
 
     def _settled(self, taken: Taken, prepared: Sequence[Prepared]) -> list[Result]:
         """Encode and write; an error that is no file's fault is noted at each of its items."""

@@ -79,6 +79,10 @@ class Resident:
         """Queue prepared pictures: the future has shape (len(pixels), dimensions)."""
         return self._batcher.submit(self.load().encode_pixels, pixels, priority)
 
+    def is_searched(self) -> bool:
+        """Whether somebody searches: then others keep out of the way."""
+        return self._batcher.is_searched()
+
     def close(self) -> None:
         """Stop the encoder's thread; what waits is cancelled."""
         self._batcher.close()
