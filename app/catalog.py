@@ -261,15 +261,6 @@ def place_image(
     return session.execute(query.returning(images.c.id)).first() is not None
 
 
-def images_after(session: Session, collection_id: int, last: int, limit: int) -> list[Image]:
-    """Pictures in the order of their ids, from the one after `last` on."""
-    query = select(*IMAGE_COLUMNS).where(
-        images.c.collection_id == collection_id, images.c.id > last, PRESENT
-    )
-    rows = session.execute(query.order_by(images.c.id).limit(limit)).mappings()
-    return [Image.of(row) for row in rows]
-
-
 def without_vector(session: Session, index: VectorIndex) -> list[Image]:
     """The pictures of the index's collection that it has no vector of."""
     there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
@@ -277,11 +268,6 @@ def without_vector(session: Session, index: VectorIndex) -> list[Image]:
         images.c.collection_id == index.collection_id, PRESENT, ~there
     )
     return [Image.of(row) for row in session.execute(query.order_by(images.c.id)).mappings()]
-
-
-def has_path(session: Session, path: str) -> bool:
-    """Whether some picture lies there."""
-    return session.execute(select(images.c.id).where(images.c.path == path)).first() is not None
 
 
 def bury_images(session: Session, known: Sequence[Place]) -> list[Place]:

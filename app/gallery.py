@@ -17,6 +17,8 @@ from app.tables import Image
 
 log = logging.getLogger(__name__)
 
+BURIED_AT_ONCE = 500  # pictures deleted in one transaction: their vectors go with them
+
 
 @dataclass(frozen=True)
 class OnDisk:
@@ -147,6 +149,17 @@ class Gallery:
             catalog.lock_content(session, image.content_hash)
             if catalog.find_by_hash(session, self.collection_id, image.content_hash) is None:
                 (self.sources.root / image.path).unlink(missing_ok=True)
+
+
+def delete_buried(sessions: Sessions, thumbnails: Disk) -> None:
+    """Delete every picture that has a tombstone, with its vectors and thumbnails."""
+    while True:
+        with sessions.begin() as session:
+            hashes = catalog.delete_buried(session, BURIED_AT_ONCE)
+        for content_hash in hashes:
+            thumbnails.remove(f"{content_hash.hex()}-*.webp")
+        if not hashes:
+            return
 
 
 @contextmanager

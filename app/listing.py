@@ -1,4 +1,4 @@
-"""The two ends of a job: its source compared with the catalog, and what is to be forgotten.
+"""The two ends of a job: what its source lists, and what is to be forgotten.
 
 A source is listed in stretches, each one transaction of items, tasks and checkpoint: a killed
 listing goes on where it was. What the listing lacks is noted, and forgotten only in `sync`, only
@@ -9,7 +9,6 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import archives, catalog, indexes, job_items, jobs, leases
 from app.annotations import Annotation
 from app.archives import Entry
-from app.catalog import KnownFile
+from app.comparison import Comparison, stretches
 from app.db import Sessions
 from app.errors import (
     ArchiveRejected,
@@ -26,20 +25,18 @@ from app.errors import (
     SourceUnreadable,
     own_fault,
 )
+from app.gallery import delete_buried
 from app.job_items import Item, Listed, NewItem
 from app.jobs import SENT_PRIORITY, Job
 from app.leases import Result
-from app.sources import Source, SourceFile, Sources
+from app.sources import Sources
 from app.storage import Disk
 from app.tables import VectorIndex
 from app.unpacking import Bounds
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-STRETCH = 1_000  # files listed at a time: as many as a page of S3's listing holds
-REMOVALS = 500  # pictures forgotten in one transaction
+REMOVALS = 500  # pictures judged in one transaction
 MAX_ATTEMPTS = 20  # of listing or finishing, deaths of workers among them; then the job fails
 
 
@@ -85,7 +82,7 @@ class Listing:
             with self.sessions.begin() as session:
                 indexes.drop_hnsw_if_empty(session, self.index)
         if source := self.sources.open(job.source):
-            _Comparison(self, job, source).run()
+            Comparison(self.sessions, self.add, job, source).run()
         else:
             self._list_archive(job)
 
@@ -115,7 +112,7 @@ class Listing:
         told = archives.annotations(archive, self.bounds)
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
         entries = self._staged(archives.entries(archive, self.bounds, int(mark or -1)), told, sent)
-        for stretch in _stretches(entries, self.batch_size):
+        for stretch in stretches(entries, self.batch_size):
             items = [item for _, item in stretch]
             checkpoint = str(stretch[-1][0])
             listed = Listed(mark, items, 0, checkpoint, priority=SENT_PRIORITY)
@@ -189,7 +186,7 @@ class Listing:
             reason = self._doubt(job)
             if reason is None:
                 self._settle_removals(job)
-        self.delete_buried()
+        delete_buried(self.sessions, self.thumbnails)
         with self.sessions.begin() as session:
             if job.reason is None:  # else the listing may be taken up again
                 job_items.dismiss_removals(session, job.id)
@@ -243,102 +240,7 @@ class Listing:
         kept = {item.id for item in last.values()}
         job_items.dismiss(session, [item.id for item in found if item.id not in kept])
 
-    def delete_buried(self) -> None:
-        """Delete every picture that has a tombstone, with its vectors and thumbnails."""
-        while True:
-            with self.sessions.begin() as session:
-                hashes = catalog.delete_buried(session, REMOVALS)
-            for content_hash in hashes:
-                self.thumbnails.remove(f"{content_hash.hex()}-*.webp")
-            if not hashes:
-                return
-
-
-class _Comparison:
-    """One job's source against the catalog, both in the order of their paths."""
-
-    def __init__(self, listing: Listing, job: Job, source: Source) -> None:
-        self._listing = listing
-        self._job = job
-        self._source = source
-        self._quiet = bool(job.source.get("settled"))
-        self._after = self._mark = job.checkpoint  # listed up to, compared and as written
-
-    def run(self) -> None:
-        files = self._source.files(self._after)
-        for stretch in _stretches(files, STRETCH):
-            if not self._compare(stretch):
-                return
-        self._compare_rest()
-
-    def _compare_rest(self) -> None:
-        """What is known beyond the last file, a stretch at a time."""
-        while rest := self._known(None, limit=STRETCH):
-            upto = max(rest)
-            items = [NewItem(row.path, row.etag, removal=True) for row in rest.values()]
-            if not self._add(Listed(self._mark, items, 0, upto)):
-                return
-        self._add(Listed(self._mark, whole=True))
-
-    def _known(self, upto: str | None, limit: int | None = None) -> dict[str, KnownFile]:
-        with self._listing.sessions.begin() as session:
-            return catalog.known_between(
-                session,
-                self._job.collection_id,
-                self._source.prefix,
-                (self._after, upto),
-                limit,
-            )
-
-    def _add(self, listed: Listed) -> bool:
-        self._after = self._mark = listed.checkpoint or self._mark
-        return self._listing.add(self._job, listed)
-
-    def _compare(self, files: list[SourceFile]) -> bool:
-        """Write one stretch, up to its last path."""
-        named = [file for file in files if _is_storable(file.path)]
-        upto = named[-1].path if named else self._after
-        known = self._known(upto) if named else {}
-        items = [_unstorable(file) for file in files if not _is_storable(file.path)]
-        unchanged = 0
-        for file in named:
-            row = known.pop(file.path, None)
-            if self._quiet and not file.settled:
-                unchanged += row is not None  # its last write will bring it here again
-            elif row is not None and row.etag == file.etag:
-                unchanged += 1
-            else:
-                items.append(NewItem(file.path, file.etag, file.size))
-        items += [NewItem(row.path, row.etag, removal=True) for row in known.values()]
-        return self._add(Listed(self._mark, items, unchanged, upto))
-
 
 def _told(error: Exception) -> str:
     """An error as a job's reason."""
     return str(error) if isinstance(error, ImageSearchError) else own_fault(error)
-
-
-def _stretches(found: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Up to `size` at a time; what was found before an error comes before the error."""
-    stretch: list[T] = []
-    try:
-        for one in found:
-            stretch.append(one)
-            if len(stretch) == size:
-                yield stretch
-                stretch = []
-    except Exception:
-        if stretch:
-            yield stretch
-        raise
-    if stretch:
-        yield stretch
-
-
-def _is_storable(path: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in path)
-
-
-def _unstorable(file: SourceFile) -> NewItem:
-    shown = file.path.encode("utf-8", "backslashreplace").decode()
-    return NewItem(shown, file.etag, file.size, reason="Its name is no UTF-8: rename the file.")

@@ -16,10 +16,11 @@ from app import catalog, indexes, job_control, jobs
 from app.db import Sessions
 from app.encoders.resident import Resident
 from app.errors import ImageRejected, ImageSearchError
+from app.gallery import delete_buried
 from app.pictures import decode
 from app.sources import S3_SCHEME, Sources, stored_path
 from app.storage import Disk
-from app.tables import OUTCOMES, PRESENT, Image, VectorIndex, images
+from app.tables import IMAGE_COLUMNS, OUTCOMES, PRESENT, Image, VectorIndex, images
 
 PAGE = 500  # rows looked at a time
 YOUNG_SECONDS = 3_600  # a file without a row may be a picture on its way
@@ -72,15 +73,18 @@ class Reconciling:
             sure = [image for image in lost if self._has_folder(image.path)]
             with self.sessions.begin() as session:
                 catalog.bury_images(session, sure)
-            self._delete_buried()
+            delete_buried(self.sessions, self.thumbnails)
 
         return Finding("rows without file", [image.path for image in lost], forget)
 
     def _images(self) -> Iterator[Image]:
+        ours = images.c.collection_id == self.index.collection_id
+        query = select(*IMAGE_COLUMNS).where(ours, PRESENT).order_by(images.c.id).limit(PAGE)
         last = 0
         while True:
             with self.sessions.begin() as session:
-                page = catalog.images_after(session, self.index.collection_id, last, PAGE)
+                rows = session.execute(query.where(images.c.id > last)).mappings()
+                page = [Image.of(row) for row in rows]
             yield from page
             if not page:
                 return
@@ -118,7 +122,8 @@ class Reconciling:
         with self.sessions.begin() as session:
             with suppress(ValueError):  # a name that is no hash is none of ours
                 catalog.lock_content(session, bytes.fromhex(path.stem))
-            if not catalog.has_path(session, stored_path(path, self.sources.root)):
+            here = images.c.path == stored_path(path, self.sources.root)
+            if session.execute(select(images.c.id).where(here)).first() is None:
                 path.unlink(missing_ok=True)
 
     def _stray_incoming(self) -> Finding:
@@ -141,16 +146,7 @@ class Reconciling:
                 query = query.limit(0)
             found = list(session.execute(query).scalars())
 
-        return Finding("tombstones", found, self._delete_buried)
-
-    def _delete_buried(self) -> None:
-        while True:
-            with self.sessions.begin() as session:
-                hashes = catalog.delete_buried(session, PAGE)
-            for content_hash in hashes:
-                self.thumbnails.remove(f"{content_hash.hex()}-*.webp")
-            if not hashes:
-                return
+        return Finding("tombstones", found, lambda: delete_buried(self.sessions, self.thumbnails))
 
     def _without_vector(self) -> Finding:
         with self.sessions.begin() as session:

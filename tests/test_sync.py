@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.assembly import Services
+from app.comparison import STRETCH
 from app.intake import Options
-from app.listing import STRETCH
 from app.settings import ROOT, Settings
 from tests.drawing import encoded, noise, png
 from tests.environment import bare
