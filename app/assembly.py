@@ -154,7 +154,7 @@ class _Assembly:
         settings, sessions, index = self.settings, self.sessions, self.index
         pixels, batch = settings.max_megapixels, settings.batch_size
         file_bytes = int(settings.max_file_mb * MEGA)
-        sources = Sources(ROOT, self._buckets())
+        sources = Sources(ROOT, open_buckets(settings))
         uploads = Uploads(sessions, self.encoder, index, kept, ROOT, pixels, settings.keep_gps)
         means = Means(
             sessions,
@@ -238,11 +238,13 @@ class _Assembly:
             disk.sweep()
         return kept, incoming, thumbnails
 
-    def _buckets(self) -> Buckets:
-        secret = self.settings.s3_secret_access_key
-        return Buckets(
-            self.settings.s3_endpoint_url,
-            self.settings.s3_access_key_id,
-            secret.get_secret_value() if secret else None,
-            self.settings.s3_region,
-        )
+
+def open_buckets(settings: Settings) -> Buckets:
+    """The buckets that the settings have keys to; nothing is asked yet."""
+    secret = settings.s3_secret_access_key
+    return Buckets(
+        settings.s3_endpoint_url,
+        settings.s3_access_key_id,
+        secret.get_secret_value() if secret else None,
+        settings.s3_region,
+    )

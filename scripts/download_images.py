@@ -17,7 +17,8 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
-from app.buckets import Bucket, Buckets, StoredObject
+from app.assembly import open_buckets
+from app.buckets import Bucket, StoredObject
 from app.errors import EntryRefused, ImageSearchError, PlaceInUse, SettingsInvalid, StartError
 from app.main import unwind_on_signals
 from app.settings import Settings
@@ -288,13 +289,7 @@ def _bucket(settings: Settings) -> Bucket:
     """The bucket of the settings. Raises SettingsInvalid where they name none."""
     if settings.s3_bucket is None:
         raise SettingsInvalid("S3_BUCKET is not set: it names the bucket to copy from.")
-    secret = settings.s3_secret_access_key
-    return Buckets(
-        settings.s3_endpoint_url,
-        settings.s3_access_key_id,
-        secret.get_secret_value() if secret else None,
-        settings.s3_region,
-    ).bucket(settings.s3_bucket)
+    return open_buckets(settings).bucket(settings.s3_bucket)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from app.jobs import Job
 from app.main import progress_bar, unwind_on_signals
 from app.settings import Settings
 
+ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows all that would be done
+TITLES = {"failed": "Refused"}
+
 
 def main(
     folder: Annotated[Path | None, typer.Option("--dir", help="a folder, with all below")] = None,
@@ -53,13 +56,11 @@ def _work(services: Services, job_id: int) -> Job:
 
 
 def _print(intake: Intake, job: Job) -> None:
-    would = "Would be " if job.dry_run else ""
-    for item in intake.every(job.id, "failed"):
-        print(f"Refused: {item.path}: {item.reason}")
-    for item in intake.every(job.id, "removed"):
-        print(f"{would}{'removed' if would else 'Removed'}: {item.path}")
-    for item in intake.every(job.id, "gone"):
-        print(f"Gone: {item.path}")
+    shown = ("added", "changed", "moved", *ALWAYS_SHOWN) if job.dry_run else ALWAYS_SHOWN
+    for outcome in shown:
+        for item in intake.every(job.id, outcome):
+            reason = f": {item.reason}" if item.reason else ""
+            print(f"{TITLES.get(outcome, outcome.capitalize())}: {item.path}{reason}")
     if job.gone:
         print("Files that are gone are still in the index; make sync forgets them.")
     if job.dry_run:

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,6 +16,9 @@ from app.main import create_app
 from app.postgres import embedded_server
 from app.settings import ROOT, Settings
 from app.vectors import VectorSpace
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3
 
 # Whatever the developer has set for a server of their own is not for tests.
 for _name in Settings.model_fields:
@@ -103,6 +107,22 @@ def sessions(database_url: str) -> Iterator[db.Sessions]:
 def space() -> VectorSpace:
     """A made-up model of four dimensions."""
     return VectorSpace("tiny", "made-up", "f" * 64, 4)
+
+
+@pytest.fixture(scope="module")
+def s3_of_module() -> Iterator["S3"]:
+    """A local S3."""
+    from tests.s3_server import s3_server  # moto takes long to import
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_of_module: "S3") -> "S3":
+    """The module's S3 without what an earlier test has left."""
+    s3_of_module.reset()
+    return s3_of_module
 
 
 @pytest.fixture(scope="session")

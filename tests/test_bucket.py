@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -23,7 +23,7 @@ from app.errors import (
     SourceUnavailable,
     SourceUnreadable,
 )
-from tests.s3_server import S3, SECRET_ACCESS_KEY, Fault, s3_server
+from tests.s3_server import S3, SECRET_ACCESS_KEY, Fault
 
 ODD_KEYS = (
     "a b/c d.jpg", "büro/日本 😀.png", "100%/50%25.jpg", "x#y?z&w=1.png", "x+y.jpg", "q'\"<>.jpg",
@@ -40,19 +40,6 @@ USES: dict[str, Use] = {
 }
 ASKING = ("objects", "exists", "read")  # a presigned URL is made without asking
 each_use = pytest.mark.parametrize("use", [USES[name] for name in ASKING], ids=ASKING)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server() as s3:
-        yield s3
-
-
-@pytest.fixture
-def s3(server: S3) -> S3:
-    """The module's server without what an earlier test has left."""
-    server.reset()
-    return server
 
 
 def keys(bucket: Bucket, *where: Any) -> list[str]:

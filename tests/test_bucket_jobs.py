@@ -18,30 +18,23 @@ from tests.conftest import TEST_IMAGES
 from tests.drawing import png
 from tests.jobs import IMAGES, ended
 from tests.runs import counts, nearest, sql
-from tests.s3_server import S3, Fault, s3_server
+from tests.s3_server import S3, Fault
 
 BUCKET = "pictures"
 ODD_KEYS = ("with spaces.png", "grün/日本.png", "hash#1+2%3.png")
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3]:
-    with s3_server() as server:
-        yield server
-
-
 @pytest.fixture
 def bucket(s3: S3, services: Services) -> S3:
     """An empty bucket, and an empty catalog."""
-    s3.reset()
     s3.make(BUCKET)
     sql(services, "TRUNCATE images CASCADE")
     return s3
 
 
 @pytest.fixture(scope="module")
-def settings(settings: Settings, s3: S3) -> Settings:
-    keys = {name.lower(): value for name, value in s3.settings(BUCKET).items()}
+def settings(settings: Settings, s3_of_module: S3) -> Settings:
+    keys = {name.lower(): value for name, value in s3_of_module.settings(BUCKET).items()}
     return Settings(**{**settings.model_dump(), **keys})
 
 

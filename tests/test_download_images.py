@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
@@ -15,25 +14,12 @@ from app.errors import EntryRefused, PlaceInUse, SourceUnavailable, SourceUnread
 from app.settings import ROOT
 from scripts.download_images import STATE, Copier, Paths, download, open_state
 from tests.environment import bare
-from tests.s3_server import S3, SECRET_ACCESS_KEY, Fault, s3_server
+from tests.s3_server import S3, SECRET_ACCESS_KEY, Fault
 
 PICTURES = 200
 MANY = {f"{n % 10}/{n:03}.png": b"picture %d" % n * 50 for n in range(PICTURES)}
 GET = "GET /pictures/"  # objects; a listing is GET /pictures?
 WAIT_SECONDS = 60  # far more than it takes
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server() as s3:
-        yield s3
-
-
-@pytest.fixture
-def s3(server: S3) -> S3:
-    """The module's server without what an earlier test has left."""
-    server.reset()
-    return server
 
 
 def command(s3: S3, folder: Path, **settings: str) -> subprocess.Popen[str]:

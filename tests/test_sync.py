@@ -298,8 +298,9 @@ def test_the_command_prints_the_difference(
         ),
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.splitlines()[-3:] == [
-        f"Would be removed: {folder}/0.png",
+    assert shown.stdout.splitlines()[-4:] == [
+        f"Added: {folder}/new.png",
+        f"Removed: {folder}/0.png",
         "A dry run: nothing was done.",
         "1 added, 0 changed, 0 moved, 1 removed, 5 unchanged, 0 refused, 0 gone.",
     ]
