@@ -41,6 +41,30 @@ class QueryRejected(ImageSearchError):
     """A search request that has no answer: an empty text, one too long, a bad limit."""
 
 
+class FilterRejected(ImageSearchError):
+    """A filter, an order or a facet that names no field, or asks what its type cannot answer."""
+
+
+class CursorRejected(ImageSearchError):
+    """The cursor is none of ours, has expired, or belongs to another query."""
+
+
+class CollectionNotFound(ImageSearchError):
+    """No collection has this name."""
+
+
+class CollectionExists(ImageSearchError):
+    """A collection of this name is there already."""
+
+
+class CollectionRejected(ImageSearchError):
+    """A collection that cannot be: a name, a field, a model or an index out of bounds."""
+
+
+class ModelNotReady(ImageSearchError):
+    """The model of a collection cannot be loaded now."""
+
+
 class UploadRejected(ImageSearchError):
     """The request around the pictures is wrong: no file, metadata that is no JSON object."""
 

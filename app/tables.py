@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from pgvector.sqlalchemy import HALFVEC
+from pgvector.sqlalchemy import HALFVEC, VECTOR
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
+    Computed,
     DateTime,
     ForeignKey,
     Identity,
@@ -24,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG, TSVECTOR
 
 from app.vectors import VectorSpace
 
@@ -62,6 +64,8 @@ collections = Table(
     Column("id", Integer, Identity(), primary_key=True),
     Column("namespace", Text, nullable=False),
     Column("name", Text, nullable=False),
+    Column("language", Text, nullable=False, server_default=text("'english'")),
+    Column("fields", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     _now(),
     UniqueConstraint("namespace", "name"),
 )
@@ -78,6 +82,10 @@ vector_indexes = Table(
     Column("m", Integer, nullable=False),
     Column("ef_construction", Integer, nullable=False),
     Column("state", Text, nullable=False),  # building | active | retired
+    Column("storage", Text, nullable=False, server_default=text("'halfvec'")),
+    Column("ef_search", Integer),  # as tuned; null: the code's own
+    Column("chance", LargeBinary),  # the scores that unrelated queries reach: `chance.Chance`
+    Column("chance_vectors", BigInteger),  # how many vectors there were then
     _now(),
     Index(
         "vector_indexes_one_active_idx",
@@ -105,9 +113,21 @@ images = Table(
     Column("taken_at", DateTime(timezone=True)),
     Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: kept before there was one
     Column("removed_at", DateTime(timezone=True)),  # a tombstone: in no answer, soon deleted
+    Column("language", REGCONFIG, nullable=False, server_default=text("'english'::regconfig")),
+    Column(
+        "words",
+        TSVECTOR,
+        Computed(
+            "image_words(language, COALESCE(origin, path), caption, metadata)", persisted=True
+        ),
+    ),
     _now(),
     UniqueConstraint("collection_id", "path"),
     Index(None, "collection_id", "content_hash"),
+    Index(None, "collection_id", "id"),
+    Index(None, "collection_id", "created_at"),
+    Index(None, "collection_id", "taken_at"),
+    Index("images_words_idx", "words", postgresql_using="gin"),
     Index("images_removed_idx", "id", postgresql_where=text("removed_at IS NOT NULL")),
 )
 
@@ -118,8 +138,10 @@ embeddings = Table(
     Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
     Column("region", Integer, nullable=False, server_default=text("0")),  # 0: the whole picture
     Column("box", JSONB),  # the region's [left, top, right, bottom], as fractions
-    Column("embedding", HALFVEC, nullable=False),
+    Column("embedding", HALFVEC),  # of an index whose storage is halfvec or bit
+    Column("full_embedding", VECTOR),  # of one whose storage is vector
     PrimaryKeyConstraint("index_id", "image_id", "region"),
+    CheckConstraint("num_nonnulls(embedding, full_embedding) = 1", "stored_once"),
     Index(None, "image_id"),  # a deleted image finds its vectors in every partition
     postgresql_partition_by="LIST (index_id)",
 )

@@ -25,6 +25,12 @@ RETRY_AFTER_SECONDS = 5
 
 STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.QueryRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.FilterRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.CursorRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
+    errors.CollectionExists: HTTPStatus.CONFLICT,
+    errors.CollectionRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UploadRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.ImageCorrupt: HTTPStatus.UNPROCESSABLE_ENTITY,
