@@ -1,4 +1,4 @@
-"""SQL on images and embeddings.
+"""SQL on images.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
@@ -7,14 +7,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, cast, delete, exists, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, cast, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.annotations import Annotation
+from app.embeddings import put_vectors
 from app.errors import ImageNotFound
 from app.exif import Exif
 from app.indexes import lock, require_active
@@ -25,7 +26,7 @@ from app.tables import (
     PRESENT,
     Image,
     VectorIndex,
-    embeddings,
+    collections,
     images,
 )
 from app.vectors import Vectors, check_vectors
@@ -107,23 +108,40 @@ class KnownFile:
     content_hash: bytes
 
 
-Place = TypeVar("Place", KnownFile, Image)
-"""A picture's id and where it is known to lie."""
-
-
 def count_images(session: Session, collection_id: int) -> int:
     """How many pictures the collection holds."""
     query = select(func.count()).where(images.c.collection_id == collection_id, PRESENT)
     return session.execute(query.select_from(images)).scalar_one()
 
 
-def get_image(session: Session, image_id: int) -> Image:
+def get_image(session: Session, image_id: int, *, for_update: bool = False) -> Image:
     """One picture. Raises ImageNotFound."""
     query = select(*IMAGE_COLUMNS).where(images.c.id == image_id, PRESENT)
+    query = query.with_for_update() if for_update else query
     row = session.execute(query).mappings().one_or_none()
     if row is None:
         raise ImageNotFound(f"There is no picture with id {image_id}.")
     return Image.of(row)
+
+
+def get_images(session: Session, image_ids: Sequence[int]) -> dict[int, Image]:
+    """Those of the pictures that are there, by id."""
+    query = select(*IMAGE_COLUMNS).where(images.c.id.in_(image_ids), PRESENT)
+    return {row["id"]: Image.of(row) for row in session.execute(query).mappings()}
+
+
+def content_hashes(session: Session, collection_id: int) -> list[bytes]:
+    """Of all its pictures."""
+    query = select(images.c.content_hash).where(images.c.collection_id == collection_id)
+    return list(session.execute(query).scalars())
+
+
+def annotate(session: Session, image: Image, annotation: Annotation) -> Image:
+    """Replace its metadata, and its caption unless that is None; "" takes it away."""
+    caption = image.caption if annotation.caption is None else annotation.caption or None
+    query = update(images).where(images.c.id == image.id)
+    query = query.values(caption=caption, metadata=annotation.metadata)
+    return Image.of(session.execute(query.returning(*IMAGE_COLUMNS)).mappings().one())
 
 
 def find_by_hash(session: Session, collection_id: int, content_hash: bytes) -> Image | None:
@@ -205,7 +223,7 @@ def add_images(
         return []
     check_vectors(vectors, index.space)
     require_active(session, index)
-    query = upsert(images)
+    query = upsert(images).values(language=_language(index.collection_id))
     changed = {
         **{name: query.excluded[name] for name in CONTENT_COLUMNS},
         "caption": func.coalesce(query.excluded.caption, images.c.caption),
@@ -221,20 +239,10 @@ def add_images(
     return ordered
 
 
-def put_vectors(
-    session: Session, index: VectorIndex, image_ids: list[int], vectors: Vectors
-) -> None:
-    """Write the vectors of whole pictures, float32 (len(image_ids), dimensions)."""
-    rows = [
-        {"index_id": index.id, "image_id": image_id, "embedding": vector}
-        for image_id, vector in zip(image_ids, vectors, strict=True)
-    ]
-    query = upsert(embeddings)
-    query = query.on_conflict_do_update(
-        index_elements=["index_id", "image_id", "region"],
-        set_={"embedding": query.excluded.embedding},
-    )
-    session.execute(query, rows)
+def _language(collection_id: int) -> ColumnElement[Any]:
+    """The text search configuration of a collection's words."""
+    language = select(collections.c.language).where(collections.c.id == collection_id)
+    return cast(language.scalar_subquery(), REGCONFIG)
 
 
 def place_image(
@@ -259,39 +267,6 @@ def place_image(
         )
     )
     return session.execute(query.returning(images.c.id)).first() is not None
-
-
-def without_vector(session: Session, index: VectorIndex) -> list[Image]:
-    """The pictures of the index's collection that it has no vector of."""
-    there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
-    query = select(*IMAGE_COLUMNS).where(
-        images.c.collection_id == index.collection_id, PRESENT, ~there
-    )
-    return [Image.of(row) for row in session.execute(query.order_by(images.c.id)).mappings()]
-
-
-def bury_images(session: Session, known: Sequence[Place]) -> list[Place]:
-    """Set tombstones: the pictures are in no answer from now on, whatever their deletion takes.
-
-    Returns those that were still where they are known to be: others were moved meanwhile.
-    """
-    places = [(one.id, one.path) for one in known]
-    query = update(images).where(tuple_(images.c.id, images.c.path).in_(places), PRESENT)
-    query = query.values(removed_at=func.now()).returning(images.c.id)
-    buried = set(session.execute(query).scalars())
-    return [one for one in known if one.id in buried]
-
-
-def delete_buried(session: Session, limit: int) -> list[bytes]:
-    """Delete up to `limit` pictures that have a tombstone; returns their content hashes."""
-    chosen = select(images.c.id).where(~PRESENT).order_by(images.c.id).limit(limit)
-    query = delete(images).where(images.c.id.in_(chosen.with_for_update(skip_locked=True)))
-    return list(session.execute(query.returning(images.c.content_hash)).scalars())
-
-
-def delete_images(session: Session, image_ids: Sequence[int]) -> None:
-    """Delete pictures and, by their foreign keys, their vectors."""
-    session.execute(delete(images).where(images.c.id.in_(image_ids)))
 
 
 def lock_content(session: Session, content_hash: bytes) -> None:

@@ -24,7 +24,7 @@ CONNECT_TIMEOUT = 10  # seconds
 
 # Each query is planned for its own values: a generic plan would not see which partition it
 # needs. Set once a connection, so that no request pays for it.
-SESSION_OPTIONS = "-c plan_cache_mode=force_custom_plan"
+SESSION_OPTIONS = "-c plan_cache_mode=force_custom_plan -c jit=off"
 
 
 def open_engine(url: str) -> Engine:

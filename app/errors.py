@@ -26,7 +26,10 @@ class DatabaseUnusable(StartError):
 
 
 class ModelUnavailable(StartError):
-    """The model's weights cannot be had; random weights are never a substitute."""
+    """The model's weights cannot be had; random weights are never a substitute.
+
+    The only StartError that a request may meet: a collection's own model is loaded when needed.
+    """
 
 
 class ModelMismatch(StartError):
@@ -45,6 +48,10 @@ class FilterRejected(ImageSearchError):
     """A filter, an order or a facet that names no field, or asks what its type cannot answer."""
 
 
+class TokenRejected(ImageSearchError):
+    """A signed token that was altered, has expired, or is meant for something else."""
+
+
 class CursorRejected(ImageSearchError):
     """The cursor is none of ours, has expired, or belongs to another query."""
 
@@ -59,10 +66,6 @@ class CollectionExists(ImageSearchError):
 
 class CollectionRejected(ImageSearchError):
     """A collection that cannot be: a name, a field, a model or an index out of bounds."""
-
-
-class ModelNotReady(ImageSearchError):
-    """The model of a collection cannot be loaded now."""
 
 
 class UploadRejected(ImageSearchError):

@@ -2,22 +2,26 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from app import catalog
+from sqlalchemy import ColumnElement, select
+
+from app import catalog, deletions
+from app.annotations import Annotation, check_metadata
 from app.db import Sessions
 from app.errors import ImageNotFound, ImageVanished, SourceUnavailable, SourceUnreadable
 from app.pictures import FORMATS, media_type, thumbnail, thumbnail_name, thumbnail_side
 from app.sources import S3_SCHEME, Sources
 from app.storage import Disk
-from app.tables import Image
+from app.tables import PRESENT, Image, images
 
 log = logging.getLogger(__name__)
 
-BURIED_AT_ONCE = 500  # pictures deleted in one transaction: their vectors go with them
+DELETED_AT_ONCE = 500  # pictures in one transaction: their vectors go with them
 
 
 @dataclass(frozen=True)
@@ -127,18 +131,52 @@ class Gallery:
         except OSError as error:  # a full disk costs the cache, not the answer
             log.warning("thumbnail not kept: %s", error)
 
+    def change(
+        self, image_id: int, caption: str | None, changes: Mapping[str, Any] | None
+    ) -> Image:
+        """Set the caption unless it is None, "" takes it away; merge the changes into the metadata.
+
+        A change to None takes a key away. Raises ImageNotFound, AnnotationInvalid.
+        """
+        with self.sessions.begin() as session:
+            image = catalog.get_image(session, image_id, for_update=True)
+            metadata = {**image.metadata, **(changes or {})}
+            kept = {name: value for name, value in metadata.items() if value is not None}
+            annotation = Annotation(caption, check_metadata(kept))
+            return catalog.annotate(session, image, annotation)
+
     def delete(self, image_id: int) -> None:
         """Delete the row, its vector, its thumbnails, and its file if it was uploaded.
 
         A file in a folder of the user's stays. Raises ImageNotFound.
         """
-        with self.sessions.begin() as session:
-            image = catalog.get_image(session, image_id)
-            catalog.lock_content(session, image.content_hash)
-            catalog.delete_images(session, [image_id])
-        if self.uploads.owns(self.sources.root / image.path):
-            self._delete_file(image)
-        self.thumbnails.remove(f"{image.content_hash.hex()}-*.webp")
+        if not self.remove([image_id]):
+            raise ImageNotFound(f"There is no picture with id {image_id}.")
+
+    def remove(self, image_ids: Sequence[int], collection_id: int | None = None) -> list[int]:
+        """The same with those of the pictures that are there; returns their ids, ascending."""
+        removed: list[Image] = []
+        for start in range(0, len(image_ids), DELETED_AT_ONCE):
+            chosen = image_ids[start : start + DELETED_AT_ONCE]
+            with self.sessions.begin() as session:
+                removed += deletions.remove(session, chosen, collection_id)
+        for image in removed:
+            if self.uploads.owns(self.sources.root / image.path):
+                self._delete_file(image)
+            self.thumbnails.remove(f"{image.content_hash.hex()}-*.webp")
+        return sorted(image.id for image in removed)
+
+    def remove_matching(self, collection_id: int, condition: ColumnElement[bool]) -> list[int]:
+        """The same with the pictures of a collection for which the condition holds."""
+        removed: list[int] = []
+        while True:
+            with self.sessions.begin() as session:
+                query = select(images.c.id).where(images.c.collection_id == collection_id)
+                query = query.where(PRESENT, condition).order_by(images.c.id)
+                chosen = list(session.execute(query.limit(DELETED_AT_ONCE)).scalars())
+            if not chosen:
+                return removed
+            removed += self.remove(chosen, collection_id)
 
     def _delete_file(self, image: Image) -> None:
         """Once the row is gone for good: a crash between leaves a file, never a row without one.
@@ -147,7 +185,7 @@ class Gallery:
         """
         with self.sessions.begin() as session:
             catalog.lock_content(session, image.content_hash)
-            if catalog.find_by_hash(session, self.collection_id, image.content_hash) is None:
+            if catalog.find_by_hash(session, image.collection_id, image.content_hash) is None:
                 (self.sources.root / image.path).unlink(missing_ok=True)
 
 
@@ -155,7 +193,7 @@ def delete_buried(sessions: Sessions, thumbnails: Disk) -> None:
     """Delete every picture that has a tombstone, with its vectors and thumbnails."""
     while True:
         with sessions.begin() as session:
-            hashes = catalog.delete_buried(session, BURIED_AT_ONCE)
+            hashes = deletions.remove_buried(session, DELETED_AT_ONCE)
         for content_hash in hashes:
             thumbnails.remove(f"{content_hash.hex()}-*.webp")
         if not hashes:

@@ -1,27 +1,41 @@
-"""SQL on collections and their vector indexes.
+"""SQL on vector indexes: each is one generation of a collection's embeddings.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
 
-from sqlalchemy import delete, func, insert, select, text
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from app.errors import IndexGone, ModelMismatch
-from app.tables import INDEX_COLUMNS, VectorIndex, collections, embeddings, vector_indexes
+from app.errors import CollectionRejected, IndexGone, ModelMismatch
+from app.tables import INDEX_COLUMNS, Storage, VectorIndex, embeddings, vector_indexes
 from app.vectors import VectorSpace
 
-DEFAULT_NAMESPACE = DEFAULT_COLLECTION = "default"
 HNSW_M = 16  # pgvector's own defaults
 HNSW_EF_CONSTRUCTION = 64
 
+GRAPHS = {
+    "halfvec": "(embedding::halfvec({0})) halfvec_cosine_ops",
+    "vector": "(full_embedding::vector({0})) vector_cosine_ops",
+    "bit": "(binary_quantize(embedding::halfvec({0}))::bit({0})) bit_hamming_ops",
+}
+"""What the HNSW graph of each storage is built on, given the dimensions."""
 
-def default_collection(session: Session) -> int:
-    """The id of the collection that the flat endpoints use."""
-    query = select(collections.c.id).where(
-        collections.c.namespace == DEFAULT_NAMESPACE, collections.c.name == DEFAULT_COLLECTION
-    )
-    collection_id: int = session.execute(query).scalar_one()
-    return collection_id
+MAX_DIMENSIONS = {"halfvec": 4_000, "vector": 2_000, "bit": 4_000}
+"""Of pgvector: beyond them no graph can be built."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How an index keeps its vectors: see HNSW for `m` and `ef_construction`."""
+
+    storage: Storage = "halfvec"
+    m: int = HNSW_M
+    ef_construction: int = HNSW_EF_CONSTRUCTION
+
+
+DEFAULT_SHAPE = Shape()
 
 
 def open_index(session: Session, collection_id: int, space: VectorSpace) -> VectorIndex:
@@ -30,13 +44,15 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
     Raises ModelMismatch where the active index holds another model's vectors.
     """
     lock(session, f"collection {collection_id}")
-    index = _active_index(session, collection_id)
+    # FOR UPDATE: whoever is adding vectors holds the row, and is waited for.
+    index = _active(session, collection_id, lock_row=True)
     if index is None:
-        return _create_index(session, collection_id, space)
+        return create_index(session, collection_id, space)
     if index.fingerprint != space.fingerprint:
         if count_vectors(session, index, limit=1) == 0:  # nothing would be mixed
-            _drop_index(session, index)
-            return _create_index(session, collection_id, space)
+            shape = Shape(index.storage, index.m, index.ef_construction)
+            drop_index(session, index)
+            return create_index(session, collection_id, space, shape)
         known = index.space
         raise ModelMismatch(
             f"The pictures in this database were indexed with {known.name} "
@@ -48,51 +64,63 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
     return index
 
 
-def _active_index(session: Session, collection_id: int) -> VectorIndex | None:
+def active_index(session: Session, collection_id: int) -> VectorIndex:
+    """The collection's active index. Raises IndexGone."""
+    index = _active(session, collection_id)
+    if index is None:
+        raise IndexGone("This collection has no index now: it was deleted or is being replaced.")
+    return index
+
+
+def _active(session: Session, collection_id: int, *, lock_row: bool = False) -> VectorIndex | None:
     query = select(*INDEX_COLUMNS).where(
         vector_indexes.c.collection_id == collection_id, vector_indexes.c.state == "active"
     )
-    # FOR UPDATE: whoever is adding vectors holds the row, and is waited for.
-    row = session.execute(query.with_for_update()).mappings().one_or_none()
+    query = query.with_for_update() if lock_row else query
+    row = session.execute(query).mappings().one_or_none()
     return VectorIndex(**row) if row else None
 
 
-def _create_index(session: Session, collection_id: int, space: VectorSpace) -> VectorIndex:
-    values = {
-        "collection_id": collection_id,
-        **vars(space),
-        "m": HNSW_M,
-        "ef_construction": HNSW_EF_CONSTRUCTION,
-        "state": "active",
-    }
+def create_index(
+    session: Session, collection_id: int, space: VectorSpace, shape: Shape = DEFAULT_SHAPE
+) -> VectorIndex:
+    """An active index without vectors and without a graph. Raises CollectionRejected."""
+    if space.dimensions > MAX_DIMENSIONS[shape.storage]:
+        raise CollectionRejected(
+            f"storage: {space.name} has {space.dimensions} dimensions; {shape.storage} takes "
+            f"{MAX_DIMENSIONS[shape.storage]}."
+        )
+    values = {"collection_id": collection_id, **vars(space), **vars(shape), "state": "active"}
     query = insert(vector_indexes).values(values).returning(*INDEX_COLUMNS)
     index = VectorIndex(**session.execute(query).mappings().one())
+    column = index.column.name
     session.execute(
         text(
             f"CREATE TABLE {index.partition} PARTITION OF embeddings "
             f"(CONSTRAINT {index.partition}_dimensions_check "
-            f"CHECK (vector_dims(embedding) = {index.dimensions})) "
+            f"CHECK ({column} IS NOT NULL AND vector_dims({column}) = {index.dimensions})) "
             f"FOR VALUES IN ({index.id})"
         )
     )
     return index
 
 
-def _drop_index(session: Session, index: VectorIndex) -> None:
+def drop_index(session: Session, index: VectorIndex) -> None:
+    """Delete the index and, in one go, all its vectors."""
     session.execute(text(f"DROP TABLE {index.partition}"))
     session.execute(delete(vector_indexes).where(vector_indexes.c.id == index.id))
 
 
 def build_hnsw(session: Session, index: VectorIndex) -> None:
     """Build the index's HNSW graph unless it is there; blocks its writers, not its readers."""
-    name = _hnsw_name(index)
+    name = hnsw_name(index)
     lock(session, name)  # IF NOT EXISTS alone does not keep two builders apart
     if has_hnsw(session, index):
         return
     session.execute(
         text(
             f"CREATE INDEX IF NOT EXISTS {name} ON {index.partition} USING hnsw "
-            f"((embedding::halfvec({index.dimensions})) halfvec_cosine_ops) "
+            f"({GRAPHS[index.storage].format(index.dimensions)}) "
             f"WITH (m = {index.m}, ef_construction = {index.ef_construction})"
         )
     )
@@ -102,7 +130,7 @@ def build_hnsw(session: Session, index: VectorIndex) -> None:
 
 def has_hnsw(session: Session, index: VectorIndex) -> bool:
     """Whether the index's HNSW graph is there."""
-    found = session.execute(select(func.to_regclass(_hnsw_name(index)))).scalar_one()
+    found = session.execute(select(func.to_regclass(hnsw_name(index)))).scalar_one()
     return found is not None
 
 
@@ -111,10 +139,11 @@ def drop_hnsw_if_empty(session: Session, index: VectorIndex) -> None:
     if count_vectors(session, index, limit=1) == 0:
         session.execute(text(f"LOCK TABLE {index.partition} IN ACCESS EXCLUSIVE MODE"))
         if count_vectors(session, index, limit=1) == 0:  # still, now that nobody can write
-            session.execute(text(f"DROP INDEX IF EXISTS {_hnsw_name(index)}"))
+            session.execute(text(f"DROP INDEX IF EXISTS {hnsw_name(index)}"))
 
 
-def _hnsw_name(index: VectorIndex) -> str:
+def hnsw_name(index: VectorIndex) -> str:
+    """The name of its graph."""
     return f"{index.partition}_hnsw_idx"
 
 
@@ -126,10 +155,25 @@ def count_vectors(session: Session, index: VectorIndex, limit: int | None = None
 
 def require_active(session: Session, index: VectorIndex) -> None:
     """Keep the index active until the transaction ends. Raises IndexGone where it is not."""
+    _check_active(session, index, read=True)
+
+
+def claim(session: Session, index: VectorIndex) -> None:
+    """Wait for those who write to the index, and keep others out. Raises IndexGone."""
+    _check_active(session, index, read=False)
+
+
+def _check_active(session: Session, index: VectorIndex, *, read: bool) -> None:
     query = select(vector_indexes.c.state).where(vector_indexes.c.id == index.id)
-    state = session.execute(query.with_for_update(read=True)).scalar_one_or_none()
+    state = session.execute(query.with_for_update(read=read)).scalar_one_or_none()
     if state != "active":
-        raise IndexGone("The index of this collection was replaced. Restart the server.")
+        raise IndexGone("The index of this collection was replaced or deleted.")
+
+
+def tune(session: Session, index: VectorIndex, ef_search: int) -> None:
+    """Keep so many candidates in its searches from now on."""
+    query = update(vector_indexes).where(vector_indexes.c.id == index.id)
+    session.execute(query.values(ef_search=ef_search))
 
 
 def lock(session: Session, name: str) -> None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from app import archives, catalog, indexes, job_items, jobs, leases
+from app import archives, catalog, deletions, indexes, job_items, jobs, leases
 from app.annotations import Annotation
 from app.archives import Entry
 from app.comparison import Comparison, stretches
@@ -227,7 +227,7 @@ class Listing:
             self._check_stop()
             with self.sessions.begin() as session:
                 if job.mode == "sync" and not job.dry_run:
-                    gone = catalog.bury_images(session, gone)
+                    gone = deletions.bury(session, gone)
                 self._note_removals(session, job, found, {row.path for row in gone})
 
     def _note_removals(

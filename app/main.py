@@ -16,10 +16,11 @@ import uvicorn
 from fastapi import FastAPI
 from tqdm import tqdm
 
-from app.assembly import DEMO_MODEL, MEGA, Services, open_services
+from app.assembly import MEGA, Services, open_services
 from app.errors import PlaceInUse, SettingsInvalid, StartError
 from app.intake import Options
 from app.jobs import Job
+from app.parts import DEMO_MODEL
 from app.postgres import sole_owner
 from app.settings import ROOT, Settings
 from app.watch import Watcher

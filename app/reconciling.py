@@ -12,11 +12,11 @@ from pathlib import Path
 
 from sqlalchemy import select, text
 
-from app import catalog, indexes, job_control, jobs
+from app import catalog, deletions, embeddings, indexes, job_control, jobs
 from app.db import Sessions
-from app.encoders.resident import Resident
 from app.errors import ImageRejected, ImageSearchError
 from app.gallery import delete_buried
+from app.library import Library, OpenCollection
 from app.pictures import decode
 from app.sources import S3_SCHEME, Sources, stored_path
 from app.storage import Disk
@@ -41,10 +41,8 @@ class Reconciling:
     """Looks, and mends what it is told to."""
 
     sessions: Sessions
-    encoder: Resident
-    index: VectorIndex
+    library: Library
     sources: Sources
-    kept: Disk
     incoming: Disk
     thumbnails: Disk
     max_megapixels: float
@@ -72,14 +70,13 @@ class Reconciling:
         def forget() -> None:
             sure = [image for image in lost if self._has_folder(image.path)]
             with self.sessions.begin() as session:
-                catalog.bury_images(session, sure)
+                deletions.bury(session, sure)
             delete_buried(self.sessions, self.thumbnails)
 
         return Finding("rows without file", [image.path for image in lost], forget)
 
     def _images(self) -> Iterator[Image]:
-        ours = images.c.collection_id == self.index.collection_id
-        query = select(*IMAGE_COLUMNS).where(ours, PRESENT).order_by(images.c.id).limit(PAGE)
+        query = select(*IMAGE_COLUMNS).where(PRESENT).order_by(images.c.id).limit(PAGE)
         last = 0
         while True:
             with self.sessions.begin() as session:
@@ -101,15 +98,21 @@ class Reconciling:
         location = self.sources.root / path
         if path.startswith(S3_SCHEME):
             return True
-        if self.kept.owns(location):
-            return any(self.kept.files())
+        for disk in self._disks():
+            if disk.owns(location):
+                return any(disk.files())
         return location.parent.is_dir() and any(location.parent.iterdir())
+
+    def _disks(self) -> list[Disk]:
+        """Where each collection's uploads are; the default one's holds the others' folders."""
+        return [opened.uploads.disk for opened in self.library.every()][::-1]
 
     def _stray_files(self) -> Finding:
         with self.sessions.begin() as session:
             known = set(session.execute(select(images.c.path)).scalars())
         root = self.sources.root
-        stray = [path for path in _old(self.kept) if stored_path(path, root) not in known]
+        old = (path for disk in self._disks() for path in _old(disk))
+        stray = [path for path in old if stored_path(path, root) not in known]
 
         def delete() -> None:
             for path in stray:
@@ -149,25 +152,28 @@ class Reconciling:
         return Finding("tombstones", found, lambda: delete_buried(self.sessions, self.thumbnails))
 
     def _without_vector(self) -> Finding:
-        with self.sessions.begin() as session:
-            missing = catalog.without_vector(session, self.index)
+        missing: list[tuple[OpenCollection, Image]] = []
+        for opened in self.library.every():
+            with self.sessions.begin() as session:
+                found = embeddings.without_vector(session, opened.index)
+            missing += [(opened, image) for image in found]
 
         def embed() -> None:
-            for image in missing:
+            for opened, image in missing:
                 with suppress(ImageSearchError):  # it cannot be read now: it stays found
-                    self._embed(image)
+                    self._embed(opened, image)
 
-        return Finding("pictures without vector", [image.path for image in missing], embed)
+        return Finding("pictures without vector", [image.path for _, image in missing], embed)
 
-    def _embed(self, image: Image) -> None:
+    def _embed(self, opened: OpenCollection, image: Image) -> None:
         try:
             data = self.sources.read(image.path, self.max_file_bytes)
             picture = decode(data, self.max_megapixels)
         except ImageRejected:
             return
-        vectors = self.encoder.encode_images([picture.image])
+        vectors = opened.encoder.encode_images([picture.image])
         with self.sessions.begin() as session:
-            catalog.put_vectors(session, self.index, [image.id], vectors)
+            embeddings.put_vectors(session, opened.index, [image.id], vectors)
 
     def _stray_vectors(self) -> Finding:
         found = self._texts(STRAY_VECTORS)
@@ -191,16 +197,25 @@ class Reconciling:
     def _invalid_indexes(self) -> Finding:
         found = self._texts(INVALID_INDEXES)
         with self.sessions.begin() as session:
-            lacks_graph = not jobs.any_open(session) and not indexes.has_hnsw(session, self.index)
+            idle = not jobs.any_open(session)
+        lacking = [index for index in self._indexes() if idle and not self._has_graph(index)]
 
         def rebuild() -> None:
             for name in found:
                 self._run(f'DROP INDEX "{name}"' if "hnsw" in name else f'REINDEX INDEX "{name}"')
-            with self.sessions.begin() as session:
-                indexes.build_hnsw(session, self.index)
+            for index in self._indexes():
+                with self.sessions.begin() as session:
+                    indexes.build_hnsw(session, index)
 
-        lacking = [f"{self.index.partition}: no HNSW graph"] if lacks_graph else []
-        return Finding("invalid indexes", [*found, *lacking], rebuild)
+        without = [f"{index.partition}: no HNSW graph" for index in lacking]
+        return Finding("invalid indexes", [*found, *without], rebuild)
+
+    def _indexes(self) -> list[VectorIndex]:
+        return [opened.index for opened in self.library.every()]
+
+    def _has_graph(self, index: VectorIndex) -> bool:
+        with self.sessions.begin() as session:
+            return indexes.has_hnsw(session, index)
 
     def _texts(self, query: str) -> list[str]:
         with self.sessions.begin() as session:

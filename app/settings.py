@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     clip_pretrained: str = Field(
         "datacomp_xl_s13b_b90k", description="its pretrained tag, or a checkpoint's path"
     )
+    collection_models: Names = Field(
+        (), description="models that collections may have of their own, model@tag, comma-separated"
+    )
+    max_resident_models: Annotated[int, Field(ge=1)] = Field(
+        2, description="models in memory at a time; the least recently used goes"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="where the model runs: auto, cpu, cuda or mps"
     )
@@ -101,6 +107,9 @@ class Settings(BaseSettings):
     )
     max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
+    )
+    jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = Field(
+        None, description="signs cursors, at least 32 bytes; empty: made and kept in UPLOAD_DIR"
     )
     keep_gps: bool = Field(False, description="1: keep where a picture was taken, from its EXIF")
     worker: Literal["embedded", "none"] = Field(

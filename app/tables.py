@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pgvector.sqlalchemy import HALFVEC, VECTOR
 from sqlalchemy import (
@@ -198,9 +198,28 @@ job_items = Table(
 )
 
 
+Storage = Literal["halfvec", "vector", "bit"]
+"""How an index keeps its vectors: two bytes a dimension, four, or two with a graph of one bit."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Pictures of one owner, searched together; `fields` declares metadata, by name and type."""
+
+    id: int
+    namespace: str
+    name: str
+    language: str
+    fields: dict[str, str]
+    created_at: datetime
+
+
 @dataclass(frozen=True)
 class VectorIndex:
-    """One generation of a collection's embeddings."""
+    """One generation of a collection's embeddings.
+
+    `ef_search` is how many candidates a search keeps, where that was tuned.
+    """
 
     id: int
     collection_id: int
@@ -210,6 +229,8 @@ class VectorIndex:
     dimensions: int
     m: int
     ef_construction: int
+    storage: Storage
+    ef_search: int | None
 
     @property
     def space(self) -> VectorSpace:
@@ -221,12 +242,18 @@ class VectorIndex:
         """The name of the partition of `embeddings` that holds its vectors."""
         return f"embeddings_{self.id}"
 
+    @property
+    def column(self) -> Column[Any]:
+        """The column of `embeddings` that holds its vectors."""
+        return embeddings.c.full_embedding if self.storage == "vector" else embeddings.c.embedding
+
 
 @dataclass(frozen=True)
 class Image:
     """One picture as the catalog knows it; `content_hash` is the SHA-256 of its file."""
 
     id: int
+    collection_id: int
     path: str
     content_hash: bytes
     bytes: int
@@ -249,4 +276,5 @@ PRESENT = images.c.removed_at.is_(None)
 """True of the pictures that have no tombstone: the only ones that answers may show."""
 
 IMAGE_COLUMNS = [images.c[name] for name in Image.__dataclass_fields__]
+COLLECTION_COLUMNS = [collections.c[name] for name in Collection.__dataclass_fields__]
 INDEX_COLUMNS = [vector_indexes.c[name] for name in VectorIndex.__dataclass_fields__]

@@ -18,9 +18,8 @@ from sqlalchemy import make_url
 
 from app import job_control, jobs
 from app.db import Sessions
-from app.errors import Interrupted
-from app.ingest import Ingest
-from app.listing import Listing
+from app.errors import CollectionNotFound, Interrupted, JobNotFound
+from app.library import Library, OpenCollection
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +34,17 @@ ADRIFT_LEASES = 2  # a job without tasks has lost them after so many leases
 
 @dataclass
 class Worker:
-    """Runs tasks from `queues` until it is stopped; `url` is the database's."""
+    """Runs tasks from `queues` until it is stopped; `url` is the database's.
+
+    `interrupt` is set for whatever is under way once it stops.
+    """
 
     url: str
     sessions: Sessions
-    listing: Listing
-    ingest: Ingest
+    library: Library
     queues: Sequence[str]
     lease_seconds: float
+    interrupt: threading.Event
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -59,7 +61,7 @@ class Worker:
     def stop(self) -> None:
         """Begin no task any more; those under way end soon or are given back."""
         self._stopping.set()
-        self.ingest.stop.set()
+        self.interrupt.set()
 
     async def _serve(self) -> None:
         """Work until `stop` or an error, which is raised."""
@@ -111,27 +113,38 @@ class Worker:
         """Take up what dead workers and lost tasks left undone; forget old jobs."""
         with self.sessions.begin() as session:
             jobs.rescue(session, self.lease_seconds)
+        listing = self.library.default.listing
         with self.sessions.begin() as session:
             for job in jobs.adrift(session, ADRIFT_LEASES * self.lease_seconds):
                 log.warning("job %s had lost its tasks: it goes on", job.id)
-                job_control.resume(session, job, self.listing.batch_size)
+                job_control.resume(session, job, listing.batch_size)
             staged = jobs.purge(session)
-        self.listing.remove_staged(staged)
+        listing.remove_staged(staged)
 
     def _register(self, app: procrastinate.App) -> None:
         retry = _Retry()
 
         @app.task(name=jobs.LIST, retry=retry, pass_context=True)
         def list_source(context: procrastinate.JobContext, job_id: int) -> None:
-            self.listing.list_source(job_id, attempt=context.job.attempts + 1)
+            if opened := self._opened(job_id):
+                opened.listing.list_source(job_id, attempt=context.job.attempts + 1)
 
         @app.task(name=jobs.INGEST, retry=retry)
         def ingest(job_id: int, item_ids: list[int]) -> None:
-            self.ingest.run_batch(job_id, item_ids, self.name)
+            if opened := self._opened(job_id):
+                opened.ingest.run_batch(job_id, item_ids, self.name)
 
         @app.task(name=jobs.FINISH, retry=retry, pass_context=True)
         def finish(context: procrastinate.JobContext, job_id: int) -> None:
-            self.listing.finish(job_id, attempt=context.job.attempts + 1)
+            if opened := self._opened(job_id):
+                opened.listing.finish(job_id, attempt=context.job.attempts + 1)
+
+    def _opened(self, job_id: int) -> OpenCollection | None:
+        """The job's collection; None where job and collection were deleted."""
+        try:
+            return self.library.of_job(job_id)
+        except (JobNotFound, CollectionNotFound):
+            return None
 
 
 class _Retry(procrastinate.BaseRetryStrategy):

@@ -17,10 +17,10 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
-from app.assembly import open_buckets
 from app.buckets import Bucket, StoredObject
 from app.errors import EntryRefused, ImageSearchError, PlaceInUse, SettingsInvalid, StartError
 from app.main import unwind_on_signals
+from app.parts import open_buckets
 from app.settings import Settings
 from app.storage import PART
 

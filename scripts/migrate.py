@@ -3,9 +3,9 @@
 import sys
 
 from app import db
-from app.assembly import database
 from app.errors import StartError
 from app.main import unwind_on_signals
+from app.parts import database
 from app.settings import Settings
 
 

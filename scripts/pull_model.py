@@ -2,8 +2,8 @@
 
 import sys
 
-from app.assembly import hand_over_hub_settings
 from app.errors import StartError
+from app.parts import hand_over_hub_settings
 from app.settings import Settings
 
 

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -104,8 +104,7 @@ def staged(services: Services) -> list[str]:
 @contextmanager
 def working(services: Services) -> Iterator[None]:
     """The queue is worked on for a while; `services.working` would do so only once."""
-    ingest = replace(services.worker.ingest, stop=Event())
-    worker = replace(services.worker, ingest=ingest)
+    worker = replace(services.worker)
     thread = Thread(target=worker.run)
     thread.start()
     try:
@@ -113,3 +112,4 @@ def working(services: Services) -> Iterator[None]:
     finally:
         worker.stop()
         thread.join()
+        worker.interrupt.clear()

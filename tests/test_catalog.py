@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import catalog, db, indexes
+from app import catalog, collections, db, deletions, indexes
 from app.catalog import NewImage
 from app.errors import ImageNotFound, IndexGone, ModelMismatch
 from app.nearest import find_nearest
@@ -39,7 +39,7 @@ def session(sessions: db.Sessions) -> Iterator[Session]:
 
 @pytest.fixture
 def index(session: Session, space: VectorSpace) -> VectorIndex:
-    return indexes.open_index(session, indexes.default_collection(session), space)
+    return indexes.open_index(session, collections.default(session).id, space)
 
 
 def test_the_same_model_opens_the_same_index(
@@ -100,7 +100,7 @@ def test_rows_come_in_the_order_of_the_pictures(session: Session, index: VectorI
 
 def test_deleting_a_picture_deletes_its_vector(session: Session, index: VectorIndex) -> None:
     (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
-    catalog.delete_images(session, [added.id])
+    deletions.remove(session, [added.id])
     assert indexes.count_vectors(session, index) == 0
     with pytest.raises(ImageNotFound, match=f"no picture with id {added.id}"):
         catalog.get_image(session, added.id)
@@ -139,8 +139,8 @@ def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
 ) -> None:
     (added,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
     moved = replace(added, path="elsewhere.png")
-    assert catalog.bury_images(session, [moved]) == [], "it is not where it was known to be"
-    assert catalog.bury_images(session, [added]) == [added]
+    assert deletions.bury(session, [moved]) == [], "it is not where it was known to be"
+    assert deletions.bury(session, [added]) == [added]
     collection_id = index.collection_id
     assert catalog.count_images(session, collection_id) == 0
     assert catalog.find_by_hash(session, collection_id, added.content_hash) is None
@@ -150,7 +150,7 @@ def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
         catalog.get_image(session, added.id)
     (again,) = catalog.add_images(session, index, [picture("a.png")], unit(0))
     assert catalog.get_image(session, again.id).path == "a.png"
-    assert catalog.delete_buried(session, 10) == []
+    assert deletions.remove_buried(session, 10) == []
 
 
 def test_a_retired_index_takes_no_more_pictures(session: Session, index: VectorIndex) -> None:

@@ -106,7 +106,7 @@ def wait_for_end(services: Services, job_id: int) -> None:
 
 def numbers(services: Services) -> dict[str, int]:
     """Rows and vectors, and how many vectors were ever written."""
-    partition = services.worker.ingest.index.partition
+    partition = services.search.index.partition
     with services.intake.sessions.begin() as session:
         return {
             name: session.execute(text(query)).scalar_one()

@@ -11,14 +11,14 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageEnhance
 from sqlalchemy import delete, text
 
-from app import catalog, duplicates, indexes, links, nearest, perceptual
+from app import catalog, deletions, duplicates, indexes, links, nearest, perceptual
 from app.assembly import Services
 from app.components import connected
 from app.pictures import decode
+from app.plans import explain
 from app.tables import images
 from tests.conftest import TEST_IMAGES
 from tests.drawing import encoded, noise
-from tests.test_nearest import explain
 
 MEGAPIXELS = 50
 KINDS = ("exact", "perceptual", "semantic")
@@ -201,7 +201,7 @@ def test_a_buried_picture_is_in_no_group(client: TestClient, services: Services)
 
 def bury(services: Services, ids: Sequence[int]) -> None:
     with services.gallery.sessions.begin() as session:
-        catalog.bury_images(session, [catalog.get_image(session, one) for one in ids])
+        deletions.bury(session, [catalog.get_image(session, one) for one in ids])
 
 
 def test_another_collection_is_not_looked_at(client: TestClient, services: Services) -> None:

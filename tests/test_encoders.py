@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from app.batching import Batcher
 from app.encoders import openclip
 from app.encoders.openclip import OpenClipEncoder, lowest_cosine
 from app.encoders.resident import Resident
@@ -23,6 +25,13 @@ DEMO = f"local-dir:{DEMO_MODEL_DIR}"
 @pytest.fixture(scope="module")
 def encoder() -> OpenClipEncoder:
     return openclip.load(DEMO, "", "cpu", "demo model")
+
+
+@pytest.fixture
+def batcher() -> Iterator[Batcher]:
+    made = Batcher(max_items=4)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -151,32 +160,32 @@ def test_bfloat16_is_a_matter_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not openclip.has_bfloat16("cpu")
 
 
-def test_a_load_that_failed_is_not_tried_again() -> None:
+def test_a_load_that_failed_is_not_tried_again(batcher: Batcher) -> None:
     tries = []
 
     def fail() -> OpenClipEncoder:
         tries.append(1)
         raise ModelUnavailable("no weights")
 
-    resident = Resident(fail, batch_size=4)
+    resident = Resident(fail, batcher)
     for _ in range(2):
         with pytest.raises(ModelUnavailable, match="no weights"):
             resident.load()
-    resident.close()
     assert len(tries) == 1
 
 
-def test_a_resident_loads_once_and_serves_both_towers(encoder: OpenClipEncoder) -> None:
+def test_a_resident_loads_once_and_serves_both_towers(
+    encoder: OpenClipEncoder, batcher: Batcher
+) -> None:
     loads = []
 
     def load() -> OpenClipEncoder:
         loads.append(1)
         return encoder
 
-    resident = Resident(load, batch_size=4)
+    resident = Resident(load, batcher)
     texts = resident.encode_texts(["a tree", "a dog"])
     pictures = resident.encode_images([Image.new("RGB", (70, 30))])
-    resident.close()
     assert len(loads) == 1
     assert (texts.shape[0], pictures.shape[0]) == (2, 1)
     assert (texts == encoder.encode_texts(["a tree", "a dog"])).all()

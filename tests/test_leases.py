@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app import indexes, job_control, job_items, jobs, leases
+from app import collections, job_control, job_items, jobs, leases
 from app.assembly import Services
 from app.db import Sessions
 from app.job_items import NewItem
@@ -31,7 +31,7 @@ def _empty(sessions: Sessions) -> None:
 
 
 def new_job(session: Session, *, listed: bool = True) -> int:
-    collection = indexes.default_collection(session)
+    collection = collections.default(session).id
     return jobs.create(session, NewJob(collection, {"files": 1}, QUEUE, listed=listed))
 
 

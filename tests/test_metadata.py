@@ -9,8 +9,6 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from app.assembly import Services
-from app.main import create_app
-from app.settings import Settings
 from tests.drawing import png
 
 
@@ -35,10 +33,13 @@ def photograph(seed: int) -> bytes:
 
 @pytest.mark.parametrize("keep_gps", [False, True])
 def test_exif_is_kept_and_the_place_only_where_that_is_wanted(
-    settings: Settings, services: Services, keep_gps: bool
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch, keep_gps: bool
 ) -> None:
     uploads = replace(services.uploads, keep_gps=keep_gps)
-    with TestClient(create_app(settings, replace(services, uploads=uploads))) as client:
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            services.library, "default", replace(services.library.default, uploads=uploads)
+        )
         sent = client.post("/upload", files={"file": ("a.jpg", photograph(int(keep_gps)))}).json()
         image = client.get(f"/images/{sent[0]['id']}").json()
     place = {"gps": {"latitude": 38.7, "longitude": -9.1}} if keep_gps else {}

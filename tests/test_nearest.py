@@ -1,16 +1,15 @@
 """The hot query: its plan, its recall, its settings."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import ClauseElement, Executable, Select, text
-from sqlalchemy.ext.compiler import compiles
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app import catalog, db, indexes
+from app import collections, db, deletions, indexes
 from app.nearest import find_nearest, nearest_query
+from app.plans import explain
 from app.tables import VectorIndex
 from app.vectors import Vectors, VectorSpace
 from tests.spectra import clip_like
@@ -47,7 +46,7 @@ def loaded(database_url: str, vectors: Vectors) -> Iterator[tuple[db.Sessions, V
 
 def open_index(session: Session) -> VectorIndex:
     space = VectorSpace("generated", "clip-like", "0" * 64, DIMENSIONS)
-    return indexes.open_index(session, indexes.default_collection(session), space)
+    return indexes.open_index(session, collections.default(session).id, space)
 
 
 def copy_images(session: Session, index: VectorIndex) -> None:
@@ -84,20 +83,6 @@ def binary_rows(index_id: int, vectors: Vectors) -> bytes:
     return b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
 
 
-class explain(Executable, ClauseElement):  # noqa: N801  # reads as SQL
-    """EXPLAIN of a statement, with the statement's own bound values."""
-
-    inherit_cache = False
-
-    def __init__(self, statement: Select[Any]) -> None:
-        self.statement = statement
-
-
-@compiles(explain, "postgresql")
-def _compile_explain(element: explain, compiler: Any, **options: Any) -> str:
-    return f"EXPLAIN {compiler.process(element.statement, **options)}"
-
-
 def exact_ids(vectors: Vectors, query: Vectors, limit: int) -> list[int]:
     ids: list[int] = (np.argsort(-(vectors @ query))[:limit] + 1).tolist()
     return ids
@@ -112,7 +97,7 @@ def test_the_plan_is_an_hnsw_index_scan(
         lines = session.execute(explain(query)).scalars()
         plan = "\n".join(lines)
     assert f"Index Scan using {index.partition}_hnsw_idx" in plan
-    assert "Sort" in plan.partition("CTE nearest")[0]  # only outside the materialised part
+    assert "Sort" not in plan
 
 
 def test_recall_at_the_default_settings(
@@ -162,7 +147,7 @@ def test_a_full_answer_despite_deleted_neighbours(
     query = queries[1]
     nearest = exact_ids(vectors, query, 400)
     with sessions() as session:
-        catalog.delete_images(session, nearest)
+        deletions.remove(session, nearest)
         hits = find_nearest(session, index, query, 100)
         session.rollback()
     assert len(hits) == 100

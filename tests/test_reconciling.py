@@ -41,7 +41,7 @@ def pictures(services: Services, tmp_path: Path) -> Iterator[list[Path]]:
     for table in ("images", "jobs", "procrastinate_jobs", "embeddings"):
         sql(services, f"DELETE FROM {table}")
     reconciling = services.reconciling
-    for disk in (reconciling.kept, reconciling.incoming, reconciling.thumbnails):
+    for disk in (services.uploads.disk, reconciling.incoming, reconciling.thumbnails):
         for path in disk.files():
             path.unlink()
 
@@ -125,7 +125,7 @@ def test_a_row_whose_folder_is_away_is_told_and_kept(
 def test_a_file_without_row_is_deleted_unless_it_is_young(
     services: Services, pictures: list[Path]
 ) -> None:
-    disk = services.reconciling.kept
+    disk = services.uploads.disk
     stray = disk.put(STRAY, b"x")
     age(stray, YOUNG_SECONDS - 60)
     assert look(services) == {}
@@ -311,7 +311,7 @@ def test_the_command_tells_mends_and_says_so_by_its_status(
     doctor: Callable[..., tuple[int, dict[str, int], str]],
 ) -> None:
     pictures[2].unlink()
-    strays = [age(services.reconciling.kept.put(f"{n:064x}.png", b"x")) for n in range(7)]
+    strays = [age(services.uploads.disk.put(f"{n:064x}.png", b"x")) for n in range(7)]
     kinds = [one.name for one in services.reconciling.look()]
     expected = dict.fromkeys(kinds, 0) | {"rows without file": 1, "files without row": 7}
     status, told, shown = doctor()

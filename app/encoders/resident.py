@@ -1,75 +1,156 @@
-"""The model in memory: loaded once under a lock, warmed, shared through the micro-batcher."""
+"""The model in memory: loaded at first use, warmed, unloaded at will; its texts remembered."""
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from app.batching import Batcher, Priority
+from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace
 
 if TYPE_CHECKING:  # torch takes seconds to import: that happens at `load`, not here
     from app.encoders.openclip import OpenClipEncoder, Pixels
 
 WARM_UP_SIDE = 256  # pixels of the picture that warms the image tower
+FAILURE_SECONDS = 60.0  # before a load that failed is tried again: the hub may take half of that
+TEXT_CACHE_ITEMS = 4_096  # embeddings of texts: 8 MB at 512 dimensions
+
+
+class Room:
+    """Where models are loaded: this one has room for any number. `app.encoders.residents` has less.
+
+    A Resident may hold its own lock when it calls these; they must not wait for that lock.
+    """
+
+    def used(self, resident: "Resident") -> None:
+        """Note a use of `resident`, loaded or not."""
+
+    def taken(self, resident: "Resident") -> AbstractContextManager[None]:
+        """Have room for the encoder of `resident` from the entry, before it is loaded."""
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Only what to say: the error itself would keep alive whatever its frames had loaded."""
+
+    reason: str
+    at: float  # of time.monotonic
 
 
 class Resident:
-    """One encoder, loaded at the first use of `load`, closed once.
+    """One encoder, loaded when it is used and unloaded by `unload`. Any thread may call.
 
-    `load_encoder` makes the encoder; `batch_size` is the most items in one call of a tower.
+    `load_encoder` makes the encoder, and makes the same one each time. `batcher` is shared by
+    all models of the process, and closed by whoever opened it.
     """
 
-    def __init__(self, load_encoder: Callable[[], "OpenClipEncoder"], batch_size: int) -> None:
+    def __init__(
+        self,
+        load_encoder: Callable[[], "OpenClipEncoder"],
+        batcher: Batcher,
+        room: Room | None = None,
+    ) -> None:
         self._load_encoder = load_encoder
-        self._batcher = Batcher(batch_size)
-        self._lock = threading.Lock()
+        self._batcher = batcher
+        self._room = room or Room()
+        self._loading = threading.Lock()  # `unload` does not take it: it must not wait for a load
         self._encoder: OpenClipEncoder | None = None
-        self._failure: Exception | None = None
+        self._space: VectorSpace | None = None
+        self._failure: _Failure | None = None
+        self._texts = _TextCache()
 
     def load(self) -> "OpenClipEncoder":
-        """Load and warm both towers; later calls return the same encoder, or raise the same error.
+        """The encoder, loaded and both towers warm; it stays usable when it is unloaded meanwhile.
 
-        Raises ModelUnavailable.
+        Raises ModelUnavailable, for FAILURE_SECONDS after any failure without another try, and
+        where the weights are no longer those that were loaded first.
         """
-        with self._lock:
-            if self._failure is not None:  # the hub was asked for half a minute: once is enough
-                raise self._failure
-            if self._encoder is None:
-                try:
-                    encoder = self._load_encoder()
-                    _warm(encoder)
-                except Exception as error:
-                    self._failure = error
-                    raise
-                self._encoder = encoder
-            return self._encoder
+        self._room.used(self)
+        encoder = self._encoder  # read once: another thread may unload it at any moment
+        if encoder is not None:
+            return encoder
+        with self._loading:
+            encoder = self._encoder
+            if encoder is None:
+                self._check_failure()
+                with self._room.taken(self):
+                    encoder = self._encoder = self._warm_encoder()
+            return encoder
 
     def load_ahead(self) -> None:
         """Begin to load on a thread of its own, which a stop does not wait for."""
         threading.Thread(target=self._try_load, name="model", daemon=True).start()
 
     def _try_load(self) -> None:
-        with suppress(Exception):  # whoever calls `load` gets the error
+        with suppress(ModelUnavailable):  # whoever calls `load` gets the error
             self.load()
+
+    def _check_failure(self) -> None:
+        failure = self._failure
+        if failure is not None and time.monotonic() - failure.at < FAILURE_SECONDS:
+            raise ModelUnavailable(failure.reason)
+
+    def _warm_encoder(self) -> "OpenClipEncoder":
+        try:
+            encoder = self._load_encoder()
+            _warm(encoder)
+            self._space = _same(self._space, encoder.space)
+        except Exception as error:
+            self._failure = _Failure(str(error) or type(error).__name__, time.monotonic())
+            raise
+        self._failure = None
+        return encoder
+
+    def unload(self) -> None:
+        """Drop the encoder: what is under way with it ends, and the next use loads it again.
+
+        The texts and the space stay known. A load under way is not stopped.
+        """
+        self._encoder = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the encoder is in memory, and not only for what is under way."""
+        return self._encoder is not None
 
     @property
     def space(self) -> VectorSpace:
-        """The space that its embeddings belong to."""
-        return self.load().space
+        """The space that its embeddings belong to; the first use loads. Raises as `load`."""
+        return self._space or self.load().space
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts before any waiting indexing: shape (len(texts), dimensions)."""
-        encode = self.load().encode_texts
-        return self._batcher.submit(encode, texts, Priority.SEARCH).result()
+        """Embed texts as `normalised`, before any waiting indexing; those asked for are remembered.
+
+        Shape (len(texts), dimensions), the caller's own. Raises ValueError for no texts, and as
+        `load` where a text is not remembered.
+        """
+        self._room.used(self)
+        keys = [normalised(text) for text in texts]
+        rows = self._texts.find(keys)
+        missing = [key for key in dict.fromkeys(keys) if key not in rows]
+        if missing:
+            encode = self.load().encode_texts
+            encoded = self._batcher.submit(encode, missing, Priority.SEARCH).result()
+            new = {key: row.copy() for key, row in zip(missing, encoded, strict=True)}
+            self._texts.keep(new)
+            rows |= new
+        return np.stack([rows[key] for key in keys])
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Embed RGB pictures before any waiting indexing: shape (len(images), dimensions)."""
-        pixels = [self.prepare(image) for image in images]
-        return self.submit(pixels, Priority.SEARCH).result()
+        encoder = self.load()
+        pixels = [encoder.prepare(image) for image in images]
+        return self._batcher.submit(encoder.encode_pixels, pixels, Priority.SEARCH).result()
 
     def prepare(self, image: Image.Image) -> "Pixels":
         """Prepare an RGB picture for `submit`, on the caller's thread."""
@@ -80,12 +161,41 @@ class Resident:
         return self._batcher.submit(self.load().encode_pixels, pixels, priority)
 
     def is_searched(self) -> bool:
-        """Whether somebody searches: then others keep out of the way."""
+        """Whether somebody searches, with any model: then others keep out of the way."""
         return self._batcher.is_searched()
 
-    def close(self) -> None:
-        """Stop the encoder's thread; what waits is cancelled."""
-        self._batcher.close()
+
+def normalised(text: str) -> str:
+    """The text that is encoded for `text`: NFC, stripped, each run of white space one space.
+
+    Case is kept, since some tokenizers tell it.
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+class _TextCache:
+    """The embeddings of the TEXT_CACHE_ITEMS texts used last. Any thread may call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[str, Vectors] = OrderedDict()  # least recently used first
+
+    def find(self, texts: Iterable[str]) -> dict[str, Vectors]:
+        """The embeddings of those texts that are here, each of shape (dimensions,), to be read."""
+        with self._lock:
+            found = {text: self._rows[text] for text in texts if text in self._rows}
+            for text in found:
+                self._rows.move_to_end(text)
+            return found
+
+    def keep(self, rows: Mapping[str, Vectors]) -> None:
+        """Remember embeddings, each of shape (dimensions,); nobody may write to them any more."""
+        with self._lock:
+            for text, row in rows.items():
+                self._rows[text] = row
+                self._rows.move_to_end(text)
+            while len(self._rows) > TEXT_CACHE_ITEMS:
+                self._rows.popitem(last=False)
 
 
 def _warm(encoder: "OpenClipEncoder") -> None:
@@ -93,3 +203,13 @@ def _warm(encoder: "OpenClipEncoder") -> None:
     encoder.encode_texts(["a picture"])
     blank = Image.new("RGB", (WARM_UP_SIDE, WARM_UP_SIDE))
     encoder.encode_pixels([encoder.prepare(blank)])
+
+
+def _same(known: VectorSpace | None, loaded: VectorSpace) -> VectorSpace:
+    """The space of an encoder just loaded; vectors of two models must not meet in one index."""
+    if known is not None and known != loaded:
+        raise ModelUnavailable(
+            f"{loaded.name}: the weights have changed since they were first loaded. "
+            "Restart to use the new ones, or put the old ones back."
+        )
+    return loaded

@@ -26,11 +26,12 @@ RETRY_AFTER_SECONDS = 5
 STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.QueryRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.FilterRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TokenRejected: HTTPStatus.UNAUTHORIZED,
     errors.CursorRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
     errors.CollectionExists: HTTPStatus.CONFLICT,
     errors.CollectionRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UploadRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.ImageCorrupt: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -50,7 +51,7 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IndexGone: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""What each leaf of ImageSearchError becomes; a StartError never reaches a request."""
+"""What each leaf of ImageSearchError becomes; no StartError but one reaches a request."""
 
 PROBLEM_SCHEMA = {
     "type": "object",

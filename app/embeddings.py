@@ -1,0 +1,53 @@
+"""SQL on embeddings: the vectors of pictures, each in the partition of its index.
+
+Every function takes a Session and leaves the transaction to its caller.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from app.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
+from app.vectors import Vectors
+
+
+def put_vectors(
+    session: Session, index: VectorIndex, image_ids: list[int], vectors: Vectors
+) -> None:
+    """Write the vectors of whole pictures, float32 (len(image_ids), dimensions)."""
+    column = index.column.name
+    rows = [
+        {"index_id": index.id, "image_id": image_id, column: vector}
+        for image_id, vector in zip(image_ids, vectors, strict=True)
+    ]
+    query = upsert(embeddings)
+    query = query.on_conflict_do_update(
+        index_elements=["index_id", "image_id", "region"],
+        set_={column: query.excluded[column]},
+    )
+    session.execute(query, rows)
+
+
+def get_vectors(
+    session: Session, index: VectorIndex, image_ids: Sequence[int]
+) -> dict[int, Vectors]:
+    """The vectors, float32 (dimensions,), of those of the pictures that have one, by their ids."""
+    query = select(embeddings.c.image_id, index.column).where(
+        embeddings.c.index_id == index.id,
+        embeddings.c.image_id.in_(image_ids),
+        embeddings.c.region == 0,
+    )
+    rows = session.execute(query).all()
+    return {image_id: np.array(stored, np.float32) for image_id, stored in rows}
+
+
+def without_vector(session: Session, index: VectorIndex) -> list[Image]:
+    """The pictures of the index's collection that it has no vector of."""
+    there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
+    query = select(*IMAGE_COLUMNS).where(
+        images.c.collection_id == index.collection_id, PRESENT, ~there
+    )
+    return [Image.of(row) for row in session.execute(query.order_by(images.c.id)).mappings()]

@@ -1,0 +1,92 @@
+"""Settings to parts: the database, the models, the buckets and the secret that they name."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url
+
+from app import db, tokens
+from app.buckets import Buckets
+from app.encoders.residents import ModelName
+from app.postgres import embedded_server
+from app.settings import DEMO_MODEL_DIR, Settings
+from app.tokens import Signer
+
+if TYPE_CHECKING:
+    from app.encoders.openclip import OpenClipEncoder
+
+DEMO_MODEL = "demo model"
+SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
+DECODING_NICENESS = 10
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of the database to use, its server running."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with embedded_server(settings.postgres_dir) as url:
+        db.create_database(url, settings.database_name)
+        mine = make_url(url).set(database=settings.database_name)
+        yield mine.render_as_string(hide_password=False)
+
+
+def default_model(settings: Settings) -> ModelName:
+    """The model of the default collection."""
+    if settings.testing:
+        return ModelName(DEMO_MODEL, "")
+    return ModelName(settings.clip_model, settings.clip_pretrained)
+
+
+def further_models(settings: Settings) -> list[ModelName]:
+    """The models that collections may have of their own: `model@tag`, or a name that says all."""
+    parts = (name.rpartition("@") for name in settings.collection_models)
+    return [ModelName(model, tag) if model else ModelName(tag, "") for model, _, tag in parts]
+
+
+def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
+    """Load a model. Raises ModelUnavailable."""
+    hand_over_hub_settings(settings)
+    from app.encoders import openclip
+
+    if settings.testing and name == default_model(settings):
+        return openclip.load(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL)
+    return openclip.load(name.model, name.pretrained, settings.device)
+
+
+def hand_over_hub_settings(settings: Settings) -> None:
+    """huggingface_hub reads its settings from the environment when it is imported."""
+    for name in ("hf_home", "hf_endpoint"):
+        if value := getattr(settings, name):
+            os.environ[name.upper()] = value
+    if settings.hf_hub_offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def open_buckets(settings: Settings) -> Buckets:
+    """The buckets that the settings have keys to; nothing is asked yet."""
+    secret = settings.s3_secret_access_key
+    return Buckets(
+        settings.s3_endpoint_url,
+        settings.s3_access_key_id,
+        secret.get_secret_value() if secret else None,
+        settings.s3_region,
+    )
+
+
+def open_signer(settings: Settings) -> Signer:
+    """What signs tokens: with the secret of the settings, or one that is made and kept."""
+    if settings.jwt_secret is not None:
+        return Signer(settings.jwt_secret.get_secret_value())
+    return Signer(tokens.kept_secret(settings.storage_dir / SECRET_FILE))
+
+
+def step_back() -> None:
+    """Give this thread's time to whoever answers a search, where the system can."""
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), DECODING_NICENESS)
