@@ -67,14 +67,18 @@ class Batcher:
         if not items:
             raise ValueError("nothing to encode")
         request = _Request(encode, items, priority, Future())
+        if priority is Priority.SEARCH:
+            self.note_search()
         with self._changed:
             if self._closed:
                 raise RuntimeError("the encoder is closed")
             self._waiting[priority].append(request)
-            if priority is Priority.SEARCH:
-                self._last_search = time.monotonic()
             self._changed.notify()
         return request.result
+
+    def note_search(self) -> None:
+        """Somebody searches, maybe with what was encoded before."""
+        self._last_search = time.monotonic()
 
     def close(self) -> None:
         """Refuse new requests, cancel those waiting, and let the running batch end."""
@@ -93,6 +97,7 @@ class Batcher:
             items = _serve(batch)
             if items and batch[0].priority is not Priority.SEARCH:
                 self._seconds_an_item = (time.monotonic() - began) / items
+            del batch  # while this waits for the next, it must not keep a model in memory
 
     def _next_batch(self) -> list[_Request]:
         """Wait for work; an empty list means closed."""

@@ -34,7 +34,7 @@ TEXTS = Path(__file__).with_name("chance_texts.txt")
 FORMAT = 1  # of `to_bytes`: to be raised where the texts or a formula change, for both change μ, σ
 
 NO_MATCH_BELOW = 0.90
-"""A best hit of lower confidence is no better than chance."""
+"""A best hit of lower confidence is no better than chance: one unrelated query in ten passes."""
 SAMPLE = 1000
 """Pictures that are enough to measure an index by."""
 BIAS_WEIGHT = 0.25

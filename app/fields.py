@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -157,7 +158,7 @@ def index_statement(collection_id: int, name: str, kind: str) -> str:
 
 def bound(field: Field, value: Any) -> ColumnElement[Any]:
     """A value of Python as a parameter that the field's expressions are compared with."""
-    if field.integral and abs(value) <= MAX_BIGINT and value == int(value):
+    if field.integral and _is_bigint(value):
         return literal(int(value), BigInteger())  # a numeric would not reach the column's index
     return literal(value, SQL_TYPES[field.kind])
 
@@ -166,8 +167,12 @@ def bound_list(field: Field, values: Sequence[Any]) -> ColumnElement[Any]:
     """Values of Python as one array; without those that no integer is equal to."""
     if not field.integral:
         return literal(list(values), ARRAY(SQL_TYPES[field.kind]))
-    whole = [int(one) for one in values if abs(one) <= MAX_BIGINT and one == int(one)]
+    whole = [int(one) for one in values if _is_bigint(one)]
     return literal(whole, ARRAY(BigInteger()))
+
+
+def _is_bigint(value: Decimal) -> bool:
+    return -MAX_BIGINT <= value <= MAX_BIGINT and value == int(value)
 
 
 EXACT: Mapping[str, Callable[[Any, Any], Any]] = {

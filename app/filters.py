@@ -221,9 +221,10 @@ def _number(value: object) -> Decimal:
         raise FilterRejected(f"{shown(value)} is no number.")
     if isinstance(value, float) and not math.isfinite(value):
         raise FilterRejected(f"{shown(value)} is no finite number.")
-    if abs(value) > MAX_NUMBER:
+    number = Decimal(value if isinstance(value, int) else repr(value))  # 0.1 is meant as 0.1
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:
         raise FilterRejected("a number beyond 10 to the power of 300.")
-    return Decimal(value if isinstance(value, int) else repr(value))  # 0.1 is meant as 0.1
+    return number
 
 
 def _boolean(value: object) -> bool:

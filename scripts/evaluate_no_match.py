@@ -19,6 +19,8 @@ from app.encoders import openclip
 from scripts.evaluate import MODEL, PICTURES, EncodeTexts, encoders_of, open_picture, read_manifest
 
 ABSENT = Path("tests/absent.txt")
+SECOND = Path("tests/absent_again.txt")
+"""Written after the cut-off was set: printed, without a goal."""
 SCENES = Path(__file__).with_name("test_scenes.csv")
 SYNONYMS = Path(__file__).with_name("synonyms.csv")
 ARTICLES = ("a ", "an ", "the ")
@@ -96,8 +98,10 @@ def figures(
     absent = absent_queries()
     unsure = best_confidences(chance, encode_texts(absent), gallery)
     english = np.concatenate([one for kind, one in sure.items() if kind != "Chinese names"])
+    again = best_confidences(chance, encode_texts(absent_queries(SECOND)), gallery)
     shares = {
         "absent": flagged(unsure),
+        "absent, again": flagged(again),
         "shown, English": flagged(english),
         **{f"  {kind}": flagged(one) for kind, one in sure.items()},
     }

@@ -147,7 +147,7 @@ def test_of_unrelated_queries_as_many_are_flagged_as_the_cut_off_says(pictures: 
         assert np.mean(found) == pytest.approx(NO_MATCH_BELOW, abs=0.08)
 
 
-def test_the_order_of_pictures_and_probes_does_not_matter() -> None:
+def test_the_order_of_the_pictures_does_not_matter() -> None:
     probes, pictures = vectors(1, 200), vectors(2, 50)
     one, other = measure(probes, pictures, 50), measure(probes, pictures[::-1], 50)
     np.testing.assert_allclose(one.bias, other.bias, atol=1e-6)
@@ -200,8 +200,10 @@ def test_no_hits_and_no_pictures() -> None:
 
 @pytest.mark.parametrize(
     ("counted", "now", "stale"),
-    [(0, 0, False), (0, 1, True), (3, 4, True), (4, 3, True), (8, 9, False), (8, 10, True)]
-    + [(1000, 1249, False), (1000, 1250, True), (1000, 750, True), (1000, 1000, False)],
+    [
+        *((0, 0, False), (0, 1, True), (3, 4, True), (4, 3, True), (8, 9, False), (8, 10, True)),
+        *((1000, 1249, False), (1000, 1250, True), (1000, 750, True), (1000, 1000, False)),
+    ],
 )
 def test_staleness(counted: int, now: int, stale: bool) -> None:
     assert is_stale(counted, now) == stale
@@ -209,8 +211,10 @@ def test_staleness(counted: int, now: int, stale: bool) -> None:
 
 @pytest.mark.parametrize(
     ("texts", "pictures", "share"),
-    [([1.0], [], 0), ([], [1.0], 1), ([1.0], [1.0], 0.5), ([3.0, -1.0], [1.0], 0.25)]
-    + [([1.0], [-1.0], 0), ([-1.0], [1.0], 1), ([], [], 0)],
+    [
+        *(([1.0], [], 0), ([], [1.0], 1), ([1.0], [1.0], 0.5), ([3.0, -1.0], [1.0], 0.25)),
+        *(([1.0], [-1.0], 0), ([-1.0], [1.0], 1), ([], [], 0)),
+    ],
 )
 def test_the_pictures_share(texts: list[float], pictures: list[float], share: float) -> None:
     assert picture_share(texts, pictures) == share

@@ -239,9 +239,7 @@ def test_dates_are_those_that_python_has(loaded: db.Sessions) -> None:
     }
     with loaded() as session:
         collection_id = collection(session)
-        added = {
-            insert(session, collection_id, value, {"shot": value}): value for value in values
-        }
+        added = {insert(session, collection_id, value, {"shot": value}): value for value in values}
         condition = parse({"shot": {"exists": True}}, DECLARED).condition
         _, ids = planned(session, collection_id, condition & images.c.id.in_(added))
         session.rollback()
