@@ -6,7 +6,7 @@ Every function takes a Session and leaves the transaction to its caller.
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -42,6 +42,29 @@ def get_vectors(
     )
     rows = session.execute(query).all()
     return {image_id: np.array(stored, np.float32) for image_id, stored in rows}
+
+
+def sample(session: Session, index: VectorIndex, most: int) -> Vectors:
+    """The vectors of `most` pictures that are chosen evenly, always the same: shape (n, d)."""
+    query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id)
+    query = query.where(embeddings.c.region == 0)
+    chosen = query.order_by(func.hashint8(embeddings.c.image_id), embeddings.c.image_id).limit(most)
+    found = get_vectors(session, index, list(session.execute(chosen).scalars()))
+    empty = np.empty((0, index.dimensions), np.float32)
+    return np.stack(list(found.values())) if found else empty
+
+
+def count_covered(session: Session, index: VectorIndex) -> tuple[int, int]:
+    """How many pictures the index's collection has, and of how many of them it has a vector."""
+    here = (images.c.collection_id == index.collection_id, PRESENT)
+    pictures = session.execute(select(func.count()).select_from(images).where(*here)).scalar_one()
+    covered = (
+        select(func.count())
+        .select_from(embeddings)
+        .where(embeddings.c.index_id == index.id, embeddings.c.region == 0)
+    )
+    vectors = session.execute(covered).scalar_one()
+    return pictures, min(vectors, pictures)  # a tombstone's vector covers no picture
 
 
 def without_vector(session: Session, index: VectorIndex) -> list[Image]:

@@ -176,6 +176,18 @@ def tune(session: Session, index: VectorIndex, ef_search: int) -> None:
     session.execute(query.values(ef_search=ef_search))
 
 
+def get_chance(session: Session, index: VectorIndex) -> bytes | None:
+    """Its null distribution as it was kept, if it was."""
+    query = select(vector_indexes.c.chance).where(vector_indexes.c.id == index.id)
+    return session.execute(query).scalar_one_or_none()
+
+
+def keep_chance(session: Session, index: VectorIndex, chance: bytes, vectors: int) -> None:
+    """Keep its null distribution, measured with so many vectors."""
+    query = update(vector_indexes).where(vector_indexes.c.id == index.id)
+    session.execute(query.values(chance=chance, chance_vectors=vectors))
+
+
 def lock(session: Session, name: str) -> None:
     """Hold the advisory lock `name` until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

@@ -1,31 +1,20 @@
-"""The one hot query: the pictures nearest to a vector, and the session settings it needs.
-
-A scan of the HNSW graph gives pictures in one order for one vector, however many are asked for:
-so pages are windows of that order. Where the scan ends before all were seen, the rest follows in
-exact order, and no page is short while pictures are left.
-"""
+"""The one hot query: the pictures nearest to a vector, and the session settings it needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from pgvector.sqlalchemy import BIT, HALFVEC, VECTOR
-from psycopg.errors import QueryCanceled
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, any_, cast, func, select, true
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import FromClause
 
-from app.indexes import has_hnsw
-from app.plans import estimated_rows
 from app.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.vectors import Vectors
 
 MIN_EF_SEARCH = 200  # candidates kept: recall@10 ≥ 0.97 on 20,000 CLIP-like vectors (a test)
 MAX_EF_SEARCH = 1000  # pgvector's bound
 LINKS_EF_SEARCH = 40  # what is very near is found with few candidates: 0.8 ms a picture, not 4
-EXACT_ROWS = 10_000  # pictures that pass a filter: so few are all compared
-RERANKED = 1000  # pictures of a graph of bits that are put in order by their vectors
 MAX_SCAN_TUPLES = 40_000  # vectors that one scan of the graph looks at
 SCAN_MEMORY = 16  # times work_mem, for the vectors that a scan has seen
 STATEMENT_TIMEOUT_MS = 5_000
@@ -51,28 +40,11 @@ class Neighbour:
     distance: float
 
 
-@dataclass(frozen=True)
-class Scan:
-    """How an index is read: the same for all pages of an answer.
-
-    `candidates` are kept while the graph is walked; pictures are put in order `block` at a time.
-    `head` is how many pictures the graph gave, once it was read to its end. `few`: so few pictures
-    pass the filter that they are named one by one. `gave_up`: the rest would have taken too long.
-    """
-
-    method: Literal["hnsw", "exact"]
-    candidates: int
-    block: int
-    head: int | None = None
-    few: bool = False
-    gave_up: bool = False
-
-
 def find_nearest(
     session: Session, index: VectorIndex, vector: Vectors, limit: int
 ) -> list[Neighbour]:
     """The `limit` pictures nearest to `vector`, shape (dimensions,), nearest first."""
-    _prepare(session, _candidates(index, limit))
+    prepare(session, candidates(index, limit))
     nearest = nearest_query(index, vector, limit).cte("nearest").prefix_with("MATERIALIZED")
     query = (
         select(*IMAGE_COLUMNS, nearest.c.distance)
@@ -84,6 +56,26 @@ def find_nearest(
     return [Neighbour(Image.of(row), row["distance"]) for row in rows]
 
 
+def find_nearest_distance(session: Session, index: VectorIndex, vector: Vectors) -> float:
+    """The cosine distance of the nearest picture; infinity where there is none."""
+    prepare(session, candidates(index, 1))
+    found = session.execute(nearest_query(index, vector, 1)).first()
+    return float("inf") if found is None else found[1]
+
+
+def get_distances(
+    session: Session, index: VectorIndex, vector: Vectors, image_ids: Sequence[int]
+) -> dict[int, float]:
+    """The cosine distances, 0 to 2, of those of the pictures that have a vector."""
+    stored = typed(index, index.column)
+    query = select(embeddings.c.image_id, stored.cosine_distance(cast(vector, stored.type))).where(
+        embeddings.c.index_id == index.id,
+        embeddings.c.region == 0,
+        embeddings.c.image_id == any_of(image_ids),
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
 def nearest_query(
     index: VectorIndex, vector: Vectors, limit: int, offset: int = 0, condition: Condition = None
 ) -> Select[tuple[int, float]]:
@@ -91,18 +83,19 @@ def nearest_query(
 
     Ties and the join to what is shown come after it, so that the planner sees what HNSW can serve.
     """
-    stored = _typed(index, index.column)
+    stored = typed(index, index.column)
     asked = cast(vector, stored.type)
     distance = stored.cosine_distance(asked)
     query = select(embeddings.c.image_id, distance.label("distance")).where(
         embeddings.c.index_id == index.id
     )
     if condition is not None:
-        query = query.join(images, images.c.id == embeddings.c.image_id).where(condition)
+        query = query.join(images, images.c.id == embeddings.c.image_id)
+        query = query.where(PRESENT, condition)
     return query.order_by(_graph_order(index, stored, asked)).limit(limit).offset(offset or None)
 
 
-def _typed(index: VectorIndex, column: ColumnElement[Any]) -> Any:
+def typed(index: VectorIndex, column: ColumnElement[Any]) -> Any:
     """The column cast to its type with the index's dimensions, as its graph was built."""
     kind = VECTOR if index.storage == "vector" else HALFVEC
     return cast(column, kind(index.dimensions))
@@ -118,123 +111,16 @@ def _graph_order(index: VectorIndex, stored: Any, asked: Any) -> ColumnElement[A
     )
 
 
-def plan_scan(
-    session: Session,
-    index: VectorIndex,
-    condition: Condition,
-    limit: int,
-    *,
-    exact: bool = False,
-) -> Scan:
-    """How to read the index for pages of `limit` pictures; exactly where few pass the filter."""
-    share = 1.0
-    if condition is not None:
-        if len(matching(session, index, condition, EXACT_ROWS + 1)) <= EXACT_ROWS:
-            return Scan("exact", 0, limit, few=True)
-        share = _estimated_share(session, index, condition)
-    if exact or not has_hnsw(session, index):
-        return Scan("exact", 0, limit)
-    block = limit * max(1, RERANKED // limit) if index.storage == "bit" else limit
-    return Scan("hnsw", _candidates(index, limit, share), block)
-
-
-def _candidates(index: VectorIndex, limit: int, share: float = 1.0) -> int:
-    """How many to keep: twice as many as are shown, and as many again as the filter takes out."""
+def candidates(index: VectorIndex, limit: int, share: float = 1.0) -> int:
+    """How many to keep for `limit` hits, where a filter lets this share of the pictures pass."""
     if index.storage == "bit":
         return MAX_EF_SEARCH
     wanted = max(index.ef_search or MIN_EF_SEARCH, 2 * limit) / share
     return int(min(wanted, MAX_EF_SEARCH))
 
 
-def matching(session: Session, index: VectorIndex, condition: Condition, limit: int) -> list[int]:
-    """The ids of pictures that pass, in no order; at most `limit`."""
-    return list(session.execute(_passing(index, condition).limit(limit)).scalars())
-
-
-def _passing(index: VectorIndex, condition: Condition) -> Select[tuple[int]]:
-    query = select(images.c.id).where(images.c.collection_id == index.collection_id, PRESENT)
-    return query if condition is None else query.where(condition)
-
-
-def _estimated_share(session: Session, index: VectorIndex, condition: Condition) -> float:
-    """Which part of the pictures passes, as the planner expects: above 0, at most 1."""
-    passing = estimated_rows(session, _passing(index, condition))
-    return min(1.0, max(1.0, passing) / max(1.0, estimated_rows(session, _passing(index, None))))
-
-
-@dataclass(frozen=True)
-class Reading:
-    """An index, read in the order of nearness to `vector`, shape (dimensions,)."""
-
-    session: Session
-    index: VectorIndex
-    vector: Vectors
-    condition: Condition
-
-    def window(self, scan: Scan, start: int, stop: int) -> tuple[list[Near], Scan]:
-        """The pictures at the places from `start` up to before `stop`, and the scan to go on with.
-
-        Fewer than that where no more are left, or where the scan gave up.
-        """
-        found: list[Near] = []
-        first = start - start % scan.block
-        for place in range(first, stop, scan.block):
-            rows, scan = self._block(scan, place)
-            found += rows
-            if len(rows) < scan.block:
-                break
-        return found[start - first : stop - first], scan
-
-    def _block(self, scan: Scan, start: int) -> tuple[list[Near], Scan]:
-        rows: list[Near] = []
-        if scan.method == "exact":
-            return self._exact(scan, scan.block, start), scan
-        if scan.head is None or start < scan.head:
-            rows = self._graph(scan, scan.block, start)
-        if len(rows) == scan.block:
-            return rows, scan
-        scan = replace(scan, head=start + len(rows) if scan.head is None else scan.head)
-        rest, gave_up = self._rest(scan, scan.block - len(rows), start + len(rows))
-        return rows + rest, replace(scan, gave_up=gave_up)
-
-    def _graph(self, scan: Scan, limit: int, offset: int) -> list[Near]:
-        _prepare(self.session, scan.candidates)
-        query = nearest_query(self.index, self.vector, limit, offset, self.condition)
-        rows = query.cte("nearest").prefix_with("MATERIALIZED")
-        ordered = select(rows).order_by(rows.c.distance, rows.c.image_id)
-        return [(image_id, distance) for image_id, distance in self.session.execute(ordered)]
-
-    def _rest(self, scan: Scan, limit: int, start: int) -> tuple[list[Near], bool]:
-        """What the graph did not give; and whether that took too long."""
-        head = scan.head or 0
-        seen = [image_id for image_id, _ in self._graph(scan, head, 0)] if head else []
-        try:
-            with self.session.begin_nested():
-                return self._exact(scan, limit, start - head, seen), False
-        except OperationalError as error:
-            if isinstance(error.orig, QueryCanceled):
-                return [], True
-            raise
-
-    def _exact(self, scan: Scan, limit: int, offset: int, seen: Sequence[int] = ()) -> list[Near]:
-        _prepare(self.session)
-        stored = _typed(self.index, self.index.column)
-        distance = stored.cosine_distance(cast(self.vector, stored.type))
-        image_id = embeddings.c.image_id
-        query = select(image_id, distance).where(embeddings.c.index_id == self.index.id)
-        if scan.few:
-            few = matching(self.session, self.index, self.condition, EXACT_ROWS)
-            query = query.where(image_id == _any(few))
-        elif self.condition is not None:
-            query = query.where(image_id.in_(_passing(self.index, self.condition)))
-        if seen:
-            query = query.where(~(image_id == _any(seen)))
-        # Plus 0, so that the planner takes no graph: its order is not exact.
-        query = query.order_by(distance + 0, image_id).limit(limit).offset(offset or None)
-        return [(near, far) for near, far in self.session.execute(query)]
-
-
-def _any(ids: Sequence[int]) -> Any:
+def any_of(ids: Sequence[int]) -> Any:
+    """To compare with: one array, however many ids."""
     return any_(cast(list(ids), ARRAY(BigInteger)))
 
 
@@ -245,7 +131,7 @@ def find_links(
 
     A picture is one of its own nearest, but no link leads to itself.
     """
-    _prepare(session, LINKS_EF_SEARCH)
+    prepare(session, LINKS_EF_SEARCH)
     rows = session.execute(links_query(index, image_ids, limit, most))
     return [(one, other, distance) for one, other, distance in rows]
 
@@ -273,20 +159,20 @@ def links_query(
 
 
 def _of(index: VectorIndex, table: FromClause) -> Any:
-    return _typed(index, table.c[index.column.name])
+    return typed(index, table.c[index.column.name])
 
 
-def _prepare(session: Session, candidates: int | None = None) -> None:
-    """Settings for this transaction alone; `candidates` are kept while the graph is walked.
+def prepare(session: Session, kept: int | None = None) -> None:
+    """Settings for this transaction alone; so many candidates are `kept` while a graph is walked.
 
     The iterative scan goes on past vectors of deleted pictures until the limit is full. Where
-    `candidates` is None the graph is not to be used, and the planner may choose.
+    `kept` is None no graph is to be used, and the planner may choose.
     """
-    graph = candidates is not None
+    graph = kept is not None
     settings: dict[str, object] = {"statement_timeout": STATEMENT_TIMEOUT_MS}
     if graph:
         settings |= {
-            "hnsw.ef_search": candidates,
+            "hnsw.ef_search": kept,
             "hnsw.iterative_scan": "relaxed_order",
             "hnsw.max_scan_tuples": MAX_SCAN_TUPLES,
             "hnsw.scan_mem_multiplier": SCAN_MEMORY,

@@ -128,19 +128,21 @@ class Resident:
         """The space that its embeddings belong to; the first use loads. Raises as `load`."""
         return self._space or self.load().space
 
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts as `normalised`, before any waiting indexing; those asked for are remembered.
+    def encode_texts(self, texts: Sequence[str], priority: Priority = Priority.SEARCH) -> Vectors:
+        """Embed texts as `normalised`; those asked for are remembered.
 
         Shape (len(texts), dimensions), the caller's own. Raises ValueError for no texts, and as
         `load` where a text is not remembered.
         """
         self._room.used(self)
+        if priority is Priority.SEARCH:
+            self._batcher.note_search()  # also where all of it is remembered
         keys = [normalised(text) for text in texts]
         rows = self._texts.find(keys)
         missing = [key for key in dict.fromkeys(keys) if key not in rows]
         if missing:
             encode = self.load().encode_texts
-            encoded = self._batcher.submit(encode, missing, Priority.SEARCH).result()
+            encoded = self._batcher.submit(encode, missing, priority).result()
             new = {key: row.copy() for key, row in zip(missing, encoded, strict=True)}
             self._texts.keep(new)
             rows |= new
