@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from app import collections, db, indexes, parts
 from app.batching import Batcher
+from app.census import Census
+from app.cursors import Cursors
 from app.db import Sessions
 from app.download import Downloader
 from app.duplicates import Duplicates
@@ -20,6 +22,7 @@ from app.intake import ANYWHERE, Intake
 from app.library import Library, OpenCollection
 from app.listing import Listing
 from app.preparation import Means
+from app.queries import QueryEncoder
 from app.reconciling import Reconciling
 from app.search import Search
 from app.settings import ROOT, Settings
@@ -44,6 +47,7 @@ class Services:
     encoder: Resident
     library: Library
     gallery: Gallery
+    cursors: Cursors
     worker: Worker
     reconciling: Reconciling
 
@@ -176,7 +180,8 @@ class _Assembly:
             self.file_bytes,
             settings.batch_size,
         )
-        return Services(encoder, library, gallery, worker, reconciling)
+        cursors = Cursors(parts.open_signer(settings))
+        return Services(encoder, library, gallery, cursors, worker, reconciling)
 
     def opened(
         self, collection: Collection, index: VectorIndex, encoder: Resident
@@ -185,12 +190,14 @@ class _Assembly:
         settings, sessions = self.settings, self.sessions
         pixels = settings.max_megapixels
         kept = self._disk(collection)
+        census = Census(sessions, encoder, index, self.threads, self.interrupt)
+        queries = QueryEncoder(sessions, encoder, index, self.downloader, pixels)
         uploads = Uploads(sessions, encoder, index, kept, ROOT, pixels, settings.keep_gps)
         return OpenCollection(
             collection,
             index,
             encoder,
-            search=Search(sessions, encoder, index, pixels),
+            search=Search(sessions, encoder, index, queries, census, pixels),
             uploads=uploads,
             intake=self._intake(collection),
             duplicates=Duplicates(sessions, index),
@@ -203,6 +210,7 @@ class _Assembly:
                 Bounds(max_file_bytes=self.file_bytes),
                 settings.batch_size,
                 self.interrupt,
+                census.measure,
             ),
             ingest=self._ingest(index, encoder, uploads),
         )

@@ -130,7 +130,7 @@ def _with_key(
         at_least, beyond = (
             (key <= value, key < value) if order.descending else (key >= value, key > value)
         )
-        query = query.where(at_least, or_(beyond, images.c.id >= after[1]))
+        query = query.where(at_least, or_(beyond, images.c.id > after[1]))
     return query.order_by(order.by, images.c.id)
 
 

@@ -29,7 +29,6 @@ MAX_PICTURES = 200_000  # compared by their looks or meaning: the first ones, by
 MAX_EXACT = 2_000_000  # compared by their bytes, which the database does
 COMPARISONS = 2_500_000_000  # of two hashes: a quarter of a minute
 READ_AT_ONCE = 20_000  # rows in one statement: far below a second
-ALIKE = 6  # bits: a variant differs in fewer, no two of the bundled pictures do
 NEAR = 0.05  # cosine distance
 
 
@@ -190,7 +189,7 @@ def check_threshold(kind: Kind, threshold: float | None) -> float | None:
             raise QueryRejected("Exact duplicates have the same bytes: leave threshold out.")
         return None
     if kind == "perceptual":
-        bits = ALIKE if threshold is None else threshold
+        bits = perceptual.ALIKE if threshold is None else threshold
         if not 0 <= bits <= perceptual.MAX_THRESHOLD or bits != int(bits):
             raise QueryRejected(
                 f"threshold {bits:g}: for perceptual duplicates it is a whole number of differing "

@@ -243,8 +243,7 @@ class _Entry(NamedTuple):
         return func.jsonb_typeof(self.json) == _constant(f"'{json_type}'", Text())
 
 
-Expressions = tuple[ColumnElement[Any], ColumnElement[Any]]
-"""A field's value and key."""
+Expressions = tuple[ColumnElement[Any], ColumnElement[Any]]  # a field's value and key
 
 
 def _text(entry: _Entry) -> Expressions:

@@ -7,7 +7,7 @@ once all of the source was listed, and only after every file was looked at, sinc
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -42,7 +42,10 @@ MAX_ATTEMPTS = 20  # of listing or finishing, deaths of workers among them; then
 
 @dataclass(frozen=True)
 class Listing:
-    """Begins and ends jobs, on whatever thread calls."""
+    """Begins and ends jobs, on whatever thread calls.
+
+    `measure` is called once pictures may have come or gone: it looks whether that matters.
+    """
 
     sessions: Sessions
     index: VectorIndex
@@ -52,6 +55,7 @@ class Listing:
     bounds: Bounds
     batch_size: int
     stop: threading.Event
+    measure: Callable[[], None]
 
     def list_source(self, job_id: int, attempt: int) -> None:
         """List what the job's source holds and write the tasks that deal with it.
@@ -197,6 +201,7 @@ class Listing:
         if not job.dry_run:
             with self.sessions.begin() as session:
                 indexes.build_hnsw(session, self.index)
+            self.measure()
         return reason
 
     def _doubt(self, job: Job) -> str | None:

@@ -24,7 +24,7 @@ from app.parts import DEMO_MODEL
 from app.postgres import sole_owner
 from app.settings import ROOT, Settings
 from app.watch import Watcher
-from app.web import classic, duplicates, images, jobs, problems, system
+from app.web import classic, collections, duplicates, images, jobs, problems, search, system
 from app.web.body_limit import BodyLimit
 
 log = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.is_stopping = lambda: False
-    for router in (classic.router, images.router, duplicates.router, jobs.router, system.router):
-        app.include_router(router)
+    for module in (classic, images, search, collections, duplicates, jobs, system):
+        app.include_router(module.router)
     problems.install(app)
     return app
 

@@ -12,6 +12,7 @@ from app.components import gathered, root
 Hashes = NDArray[np.int64]
 """int64, shape (n,): a row for each picture, as `perceptual_hash` gives it."""
 
+ALIKE = 6  # bits: a variant differs in fewer, no two of the bundled pictures do
 MAX_THRESHOLD = 16  # bits: beyond it, unrelated pictures begin to meet
 BITS = 64
 GREY_SIDE = 32  # pixels

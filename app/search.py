@@ -1,18 +1,28 @@
-"""Searching: by words and by picture."""
+"""Searching one collection: the flat endpoints' short answer, and the whole one with its truth."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from sqlalchemy.orm import Session
+
+from app import browsing
+from app.answers import Answer, Answering, Hit
+from app.browsing import Key, parse_order
+from app.census import Census
 from app.db import Sessions
 from app.encoders.resident import Resident
-from app.errors import QueryRejected
+from app.filters import Filter, parse
 from app.nearest import Neighbour, find_nearest
 from app.pictures import decode
-from app.tables import VectorIndex
+from app.queries import Query, QueryEncoder, check_text
+from app.questions import Page, Question
+from app.tables import Collection, VectorIndex
 from app.vectors import Vectors
 
-MAX_QUERY_CHARACTERS = 1_000
-MAX_LIMIT = 100
+MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
+FACET_VALUES = 50
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,8 @@ class Search:
     sessions: Sessions
     encoder: Resident
     index: VectorIndex
+    queries: QueryEncoder
+    census: Census
     max_megapixels: float
 
     def by_text(self, query: str, limit: int) -> list[Neighbour]:
@@ -38,14 +50,67 @@ class Search:
         with self.sessions.begin() as session:
             return find_nearest(session, self.index, vector, limit)
 
+    def answer(self, collection: Collection, question: Question) -> Answer:
+        """The first page of an answer.
 
-def check_text(query: str) -> None:
-    """Raise QueryRejected where `query` cannot be searched for."""
-    if not query.strip():
-        raise QueryRejected("The query is empty: say in words what the picture shows.")
-    if len(query) > MAX_QUERY_CHARACTERS:
-        raise QueryRejected(
-            f"The query has {len(query)} characters; {MAX_QUERY_CHARACTERS} are allowed."
+        Raises QueryRejected, FilterRejected, and as `QueryEncoder.encode`.
+        """
+        question.check()
+        began = time.perf_counter()
+        query = self.queries.encode(question.terms) if question.terms else None
+        encode_ms = _ms_since(began)
+        answer = self.page(collection, Page.first(question, query))
+        return replace(answer, encode_ms=encode_ms)
+
+    def page(self, collection: Collection, page: Page) -> Answer:
+        """A page of an answer. Raises FilterRejected, CursorRejected."""
+        where = parse(page.question.filter, collection.fields)
+        began = time.perf_counter()
+        with self.sessions.begin() as session:
+            if page.query is None:
+                answer = self._listed(session, collection, page, where)
+            else:
+                answer = self._ranked(session, collection, page, page.query, where)
+            facets = self._facets(session, collection, page.question, where)
+        return replace(answer, facets=facets, database_ms=_ms_since(began))
+
+    def _ranked(
+        self, session: Session, collection: Collection, page: Page, query: Query, where: Filter
+    ) -> Answer:
+        return Answering(session, collection, self.index, self.census, page, query, where).answer()
+
+    def _listed(
+        self, session: Session, collection: Collection, page: Page, where: Filter
+    ) -> Answer:
+        question = page.question
+        order = parse_order(question.order_by or "id", collection.fields)
+        limit = question.limit
+        found = browsing.browse(session, collection.id, where, order, page.after, limit + 1)
+        shown = found[:limit]
+        return Answer(
+            [Hit(one.image) for one in shown],
+            "listing",
+            self.census.counts(),
+            0.0,
+            0.0,
+            total=browsing.count(session, collection.id, where),
+            underfilled="These are all that pass the filter." if len(shown) < limit else None,
+            following=page.then(after=shown[-1].position) if len(found) > limit else None,
         )
-    if "\0" in query or any("\ud800" <= character <= "\udfff" for character in query):
-        raise QueryRejected("The query holds a NUL or half of a surrogate pair: it is no text.")
+
+    def _facets(
+        self, session: Session, collection: Collection, question: Question, where: Filter
+    ) -> dict[str, Sequence[tuple[Key, int]]] | None:
+        if not question.facets:
+            return None
+        return {
+            name: browsing.facets(
+                session, collection.id, where, name, collection.fields, FACET_VALUES
+            )
+            for name in question.facets
+        }
+
+
+def _ms_since(began: float) -> float:
+    """Milliseconds since a moment of time.perf_counter."""
+    return (time.perf_counter() - began) * 1000

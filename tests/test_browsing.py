@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ ALL = parse({}, {})
 PLACES = ("Lisbon", "lisbon", "Łódź", "", "x" * 300 + "a", "x" * 300 + "b", "'; --", None, 7)
 STARS = (1, 2, 2.5, -1, 0, 10**40, Decimal("0.1"), None, "three", True)
 DAYS = ("2024-02-29", "2024-02-29T12:00:00.000001Z", "9999-12-31", "0001-01-01", None, "soon", 3)
-TAGS = ([], ["a", "b"], ["a", "a"], ["b", 3, None, "y" * 250], None, "a", {"a": 1})
+TAGS: tuple[Any, ...] = ([], ["a", "b"], ["a", "a"], ["b", 3, None, "y" * 250], None, "a", {"a": 1})
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,17 +86,26 @@ def pictures(shelf_id: int, other_id: int) -> list[dict[str, Any]]:
     chance = random.Random(5)
     return [
         {
-            **{"collection_id": other_id if number % 9 == 0 else shelf_id, "bytes": number % 5},
-            **{"path": f"{number}.png", "etag": "", "width": number % 3 + 1, "height": 2**31 - 1},
-            **{"content_hash": hashlib.sha256(bytes([number])).digest(), "format": "PNG"},
-            **{"caption": chance.choice(("a", "B", None)), "origin": f"{number % 11}"},
+            "collection_id": other_id if number % 9 == 0 else shelf_id,
+            "bytes": number % 5,
+            "path": f"{number}.png",
+            "etag": "",
+            "width": number % 3 + 1,
+            "height": 2**31 - 1,
+            "content_hash": hashlib.sha256(bytes([number])).digest(),
+            "format": "PNG",
+            "caption": chance.choice(("a", "B", None)),
+            "origin": f"{number % 11}",
             "taken_at": chance.choice((None, datetime(2024, 1, number % 28 + 1, tzinfo=UTC))),
             "metadata": json.loads(
                 json.dumps(
                     {
-                        **{"place": chance.choice(PLACES), "day": chance.choice(DAYS)},
-                        **{"stars": chance.choice(STARS), "tags": chance.choice(TAGS)},
-                        **{"sold": chance.choice((True, False, None, "yes")), "a'b": f"{number}"},
+                        "place": chance.choice(PLACES),
+                        "day": chance.choice(DAYS),
+                        "stars": chance.choice(STARS),
+                        "tags": chance.choice(TAGS),
+                        "sold": chance.choice((True, False, None, "yes")),
+                        "a'b": f"{number}",
                     },
                     default=float,
                 )
@@ -117,6 +127,7 @@ def test_pages_show_each_picture_once_in_order(shelf: Shelf, order: str, size: i
     after: Position | None = None
     while page := shelf.browsed(order, after, size):
         pages += page
+        assert len(pages) <= len(whole), "a picture came twice"
         after = json.loads(json.dumps(page[-1].position))
     assert [one.image.id for one in pages] == [one.image.id for one in whole]
     assert len({one.image.id for one in whole}) == len(whole)
@@ -131,7 +142,7 @@ def check_sorted(listed: list[Listed], order: str) -> None:
     keys: list[Any] = [Decimal(str(one.key)) if numeric else one.key for one in having]
     assert keys == sorted(keys, reverse=order.startswith("-"))
     pairs = [(str(one.key), one.image.id) for one in listed]
-    for (key, image_id), (next_key, next_id) in zip(pairs, pairs[1:], strict=False):
+    for (key, image_id), (next_key, next_id) in pairwise(pairs):
         assert key != next_key or image_id < next_id
 
 
@@ -262,7 +273,7 @@ def test_ids_are_brought_into_an_order(shelf: Shelf, order: str) -> None:
     key = {one.image.id: one.key for one in listed}
     backwards = ordered(shelf.session, ids[::-1], parsed)
     assert [key[one] for one in backwards] == [one.key for one in listed]
-    for one, other in zip(backwards, backwards[1:], strict=False):
+    for one, other in pairwise(backwards):
         assert key[one] != key[other] or one > other, "ties stay as they were given"
 
 

@@ -12,7 +12,7 @@ from app.nearest import find_nearest, nearest_query
 from app.plans import explain
 from app.tables import VectorIndex
 from app.vectors import Vectors, VectorSpace
-from tests.spectra import clip_like
+from tests.spectra import clip_like, copy_vectors, insert_images
 
 COUNT = 20_000
 DIMENSIONS = 512
@@ -37,7 +37,7 @@ def loaded(database_url: str, vectors: Vectors) -> Iterator[tuple[db.Sessions, V
     sessions = db.open_sessions(engine)
     with sessions.begin() as session:
         index = open_index(session)
-        copy_images(session, index)
+        insert_images(session, index.collection_id, ["{}"] * COUNT)
         copy_vectors(session, index, vectors)
         indexes.build_hnsw(session, index)
     yield sessions, index
@@ -47,40 +47,6 @@ def loaded(database_url: str, vectors: Vectors) -> Iterator[tuple[db.Sessions, V
 def open_index(session: Session) -> VectorIndex:
     space = VectorSpace("generated", "clip-like", "0" * 64, DIMENSIONS)
     return indexes.open_index(session, collections.default(session).id, space)
-
-
-def copy_images(session: Session, index: VectorIndex) -> None:
-    session.execute(
-        text(
-            "INSERT INTO images (collection_id, path, content_hash, etag, bytes, width, height, "
-            "format) SELECT :collection, 'made/' || n, sha256(n::text::bytea), n::text, 1, 1, 1, "
-            "'PNG' FROM generate_series(1, :count) AS n"
-        ),
-        {"collection": index.collection_id, "count": COUNT},
-    )
-
-
-def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None:
-    raw = session.connection().connection.driver_connection
-    assert raw is not None
-    with raw.cursor().copy(
-        "COPY embeddings (index_id, image_id, embedding) FROM STDIN (FORMAT binary)"
-    ) as copy:
-        copy.write(binary_rows(index.id, vectors))
-
-
-def binary_rows(index_id: int, vectors: Vectors) -> bytes:
-    """Postgres's binary COPY of (int4, int8, halfvec): each field after its length in bytes."""
-    dimensions = vectors.shape[1]
-    row = [("fields", ">i2"), ("four", ">i4"), ("index_id", ">i4"), ("eight", ">i4"),
-           ("image_id", ">i8"), ("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"),
-           ("values", ">f2", (dimensions,))]  # fmt: skip
-    rows = np.zeros(len(vectors), row)
-    rows["fields"], rows["four"], rows["eight"] = 3, 4, 8
-    rows["index_id"], rows["image_id"] = index_id, np.arange(1, len(vectors) + 1)
-    rows["length"], rows["dimensions"] = 4 + 2 * dimensions, dimensions
-    rows["values"] = vectors
-    return b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
 
 
 def exact_ids(vectors: Vectors, query: Vectors, limit: int) -> list[int]:

@@ -12,7 +12,8 @@ from app.annotations import (
     parse_metadata,
 )
 from app.errors import UploadRejected
-from app.search import DEFAULT_LIMIT, MAX_LIMIT, MAX_QUERY_CHARACTERS
+from app.queries import MAX_QUERY_CHARACTERS
+from app.search import DEFAULT_LIMIT, MAX_LIMIT
 from app.uploads import Outcome, Upload
 from app.web.dependencies import NamedModel, SearchService, SentPicture, UploadService, Utf8
 from app.web.payloads import Hit, Uploaded

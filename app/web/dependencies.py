@@ -1,42 +1,71 @@
 """What routes are given: the services of the application, and the picture in a request."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import UploadFile
 
+from app.cursors import Cursors
 from app.duplicates import Duplicates
 from app.errors import QueryRejected, UploadRejected
 from app.gallery import Gallery
 from app.intake import Intake
+from app.library import Library
 from app.search import Search
 from app.uploads import Uploads
 
 
+class Services(Protocol):
+    """What the application is made with: see `app.assembly.Services`."""
+
+    @property
+    def search(self) -> Search: ...
+    @property
+    def uploads(self) -> Uploads: ...
+    @property
+    def gallery(self) -> Gallery: ...
+    @property
+    def duplicates(self) -> Duplicates: ...
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def library(self) -> Library: ...
+    @property
+    def cursors(self) -> Cursors: ...
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
 def _search(request: Request) -> Search:
-    service: Search = request.app.state.services.search
-    return service
+    return _services(request).search
 
 
 def _uploads(request: Request) -> Uploads:
-    service: Uploads = request.app.state.services.uploads
-    return service
+    return _services(request).uploads
 
 
 def _gallery(request: Request) -> Gallery:
-    service: Gallery = request.app.state.services.gallery
-    return service
+    return _services(request).gallery
 
 
 def _duplicates(request: Request) -> Duplicates:
-    service: Duplicates = request.app.state.services.duplicates
-    return service
+    return _services(request).duplicates
 
 
 def _intake(request: Request) -> Intake:
-    service: Intake = request.app.state.services.intake
-    return service
+    return _services(request).intake
+
+
+def _library(request: Request) -> Library:
+    return _services(request).library
+
+
+def _cursors(request: Request) -> Cursors:
+    return _services(request).cursors
 
 
 def name_model(request: Request, response: Response) -> None:
@@ -79,6 +108,8 @@ SearchService = Annotated[Search, Depends(_search)]
 UploadService = Annotated[Uploads, Depends(_uploads)]
 IntakeService = Annotated[Intake, Depends(_intake)]
 DuplicatesService = Annotated[Duplicates, Depends(_duplicates)]
+LibraryService = Annotated[Library, Depends(_library)]
+CursorService = Annotated[Cursors, Depends(_cursors)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
 NamedModel = Depends(name_model)

@@ -12,6 +12,7 @@ from app.nearest import Neighbour
 from app.tables import Image
 from app.uploads import Outcome
 
+STORABLE = r"^[^\x00]*$"  # what a text column can hold
 SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive"}
 
 

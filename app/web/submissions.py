@@ -14,13 +14,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from app.annotations import Annotation, check_caption, check_metadata, parse_metadata
 from app.errors import UploadRejected
 from app.intake import MAX_FILES, MAX_URLS, Sent
+from app.web.payloads import STORABLE
 
 MAX_JSON_BYTES = 4_000_000  # of a body that is JSON: MAX_URLS long addresses
 MAX_FIELDS = 10  # of a form, files apart
 MAX_PREFIX_CHARACTERS = 1_024  # as long as a key may be
 SPOOL_BYTES = 65_536  # of each file that are held in memory: there may be a thousand
 MAX_URL_CHARACTERS = 2_000
-STORABLE = r"^[^\x00]*$"  # what a text column can hold
 Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=STORABLE)]
 FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 

@@ -1,0 +1,255 @@
+"""A page of an answer: its hits, and the truth about them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app import browsing, catalog, embeddings
+from app.browsing import Key, parse_order
+from app.census import Census, Counts
+from app.chance import is_no_match
+from app.filters import Filter
+from app.grouping import group
+from app.queries import Query
+from app.questions import Page
+from app.ranking import Found, Ranking
+from app.tables import Collection, Image, VectorIndex
+from app.vectors import Vectors
+
+MAX_GROUPED = 4_000  # places of a ranking that are looked through for duplicates
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A picture of an answer; the ranks begin at 1, None where that leg did not find it.
+
+    Without a query it has no score. `duplicates` are ids of hits that it stands for. `why` is what
+    its score is made of, where that was asked.
+    """
+
+    image: Image
+    found: Found | None = None
+    confidence: float | None = None
+    duplicates: Sequence[int] = ()
+    why: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hits, and the truth about them.
+
+    `no_match`: the best is not better than chance; None where that is not known yet. `underfilled`
+    says why there are fewer hits than asked for. `total` is known without a query alone.
+    """
+
+    hits: Sequence[Hit]
+    method: str
+    counts: Counts
+    encode_ms: float
+    database_ms: float
+    no_match: bool | None = None
+    underfilled: str | None = None
+    total: int | None = None
+    facets: Mapping[str, Sequence[tuple[Key, int]]] | None = None
+    explained: Mapping[str, Any] | None = None
+    following: Page | None = None
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What of a ranking is on a page, and at which place the next one begins, if there is one."""
+
+    found: Sequence[Found]
+    following: int | None
+    duplicates: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+
+class Answering:
+    """One page of one answer, within the caller's transaction."""
+
+    def __init__(
+        self,
+        session: Session,
+        collection: Collection,
+        index: VectorIndex,
+        census: Census,
+        page: Page,
+        query: Query,
+        where: Filter,
+    ) -> None:
+        self._index = index
+        self._census = census
+        self._session = session
+        self._collection = collection
+        self._page = page
+        self._question = page.question
+        self._query = query
+        self._where = where
+        condition = where.condition if page.question.filter else None
+        self._ranking = Ranking(
+            session, collection, index, page.question, query, condition, page.scan
+        )
+
+    def answer(self) -> Answer:
+        """The page's hits, and where the next begins."""
+        shown = self._grouped() if self._question.group_by else self._plain()
+        confidences = self._confidences(shown.found)
+        no_match = self._page.no_match
+        if self._page.offset == 0:
+            no_match = self._is_no_match(shown.found, confidences)
+        kept = [one for one in shown.found if self._is_good_enough(one)]
+        hits = self._hits(kept, confidences, shown.duplicates)
+        more = bool(kept) and shown.following is not None
+        following = self._page.then(
+            scan=self._ranking.scan, offset=shown.following, no_match=no_match
+        )
+        counts = self._census.counts()
+        short = len(hits) < self._question.limit
+        return Answer(
+            self._ordered(hits),
+            self._ranking.method,
+            counts,
+            0.0,
+            0.0,
+            no_match=no_match,
+            underfilled=self._why_short(shown, len(kept), counts) if short else None,
+            explained=self._explained() if self._question.explain else None,
+            following=following if more else None,
+        )
+
+    def _plain(self) -> _Shown:
+        start = self._page.offset
+        stop = start + self._question.limit
+        found = self._ranking.window(start, stop)
+        return _Shown(found, stop if len(found) == self._question.limit else None)
+
+    def _grouped(self) -> _Shown:
+        """Each picture once, with those that are its duplicates; a group is where its first is."""
+        start, limit = self._page.offset, self._question.limit
+        stop = start + 2 * limit
+        while True:
+            found = self._ranking.window(0, stop)
+            groups = group(self._session, [one.image_id for one in found])
+            fresh = [one for one in groups if one.place >= start]
+            if len(fresh) > limit or len(found) < stop or stop >= MAX_GROUPED:
+                break
+            stop *= 2
+        return _Shown(
+            [found[one.place] for one in fresh[:limit]],
+            fresh[limit].place if len(fresh) > limit else None,
+            {found[one.place].image_id: one.others for one in fresh[:limit]},
+        )
+
+    def _is_good_enough(self, found: Found) -> bool:
+        least = self._question.min_score
+        return least is None or found.score >= least
+
+    def _confidences(self, found: Sequence[Found]) -> dict[int, float]:
+        """By the ids of those that have a distance; nothing until the null was measured."""
+        compared = [one for one in found if one.distance is not None]
+        chance = self._census.chance()
+        if chance is None or not compared:
+            return {}
+        scores = 1 - np.array([one.distance for one in compared], np.float32)
+        sure = chance.confidence(self._query.vector, scores, self._query.picture_share)
+        return {one.image_id: float(value) for one, value in zip(compared, sure, strict=True)}
+
+    def _is_no_match(self, found: Sequence[Found], confidences: Mapping[int, float]) -> bool | None:
+        """Words that were found are a match; pictures are one if they are better than chance."""
+        if any(one.lexical_rank for one in found):
+            return False
+        if not found:
+            return True
+        if not confidences:
+            return None
+        return is_no_match(np.array(list(confidences.values()), np.float32))
+
+    def _hits(
+        self,
+        found: Sequence[Found],
+        confidences: Mapping[int, float],
+        duplicates: Mapping[int, Sequence[int]],
+    ) -> list[Hit]:
+        """A picture that was deleted meanwhile is left out."""
+        ids = [one.image_id for one in found]
+        images = catalog.get_images(self._session, ids)
+        why = self._why(found) if self._question.explain else {}
+        return [
+            Hit(
+                images[one.image_id],
+                one,
+                confidences.get(one.image_id),
+                duplicates.get(one.image_id, ()),
+                why.get(one.image_id),
+            )
+            for one in found
+            if one.image_id in images
+        ]
+
+    def _ordered(self, hits: list[Hit]) -> list[Hit]:
+        if self._question.order_by is None:
+            return hits
+        order = parse_order(self._question.order_by, self._collection.fields)
+        by_id = {hit.image.id: hit for hit in hits}
+        return [by_id[one] for one in browsing.ordered(self._session, list(by_id), order)]
+
+    def _why(self, found: Sequence[Found]) -> dict[int, dict[str, Any]]:
+        """What each score is made of, by id."""
+        ids = [one.image_id for one in found]
+        vectors = embeddings.get_vectors(self._session, self._index, ids)
+        return {one.image_id: self._why_one(one, vectors.get(one.image_id)) for one in found}
+
+    def _why_one(self, found: Found, vector: Vectors | None) -> dict[str, Any]:
+        why: dict[str, Any] = {}
+        if vector is not None and self._query.parts:
+            why["terms"] = [
+                {
+                    "term": part.shown,
+                    "weight": part.weight,
+                    "similarity": float(part.vector @ vector),
+                }
+                for part in self._query.parts
+            ]
+        if self._question.mode == "hybrid":
+            fusion = self._question.fusion
+            why["from_vector"] = fusion.score(found.vector_rank, None)
+            why["from_words"] = fusion.score(None, found.lexical_rank)
+        return why
+
+    def _explained(self) -> dict[str, Any]:
+        """How the answer was found."""
+        scan = self._ranking.scan
+        explained: dict[str, Any] = {"method": self._ranking.method}
+        if scan is not None:
+            explained["scan"] = {
+                "method": scan.method,
+                "ef_search": scan.candidates if scan.method == "hnsw" else None,
+                "filter_passes_few": scan.few,
+            }
+        if self._question.mode != "vector":
+            explained["words"] = self._query.words
+        return explained
+
+    def _why_short(self, shown: _Shown, kept: int, counts: Counts) -> str:
+        """Why there are fewer hits than were asked for: a sentence for each reason."""
+        question, reasons = self._question, []
+        if dropped := len(shown.found) - kept:
+            reasons.append(f"{dropped} more scored below min_score {question.min_score:g}.")
+        scan = self._ranking.scan
+        if scan is not None and scan.gave_up:
+            reasons.append("Looking through the rest would have taken too long.")
+        if any(shown.duplicates.values()):
+            reasons.append("Duplicates were put together.")
+        if question.mode == "lexical":
+            reasons.append(f"{self._ranking.words.count()} pictures hold these words.")
+        elif question.filter:
+            passing = browsing.count(self._session, self._collection.id, self._where)
+            reasons.append(f"{passing} pictures pass the filter.")
+        else:
+            reasons.append(f"The collection has {counts.pictures} pictures.")
+        if (missing := counts.pictures - counts.vectors) and question.mode != "lexical":
+            reasons.append(f"{missing} pictures of the collection have no vector yet.")
+        return " ".join(reasons)

@@ -1,0 +1,73 @@
+"""Cursors: the place where the next page begins, as a signed text that a client hands back."""
+
+import base64
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from app.errors import CursorRejected, TokenRejected
+from app.queries import Query
+from app.questions import Page, Question
+from app.scans import Scan
+from app.tokens import Signer
+
+AUDIENCE = "cursor"
+VALID_SECONDS = 24 * 3600
+FORMAT = 1  # to be raised where older cursors would lead elsewhere
+
+
+@dataclass(frozen=True)
+class Cursors:
+    """Writes and reads them."""
+
+    signer: Signer
+
+    def write(self, page: Page) -> str:
+        """The cursor of a page: all that its answer needs, the vector too."""
+        claims: dict[str, Any] = {
+            "format": FORMAT,
+            "question": page.question.as_json(),
+            "digest": page.digest,
+            "scan": asdict(page.scan) if page.scan else None,
+            "offset": page.offset,
+            "after": page.after,
+            "no_match": page.no_match,
+        }
+        if page.query:
+            vector = np.asarray(page.query.vector, "<f4").tobytes()
+            claims["vector"] = base64.b64encode(vector).decode()
+            claims["words"] = page.query.words
+            claims["picture_share"] = page.query.picture_share
+        return self.signer.sign(AUDIENCE, claims, VALID_SECONDS)
+
+    def read(self, cursor: str, asked: Question | None = None) -> Page:
+        """The page that it leads to. Raises CursorRejected, also where it is not of `asked`."""
+        try:
+            claims = self.signer.read(AUDIENCE, cursor)
+        except TokenRejected as error:
+            raise CursorRejected(
+                f"cursor: it is none of this service's, or has expired ({error}). "
+                "Ask for the first page again."
+            ) from error
+        if claims["format"] != FORMAT:
+            raise CursorRejected("cursor: it is an older version's. Ask for the first page again.")
+        if asked is not None and asked.digest != claims["digest"]:
+            raise CursorRejected(
+                "cursor: it belongs to another request. Send it with the one that it came from, "
+                "or alone where it is part of a body."
+            )
+        return Page(
+            Question.from_json(claims["question"]),
+            claims["digest"],
+            _query(claims) if "vector" in claims else None,
+            Scan(**claims["scan"]) if claims["scan"] else None,
+            claims["offset"],
+            tuple(claims["after"]) if claims["after"] else None,
+            claims["no_match"],
+        )
+
+
+def _query(claims: dict[str, Any]) -> Query:
+    vector = np.frombuffer(base64.b64decode(claims["vector"]), "<f4")
+    return Query(vector, claims["words"], claims["picture_share"])

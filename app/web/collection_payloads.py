@@ -1,0 +1,171 @@
+"""The bodies about collections."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.answers import Answer
+from app.collections import DEFAULT_LANGUAGE, DEFAULT_NAMESPACE
+from app.cursors import Cursors
+from app.fields import MAX_FIELDS
+from app.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
+from app.library import OpenCollection
+from app.web.payloads import STORABLE, ImageDetails
+from app.web.search_payloads import MAX_ID, Filter, Name
+
+MAX_MODEL_CHARACTERS = 500
+MAX_REMOVED = 10_000  # ids in one request
+
+FieldType = Literal["text", "number", "boolean", "date", "tags"]
+Fields = Annotated[
+    dict[str, FieldType],
+    Field(
+        max_length=MAX_FIELDS,
+        description="metadata keys that filters, orders and facets name, and their types; "
+        "each gets an index",
+        examples=[{"place": "text", "price": "number", "tags": "tags"}],
+    ),
+]
+ModelText = Annotated[str, Field(max_length=MAX_MODEL_CHARACTERS, pattern=STORABLE)]
+Language = Annotated[
+    str,
+    Field(
+        max_length=63,
+        pattern=STORABLE,
+        description="a text search configuration of Postgres's: english, german, simple, …",
+    ),
+]
+
+
+class CollectionToBe(BaseModel):
+    """A collection to be made."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"name": "holidays", "fields": {"place": "text", "stars": "number"}}]
+        },
+    )
+
+    namespace: Name = Field(DEFAULT_NAMESPACE, description="whose it is")
+    name: Name = Field(description="unique in its namespace")
+    model: ModelText | None = Field(
+        None, description="CLIP_MODEL or one of COLLECTION_MODELS; null: the server's own"
+    )
+    pretrained: ModelText = Field("", description="the model's pretrained tag")
+    storage: Literal["halfvec", "vector", "bit"] = Field(
+        "halfvec",
+        description="two bytes a dimension; four; or two with a graph of one bit, re-ranked",
+    )
+    m: int = Field(HNSW_M, ge=2, le=100, description="links of a vector in the HNSW graph")
+    ef_construction: int = Field(
+        HNSW_EF_CONSTRUCTION,
+        ge=4,
+        le=1000,
+        description="candidates while the graph is built; at least 2 m",
+    )
+    language: Language = DEFAULT_LANGUAGE
+    fields: Fields = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.ef_construction < 2 * self.m:
+            raise ValueError("ef_construction must be at least 2 m")
+        if self.model is None and self.pretrained:
+            raise ValueError("pretrained needs a model")
+        return self
+
+
+class CollectionChanges(BaseModel):
+    """What is to be changed; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Language | None = None
+    fields: Fields | None = None
+
+
+class CollectionDetails(BaseModel):
+    """A collection and its index."""
+
+    namespace: str = Field(description="whose it is")
+    name: str = Field(description="unique in its namespace")
+    model: str = Field(description="that its pictures are embedded with")
+    pretrained: str = Field(description="the model's pretrained tag; empty where its name says all")
+    fingerprint: str = Field(description="SHA-256 of the model")
+    dimensions: int = Field(description="of a vector")
+    storage: Literal["halfvec", "vector", "bit"] = Field(description="how vectors are kept")
+    m: int = Field(description="links of a vector in the HNSW graph")
+    ef_construction: int = Field(description="candidates while the graph is built")
+    ef_search: int | None = Field(description="candidates of a search, as tuned; null: untuned")
+    language: str = Field(description="of its words")
+    fields: dict[str, FieldType] = Field(description="declared metadata keys and their types")
+    pictures: int = Field(description="as counted in the last seconds")
+    coverage: float = Field(description="the share of them that has a vector, 0 to 1")
+    created_at: datetime = Field(description="when it was made")
+
+    @classmethod
+    def of(cls, opened: OpenCollection) -> Self:
+        """The answer's form of what the services return."""
+        known = {**vars(opened.index), **vars(opened.collection)}
+        told = {name: value for name, value in known.items() if name in cls.model_fields}
+        counts = opened.search.census.counts()
+        return cls(**told, pictures=counts.pictures, coverage=counts.coverage)
+
+
+class CollectionPage(BaseModel):
+    """Collections, by name."""
+
+    collections: list[CollectionDetails] = Field(description="by name")
+    next_cursor: str | None = Field(description="null on the last page")
+
+    @classmethod
+    def of(cls, found: list[OpenCollection], limit: int) -> Self:
+        """A page of at most `limit`."""
+        more = found[-1].collection.name if len(found) == limit else None
+        return cls(collections=[CollectionDetails.of(one) for one in found], next_cursor=more)
+
+
+class ImagePage(BaseModel):
+    """Pictures in an order."""
+
+    images: list[ImageDetails] = Field(description="in the order that was asked for")
+    total: int = Field(description="how many pass the filter")
+    next_cursor: str | None = Field(description="null on the last page")
+
+    @classmethod
+    def of(cls, answer: Answer, cursors: Cursors) -> Self:
+        """The answer's form of what the services return."""
+        return cls(
+            images=[ImageDetails.of(hit.image) for hit in answer.hits],
+            total=answer.total or 0,
+            next_cursor=cursors.write(answer.following) if answer.following else None,
+        )
+
+
+class Removal(BaseModel):
+    """Which pictures are to be forgotten: by ids or by a filter."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"ids": [1, 2]}, {"filter": {"format": "GIF"}}]},
+    )
+
+    ids: list[Annotated[int, Field(ge=1, le=MAX_ID)]] | None = Field(
+        None, max_length=MAX_REMOVED, description="of pictures; unknown ones are passed over"
+    )
+    filter: Filter | None = Field(None, description="not empty: that would be all of them")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.ids is None) == (not self.filter):
+            raise ValueError("send ids or a filter that is not empty, one of them")
+        return self
+
+
+class Removed(BaseModel):
+    """What was forgotten."""
+
+    removed: int = Field(description="how many")
+    ids: list[int] = Field(description="which, ascending")

@@ -1,0 +1,35 @@
+"""A filter in an address: JSON in the query parameter `filter`."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+
+from app.errors import FilterRejected
+
+MAX_FILTER_CHARACTERS = 8_000  # in an address; a body may hold a longer one
+
+
+def _parsed(
+    text: Annotated[
+        str | None,
+        Query(
+            alias="filter",
+            max_length=MAX_FILTER_CHARACTERS,
+            description="which pictures, a JSON object: see docs/search.md",
+            examples=['{"width": {"gte": 300}}'],
+        ),
+    ] = None,
+) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FilterRejected(f"filter: it is no JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise FilterRejected("filter: send a JSON object.")
+    return found
+
+
+FilterText = Annotated[dict[str, Any] | None, Depends(_parsed)]

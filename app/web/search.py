@@ -1,0 +1,104 @@
+"""The search API: the whole question, and the honest answer."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
+from app.library import OpenCollection
+from app.queries import MAX_QUERY_CHARACTERS, Term
+from app.questions import DEFAULT_LIMIT, MAX_LIMIT, Mode, Question
+from app.web.dependencies import CursorService, GalleryService, LibraryService, Utf8
+from app.web.filters import FilterText
+from app.web.images import ImageId
+from app.web.problems import described
+from app.web.search_payloads import MAX_CURSOR_CHARACTERS, Name, SearchAnswer, SearchRequest
+
+router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8])
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="hits on a page at most")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=MAX_CURSOR_CHARACTERS, description="`next_cursor` of the page before"),
+]
+InNamespace = Annotated[Name, Query(description="of the collection")]
+InCollection = Annotated[Name, Query(description="where to search")]
+
+
+@router.post(
+    "/search",
+    response_model_exclude_unset=True,
+    responses=described(404, 413, 415, 422, 503),
+)
+def search(library: LibraryService, cursors: CursorService, asked: SearchRequest) -> SearchAnswer:
+    """Search by words, pictures, or both; page through the answer by its cursor."""
+    question = asked.question()
+    if asked.cursor is None:
+        opened = library.open(question.namespace, question.collection)
+        answer = opened.search.answer(opened.collection, question)
+        return SearchAnswer.of(opened, answer, cursors, asked.include)
+    page = cursors.read(asked.cursor, None if asked.is_bare else question)
+    opened = library.open(page.question.namespace, page.question.collection)
+    return SearchAnswer.of(
+        opened, opened.search.page(opened.collection, page), cursors, asked.include
+    )
+
+
+@router.get(
+    "/search",
+    response_model_exclude_unset=True,
+    responses=described(404, 422, 503),
+)
+def search_simply(
+    library: LibraryService,
+    cursors: CursorService,
+    q: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="what the picture shows")],
+    namespace: InNamespace = DEFAULT_NAMESPACE,
+    collection: InCollection = DEFAULT_NAME,
+    limit: Limit = DEFAULT_LIMIT,
+    mode: Annotated[Mode, Query(description="by vectors, by words, or by both")] = "vector",
+    where: FilterText = None,
+    cursor: Cursor = None,
+) -> SearchAnswer:
+    """The same by words, for an address bar: the other options are those of `POST`."""
+    terms = (Term(text=q),)
+    question = Question(namespace, collection, terms, mode, limit, filter=where or {})
+    opened = library.open(namespace, collection)
+    return _answered(opened, question, cursor, cursors)
+
+
+@router.get(
+    "/images/{image_id}/similar",
+    response_model_exclude_unset=True,
+    responses=described(404, 422, 503),
+)
+def find_similar(
+    library: LibraryService,
+    cursors: CursorService,
+    gallery: GalleryService,
+    image_id: ImageId,
+    limit: Limit = DEFAULT_LIMIT,
+    where: FilterText = None,
+    cursor: Cursor = None,
+) -> SearchAnswer:
+    """The pictures of its collection that are most like a picture, itself left out."""
+    opened = library.open_id(gallery.get(image_id).collection_id)
+    others = {"id": {"ne": image_id}}
+    question = Question(
+        opened.collection.namespace,
+        opened.collection.name,
+        (Term(image_id=image_id),),
+        limit=limit,
+        filter={"and": [others, where]} if where else others,
+    )
+    return _answered(opened, question, cursor, cursors)
+
+
+def _answered(
+    opened: OpenCollection, question: Question, cursor: str | None, cursors: CursorService
+) -> SearchAnswer:
+    if cursor is None:
+        answer = opened.search.answer(opened.collection, question)
+    else:
+        answer = opened.search.page(opened.collection, cursors.read(cursor, question))
+    return SearchAnswer.of(opened, answer, cursors)

@@ -1,0 +1,340 @@
+"""What searches find and how long they take: `python -m scripts.benchmark_search`.
+
+Generated vectors in a database of the run's own, read through `app.scans` as searches read them,
+against exact answers of numpy. Prints Markdown.
+"""
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import typer
+from numpy.typing import NDArray
+from sqlalchemy import text
+
+from app import collections, db, fields, filters, indexes
+from app.nearest import Condition
+from app.postgres import embedded_server
+from app.scans import Reading, Scan, plan_scan
+from app.tables import Storage, VectorIndex
+from app.vectors import Vectors, VectorSpace, unit_rows
+from scripts.spectra import clip_like, copy_vectors, insert_images
+
+HITS = 10
+EF_SEARCH = (40, 100, 200)
+SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
+FAR_SHARES = (0.5, 0.2, 0.1)
+DECLARED = {"n": "number", "far": "number"}
+"""`n`, and `m` which is the same undeclared, ranks the pictures at random; `far` by their cosine to
+a centre, the farthest first. From 0 up to below 1, so that `lt` passes just that share."""
+SPREAD = 0.5  # how much of a stranger there is in a query near the centre
+DELETED = 0.2
+DEPTH = 2_000  # pictures that are paged through
+PAGES = (10, 100)  # pictures a page
+PAGED = 3  # queries whose pages are all read
+EXACT_AT_ONCE = 10  # queries whose scores fit into memory beside the vectors: 4 MB each
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is searched: the pictures' vectors, ids from 1 on, and what filters ask of them."""
+
+    vectors: Vectors
+    values: Mapping[str, NDArray[np.float64]]
+    present: Mask
+
+    def best(self, queries: Vectors, passing: Mask, limit: int) -> list[list[int]]:
+        """The ids of the pictures nearest to each of the queries, exactly."""
+        ids = np.flatnonzero(passing & self.present)
+        found = []
+        for start in range(0, len(queries), EXACT_AT_ONCE):
+            scores = queries[start : start + EXACT_AT_ONCE] @ self.vectors.T
+            for row in scores[:, ids]:
+                top = np.argpartition(-row, min(limit, len(ids)) - 1)[:limit]
+                found.append((ids[top[np.argsort(-row[top])]] + 1).tolist())
+        return found
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An index and those who ask."""
+
+    sessions: db.Sessions
+    index: VectorIndex
+    gallery: Gallery
+
+    def search(
+        self, query: Vectors, condition: Condition, start: int = 0, limit: int = HITS
+    ) -> tuple[list[int], Scan]:
+        """One page from the place `start`, as a search reads it."""
+        with self.sessions.begin() as session:
+            scan = plan_scan(session, self.index, condition, limit)
+            reading = Reading(session, self.index, query, condition)
+            near, scan = reading.window(scan, start, start + limit)
+        return [image_id for image_id, _ in near], scan
+
+    def row(self, title: str, queries: Vectors, body: Mapping[str, Any]) -> list[str]:
+        """Method, recall@10, full answers, p50 and p95 of the queries with one filter."""
+        condition, passing = self.filter(body)
+        exact = self.gallery.best(queries, passing, HITS)
+        times, found, full, methods = [], 0, 0, set()
+        for query, expected in zip(queries, exact, strict=True):
+            began = time.perf_counter()
+            ids, scan = self.search(query, condition)
+            times.append(time.perf_counter() - began)
+            found += len({*ids} & {*expected})
+            full += len(ids) == len(expected)
+            methods.add(_method(scan))
+        recall = found / sum(map(len, exact))
+        shown = [title, ", ".join(sorted(methods)), f"{recall:.3f}", f"{full / len(queries):.0%}"]
+        return shown + _milliseconds(times)
+
+    def filter(self, body: Mapping[str, Any]) -> tuple[Condition, Mask]:
+        """A filter's condition, and the pictures that pass it."""
+        passing = np.ones(len(self.gallery.vectors), bool)
+        for name, asked in body.items():
+            passing &= self.gallery.values[name.removeprefix(fields.METADATA)] < asked["lt"]
+        return (filters.parse(body, DECLARED).condition if body else None), passing
+
+
+def main(
+    count: Annotated[int, typer.Option(help="vectors")] = 100_000,
+    dimensions: Annotated[int, typer.Option(help="of each")] = 512,
+    queries: Annotated[int, typer.Option(help="searches behind each line")] = 100,
+    seed: Annotated[int, typer.Option(help="of vectors and queries")] = 1,
+) -> None:
+    """Print the tables."""
+    began = time.monotonic()
+    gallery = generate(count, dimensions, seed)
+    asked = clip_like(queries, dimensions, seed + 1)
+    near = near_centre(asked)
+    with database() as sessions:
+        print_versions(sessions, f"{count:,} vectors of {dimensions} dimensions, {queries} queries")
+        index = load_pictures(sessions, gallery)
+        rows = []
+        for storage in ("vector", "bit", "halfvec"):
+            index, shown = load(sessions, index, storage, gallery)
+            rows.append(shown + Bench(sessions, index, gallery).row("", asked, {})[2:])
+        head = ["storage", "build", "B/picture, table", "graph", *HEAD[2:]]
+        print_table("Storages, unfiltered", head, rows)
+        bench = Bench(sessions, index, gallery)
+        print_table("Unfiltered, halfvec", HEAD, unfiltered(bench, asked))
+        print_table("Filtered", HEAD, filtered(bench, asked, near))
+        print_table("Pages", PAGES_HEAD, paged(bench, asked))
+        bench = delete(bench, seed)
+        print_table(f"{DELETED:.0%} deleted, no vacuum", HEAD, after_deletion(bench, asked, near))
+        vacuum(bench)
+        print_table("After VACUUM", HEAD, after_deletion(bench, asked, near))
+    typer.echo(f"\nThe whole run took {time.monotonic() - began:.0f} s.")
+
+
+HEAD = ["pictures that pass", "method", "recall@10", "full answers", "p50 ms", "p95 ms"]
+
+
+def generate(count: int, dimensions: int, seed: int) -> Gallery:
+    """Vectors, and values that pass any share of them."""
+    vectors = clip_like(count, dimensions, seed)
+    centre = clip_like(1, dimensions, seed + 1)[0]
+    ranks = np.empty((2, count))
+    ranks[0] = np.random.default_rng(seed).permutation(count)
+    ranks[1, np.argsort(vectors @ centre)] = np.arange(count)
+    n, far = ranks / count
+    return Gallery(vectors, {"n": n, "m": n, "far": far}, np.ones(count, bool))
+
+
+def near_centre(queries: Vectors) -> Vectors:
+    """Queries around the first, from which `far` is measured."""
+    return unit_rows(queries[:1] + SPREAD * queries)
+
+
+@contextmanager
+def database() -> Iterator[db.Sessions]:
+    """An embedded Postgres of the run's own, migrated; it leaves nothing behind."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder,
+        embedded_server(Path(folder) / "data") as url,
+    ):
+        engine = db.open_engine(url)
+        db.migrate(engine)
+        try:
+            yield db.open_sessions(engine)
+        finally:
+            engine.dispose()
+
+
+def load_pictures(sessions: db.Sessions, gallery: Gallery) -> VectorIndex:
+    """Pictures, their declared fields indexed, and an index that is still empty."""
+    n, far = gallery.values["n"], gallery.values["far"]
+    metadata = [
+        json.dumps({"n": one, "m": one, "far": other})
+        for one, other in zip(n.tolist(), far.tolist(), strict=True)
+    ]
+    with sessions.begin() as session:
+        collection_id = collections.default(session).id
+        insert_images(session, collection_id, metadata)
+        for name, kind in DECLARED.items():
+            session.execute(text(fields.index_statement(collection_id, name, kind)))
+        space = VectorSpace("generated", "clip-like", "0" * 64, gallery.vectors.shape[1])
+        return indexes.open_index(session, collection_id, space)
+
+
+def load(
+    sessions: db.Sessions, old: VectorIndex, storage: Storage, gallery: Gallery
+) -> tuple[VectorIndex, list[str]]:
+    """An index in the place of the old one; its storage, build and bytes a picture."""
+    with sessions.begin() as session:
+        indexes.drop_index(session, old)
+        shape = indexes.Shape(storage)
+        index = indexes.create_index(session, old.collection_id, old.space, shape)
+        copy_vectors(session, index, gallery.vectors)
+    vacuum(Bench(sessions, index, gallery))
+    began = time.perf_counter()
+    with sessions.begin() as session:
+        indexes.build_hnsw(session, index)
+    seconds = time.perf_counter() - began
+    with sessions.begin() as session:
+        sizes = session.execute(
+            text("SELECT pg_table_size(CAST(:table AS regclass)), pg_relation_size(:graph)"),
+            {"table": index.partition, "graph": indexes.hnsw_name(index)},
+        ).one()
+    size = [f"{each / len(gallery.vectors):,.0f}" for each in sizes]
+    return index, [storage, f"{seconds:.0f} s", *size]
+
+
+def unfiltered(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
+    """At the default number of candidates, and at others."""
+    yield bench.row("all, default", queries, {})
+    for kept in EF_SEARCH:
+        tuned = replace(bench, index=replace(bench.index, ef_search=kept))
+        yield tuned.row(f"all, ef_search {kept}", queries, {})
+
+
+def filtered(bench: Bench, queries: Vectors, near: Vectors) -> Iterator[list[str]]:
+    """By values that are independent of the vectors, and by the distance from the queries."""
+    for share in SHARES:
+        yield bench.row(_percent(share), queries, {"n": {"lt": share}})
+    yield bench.row("1 %, not declared", queries, {"metadata.m": {"lt": 0.01}})
+    for share in FAR_SHARES:
+        yield bench.row(f"the farthest {_percent(share)}", near, {"far": {"lt": share}})
+
+
+def after_deletion(bench: Bench, queries: Vectors, near: Vectors) -> Iterator[list[str]]:
+    """The same again, of the pictures that are left."""
+    yield bench.row("all, default", queries, {})
+    yield from filtered(bench, queries, near)
+
+
+PAGES_HEAD = ["pages", "distinct", "of", "recall", "p50 ms, first", "p50 ms, last"]
+
+
+def paged(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
+    """All pages of some queries, one after the other; the first and the last of all queries."""
+    for title, body in (("all", {}), ("50 %", {"n": {"lt": 0.5}}), ("5 %", {"n": {"lt": 0.05}})):
+        condition, passing = bench.filter(body)
+        asked = queries[:PAGED]
+        exact = bench.gallery.best(asked, passing, DEPTH)
+        for size in PAGES:
+            starts = range(0, DEPTH, size)
+            read = [
+                [one for start in starts for one in bench.search(query, condition, start, size)[0]]
+                for query in asked
+            ]
+            distinct = sum(len({*ids}) for ids in read)
+            found = sum(len({*ids} & {*best}) for ids, best in zip(read, exact, strict=True))
+            ends = [_median(bench, queries, condition, at, size) for at in (0, DEPTH - size)]
+            total = sum(map(len, exact))
+            yield [
+                f"{title}, by {size}",
+                f"{distinct:,}",
+                f"{total:,}",
+                f"{found / total:.3f}",
+                *ends,
+            ]
+
+
+def _median(bench: Bench, queries: Vectors, condition: Condition, start: int, limit: int) -> str:
+    times = []
+    for query in queries:
+        began = time.perf_counter()
+        bench.search(query, condition, start, limit)
+        times.append(time.perf_counter() - began)
+    return _milliseconds(times)[0]
+
+
+def delete(bench: Bench, seed: int) -> Bench:
+    """Delete pictures at random."""
+    count = len(bench.gallery.vectors)
+    gone = np.random.default_rng(seed + 2).permutation(count)[: int(DELETED * count)]
+    with bench.sessions.begin() as session:
+        query = text("DELETE FROM images WHERE id = ANY(:ids)")
+        session.execute(query, {"ids": (gone + 1).tolist()})
+    present = bench.gallery.present.copy()
+    present[gone] = False
+    return replace(bench, gallery=replace(bench.gallery, present=present))
+
+
+def vacuum(bench: Bench) -> None:
+    """As autovacuum does sooner or later: no dead rows, and fresh statistics."""
+    with bench.sessions() as session:
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        session.execute(text(f"VACUUM (ANALYZE) images, {bench.index.partition}"))
+
+
+def _method(scan: Scan) -> str:
+    if scan.method == "hnsw" and scan.head is not None:
+        return "hnsw, then exact"
+    return scan.method
+
+
+def _milliseconds(times: Sequence[float]) -> list[str]:
+    return [f"{1e3 * np.percentile(times, share):.1f}" for share in (50, 95)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def print_versions(sessions: db.Sessions, what: str) -> None:
+    """What was measured, on which machine, and with what."""
+    with sessions.begin() as session:
+        postgres, pgvector = session.execute(
+            text(
+                "SELECT current_setting('server_version'), "
+                "(SELECT extversion FROM pg_extension WHERE extname = 'vector')"
+            )
+        ).one()
+    memory = psutil.virtual_memory().total / 2**30
+    typer.echo(
+        f"{what}; {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; Postgres {postgres}, "
+        f"pgvector {pgvector}, Python {platform.python_version()}, numpy {np.__version__}."
+    )
+
+
+def _processor() -> str:
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A heading and a table, each line as soon as it is known."""
+    typer.echo(f"\n### {title}\n\n| {' | '.join(head)} |")
+    typer.echo(f"|{'---|' * len(head)}")
+    for row in rows:
+        typer.echo(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
