@@ -1,6 +1,6 @@
 """What routes are given: the services of the application, and the picture in a request."""
 
-from typing import Annotated, Protocol
+from typing import Annotated
 from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import Depends, Request, Response
@@ -16,56 +16,39 @@ from app.search import Search
 from app.uploads import Uploads
 
 
-class Services(Protocol):
-    """What the application is made with: see `app.assembly.Services`."""
-
-    @property
-    def search(self) -> Search: ...
-    @property
-    def uploads(self) -> Uploads: ...
-    @property
-    def gallery(self) -> Gallery: ...
-    @property
-    def duplicates(self) -> Duplicates: ...
-    @property
-    def intake(self) -> Intake: ...
-    @property
-    def library(self) -> Library: ...
-    @property
-    def cursors(self) -> Cursors: ...
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
 def _search(request: Request) -> Search:
-    return _services(request).search
+    service: Search = request.app.state.services.search
+    return service
 
 
 def _uploads(request: Request) -> Uploads:
-    return _services(request).uploads
+    service: Uploads = request.app.state.services.uploads
+    return service
 
 
 def _gallery(request: Request) -> Gallery:
-    return _services(request).gallery
+    service: Gallery = request.app.state.services.gallery
+    return service
 
 
 def _duplicates(request: Request) -> Duplicates:
-    return _services(request).duplicates
+    service: Duplicates = request.app.state.services.duplicates
+    return service
 
 
 def _intake(request: Request) -> Intake:
-    return _services(request).intake
+    service: Intake = request.app.state.services.intake
+    return service
 
 
 def _library(request: Request) -> Library:
-    return _services(request).library
+    service: Library = request.app.state.services.library
+    return service
 
 
 def _cursors(request: Request) -> Cursors:
-    return _services(request).cursors
+    service: Cursors = request.app.state.services.cursors
+    return service
 
 
 def name_model(request: Request, response: Response) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.library import OpenCollection
@@ -25,6 +25,17 @@ InNamespace = Annotated[Name, Query(description="of the collection")]
 InCollection = Annotated[Name, Query(description="where to search")]
 
 
+def _searched(
+    library: LibraryService,
+    namespace: InNamespace = DEFAULT_NAMESPACE,
+    collection: InCollection = DEFAULT_NAME,
+) -> OpenCollection:
+    return library.open(namespace, collection)
+
+
+Searched = Annotated[OpenCollection, Depends(_searched)]
+
+
 @router.post(
     "/search",
     response_model_exclude_unset=True,
@@ -36,12 +47,11 @@ def search(library: LibraryService, cursors: CursorService, asked: SearchRequest
     if asked.cursor is None:
         opened = library.open(question.namespace, question.collection)
         answer = opened.search.answer(opened.collection, question)
-        return SearchAnswer.of(opened, answer, cursors, asked.include)
-    page = cursors.read(asked.cursor, None if asked.is_bare else question)
-    opened = library.open(page.question.namespace, page.question.collection)
-    return SearchAnswer.of(
-        opened, opened.search.page(opened.collection, page), cursors, asked.include
-    )
+    else:
+        page = cursors.read(asked.cursor, None if asked.is_bare else question)
+        opened = library.open(page.question.namespace, page.question.collection)
+        answer = opened.search.page(opened.collection, page)
+    return SearchAnswer.of(opened, answer, cursors, asked.include)
 
 
 @router.get(
@@ -50,20 +60,17 @@ def search(library: LibraryService, cursors: CursorService, asked: SearchRequest
     responses=described(404, 422, 503),
 )
 def search_simply(
-    library: LibraryService,
+    opened: Searched,
     cursors: CursorService,
     q: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="what the picture shows")],
-    namespace: InNamespace = DEFAULT_NAMESPACE,
-    collection: InCollection = DEFAULT_NAME,
     limit: Limit = DEFAULT_LIMIT,
     mode: Annotated[Mode, Query(description="by vectors, by words, or by both")] = "vector",
     where: FilterText = None,
     cursor: Cursor = None,
 ) -> SearchAnswer:
     """The same by words, for an address bar: the other options are those of `POST`."""
-    terms = (Term(text=q),)
-    question = Question(namespace, collection, terms, mode, limit, filter=where or {})
-    opened = library.open(namespace, collection)
+    namespace, name = opened.collection.namespace, opened.collection.name
+    question = Question(namespace, name, (Term(text=q),), mode, limit, filter=where or {})
     return _answered(opened, question, cursor, cursors)
 
 

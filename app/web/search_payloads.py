@@ -266,10 +266,14 @@ class SearchAnswer(BaseModel):
         include: list[Part] | None = None,
     ) -> Self:
         """The answer's form of what the services return."""
-        facets = answer.facets and {
-            name: [FacetValue(value=value, count=count) for value, count in values]
-            for name, values in answer.facets.items()
-        }
+        facets = (
+            None
+            if answer.facets is None
+            else {
+                name: [FacetValue(value=value, count=pictures) for value, pictures in found]
+                for name, found in answer.facets.items()
+            }
+        )
         return cls(
             hits=[SearchHit.of(hit, include) for hit in answer.hits],
             took_ms=Took(encode=answer.encode_ms, database=answer.database_ms),
