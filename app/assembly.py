@@ -45,6 +45,8 @@ class Services:
     """All that the routes and the scripts work with."""
 
     encoder: Resident
+    device: str
+    precision: str
     library: Library
     gallery: Gallery
     cursors: Cursors
@@ -181,7 +183,17 @@ class _Assembly:
             settings.batch_size,
         )
         cursors = Cursors(parts.open_signer(settings))
-        return Services(encoder, library, gallery, cursors, worker, reconciling)
+        loaded = encoder.load()
+        return Services(
+            encoder,
+            loaded.device,
+            loaded.precision,
+            library,
+            gallery,
+            cursors,
+            worker,
+            reconciling,
+        )
 
     def opened(
         self, collection: Collection, index: VectorIndex, encoder: Resident

@@ -33,7 +33,7 @@ def insert_images(session: Session, collection_id: int, metadata: Sequence[str])
             "INSERT INTO images (collection_id, path, content_hash, etag, bytes, width, height, "
             "format, metadata) SELECT :collection, 'made/' || n, sha256(n::text::bytea), n::text, "
             "1, 1, 1, 'PNG', entry::jsonb "
-            "FROM unnest(CAST(:metadata AS text[])) WITH ORDINALITY AS made (entry, n) ORDER BY n"
+            "FROM unnest(CAST(:metadata AS text[])) WITH ORDINALITY AS made (entry, n) ORDER BY made.n"
         ),
         {"collection": collection_id, "metadata": list(metadata)},
     )

@@ -11,8 +11,8 @@ from app.cursors import Cursors
 from app.fields import MAX_FIELDS
 from app.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.library import OpenCollection
-from app.web.payloads import STORABLE, ImageDetails
-from app.web.search_payloads import MAX_ID, Filter, Name
+from app.web.payloads import STORABLE, ImageDetails, Name
+from app.web.search_payloads import MAX_ID, Filter
 
 MAX_MODEL_CHARACTERS = 500
 MAX_REMOVED = 10_000  # ids in one request

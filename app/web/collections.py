@@ -19,11 +19,18 @@ from app.web.collection_payloads import (
     Removal,
     Removed,
 )
-from app.web.dependencies import CursorService, GalleryService, LibraryService, Utf8
+from app.web.dependencies import (
+    CursorService,
+    GalleryService,
+    InNamespace,
+    LibraryService,
+    Utf8,
+)
 from app.web.filters import FilterText
+from app.web.payloads import Name
 from app.web.problems import described
-from app.web.search import Cursor, InNamespace, Limit
-from app.web.search_payloads import FieldName, Name
+from app.web.search import Cursor, Limit
+from app.web.search_payloads import FieldName
 
 router = APIRouter(prefix="/api/v1/collections", tags=["collections"], dependencies=[Utf8])
 

@@ -3,17 +3,18 @@
 from typing import Annotated
 from urllib.parse import quote, unquote_to_bytes
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.datastructures import UploadFile
 
+from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.cursors import Cursors
-from app.duplicates import Duplicates
 from app.errors import QueryRejected, UploadRejected
 from app.gallery import Gallery
 from app.intake import Intake
-from app.library import Library
+from app.library import Library, OpenCollection
 from app.search import Search
 from app.uploads import Uploads
+from app.web.payloads import Name
 
 
 def _search(request: Request) -> Search:
@@ -28,11 +29,6 @@ def _uploads(request: Request) -> Uploads:
 
 def _gallery(request: Request) -> Gallery:
     service: Gallery = request.app.state.services.gallery
-    return service
-
-
-def _duplicates(request: Request) -> Duplicates:
-    service: Duplicates = request.app.state.services.duplicates
     return service
 
 
@@ -90,10 +86,21 @@ async def _sent_file(request: Request) -> bytes:
 SearchService = Annotated[Search, Depends(_search)]
 UploadService = Annotated[Uploads, Depends(_uploads)]
 IntakeService = Annotated[Intake, Depends(_intake)]
-DuplicatesService = Annotated[Duplicates, Depends(_duplicates)]
 LibraryService = Annotated[Library, Depends(_library)]
 CursorService = Annotated[Cursors, Depends(_cursors)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
 NamedModel = Depends(name_model)
 Utf8 = Depends(require_utf8)
+InNamespace = Annotated[Name, Query(description="of the collection")]
+
+
+def _in_collection(
+    library: LibraryService,
+    namespace: InNamespace = DEFAULT_NAMESPACE,
+    collection: Annotated[Name, Query(description="which one")] = DEFAULT_NAME,
+) -> OpenCollection:
+    return library.open(namespace, collection)
+
+
+InCollection = Annotated[OpenCollection, Depends(_in_collection)]

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.duplicates import DEFAULT_LIMIT, MAX_LIMIT, Kind
-from app.web.dependencies import DuplicatesService
+from app.web.dependencies import InCollection
 from app.web.payloads import DuplicatesPage
 from app.web.problems import described
 
@@ -14,9 +14,9 @@ router = APIRouter(prefix="/api/v1", tags=["duplicates"])
 MAX_OFFSET = 2**63 - 1
 
 
-@router.get("/duplicates", responses=described(422, 503))
+@router.get("/duplicates", responses=described(404, 422, 503))
 def list_duplicates(
-    duplicates: DuplicatesService,
+    opened: InCollection,
     kind: Annotated[
         Kind,
         Query(description="the same bytes, the same look, or the same meaning to the model"),
@@ -40,4 +40,4 @@ def list_duplicates(
     A group holds all that a chain of near pairs connects. The first `semantic` request on many
     pictures may take 20 seconds and come back `truncated`; each further one continues.
     """
-    return DuplicatesPage.of(kind, duplicates.find(kind, threshold, limit, cursor or 0))
+    return DuplicatesPage.of(kind, opened.duplicates.find(kind, threshold, limit, cursor or 0))

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.annotations import check_caption
 from app.gallery import InBucket, OnDisk
 from app.pictures import THUMBNAIL_SIDES
 from app.web.dependencies import GalleryService
-from app.web.payloads import ImageDetails
+from app.web.payloads import ImageChanges, ImageDetails
 from app.web.problems import described
 
-router = APIRouter(prefix="/images", tags=["images"])
+router = APIRouter(tags=["images"])
 
 MAX_ID = 2**63 - 1  # Postgres's bigint
 DEFAULT_THUMBNAIL = 256  # pixels
@@ -38,14 +39,14 @@ class WholeFile(FileResponse):
         await super().__call__({**scope, "headers": headers}, receive, send)
 
 
-@router.get("/{image_id}", responses=described(404, 422, 503))
+@router.get("/images/{image_id}", responses=described(404, 422, 503))
 def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
     """Everything known of one picture."""
     return ImageDetails.of(gallery.get(image_id))
 
 
 @router.get(
-    "/{image_id}/file",
+    "/images/{image_id}/file",
     response_class=FileResponse,
     responses={
         200: {"content": {"image/*": BINARY}},
@@ -68,7 +69,7 @@ def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
 
 
 @router.get(
-    "/{image_id}/thumbnail",
+    "/images/{image_id}/thumbnail",
     response_class=Response,
     responses={200: {"content": {"image/webp": BINARY}}, **described(404, 413, 415, 422, 503)},
 )
@@ -84,7 +85,18 @@ def get_thumbnail(
     return Response(small, media_type="image/webp", headers=SAFE_FILE)
 
 
-@router.delete("/{image_id}", status_code=204, responses=described(404, 422, 503))
+@router.delete("/images/{image_id}", status_code=204, responses=described(404, 422, 503))
 def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
     """Forget a picture. An uploaded file is deleted; one in your own folder stays."""
     gallery.delete(image_id)
+
+
+@router.patch("/api/v1/images/{image_id}", responses=described(404, 422, 503))
+def change_image(gallery: GalleryService, image_id: ImageId, changes: ImageChanges) -> ImageDetails:
+    """Change what is said of a picture: its caption, its metadata; the rest stays."""
+    caption = changes.caption
+    if caption is None and "caption" in changes.model_fields_set:
+        caption = ""
+    if caption is not None:
+        check_caption(caption)
+    return ImageDetails.of(gallery.change(image_id, caption, changes.metadata))

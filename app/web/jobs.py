@@ -10,7 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.intake import Options
 from app.jobs import Job
-from app.web.dependencies import IntakeService
+from app.web.dependencies import InCollection, IntakeService
 from app.web.payloads import Accepted, ItemPage, JobDetails, JobPage
 from app.web.problems import described
 from app.web.submissions import FORM_SCHEMA, Form, Submission, Submitted
@@ -54,11 +54,12 @@ BODY: dict[str, Any] = {
 @router.post(
     "/images",
     status_code=202,
-    responses=described(400, 403, 413, 422, 503),
+    responses=described(400, 403, 404, 413, 422, 503),
     openapi_extra=BODY,
 )
-def add_images(intake: IntakeService, submitted: Submitted, response: Response) -> Accepted:
+def add_images(opened: InCollection, submitted: Submitted, response: Response) -> Accepted:
     """Hand in pictures, an archive, URLs, or a source: a job takes them in."""
+    intake = opened.intake
     if isinstance(submitted, Form):
         job_id = intake.sent(
             submitted.files,

@@ -1,10 +1,11 @@
 """The bodies of answers."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from app.annotations import MAX_CAPTION_CHARACTERS
 from app.duplicates import Group, Kind, Page
 from app.job_items import Item
 from app.jobs import Job
@@ -13,6 +14,8 @@ from app.tables import Image
 from app.uploads import Outcome
 
 STORABLE = r"^[^\x00]*$"  # what a text column can hold
+Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+"""Of a collection or a namespace."""
 SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive"}
 
 
@@ -92,6 +95,22 @@ class ImageDetails(BaseModel):
         """The answer's form of what the services return."""
         known = {**vars(image), "content_hash": image.content_hash.hex()}
         return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
+
+
+class ImageChanges(BaseModel):
+    """What is to be said of a picture from now on; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"caption": "the pier", "metadata": {"stars": 5}}]},
+    )
+
+    caption: str | None = Field(
+        None, max_length=MAX_CAPTION_CHARACTERS, description="null takes it away"
+    )
+    metadata: dict[str, Any] | None = Field(
+        None, description="merged into what is there; a key with null is taken away"
+    )
 
 
 class Accepted(BaseModel):

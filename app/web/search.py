@@ -2,17 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
-from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.library import OpenCollection
 from app.queries import MAX_QUERY_CHARACTERS, Term
 from app.questions import DEFAULT_LIMIT, MAX_LIMIT, Mode, Question
-from app.web.dependencies import CursorService, GalleryService, LibraryService, Utf8
+from app.web.dependencies import CursorService, GalleryService, InCollection, LibraryService, Utf8
 from app.web.filters import FilterText
 from app.web.images import ImageId
 from app.web.problems import described
-from app.web.search_payloads import MAX_CURSOR_CHARACTERS, Name, SearchAnswer, SearchRequest
+from app.web.search_payloads import MAX_CURSOR_CHARACTERS, SearchAnswer, SearchRequest
 
 router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8])
 
@@ -21,19 +20,6 @@ Cursor = Annotated[
     str | None,
     Query(max_length=MAX_CURSOR_CHARACTERS, description="`next_cursor` of the page before"),
 ]
-InNamespace = Annotated[Name, Query(description="of the collection")]
-InCollection = Annotated[Name, Query(description="where to search")]
-
-
-def _searched(
-    library: LibraryService,
-    namespace: InNamespace = DEFAULT_NAMESPACE,
-    collection: InCollection = DEFAULT_NAME,
-) -> OpenCollection:
-    return library.open(namespace, collection)
-
-
-Searched = Annotated[OpenCollection, Depends(_searched)]
 
 
 @router.post(
@@ -60,7 +46,7 @@ def search(library: LibraryService, cursors: CursorService, asked: SearchRequest
     responses=described(404, 422, 503),
 )
 def search_simply(
-    opened: Searched,
+    opened: InCollection,
     cursors: CursorService,
     q: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="what the picture shows")],
     limit: Limit = DEFAULT_LIMIT,

@@ -12,14 +12,12 @@ from app.fusion import Fusion
 from app.library import OpenCollection
 from app.queries import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
 from app.questions import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Question
-from app.web.payloads import STORABLE, file_url, thumbnail_url
+from app.web.payloads import STORABLE, Name, file_url, thumbnail_url
 
 MAX_CURSOR_CHARACTERS = 100_000  # a vector of 4,000 dimensions and a filter
 MAX_FIELD_CHARACTERS = 150
 MAX_ID = 2**63 - 1  # Postgres's bigint
 
-Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
-"""Of a collection or a namespace."""
 FieldName = Annotated[str, Field(max_length=MAX_FIELD_CHARACTERS, pattern=STORABLE)]
 Filter = Annotated[
     dict[str, Any],

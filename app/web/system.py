@@ -22,8 +22,8 @@ def readyz(request: Request) -> Readiness:
     return Readiness(
         status="ready",
         model=services.model_name,
-        device=services.encoder.load().device,
-        precision=services.encoder.load().precision,
+        device=services.device,
+        precision=services.precision,
         images=services.gallery.count(),
     )
 
