@@ -50,6 +50,10 @@ doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it
 test-api: $(INSTALLED) ## Ask the running server: make test-api SEARCH="a green tree" LIMIT=4
 	@$(PYTHON) -m scripts.test_api
 
+.PHONY: examples
+examples: $(INSTALLED) ## Ask the running server five questions: text, mixed, filtered, hybrid
+	@$(PYTHON) -m scripts.examples
+
 .PHONY: download-images
 download-images: $(INSTALLED) ## Copy a bucket's pictures into IMAGES_DIR: S3_BUCKET, MAX_IMAGES
 	@$(PYTHON) -m scripts.download_images
@@ -65,10 +69,15 @@ migrate: $(INSTALLED) ## Bring the database's schema up to date
 .PHONY: evaluate
 evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
 	@$(PYTHON) -m scripts.evaluate
+	@$(PYTHON) -m scripts.evaluate_no_match
 
 .PHONY: benchmark-ingest
 benchmark-ingest: $(INSTALLED) ## Time searches alone and while a job takes pictures in
 	@$(PYTHON) -m scripts.benchmark_ingest
+
+.PHONY: benchmark-search
+benchmark-search: $(INSTALLED) ## Measure recall and time of filtered searches on 100,000 vectors
+	@$(PYTHON) -m scripts.benchmark_search
 
 .PHONY: test-crash
 test-crash: $(INSTALLED) ## Kill workers 20 times through 2,000 pictures: RUNS=5 in a row

@@ -86,7 +86,7 @@ def read_vectors(session: Session, index: VectorIndex) -> Iterator[tuple[Ids, Ve
 
 def _parsed(data: bytearray, row: np.dtype[np.void], start: int) -> tuple[Ids, Vectors]:
     count = min(CHUNK, (len(data) - start) // row.itemsize)
-    rows = np.frombuffer(bytes(data), row, count, start)
+    rows = np.frombuffer(data, row, count, start)
     values = rows["values"]
     native = values.astype(values.dtype.newbyteorder("="))
     return rows["image_id"].astype(np.int64), unit_rows(native.astype(np.float32))

@@ -264,7 +264,8 @@ class Recall:
             ms.append((time.perf_counter() - began) * 1000)
             others = [distance for image_id, distance in near if image_id != own][:k]
             right.append(sum(distance <= farthest + TIE for distance in others))
-        return _Outcome(exact.wanted, np.array(right, np.int64), np.array(ms))
+        some = np.minimum(right, exact.wanted)  # more where pictures came meanwhile
+        return _Outcome(exact.wanted, some, np.array(ms))
 
 
 def _check_sample(k: int, sample: int) -> None:

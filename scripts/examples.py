@@ -1,0 +1,74 @@
+"""Ask the running server five questions and print what it answers: `make examples`."""
+
+import json
+import sys
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from app.settings import Settings
+
+TIMEOUT_SECONDS = 30
+LIMIT = 3
+CAR = "data/test_images/red-car.png"  # stands for its id, which another database has another of
+
+EXAMPLES: list[tuple[str, dict[str, Any]]] = [
+    ("text", {"query": "a green tree"}),
+    ("text minus text", {"query": [{"text": "a car"}, {"text": "red", "weight": -0.5}]}),
+    ("picture plus text", {"query": [{"id": CAR}, {"text": "mountains", "weight": 0.7}]}),
+    (
+        "filtered with dates",
+        {
+            "query": "a green tree",
+            "filter": {"format": "WEBP", "created_at": {"gte": "2026-01-01"}},
+        },
+    ),
+    ("hybrid", {"query": "tree house", "hybrid": {"alpha": 0.5}}),
+]
+
+
+def main() -> None:
+    """Print each question, and its first hits with score and confidence."""
+    address = Settings.load().address
+    try:
+        car = _car(address)
+        for title, body in EXAMPLES:
+            asked = json.loads(json.dumps({**body, "limit": LIMIT}).replace(f'"{CAR}"', str(car)))
+            print(f"{title}\n  {json.dumps(asked)}")
+            _show(_post(address, asked))
+    except HTTPError as error:
+        sys.exit(f"The server refused: {error.read().decode()}")
+    except URLError as error:
+        sys.exit(f"No server answers at {address} ({error.reason}): make start.")
+
+
+def _car(address: str) -> int:
+    """The id of the picture that an example starts from."""
+    found = _post(address, {"filter": {"path": CAR}, "limit": 1})["hits"]
+    if not found:
+        sys.exit(f"{CAR} is not indexed: the examples are for TESTING=1 make start.")
+    image_id: int = found[0]["id"]
+    return image_id
+
+
+def _post(address: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = Request(  # noqa: S310  # the settings' own address
+        f"{address}/api/v1/search",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def _show(answer: dict[str, Any]) -> None:
+    for hit in answer["hits"]:
+        sure = "    " if hit["confidence"] is None else f"{hit['confidence']:.2f}"
+        print(f"  {hit['score']:.3f}  {sure}  {hit['path']}")
+    match = ", no match" if answer["no_match"] else ""
+    print(f"  by {answer['method']} in {sum(answer['took_ms'].values()):.0f} ms{match}\n")
+
+
+if __name__ == "__main__":
+    main()
