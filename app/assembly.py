@@ -16,6 +16,7 @@ from app.download import Downloader
 from app.duplicates import Duplicates
 from app.encoders.resident import Resident
 from app.encoders.residents import Residents
+from app.explaining import Explaining
 from app.gallery import Gallery
 from app.ingest import Ingest
 from app.intake import ANYWHERE, Intake
@@ -23,6 +24,7 @@ from app.library import Library, OpenCollection
 from app.listing import Listing
 from app.preparation import Means
 from app.queries import QueryEncoder
+from app.recall import Recall
 from app.reconciling import Reconciling
 from app.search import Search
 from app.settings import ROOT, Settings
@@ -213,6 +215,8 @@ class _Assembly:
             uploads=uploads,
             intake=self._intake(collection),
             duplicates=Duplicates(sessions, index),
+            explaining=Explaining(sessions, queries, census, index),
+            recall=Recall(sessions, encoder, index),
             listing=Listing(
                 sessions,
                 index,

@@ -19,10 +19,12 @@ from app.duplicates import Duplicates
 from app.encoders.resident import Resident
 from app.encoders.residents import ModelName, Residents
 from app.errors import CollectionRejected, ModelUnavailable
+from app.explaining import Explaining
 from app.indexes import Shape
 from app.ingest import Ingest
 from app.intake import Intake
 from app.listing import Listing
+from app.recall import Recall
 from app.search import Search
 from app.storage import Disk
 from app.tables import Collection, VectorIndex
@@ -42,6 +44,8 @@ class OpenCollection:
     uploads: Uploads
     intake: Intake
     duplicates: Duplicates
+    explaining: Explaining
+    recall: Recall
     listing: Listing
     ingest: Ingest
 

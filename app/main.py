@@ -24,7 +24,17 @@ from app.parts import DEMO_MODEL
 from app.postgres import sole_owner
 from app.settings import ROOT, Settings
 from app.watch import Watcher
-from app.web import classic, collections, duplicates, images, jobs, problems, search, system
+from app.web import (
+    classic,
+    collections,
+    duplicates,
+    images,
+    inspection,
+    jobs,
+    problems,
+    search,
+    system,
+)
 from app.web.body_limit import BodyLimit
 
 log = logging.getLogger(__name__)
@@ -50,7 +60,8 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.is_stopping = lambda: False
-    for module in (classic, images, search, collections, duplicates, jobs, system):
+    subjects = (classic, images, search, collections, inspection, duplicates, jobs, system)
+    for module in subjects:
         app.include_router(module.router)
     problems.install(app)
     return app

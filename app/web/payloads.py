@@ -7,30 +7,31 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.annotations import MAX_CAPTION_CHARACTERS
 from app.duplicates import Group, Kind, Page
-from app.job_items import Item
-from app.jobs import Job
 from app.nearest import Neighbour
 from app.tables import Image
 from app.uploads import Outcome
+from app.web import examples
+from app.web.examples import shown
 
 STORABLE = r"^[^\x00]*$"  # what a text column can hold
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Of a collection or a namespace."""
-SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive"}
 
 
 class Hit(BaseModel):
     """One picture of an answer; other programs rely on `path` and `distance` coming first."""
 
+    model_config = shown(examples.HIT)
+
     path: str = Field(description="where the file lies, relative to the project's folder")
     distance: float = Field(description="cosine distance to the query, 0 (same) to 2")
-    id: int
+    id: int = Field(description="the picture's id")
     score: float = Field(description="1 − distance")
-    url: str
-    thumbnail_url: str
-    width: int = Field(description="pixels")
-    height: int = Field(description="pixels")
-    metadata: dict[str, Any]
+    url: str = Field(description="where the original is served")
+    thumbnail_url: str = Field(description="where a small WebP of it is served")
+    width: int = Field(description="in pixels")
+    height: int = Field(description="in pixels")
+    metadata: dict[str, Any] = Field(description="what people say of it: any JSON object")
 
     @classmethod
     def of(cls, neighbour: Neighbour) -> Self:
@@ -52,10 +53,14 @@ class Hit(BaseModel):
 class Uploaded(BaseModel):
     """What became of one file of an upload."""
 
+    model_config = shown(examples.UPLOADED, examples.REFUSED)
+
     filename: str = Field(description="the name it was sent under")
     path: str | None = Field(None, description="where it is kept; null if refused")
-    id: int | None = None
-    status: Literal["stored", "duplicate", "refused"]
+    id: int | None = Field(None, description="of the picture; null if refused")
+    status: Literal["stored", "duplicate", "refused"] = Field(
+        description="kept and searchable; known already, by its content; not taken"
+    )
     reason: str | None = Field(None, description="why it was refused")
 
     @classmethod
@@ -73,22 +78,24 @@ class Uploaded(BaseModel):
 class ImageDetails(BaseModel):
     """Everything known of one picture."""
 
-    id: int
-    path: str
-    url: str
-    thumbnail_url: str
+    model_config = shown(examples.IMAGE)
+
+    id: int = Field(description="the picture's id")
+    path: str = Field(description="where the file lies")
+    url: str = Field(description="where the original is served")
+    thumbnail_url: str = Field(description="where a small WebP of it is served")
     content_hash: str = Field(description="SHA-256 of the file, hex")
-    bytes: int
-    width: int = Field(description="pixels")
-    height: int = Field(description="pixels")
-    format: str
-    caption: str | None
-    metadata: dict[str, Any]
+    bytes: int = Field(description="the size of the file")
+    width: int = Field(description="in pixels")
+    height: int = Field(description="in pixels")
+    format: str = Field(description="JPEG, PNG, …")
+    caption: str | None = Field(description="what people say of it, in words")
+    metadata: dict[str, Any] = Field(description="what people say of it: any JSON object")
     origin: str | None = Field(
         description="the name it was sent under: a file's, an entry's, a URL"
     )
     taken_at: datetime | None = Field(description="from EXIF; UTC unless the camera says else")
-    created_at: datetime
+    created_at: datetime = Field(description="when it was taken in")
 
     @classmethod
     def of(cls, image: Image) -> Self:
@@ -113,106 +120,16 @@ class ImageChanges(BaseModel):
     )
 
 
-class Accepted(BaseModel):
-    """A job that was made."""
-
-    job_id: int
-    url: str
-    events_url: str
-
-    @classmethod
-    def of(cls, job_id: int) -> Self:
-        """The answer's form of a job's id."""
-        url = f"/api/v1/jobs/{job_id}"
-        return cls(job_id=job_id, url=url, events_url=f"{url}/events")
-
-
-class JobDetails(BaseModel):
-    """How far a job is; the counts are files."""
-
-    id: int
-    state: Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
-    source: dict[str, Any]
-    mode: Literal["add", "sync"]
-    dry_run: bool
-    reason: str | None = Field(description="why the whole job failed")
-    listed: bool = Field(description="whether `total` is final")
-    total: int = Field(description="files of the source")
-    done: int = Field(description="of these, dealt with")
-    skipped: int = Field(description="of these, unchanged or known by their content")
-    failed: int
-    added: int
-    changed: int
-    moved: int = Field(description="found under a new path: no new embedding")
-    removed: int = Field(description="known pictures that the source lacks: forgotten (sync)")
-    gone: int = Field(description="known pictures that the source lacks: kept (add)")
-    unchanged: int
-    duplicate: int
-    cancelled: int
-    created_at: datetime
-    started_at: datetime | None
-    updated_at: datetime
-    finished_at: datetime | None
-    pictures_per_second: float | None
-    seconds_left: float | None = Field(description="an estimate; null while it is unknown")
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        """The answer's form of what the services return."""
-        counts = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
-        source = {name: value for name, value in job.source.items() if name in SHOWN_OF_SOURCE}
-        return cls(**{**counts, "source": source}, pictures_per_second=job.rate)
-
-
-class JobPage(BaseModel):
-    """Jobs, newest first."""
-
-    jobs: list[JobDetails]
-    next_cursor: int | None = Field(description="null on the last page")
-
-    @classmethod
-    def of(cls, jobs: list[Job], limit: int) -> Self:
-        """A page of at most `limit`."""
-        more = jobs[-1].id if len(jobs) == limit else None
-        return cls(jobs=[JobDetails.of(job) for job in jobs], next_cursor=more)
-
-
-class JobItem(BaseModel):
-    """One file of a job."""
-
-    path: str
-    state: Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
-    outcome: str | None = Field(description="added, changed, moved, removed, duplicate, failed, …")
-    reason: str | None = Field(description="why it failed, or what else is to be known")
-    attempts: int
-    worker: str | None = Field(description="host and process that took it last")
-    image_id: int | None
-    updated_at: datetime
-
-
-class ItemPage(BaseModel):
-    """Files of a job, in the order of its listing."""
-
-    items: list[JobItem]
-    next_cursor: int | None = Field(description="null on the last page")
-
-    @classmethod
-    def of(cls, items: list[Item], limit: int) -> Self:
-        """A page of at most `limit`."""
-        shown = [JobItem.model_validate(item, from_attributes=True) for item in items]
-        return cls(items=shown, next_cursor=items[-1].id if len(items) == limit else None)
-
-
 class Alike(BaseModel):
     """One picture of a group."""
 
-    id: int
-    path: str
-    url: str
-    thumbnail_url: str
-    width: int = Field(description="pixels")
-    height: int = Field(description="pixels")
-    bytes: int
+    id: int = Field(description="the picture's id")
+    path: str = Field(description="where the file lies")
+    url: str = Field(description="where the original is served")
+    thumbnail_url: str = Field(description="where a small WebP of it is served")
+    width: int = Field(description="in pixels")
+    height: int = Field(description="in pixels")
+    bytes: int = Field(description="the size of the file")
 
     @classmethod
     def of(cls, image: Image) -> Self:
@@ -236,13 +153,15 @@ class AlikeGroup(BaseModel):
 class DuplicatesPage(BaseModel):
     """Groups of pictures alike, the largest first."""
 
-    kind: Kind
+    model_config = shown(examples.DUPLICATES)
+
+    kind: Kind = Field(description="in what they are alike")
     threshold: int | float | None = Field(
         description="the one used: bits, or a cosine distance; null for exact"
     )
-    groups: list[AlikeGroup]
-    total_groups: int
-    total_pictures: int = Field(description="in all groups")
+    groups: list[AlikeGroup] = Field(description="the largest first")
+    total_groups: int = Field(description="on all pages")
+    total_pictures: int = Field(description="in the groups of all pages")
     unhashed: int = Field(
         description="perceptual: pictures left out, since they were kept before there were hashes"
     )
@@ -259,14 +178,32 @@ class DuplicatesPage(BaseModel):
         return cls(**{**totals, "groups": groups}, kind=kind, next_cursor=page.next_offset)
 
 
+class Liveness(BaseModel):
+    """The process answers."""
+
+    model_config = shown({"status": "alive"})
+
+    status: Literal["alive"] = Field(description="always so: what is not alive does not answer")
+
+
 class Readiness(BaseModel):
     """What is running."""
 
-    status: Literal["ready"]
+    model_config = shown(
+        {
+            "status": "ready",
+            "model": "demo model",
+            "device": "cpu",
+            "precision": "fp32",
+            "images": 295,
+        }
+    )
+
+    status: Literal["ready"] = Field(description="always so: what is not ready answers 503")
     model: str = Field(description="`demo model` where the bundled one answers")
-    device: str
-    precision: str
-    images: int
+    device: str = Field(description="what the model runs on: cpu, cuda, …")
+    precision: str = Field(description="of the model's numbers: fp32, bf16, …")
+    images: int = Field(description="how many are in the default collection")
 
 
 def file_url(image: Image) -> str:

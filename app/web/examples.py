@@ -1,0 +1,162 @@
+"""What the documentation shows: requests and answers of the demo."""
+
+from typing import Any
+
+from pydantic import ConfigDict
+
+Example = dict[str, Any]
+
+FINGERPRINT = "325b3fcd3b256b0e863d9d26492fd7da8743b3d206efd9773641d8c021044fc0"
+CURSOR = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # the beginning of one
+PICTURE: Example = {
+    "id": 112,
+    "path": "data/test_images/green-tree.jpg",
+    "url": "/images/112/file",
+    "thumbnail_url": "/images/112/thumbnail",
+    "width": 384,
+    "height": 384,
+}
+HIT: Example = {
+    "path": PICTURE["path"],
+    "distance": 0.3057,
+    "score": 0.6943,
+    **PICTURE,
+    "metadata": {"season": "summer"},
+}
+UPLOADED: Example = {
+    "filename": "green.jpg",
+    "path": PICTURE["path"],
+    "id": 112,
+    "status": "duplicate",
+    "reason": None,
+}
+REFUSED: Example = {
+    "filename": "notes.txt",
+    "path": None,
+    "id": None,
+    "status": "refused",
+    "reason": "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, "
+    "TIFF, WEBP.",
+}
+IMAGE: Example = {
+    **PICTURE,
+    "content_hash": "46b0cb7d310453d2c87cf1cbe46d30a1077ca2035cb1df93ffd825c862da5ed4",
+    "bytes": 12_367,
+    "format": "JPEG",
+    "caption": "a green tree",
+    "metadata": {"season": "summer"},
+    "origin": None,
+    "taken_at": None,
+    "created_at": "2026-11-21T09:39:15.616596Z",
+}
+JOB: Example = {
+    "id": 1,
+    "state": "succeeded",
+    "source": {"folder": "data/test_images"},
+    "mode": "add",
+    "dry_run": False,
+    "reason": None,
+    "listed": True,
+    "total": 295,
+    "done": 295,
+    "skipped": 0,
+    "failed": 0,
+    "added": 295,
+    "changed": 0,
+    "moved": 0,
+    "removed": 0,
+    "gone": 0,
+    "unchanged": 0,
+    "duplicate": 0,
+    "cancelled": 0,
+    "created_at": "2026-11-21T09:39:11.893371Z",
+    "started_at": "2026-11-21T09:39:11.982305Z",
+    "updated_at": "2026-11-21T09:39:24.446625Z",
+    "finished_at": "2026-11-21T09:39:24.446625Z",
+    "pictures_per_second": 23.7,
+    "seconds_left": 0.0,
+}
+ITEM: Example = {
+    "path": PICTURE["path"],
+    "state": "succeeded",
+    "outcome": "added",
+    "reason": None,
+    "attempts": 1,
+    "worker": "vm:27998",
+    "image_id": 112,
+    "updated_at": "2026-11-21T09:39:15.616596Z",
+}
+ALIKE: Example = {**PICTURE, "bytes": 12_367}
+ALSO_ALIKE: Example = {
+    **ALIKE,
+    "id": 296,
+    "path": "data/images/tree.jpg",
+    "url": "/images/296/file",
+    "thumbnail_url": "/images/296/thumbnail",
+}
+DUPLICATES: Example = {
+    "kind": "exact",
+    "threshold": None,
+    "groups": [{"size": 2, "pictures": [ALIKE, ALSO_ALIKE]}],
+    "total_groups": 1,
+    "total_pictures": 2,
+    "unhashed": 0,
+    "truncated": False,
+    "next_cursor": None,
+}
+COLLECTION: Example = {
+    "namespace": "default",
+    "name": "holidays",
+    "model": "demo model",
+    "pretrained": "",
+    "fingerprint": FINGERPRINT,
+    "dimensions": 128,
+    "storage": "halfvec",
+    "m": 16,
+    "ef_construction": 64,
+    "ef_search": None,
+    "language": "english",
+    "fields": {"place": "text", "stars": "number"},
+    "pictures": 0,
+    "coverage": 1.0,
+    "created_at": "2026-11-21T09:39:24.842776Z",
+}
+SEARCH: Example = {
+    "hits": [
+        {
+            "id": 112,
+            "score": 0.6943,
+            "distance": 0.3057,
+            "vector_rank": 1,
+            "lexical_rank": None,
+            "confidence": 0.9855,
+            **PICTURE,
+            "format": "JPEG",
+            "caption": None,
+            "metadata": {},
+            "taken_at": None,
+            "created_at": IMAGE["created_at"],
+            "box": None,
+            "duplicates": [],
+        }
+    ],
+    "took_ms": {"encode": 0.3, "database": 8.8},
+    "model": "demo model",
+    "fingerprint": FINGERPRINT,
+    "index": 1,
+    "method": "hnsw",
+    "pictures": 295,
+    "coverage": 1.0,
+    "no_match": False,
+    "underfilled": None,
+    "total": None,
+    "facets": None,
+    "explain": None,
+    "next_cursor": CURSOR,
+    "token": None,
+}
+
+
+def shown(*examples: Example) -> ConfigDict:
+    """The configuration of a model that is documented by these."""
+    return ConfigDict(json_schema_extra={"examples": list(examples)})

@@ -1,0 +1,66 @@
+"""How good the answers are: why a picture is where it is, and how much the graph finds."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.errors import QueryRejected
+from app.queries import MAX_QUERY_CHARACTERS
+from app.recall import DEFAULT_K, DEFAULT_SAMPLE, LEAST_SAMPLE, MAX_K, MAX_SAMPLE
+from app.web.collections import Opened
+from app.web.dependencies import InCollection, LibraryService, Utf8
+from app.web.filters import FilterText
+from app.web.inspection_payloads import ExplanationDetails, RecallDetails, Tuning, TuningDetails
+from app.web.payloads import STORABLE
+from app.web.problems import described
+from app.web.search_payloads import MAX_ID
+
+router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8])
+
+MAX_PATH_CHARACTERS = 4_096
+
+
+@router.get("/explain", responses=described(404, 422, 503))
+def explain(
+    opened: InCollection,
+    q: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="what was searched for")],
+    image_id: Annotated[
+        int | None, Query(alias="id", ge=1, le=MAX_ID, description="of the picture in question")
+    ] = None,
+    path: Annotated[
+        str | None,
+        Query(
+            max_length=MAX_PATH_CHARACTERS,
+            pattern=STORABLE,
+            description="its path, or the name it was sent under, where it has no id",
+        ),
+    ] = None,
+    where: FilterText = None,
+) -> ExplanationDetails:
+    """Why a picture is in the answer to a text, or is not: by its id, or by its path."""
+    if (image_id is None) == (path is None):
+        raise QueryRejected("Name the picture by its id or by its path, one of them.")
+    target = image_id if image_id is not None else path or ""
+    found = opened.explaining.explain(opened.collection, q, target, where or {})
+    return ExplanationDetails.of(found)
+
+
+@router.get("/collections/{name}/recall", responses=described(404, 422, 503))
+def measure_recall(
+    opened: Opened,
+    k: Annotated[int, Query(ge=1, le=MAX_K, description="hits of each query")] = DEFAULT_K,
+    sample: Annotated[
+        int, Query(ge=LEAST_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures")
+    ] = DEFAULT_SAMPLE,
+) -> RecallDetails:
+    """Ask sampled queries with the graph and without, and compare. Takes seconds."""
+    return RecallDetails.model_validate(opened.recall.measure(k, sample), from_attributes=True)
+
+
+@router.post("/collections/{name}/tune", responses=described(404, 422, 503))
+def tune(library: LibraryService, opened: Opened, asked: Tuning) -> TuningDetails:
+    """Find the least `ef_search` that keeps a recall on held-out queries, and use it."""
+    tuned = opened.recall.tune(asked.recall, asked.k, asked.sample)
+    if tuned.ef_search is not None:
+        library.tune(opened, tuned.ef_search)
+    return TuningDetails.model_validate(tuned, from_attributes=True)
