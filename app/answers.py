@@ -1,6 +1,6 @@
 """A page of an answer: its hits, and the truth about them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from app import browsing, catalog, embeddings
 from app.browsing import Key, parse_order
-from app.census import Census, Counts
-from app.chance import is_no_match
+from app.census import Counts
+from app.chance import Chance, is_no_match
 from app.filters import Filter
 from app.grouping import group
 from app.queries import Query
@@ -19,7 +19,7 @@ from app.ranking import Found, Ranking
 from app.tables import Collection, Image, VectorIndex
 from app.vectors import Vectors
 
-MAX_GROUPED = 4_000  # places of a ranking that are looked through for duplicates
+MAX_GROUPED = 4_000  # places of a ranking that are looked through for a page without duplicates
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,37 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What of a ranking is on a page, and at which place the next one begins, if there is one."""
+    """What of a ranking is on a page, and at which place the next one begins, if there is one.
+
+    `dropped`: others scored too low. `duplicates` are those of each picture, by ids.
+    """
 
     found: Sequence[Found]
     following: int | None
+    dropped: bool
     duplicates: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 class Answering:
-    """One page of one answer, within the caller's transaction."""
+    """One page of one answer, within the caller's transaction.
+
+    `counts` and `chance` are the index's; `chance` is None until it was measured.
+    """
 
     def __init__(
         self,
         session: Session,
         collection: Collection,
         index: VectorIndex,
-        census: Census,
+        counts: Counts,
+        chance: Chance | None,
         page: Page,
         query: Query,
         where: Filter,
     ) -> None:
         self._index = index
-        self._census = census
+        self._counts = counts
+        self._chance = chance
         self._session = session
         self._collection = collection
         self._page = page
@@ -100,61 +109,66 @@ class Answering:
         no_match = self._page.no_match
         if self._page.offset == 0:
             no_match = self._is_no_match(shown.found, confidences)
-        kept = [one for one in shown.found if self._is_good_enough(one)]
-        hits = self._hits(kept, confidences, shown.duplicates)
-        more = bool(kept) and shown.following is not None
+        hits = self._hits(shown, confidences)
         following = self._page.then(
             scan=self._ranking.scan, offset=shown.following, no_match=no_match
         )
-        counts = self._census.counts()
         short = len(hits) < self._question.limit
         return Answer(
             self._ordered(hits),
             self._ranking.method,
-            counts,
+            self._counts,
             0.0,
             0.0,
             no_match=no_match,
-            underfilled=self._why_short(shown, len(kept), counts) if short else None,
+            underfilled=self._why_short(shown, len(hits)) if short else None,
             explained=self._explained() if self._question.explain else None,
-            following=following if more else None,
+            following=None if shown.following is None else following,
         )
 
     def _plain(self) -> _Shown:
         start = self._page.offset
         stop = start + self._question.limit
         found = self._ranking.window(start, stop)
-        return _Shown(found, stop if len(found) == self._question.limit else None)
+        good = self._good_enough(found)
+        more = bool(good) and len(found) == self._question.limit
+        return _Shown(good, stop if more else None, len(good) < len(found))
 
     def _grouped(self) -> _Shown:
-        """Each picture once, with those that are its duplicates; a group is where its first is."""
+        """Each picture once, with those that are its duplicates; a group is where its first is.
+
+        Where duplicates fill MAX_GROUPED places, the page ends there and the next goes on.
+        """
         start, limit = self._page.offset, self._question.limit
-        stop = start + 2 * limit
+        wanted = 2 * limit
         while True:
-            found = self._ranking.window(0, stop)
-            groups = group(self._session, [one.image_id for one in found])
+            found = self._ranking.window(0, start + wanted)
+            good = self._good_enough(found)
+            groups = group(self._session, [one.image_id for one in good])
             fresh = [one for one in groups if one.place >= start]
-            if len(fresh) > limit or len(found) < stop or stop >= MAX_GROUPED:
+            more = len(good) == start + wanted
+            if len(fresh) > limit or not more or wanted >= MAX_GROUPED:
                 break
-            stop *= 2
+            wanted *= 2
+        after = start + wanted if more else None
         return _Shown(
-            [found[one.place] for one in fresh[:limit]],
-            fresh[limit].place if len(fresh) > limit else None,
-            {found[one.place].image_id: one.others for one in fresh[:limit]},
+            [good[one.place] for one in fresh[:limit]],
+            fresh[limit].place if len(fresh) > limit else after,
+            len(good) < len(found),
+            {good[one.place].image_id: one.others for one in fresh[:limit]},
         )
 
-    def _is_good_enough(self, found: Found) -> bool:
+    def _good_enough(self, found: Sequence[Found]) -> list[Found]:
         least = self._question.min_score
-        return least is None or found.score >= least
+        return [one for one in found if least is None or one.score >= least]
 
     def _confidences(self, found: Sequence[Found]) -> dict[int, float]:
         """By the ids of those that have a distance; nothing until the null was measured."""
         compared = [one for one in found if one.distance is not None]
-        chance = self._census.chance()
-        if chance is None or not compared:
+        if self._chance is None or not compared:
             return {}
         scores = 1 - np.array([one.distance for one in compared], np.float32)
-        sure = chance.confidence(self._query.vector, scores, self._query.picture_share)
+        sure = self._chance.confidence(self._query.vector, scores, self._query.picture_share)
         return {one.image_id: float(value) for one, value in zip(compared, sure, strict=True)}
 
     def _is_no_match(self, found: Sequence[Found], confidences: Mapping[int, float]) -> bool | None:
@@ -167,25 +181,20 @@ class Answering:
             return None
         return is_no_match(np.array(list(confidences.values()), np.float32))
 
-    def _hits(
-        self,
-        found: Sequence[Found],
-        confidences: Mapping[int, float],
-        duplicates: Mapping[int, Sequence[int]],
-    ) -> list[Hit]:
+    def _hits(self, shown: _Shown, confidences: Mapping[int, float]) -> list[Hit]:
         """A picture that was deleted meanwhile is left out."""
-        ids = [one.image_id for one in found]
+        ids = [one.image_id for one in shown.found]
         images = catalog.get_images(self._session, ids)
-        why = self._why(found) if self._question.explain else {}
+        why = self._why(shown.found) if self._question.explain else {}
         return [
             Hit(
                 images[one.image_id],
                 one,
                 confidences.get(one.image_id),
-                duplicates.get(one.image_id, ()),
+                shown.duplicates.get(one.image_id, ()),
                 why.get(one.image_id),
             )
-            for one in found
+            for one in shown.found
             if one.image_id in images
         ]
 
@@ -209,7 +218,8 @@ class Answering:
                 {
                     "term": part.shown,
                     "weight": part.weight,
-                    "similarity": float(part.vector @ vector),
+                    "similarity": (similarity := float(part.vector @ vector)),
+                    "adds": part.share * similarity,
                 }
                 for part in self._query.parts
             ]
@@ -217,6 +227,8 @@ class Answering:
             fusion = self._question.fusion
             why["from_vector"] = fusion.score(found.vector_rank, None)
             why["from_words"] = fusion.score(None, found.lexical_rank)
+        if self._question.mode == "lexical":
+            why["from_words"] = found.score
         return why
 
     def _explained(self) -> dict[str, Any]:
@@ -233,23 +245,35 @@ class Answering:
             explained["words"] = self._query.words
         return explained
 
-    def _why_short(self, shown: _Shown, kept: int, counts: Counts) -> str:
+    def _why_short(self, shown: _Shown, hits: int) -> str:
         """Why there are fewer hits than were asked for: a sentence for each reason."""
         question, reasons = self._question, []
-        if dropped := len(shown.found) - kept:
-            reasons.append(f"{dropped} more scored below min_score {question.min_score:g}.")
-        scan = self._ranking.scan
-        if scan is not None and scan.gave_up:
+        if shown.dropped or (question.mode == "hybrid" and question.min_score is not None):
+            reasons.append(f"Others scored below min_score {question.min_score:g}.")
+        if self._ranking.scan is not None and self._ranking.scan.gave_up:
             reasons.append("Looking through the rest would have taken too long.")
         if any(shown.duplicates.values()):
             reasons.append("Duplicates were put together.")
-        if question.mode == "lexical":
-            reasons.append(f"{self._ranking.words.count()} pictures hold these words.")
-        elif question.filter:
-            passing = browsing.count(self._session, self._collection.id, self._where)
-            reasons.append(f"{passing} pictures pass the filter.")
+        if shown.following is not None and question.group_by:
+            reasons.append("There are so many of them that the next page goes on.")
+        if gone := len(shown.found) - hits:
+            reasons.append(f"Deleted a moment ago: {gone}.")
+        return " ".join([*reasons, *self._how_many()])
+
+    def _how_many(self) -> Iterator[str]:
+        """How many there are to be found, and how many could be."""
+        question, words = self._question, self._ranking.words
+        if question.is_of_words:
+            passing = " and pass the filter" if question.filter else ""
+            if words.has_words():
+                yield f"Pictures that hold these words{passing}: {words.count()}."
+            else:
+                yield "The query holds no words."
+            return
+        if question.filter:
+            number = browsing.count(self._session, self._collection.id, self._where)
+            yield f"Pictures that pass the filter: {number}."
         else:
-            reasons.append(f"The collection has {counts.pictures} pictures.")
-        if (missing := counts.pictures - counts.vectors) and question.mode != "lexical":
-            reasons.append(f"{missing} pictures of the collection have no vector yet.")
-        return " ".join(reasons)
+            yield f"Pictures in the collection: {self._counts.pictures}."
+        if missing := self._counts.pictures - self._counts.vectors:
+            yield f"Pictures of the collection without a vector: {missing}."

@@ -100,7 +100,7 @@ class Census:
     def measure(self) -> None:
         """Measure the null distribution anew where it is due. Raises Interrupted."""
         with self._measuring:
-            known = self._chance or self._stored()
+            known = self._stored()  # another process may have measured meanwhile
             with self._sessions.begin() as session:
                 counts = Counts(*embeddings.count_covered(session, self._index))
             if not self._is_due(known, counts):

@@ -29,6 +29,7 @@ class Cursors:
             "format": FORMAT,
             "question": page.question.as_json(),
             "digest": page.digest,
+            "index": page.index_id,
             "scan": asdict(page.scan) if page.scan else None,
             "offset": page.offset,
             "after": page.after,
@@ -37,7 +38,7 @@ class Cursors:
         if page.query:
             vector = np.asarray(page.query.vector, "<f4").tobytes()
             claims["vector"] = base64.b64encode(vector).decode()
-            claims["words"] = page.query.words
+            claims["words"] = "" if page.question.mode == "vector" else page.query.words
             claims["picture_share"] = page.query.picture_share
         return self.signer.sign(AUDIENCE, claims, VALID_SECONDS)
 
@@ -60,6 +61,7 @@ class Cursors:
         return Page(
             Question.from_json(claims["question"]),
             claims["digest"],
+            claims["index"],
             _query(claims) if "vector" in claims else None,
             Scan(**claims["scan"]) if claims["scan"] else None,
             claims["offset"],

@@ -183,14 +183,15 @@ class _Asked:
         cause: Cause = "found" if place else "missed" if rank <= DEPTH else "too_far"
         return Explanation(cause, distance=far, exact_rank=rank, approximate_rank=place)
 
-    def _removed_by(self, image_id: int) -> list[str]:
+    def _removed_by(self, image_id: int) -> tuple[str, ...]:
         """The places of the clauses that it does not pass."""
         clauses = self.where.clauses
         if not clauses:
-            return []
+            return ()
         query = select(*(passes for _, passes in clauses)).where(images.c.id == image_id)
         row = self.session.execute(query).one()
-        return [place for (place, _), passes in zip(clauses, row, strict=True) if not passes]
+        pairs = zip(clauses, row, strict=True)
+        return tuple(place for (place, _), passes in pairs if not passes)
 
     def _exact_rank(self, image_id: int, far: float, condition: Condition) -> int:
         """Its rank among the pictures that pass: by distance, then by id, as answers are sorted."""
@@ -214,6 +215,7 @@ class _Asked:
         """Its place in what a search of usual length gives, read to DEPTH; tombstones left out."""
         scan = plan_scan(self.session, self.index, self.condition, DEFAULT_LIMIT)
         reading = Reading(self.session, self.index, self.vector, self.condition)
+        _, scan = reading.window(scan, 0, DEFAULT_LIMIT)  # what all further pages go on with
         near, _ = reading.window(replace(scan, block=DEPTH), 0, DEPTH)
         ids = [one for one, _ in near]
         there = get_images(self.session, ids)

@@ -6,6 +6,16 @@ individual Rank Learning Methods", SIGIR 2009.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Fused(NamedTuple):
+    """An id, its score, and the ranks in both rankings that the score is made of."""
+
+    id: int
+    score: float
+    first: int | None
+    second: int | None
 
 
 @dataclass(frozen=True)
@@ -21,24 +31,31 @@ class Fusion:
             (1 - self.alpha) / (self.k + second) if second else 0.0
         )
 
-    def fused(
-        self, first: Sequence[int], second: Sequence[int], block: int
-    ) -> list[tuple[int, float]]:
-        """Ids and scores, the best first, `block` places of both rankings at a time.
+    def highest_from(self, place: int) -> float:
+        """What nothing exceeds whose ranks are all beyond `place`."""
+        return self.score(place + 1, place + 1)
+
+    def fused(self, first: Sequence[int], second: Sequence[int], block: int) -> list[Fused]:
+        """Both rankings as one, the best first, `block` places of both at a time.
 
         What a block of longer rankings would add comes after it: the beginning stays the same.
+        A ranking without weight adds nothing, and what it alone holds is left out.
         """
-        order: list[tuple[int, float]] = []
+        rankings = (first if self.alpha > 0 else (), second if self.alpha < 1 else ())
+        ranks: tuple[dict[int, int], dict[int, int]] = {}, {}
+        order: list[Fused] = []
         seen: set[int] = set()
-        for start in range(0, max(len(first), len(second)), block):
-            stop = start + block
-            ranks = [_ranks(ranking[:stop]) for ranking in (first, second)]
-            fresh = {*first[start:stop], *second[start:stop]} - seen
-            scored = [(one, self.score(ranks[0].get(one), ranks[1].get(one))) for one in fresh]
-            order += sorted(scored, key=lambda pair: (-pair[1], pair[0]))
+        for start in range(0, max(map(len, rankings)), block):
+            fresh: set[int] = set()
+            for ranking, known in zip(rankings, ranks, strict=True):
+                some = ranking[start : start + block]
+                known.update((one, place) for place, one in enumerate(some, start + 1))
+                fresh.update(some)
+            fresh -= seen
+            found = [self._of(one, ranks[0].get(one), ranks[1].get(one)) for one in fresh]
+            order += sorted(found, key=lambda one: (-one.score, one.id))
             seen |= fresh
         return order
 
-
-def _ranks(ranking: Sequence[int]) -> dict[int, int]:
-    return {one: place for place, one in enumerate(ranking, 1)}
+    def _of(self, one: int, first: int | None, second: int | None) -> Fused:
+        return Fused(one, self.score(first, second), first, second)

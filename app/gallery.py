@@ -14,7 +14,14 @@ from app import catalog, deletions
 from app.annotations import Annotation, check_metadata
 from app.db import Sessions
 from app.errors import ImageNotFound, ImageVanished, SourceUnavailable, SourceUnreadable
-from app.pictures import FORMATS, media_type, thumbnail, thumbnail_name, thumbnail_side
+from app.pictures import (
+    FORMATS,
+    THUMBNAIL_SIDES,
+    media_type,
+    thumbnail,
+    thumbnail_name,
+    thumbnail_side,
+)
 from app.sources import S3_SCHEME, Sources
 from app.storage import Disk
 from app.tables import PRESENT, Image, images
@@ -163,7 +170,7 @@ class Gallery:
         for image in removed:
             if self.uploads.owns(self.sources.root / image.path):
                 self._delete_file(image)
-            self.thumbnails.remove(f"{image.content_hash.hex()}-*.webp")
+            remove_thumbnails(self.thumbnails, image.content_hash)
         return sorted(image.id for image in removed)
 
     def remove_matching(self, collection_id: int, condition: ColumnElement[bool]) -> list[int]:
@@ -189,13 +196,19 @@ class Gallery:
                 (self.sources.root / image.path).unlink(missing_ok=True)
 
 
+def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
+    """Delete all sizes of a content's, by their names: a folder of thousands is not searched."""
+    for side in THUMBNAIL_SIDES:
+        thumbnails.path(thumbnail_name(content_hash, side)).unlink(missing_ok=True)
+
+
 def delete_buried(sessions: Sessions, thumbnails: Disk) -> None:
     """Delete every picture that has a tombstone, with its vectors and thumbnails."""
     while True:
         with sessions.begin() as session:
             hashes = deletions.remove_buried(session, DELETED_AT_ONCE)
         for content_hash in hashes:
-            thumbnails.remove(f"{content_hash.hex()}-*.webp")
+            remove_thumbnails(thumbnails, content_hash)
         if not hashes:
             return
 

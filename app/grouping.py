@@ -7,8 +7,9 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.nearest import any_of
 from app.perceptual import ALIKE
-from app.tables import images
+from app.tables import PRESENT, images
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,12 @@ class Group:
 
 
 def group(session: Session, image_ids: Sequence[int]) -> list[Group]:
-    """Each picture joins the first before it that it is a duplicate of, or begins a group."""
+    """Each picture joins the first before it that it is a duplicate of, or begins a group.
+
+    One that was deleted meanwhile is alone in its group.
+    """
     query = select(images.c.id, images.c.content_hash, images.c.perceptual_hash)
-    rows = session.execute(query.where(images.c.id.in_(image_ids)))
+    rows = session.execute(query.where(images.c.id == any_of(image_ids), PRESENT))
     known = {image_id: (content_hash, looks) for image_id, content_hash, looks in rows}
     groups: list[Group] = []
     by_content: dict[bytes, Group] = {}

@@ -3,6 +3,7 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select, text, update
@@ -72,6 +73,15 @@ def active_index(session: Session, collection_id: int) -> VectorIndex:
     return index
 
 
+def active_indexes(session: Session, collection_ids: Sequence[int]) -> dict[int, VectorIndex]:
+    """The active indexes of those of the collections that have one, by the collections' ids."""
+    query = select(*INDEX_COLUMNS).where(
+        vector_indexes.c.collection_id.in_(collection_ids), vector_indexes.c.state == "active"
+    )
+    rows = session.execute(query).mappings()
+    return {row["collection_id"]: VectorIndex(**row) for row in rows}
+
+
 def _active(session: Session, collection_id: int, *, lock_row: bool = False) -> VectorIndex | None:
     query = select(*INDEX_COLUMNS).where(
         vector_indexes.c.collection_id == collection_id, vector_indexes.c.state == "active"
@@ -84,21 +94,32 @@ def _active(session: Session, collection_id: int, *, lock_row: bool = False) -> 
 def create_index(
     session: Session, collection_id: int, space: VectorSpace, shape: Shape = DEFAULT_SHAPE
 ) -> VectorIndex:
-    """An active index without vectors and without a graph. Raises CollectionRejected."""
+    """An active index without vectors and without a graph. Raises CollectionRejected.
+
+    The tables that the partition's foreign keys refer to are locked first: two that make indexes
+    never wait in a circle. Attaching keeps neither searches nor writers from `embeddings`.
+    """
     if space.dimensions > MAX_DIMENSIONS[shape.storage]:
         raise CollectionRejected(
             f"storage: {space.name} has {space.dimensions} dimensions; {shape.storage} takes "
             f"{MAX_DIMENSIONS[shape.storage]}."
         )
+    session.execute(text("LOCK TABLE vector_indexes, images IN SHARE ROW EXCLUSIVE MODE"))
     values = {"collection_id": collection_id, **vars(space), **vars(shape), "state": "active"}
     query = insert(vector_indexes).values(values).returning(*INDEX_COLUMNS)
     index = VectorIndex(**session.execute(query).mappings().one())
     column = index.column.name
     session.execute(
         text(
-            f"CREATE TABLE {index.partition} PARTITION OF embeddings "
-            f"(CONSTRAINT {index.partition}_dimensions_check "
-            f"CHECK ({column} IS NOT NULL AND vector_dims({column}) = {index.dimensions})) "
+            f"CREATE TABLE {index.partition} "
+            "(LIKE embeddings INCLUDING DEFAULTS INCLUDING CONSTRAINTS, "
+            f"CONSTRAINT {index.partition}_dimensions_check "
+            f"CHECK ({column} IS NOT NULL AND vector_dims({column}) = {index.dimensions}))"
+        )
+    )
+    session.execute(
+        text(
+            f"ALTER TABLE embeddings ATTACH PARTITION {index.partition} "
             f"FOR VALUES IN ({index.id})"
         )
     )
@@ -109,6 +130,20 @@ def drop_index(session: Session, index: VectorIndex) -> None:
     """Delete the index and, in one go, all its vectors."""
     session.execute(text(f"DROP TABLE {index.partition}"))
     session.execute(delete(vector_indexes).where(vector_indexes.c.id == index.id))
+
+
+def drop_all(session: Session, collection_id: int) -> None:
+    """Delete all indexes of a collection. Waits for those who write to them or build a graph.
+
+    What is waited for last is `embeddings` as a whole, which every search reads.
+    """
+    retire = update(vector_indexes).where(vector_indexes.c.collection_id == collection_id)
+    retire = retire.values(state="retired").returning(*INDEX_COLUMNS)
+    found = [VectorIndex(**row) for row in session.execute(retire).mappings()]
+    for index in found:
+        lock(session, hnsw_name(index))
+    for index in found:
+        drop_index(session, index)
 
 
 def build_hnsw(session: Session, index: VectorIndex) -> None:

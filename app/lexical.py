@@ -36,6 +36,10 @@ class WordSearch:
         query = query.order_by(rank.desc(), images.c.id).limit(stop - start).offset(start or None)
         return [(image_id, found) for image_id, found in self.session.execute(query)]
 
+    def has_words(self) -> bool:
+        """Whether there is anything to look for: signs alone are no words."""
+        return bool(self.session.execute(select(func.numnode(self._asked))).scalar_one())
+
     def count(self) -> int:
         """How many pictures hold the words."""
         query = self._matching(select(func.count()).select_from(images))

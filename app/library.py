@@ -1,25 +1,38 @@
 """All collections of this service: made, opened as they are asked for, changed, deleted.
 
-What works on one collection is made once and kept; its rows are read anew at each opening, so that
-another process's changes are seen at once.
+What works on a collection is made once and kept; its rows are read anew at each opening, so that
+another process's changes are seen at once. Its model is needed to open it, not to find it.
+
+A deletion is a tombstone first: the collection is in no answer any more, and its name is free. Then
+go its jobs, its indexes, its files and its rows, each in a transaction that can be begun again, so
+that whatever a crash leaves is deleted later.
 """
 
+import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
-from sqlalchemy import text
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import catalog, collections, fields, indexes, jobs
+from app import catalog, collections, embeddings, fields, indexes, jobs
+from app.census import Counts
 from app.collections import NewCollection
 from app.db import Sessions
 from app.duplicates import Duplicates
 from app.encoders.resident import Resident
 from app.encoders.residents import ModelName, Residents
-from app.errors import CollectionRejected, ModelUnavailable
+from app.errors import CollectionNotFound, CollectionRejected, ModelUnavailable
 from app.explaining import Explaining
+from app.gallery import remove_thumbnails
 from app.indexes import Shape
 from app.ingest import Ingest
 from app.intake import Intake
@@ -30,15 +43,29 @@ from app.storage import Disk
 from app.tables import Collection, VectorIndex
 from app.uploads import Uploads
 
-HASHES_AT_ONCE = 10_000  # pictures whose thumbnails are deleted from one statement
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MOST_OPEN = 100  # collections whose services are kept: those used last
+FOLDER = "collection-"  # with its id: a collection's uploads, below the default one's
+LOCK_MS = 1_500  # longer than Postgres's deadlock_timeout: an autovacuum in the way steps back
+TRIES = 10
+PAUSE_SECONDS = 1.0  # between them: those who had to wait go on
 
 
 @dataclass(frozen=True)
-class OpenCollection:
-    """A collection, its index and all that works on them."""
+class KnownCollection:
+    """A collection and its index, as their rows say."""
 
     collection: Collection
     index: VectorIndex
+
+
+@dataclass(frozen=True)
+class OpenCollection(KnownCollection):
+    """A collection, its index and all that works on them."""
+
     encoder: Resident
     search: Search
     uploads: Uploads
@@ -71,23 +98,49 @@ class Library:
         self._build = build
         self._thumbnails = thumbnails
         self._encoder = default[2]
-        self._opened: dict[int, OpenCollection] = {}
+        self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
-        self.default = self._kept(*default)
+        self.default = build(*default)
 
-    def open(self, namespace: str, name: str) -> OpenCollection:
-        """A collection by its name. Raises CollectionNotFound, IndexGone, ModelUnavailable."""
+    def find(self, namespace: str, name: str) -> KnownCollection:
+        """A collection by its name. Raises CollectionNotFound, IndexGone."""
         with self._sessions.begin() as session:
             collection = collections.get(session, namespace, name)
-            index = indexes.active_index(session, collection.id)
-        return self._open(collection, index)
+            return KnownCollection(collection, indexes.active_index(session, collection.id))
 
-    def open_id(self, collection_id: int) -> OpenCollection:
+    def find_id(self, collection_id: int) -> KnownCollection:
         """The same by its id."""
         with self._sessions.begin() as session:
             collection = collections.get_by_id(session, collection_id)
-            index = indexes.active_index(session, collection_id)
-        return self._open(collection, index)
+            return KnownCollection(collection, indexes.active_index(session, collection_id))
+
+    def listed(self, namespace: str, after: str, limit: int) -> list[KnownCollection]:
+        """The namespace's collections by name, from the one after the name `after` on."""
+        with self._sessions.begin() as session:
+            return _with_index(session, collections.listed(session, namespace, after, limit))
+
+    def every(self) -> list[KnownCollection]:
+        """All collections, the default one first."""
+        with self._sessions.begin() as session:
+            return _with_index(session, collections.every(session))
+
+    def counts(self, known: KnownCollection) -> Counts:
+        """How many pictures it has, and how many vectors of them."""
+        with self._sessions.begin() as session:
+            return Counts(*embeddings.count_covered(session, known.index))
+
+    def disks(self) -> list[Disk]:
+        """Where uploads are kept, or were kept of collections that are deleted."""
+        kept = self.default.uploads.disk
+        return [kept, *(Disk(folder) for folder in sorted(kept.folder.glob(f"{FOLDER}*")))]
+
+    def open(self, namespace: str, name: str) -> OpenCollection:
+        """A collection by its name. Raises CollectionNotFound, IndexGone, ModelUnavailable."""
+        return self._open(self.find(namespace, name))
+
+    def open_id(self, collection_id: int) -> OpenCollection:
+        """The same by its id."""
+        return self._open(self.find_id(collection_id))
 
     def of_job(self, job_id: int) -> OpenCollection:
         """The collection that a job is for. Raises JobNotFound, and as `open`."""
@@ -95,27 +148,34 @@ class Library:
             collection_id = jobs.get(session, job_id).collection_id
         return self.open_id(collection_id)
 
-    def every(self) -> Iterator[OpenCollection]:
-        """All collections, the default one first."""
-        with self._sessions.begin() as session:
-            found = collections.every(session)
-        for collection in found:
-            yield self.open_id(collection.id)
+    def _open(self, known: KnownCollection) -> OpenCollection:
+        opened = self._kept(known)
+        if opened is None:
+            opened = self._keep(
+                self._build(known.collection, known.index, self._resident(known.index))
+            )
+        if opened.collection != known.collection:
+            opened = replace(opened, collection=known.collection)
+        return opened
 
-    def _open(self, collection: Collection, index: VectorIndex) -> OpenCollection:
-        known = self._opened.get(collection.id)
-        if known is None or known.index != index:
-            return self._kept(collection, index, self._resident(index))
-        if known.collection != collection:
-            known = replace(known, collection=collection)
-        return known
-
-    def _kept(
-        self, collection: Collection, index: VectorIndex, encoder: Resident
-    ) -> OpenCollection:
-        opened = self._build(collection, index, encoder)
+    def _kept(self, known: KnownCollection) -> OpenCollection | None:
+        """What was built for the very index before."""
         with self._lock:
-            self._opened[collection.id] = opened
+            if known.collection.id == self.default.collection.id:
+                opened: OpenCollection | None = self.default
+            elif opened := self._opened.get(known.collection.id):
+                self._opened.move_to_end(known.collection.id)
+        return opened if opened and opened.index == known.index else None
+
+    def _keep(self, opened: OpenCollection) -> OpenCollection:
+        with self._lock:
+            if opened.collection.id == self.default.collection.id:
+                self.default = opened
+                return opened
+            self._opened[opened.collection.id] = opened
+            self._opened.move_to_end(opened.collection.id)
+            if len(self._opened) > MOST_OPEN:
+                self._opened.popitem(last=False)
         return opened
 
     def _resident(self, index: VectorIndex) -> Resident:
@@ -126,15 +186,10 @@ class Library:
         if resident.space.fingerprint != index.fingerprint:
             raise ModelUnavailable(
                 f"The weights of {index.space.name} are not those that this collection was "
-                "indexed with: its vectors cannot be compared with theirs."
+                "indexed with: its vectors cannot be compared with theirs. Put the old weights "
+                "back and restart, or make a new collection."
             )
         return resident
-
-    def listed(self, namespace: str, after: str, limit: int) -> list[OpenCollection]:
-        """The namespace's collections by name, from the one after the name `after` on."""
-        with self._sessions.begin() as session:
-            found = collections.listed(session, namespace, after, limit)
-        return [self.open_id(collection.id) for collection in found]
 
     def create(self, new: NewCollection, model: ModelName | None, shape: Shape) -> OpenCollection:
         """A collection without pictures; its model is loaded now, by default the service's own.
@@ -144,12 +199,15 @@ class Library:
         fields.check_declared(new.fields)
         encoder = self._encoder if model is None else self._allowed(model)
         space = encoder.space
-        with self._sessions.begin() as session:
+
+        def write(session: Session) -> tuple[Collection, VectorIndex]:
             collection = collections.create(session, new)
             index = indexes.create_index(session, collection.id, space, shape)
             indexes.build_hnsw(session, index)
             _index_fields(session, collection.id, new.fields)
-        return self._kept(collection, index, encoder)
+            return collection, index
+
+        return self._keep(self._build(*self._patiently(write), encoder))
 
     def _allowed(self, model: ModelName) -> Resident:
         space = self._encoder.space
@@ -163,21 +221,23 @@ class Library:
         return self._residents.of(model)
 
     def change(
-        self, opened: OpenCollection, language: str, declared: Mapping[str, str]
-    ) -> OpenCollection:
-        """Give it another language, or other declared fields with their indexes.
+        self, known: KnownCollection, language: str | None, declared: Mapping[str, str] | None
+    ) -> KnownCollection:
+        """Give it other declared fields with their indexes, or another language; None: none.
 
-        Raises CollectionRejected.
+        Raises CollectionRejected, CollectionNotFound.
         """
-        fields.check_declared(declared)
-        before = opened.collection
-        with self._sessions.begin() as session:
-            after = collections.change(session, before, language, declared)
-            kept = {name for name, kind in before.fields.items() if declared.get(name) == kind}
-            _drop_field_indexes(session, before.id, before.fields.keys() - kept)
-            new = {name: kind for name, kind in declared.items() if name not in kept}
-            _index_fields(session, before.id, new)
-        return replace(opened, collection=after)
+        collection_id = known.collection.id
+        if declared is not None:
+            fields.check_declared(declared)
+        if language is not None:
+            with self._sessions.begin() as session:
+                collections.check_language(session, language)
+        if declared is not None:
+            self._patiently(partial(_declare, collection_id=collection_id, declared=declared))
+        if language is not None:
+            self._patiently(partial(_read_in, collection_id=collection_id, language=language))
+        return self.find_id(collection_id)
 
     def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
         """Keep so many candidates in its searches from now on."""
@@ -185,32 +245,44 @@ class Library:
             indexes.tune(session, opened.index, ef_search)
         return self.open_id(opened.collection.id)
 
-    def delete(self, opened: OpenCollection) -> None:
+    def delete(self, known: KnownCollection) -> None:
         """Delete it with its pictures, vectors, jobs, uploaded files and thumbnails.
 
-        Files in folders and buckets of the user's stay. Raises CollectionRejected.
+        Files in folders and buckets of the user's stay. What long readers of the tables hold up is
+        left to `finish_deletions`. Raises CollectionRejected, CollectionNotFound.
         """
-        collection = opened.collection
+        collection = known.collection
         if collection.id == self.default.collection.id:
             raise CollectionRejected("The default collection stays: the flat endpoints use it.")
         with self._sessions.begin() as session:
-            hashes = catalog.content_hashes(session, collection.id)
-            indexes.claim(session, opened.index)
-            indexes.drop_index(session, opened.index)
-            _drop_field_indexes(session, collection.id, collection.fields)
-            collections.remove(session, collection)
+            collections.bury(session, collection)
         with self._lock:
             self._opened.pop(collection.id, None)
-        shutil.rmtree(opened.uploads.disk.folder, ignore_errors=True)
-        for content_hash in hashes:
-            self._thumbnails.remove(f"{content_hash.hex()}-*.webp")
+        try:
+            self._clear(collection.id)
+        except OperationalError as error:
+            log.warning("the rest of collection %s is deleted later: %s", collection.id, error.orig)
 
+    def finish_deletions(self) -> None:
+        """Delete what crashes and long readers have left of deleted collections."""
+        with self._sessions.begin() as session:
+            left = collections.buried(session)
+        for collection in left:
+            self._clear(collection.id)
 
-def _index_fields(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
-    for name, kind in declared.items():
-        session.execute(text(fields.index_statement(collection_id, name, kind)))
+    def clear_if_deleted(self, opened: OpenCollection) -> None:
+        """Delete the files that were uploaded into a collection after it was deleted."""
+        try:
+            with self._sessions.begin() as session:
+                collections.get_by_id(session, opened.collection.id)
+        except CollectionNotFound:
+            _delete_folder(opened.uploads.disk)
 
+    def _clear(self, collection_id: int) -> None:
+        """Delete what a tombstone has left; nothing where another process is at it."""
+        for step in (self._remove_jobs, _remove_indexes, self._remove_files, self._remove_rows):
+            if not self._patiently(partial(_on_buried, collection_id=collection_id, step=step)):
+                return
 
-def _drop_field_indexes(session: Session, collection_id: int, names: Iterable[str]) -> None:
-    for name in names:
-        session.execute(text(f"DROP INDEX IF EXISTS {fields.index_name(collection_id, name)}"))
+    def _remove_jobs(self, session: Session, collection: Collection) -> None:
+        self.default.listing.remove_staged(collections.remove_jobs(session, collection))

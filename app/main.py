@@ -27,6 +27,7 @@ from app.watch import Watcher
 from app.web import (
     classic,
     collections,
+    document,
     duplicates,
     images,
     inspection,
@@ -52,6 +53,8 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     app = FastAPI(
         title="Image search",
         description=_description(services.model_name),
+        openapi_tags=document.TAGS,
+        generate_unique_id_function=document.operation_id,
     )
     app.add_middleware(
         BodyLimit,
@@ -64,6 +67,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     for module in subjects:
         app.include_router(module.router)
     problems.install(app)
+    document.install(app)
     return app
 
 

@@ -3,18 +3,23 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app import embeddings
+from app.batching import Priority
 from app.chance import picture_share
 from app.db import Sessions
 from app.download import Downloader
 from app.encoders.resident import Resident, normalised
 from app.errors import ImageRejected, QueryRejected, SourceUnavailable
-from app.pictures import PillowImage, decode
+from app.pictures import decode
 from app.tables import VectorIndex
-from app.vectors import Vectors, unit_rows
+from app.vectors import Vectors
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from app.encoders.openclip import Pixels
 
 MAX_QUERY_CHARACTERS = 1_000
 MAX_TERMS = 16
@@ -50,10 +55,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Part:
-    """A term in the sum: what it is called, its weight, and its vector, shape (dimensions,)."""
+    """A term in the sum: what it is called, its weight, and its vector, shape (dimensions,).
+
+    `share` is its weight in the sum once that has the length 1.
+    """
 
     shown: str
     weight: float
+    share: float
     vector: Vectors
 
 
@@ -61,7 +70,8 @@ class Part:
 class Query:
     """`vector` has the shape (dimensions,); `words` are those of its texts of positive weight.
 
-    `picture_share` as of `chance.picture_share`. `parts` are known where it was just encoded.
+    Of words alone, the vector has the shape (0,). `picture_share` as of `chance.picture_share`.
+    `parts` are known where it was just encoded.
     """
 
     vector: Vectors
@@ -87,19 +97,21 @@ class QueryEncoder:
         """
         check_terms(terms)
         vectors = self._vectors(terms)
-        parts = [Part(term.shown, term.weight, vectors[place]) for place, term in enumerate(terms)]
-        texts = [term for term in terms if term.text is not None]
+        places = range(len(terms))
+        total, length = _sum([terms[n].weight for n in places], [vectors[n] for n in places])
+        parts = [
+            Part(terms[n].shown, terms[n].weight, terms[n].weight / length, vectors[n])
+            for n in places
+        ]
+        texts = [term.weight for term in terms if term.text is not None]
         pictures = [term.weight for term in terms if term.text is None]
-        return Query(
-            _sum(parts),
-            " ".join(normalised(term.text or "") for term in texts if term.weight > 0),
-            picture_share([term.weight for term in texts], pictures),
-            parts,
-        )
+        return Query(total, _words(terms), picture_share(texts, pictures), parts)
 
     def _vectors(self, terms: Sequence[Term]) -> dict[int, Vectors]:
         """By the places of the terms; all texts are encoded at once, and all pictures."""
-        texts, pictures, known = {}, {}, {}
+        texts: dict[int, str] = {}
+        pictures: dict[int, Pixels] = {}
+        known: dict[int, int] = {}
         for place, term in enumerate(terms):
             if term.text is not None:
                 texts[place] = term.text
@@ -112,16 +124,17 @@ class QueryEncoder:
             encoded = self.encoder.encode_texts(list(texts.values()))
             found.update(zip(texts, encoded, strict=True))
         if pictures:
-            encoded = self.encoder.encode_images(list(pictures.values()))
-            found.update(zip(pictures, encoded, strict=True))
+            encoding = self.encoder.submit(list(pictures.values()), Priority.SEARCH)
+            found.update(zip(pictures, encoding.result(), strict=True))
         return found
 
-    def _picture(self, term: Term, place: int) -> PillowImage:
+    def _picture(self, term: Term, place: int) -> "Pixels":
+        """Prepared at once: many large pictures would not fit into memory together."""
         try:
             data = term.image
             if data is None:
                 data = self.downloader.fetch(term.url or "").data
-            return decode(data, self.max_megapixels).image
+            return self.encoder.prepare(decode(data, self.max_megapixels).image)
         except ImageRejected as error:
             raise type(error)(f"{_place(place)}: {error}") from error
         except SourceUnavailable as error:  # the one who asks names the server: it is no 5xx
@@ -152,7 +165,16 @@ def check_terms(terms: Sequence[Term]) -> None:
                 f"not 0, and at most {MAX_WEIGHT:g} either way."
             )
         if term.text is not None:
-            check_text(term.text)
+            _check_text_of(term.text, place, len(terms))
+
+
+def _check_text_of(text: str, place: int, terms: int) -> None:
+    try:
+        check_text(text)
+    except QueryRejected as error:
+        if terms == 1:
+            raise
+        raise QueryRejected(f"{_place(place)}: {error}") from error
 
 
 def check_text(query: str) -> None:
@@ -171,11 +193,23 @@ def _place(place: int) -> str:
     return f"query[{place}]"
 
 
-def _sum(parts: Sequence[Part]) -> Vectors:
-    """Raises QueryRejected where nothing is left."""
-    total = np.sum([part.weight * part.vector for part in parts], axis=0)
-    largest = max(abs(part.weight) for part in parts)
-    if np.linalg.norm(total) < SHORTEST * largest:
+def words_alone(terms: Sequence[Term]) -> Query:
+    """A query that no model is needed for. Raises QueryRejected."""
+    check_terms(terms)
+    return Query(np.empty(0, np.float32), _words(terms), 0.0)
+
+
+def _words(terms: Sequence[Term]) -> str:
+    return " ".join(normalised(term.text) for term in terms if term.text and term.weight > 0)
+
+
+def _sum(weights: Sequence[float], vectors: Sequence[Vectors]) -> tuple[Vectors, float]:
+    """The weighted sum, of length 1, and its length before.
+
+    Raises QueryRejected where nothing is left.
+    """
+    total = np.asarray(weights) @ np.stack(vectors)
+    length = float(np.linalg.norm(total))
+    if length < SHORTEST * max(map(abs, weights)):
         raise QueryRejected("query: the terms cancel each other out: nothing is left to search.")
-    unit: Vectors = unit_rows(total[np.newaxis].astype(np.float32))[0]
-    return unit
+    return (total / length).astype(np.float32), length

@@ -16,6 +16,7 @@ from app.scans import Scan
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 10
 MAX_FACETS = 10
+MAX_FILTER_CHARACTERS = 100_000  # as JSON in ASCII: a cursor holds it
 
 DEFAULT_FUSION = Fusion()
 
@@ -48,8 +49,12 @@ class Question:
             raise QueryRejected(f"facets: {len(self.facets)} fields; {MAX_FACETS} are allowed.")
         if self.min_score is not None and not math.isfinite(self.min_score):
             raise QueryRejected("min_score: send a finite number.")
+        if len(json.dumps(self.filter)) > MAX_FILTER_CHARACTERS:
+            raise QueryRejected(f"filter: more than {MAX_FILTER_CHARACTERS:,} characters of JSON.")
         if self.terms and self.mode != "vector" and not self.has_words:
             raise QueryRejected(f"mode: {self.mode} needs a text of positive weight.")
+        if self.mode == "lexical":
+            self._check_words()
         if not self.terms:
             self._check_listing()
 
@@ -57,6 +62,19 @@ class Question:
     def has_words(self) -> bool:
         """Whether the lexical leg has something to look for."""
         return any(term.text is not None and term.weight > 0 for term in self.terms)
+
+    @property
+    def is_of_words(self) -> bool:
+        """Whether vectors have no part in the order."""
+        return self.mode == "lexical" or (self.mode == "hybrid" and self.fusion.alpha == 0)
+
+    def _check_words(self) -> None:
+        for place, term in enumerate(self.terms):
+            if term.text is None or term.weight < 0:
+                raise QueryRejected(
+                    f"query[{place}]: the mode lexical looks for words alone; for what is not to "
+                    "be there, write -word into a text."
+                )
 
     def _check_listing(self) -> None:
         plain = Question(self.namespace, self.collection)
@@ -88,11 +106,13 @@ class Question:
 class Page:
     """Where a page begins: after so many places of a ranking, or after a place of a listing.
 
-    `digest` is that of the question with its terms, which `query` stands for here.
+    `digest` is that of the question with its terms, which `query` stands for here; `index_id` says
+    which generation of vectors the places are of.
     """
 
     question: Question
     digest: str
+    index_id: int
     query: Query | None = None
     scan: Scan | None = None
     offset: int = 0
@@ -100,9 +120,9 @@ class Page:
     no_match: bool | None = None
 
     @classmethod
-    def first(cls, question: Question, query: Query | None) -> "Page":
+    def first(cls, question: Question, index_id: int, query: Query | None) -> "Page":
         """The first page of an answer."""
-        return cls(question, question.digest, query)
+        return cls(question, question.digest, index_id, query)
 
     def then(self, **changes: Any) -> "Page":
         """The page after it; what was made for the first alone is left out."""

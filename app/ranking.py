@@ -1,17 +1,19 @@
 """Pictures in the order of an answer: by their vectors, by their words, or by both."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from sqlalchemy.orm import Session
 
+from app.fusion import Fused
 from app.lexical import WordSearch
-from app.nearest import Condition, get_distances
+from app.nearest import Condition, Near, get_distances, prepare
 from app.queries import Query
 from app.questions import Question
 from app.scans import Reading, Scan, plan_scan
 from app.tables import Collection, VectorIndex
 
-FUSED = 200  # places of both rankings that are fused at a time
+BLOCK = 200  # places that are read at a time, at least, where many are needed for a page
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Ranking:
         self.words = WordSearch(session, collection, query.words, condition)
         if scan is None and question.mode != "lexical":
             limit = question.limit
-            if question.mode == "hybrid":
-                limit = max(limit, FUSED)
+            if question.mode == "hybrid" or question.group_by:
+                limit = max(limit, BLOCK)
             scan = plan_scan(session, index, condition, limit, exact=question.exact)
         self.scan = scan
 
@@ -74,35 +76,40 @@ class Ranking:
                 for place, (image_id, rank) in enumerate(matched, start + 1)
             ]
         if self._question.mode == "hybrid":
-            return self._fused(self.scan, stop)[start:stop]
-        near, self.scan = self._reading.window(self.scan, start, stop)
+            return self._shown(self._fused(self.scan.block, stop)[start:stop])
+        near = self._near(start, stop)
         return [
             Found(image_id, 1 - distance, distance, vector_rank=place)
             for place, (image_id, distance) in enumerate(near, start + 1)
         ]
 
-    def _fused(self, scan: Scan, stop: int) -> list[Found]:
-        """The first places of both rankings fused, `stop` or more while there are so many."""
-        fused: list[tuple[int, float]] = []
-        depth = 0
-        while len(fused) < stop:
-            depth += scan.block
-            near, scan = self._reading.window(scan, 0, depth)
-            matched = self.words.window(0, depth)
-            by_vector, by_words = [one for one, _ in near], [one for one, _ in matched]
-            fused = self._question.fusion.fused(by_vector, by_words, scan.block)
-            if max(len(near), len(matched)) < depth:
-                break
-        self.scan = scan
-        distances = dict(near) | self._distances(set(by_words) - set(by_vector))
-        vector_ranks = {one: place for place, one in enumerate(by_vector, 1)}
-        lexical_ranks = {one: place for place, one in enumerate(by_words, 1)}
-        return [
-            Found(one, score, distances.get(one), vector_ranks.get(one), lexical_ranks.get(one))
-            for one, score in fused
-        ]
+    def _near(self, start: int, stop: int) -> list[Near]:
+        """A window of the vectors' ranking; the planner is free again after it."""
+        if self.scan is None:
+            return []
+        near, self.scan = self._reading.window(self.scan, start, stop)
+        if self.scan.method == "hnsw":
+            prepare(self._session)
+        return near
 
-    def _distances(self, image_ids: set[int]) -> dict[int, float]:
-        if not image_ids:
-            return {}
-        return get_distances(self._session, self._index, self._query.vector, sorted(image_ids))
+    def _fused(self, block: int, stop: int) -> list[Fused]:
+        """The first places of both rankings fused, `stop` or more while there are so many.
+
+        Without those below min_score: fused in blocks, a later one may be above it.
+        """
+        fusion, least = self._question.fusion, self._question.min_score or 0.0
+        depth = block * ceil(stop / block)
+        while True:
+            near = self._near(0, depth) if fusion.alpha > 0 else []
+            matched = self.words.window(0, depth) if fusion.alpha < 1 else []
+            fused = fusion.fused([one for one, _ in near], [one for one, _ in matched], block)
+            good = [one for one in fused if one.score >= least]
+            ended = max(len(near), len(matched)) < depth
+            if len(good) >= stop or ended or fusion.highest_from(depth) < least:
+                return good
+            depth *= 2
+
+    def _shown(self, fused: list[Fused]) -> list[Found]:
+        ids = [one.id for one in fused]
+        far = get_distances(self._session, self._index, self._query.vector, ids)
+        return [Found(one.id, one.score, far.get(one.id), one.first, one.second) for one in fused]

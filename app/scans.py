@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from psycopg.errors import QueryCanceled
-from sqlalchemy import Select, cast, select
+from sqlalchemy import ARRAY, BigInteger, Select, any_, cast, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -20,8 +20,10 @@ from app.plans import estimated_rows
 from app.tables import PRESENT, VectorIndex, embeddings, images
 from app.vectors import Vectors
 
-EXACT_ROWS = 10_000  # pictures that pass a filter: so few are all compared
+EXACT_ROWS = 10_000  # pictures that pass a filter: to compare so few takes no longer than a graph
 RERANKED = 1000  # pictures of a graph of bits that are put in order by their vectors
+REACH = 5_000  # pictures of the graph that the first block must be found among, or
+REACH_BLOCKS = 100  # so many blocks of them: else the filter passes what is far from the query
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Scan:
 
     `candidates` are kept while the graph is walked; pictures are put in order `block` at a time.
     `head` is how many pictures the graph gave, once it was read to its end. `few`: so few pictures
-    pass the filter that they are named one by one. `gave_up`: the rest would have taken too long.
+    pass the filter that their vectors are fetched one by one. `gave_up`: the rest would have taken
+    too long.
     """
 
     method: Literal["hnsw", "exact"]
@@ -52,7 +55,8 @@ def plan_scan(
     """How to read the index for pages of `limit` pictures; exactly where few pass the filter."""
     share = 1.0
     if condition is not None:
-        if len(matching(session, index, condition, EXACT_ROWS + 1)) <= EXACT_ROWS:
+        prepare(session)
+        if _count_passing(session, index, condition, EXACT_ROWS + 1) <= EXACT_ROWS:
             return Scan("exact", 0, limit, few=True)
         share = _estimated_share(session, index, condition)
     if exact or not has_hnsw(session, index):
@@ -61,9 +65,15 @@ def plan_scan(
     return Scan("hnsw", candidates(index, limit, share), block)
 
 
-def matching(session: Session, index: VectorIndex, condition: Condition, limit: int) -> list[int]:
-    """The ids of pictures that pass, in no order; at most `limit`."""
-    return list(session.execute(_passing(index, condition).limit(limit)).scalars())
+def _count_passing(session: Session, index: VectorIndex, condition: Condition, most: int) -> int:
+    """How many pictures pass; counting stops at `most`.
+
+    It is planned as if all were wanted. Of most metadata the planner knows nothing and takes a
+    third to pass: to find some of them it would read the whole table, and no index.
+    """
+    passing = _passing(index, condition).cte("passing").prefix_with("MATERIALIZED")
+    some = select(passing.c.id).limit(most).subquery()
+    return session.execute(select(func.count()).select_from(some)).scalar_one()
 
 
 def _passing(index: VectorIndex, condition: Condition) -> Select[tuple[int]]:
@@ -101,9 +111,11 @@ class Reading:
         return found[start - first : stop - first], scan
 
     def _block(self, scan: Scan, start: int) -> tuple[list[Near], Scan]:
-        rows: list[Near] = []
         if scan.method == "exact":
             return self._exact(scan, scan.block, start), scan
+        if start == 0 and scan.head is None:
+            return self._first_block(scan)
+        rows: list[Near] = []
         if scan.head is None or start < scan.head:
             rows = self._graph(scan, scan.block, start)
         if len(rows) == scan.block:
@@ -112,9 +124,25 @@ class Reading:
         rest, gave_up = self._rest(scan, scan.block - len(rows), start + len(rows))
         return rows + rest, replace(scan, gave_up=gave_up)
 
-    def _graph(self, scan: Scan, limit: int, offset: int) -> list[Near]:
+    def _first_block(self, scan: Scan) -> tuple[list[Near], Scan]:
+        """From the graph, or where it does not lead there, exactly, as all blocks after it.
+
+        What passes a filter may lie so far from the query that the graph's scan ends before it
+        comes there: what it then gives are strays, and not the nearest.
+        """
+        reach = max(REACH, REACH_BLOCKS * scan.block)
+        rows = self._graph(scan, scan.block, 0, reach)
+        if len(rows) == scan.block:
+            return rows, scan
+        nearest, gave_up = self._rest(replace(scan, head=0), scan.block, 0)
+        if gave_up:
+            return rows, replace(scan, head=len(rows), gave_up=True)
+        return nearest, replace(scan, method="exact")
+
+    def _graph(self, scan: Scan, limit: int, offset: int, reach: int | None = None) -> list[Near]:
+        """A window of what passes, of the graph's first `reach` pictures or of all it gives."""
         prepare(self.session, scan.candidates)
-        query = nearest_query(self.index, self.vector, limit, offset, self.condition)
+        query = nearest_query(self.index, self.vector, limit, offset, self.condition, reach)
         rows = query.cte("nearest").prefix_with("MATERIALIZED")
         ordered = select(rows).order_by(rows.c.distance, rows.c.image_id)
         return [(image_id, distance) for image_id, distance in self.session.execute(ordered)]
@@ -138,8 +166,9 @@ class Reading:
         image_id = embeddings.c.image_id
         query = select(image_id, distance).where(embeddings.c.index_id == self.index.id)
         if scan.few:
-            few = matching(self.session, self.index, self.condition, EXACT_ROWS)
-            query = query.where(image_id == any_of(few))
+            passing = _passing(self.index, self.condition).scalar_subquery()
+            # An array, so that the planner fetches them by their ids however many it expects.
+            query = query.where(image_id == any_(func.array(passing, type_=ARRAY(BigInteger))))
         elif self.condition is not None:
             query = query.where(image_id.in_(_passing(self.index, self.condition)))
         if seen:

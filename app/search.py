@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 from app import browsing
 from app.answers import Answer, Answering, Hit
 from app.browsing import Key, parse_order
-from app.census import Census
+from app.census import Census, Counts
 from app.db import Sessions
 from app.encoders.resident import Resident
+from app.errors import CursorRejected
 from app.filters import Filter, parse
-from app.nearest import Neighbour, find_nearest
+from app.nearest import Neighbour, find_nearest, prepare
 from app.pictures import decode
-from app.queries import Query, QueryEncoder, check_text
+from app.queries import Query, QueryEncoder, check_text, words_alone
 from app.questions import Page, Question
 from app.tables import Collection, VectorIndex
 from app.vectors import Vectors
@@ -56,45 +57,63 @@ class Search:
         Raises QueryRejected, FilterRejected, and as `QueryEncoder.encode`.
         """
         question.check()
+        parse(question.filter, collection.fields)  # what is wrong is said before the model is asked
+        if question.order_by is not None:
+            parse_order(question.order_by, collection.fields)
         began = time.perf_counter()
-        query = self.queries.encode(question.terms) if question.terms else None
+        query = self._query(question)
         encode_ms = _ms_since(began)
-        answer = self.page(collection, Page.first(question, query))
+        answer = self.page(collection, Page.first(question, self.index.id, query))
         return replace(answer, encode_ms=encode_ms)
+
+    def _query(self, question: Question) -> Query | None:
+        if not question.terms:
+            return None
+        if question.mode == "lexical":
+            return words_alone(question.terms)
+        return self.queries.encode(question.terms)
 
     def page(self, collection: Collection, page: Page) -> Answer:
         """A page of an answer. Raises FilterRejected, CursorRejected."""
+        if page.index_id != self.index.id:
+            raise CursorRejected(
+                "cursor: the collection was made or indexed anew. Ask for the first page again."
+            )
         where = parse(page.question.filter, collection.fields)
         began = time.perf_counter()
+        counts = self.census.counts()  # with a connection of its own: nobody may hold two
+        chance = self.census.chance() if page.query and page.question.mode != "lexical" else None
         with self.sessions.begin() as session:
+            prepare(session)
             if page.query is None:
-                answer = self._listed(session, collection, page, where)
+                answer = self._listed(session, collection, page, where, counts)
             else:
-                answer = self._ranked(session, collection, page, page.query, where)
+                answering = Answering(
+                    session, collection, self.index, counts, chance, page, page.query, where
+                )
+                answer = answering.answer()
             facets = self._facets(session, collection, page.question, where)
         return replace(answer, facets=facets, database_ms=_ms_since(began))
 
-    def _ranked(
-        self, session: Session, collection: Collection, page: Page, query: Query, where: Filter
-    ) -> Answer:
-        return Answering(session, collection, self.index, self.census, page, query, where).answer()
-
     def _listed(
-        self, session: Session, collection: Collection, page: Page, where: Filter
+        self, session: Session, collection: Collection, page: Page, where: Filter, counts: Counts
     ) -> Answer:
         question = page.question
-        order = parse_order(question.order_by or "id", collection.fields)
+        order = parse_order(
+            "id" if question.order_by is None else question.order_by, collection.fields
+        )
         limit = question.limit
         found = browsing.browse(session, collection.id, where, order, page.after, limit + 1)
         shown = found[:limit]
         return Answer(
             [Hit(one.image) for one in shown],
             "listing",
-            self.census.counts(),
+            counts,
             0.0,
             0.0,
             total=browsing.count(session, collection.id, where),
             underfilled="These are all that pass the filter." if len(shown) < limit else None,
+            explained={"method": "listing"} if question.explain else None,
             following=page.then(after=shown[-1].position) if len(found) > limit else None,
         )
 

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import numpy as np
 import psutil
 import typer
-from numpy.typing import NDArray
 from sqlalchemy import text
 
 from app import collections, db, fields, filters, indexes
@@ -26,44 +25,26 @@ from app.nearest import Condition
 from app.postgres import embedded_server
 from app.scans import Reading, Scan, plan_scan
 from app.tables import Storage, VectorIndex
-from app.vectors import Vectors, VectorSpace, unit_rows
-from scripts.spectra import clip_like, copy_vectors, insert_images
+from app.vectors import Vectors, VectorSpace
+from scripts.spectra import (
+    Gallery,
+    Mask,
+    clip_like,
+    copy_vectors,
+    generate,
+    insert_images,
+    near_centre,
+)
 
 HITS = 10
 EF_SEARCH = (40, 100, 200)
 SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
 FAR_SHARES = (0.5, 0.2, 0.1)
-DECLARED = {"n": "number", "far": "number"}
-"""`n`, and `m` which is the same undeclared, ranks the pictures at random; `far` by their cosine to
-a centre, the farthest first. From 0 up to below 1, so that `lt` passes just that share."""
-SPREAD = 0.5  # how much of a stranger there is in a query near the centre
+DECLARED = {"n": "number", "far": "number"}  # of the gallery's values; `m` is `n`, undeclared
 DELETED = 0.2
 DEPTH = 2_000  # pictures that are paged through
 PAGES = (10, 100)  # pictures a page
 PAGED = 3  # queries whose pages are all read
-EXACT_AT_ONCE = 10  # queries whose scores fit into memory beside the vectors: 4 MB each
-
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """What is searched: the pictures' vectors, ids from 1 on, and what filters ask of them."""
-
-    vectors: Vectors
-    values: Mapping[str, NDArray[np.float64]]
-    present: Mask
-
-    def best(self, queries: Vectors, passing: Mask, limit: int) -> list[list[int]]:
-        """The ids of the pictures nearest to each of the queries, exactly."""
-        ids = np.flatnonzero(passing & self.present)
-        found = []
-        for start in range(0, len(queries), EXACT_AT_ONCE):
-            scores = queries[start : start + EXACT_AT_ONCE] @ self.vectors.T
-            for row in scores[:, ids]:
-                top = np.argpartition(-row, min(limit, len(ids)) - 1)[:limit]
-                found.append((ids[top[np.argsort(-row[top])]] + 1).tolist())
-        return found
 
 
 @dataclass(frozen=True)
@@ -140,22 +121,6 @@ def main(
 
 
 HEAD = ["pictures that pass", "method", "recall@10", "full answers", "p50 ms", "p95 ms"]
-
-
-def generate(count: int, dimensions: int, seed: int) -> Gallery:
-    """Vectors, and values that pass any share of them."""
-    vectors = clip_like(count, dimensions, seed)
-    centre = clip_like(1, dimensions, seed + 1)[0]
-    ranks = np.empty((2, count))
-    ranks[0] = np.random.default_rng(seed).permutation(count)
-    ranks[1, np.argsort(vectors @ centre)] = np.arange(count)
-    n, far = ranks / count
-    return Gallery(vectors, {"n": n, "m": n, "far": far}, np.ones(count, bool))
-
-
-def near_centre(queries: Vectors) -> Vectors:
-    """Queries around the first, from which `far` is measured."""
-    return unit_rows(queries[:1] + SPREAD * queries)
 
 
 @contextmanager

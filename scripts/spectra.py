@@ -1,8 +1,10 @@
 """Generated vectors of a spectrum like that of CLIP's, and a fast way into a database for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -11,7 +13,11 @@ from app.vectors import Vectors, unit_rows
 
 RANK = 64  # directions that carry the meaning
 NOISE = 0.3  # deviation in every direction, relative to those
+SPREAD = 0.5  # how much of a stranger there is in a query near the centre
 COPIED = 10_000  # rows of one piece of a COPY: 20 MB of 512 dimensions
+EXACT_AT_ONCE = 10  # queries whose scores fit into memory beside the vectors: 4 MB of 100,000 each
+
+Mask = NDArray[np.bool_]
 
 
 def clip_like(count: int, dimensions: int, seed: int) -> Vectors:
@@ -24,6 +30,46 @@ def clip_like(count: int, dimensions: int, seed: int) -> Vectors:
     meaning = own.standard_normal((count, RANK), np.float32) @ directions / np.sqrt(RANK)
     noise = NOISE * own.standard_normal((count, dimensions), np.float32)
     return unit_rows(meaning + noise)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures with ids from 1 on: their vectors, what filters ask of them, who is not deleted.
+
+    The value `n`, and `m` which is the same, ranks them at random; `far` by their cosine to a
+    centre, the farthest first. From 0 up to below 1, so that `lt` passes just that share.
+    """
+
+    vectors: Vectors
+    values: Mapping[str, NDArray[np.float64]]
+    present: Mask
+
+    def best(self, queries: Vectors, passing: Mask, limit: int) -> list[list[int]]:
+        """The ids of the pictures nearest to each of the queries, exactly."""
+        ids = np.flatnonzero(passing & self.present)
+        found = []
+        for start in range(0, len(queries), EXACT_AT_ONCE):
+            scores = queries[start : start + EXACT_AT_ONCE] @ self.vectors.T
+            for row in scores[:, ids]:
+                top = np.argpartition(-row, min(limit, len(ids)) - 1)[:limit]
+                found.append((ids[top[np.argsort(-row[top])]] + 1).tolist())
+        return found
+
+
+def generate(count: int, dimensions: int, seed: int) -> Gallery:
+    """Vectors, and values that pass any share of them."""
+    vectors = clip_like(count, dimensions, seed)
+    centre = clip_like(1, dimensions, seed + 1)[0]
+    ranks = np.empty((2, count))
+    ranks[0] = np.random.default_rng(seed).permutation(count)
+    ranks[1, np.argsort(vectors @ centre)] = np.arange(count)
+    n, far = ranks / count
+    return Gallery(vectors, {"n": n, "m": n, "far": far}, np.ones(count, bool))
+
+
+def near_centre(queries: Vectors) -> Vectors:
+    """Queries around the first, from which `far` is measured."""
+    return unit_rows(queries[:1] + SPREAD * queries)
 
 
 def insert_images(session: Session, collection_id: int, metadata: Sequence[str]) -> None:

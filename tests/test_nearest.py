@@ -103,7 +103,7 @@ def test_settings_end_with_the_transaction(
             inside = session.execute(text("SHOW hnsw.ef_search")).scalar_one()
         after = session.execute(text("SHOW hnsw.ef_search")).scalar_one()
         timeout = session.execute(text("SHOW statement_timeout")).scalar_one()
-    assert (inside, after, timeout) == ("200", "40", "0")
+    assert (inside, after, timeout) == ("400", "40", "0")
 
 
 def test_a_full_answer_despite_deleted_neighbours(

@@ -12,8 +12,9 @@ from app.collections import NewCollection
 from app.errors import QueryRejected
 from app.exact import answer_exactly, read_vectors
 from app.indexes import Shape
+from app.nearest import MIN_EF_SEARCH
 from app.recall import EF_SEARCHES, EXACT_QUERIES, Measured, Recall
-from app.tables import Storage, VectorIndex
+from app.tables import VectorIndex
 from app.vectors import Vectors, unit_rows
 from tests.spectra import clip_like, copy_vectors, insert_images
 
@@ -143,7 +144,7 @@ def test_recall_is_that_of_searches(
 
 
 def test_the_default_is_what_a_search_keeps(services: Services, index: VectorIndex) -> None:
-    assert measured(services, index, None).ef_search == 200
+    assert measured(services, index, None).ef_search == MIN_EF_SEARCH
     assert measured(services, index, 40, k=100).ef_search == 200
 
 
@@ -201,7 +202,7 @@ def test_without_a_graph_answers_are_exact(
     found = service(services, replace(another, ef_search=10)).measure(10, SAMPLE)
     assert (found.recall, found.graph, found.ef_search) == (1, False, None)
     assert found.queries == EXACT_QUERIES
-    with pytest.raises(QueryRejected, match="^recall: the index has no graph"):
+    with pytest.raises(QueryRejected, match=r"^recall: the index has no graph"):
         service(services, another).tune(0.9)
 
 
@@ -213,18 +214,17 @@ def test_an_index_of_bits_is_measured_and_not_tuned(
     found = service(services, another).measure(10, SAMPLE)
     assert found.ef_search == 1000
     assert 0.5 < found.recall <= 1
-    with pytest.raises(QueryRejected, match="^recall: an index of bits"):
+    with pytest.raises(QueryRejected, match=r"^recall: an index of bits"):
         service(services, another).tune(0.9)
 
 
-@pytest.mark.parametrize("storage", ["vector"])
-def test_full_vectors(
-    services: Services, storage: Storage, vectors: Vectors, pictures: int
+@pytest.mark.parametrize("another", [Shape("vector")], indirect=True)
+def test_vectors_of_four_bytes(
+    services: Services, another: VectorIndex, vectors: Vectors, pictures: int
 ) -> None:
-    new = NewCollection("test", "full")
-    index = services.library.create(new, None, Shape(storage)).index
-    fill(services, index, vectors[:5000])
-    assert measured(services, index, 1000).recall > 0.95
+    assert pictures == COUNT
+    fill(services, another, vectors[:5000])
+    assert measured(services, another, 1000).recall > 0.95
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_bounds(services: Services, k: int, sample: int, named: str) -> None:
 
 @pytest.mark.parametrize("wanted", [0.49, 1.0, float("nan")])
 def test_bounds_of_what_is_wanted(services: Services, wanted: float) -> None:
-    with pytest.raises(QueryRejected, match="^recall: "):
+    with pytest.raises(QueryRejected, match=r"^recall: "):
         service(services, services.search.index).tune(wanted)
 
 

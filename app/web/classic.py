@@ -34,10 +34,22 @@ PICTURE_BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "one picture's file",
+                        }
+                    },
                 }
             },
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
+            "image/*": {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "the picture's file, as it is",
+                }
+            },
         },
     }
 }
@@ -47,7 +59,11 @@ PICTURE_BODY = {
 def search_by_text(
     search: SearchService,
     query: Annotated[
-        str, Query(description=f"what the picture shows, at most {MAX_QUERY_CHARACTERS} characters")
+        str,
+        Query(
+            description=f"what the picture shows, at most {MAX_QUERY_CHARACTERS} characters",
+            examples=["a green tree"],
+        ),
     ],
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
@@ -70,6 +86,7 @@ def search_by_image(
 
 @router.post(
     "/upload",
+    summary="Upload pictures",
     response_model=list[Uploaded],
     status_code=201,
     responses={
@@ -81,9 +98,17 @@ def search_by_image(
 def upload(
     uploads: UploadService,
     file: Annotated[list[UploadFile], File(description="one or many pictures")],
-    caption: Annotated[str | None, Form(max_length=MAX_CAPTION_CHARACTERS)] = None,
+    caption: Annotated[
+        str | None,
+        Form(max_length=MAX_CAPTION_CHARACTERS, description="what to say of each, in words"),
+    ] = None,
     metadata: Annotated[
-        str | None, Form(max_length=MAX_METADATA_CHARACTERS, description="a JSON object")
+        str | None,
+        Form(
+            max_length=MAX_METADATA_CHARACTERS,
+            description="what else to say of each: a JSON object",
+            examples=['{"season": "summer"}'],
+        ),
     ] = None,
 ) -> Response:
     """Keep pictures and make them searchable at once; `caption` and `metadata` go to each."""

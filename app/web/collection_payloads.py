@@ -11,6 +11,8 @@ from app.cursors import Cursors
 from app.fields import MAX_FIELDS
 from app.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.library import OpenCollection
+from app.web import examples
+from app.web.examples import shown
 from app.web.payloads import STORABLE, ImageDetails, Name
 from app.web.search_payloads import MAX_ID, Filter
 
@@ -80,14 +82,18 @@ class CollectionToBe(BaseModel):
 class CollectionChanges(BaseModel):
     """What is to be changed; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"fields": {"place": "text"}}]}
+    )
 
-    language: Language | None = None
-    fields: Fields | None = None
+    language: Language | None = Field(None, description="of its words, for searches by words")
+    fields: Fields | None = Field(None, description="the whole set: what it lacks is undeclared")
 
 
 class CollectionDetails(BaseModel):
     """A collection and its index."""
+
+    model_config = shown(examples.COLLECTION)
 
     namespace: str = Field(description="whose it is")
     name: str = Field(description="unique in its namespace")
@@ -117,6 +123,8 @@ class CollectionDetails(BaseModel):
 class CollectionPage(BaseModel):
     """Collections, by name."""
 
+    model_config = shown({"collections": [examples.COLLECTION], "next_cursor": None})
+
     collections: list[CollectionDetails] = Field(description="by name")
     next_cursor: str | None = Field(description="null on the last page")
 
@@ -129,6 +137,8 @@ class CollectionPage(BaseModel):
 
 class ImagePage(BaseModel):
     """Pictures in an order."""
+
+    model_config = shown({"images": [examples.IMAGE], "total": 1, "next_cursor": None})
 
     images: list[ImageDetails] = Field(description="in the order that was asked for")
     total: int = Field(description="how many pass the filter")
@@ -166,6 +176,8 @@ class Removal(BaseModel):
 
 class Removed(BaseModel):
     """What was forgotten."""
+
+    model_config = shown({"removed": 2, "ids": [1, 2]})
 
     removed: int = Field(description="how many")
     ids: list[int] = Field(description="which, ascending")

@@ -34,13 +34,14 @@ from app.web.search_payloads import FieldName
 
 router = APIRouter(prefix="/api/v1/collections", tags=["collections"], dependencies=[Utf8])
 
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the new one's address"}}
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
 
 
 def _opened(
     library: LibraryService,
-    name: Annotated[Name, Path(description="the collection's name")],
+    name: Annotated[Name, Path(description="the collection's name", examples=["holidays"])],
     namespace: InNamespace = DEFAULT_NAMESPACE,
 ) -> OpenCollection:
     return library.open(namespace, name)
@@ -49,7 +50,11 @@ def _opened(
 Opened = Annotated[OpenCollection, Depends(_opened)]
 
 
-@router.post("", status_code=201, responses=described(409, 422, 503))
+@router.post(
+    "",
+    status_code=201,
+    responses={201: {"headers": LOCATION}, **described(400, 409, 413, 422, 503)},
+)
 def create_collection(
     library: LibraryService, response: Response, asked: CollectionToBe
 ) -> CollectionDetails:
@@ -66,7 +71,9 @@ def create_collection(
 def list_collections(
     library: LibraryService,
     namespace: InNamespace = DEFAULT_NAMESPACE,
-    cursor: Annotated[Name | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[
+        Name | None, Query(description="`next_cursor` of the page before", examples=["holidays"])
+    ] = None,
     limit: Annotated[
         int, Query(ge=1, le=MAX_PAGE, description="collections on a page at most")
     ] = DEFAULT_PAGE,
@@ -81,7 +88,7 @@ def get_collection(opened: Opened) -> CollectionDetails:
     return CollectionDetails.of(opened)
 
 
-@router.patch("/{name}", responses=described(404, 422, 503))
+@router.patch("/{name}", responses=described(400, 404, 413, 422, 503))
 def change_collection(
     library: LibraryService, opened: Opened, changes: CollectionChanges
 ) -> CollectionDetails:
@@ -104,7 +111,8 @@ def list_images(
     cursors: CursorService,
     where: FilterText = None,
     order_by: Annotated[
-        FieldName | None, Query(description="a field, or -field for the largest first")
+        FieldName | None,
+        Query(description="a field, or -field for the largest first", examples=["-taken_at"]),
     ] = None,
     limit: Limit = DEFAULT_PAGE,
     cursor: Cursor = None,
@@ -121,7 +129,7 @@ def list_images(
     return ImagePage.of(answer, cursors)
 
 
-@router.post("/{name}/images/delete", responses=described(404, 422, 503))
+@router.post("/{name}/images/delete", responses=described(400, 404, 413, 422, 503))
 def delete_images(opened: Opened, gallery: GalleryService, asked: Removal) -> Removed:
     """Forget pictures by their ids or by a filter; uploaded files are deleted, yours stay."""
     collection = opened.collection

@@ -25,7 +25,8 @@ def list_duplicates(
         float | None,
         Query(
             description="perceptual: differing bits of the hash, a whole number 0 to 16, 6 unless "
-            "given; semantic: cosine distance, 0 to 0.5, 0.05 unless given; exact: none"
+            "given; semantic: cosine distance, 0 to 0.5, 0.05 unless given; exact: none",
+            examples=[6],
         ),
     ] = None,
     cursor: Annotated[

@@ -19,7 +19,7 @@ MAX_ID = 2**63 - 1  # Postgres's bigint
 DEFAULT_THUMBNAIL = 256  # pixels
 MAX_AGE_SECONDS = 3_600  # that a browser may show a file again without asking
 
-ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
+ImageId = Annotated[int, Path(ge=1, le=MAX_ID, description="the picture's id", examples=[112])]
 
 # A stranger's file is shown as the picture that its bytes are, and can run nothing.
 SAFE_FILE = {
@@ -91,7 +91,7 @@ def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
     gallery.delete(image_id)
 
 
-@router.patch("/api/v1/images/{image_id}", responses=described(404, 422, 503))
+@router.patch("/api/v1/images/{image_id}", responses=described(400, 404, 413, 422, 503))
 def change_image(gallery: GalleryService, image_id: ImageId, changes: ImageChanges) -> ImageDetails:
     """Change what is said of a picture: its caption, its metadata; the rest stays."""
     caption = changes.caption

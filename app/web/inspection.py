@@ -20,10 +20,17 @@ router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8])
 MAX_PATH_CHARACTERS = 4_096
 
 
-@router.get("/explain", responses=described(404, 422, 503))
+@router.get("/explain", summary="Explain an answer", responses=described(404, 422, 503))
 def explain(
     opened: InCollection,
-    q: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="what was searched for")],
+    q: Annotated[
+        str,
+        Query(
+            max_length=MAX_QUERY_CHARACTERS,
+            description="what was searched for",
+            examples=["a green tree"],
+        ),
+    ],
     image_id: Annotated[
         int | None, Query(alias="id", ge=1, le=MAX_ID, description="of the picture in question")
     ] = None,
@@ -33,6 +40,7 @@ def explain(
             max_length=MAX_PATH_CHARACTERS,
             pattern=STORABLE,
             description="its path, or the name it was sent under, where it has no id",
+            examples=["data/test_images/green-tree.jpg"],
         ),
     ] = None,
     where: FilterText = None,
@@ -57,7 +65,11 @@ def measure_recall(
     return RecallDetails.model_validate(opened.recall.measure(k, sample), from_attributes=True)
 
 
-@router.post("/collections/{name}/tune", responses=described(404, 422, 503))
+@router.post(
+    "/collections/{name}/tune",
+    summary="Tune a collection",
+    responses=described(400, 404, 413, 422, 503),
+)
 def tune(library: LibraryService, opened: Opened, asked: Tuning) -> TuningDetails:
     """Find the least `ef_search` that keeps a recall on held-out queries, and use it."""
     tuned = opened.recall.tune(asked.recall, asked.k, asked.sample)

@@ -128,6 +128,28 @@ class TriedDetails(BaseModel):
 class TuningDetails(BaseModel):
     """What was chosen."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "k": 10,
+                    "wanted": 0.97,
+                    "reached": True,
+                    "ef_search": 80,
+                    "recall": 0.978,
+                    "held_out": 0.973,
+                    "queries": 100,
+                    "held_out_queries": 100,
+                    "vectors": 50000,
+                    "tried": [
+                        {"ef_search": 40, "recall": 0.941, "held_out": None, "p50_ms": 1.7},
+                        {"ef_search": 80, "recall": 0.978, "held_out": 0.973, "p50_ms": 2.4},
+                    ],
+                }
+            ]
+        }
+    )
+
     k: int = Field(description="hits of each query")
     wanted: float = Field(description="the recall that was asked for")
     reached: bool = Field(description="false: none keeps it, and nothing was changed")
@@ -135,6 +157,6 @@ class TuningDetails(BaseModel):
     recall: float = Field(description="on the queries that it was chosen by")
     held_out: float | None = Field(description="on the queries held out")
     queries: int = Field(description="that it was chosen by")
-    held_out_queries: int = Field(description="held out")
+    held_out_queries: int = Field(description="how many were held out")
     vectors: int = Field(description="in the index")
     tried: list[TriedDetails] = Field(description="in the order in which they were tried")

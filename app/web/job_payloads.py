@@ -40,9 +40,9 @@ class JobDetails(BaseModel):
     model_config = shown(examples.JOB)
 
     id: int = Field(description="the job's id")
-    state: JobState = Field(description="the last three are ends; so is failed")
+    state: JobState = Field(description="succeeded, failed and cancelled are ends")
     source: dict[str, Any] = Field(
-        description="a folder, a bucket and its prefix, or how many urls, files or archives"
+        description="a folder; a bucket and prefix; an archive's name; how many urls or files"
     )
     mode: Literal["add", "sync"] = Field(
         description="sync: pictures that the source lacks are forgotten"
@@ -116,5 +116,5 @@ class ItemPage(BaseModel):
     @classmethod
     def of(cls, items: list[Item], limit: int) -> Self:
         """A page of at most `limit`."""
-        shown = [JobItem.model_validate(item, from_attributes=True) for item in items]
-        return cls(items=shown, next_cursor=items[-1].id if len(items) == limit else None)
+        told = [JobItem.model_validate(item, from_attributes=True) for item in items]
+        return cls(items=told, next_cursor=items[-1].id if len(items) == limit else None)

@@ -1,8 +1,9 @@
 """Pictures handed in as jobs, and the jobs' progress."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -10,8 +11,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.intake import Options
 from app.jobs import Job
+from app.web import examples
 from app.web.dependencies import InCollection, IntakeService
-from app.web.payloads import Accepted, ItemPage, JobDetails, JobPage
+from app.web.job_payloads import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
 from app.web.problems import described
 from app.web.submissions import FORM_SCHEMA, Form, Submission, Submitted
 
@@ -23,9 +25,7 @@ MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
 EVENT_SECONDS = 0.5  # between looks at a job whose events somebody follows
 
-JobId = Annotated[int, Path(ge=1, le=MAX_ID)]
-JobState = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
-ItemState = Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
+JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="the job's id", examples=[1])]
 Cursor = Annotated[
     int | None, Query(ge=0, le=MAX_ID, description="`next_cursor` of the page before")
 ]
@@ -51,10 +51,28 @@ BODY: dict[str, Any] = {
 }
 
 
+EVENTS: dict[str, Any] = {
+    "itemSchema": {
+        "properties": {
+            "event": {"enum": ["progress", "end"], "description": "the last one is end"},
+            "data": {
+                "contentMediaType": "application/json",
+                "contentSchema": {"$ref": "#/components/schemas/JobDetails"},
+                "description": "the job, as its own address tells it",
+            },
+            "id": {"description": "not used here"},
+            "retry": {"description": "not used here: milliseconds"},
+        },
+    },
+    "example": f"event: end\ndata: {json.dumps(examples.JOB)}\n\n",
+}
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job's address"}}
+
+
 @router.post(
     "/images",
     status_code=202,
-    responses=described(400, 403, 404, 413, 422, 503),
+    responses={202: {"headers": LOCATION}, **described(400, 403, 404, 413, 422, 503)},
     openapi_extra=BODY,
 )
 def add_images(opened: InCollection, submitted: Submitted, response: Response) -> Accepted:
@@ -81,7 +99,7 @@ def add_images(opened: InCollection, submitted: Submitted, response: Response) -
 @router.get("/jobs", responses=described(422, 503))
 def list_jobs(
     intake: IntakeService,
-    state: JobState | None = None,
+    state: Annotated[JobState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> JobPage:
@@ -103,7 +121,7 @@ def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
 def list_items(
     intake: IntakeService,
     job_id: JobId,
-    state: ItemState | None = None,
+    state: Annotated[ItemState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> ItemPage:
@@ -115,16 +133,13 @@ def list_items(
 @router.get(
     "/jobs/{job_id}/events",
     response_class=EventSourceResponse,
-    responses=described(404, 422, 503),
+    responses={200: {"content": {"text/event-stream": EVENTS}}, **described(404, 422, 503)},
 )
 async def follow_job(
     request: Request, intake: IntakeService, job: Annotated[Job, Depends(_found)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events: `progress` at each change, `end` with the last state.
-
-    Not on a thread: many may follow for long.
-    """
-    seen = None
+    """Server-sent events: `progress` at each change, `end` with the last state."""
+    seen = None  # not on a thread: many may follow for long
     while job.finished_at is None and not request.app.state.is_stopping():
         if job != seen:
             yield ServerSentEvent(event="progress", data=JobDetails.of(job))

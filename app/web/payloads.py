@@ -26,7 +26,7 @@ class Hit(BaseModel):
     path: str = Field(description="where the file lies, relative to the project's folder")
     distance: float = Field(description="cosine distance to the query, 0 (same) to 2")
     id: int = Field(description="the picture's id")
-    score: float = Field(description="1 − distance")
+    score: float = Field(description="cosine similarity: 1 − distance")
     url: str = Field(description="where the original is served")
     thumbnail_url: str = Field(description="where a small WebP of it is served")
     width: int = Field(description="in pixels")

@@ -53,35 +53,64 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
 }
 """What each leaf of ImageSearchError becomes; no StartError but one reaches a request."""
 
-PROBLEM_SCHEMA = {
+PROBLEM = "Problem"  # the schema's name in the document
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": PROBLEM,
+    "description": "What went wrong, by RFC 9457.",
     "type": "object",
     "required": ["type", "title", "status", "detail"],
     "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "A sentence that a person can act on."},
+        "type": {"type": "string", "description": "always about:blank: the status says the kind"},
+        "title": {"type": "string", "description": "the status in words"},
+        "status": {"type": "integer", "description": "the HTTP status again"},
+        "detail": {"type": "string", "description": "a sentence that a person can act on"},
+        "files": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/Uploaded"},
+            "description": "of `POST /upload` alone: what became of each file",
+        },
     },
 }
+DETAILS = {
+    400: "The request ended before its body did.",
+    401: "The token has expired.",
+    403: "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that are.",
+    404: "There is no picture with id 1000000.",
+    409: "Job 1 has ended as succeeded: there is nothing to cancel.",
+    413: "The request is larger than 20 MB, the most that is taken.",
+    415: "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, "
+    "WEBP.",
+    422: "query limit: Input should be less than or equal to 100.",
+    503: "The database cannot answer now; try again in a moment.",
+}
+"""What the documentation shows of each status."""
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these problems."""
-    content = {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in statuses
-    }
+    return {status: _described(status) for status in statuses}
+
+
+def _described(status: int) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{PROBLEM}"}
+    shown = {"schema": reference, "example": _body(status, DETAILS[status])}
+    told = {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: shown}}
+    retry = {"schema": {"type": "integer"}, "description": "seconds to wait before the next try"}
+    return told | ({"headers": {"Retry-After": retry}} if status == 503 else {})
 
 
 def problem(
     status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
     """A problem+json response; `more` are extension members."""
-    phrase = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, **more}
+    body = {**_body(status, detail), **more}
     retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
     return JSONResponse(body, status, {**retry, **(headers or {})}, media_type=MEDIA_TYPE)
+
+
+def _body(status: int, detail: str) -> dict[str, Any]:
+    title = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
 
 
 def status_of(error: errors.ImageSearchError) -> int:

@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from app.filters import parse
 from app.library import OpenCollection
 from app.queries import MAX_QUERY_CHARACTERS, Term
 from app.questions import DEFAULT_LIMIT, MAX_LIMIT, Mode, Question
 from app.web.dependencies import CursorService, GalleryService, InCollection, LibraryService, Utf8
+from app.web.examples import CURSOR
 from app.web.filters import FilterText
 from app.web.images import ImageId
 from app.web.problems import described
@@ -18,14 +20,19 @@ router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8])
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="hits on a page at most")]
 Cursor = Annotated[
     str | None,
-    Query(max_length=MAX_CURSOR_CHARACTERS, description="`next_cursor` of the page before"),
+    Query(
+        max_length=MAX_CURSOR_CHARACTERS,
+        description="`next_cursor` of the page before",
+        examples=[CURSOR],
+    ),
 ]
 
 
 @router.post(
     "/search",
+    summary="Search by words and pictures",
     response_model_exclude_unset=True,
-    responses=described(404, 413, 415, 422, 503),
+    responses=described(400, 404, 413, 415, 422, 503),
 )
 def search(library: LibraryService, cursors: CursorService, asked: SearchRequest) -> SearchAnswer:
     """Search by words, pictures, or both; page through the answer by its cursor."""
@@ -48,7 +55,14 @@ def search(library: LibraryService, cursors: CursorService, asked: SearchRequest
 def search_simply(
     opened: InCollection,
     cursors: CursorService,
-    q: Annotated[str, Query(max_length=MAX_QUERY_CHARACTERS, description="what the picture shows")],
+    q: Annotated[
+        str,
+        Query(
+            max_length=MAX_QUERY_CHARACTERS,
+            description="what the picture shows",
+            examples=["a green tree"],
+        ),
+    ],
     limit: Limit = DEFAULT_LIMIT,
     mode: Annotated[Mode, Query(description="by vectors, by words, or by both")] = "vector",
     where: FilterText = None,
@@ -76,6 +90,7 @@ def find_similar(
 ) -> SearchAnswer:
     """The pictures of its collection that are most like a picture, itself left out."""
     opened = library.open_id(gallery.get(image_id).collection_id)
+    parse(where or {}, opened.collection.fields)  # what is wrong is named as it was sent
     others = {"id": {"ne": image_id}}
     question = Question(
         opened.collection.namespace,

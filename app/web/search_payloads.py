@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from app.answers import Answer, Hit
 from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
@@ -12,9 +20,10 @@ from app.fusion import Fusion
 from app.library import OpenCollection
 from app.queries import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
 from app.questions import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Question
+from app.web.examples import SEARCH, shown
 from app.web.payloads import STORABLE, Name, file_url, thumbnail_url
 
-MAX_CURSOR_CHARACTERS = 100_000  # a vector of 4,000 dimensions and a filter
+MAX_CURSOR_CHARACTERS = 500_000  # a vector of 4,000 dimensions, all words, the longest filter
 MAX_FIELD_CHARACTERS = 150
 MAX_ID = 2**63 - 1  # Postgres's bigint
 
@@ -36,7 +45,7 @@ class SearchTerm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str | None = Field(None, description="words", examples=["a red car"])
+    text: str | None = Field(None, description="some words", examples=["a red car"])
     image: Base64Bytes | None = Field(None, description="a picture's file, in base64")
     url: str | None = Field(None, description="http or https, where a picture lies")
     id: int | None = Field(None, ge=1, le=MAX_ID, description="a picture of the collection")
@@ -69,6 +78,18 @@ class HybridOptions(BaseModel):
     rrf_k: float = Field(60, ge=1, le=10_000, description="k of reciprocal rank fusion")
 
 
+SentQuery = Annotated[
+    Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS), Tag("text")]
+    | Annotated[list[SearchTerm], Field(min_length=1, max_length=MAX_TERMS), Tag("terms")],
+    Discriminator(
+        lambda sent: {str: "text", list: "terms"}.get(type(sent)),
+        custom_error_type="query",
+        custom_error_message="send a text, or a list of terms",
+    ),
+]
+"""The tag makes a fault that of what was sent, not of both."""
+
+
 class SearchRequest(BaseModel):
     """What is asked; without a query, the pictures that pass the filter."""
 
@@ -85,11 +106,9 @@ class SearchRequest(BaseModel):
         },
     )
 
-    query: (
-        Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS)]
-        | Annotated[list[SearchTerm], Field(min_length=1, max_length=MAX_TERMS)]
-        | None
-    ) = Field(None, description="words, or terms that are added up by their weights")
+    query: SentQuery | None = Field(
+        None, description="words, or terms that are added up by their weights"
+    )
     namespace: Name = Field(DEFAULT_NAMESPACE, description="of the collection")
     collection: Name = Field(DEFAULT_NAME, description="where to search")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="hits on a page at most")
@@ -173,8 +192,8 @@ class SearchHit(BaseModel):
     path: str | None = Field(None, description="where the file lies")
     url: str | None = Field(None, description="the original")
     thumbnail_url: str | None = Field(None, description="a small WebP")
-    width: int | None = Field(None, description="pixels")
-    height: int | None = Field(None, description="pixels")
+    width: int | None = Field(None, description="in pixels")
+    height: int | None = Field(None, description="in pixels")
     format: str | None = Field(None, description="JPEG, PNG, …")
     caption: str | None = Field(None, description="what people say of it")
     metadata: dict[str, Any] | None = Field(None, description="a JSON object")
@@ -234,6 +253,8 @@ class FacetValue(BaseModel):
 
 class SearchAnswer(BaseModel):
     """Hits, best first, and the truth about them."""
+
+    model_config = shown(SEARCH)
 
     hits: list[SearchHit] = Field(description="best first, unless order_by says else")
     took_ms: Took = Field(description="how long it took")

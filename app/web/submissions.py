@@ -53,13 +53,20 @@ class Submission(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"source": {"folder": "2026"}, "mode": "sync"}]},
+        json_schema_extra={
+            "examples": [
+                {"source": {"folder": "2026"}, "mode": "sync"},
+                {"urls": ["https://example.org/pier.jpg"], "caption": "the pier"},
+            ]
+        },
     )
 
     urls: list[Url] | None = Field(
         None, min_length=1, max_length=MAX_URLS, description="http or https, each one picture"
     )
-    source: FolderOrBucket | None = None
+    source: FolderOrBucket | None = Field(
+        None, description="a folder or a bucket, all of whose pictures are taken in"
+    )
     mode: Literal["add", "sync"] = Field(
         "add", description="sync: pictures that the source lacks are forgotten"
     )
@@ -97,11 +104,27 @@ class Form:
 FORM_SCHEMA = {
     "type": "object",
     "properties": {
-        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-        "archive": {"type": "string", "format": "binary"},
-        "caption": {"type": "string"},
-        "metadata": {"type": "string", "description": "a JSON object"},
-        "dry_run": {"type": "string", "enum": sorted(FLAGS)},
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "pictures; or send an archive",
+        },
+        "archive": {
+            "type": "string",
+            "format": "binary",
+            "description": "a zip or tar of pictures, with tables and sidecar files beside them",
+        },
+        "caption": {"type": "string", "description": "what to say of each, in words"},
+        "metadata": {
+            "type": "string",
+            "description": "what else to say of each: a JSON object",
+            "examples": ['{"season": "summer"}'],
+        },
+        "dry_run": {
+            "type": "string",
+            "enum": sorted(FLAGS),
+            "description": "1: say what would be done, and do nothing",
+        },
     },
 }
 

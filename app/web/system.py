@@ -3,19 +3,19 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
 
-from app.web.payloads import Readiness
+from app.web.payloads import Liveness, Readiness
 from app.web.problems import described
 
 router = APIRouter(tags=["system"])
 
 
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """The process answers. Not on a thread: it must answer while all of them are busy."""
-    return {"status": "alive"}
+@router.get("/healthz", summary="Is it alive?")
+async def healthz() -> Liveness:  # not on a thread: it answers while all of them are busy
+    """The process answers, whatever else does not."""
+    return Liveness(status="alive")
 
 
-@router.get("/readyz", responses=described(503))
+@router.get("/readyz", summary="Is it ready?", responses=described(503))
 def readyz(request: Request) -> Readiness:
     """The database answers, the model is loaded and warm."""
     services = request.app.state.services

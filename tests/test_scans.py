@@ -1,0 +1,337 @@
+"""How an index is read: recall through filters, pages without end, the exact rest."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import pytest
+from sqlalchemy import ColumnElement, text
+from sqlalchemy.orm import Session
+
+from app import collections, db, indexes, nearest, scans
+from app.filters import parse
+from app.nearest import Condition, Near, nearest_query, prepare
+from app.plans import explain
+from app.scans import Reading, Scan, plan_scan
+from app.tables import Storage, VectorIndex
+from app.vectors import Vectors, VectorSpace, unit_rows
+from tests.spectra import clip_like, copy_vectors, insert_images
+
+COUNT = 10_000
+DIMENSIONS = 128
+QUERIES = 20
+EXACT_ROWS = 200  # instead of 10,000, for a collection of this size
+SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
+TWINS = 30  # pictures with the last one's vector
+DEPTH = 2_000  # pictures that are paged through
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An index and what is known of it: stored vectors, in double precision, and their places."""
+
+    session: Session
+    index: VectorIndex
+    stored: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    n: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+    def exact(
+        self, query: Vectors, passing: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    ) -> list[int]:
+        """All that pass, nearest first, of two as near the one with the lower id."""
+        ids = np.flatnonzero(passing)
+        asked = query.astype(np.float16).astype(np.float64)
+        near = self.stored[ids] @ asked
+        order = np.lexsort((ids, -near.round(12)))
+        return cast(list[int], (ids[order] + 1).tolist())
+
+    def read(
+        self, query: Vectors, condition: Condition, start: int, stop: int, scan: Scan | None = None
+    ) -> tuple[list[Near], Scan]:
+        scan = scan or plan_scan(self.session, self.index, condition, stop - start)
+        return Reading(self.session, self.index, query, condition).window(scan, start, stop)
+
+    def pages(
+        self, query: Vectors, condition: Condition, size: int, depth: int
+    ) -> tuple[list[list[Near]], Scan]:
+        """Page after page until one is short or so many pictures are read."""
+        found: list[list[Near]] = []
+        scan = plan_scan(self.session, self.index, condition, size)
+        for start in range(0, depth, size):
+            near, scan = self.read(query, condition, start, start + size, scan)
+            found.append(near)
+            if len(near) < size:
+                break
+        return found, scan
+
+
+def below(share: float, name: str = "n") -> ColumnElement[bool]:
+    """The filter that this share of the pictures passes."""
+    body = {f"metadata.{name}": {"lt": round(share * COUNT)}}
+    return parse(body, {}).condition
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    rows = clip_like(COUNT, DIMENSIONS, seed=1)
+    rows[-TWINS:] = rows[-1]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def queries() -> Vectors:
+    return clip_like(QUERIES, DIMENSIONS, seed=2)
+
+
+@pytest.fixture(scope="module")
+def filled(
+    database_url: str, vectors: Vectors, queries: Vectors
+) -> Iterator[tuple[db.Sessions, VectorIndex]]:
+    """Pictures whose `n` is random and whose `far` ranks them, the first the farthest."""
+    engine = db.open_engine(database_url)
+    db.migrate(engine)
+    sessions = db.open_sessions(engine)
+    far = np.empty(COUNT, np.int64)
+    far[np.argsort(vectors @ queries[0])] = np.arange(COUNT)
+    entries = [json.dumps({"n": n, "far": f}) for n, f in zip(places(), far.tolist(), strict=True)]
+    with sessions.begin() as session:
+        collection_id = collections.default(session).id
+        space = VectorSpace("generated", "clip-like", "0" * 64, DIMENSIONS)
+        index = indexes.open_index(session, collection_id, space)
+        insert_images(session, collection_id, entries)
+        copy_vectors(session, index, vectors)
+        indexes.build_hnsw(session, index)
+        session.execute(text("ANALYZE images"))
+    yield sessions, index
+    engine.dispose()
+
+
+def places() -> list[int]:
+    return cast(list[int], np.random.default_rng(3).permutation(COUNT).tolist())
+
+
+@pytest.fixture
+def loaded(
+    filled: tuple[db.Sessions, VectorIndex], vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Loaded]:
+    """In a transaction that is rolled back."""
+    monkeypatch.setattr(scans, "EXACT_ROWS", EXACT_ROWS)
+    sessions, index = filled
+    with sessions() as session:
+        stored = unit_rows_of(vectors.astype(np.float16).astype(np.float64))
+        yield Loaded(session, index, stored, np.array(places()))
+        session.rollback()
+
+
+def unit_rows_of(
+    rows: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def ids_of(near: list[Near]) -> list[int]:
+    return [image_id for image_id, _ in near]
+
+
+def recall(
+    loaded: Loaded,
+    queries: Vectors,
+    condition: Condition,
+    passing: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> tuple[float, set[str]]:
+    """recall@10 and the methods of full answers."""
+    found, wanted, methods = 0, 0, set()
+    for query in queries:
+        near, scan = loaded.read(query, condition, 0, 10)
+        exact = loaded.exact(query, passing)[:10]
+        assert len({*ids_of(near)}) == len(near) == len(exact)
+        found, wanted = found + len({*ids_of(near)} & {*exact}), wanted + len(exact)
+        methods.add(scan.method)
+    return found / wanted, methods
+
+
+@pytest.mark.parametrize("share", [1.0, *SHARES])
+def test_recall_and_full_answers_through_filters(
+    loaded: Loaded, queries: Vectors, share: float
+) -> None:
+    condition = None if share == 1 else below(share)
+    share_found, methods = recall(loaded, queries, condition, loaded.n < round(share * COUNT))
+    assert share_found >= 0.95
+    assert methods == {"hnsw" if share * COUNT > EXACT_ROWS else "exact"}
+
+
+@pytest.mark.parametrize("share", [1.0, *SHARES])
+def test_recall_and_full_answers_after_a_fifth_was_deleted(
+    loaded: Loaded, queries: Vectors, share: float
+) -> None:
+    gone = np.random.default_rng(4).permutation(COUNT)[: COUNT // 5]
+    delete = text("DELETE FROM images WHERE id = ANY(:ids)")
+    loaded.session.execute(delete, {"ids": (gone + 1).tolist()})
+    passing = loaded.n < round(share * COUNT)
+    passing[gone] = False
+    condition = None if share == 1 else below(share)
+    share_found, _ = recall(loaded, queries, condition, passing)
+    assert share_found >= 0.95
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.05])
+def test_a_filter_that_passes_the_farthest_gives_full_answers(
+    loaded: Loaded, vectors: Vectors, queries: Vectors, share: float
+) -> None:
+    near = unit_rows(queries[:1] + 0.2 * queries[:5])
+    order = np.argsort(vectors @ queries[0])
+    passing = np.zeros(COUNT, bool)
+    passing[order[: round(share * COUNT)]] = True
+    share_found, methods = recall(loaded, near, below(share, "far"), passing)
+    assert share_found >= 0.95
+    assert methods <= {"hnsw", "exact"}
+
+
+def test_a_filter_that_passes_the_farthest_is_read_exactly_on_all_pages(
+    loaded: Loaded, vectors: Vectors, queries: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "REACH", 100)
+    monkeypatch.setattr(scans, "REACH_BLOCKS", 1)
+    passing = np.zeros(COUNT, bool)
+    passing[np.argsort(vectors @ queries[0])[: COUNT // 5]] = True
+    pages, scan = loaded.pages(queries[0], below(0.2, "far"), 50, 200)
+    assert [one for page in pages for one in ids_of(page)] == (
+        loaded.exact(queries[0], passing)[:200]
+    )
+    assert scan.method == "exact"
+
+
+@pytest.mark.parametrize("reach", [None, 5_000])
+def test_the_plan_of_a_filtered_graph_query(
+    loaded: Loaded, queries: Vectors, reach: int | None
+) -> None:
+    prepare(loaded.session, 400)
+    query = nearest_query(loaded.index, queries[0], 10, 20, below(0.5), reach)
+    plan = "\n".join(loaded.session.execute(explain(query)).scalars())
+    assert f"Index Scan using {loaded.index.partition}_hnsw_idx" in plan
+    assert plan.index("Nested Loop") < plan.index("_hnsw_idx") < plan.index("images_pkey")
+    assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.01])
+@pytest.mark.parametrize("size", [10, 100])
+def test_pages_neither_repeat_nor_skip(
+    loaded: Loaded, queries: Vectors, share: float, size: int
+) -> None:
+    condition = None if share == 1 else below(share)
+    pages, _ = loaded.pages(queries[0], condition, size, DEPTH)
+    ids = [one for page in pages for one in ids_of(page)]
+    wanted = min(DEPTH, round(share * COUNT))
+    assert len({*ids}) == len(ids) == wanted
+    exact = loaded.exact(queries[0], loaded.n < round(share * COUNT))[:wanted]
+    assert len({*ids} & {*exact}) / wanted >= 0.95
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2])
+def test_pages_go_on_exactly_where_the_graph_ends(
+    loaded: Loaded, queries: Vectors, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "MAX_SCAN_TUPLES", 1)
+    condition = None if share == 1 else below(share)
+    pages, scan = loaded.pages(queries[0], condition, 500, COUNT + 1)
+    ids = [one for page in pages for one in ids_of(page)]
+    passing = np.flatnonzero(loaded.n < round(share * COUNT)) + 1
+    assert len(ids) == len({*ids})
+    assert {*ids} == {*passing.tolist()}
+    assert scan.head is not None
+    assert 0 < scan.head < len(ids)
+    rest = [one for one in loaded.exact(queries[0], loaded.n < round(share * COUNT))
+            if one not in {*ids[: scan.head]}]  # fmt: skip
+    assert ids[scan.head :] == rest
+
+
+def test_reading_again_gives_the_same_and_blocks_ascend(loaded: Loaded, queries: Vectors) -> None:
+    first, scan = loaded.pages(queries[1], below(0.5), 100, 1_000)
+    second, _ = loaded.pages(queries[1], below(0.5), 100, 1_000)
+    assert scan.method == "hnsw"
+    assert first == second
+    assert all(page == sorted(page, key=lambda near: near[::-1]) for page in first)
+    middle, _ = loaded.read(queries[1], below(0.5), 250, 420, scan)
+    whole = [near for page in first for near in page]
+    assert middle == whole[250:420]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.02])
+def test_exact_is_exact_in_order_and_ties(loaded: Loaded, vectors: Vectors, share: float) -> None:
+    query = vectors[-1]
+    condition = None if share == 1 else below(share)
+    if share == 1:
+        scan = plan_scan(loaded.session, loaded.index, None, 40, exact=True)
+    else:
+        scan = plan_scan(loaded.session, loaded.index, condition, 40)
+        assert scan.few
+    near, _ = loaded.read(query, condition, 0, 40, scan)
+    more, _ = loaded.read(query, condition, 40, 80, scan)
+    exact = loaded.exact(query, loaded.n < round(share * COUNT))
+    assert ids_of(near + more) == exact[:80]
+
+
+@pytest.mark.parametrize(("storage", "floor"), [("vector", 0.97), ("bit", 0.9)])
+def test_other_storages(
+    loaded: Loaded, vectors: Vectors, queries: Vectors, storage: Storage, floor: float
+) -> None:
+    session = loaded.session
+    indexes.drop_index(session, loaded.index)
+    shape = indexes.Shape(storage)
+    old = loaded.index
+    index = indexes.create_index(session, old.collection_id, old.space, shape)
+    copy_vectors(session, index, vectors)
+    indexes.build_hnsw(session, index)
+    other = replace(loaded, index=index)
+    for share in (1.0, 0.5, 0.01):
+        condition = None if share == 1 else below(share)
+        found, _ = recall(other, queries, condition, loaded.n < round(share * COUNT))
+        assert found >= floor
+    pages, _ = other.pages(queries[0], below(0.5), 300, DEPTH)
+    ids = [one for page in pages for one in ids_of(page)]
+    assert len({*ids}) == len(ids) >= DEPTH
+
+
+def test_a_rest_that_takes_too_long_is_given_up(
+    loaded: Loaded, queries: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "MAX_SCAN_TUPLES", 1)
+    scan = plan_scan(loaded.session, loaded.index, None, 500)
+    reading = Reading(loaded.session, loaded.index, queries[0], None)
+    monkeypatch.setattr(Reading, "_exact", lambda *_: sleep(loaded.session))
+    near, after = reading.window(scan, 0, COUNT)
+    assert after.gave_up
+    assert after.head == len(near) == len({*ids_of(near)})
+    assert 0 < len(near) < COUNT
+    assert loaded.session.execute(text("SELECT 1")).scalar_one() == 1  # the transaction goes on
+
+
+def test_strays_are_better_than_a_first_page_that_takes_too_long(
+    loaded: Loaded, queries: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "REACH", 2_000)
+    monkeypatch.setattr(scans, "REACH_BLOCKS", 1)
+    monkeypatch.setattr(Reading, "_exact", lambda *_: sleep(loaded.session))
+    near, scan = loaded.read(queries[0], below(0.9, "far"), 0, 1_500)
+    assert scan.gave_up
+    assert scan.head == len(near)
+    assert 0 < len(near) < 1_500
+
+
+def sleep(session: Session) -> list[Near]:
+    """As a statement that takes too long."""
+    session.execute(text("SET LOCAL statement_timeout = 1"))
+    session.execute(text("SELECT pg_sleep(10)"))
+    return []
+
+
+@pytest.mark.parametrize("share", [0.5, 0.01])
+def test_tombstones_pass_no_filter(loaded: Loaded, queries: Vectors, share: float) -> None:
+    before, _ = loaded.read(queries[2], below(share), 0, 50)
+    bury = text("UPDATE images SET removed_at = now() WHERE id = ANY(:ids)")
+    loaded.session.execute(bury, {"ids": ids_of(before)})
+    near, _ = loaded.read(queries[2], below(share), 0, 50)
+    assert len(near) == 50
+    assert not {*ids_of(near)} & {*ids_of(before)}
