@@ -124,9 +124,10 @@ class Census:
     def _measured(self, probes: Vectors) -> Chance | None:
         with self._sessions.begin() as session:
             count = indexes.count_vectors(session, self._index)
-            sample = embeddings.sample(session, self._index, SAMPLE)
-        if len(sample) == 0:  # deleted meanwhile
+            sampled = embeddings.sample(session, self._index, SAMPLE)
+        if not sampled:  # deleted meanwhile
             return None
+        sample = np.stack(list(sampled.values()))
         best = None
         if count > len(sample):
             best = 1 - np.array([self._distance(probe) for probe in probes], np.float32)

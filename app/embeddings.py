@@ -44,14 +44,12 @@ def get_vectors(
     return {image_id: np.array(stored, np.float32) for image_id, stored in rows}
 
 
-def sample(session: Session, index: VectorIndex, most: int) -> Vectors:
-    """The vectors of `most` pictures that are chosen evenly, always the same: shape (n, d)."""
+def sample(session: Session, index: VectorIndex, most: int) -> dict[int, Vectors]:
+    """The vectors, by id, of `most` pictures that are chosen evenly, always the same ones."""
     query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id)
     query = query.where(embeddings.c.region == 0)
     chosen = query.order_by(func.hashint8(embeddings.c.image_id), embeddings.c.image_id).limit(most)
-    found = get_vectors(session, index, list(session.execute(chosen).scalars()))
-    empty = np.empty((0, index.dimensions), np.float32)
-    return np.stack(list(found.values())) if found else empty
+    return get_vectors(session, index, list(session.execute(chosen).scalars()))
 
 
 def count_covered(session: Session, index: VectorIndex) -> tuple[int, int]:

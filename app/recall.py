@@ -12,21 +12,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
+from app import embeddings
 from app.batching import Priority
 from app.census import TEXTS_AT_ONCE
 from app.chance import unrelated_texts
 from app.db import Sessions
-from app.embeddings import get_vectors
 from app.encoders.resident import Resident
 from app.errors import QueryRejected
 from app.exact import Exact, Ids, answer_exactly
 from app.indexes import has_hnsw
 from app.nearest import MAX_EF_SEARCH, candidates
 from app.scans import Reading, plan_scan
-from app.tables import VectorIndex, embeddings
+from app.tables import VectorIndex
 from app.vectors import Vectors
 
 DEFAULT_K, MAX_K = 10, 100
@@ -234,9 +232,9 @@ class Recall:
         """First the texts, half of the sample or all there are, then pictures."""
         texts = self._texts(sample // 2)
         with self.sessions.begin() as session:
-            ids, pictures = _pictures(session, self.index, sample - len(texts))
-        own = np.concatenate([np.full(len(texts), TEXT, np.int64), ids])
-        return _Queries(np.concatenate([texts, pictures]), own)
+            pictures = embeddings.sample(session, self.index, sample - len(texts))
+        own = np.array([*[TEXT] * len(texts), *pictures], np.int64)
+        return _Queries(np.stack([*texts, *pictures.values()]), own)
 
     def _texts(self, most: int) -> Vectors:
         """Embeddings of texts chosen evenly, a few at a time: searches go between them."""
@@ -273,13 +271,3 @@ def _check_sample(k: int, sample: int) -> None:
         raise QueryRejected(f"k: {k}; 1 to {MAX_K} are allowed.")
     if not LEAST_SAMPLE <= sample <= MAX_SAMPLE:
         raise QueryRejected(f"sample: {sample}; {LEAST_SAMPLE} to {MAX_SAMPLE:,} are allowed.")
-
-
-def _pictures(session: Session, index: VectorIndex, most: int) -> tuple[Ids, Vectors]:
-    """The ids and vectors of the pictures that `embeddings.sample` chooses."""
-    query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id)
-    query = query.where(embeddings.c.region == 0)
-    chosen = query.order_by(func.hashint8(embeddings.c.image_id), embeddings.c.image_id).limit(most)
-    found = get_vectors(session, index, list(session.execute(chosen).scalars()))
-    rows = np.array(list(found.values()), np.float32).reshape(len(found), index.dimensions)
-    return np.array(list(found), np.int64), rows
