@@ -131,8 +131,10 @@ class Answering:
         stop = start + self._question.limit
         found = self._ranking.window(start, stop)
         good = self._good_enough(found)
-        more = bool(good) and len(found) == self._question.limit
-        return _Shown(good, stop if more else None, len(good) < len(found))
+        dropped = len(good) < len(found)
+        ended = dropped and (self._ranking.is_sorted or not good)
+        more = len(found) == self._question.limit and not ended
+        return _Shown(good, stop if more else None, dropped)
 
     def _grouped(self) -> _Shown:
         """Each picture once, with those that are its duplicates; a group is where its first is.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from app import collections, db, indexes, parts
 from app.batching import Batcher
+from app.burials import Burials, disk_of, disks
 from app.census import Census
 from app.cursors import Cursors
 from app.db import Sessions
@@ -141,7 +142,9 @@ class _Assembly:
         self.residents = residents
         self.threads = threads
         self.fetchers = fetchers
-        self.kept = _swept(Disk(settings.storage_dir))
+        self.kept = Disk(settings.storage_dir)
+        for disk in disks(self.kept):
+            disk.sweep()
         self.incoming = _swept(Disk(settings.storage_dir / INCOMING))
         self.thumbnails = _swept(Disk(settings.thumbnail_dir))
         self.queue = f"disk {self.kept.identity()}"
@@ -153,12 +156,13 @@ class _Assembly:
 
     def services(self, default: Collection, index: VectorIndex, encoder: Resident) -> Services:
         settings, sessions = self.settings, self.sessions
+        burials = Burials(sessions, self.kept, self.incoming, self.thumbnails)
         library = Library(
             sessions,
             self.residents,
             parts.further_models(settings),
             self.opened,
-            self.thumbnails,
+            burials,
             (default, index, encoder),
         )
         gallery = Gallery(
@@ -173,7 +177,7 @@ class _Assembly:
         )
         queues = (self.queue, ANYWHERE)
         lease = settings.lease_seconds
-        worker = Worker(self.url, sessions, library, queues, lease, self.interrupt)
+        worker = Worker(self.url, sessions, library, burials, queues, lease, self.interrupt)
         reconciling = Reconciling(
             sessions,
             library,
@@ -203,7 +207,7 @@ class _Assembly:
         """All that works on one collection."""
         settings, sessions = self.settings, self.sessions
         pixels = settings.max_megapixels
-        kept = self._disk(collection)
+        kept = disk_of(self.kept, collection)
         census = Census(sessions, encoder, index, self.threads, self.interrupt)
         queries = QueryEncoder(sessions, encoder, index, self.downloader, pixels)
         uploads = Uploads(sessions, encoder, index, kept, ROOT, pixels, settings.keep_gps)
@@ -230,12 +234,6 @@ class _Assembly:
             ),
             ingest=self._ingest(index, encoder, uploads),
         )
-
-    def _disk(self, collection: Collection) -> Disk:
-        """Where its uploads are kept: each collection but the default one has a folder."""
-        if (collection.namespace, collection.name) == collections.DEFAULT:
-            return self.kept
-        return Disk(self.settings.storage_dir / f"collection-{collection.id}")
 
     def _intake(self, collection: Collection) -> Intake:
         settings = self.settings

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, cast, delete, select, text, update
+from sqlalchemy import ColumnElement, Select, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import REGCONFIG
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -130,6 +130,12 @@ def _locking(query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
     return query.with_for_update(key_share=True, skip_locked=skip_locked)
 
 
+def end_jobs(session: Session, collection: Collection) -> None:
+    """From now on nothing more is listed for its jobs; whoever is just writing is waited for."""
+    query = update(jobs).where(jobs.c.collection_id == collection.id)
+    session.execute(query.values(state="cancelled", listed=True, finished_at=func.now()))
+
+
 def remove_jobs(session: Session, collection: Collection) -> list[str]:
     """Delete its jobs; returns the names of the bytes that waited for a worker.
 
@@ -140,6 +146,12 @@ def remove_jobs(session: Session, collection: Collection) -> list[str]:
     of_items = session.execute(query.returning(job_items.c.staged)).scalars().all()
     of_jobs = delete(jobs).where(ours).returning(jobs.c.source["staged"].astext)
     return [*filter(None, of_items), *filter(None, session.execute(of_jobs).scalars())]
+
+
+def keep_out(session: Session, collection: Collection) -> None:
+    """Wait for those who write jobs and pictures of it, and refuse others."""
+    query = select(collections.c.id).where(collections.c.id == collection.id)
+    session.execute(query.with_for_update())
 
 
 def remove(session: Session, collection: Collection) -> None:

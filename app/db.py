@@ -1,18 +1,27 @@
 """The database: engine, sessions and migrations."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from psycopg.errors import DuplicateDatabase, InsufficientPrivilege, UniqueViolation
-from sqlalchemy import Engine, create_engine, make_url, text
+from psycopg.errors import (
+    DeadlockDetected,
+    DuplicateDatabase,
+    InsufficientPrivilege,
+    LockNotAvailable,
+    UniqueViolation,
+)
+from sqlalchemy import Engine, create_engine, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.errors import DatabaseUnusable
 
 Sessions = sessionmaker[Session]
+T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 MINIMUM_PGVECTOR = (0, 8)
@@ -21,6 +30,9 @@ POOL_SIZE = 10  # connections kept
 POOL_OVERFLOW = 30  # connections more under load: FastAPI's 40 threads never wait for one
 POOL_TIMEOUT = 10  # seconds
 CONNECT_TIMEOUT = 10  # seconds
+LOCK_MS = 1_500  # longer than Postgres's deadlock_timeout: an autovacuum in the way steps back
+LOCK_TRIES = 5
+LOCK_PAUSE_SECONDS = 1.0
 
 # Each query is planned for its own values: a generic plan would not see which partition it
 # needs. Set once a connection, so that no request pays for it.
@@ -53,6 +65,24 @@ def open_engine(url: str) -> Engine:
 def open_sessions(engine: Engine) -> Sessions:
     """A factory of short sessions on `engine`; rows live on after their transaction."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def patiently(sessions: Sessions, work: Callable[[Session], T]) -> T:
+    """`work` in a transaction that waits for each lock only briefly: others queue behind it.
+
+    Where it has waited in vain, or in a circle, it is begun again after a pause for the others; at
+    last the error is raised.
+    """
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            with sessions.begin() as session:
+                session.execute(select(func.set_config("lock_timeout", str(LOCK_MS), True)))
+                return work(session)
+        except OperationalError as error:
+            if not (left and isinstance(error.orig, (LockNotAvailable, DeadlockDetected))):
+                raise
+        time.sleep(LOCK_PAUSE_SECONDS)
+    raise AssertionError  # the last try returns or raises
 
 
 def migrate(engine: Engine) -> None:

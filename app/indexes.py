@@ -119,8 +119,7 @@ def create_index(
     )
     session.execute(
         text(
-            f"ALTER TABLE embeddings ATTACH PARTITION {index.partition} "
-            f"FOR VALUES IN ({index.id})"
+            f"ALTER TABLE embeddings ATTACH PARTITION {index.partition} FOR VALUES IN ({index.id})"
         )
     )
     return index

@@ -13,9 +13,10 @@ from typing import Any
 
 import procrastinate
 from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.errors import JobNotFound
+from app.errors import CollectionNotFound, JobNotFound
 from app.tables import OUTCOMES, job_items, jobs
 
 LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order of a job's life
@@ -127,9 +128,16 @@ class NewJob:
 
 
 def create(session: Session, new: NewJob) -> int:
-    """Write the job, and the task that lists its source; returns its id."""
+    """Write the job, and the task that lists its source; returns its id.
+
+    Raises CollectionNotFound where its collection was deleted meanwhile.
+    """
     values = {**vars(new), "source": dict(new.source)}
-    job_id: int = session.execute(insert(jobs).values(values).returning(jobs.c.id)).scalar_one()
+    query = insert(jobs).values(values).returning(jobs.c.id)
+    try:
+        job_id: int = session.execute(query).scalar_one()
+    except IntegrityError as error:  # it refers to nothing else
+        raise CollectionNotFound("This collection was deleted.") from error
     if not new.listed:
         enqueue(session, LIST, new.queue, {"job_id": job_id}, priority=SENT_PRIORITY)
     return job_id

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.errors import ProgramLimitExceeded
 from sqlalchemy import ColumnElement, Float, Select, and_, cast, func, select
 from sqlalchemy.dialects.postgresql import REGCONFIG
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.errors import QueryRejected
 from app.nearest import Condition
 from app.tables import PRESENT, Collection, images
 
@@ -30,11 +33,21 @@ class WordSearch:
     condition: Condition
 
     def window(self, start: int, stop: int) -> list[Matched]:
-        """The pictures at the places from `start` up to before `stop`, the best first."""
+        """The pictures at the places from `start` up to before `stop`, the best first.
+
+        Raises QueryRejected where Postgres cannot read the query.
+        """
         rank = func.ts_rank_cd(images.c.words, self._asked, INTO_ONE, type_=Float)
         query = self._matching(select(images.c.id, rank.label("rank")))
         query = query.order_by(rank.desc(), images.c.id).limit(stop - start).offset(start or None)
-        return [(image_id, found) for image_id, found in self.session.execute(query)]
+        try:
+            return [(image_id, found) for image_id, found in self.session.execute(query)]
+        except DBAPIError as error:
+            if isinstance(error.orig, ProgramLimitExceeded) or "tsquery" in str(error.orig):
+                raise QueryRejected(
+                    f"query: it cannot be read as words ({error.orig}): leave out signs such as -."
+                ) from error
+            raise
 
     def has_words(self) -> bool:
         """Whether there is anything to look for: signs alone are no words."""

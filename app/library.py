@@ -2,56 +2,37 @@
 
 What works on a collection is made once and kept; its rows are read anew at each opening, so that
 another process's changes are seen at once. Its model is needed to open it, not to find it.
-
-A deletion is a tombstone first: the collection is in no answer any more, and its name is free. Then
-go its jobs, its indexes, its files and its rows, each in a transaction that can be begun again, so
-that whatever a crash leaves is deleted later.
 """
 
-import logging
-import shutil
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
-from psycopg.errors import DeadlockDetected, LockNotAvailable
-from sqlalchemy import func, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app import catalog, collections, embeddings, fields, indexes, jobs
+from app import collections, embeddings, fields, indexes, jobs
+from app.burials import Burials, drop_field_indexes
 from app.census import Counts
 from app.collections import NewCollection
-from app.db import Sessions
+from app.db import Sessions, patiently
 from app.duplicates import Duplicates
 from app.encoders.resident import Resident
 from app.encoders.residents import ModelName, Residents
-from app.errors import CollectionNotFound, CollectionRejected, ModelUnavailable
+from app.errors import CollectionRejected, ModelUnavailable
 from app.explaining import Explaining
-from app.gallery import remove_thumbnails
 from app.indexes import Shape
 from app.ingest import Ingest
 from app.intake import Intake
 from app.listing import Listing
 from app.recall import Recall
 from app.search import Search
-from app.storage import Disk
 from app.tables import Collection, VectorIndex
 from app.uploads import Uploads
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
 MOST_OPEN = 100  # collections whose services are kept: those used last
-FOLDER = "collection-"  # with its id: a collection's uploads, below the default one's
-LOCK_MS = 1_500  # longer than Postgres's deadlock_timeout: an autovacuum in the way steps back
-TRIES = 10
-PAUSE_SECONDS = 1.0  # between them: those who had to wait go on
 
 
 @dataclass(frozen=True)
@@ -89,14 +70,14 @@ class Library:
         residents: Residents,
         models: Sequence[ModelName],
         build: Build,
-        thumbnails: Disk,
+        burials: Burials,
         default: tuple[Collection, VectorIndex, Resident],
     ) -> None:
         self._sessions = sessions
         self._residents = residents
         self._models = models
         self._build = build
-        self._thumbnails = thumbnails
+        self._burials = burials
         self._encoder = default[2]
         self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
@@ -128,11 +109,6 @@ class Library:
         """How many pictures it has, and how many vectors of them."""
         with self._sessions.begin() as session:
             return Counts(*embeddings.count_covered(session, known.index))
-
-    def disks(self) -> list[Disk]:
-        """Where uploads are kept, or were kept of collections that are deleted."""
-        kept = self.default.uploads.disk
-        return [kept, *(Disk(folder) for folder in sorted(kept.folder.glob(f"{FOLDER}*")))]
 
     def open(self, namespace: str, name: str) -> OpenCollection:
         """A collection by its name. Raises CollectionNotFound, IndexGone, ModelUnavailable."""
@@ -204,10 +180,10 @@ class Library:
             collection = collections.create(session, new)
             index = indexes.create_index(session, collection.id, space, shape)
             indexes.build_hnsw(session, index)
-            _index_fields(session, collection.id, new.fields)
+            _index_fields(session, collection, new.fields)
             return collection, index
 
-        return self._keep(self._build(*self._patiently(write), encoder))
+        return self._keep(self._build(*patiently(self._sessions, write), encoder))
 
     def _allowed(self, model: ModelName) -> Resident:
         space = self._encoder.space
@@ -234,9 +210,13 @@ class Library:
             with self._sessions.begin() as session:
                 collections.check_language(session, language)
         if declared is not None:
-            self._patiently(partial(_declare, collection_id=collection_id, declared=declared))
+            patiently(
+                self._sessions, partial(_declare, collection_id=collection_id, declared=declared)
+            )
         if language is not None:
-            self._patiently(partial(_read_in, collection_id=collection_id, language=language))
+            patiently(
+                self._sessions, partial(_read_in, collection_id=collection_id, language=language)
+            )
         return self.find_id(collection_id)
 
     def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
@@ -248,41 +228,41 @@ class Library:
     def delete(self, known: KnownCollection) -> None:
         """Delete it with its pictures, vectors, jobs, uploaded files and thumbnails.
 
-        Files in folders and buckets of the user's stay. What long readers of the tables hold up is
-        left to `finish_deletions`. Raises CollectionRejected, CollectionNotFound.
+        Files in folders and buckets of the user's stay. Raises CollectionRejected,
+        CollectionNotFound.
         """
         collection = known.collection
         if collection.id == self.default.collection.id:
             raise CollectionRejected("The default collection stays: the flat endpoints use it.")
-        with self._sessions.begin() as session:
-            collections.bury(session, collection)
+        self._burials.bury(collection)
         with self._lock:
             self._opened.pop(collection.id, None)
-        try:
-            self._clear(collection.id)
-        except OperationalError as error:
-            log.warning("the rest of collection %s is deleted later: %s", collection.id, error.orig)
+        self._burials.clear(collection.id)
 
-    def finish_deletions(self) -> None:
-        """Delete what crashes and long readers have left of deleted collections."""
-        with self._sessions.begin() as session:
-            left = collections.buried(session)
-        for collection in left:
-            self._clear(collection.id)
 
-    def clear_if_deleted(self, opened: OpenCollection) -> None:
-        """Delete the files that were uploaded into a collection after it was deleted."""
-        try:
-            with self._sessions.begin() as session:
-                collections.get_by_id(session, opened.collection.id)
-        except CollectionNotFound:
-            _delete_folder(opened.uploads.disk)
+def _with_index(session: Session, found: Sequence[Collection]) -> list[KnownCollection]:
+    by_collection = indexes.active_indexes(session, [one.id for one in found])
+    return [KnownCollection(one, by_collection[one.id]) for one in found if one.id in by_collection]
 
-    def _clear(self, collection_id: int) -> None:
-        """Delete what a tombstone has left; nothing where another process is at it."""
-        for step in (self._remove_jobs, _remove_indexes, self._remove_files, self._remove_rows):
-            if not self._patiently(partial(_on_buried, collection_id=collection_id, step=step)):
-                return
 
-    def _remove_jobs(self, session: Session, collection: Collection) -> None:
-        self.default.listing.remove_staged(collections.remove_jobs(session, collection))
+def _declare(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
+    """Other fields; an index stays where the field and its type do."""
+    before = collections.lock(session, collection_id)
+    kept = {name for name, kind in before.fields.items() if declared.get(name) == kind}
+    drop_field_indexes(session, before, before.fields.keys() - kept)
+    new = {name: kind for name, kind in declared.items() if name not in kept}
+    _index_fields(session, before, new)
+    collections.set_fields(session, before, declared)
+
+
+def _index_fields(session: Session, collection: Collection, declared: Mapping[str, str]) -> None:
+    for name, kind in declared.items():
+        session.execute(text(fields.index_statement(collection.id, name, kind)))
+
+
+def _read_in(session: Session, collection_id: int, language: str) -> None:
+    """Another language; who is adding pictures is waited for, and then sees it."""
+    before = collections.lock(session, collection_id)
+    if before.language != language:
+        indexes.claim(session, indexes.active_index(session, collection_id))
+        collections.set_language(session, before, language)

@@ -45,8 +45,15 @@ def default_model(settings: Settings) -> ModelName:
 
 def further_models(settings: Settings) -> list[ModelName]:
     """The models that collections may have of their own: `model@tag`, or a name that says all."""
-    parts = (name.rpartition("@") for name in settings.collection_models)
-    return [ModelName(model, tag) if model else ModelName(tag, "") for model, _, tag in parts]
+    return [_model_name(text) for text in settings.collection_models]
+
+
+def _model_name(text: str) -> ModelName:
+    """`local-dir:/a@b` and `hf-hub:a/b` have no tag, whatever signs are in them."""
+    if ":" in text.partition("@")[0]:
+        return ModelName(text, "")
+    model, _, tag = text.partition("@")
+    return ModelName(model, tag)
 
 
 def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":

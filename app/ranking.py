@@ -67,6 +67,11 @@ class Ranking:
             return self.scan.method
         return self._question.mode
 
+    @property
+    def is_sorted(self) -> bool:
+        """Whether no place has a higher score than one before; a graph's blocks are each sorted."""
+        return self.scan is None or self.scan.method == "exact"
+
     def window(self, start: int, stop: int) -> list[Found]:
         """What is at the places from `start`, which begin at 0, up to before `stop`."""
         if self.scan is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import select, text
 
 from app import catalog, deletions, embeddings, indexes, job_control, jobs
+from app.burials import disks
 from app.db import Sessions
 from app.errors import ImageRejected, ImageSearchError
 from app.gallery import delete_buried
@@ -98,20 +99,19 @@ class Reconciling:
         location = self.sources.root / path
         if path.startswith(S3_SCHEME):
             return True
-        for disk in self._disks():
-            if disk.owns(location):
-                return any(disk.files())
+        if self._uploads.owns(location):  # its disk, which may be a collection's own
+            return any(Disk(location.parent.parent).files())
         return location.parent.is_dir() and any(location.parent.iterdir())
 
-    def _disks(self) -> list[Disk]:
-        """Where each collection's uploads are; the default one's holds the others' folders."""
-        return [opened.uploads.disk for opened in self.library.every()][::-1]
+    @property
+    def _uploads(self) -> Disk:
+        return self.library.default.uploads.disk
 
     def _stray_files(self) -> Finding:
         with self.sessions.begin() as session:
             known = set(session.execute(select(images.c.path)).scalars())
         root = self.sources.root
-        old = (path for disk in self._disks() for path in _old(disk))
+        old = (path for disk in disks(self._uploads) for path in _old(disk))
         stray = [path for path in old if stored_path(path, root) not in known]
 
         def delete() -> None:
@@ -152,18 +152,17 @@ class Reconciling:
         return Finding("tombstones", found, lambda: delete_buried(self.sessions, self.thumbnails))
 
     def _without_vector(self) -> Finding:
-        missing: list[tuple[OpenCollection, Image]] = []
-        for opened in self.library.every():
+        missing: list[Image] = []
+        for known in self.library.every():
             with self.sessions.begin() as session:
-                found = embeddings.without_vector(session, opened.index)
-            missing += [(opened, image) for image in found]
+                missing += embeddings.without_vector(session, known.index)
 
         def embed() -> None:
-            for opened, image in missing:
+            for image in missing:
                 with suppress(ImageSearchError):  # it cannot be read now: it stays found
-                    self._embed(opened, image)
+                    self._embed(self.library.open_id(image.collection_id), image)
 
-        return Finding("pictures without vector", [image.path for _, image in missing], embed)
+        return Finding("pictures without vector", [image.path for image in missing], embed)
 
     def _embed(self, opened: OpenCollection, image: Image) -> None:
         try:
@@ -198,7 +197,7 @@ class Reconciling:
         found = self._texts(INVALID_INDEXES)
         with self.sessions.begin() as session:
             idle = not jobs.any_open(session)
-        lacking = [index for index in self._indexes() if idle and not self._has_graph(index)]
+        lacking = [index for index in self._indexes() if idle and self._lacks_graph(index)]
 
         def rebuild() -> None:
             for name in found:
@@ -211,11 +210,13 @@ class Reconciling:
         return Finding("invalid indexes", [*found, *without], rebuild)
 
     def _indexes(self) -> list[VectorIndex]:
-        return [opened.index for opened in self.library.every()]
+        return [known.index for known in self.library.every()]
 
-    def _has_graph(self, index: VectorIndex) -> bool:
+    def _lacks_graph(self, index: VectorIndex) -> bool:
+        """It has vectors to find, and no graph."""
         with self.sessions.begin() as session:
-            return indexes.has_hnsw(session, index)
+            filled = indexes.count_vectors(session, index, limit=1) > 0
+            return filled and not indexes.has_hnsw(session, index)
 
     def _texts(self, query: str) -> list[str]:
         with self.sessions.begin() as session:
@@ -256,7 +257,15 @@ FROM (SELECT j.id, c.* FROM {TRUE_COUNTS} WHERE {WRONG}) t WHERE jobs.id = t.id
 def _old(disk: Disk) -> list[Path]:
     """The files that are not being written just now."""
     oldest = time.time() - YOUNG_SECONDS
-    return [path for path in disk.files() if path.stat().st_mtime < oldest]
+    return [path for path in disk.files() if _written(path) < oldest]
+
+
+def _written(path: Path) -> float:
+    """Its time of change; now where it was deleted since it was listed."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def _shown(paths: Sequence[Path]) -> list[str]:

@@ -99,7 +99,8 @@ class Reading:
     def window(self, scan: Scan, start: int, stop: int) -> tuple[list[Near], Scan]:
         """The pictures at the places from `start` up to before `stop`, and the scan to go on with.
 
-        Fewer than that where no more are left, or where the scan gave up.
+        Fewer than that where no more are left, or where the scan gave up. Begin with the first
+        place: what is found there decides how the rest is read.
         """
         found: list[Near] = []
         first = start - start % scan.block

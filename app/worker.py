@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import procrastinate
@@ -17,8 +17,9 @@ from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
 from app import job_control, jobs
+from app.burials import Burials
 from app.db import Sessions
-from app.errors import CollectionNotFound, Interrupted, JobNotFound
+from app.errors import CollectionNotFound, Interrupted, JobNotFound, ModelUnavailable
 from app.library import Library, OpenCollection
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ STOP_SECONDS = 8.0  # how long a stop waits for tasks under way; others take the
 RESTART_SECONDS = 1.0  # before a worker that lost its database tries again
 LOOK_SECONDS = 0.1  # between looks whether to stop
 RETRY_SECONDS = 5  # before a task is run again that failed for a while only
+WAITS = ((Interrupted, 0), (ModelUnavailable, 60))  # seconds, where the error tells more
 ADRIFT_LEASES = 2  # a job without tasks has lost them after so many leases
 
 
@@ -42,6 +44,7 @@ class Worker:
     url: str
     sessions: Sessions
     library: Library
+    burials: Burials
     queues: Sequence[str]
     lease_seconds: float
     interrupt: threading.Event
@@ -120,31 +123,47 @@ class Worker:
                 job_control.resume(session, job, listing.batch_size)
             staged = jobs.purge(session)
         listing.remove_staged(staged)
+        self.burials.finish()
 
     def _register(self, app: procrastinate.App) -> None:
         retry = _Retry()
 
         @app.task(name=jobs.LIST, retry=retry, pass_context=True)
         def list_source(context: procrastinate.JobContext, job_id: int) -> None:
-            if opened := self._opened(job_id):
-                opened.listing.list_source(job_id, attempt=context.job.attempts + 1)
+            attempt = context.job.attempts + 1
+            self._do(job_id, lambda opened: opened.listing.list_source(job_id, attempt))
 
         @app.task(name=jobs.INGEST, retry=retry)
         def ingest(job_id: int, item_ids: list[int]) -> None:
-            if opened := self._opened(job_id):
-                opened.ingest.run_batch(job_id, item_ids, self.name)
+            self._do(job_id, lambda opened: opened.ingest.run_batch(job_id, item_ids, self.name))
 
         @app.task(name=jobs.FINISH, retry=retry, pass_context=True)
         def finish(context: procrastinate.JobContext, job_id: int) -> None:
-            if opened := self._opened(job_id):
-                opened.listing.finish(job_id, attempt=context.job.attempts + 1)
+            attempt = context.job.attempts + 1
+            self._do(job_id, lambda opened: opened.listing.finish(job_id, attempt))
+
+    def _do(self, job_id: int, work: Callable[[OpenCollection], None]) -> None:
+        """Work in the job's collection. What fails once both are deleted has not failed."""
+        opened = self._opened(job_id)
+        if opened is None:
+            return
+        try:
+            work(opened)
+        except Exception:
+            if self._opened(job_id):
+                raise
+        finally:
+            self.burials.clear_late(opened.collection)
 
     def _opened(self, job_id: int) -> OpenCollection | None:
-        """The job's collection; None where job and collection were deleted."""
+        """The job's collection; None where job or collection were deleted."""
         try:
             return self.library.of_job(job_id)
         except (JobNotFound, CollectionNotFound):
             return None
+        except ModelUnavailable as error:
+            log.warning("job %s waits: %s", job_id, error)
+            raise
 
 
 class _Retry(procrastinate.BaseRetryStrategy):
@@ -153,5 +172,7 @@ class _Retry(procrastinate.BaseRetryStrategy):
     def get_retry_decision(
         self, *, exception: BaseException, job: Task
     ) -> procrastinate.RetryDecision:
-        wait = 0 if isinstance(exception, Interrupted) else RETRY_SECONDS
+        wait = next(
+            (seconds for kind, seconds in WAITS if isinstance(exception, kind)), RETRY_SECONDS
+        )
         return procrastinate.RetryDecision(retry_in={"seconds": wait})

@@ -7,6 +7,7 @@ against exact answers of numpy. Prints Markdown.
 import json
 import os
 import platform
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,18 +27,12 @@ from app.postgres import embedded_server
 from app.scans import Reading, Scan, plan_scan
 from app.tables import Storage, VectorIndex
 from app.vectors import Vectors, VectorSpace
-from scripts.spectra import (
-    Gallery,
-    Mask,
-    clip_like,
-    copy_vectors,
-    generate,
-    insert_images,
-    near_centre,
-)
+from scripts import spectra
+from scripts.spectra import Gallery, Mask, copy_vectors, insert_images
 
 HITS = 10
-EF_SEARCH = (40, 100, 200)
+STORAGES: Sequence[Storage] = ("vector", "bit", "halfvec")
+EF_SEARCH = (40, 100, 200, 800)
 SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
 FAR_SHARES = (0.5, 0.2, 0.1)
 DECLARED = {"n": "number", "far": "number"}  # of the gallery's values; `m` is `n`, undeclared
@@ -45,6 +40,7 @@ DELETED = 0.2
 DEPTH = 2_000  # pictures that are paged through
 PAGES = (10, 100)  # pictures a page
 PAGED = 3  # queries whose pages are all read
+TIMED = 20  # queries whose first and last pages are timed
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,11 @@ class Bench:
     gallery: Gallery
 
     def search(
-        self, query: Vectors, condition: Condition, start: int = 0, limit: int = HITS
+        self, query: Vectors, condition: Condition, start: int, limit: int, scan: Scan | None = None
     ) -> tuple[list[int], Scan]:
-        """One page from the place `start`, as a search reads it."""
+        """One page from the place `start`, as a search reads it; `scan` of the page before."""
         with self.sessions.begin() as session:
-            scan = plan_scan(session, self.index, condition, limit)
+            scan = scan or plan_scan(session, self.index, condition, limit)
             reading = Reading(session, self.index, query, condition)
             near, scan = reading.window(scan, start, start + limit)
         return [image_id for image_id, _ in near], scan
@@ -72,7 +68,7 @@ class Bench:
         times, found, full, methods = [], 0, 0, set()
         for query, expected in zip(queries, exact, strict=True):
             began = time.perf_counter()
-            ids, scan = self.search(query, condition)
+            ids, scan = self.search(query, condition, 0, HITS)
             times.append(time.perf_counter() - began)
             found += len({*ids} & {*expected})
             full += len(ids) == len(expected)
@@ -97,18 +93,15 @@ def main(
 ) -> None:
     """Print the tables."""
     began = time.monotonic()
-    gallery = generate(count, dimensions, seed)
-    asked = clip_like(queries, dimensions, seed + 1)
-    near = near_centre(asked)
+    asked = spectra.clip_like(queries, dimensions, seed + 1)
+    gallery = spectra.generate(count, dimensions, seed, asked[0])
+    near = spectra.near_centre(asked)
     with database() as sessions:
         print_versions(sessions, f"{count:,} vectors of {dimensions} dimensions, {queries} queries")
         index = load_pictures(sessions, gallery)
-        rows = []
-        for storage in ("vector", "bit", "halfvec"):
-            index, shown = load(sessions, index, storage, gallery)
-            rows.append(shown + Bench(sessions, index, gallery).row("", asked, {})[2:])
-        head = ["storage", "build", "B/picture, table", "graph", *HEAD[2:]]
-        print_table("Storages, unfiltered", head, rows)
+        print_table("Storages", STORAGES_HEAD, storages(sessions, index, gallery, asked))
+        with sessions.begin() as session:
+            index = indexes.active_index(session, index.collection_id)
         bench = Bench(sessions, index, gallery)
         print_table("Unfiltered, halfvec", HEAD, unfiltered(bench, asked))
         print_table("Filtered", HEAD, filtered(bench, asked, near))
@@ -154,27 +147,31 @@ def load_pictures(sessions: db.Sessions, gallery: Gallery) -> VectorIndex:
         return indexes.open_index(session, collection_id, space)
 
 
-def load(
-    sessions: db.Sessions, old: VectorIndex, storage: Storage, gallery: Gallery
-) -> tuple[VectorIndex, list[str]]:
-    """An index in the place of the old one; its storage, build and bytes a picture."""
-    with sessions.begin() as session:
-        indexes.drop_index(session, old)
-        shape = indexes.Shape(storage)
-        index = indexes.create_index(session, old.collection_id, old.space, shape)
-        copy_vectors(session, index, gallery.vectors)
-    vacuum(Bench(sessions, index, gallery))
-    began = time.perf_counter()
-    with sessions.begin() as session:
-        indexes.build_hnsw(session, index)
-    seconds = time.perf_counter() - began
-    with sessions.begin() as session:
-        sizes = session.execute(
-            text("SELECT pg_table_size(CAST(:table AS regclass)), pg_relation_size(:graph)"),
-            {"table": index.partition, "graph": indexes.hnsw_name(index)},
-        ).one()
-    size = [f"{each / len(gallery.vectors):,.0f}" for each in sizes]
-    return index, [storage, f"{seconds:.0f} s", *size]
+STORAGES_HEAD = ["storage", "build", "bytes a picture: table", "graph", *HEAD[2:]]
+
+
+def storages(
+    sessions: db.Sessions, index: VectorIndex, gallery: Gallery, queries: Vectors
+) -> Iterator[list[str]]:
+    """Indexes in the place of the one before, halfvec the last; searched without a filter."""
+    for storage in STORAGES:
+        with sessions.begin() as session:
+            indexes.drop_index(session, index)
+            shape = indexes.Shape(storage)
+            index = indexes.create_index(session, index.collection_id, index.space, shape)
+            copy_vectors(session, index, gallery.vectors)
+        bench = Bench(sessions, index, gallery)
+        vacuum(bench)
+        began = time.perf_counter()
+        with sessions.begin() as session:
+            indexes.build_hnsw(session, index)
+        seconds = time.perf_counter() - began
+        with sessions.begin() as session:
+            query = text("SELECT pg_table_size(CAST(:table AS regclass)), pg_relation_size(:graph)")
+            names = {"table": index.partition, "graph": indexes.hnsw_name(index)}
+            sizes = session.execute(query, names).one()
+        size = [f"{each / len(gallery.vectors):,.0f}" for each in sizes]
+        yield [storage, f"{seconds:.0f} s", *size, *bench.row("", queries, {})[2:]]
 
 
 def unfiltered(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
@@ -210,29 +207,31 @@ def paged(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
         asked = queries[:PAGED]
         exact = bench.gallery.best(asked, passing, DEPTH)
         for size in PAGES:
-            starts = range(0, DEPTH, size)
-            read = [
-                [one for start in starts for one in bench.search(query, condition, start, size)[0]]
-                for query in asked
-            ]
+            read = [read_pages(bench, query, condition, size) for query in asked]
             distinct = sum(len({*ids}) for ids in read)
             found = sum(len({*ids} & {*best}) for ids, best in zip(read, exact, strict=True))
-            ends = [_median(bench, queries, condition, at, size) for at in (0, DEPTH - size)]
             total = sum(map(len, exact))
-            yield [
-                f"{title}, by {size}",
-                f"{distinct:,}",
-                f"{total:,}",
-                f"{found / total:.3f}",
-                *ends,
-            ]
+            shown = [f"{title}, by {size}", f"{distinct:,}", f"{total:,}", f"{found / total:.3f}"]
+            timed = queries[:TIMED]
+            yield shown + [_median(bench, timed, condition, at, size) for at in (0, DEPTH - size)]
+
+
+def read_pages(bench: Bench, query: Vectors, condition: Condition, size: int) -> list[int]:
+    """The ids of all pages of `size` pictures, one after the other, down to DEPTH."""
+    found: list[int] = []
+    scan = None
+    for start in range(0, DEPTH, size):
+        ids, scan = bench.search(query, condition, start, size, scan)
+        found += ids
+    return found
 
 
 def _median(bench: Bench, queries: Vectors, condition: Condition, start: int, limit: int) -> str:
     times = []
     for query in queries:
+        _, scan = bench.search(query, condition, 0, limit)
         began = time.perf_counter()
-        bench.search(query, condition, start, limit)
+        bench.search(query, condition, start, limit, scan if start else None)
         times.append(time.perf_counter() - began)
     return _milliseconds(times)[0]
 
@@ -272,25 +271,18 @@ def _percent(share: float) -> str:
 
 def print_versions(sessions: db.Sessions, what: str) -> None:
     """What was measured, on which machine, and with what."""
+    query = text("SELECT current_setting('server_version'), extversion FROM pg_extension "
+                 "WHERE extname = 'vector'")  # fmt: skip
     with sessions.begin() as session:
-        postgres, pgvector = session.execute(
-            text(
-                "SELECT current_setting('server_version'), "
-                "(SELECT extversion FROM pg_extension WHERE extname = 'vector')"
-            )
-        ).one()
+        postgres, pgvector = session.execute(query).one()
+    known = Path("/proc/cpuinfo")
+    cpu = re.search(r"model name\s*: (.*)", known.read_text() if known.exists() else "")
     memory = psutil.virtual_memory().total / 2**30
     typer.echo(
-        f"{what}; {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; Postgres {postgres}, "
-        f"pgvector {pgvector}, Python {platform.python_version()}, numpy {np.__version__}."
+        f"{what}; {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
+        f"{memory:.0f} GiB; Postgres {postgres}, pgvector {pgvector}, "
+        f"Python {platform.python_version()}, numpy {np.__version__}."
     )
-
-
-def _processor() -> str:
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

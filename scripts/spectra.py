@@ -56,10 +56,9 @@ class Gallery:
         return found
 
 
-def generate(count: int, dimensions: int, seed: int) -> Gallery:
+def generate(count: int, dimensions: int, seed: int, centre: Vectors) -> Gallery:
     """Vectors, and values that pass any share of them."""
     vectors = clip_like(count, dimensions, seed)
-    centre = clip_like(1, dimensions, seed + 1)[0]
     ranks = np.empty((2, count))
     ranks[0] = np.random.default_rng(seed).permutation(count)
     ranks[1, np.argsort(vectors @ centre)] = np.arange(count)
@@ -79,7 +78,8 @@ def insert_images(session: Session, collection_id: int, metadata: Sequence[str])
             "INSERT INTO images (collection_id, path, content_hash, etag, bytes, width, height, "
             "format, metadata) SELECT :collection, 'made/' || n, sha256(n::text::bytea), n::text, "
             "1, 1, 1, 'PNG', entry::jsonb "
-            "FROM unnest(CAST(:metadata AS text[])) WITH ORDINALITY AS made (entry, n) ORDER BY made.n"
+            "FROM unnest(CAST(:metadata AS text[])) WITH ORDINALITY AS made (entry, n) "
+            "ORDER BY made.n"
         ),
         {"collection": collection_id, "metadata": list(metadata)},
     )

@@ -331,7 +331,7 @@ def test_pictures_are_compared_once_for_all_pages(
 def test_the_more_bits_the_fewer_pictures_are_compared() -> None:
     most = [duplicates.comparable(bits) for bits in range(perceptual.MAX_THRESHOLD + 1)]
     assert most == sorted(most, reverse=True)
-    assert most[duplicates.ALIKE] == duplicates.MAX_PICTURES
+    assert most[perceptual.ALIKE] == duplicates.MAX_PICTURES
     assert 50_000 < most[-1] < 100_000
 
 
@@ -396,9 +396,10 @@ def test_what_cannot_be_asked_is_said_so(
 
 def test_the_description_is_whole(client: TestClient) -> None:
     route = client.get("/openapi.json").json()["paths"]["/api/v1/duplicates"]["get"]
-    assert {one["name"] for one in route["parameters"]} == {"kind", "threshold", "limit", "cursor"}
+    own = {"kind", "threshold", "limit", "cursor"}
+    assert {one["name"] for one in route["parameters"]} == {"namespace", "collection", *own}
     assert all(one["description"] for one in route["parameters"])
-    assert set(route["responses"]) == {"200", "422", "503"}
+    assert set(route["responses"]) == {"200", "404", "422", "503"}
 
 
 def test_chains_of_pairs_connect() -> None:

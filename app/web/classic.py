@@ -97,7 +97,13 @@ def search_by_image(
 )
 def upload(
     uploads: UploadService,
-    file: Annotated[list[UploadFile], File(description="one or many pictures")],
+    file: Annotated[
+        list[UploadFile],
+        File(
+            description="one or many pictures",
+            json_schema_extra={"minItems": 1, "maxItems": MAX_FILES},
+        ),
+    ],
     caption: Annotated[
         str | None,
         Form(max_length=MAX_CAPTION_CHARACTERS, description="what to say of each, in words"),

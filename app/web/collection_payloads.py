@@ -6,15 +6,17 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.answers import Answer
+from app.census import Counts
 from app.collections import DEFAULT_LANGUAGE, DEFAULT_NAMESPACE
 from app.cursors import Cursors
 from app.fields import MAX_FIELDS
 from app.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
-from app.library import OpenCollection
+from app.library import KnownCollection
 from app.web import examples
 from app.web.examples import shown
 from app.web.payloads import STORABLE, ImageDetails, Name
-from app.web.search_payloads import MAX_ID, Filter
+from app.web.search_payloads import Filter
+from app.web.search_terms import MAX_ID
 
 MAX_MODEL_CHARACTERS = 500
 MAX_REMOVED = 10_000  # ids in one request
@@ -107,16 +109,15 @@ class CollectionDetails(BaseModel):
     ef_search: int | None = Field(description="candidates of a search, as tuned; null: untuned")
     language: str = Field(description="of its words")
     fields: dict[str, FieldType] = Field(description="declared metadata keys and their types")
-    pictures: int = Field(description="as counted in the last seconds")
+    pictures: int = Field(description="how many it has")
     coverage: float = Field(description="the share of them that has a vector, 0 to 1")
     created_at: datetime = Field(description="when it was made")
 
     @classmethod
-    def of(cls, opened: OpenCollection) -> Self:
+    def of(cls, known: KnownCollection, counts: Counts) -> Self:
         """The answer's form of what the services return."""
-        known = {**vars(opened.index), **vars(opened.collection)}
-        told = {name: value for name, value in known.items() if name in cls.model_fields}
-        counts = opened.search.census.counts()
+        facts = {**vars(known.index), **vars(known.collection)}
+        told = {name: value for name, value in facts.items() if name in cls.model_fields}
         return cls(**told, pictures=counts.pictures, coverage=counts.coverage)
 
 
@@ -127,12 +128,6 @@ class CollectionPage(BaseModel):
 
     collections: list[CollectionDetails] = Field(description="by name")
     next_cursor: str | None = Field(description="null on the last page")
-
-    @classmethod
-    def of(cls, found: list[OpenCollection], limit: int) -> Self:
-        """A page of at most `limit`."""
-        more = found[-1].collection.name if len(found) == limit else None
-        return cls(collections=[CollectionDetails.of(one) for one in found], next_cursor=more)
 
 
 class ImagePage(BaseModel):
@@ -169,7 +164,7 @@ class Removal(BaseModel):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.ids is None) == (not self.filter):
+        if (self.ids is None) == (self.filter is None) or self.filter == {}:
             raise ValueError("send ids or a filter that is not empty, one of them")
         return self
 

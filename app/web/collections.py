@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from app.collections import DEFAULT_NAMESPACE, NewCollection
 from app.encoders.residents import ModelName
+from app.errors import FilterRejected
 from app.filters import parse
 from app.indexes import Shape
-from app.library import OpenCollection
+from app.library import KnownCollection, Library, OpenCollection
 from app.questions import Question
 from app.web.collection_payloads import (
     CollectionChanges,
@@ -39,15 +40,31 @@ MAX_PAGE = 100
 DEFAULT_PAGE = 20
 
 
+CollectionName = Annotated[Name, Path(description="the collection's name", examples=["holidays"])]
+
+
 def _opened(
     library: LibraryService,
-    name: Annotated[Name, Path(description="the collection's name", examples=["holidays"])],
+    name: CollectionName,
     namespace: InNamespace = DEFAULT_NAMESPACE,
 ) -> OpenCollection:
     return library.open(namespace, name)
 
 
+def _found(
+    library: LibraryService,
+    name: CollectionName,
+    namespace: InNamespace = DEFAULT_NAMESPACE,
+) -> KnownCollection:
+    return library.find(namespace, name)
+
+
 Opened = Annotated[OpenCollection, Depends(_opened)]
+Found = Annotated[KnownCollection, Depends(_found)]  # also where its model cannot be had
+
+
+def _details(library: Library, known: KnownCollection) -> CollectionDetails:
+    return CollectionDetails.of(known, library.counts(known))
 
 
 @router.post(
@@ -64,7 +81,7 @@ def create_collection(
     shape = Shape(asked.storage, asked.m, asked.ef_construction)
     opened = library.create(new, model, shape)
     response.headers["Location"] = f"{router.prefix}/{asked.name}?namespace={asked.namespace}"
-    return CollectionDetails.of(opened)
+    return _details(library, opened)
 
 
 @router.get("", responses=described(422, 503))
@@ -79,30 +96,30 @@ def list_collections(
     ] = DEFAULT_PAGE,
 ) -> CollectionPage:
     """The namespace's collections, by name."""
-    return CollectionPage.of(library.listed(namespace, cursor or "", limit), limit)
+    found = library.listed(namespace, cursor or "", limit + 1)
+    shown = [_details(library, known) for known in found[:limit]]
+    more = shown[-1].name if len(found) > limit else None
+    return CollectionPage(collections=shown, next_cursor=more)
 
 
 @router.get("/{name}", responses=described(404, 422, 503))
-def get_collection(opened: Opened) -> CollectionDetails:
+def get_collection(library: LibraryService, found: Found) -> CollectionDetails:
     """Its model, its index, its fields, how many pictures."""
-    return CollectionDetails.of(opened)
+    return _details(library, found)
 
 
 @router.patch("/{name}", responses=described(400, 404, 413, 422, 503))
 def change_collection(
-    library: LibraryService, opened: Opened, changes: CollectionChanges
+    library: LibraryService, found: Found, changes: CollectionChanges
 ) -> CollectionDetails:
     """Give it another language or other declared fields; what is left out stays."""
-    known = opened.collection
-    language = known.language if changes.language is None else changes.language
-    fields = known.fields if changes.fields is None else changes.fields
-    return CollectionDetails.of(library.change(opened, language, fields))
+    return _details(library, library.change(found, changes.language, changes.fields))
 
 
 @router.delete("/{name}", status_code=204, responses=described(404, 422, 503))
-def delete_collection(library: LibraryService, opened: Opened) -> None:
+def delete_collection(library: LibraryService, found: Found) -> None:
     """Delete it with its pictures, vectors, jobs and uploaded files; your own files stay."""
-    library.delete(opened)
+    library.delete(found)
 
 
 @router.get("/{name}/images", responses=described(404, 422, 503))
@@ -130,12 +147,17 @@ def list_images(
 
 
 @router.post("/{name}/images/delete", responses=described(400, 404, 413, 422, 503))
-def delete_images(opened: Opened, gallery: GalleryService, asked: Removal) -> Removed:
+def delete_images(found: Found, gallery: GalleryService, asked: Removal) -> Removed:
     """Forget pictures by their ids or by a filter; uploaded files are deleted, yours stay."""
-    collection = opened.collection
+    collection = found.collection
     if asked.ids is not None:
         removed = gallery.remove(asked.ids, collection.id)
     else:
-        condition = parse(asked.filter or {}, collection.fields).condition
-        removed = gallery.remove_matching(collection.id, condition)
+        where = parse(asked.filter, collection.fields)
+        if not where.clauses:
+            raise FilterRejected(
+                "filter: it asks nothing: all of the collection's pictures would be deleted. "
+                'If that is meant, send {"id": {"gt": 0}}.'
+            )
+        removed = gallery.remove_matching(collection.id, where.condition)
     return Removed(removed=len(removed), ids=removed)

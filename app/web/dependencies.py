@@ -98,7 +98,7 @@ InNamespace = Annotated[Name, Query(description="of the collection")]
 def _in_collection(
     library: LibraryService,
     namespace: InNamespace = DEFAULT_NAMESPACE,
-    collection: Annotated[Name, Query(description="which one")] = DEFAULT_NAME,
+    collection: Annotated[Name, Query(description="the collection's name")] = DEFAULT_NAME,
 ) -> OpenCollection:
     return library.open(namespace, collection)
 

@@ -13,7 +13,7 @@ from app.web.filters import FilterText
 from app.web.inspection_payloads import ExplanationDetails, RecallDetails, Tuning, TuningDetails
 from app.web.payloads import STORABLE
 from app.web.problems import described
-from app.web.search_payloads import MAX_ID
+from app.web.search_terms import MAX_ID
 
 router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8])
 

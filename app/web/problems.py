@@ -8,10 +8,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from app import errors
 from app.db import is_unavailable
@@ -132,7 +134,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, f"{error.detail.rstrip('.')}.", error.headers)
+        headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
+        return problem(error.status_code, f"{error.detail.rstrip('.')}.", headers)
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -140,6 +143,15 @@ def install(app: FastAPI) -> None:
         return problem(500, "An error of the server's own; its log has the details.")
 
     _install_outside_faults(app, unexpected)
+
+
+def _methods(request: Request) -> str:
+    """All that the address takes: the route that refused a method names only its own."""
+    found: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.matches(request.scope)[0] != Match.NONE:
+            found |= route.methods or set()
+    return ", ".join(sorted(found))
 
 
 def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:

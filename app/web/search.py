@@ -13,15 +13,17 @@ from app.web.examples import CURSOR
 from app.web.filters import FilterText
 from app.web.images import ImageId
 from app.web.problems import described
-from app.web.search_payloads import MAX_CURSOR_CHARACTERS, SearchAnswer, SearchRequest
+from app.web.search_payloads import SearchAnswer, SearchRequest
 
 router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8])
+
+MAX_CHARACTERS = 50_000  # of a cursor in an address, which has 64 KB at most
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="hits on a page at most")]
 Cursor = Annotated[
     str | None,
     Query(
-        max_length=MAX_CURSOR_CHARACTERS,
+        max_length=MAX_CHARACTERS,
         description="`next_cursor` of the page before",
         examples=[CURSOR],
     ),

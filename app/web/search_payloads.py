@@ -4,12 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    Base64Bytes,
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     model_validator,
 )
 
@@ -18,14 +15,13 @@ from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.cursors import Cursors
 from app.fusion import Fusion
 from app.library import OpenCollection
-from app.queries import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
 from app.questions import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Question
 from app.web.examples import SEARCH, shown
 from app.web.payloads import STORABLE, Name, file_url, thumbnail_url
+from app.web.search_terms import SearchTerm, SentQuery
 
 MAX_CURSOR_CHARACTERS = 500_000  # a vector of 4,000 dimensions, all words, the longest filter
 MAX_FIELD_CHARACTERS = 150
-MAX_ID = 2**63 - 1  # Postgres's bigint
 
 FieldName = Annotated[str, Field(max_length=MAX_FIELD_CHARACTERS, pattern=STORABLE)]
 Filter = Annotated[
@@ -40,35 +36,6 @@ INCLUDABLE = ("path", "url", "thumbnail_url", "size", "caption", "metadata", "da
 Part = Literal["path", "url", "thumbnail_url", "size", "caption", "metadata", "dates", "box"]
 
 
-class SearchTerm(BaseModel):
-    """One of the things to search for: a text, a picture, a URL of one, or the id of one."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str | None = Field(None, description="some words", examples=["a red car"])
-    image: Base64Bytes | None = Field(None, description="a picture's file, in base64")
-    url: str | None = Field(None, description="http or https, where a picture lies")
-    id: int | None = Field(None, ge=1, le=MAX_ID, description="a picture of the collection")
-    weight: float = Field(
-        1.0,
-        ge=-MAX_WEIGHT,
-        le=MAX_WEIGHT,
-        allow_inf_nan=False,
-        description="negative: unlike this; not 0",
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        given = [one for one in (self.text, self.image, self.url, self.id) if one is not None]
-        if len(given) != 1:
-            raise ValueError("a term is one of text, image, url and id")
-        return self
-
-    def term(self) -> Term:
-        """The domain's form of it."""
-        return Term(self.weight, self.text, self.image, self.url, self.id)
-
-
 class HybridOptions(BaseModel):
     """How the rankings by vectors and by words are fused."""
 
@@ -76,18 +43,6 @@ class HybridOptions(BaseModel):
 
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the vectors; words have the rest")
     rrf_k: float = Field(60, ge=1, le=10_000, description="k of reciprocal rank fusion")
-
-
-SentQuery = Annotated[
-    Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS), Tag("text")]
-    | Annotated[list[SearchTerm], Field(min_length=1, max_length=MAX_TERMS), Tag("terms")],
-    Discriminator(
-        lambda sent: {str: "text", list: "terms"}.get(type(sent)),
-        custom_error_type="query",
-        custom_error_message="send a text, or a list of terms",
-    ),
-]
-"""The tag makes a fault that of what was sent, not of both."""
 
 
 class SearchRequest(BaseModel):

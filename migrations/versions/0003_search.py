@@ -30,20 +30,23 @@ STATEMENTS = (
         ADD CONSTRAINT embeddings_stored_once_check
             CHECK (num_nonnulls(embedding, full_embedding) = 1)
     """,
-    # The name without its folders, in words; caption before name before metadata in rank. Signs
-    # are named one by one, since what counts as a letter depends on the database's locale. Between
-    # the parts lies a gap, so that no quoted phrase begins in one and ends in the next.
+    # The name without its folders, whole and in words; caption before name before metadata in
+    # rank. Signs are named one by one, since what counts as a letter depends on the database's
+    # locale. Between the parts lies a gap, so that no quoted phrase begins in one and ends in the
+    # next.
     r"""
     CREATE FUNCTION image_words(language regconfig, name text, caption text, metadata jsonb)
     RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         SELECT ts_delete(
             setweight(to_tsvector('simple', coalesce(caption, '')), 'A') || gap
             || setweight(to_tsvector(language, coalesce(caption, '')), 'A') || gap
+            || setweight(to_tsvector('simple', whole), 'B') || gap
             || setweight(to_tsvector('simple', said), 'B') || gap
             || setweight(to_tsvector(language, said), 'B') || gap
             || setweight(jsonb_to_tsvector('simple', metadata, '["string", "numeric"]'), 'C') || gap
             || setweight(jsonb_to_tsvector(language, metadata, '["string", "numeric"]'), 'C'), ' ')
-        FROM translate(regexp_replace(name, '^.*/', ''), '_-./\+,;:()[]', '             ') AS said,
+        FROM regexp_replace(name, '^.*/', '') AS whole,
+            translate(whole, '_-./\+,;:()[]', '             ') AS said,
             CAST($gap$' '\:8$gap$ AS tsvector) AS gap
     $$
     """,
