@@ -78,14 +78,15 @@ class Burials:
             self._remove_folder(collection)
 
     def _clear(self, collection_id: int) -> None:
-        of_jobs = collections.end_jobs, self._remove_jobs
-        for step in (
-            *of_jobs,
+        steps: tuple[Step, ...] = (
+            collections.end_jobs,
+            self._remove_jobs,
             _remove_indexes,
             _remove_fields,
             self._remove_files,
             self._remove_rows,
-        ):
+        )
+        for step in steps:
             if not patiently(self.sessions, partial(_done, collection_id=collection_id, step=step)):
                 return
 

@@ -165,7 +165,8 @@ def test_the_text_tower_is_called_once_for_a_text(
     encode = encoder.encode_texts
 
     def counted(texts: list[str]) -> Any:
-        asked_for.append(texts)
+        if {"a lamp", "a fan", "a clock"} & {*texts}:  # others may be measuring meanwhile
+            asked_for.append(texts)
         return encode(texts)
 
     monkeypatch.setattr(encoder, "encode_texts", counted)

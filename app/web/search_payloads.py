@@ -158,7 +158,8 @@ class SearchHit(BaseModel):
         None, description="the region that was hit, as fractions; null: the whole picture"
     )
     duplicates: list[int] = Field(
-        description="with group_by: ids of further hits that look the same"
+        description="with group_by: ids of further hits that look the same, as far as this page "
+        "had to look for them"
     )
     explain: dict[str, Any] | None = Field(None, description="with explain: what made its score")
 
