@@ -148,11 +148,12 @@ class Answering:
             good = self._good_enough(found)
             groups = group(self._session, [one.image_id for one in good])
             fresh = [one for one in groups if one.place >= start]
-            more = len(good) == start + wanted
+            ended = len(good) < len(found) and self._ranking.is_sorted
+            more = len(found) == start + wanted and not ended
             if len(fresh) > limit or not more or wanted >= MAX_GROUPED:
                 break
             wanted *= 2
-        after = start + wanted if more else None
+        after = len(good) if more and len(good) > start else None
         return _Shown(
             [good[one.place] for one in fresh[:limit]],
             fresh[limit].place if len(fresh) > limit else after,

@@ -24,7 +24,7 @@ from app.intake import ANYWHERE, Intake
 from app.library import Library, OpenCollection
 from app.listing import Listing
 from app.preparation import Means
-from app.queries import QueryEncoder
+from app.queries import QUERY_SECONDS, QueryEncoder
 from app.recall import Recall
 from app.reconciling import Reconciling
 from app.search import Search
@@ -150,7 +150,11 @@ class _Assembly:
         self.queue = f"disk {self.kept.identity()}"
         self.sources = Sources(ROOT, parts.open_buckets(settings))
         self.file_bytes = int(settings.max_file_mb * MEGA)
-        self.downloader = Downloader(self.file_bytes, settings.download_allow)
+        allow = settings.download_allow
+        self.downloader = Downloader(self.file_bytes, allow)
+        query_bytes = int(settings.max_upload_mb * MEGA)  # as if it had been sent
+        self.query_downloader = Downloader(query_bytes, allow, total_seconds=QUERY_SECONDS)
+        self.measuring = threading.Lock()
         self.lanes = threading.Semaphore(POLITE_THREADS)
         self.interrupt = threading.Event()  # the worker stops
 
@@ -209,7 +213,7 @@ class _Assembly:
         pixels = settings.max_megapixels
         kept = disk_of(self.kept, collection)
         census = Census(sessions, encoder, index, self.threads, self.interrupt)
-        queries = QueryEncoder(sessions, encoder, index, self.downloader, pixels)
+        queries = QueryEncoder(sessions, encoder, index, self.query_downloader, pixels)
         uploads = Uploads(sessions, encoder, index, kept, ROOT, pixels, settings.keep_gps)
         return OpenCollection(
             collection,
@@ -220,7 +224,7 @@ class _Assembly:
             intake=self._intake(collection),
             duplicates=Duplicates(sessions, index),
             explaining=Explaining(sessions, queries, census, index),
-            recall=Recall(sessions, encoder, index),
+            recall=Recall(sessions, encoder, index, self.measuring),
             listing=Listing(
                 sessions,
                 index,

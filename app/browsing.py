@@ -78,9 +78,9 @@ def parse_order(text: str, declared: Mapping[str, str]) -> Order:
     try:
         field = find(text.removeprefix("-"), declared)
     except FilterRejected as error:
-        raise FilterRejected(f"order: {error}") from error
+        raise FilterRejected(f"order_by: {error}") from error
     if field.kind == "tags":
-        raise FilterRejected(f"order: {shown(field.name)} holds tags, which have no order.")
+        raise FilterRejected(f"order_by: {shown(field.name)} holds tags, which have no order.")
     return Order(field, text.startswith("-"))
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, cast, func, select, update
+from sqlalchemy import ColumnElement, Select, cast, exists, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.annotations import Annotation
+from app.collections import PRESENT as KNOWN_COLLECTION
 from app.embeddings import put_vectors
 from app.errors import ImageNotFound
 from app.exif import Exif
@@ -114,9 +115,15 @@ def count_images(session: Session, collection_id: int) -> int:
     return session.execute(query.select_from(images)).scalar_one()
 
 
+def _shown(*where: ColumnElement[bool]) -> Select[Any]:
+    """Pictures without a tombstone, their collections without one too."""
+    theirs = exists().where(collections.c.id == images.c.collection_id, KNOWN_COLLECTION)
+    return select(*IMAGE_COLUMNS).where(*where, PRESENT, theirs)
+
+
 def get_image(session: Session, image_id: int, *, for_update: bool = False) -> Image:
     """One picture. Raises ImageNotFound."""
-    query = select(*IMAGE_COLUMNS).where(images.c.id == image_id, PRESENT)
+    query = _shown(images.c.id == image_id)
     query = query.with_for_update() if for_update else query
     row = session.execute(query).mappings().one_or_none()
     if row is None:
@@ -126,14 +133,15 @@ def get_image(session: Session, image_id: int, *, for_update: bool = False) -> I
 
 def get_images(session: Session, image_ids: Sequence[int]) -> dict[int, Image]:
     """Those of the pictures that are there, by id."""
-    query = select(*IMAGE_COLUMNS).where(images.c.id.in_(image_ids), PRESENT)
+    query = _shown(images.c.id.in_(image_ids))
     return {row["id"]: Image.of(row) for row in session.execute(query).mappings()}
 
 
-def content_hashes(session: Session, collection_id: int) -> list[bytes]:
-    """Of all its pictures."""
-    query = select(images.c.content_hash).where(images.c.collection_id == collection_id)
-    return list(session.execute(query).scalars())
+def contents(session: Session, collection_id: int, limit: int) -> dict[int, bytes]:
+    """The content hashes, by id, of some of a collection's pictures, tombstones or not."""
+    query = select(images.c.id, images.c.content_hash)
+    query = query.where(images.c.collection_id == collection_id).limit(limit)
+    return {image_id: content_hash for image_id, content_hash in session.execute(query)}
 
 
 def annotate(session: Session, image: Image, annotation: Annotation) -> Image:
@@ -269,6 +277,9 @@ def place_image(
     return session.execute(query.returning(images.c.id)).first() is not None
 
 
-def lock_content(session: Session, content_hash: bytes) -> None:
-    """Until the transaction ends, nobody else adds or deletes a picture with these bytes."""
-    lock(session, f"content {content_hash.hex()}")
+def lock_content(session: Session, *content_hashes: bytes) -> None:
+    """Until the transaction ends, nobody else adds or deletes a picture with these bytes.
+
+    Of several contents in one order: two that lock the same ones never wait in a circle.
+    """
+    lock(session, *(f"content {one.hex()}" for one in sorted(set(content_hashes))))

@@ -14,13 +14,14 @@ from app.chance import SAMPLE, Chance, is_stale, measure, unrelated_texts
 from app.db import Sessions
 from app.encoders.resident import Resident
 from app.errors import Interrupted
-from app.nearest import find_nearest_distance
+from app.nearest import find_nearest_distance, prepare
 from app.tables import VectorIndex
 from app.vectors import Vectors
 
 log = logging.getLogger(__name__)
 
 COUNT_SECONDS = 2.0  # that a count is believed: counting a million rows takes 0.1 s
+FAILURE_SECONDS = 60.0  # before it is measured again after a failure
 TEXTS_AT_ONCE = 8  # encoded in one go: a search waits for so many at most
 
 
@@ -55,24 +56,37 @@ class Census:
         self._stop = stop
         self._counted: tuple[float, Counts] | None = None
         self._chance: Chance | None = None
+        self._counting = threading.Lock()
         self._measuring = threading.Lock()
+        self._failed = -FAILURE_SECONDS  # when measuring failed last
 
     def counts(self) -> Counts:
         """As they are, or were at most COUNT_SECONDS ago."""
-        now = time.monotonic()
         known = self._counted
-        if known is None or now - known[0] > COUNT_SECONDS:
-            with self._sessions.begin() as session:
-                known = now, Counts(*embeddings.count_covered(session, self._index))
-            self._counted = known
-        return known[1]
+        if known is not None and time.monotonic() - known[0] <= COUNT_SECONDS:
+            return known[1]
+        # One counts; whoever has an older count meanwhile takes that.
+        if not self._counting.acquire(blocking=known is None):
+            return known[1] if known else self.counts()
+        try:
+            self._counted = time.monotonic(), self._count()
+            return self._counted[1]
+        finally:
+            self._counting.release()
+
+    def _count(self) -> Counts:
+        with self._sessions.begin() as session:
+            prepare(session)
+            return Counts(*embeddings.count_covered(session, self._index))
 
     def chance(self) -> Chance | None:
         """The null distribution; None until it was first measured, which this sets off."""
         if self._chance is None:
             self._chance = self._stored()
-        if self._is_due(self._chance, self.counts()) and not self._measuring.locked():
-            self._threads.submit(self._measure_quietly)
+        rested = time.monotonic() - self._failed > FAILURE_SECONDS
+        due = rested and self._is_due(self._chance, self.counts())
+        if due and self._measuring.acquire(blocking=False):  # else it is being measured
+            self._threads.submit(self._measure_and_release)
         return self._chance
 
     @staticmethod
@@ -89,24 +103,28 @@ class Census:
         except ValueError:  # of an older version
             return None
 
-    def _measure_quietly(self) -> None:
+    def measure(self) -> None:
+        """Measure the null distribution anew where it is due; answers go on without it."""
+        self._measuring.acquire()  # a Lock and no `with`: another thread may release it
+        self._measure_and_release()
+
+    def _measure_and_release(self) -> None:
         try:
-            self.measure()
+            self._measure()
         except Interrupted:
             pass
-        except Exception:  # the answers go on without it
+        except Exception:  # whatever model or database raise: nobody waits for this
+            self._failed = time.monotonic()
             log.exception("the null distribution of index %s was not measured", self._index.id)
+        finally:
+            self._measuring.release()
 
-    def measure(self) -> None:
-        """Measure the null distribution anew where it is due. Raises Interrupted."""
-        with self._measuring:
-            known = self._stored()  # another process may have measured meanwhile
-            with self._sessions.begin() as session:
-                counts = Counts(*embeddings.count_covered(session, self._index))
-            if not self._is_due(known, counts):
-                self._chance = known
-                return
-            self._chance = self._measured(self._probes())
+    def _measure(self) -> None:
+        known = self._stored()  # another process may have measured meanwhile
+        counts = self._count()
+        if self._is_due(known, counts):
+            known = self._measured(self._probes(), counts.vectors)
+        self._chance = known
 
     def _probes(self) -> Vectors:
         """The embeddings of the unrelated texts, a few at a time."""
@@ -121,9 +139,8 @@ class Census:
         if self._stop.is_set():
             raise Interrupted("The service stops.")
 
-    def _measured(self, probes: Vectors) -> Chance | None:
+    def _measured(self, probes: Vectors, count: int) -> Chance | None:
         with self._sessions.begin() as session:
-            count = indexes.count_vectors(session, self._index)
             sampled = embeddings.sample(session, self._index, SAMPLE)
         if not sampled:  # deleted meanwhile
             return None
@@ -133,7 +150,7 @@ class Census:
             best = 1 - np.array([self._distance(probe) for probe in probes], np.float32)
         chance = measure(probes, sample, count, best)
         with self._sessions.begin() as session:
-            indexes.keep_chance(session, self._index, chance.to_bytes(), count)
+            indexes.keep_chance(session, self._index, chance.to_bytes())
         return chance
 
     def _distance(self, probe: Vectors) -> float:

@@ -18,6 +18,9 @@ from app.tables import COLLECTION_COLUMNS, Collection, collections, images, job_
 DEFAULT = DEFAULT_NAMESPACE, DEFAULT_NAME = "default", "default"
 DEFAULT_LANGUAGE = "english"
 BURIED = ""  # the namespace of those that are being deleted: no request can name it
+MAX_FIELDS_IN_ALL = (
+    500  # declared, by all collections: each has an index on the one table of images
+)
 PRESENT = collections.c.namespace != BURIED
 
 
@@ -99,6 +102,21 @@ def set_fields(session: Session, collection: Collection, fields: Mapping[str, st
     """Note what it declares."""
     query = update(collections).where(collections.c.id == collection.id)
     session.execute(query.values(fields=dict(fields)))
+
+
+def check_fields_in_all(session: Session, declared: Mapping[str, str]) -> None:
+    """Raise CollectionRejected where all collections together declare too many fields.
+
+    `declared` is what a collection has just declared. Requests at once may go a little beyond.
+    """
+    keys = select(func.jsonb_object_keys(collections.c.fields)).subquery()
+    declared_in_all = session.execute(select(func.count()).select_from(keys)).scalar_one()
+    if declared and declared_in_all > MAX_FIELDS_IN_ALL:
+        raise CollectionRejected(
+            f"fields: with these {len(declared)} all collections together would declare "
+            f"{declared_in_all}; {MAX_FIELDS_IN_ALL} are allowed, since each has an index that "
+            "every search plans with. metadata.<key> filters by a key that is not declared."
+        )
 
 
 def set_language(session: Session, collection: Collection, language: str) -> None:

@@ -7,28 +7,38 @@ pictures, by their foreign keys.
 from collections.abc import Sequence
 from typing import TypeVar
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.catalog import KnownFile, get_images, lock_content
-from app.tables import PRESENT, Image, images
+from app.tables import IMAGE_COLUMNS, PRESENT, Image, images
 
 Place = TypeVar("Place", KnownFile, Image)
 """A picture's id and where it is known to lie."""
 
 
+def matching(session: Session, condition: ColumnElement[bool], after: int, limit: int) -> list[int]:
+    """The ids, ascending, of up to `limit` pictures for which it holds, from `after` on."""
+    query = select(images.c.id).where(images.c.id > after, PRESENT, condition)
+    return list(session.execute(query.order_by(images.c.id).limit(limit)).scalars())
+
+
 def remove(
-    session: Session, image_ids: Sequence[int], collection_id: int | None = None
+    session: Session, image_ids: Sequence[int], condition: ColumnElement[bool]
 ) -> list[Image]:
-    """Delete those of the pictures that are there; returns what they were."""
+    """Delete those of the pictures that are there and for which the condition holds still.
+
+    Returns what they were.
+    """
     found = get_images(session, image_ids)
-    for content_hash in sorted({image.content_hash for image in found.values()}):
-        lock_content(session, content_hash)  # in one order: two deletions never wait in a circle
-    query = delete(images).where(images.c.id.in_(found), PRESENT)
-    if collection_id is not None:
-        query = query.where(images.c.collection_id == collection_id)
-    removed = session.execute(query.returning(images.c.id)).scalars()
-    return [found[image_id] for image_id in removed]
+    lock_content(session, *(image.content_hash for image in found.values()))
+    query = delete(images).where(images.c.id.in_(found), PRESENT, condition)
+    return [Image.of(row) for row in session.execute(query.returning(*IMAGE_COLUMNS)).mappings()]
+
+
+def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
+    """Delete the rows of pictures, whatever they are."""
+    session.execute(delete(images).where(images.c.id.in_(image_ids)))
 
 
 def bury(session: Session, known: Sequence[Place]) -> list[Place]:

@@ -48,6 +48,10 @@ class FilterRejected(ImageSearchError):
     """A filter, an order or a facet that names no field, or asks what its type cannot answer."""
 
 
+class Busy(ImageSearchError):
+    """What takes so much that one at a time may ask for it is under way."""
+
+
 class TokenRejected(ImageSearchError):
     """A signed token that was altered, has expired, or is meant for something else."""
 

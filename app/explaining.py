@@ -142,6 +142,7 @@ class Explaining:
                 told = asked.explanation(known.id)
             refusal = None
             if known.collection_id == collection.id:
+                prepare(session)  # after a walk of the graph the planner is not free
                 refusal = _find_refusal(session, collection.id, known.path)
         return replace(
             told,

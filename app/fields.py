@@ -135,9 +135,9 @@ def declared_field(name: str, kind: str) -> Field:
     return _metadata(name, kind, _constant(f"'{name}'", Text()))
 
 
-def index_name(collection_id: int, name: str) -> str:
-    """The name of a declared field's index: 62 bytes at most, of Postgres's 63."""
-    return f"images_{collection_id}_{name}_idx"
+def index_name(collection_id: int, name: str, kind: str) -> str:
+    """The name of a declared field's index: 63 bytes at most, as Postgres allows."""
+    return f"images_{collection_id}_{name}_{kind[:4]}"
 
 
 def index_statement(collection_id: int, name: str, kind: str) -> str:
@@ -151,7 +151,7 @@ def index_statement(collection_id: int, name: str, kind: str) -> str:
     if kind == "tags":
         on = f"USING gin (({_sql(field.value)}) jsonb_path_ops)"
     return (
-        f'CREATE INDEX IF NOT EXISTS "{index_name(collection_id, name)}" ON images {on} '
+        f'CREATE INDEX IF NOT EXISTS "{index_name(collection_id, name, kind)}" ON images {on} '
         f"WHERE collection_id = {int(collection_id)}"
     )
 

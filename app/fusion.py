@@ -31,10 +31,6 @@ class Fusion:
             (1 - self.alpha) / (self.k + second) if second else 0.0
         )
 
-    def highest_from(self, place: int) -> float:
-        """What nothing exceeds whose ranks are all beyond `place`."""
-        return self.score(place + 1, place + 1)
-
     def fused(self, first: Sequence[int], second: Sequence[int], block: int) -> list[Fused]:
         """Both rankings as one, the best first, `block` places of both at a time.
 

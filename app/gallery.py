@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, true
 
 from app import catalog, deletions
 from app.annotations import Annotation, check_metadata
@@ -24,7 +24,7 @@ from app.pictures import (
 )
 from app.sources import S3_SCHEME, Sources
 from app.storage import Disk
-from app.tables import PRESENT, Image, images
+from app.tables import Image, images
 
 log = logging.getLogger(__name__)
 
@@ -157,33 +157,48 @@ class Gallery:
 
         A file in a folder of the user's stays. Raises ImageNotFound.
         """
-        if not self.remove([image_id]):
+        if not self._remove([image_id], true()):
             raise ImageNotFound(f"There is no picture with id {image_id}.")
 
-    def remove(self, image_ids: Sequence[int], collection_id: int | None = None) -> list[int]:
-        """The same with those of the pictures that are there; returns their ids, ascending."""
-        removed: list[Image] = []
+    def remove(self, image_ids: Sequence[int], collection_id: int) -> list[int]:
+        """The same with those of the pictures that the collection has; returns their ids."""
+        removed: list[int] = []
         for start in range(0, len(image_ids), DELETED_AT_ONCE):
             chosen = image_ids[start : start + DELETED_AT_ONCE]
-            with self.sessions.begin() as session:
-                removed += deletions.remove(session, chosen, collection_id)
+            removed += self._remove(chosen, images.c.collection_id == collection_id)
+        return sorted(removed)
+
+    def remove_matching(
+        self, collection_id: int, condition: ColumnElement[bool], limit: int
+    ) -> tuple[list[int], bool]:
+        """The same with up to `limit` of its pictures for which the condition holds.
+
+        Also whether it holds for more of them.
+        """
+        condition = and_(images.c.collection_id == collection_id, condition)
+        removed: list[int] = []
+        after = 0
+        while chosen := self._matching(condition, after):
+            wanted = min(limit - len(removed), DELETED_AT_ONCE)
+            if wanted == 0:
+                return removed, True
+            removed += self._remove(chosen[:wanted], condition)
+            after = chosen[:wanted][-1]
+        return removed, False
+
+    def _matching(self, condition: ColumnElement[bool], after: int) -> list[int]:
+        with self.sessions.begin() as session:
+            return deletions.matching(session, condition, after, DELETED_AT_ONCE)
+
+    def _remove(self, image_ids: Sequence[int], condition: ColumnElement[bool]) -> list[int]:
+        """Asks the condition again: a picture that was changed since it was chosen stays."""
+        with self.sessions.begin() as session:
+            removed = deletions.remove(session, image_ids, condition)
         for image in removed:
             if self.uploads.owns(self.sources.root / image.path):
                 self._delete_file(image)
             remove_thumbnails(self.thumbnails, image.content_hash)
         return sorted(image.id for image in removed)
-
-    def remove_matching(self, collection_id: int, condition: ColumnElement[bool]) -> list[int]:
-        """The same with the pictures of a collection for which the condition holds."""
-        removed: list[int] = []
-        while True:
-            with self.sessions.begin() as session:
-                query = select(images.c.id).where(images.c.collection_id == collection_id)
-                query = query.where(PRESENT, condition).order_by(images.c.id)
-                chosen = list(session.execute(query.limit(DELETED_AT_ONCE)).scalars())
-            if not chosen:
-                return removed
-            removed += self.remove(chosen, collection_id)
 
     def _delete_file(self, image: Image) -> None:
         """Once the row is gone for good: a crash between leaves a file, never a row without one.

@@ -6,7 +6,7 @@ Every function takes a Session and leaves the transaction to its caller.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import ARRAY, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.errors import CollectionRejected, IndexGone, ModelMismatch
@@ -216,12 +216,13 @@ def get_chance(session: Session, index: VectorIndex) -> bytes | None:
     return session.execute(query).scalar_one_or_none()
 
 
-def keep_chance(session: Session, index: VectorIndex, chance: bytes, vectors: int) -> None:
-    """Keep its null distribution, measured with so many vectors."""
+def keep_chance(session: Session, index: VectorIndex, chance: bytes) -> None:
+    """Keep its null distribution."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
-    session.execute(query.values(chance=chance, chance_vectors=vectors))
+    session.execute(query.values(chance=chance))
 
 
-def lock(session: Session, name: str) -> None:
-    """Hold the advisory lock `name` until the transaction ends."""
+def lock(session: Session, *names: str) -> None:
+    """Hold the advisory locks `names` until the transaction ends; taken in their order."""
+    name = func.unnest(cast(list(names), ARRAY(Text))).column_valued("name")
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

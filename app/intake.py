@@ -194,10 +194,12 @@ class Intake:
         with self.sessions.begin() as session:
             return jobs.get(session, job_id)
 
-    def jobs(self, state: str | None, before: int | None, limit: int) -> list[Job]:
-        """Jobs, newest first, from the one before the id `before` on."""
+    def jobs(
+        self, collection_id: int | None, state: str | None, before: int | None, limit: int
+    ) -> list[Job]:
+        """Jobs of one or of all collections, newest first, from the one before `before` on."""
         with self.sessions.begin() as session:
-            return jobs.newest(session, state, before, limit)
+            return jobs.newest(session, collection_id, state, before, limit)
 
     def items(
         self, job_id: int, limit: int, *, state: str | None = None, after: int = 0

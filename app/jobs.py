@@ -12,12 +12,12 @@ from functools import cache
 from typing import Any
 
 import procrastinate
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Column, ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.errors import CollectionNotFound, JobNotFound
-from app.tables import OUTCOMES, job_items, jobs
+from app.tables import OUTCOMES, collections, job_items, jobs
 
 LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order of a job's life
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # what somebody has just sent goes before a bucket's load
@@ -32,6 +32,8 @@ class Job:
 
     id: int
     collection_id: int
+    namespace: str
+    collection: str
     source: dict[str, Any]
     mode: str
     dry_run: bool
@@ -82,7 +84,16 @@ class Job:
         return (self.total - self.done) / self.rate if self.listed and self.rate else None
 
 
-JOB_COLUMNS = [jobs.c[name] for name in Job.__dataclass_fields__]
+def _of_collection(column: Column[str]) -> ColumnElement[str]:
+    query = select(column).where(collections.c.id == jobs.c.collection_id)
+    return query.correlate(jobs).scalar_subquery()
+
+
+JOB_COLUMNS: list[ColumnElement[Any]] = [
+    _of_collection(collections.c.namespace).label("namespace"),
+    _of_collection(collections.c.name).label("collection"),
+    *(jobs.c[name] for name in Job.__dataclass_fields__ if name in jobs.c),
+]
 
 
 @cache
@@ -163,9 +174,13 @@ def get(session: Session, job_id: int) -> Job:
     return Job(**row)
 
 
-def newest(session: Session, state: str | None, before: int | None, limit: int) -> list[Job]:
-    """Jobs, newest first, from the one before the id `before` on."""
+def newest(
+    session: Session, collection_id: int | None, state: str | None, before: int | None, limit: int
+) -> list[Job]:
+    """Jobs, newest first, from the one before the id `before` on; of one or of all collections."""
     query = select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
+    if collection_id is not None:
+        query = query.where(jobs.c.collection_id == collection_id)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if before is not None:

@@ -4,6 +4,7 @@ What works on a collection is made once and kept; its rows are read anew at each
 another process's changes are seen at once. Its model is needed to open it, not to find it.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import collections, embeddings, fields, indexes, jobs
@@ -31,6 +33,8 @@ from app.recall import Recall
 from app.search import Search
 from app.tables import Collection, VectorIndex
 from app.uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 MOST_OPEN = 100  # collections whose services are kept: those used last
 
@@ -180,6 +184,7 @@ class Library:
             collection = collections.create(session, new)
             index = indexes.create_index(session, collection.id, space, shape)
             indexes.build_hnsw(session, index)
+            collections.check_fields_in_all(session, new.fields)
             _index_fields(session, collection, new.fields)
             return collection, index
 
@@ -213,11 +218,19 @@ class Library:
             patiently(
                 self._sessions, partial(_declare, collection_id=collection_id, declared=declared)
             )
+            self._drop_undeclared(collection_id)
         if language is not None:
             patiently(
                 self._sessions, partial(_read_in, collection_id=collection_id, language=language)
             )
         return self.find_id(collection_id)
+
+    def _drop_undeclared(self, collection_id: int) -> None:
+        """Drop indexes of fields that it no longer declares; its next change tries again."""
+        try:
+            patiently(self._sessions, partial(_drop_undeclared, collection_id=collection_id))
+        except OperationalError as error:
+            log.warning("old indexes of collection %s stay: %s", collection_id, error.orig)
 
     def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
         """Keep so many candidates in its searches from now on."""
@@ -246,13 +259,18 @@ def _with_index(session: Session, found: Sequence[Collection]) -> list[KnownColl
 
 
 def _declare(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
-    """Other fields; an index stays where the field and its type do."""
+    """Other fields: new indexes are built, which keeps no search waiting; none is dropped."""
     before = collections.lock(session, collection_id)
-    kept = {name for name, kind in before.fields.items() if declared.get(name) == kind}
-    drop_field_indexes(session, before, before.fields.keys() - kept)
-    new = {name: kind for name, kind in declared.items() if name not in kept}
-    _index_fields(session, before, new)
     collections.set_fields(session, before, declared)
+    if len(declared) > len(before.fields):
+        collections.check_fields_in_all(session, declared)
+    new = {name: kind for name, kind in declared.items() if before.fields.get(name) != kind}
+    _index_fields(session, before, new)
+
+
+def _drop_undeclared(session: Session, collection_id: int) -> None:
+    now = collections.lock(session, collection_id)
+    drop_field_indexes(session, collection_id, now.fields)
 
 
 def _index_fields(session: Session, collection: Collection, declared: Mapping[str, str]) -> None:

@@ -83,17 +83,21 @@ def nearest_query(
     offset: int = 0,
     condition: Condition = None,
     reach: int | None = None,
+    without: int | None = None,
 ) -> Select[tuple[int, float]]:
     """A window of the graph's order: nothing but ORDER BY distance LIMIT.
 
     Ties and the join to what is shown come after it, so that the planner sees what HNSW can serve.
     With a condition, of what passes; the first `reach` pictures of the graph are looked at, or all.
+    The picture `without` is passed over.
     """
     stored = typed(index, index.column)
     asked = cast(vector, stored.type)
     order = _graph_order(index, stored, asked)
     query = select(embeddings.c.image_id, stored.cosine_distance(asked).label("distance"))
     query = query.where(embeddings.c.index_id == index.id).order_by(order)
+    if without is not None:
+        query = query.where(embeddings.c.image_id != without)
     if condition is not None:
         near = query.add_columns(order.label("place")).limit(reach).subquery("near")
         query = (

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 MAX_QUERY_CHARACTERS = 1_000
 MAX_TERMS = 16
+MAX_URLS = 2  # of them that are fetched: each may take QUERY_SECONDS, and a thread for it
+QUERY_SECONDS = 5.0  # for a URL's file, redirects and all
 MAX_WEIGHT = 100.0  # its magnitude
 SHORTEST = 1e-3  # length of a sum of terms: below it they have cancelled each other out
 
@@ -158,6 +160,8 @@ def check_terms(terms: Sequence[Term]) -> None:
     """Raise QueryRejected where the terms cannot be searched for."""
     if not 1 <= len(terms) <= MAX_TERMS:
         raise QueryRejected(f"query: {len(terms)} terms; 1 to {MAX_TERMS} are allowed.")
+    if sum(term.url is not None for term in terms) > MAX_URLS:
+        raise QueryRejected(f"query: {MAX_URLS} terms may be URLs; send the others' pictures.")
     for place, term in enumerate(terms):
         if not (0 < abs(term.weight) <= MAX_WEIGHT):
             raise QueryRejected(

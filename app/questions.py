@@ -25,7 +25,10 @@ Mode = Literal["vector", "lexical", "hybrid"]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a collection; without `terms`, a listing of what passes the filter."""
+    """What is asked of a collection; without `terms`, a listing of what passes the filter.
+
+    The picture `without` is left out of a ranking by vectors: it is what was searched with.
+    """
 
     namespace: str
     collection: str
@@ -40,6 +43,7 @@ class Question:
     exact: bool = False
     facets: tuple[str, ...] = ()
     explain: bool = False
+    without: int | None = None
 
     def check(self) -> None:
         """Raise QueryRejected where its parts do not fit together."""

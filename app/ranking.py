@@ -13,6 +13,7 @@ from app.questions import Question
 from app.scans import Reading, Scan, plan_scan
 from app.tables import Collection, VectorIndex
 
+MAX_FUSED = 4_000  # places of both rankings that are looked through for scores above a min_score
 BLOCK = 200  # places that are read at a time, at least, where many are needed for a page
 
 
@@ -51,7 +52,7 @@ class Ranking:
         self._index = index
         self._question = question
         self._query = query
-        self._reading = Reading(session, index, query.vector, condition)
+        self._reading = Reading(session, index, query.vector, condition, question.without)
         self.words = WordSearch(session, collection, query.words, condition)
         if scan is None and question.mode != "lexical":
             limit = question.limit
@@ -109,8 +110,11 @@ class Ranking:
             matched = self.words.window(0, depth) if fusion.alpha < 1 else []
             fused = fusion.fused([one for one, _ in near], [one for one, _ in matched], block)
             good = [one for one in fused if one.score >= least]
-            ended = max(len(near), len(matched)) < depth
-            if len(good) >= stop or ended or fusion.highest_from(depth) < least:
+            # Beyond the depth only a ranking that goes on has more: nothing there scores higher.
+            ranks = [depth + 1 if len(ranking) == depth else None for ranking in (near, matched)]
+            if len(good) >= stop or ranks == [None, None] or fusion.score(*ranks) < least:
+                return good
+            if depth >= max(MAX_FUSED, stop):
                 return good
             depth *= 2
 

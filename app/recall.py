@@ -6,8 +6,10 @@ would always be right. Both answers count pictures that have a tombstone: the in
 not what of it is shown. What is written meanwhile may be in one answer and not in the other.
 """
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +21,7 @@ from app.census import TEXTS_AT_ONCE
 from app.chance import unrelated_texts
 from app.db import Sessions
 from app.encoders.resident import Resident
-from app.errors import QueryRejected
+from app.errors import Busy, QueryRejected
 from app.exact import Exact, Ids, answer_exactly
 from app.indexes import has_hnsw
 from app.nearest import MAX_EF_SEARCH, candidates
@@ -132,18 +134,35 @@ class _Outcome:
 
 @dataclass(frozen=True)
 class Recall:
-    """Of the searches in one index. The model is never called inside a transaction."""
+    """Of the searches in one index. The model is never called inside a transaction.
+
+    `measuring` is held meanwhile: it reads all vectors and takes a core, so once a process.
+    """
 
     sessions: Sessions
     encoder: Resident
     index: VectorIndex
+    measuring: threading.Lock
 
     def measure(self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> Measured:
         """Recall@k on about `sample` queries; without a graph on EXACT_QUERIES at most.
 
-        Raises QueryRejected, ModelUnavailable.
+        Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
+        with self._alone():
+            return self._measured(k, sample)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self.measuring.acquire(blocking=False):
+            raise Busy("Recall is being measured already; try again when that has ended.")
+        try:
+            yield
+        finally:
+            self.measuring.release()
+
+    def _measured(self, k: int, sample: int) -> Measured:
         graph = self._has_graph()
         queries = self._queries(sample if graph else min(sample, EXACT_QUERIES))
         exact = self._exact(queries, k)
@@ -169,7 +188,7 @@ class Recall:
 
         It is chosen on every other query, and must hold on those between them too. A search keeps
         twice as many candidates as it shows, at least: below that all are alike.
-        Raises QueryRejected, ModelUnavailable.
+        Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
         if not LEAST_RECALL <= recall <= MOST_RECALL:
@@ -177,6 +196,10 @@ class Recall:
                 f"recall: {recall:g}; {LEAST_RECALL:g} to {MOST_RECALL:g} are allowed."
             )
         self._check_tunable()
+        with self._alone():
+            return self._tuned(recall, k, sample)
+
+    def _tuned(self, recall: float, k: int, sample: int) -> Tuned:
         queries = self._queries(sample)
         exact = self._exact(queries, k)
         if exact.vectors < FEWEST_TO_TUNE:

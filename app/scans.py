@@ -89,12 +89,16 @@ def _estimated_share(session: Session, index: VectorIndex, condition: Condition)
 
 @dataclass(frozen=True)
 class Reading:
-    """An index, read in the order of nearness to `vector`, shape (dimensions,)."""
+    """An index, read in the order of nearness to `vector`, shape (dimensions,).
+
+    The picture `without` is passed over.
+    """
 
     session: Session
     index: VectorIndex
     vector: Vectors
     condition: Condition
+    without: int | None = None
 
     def window(self, scan: Scan, start: int, stop: int) -> tuple[list[Near], Scan]:
         """The pictures at the places from `start` up to before `stop`, and the scan to go on with.
@@ -143,7 +147,9 @@ class Reading:
     def _graph(self, scan: Scan, limit: int, offset: int, reach: int | None = None) -> list[Near]:
         """A window of what passes, of the graph's first `reach` pictures or of all it gives."""
         prepare(self.session, scan.candidates)
-        query = nearest_query(self.index, self.vector, limit, offset, self.condition, reach)
+        query = nearest_query(
+            self.index, self.vector, limit, offset, self.condition, reach, self.without
+        )
         rows = query.cte("nearest").prefix_with("MATERIALIZED")
         ordered = select(rows).order_by(rows.c.distance, rows.c.image_id)
         return [(image_id, distance) for image_id, distance in self.session.execute(ordered)]
@@ -172,6 +178,8 @@ class Reading:
             query = query.where(image_id == any_(func.array(passing, type_=ARRAY(BigInteger))))
         elif self.condition is not None:
             query = query.where(image_id.in_(_passing(self.index, self.condition)))
+        if self.without is not None:
+            query = query.where(image_id != self.without)
         if seen:
             query = query.where(~(image_id == any_of(seen)))
         # Plus 0, so that the planner takes no graph: its order is not exact.

@@ -84,7 +84,8 @@ class Search:
         counts = self.census.counts()  # with a connection of its own: nobody may hold two
         chance = self.census.chance() if page.query and page.question.mode != "lexical" else None
         with self.sessions.begin() as session:
-            prepare(session)
+            if page.query is None or page.question.mode != "vector":  # that one prepares itself
+                prepare(session)
             if page.query is None:
                 answer = self._listed(session, collection, page, where, counts)
             else:

@@ -85,7 +85,6 @@ vector_indexes = Table(
     Column("storage", Text, nullable=False, server_default=text("'halfvec'")),
     Column("ef_search", Integer),  # as tuned; null: the code's own
     Column("chance", LargeBinary),  # the scores that unrelated queries reach: `chance.Chance`
-    Column("chance_vectors", BigInteger),  # how many vectors there were then
     _now(),
     Index(
         "vector_indexes_one_active_idx",
@@ -124,7 +123,7 @@ images = Table(
     _now(),
     UniqueConstraint("collection_id", "path"),
     Index(None, "collection_id", "content_hash"),
-    Index(None, "collection_id", "id"),
+    Index("images_present_idx", "collection_id", "id", postgresql_where=text("removed_at IS NULL")),
     Index(None, "collection_id", "created_at"),
     Index(None, "collection_id", "taken_at"),
     Index("images_words_idx", "words", postgresql_using="gin"),

@@ -10,10 +10,12 @@ from typing import Any
 
 import jwt
 
-from app.errors import TokenRejected
+from app.errors import SettingsInvalid, TokenRejected
+from app.storage import whole_file
 
 ALGORITHM = "HS256"  # pinned: a token that names another is refused
 SECRET_BYTES = 32
+LEAST_CHARACTERS = 32  # of a secret: fewer could be guessed
 LEEWAY_SECONDS = 60  # between the clocks of two servers
 
 
@@ -46,14 +48,39 @@ class Signer:
 
 
 def kept_secret(place: Path) -> str:
-    """The secret in the file `place`, made at the first call; only its owner may read it."""
+    """The secret in the file `place`, made at the first call; only its owner may read it.
+
+    Raises SettingsInvalid where the file holds too few characters to be kept secret by.
+    """
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        mine = place.with_name(f"{place.name}-{secrets.token_hex(8)}")
-        descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(SECRET_BYTES))
+        _make_secret(place)
+    secret = place.read_text(errors="replace")
+    if len(secret) < LEAST_CHARACTERS:
+        raise SettingsInvalid(
+            f"{place} holds {len(secret)} characters; a secret has at least {LEAST_CHARACTERS}. "
+            "Delete the file: the next start makes another, and what the old one has signed "
+            "is void."
+        )
+    return secret
+
+
+def _make_secret(place: Path) -> None:
+    """After the return it survives a power cut."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    mine = place.with_name(f"{place.name}-{secrets.token_hex(8)}")
+    try:
+        with whole_file(mine) as file:  # which only its owner may read
+            file.write(secrets.token_urlsafe(SECRET_BYTES).encode())
         with suppress(FileExistsError):  # of two processes that make it at once, one wins
             place.hardlink_to(mine)
-        mine.unlink()
-    return place.read_text()
+    finally:
+        mine.unlink(missing_ok=True)
+    _sync(place.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -202,10 +202,10 @@ def test_a_position_of_another_order_is_refused(shelf: Shelf, order: str, after:
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ("colour", 'order: there is no field "colour"; there are id, bytes'),
-        ("--width", 'order: there is no field "-width"'),
-        ("", 'order: there is no field ""'),
-        ("metadata.", "order: after metadata. a key of 1 to 100"),
+        ("colour", 'order_by: there is no field "colour"; there are id, bytes'),
+        ("--width", 'order_by: there is no field "-width"'),
+        ("", 'order_by: there is no field ""'),
+        ("metadata.", "order_by: after metadata. a key of 1 to 100"),
         ("-tags", 'order: "tags" holds tags, which have no order'),
         ("metadata.tags", 'order: "tags" holds tags'),
     ],

@@ -71,4 +71,4 @@ def test_nothing_later_exceeds_the_bound() -> None:
     for stop in range(block, 200, block):
         begun = set(ids(fusion.fused(first[:stop], second[:stop], block)))
         later = [one for one in fusion.fused(first, second, block) if one.id not in begun]
-        assert all(one.score <= fusion.highest_from(stop) for one in later)
+        assert all(one.score <= fusion.score(stop + 1, stop + 1) for one in later)

@@ -214,7 +214,7 @@ def test_a_cursor_goes_on_after_what_was_deleted(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ({"order_by": "surprise"}, "order: there is no field"),
+        ({"order_by": "surprise"}, "order_by: there is no field"),
         ({"order_by": "\0"}, "query order_by"),
         ({"filter": "x"}, "filter: it is no JSON"),
         ({"filter": "[]"}, "filter: send a JSON object"),

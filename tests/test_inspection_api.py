@@ -53,14 +53,18 @@ def test_a_picture_is_explained_by_its_id_or_its_path(client: TestClient, pictur
 
 
 def test_the_clause_that_removes_it_is_named(client: TestClient, picture: int) -> None:
-    asked = {"q": "noise", "id": picture, "filter": '{"format": "PNG", "width": {"gt": 9999}}'}
+    asked: dict[str, int | str] = {
+        "q": "noise",
+        "id": picture,
+        "filter": '{"format": "PNG", "width": {"gt": 9999}}',
+    }
     told = client.get("/api/v1/explain", params=asked).json()
     assert told["cause"] == "filtered"
     assert told["removed_by"] == ["filter.width.gt"]
 
 
 @pytest.mark.parametrize("named", [{}, {"id": 1, "path": "x"}])
-def test_one_picture_is_to_be_named(client: TestClient, named: dict[str, str]) -> None:
+def test_one_picture_is_to_be_named(client: TestClient, named: dict[str, int | str]) -> None:
     answer = client.get("/api/v1/explain", params={"q": "noise", **named})
     assert answer.status_code == 422
     assert "by its id or by its path" in answer.json()["detail"]

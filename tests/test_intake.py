@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from app.annotations import Annotation
 from app.assembly import Services
 from app.db import Sessions
+from app.errors import CollectionNotFound
 from app.intake import Options, Sent
 from app.settings import Settings
 from tests.drawing import png
@@ -351,7 +351,7 @@ def test_files_whose_job_cannot_be_written_are_not_kept(
     (tmp_path / "a.png").write_bytes(png(95))
     nowhere = replace(services.intake, collection_id=999_999)  # there is no such collection
     before = set(staged(services))
-    with (tmp_path / "a.png").open("rb") as file, pytest.raises(IntegrityError):
+    with (tmp_path / "a.png").open("rb") as file, pytest.raises(CollectionNotFound):
         nowhere.sent([Sent("a.png", file)], Sent("b.zip", file), Annotation())
     assert set(staged(services)) == before
     with sessions.begin() as session:

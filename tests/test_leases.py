@@ -67,12 +67,12 @@ def test_a_job_and_its_task_are_written_together_or_not(sessions: Sessions) -> N
         session.rollback()
     with sessions.begin() as session:
         assert tasks(session, LIST) == []
-        assert jobs.newest(session, None, None, 10) == []
+        assert jobs.newest(session, None, None, None, 10) == []
     with sessions.begin() as session:
         job_id = new_job(session, listed=False)
     with sessions.begin() as session:
         assert tasks(session, LIST) == [{"job_id": job_id}]
-        assert [job.id for job in jobs.newest(session, None, None, 10)] == [job_id]
+        assert [job.id for job in jobs.newest(session, None, None, None, 10)] == [job_id]
 
 
 def test_a_batch_whose_worker_died_is_cut_down_to_single_files(sessions: Sessions) -> None:
@@ -251,7 +251,7 @@ def test_what_was_told_of_ended_jobs_is_forgotten_in_time(sessions: Sessions) ->
         session.execute(query, {"job": old})
         open_job = new_job(session)
         jobs.purge(session)
-        assert [job.id for job in jobs.newest(session, None, None, 10)] == [open_job, kept]
+        assert [job.id for job in jobs.newest(session, None, None, None, 10)] == [open_job, kept]
 
 
 def test_of_two_that_list_the_same_stretch_one_is_told_to_stop(sessions: Sessions) -> None:

@@ -1,5 +1,6 @@
 """Recall as it is measured, and the ef_search that is chosen by it."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -61,7 +62,7 @@ def another(services: Services, request: pytest.FixtureRequest) -> VectorIndex:
 
 
 def service(services: Services, index: VectorIndex) -> Recall:
-    return Recall(services.search.sessions, services.encoder, index)
+    return Recall(services.search.sessions, services.encoder, index, threading.Lock())
 
 
 def measured(services: Services, index: VectorIndex, ef_search: int | None, k: int = 5) -> Measured:

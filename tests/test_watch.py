@@ -101,7 +101,7 @@ def jobs_open(services: Services) -> bool:
 
 
 def jobs_made(services: Services) -> int:
-    return len(services.intake.jobs(None, None, 10_000))
+    return len(services.intake.jobs(None, None, None, 10_000))
 
 
 def wait_for(there: Callable[[], bool], seconds: float = SECONDS) -> None:
@@ -228,8 +228,8 @@ def test_an_empty_folder_at_the_start_is_doubted(services: Services, folder: Pat
     shutil.rmtree(folder)
     folder.mkdir()
     with watching(services, folder):
-        wait_for(lambda: services.intake.jobs("failed", None, 1) != [])
-        assert "is its disk mounted" in str(services.intake.jobs("failed", None, 1)[0].reason)
+        wait_for(lambda: services.intake.jobs(None, "failed", None, 1) != [])
+        assert "is its disk mounted" in str(services.intake.jobs(None, "failed", None, 1)[0].reason)
         (folder / "new.png").write_bytes(png(32))  # now its disk is surely there
         wait_for(lambda: names(services, folder) == {"new.png"})
 

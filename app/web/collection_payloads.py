@@ -19,7 +19,7 @@ from app.web.search_payloads import Filter
 from app.web.search_terms import MAX_ID
 
 MAX_MODEL_CHARACTERS = 500
-MAX_REMOVED = 10_000  # ids in one request
+MAX_REMOVED = 10_000  # pictures in one request
 
 FieldType = Literal["text", "number", "boolean", "date", "tags"]
 Fields = Annotated[
@@ -172,7 +172,11 @@ class Removal(BaseModel):
 class Removed(BaseModel):
     """What was forgotten."""
 
-    model_config = shown({"removed": 2, "ids": [1, 2]})
+    model_config = shown({"removed": 2, "ids": [1, 2], "more": False})
 
     removed: int = Field(description="how many")
     ids: list[int] = Field(description="which, ascending")
+    more: bool = Field(
+        description=f"whether the filter holds for others yet, beyond {MAX_REMOVED:,} in one "
+        "request: repeat it"
+    )

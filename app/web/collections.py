@@ -12,6 +12,7 @@ from app.indexes import Shape
 from app.library import KnownCollection, Library, OpenCollection
 from app.questions import Question
 from app.web.collection_payloads import (
+    MAX_REMOVED,
     CollectionChanges,
     CollectionDetails,
     CollectionPage,
@@ -148,10 +149,13 @@ def list_images(
 
 @router.post("/{name}/images/delete", responses=described(400, 404, 413, 422, 503))
 def delete_images(found: Found, gallery: GalleryService, asked: Removal) -> Removed:
-    """Forget pictures by their ids or by a filter; uploaded files are deleted, yours stay."""
+    """Forget pictures by their ids or by a filter; uploaded files are deleted, yours stay.
+
+    By a filter up to 10,000 at once: repeat it while the answer's `more` is true.
+    """
     collection = found.collection
     if asked.ids is not None:
-        removed = gallery.remove(asked.ids, collection.id)
+        removed, more = gallery.remove(asked.ids, collection.id), False
     else:
         where = parse(asked.filter, collection.fields)
         if not where.clauses:
@@ -159,5 +163,5 @@ def delete_images(found: Found, gallery: GalleryService, asked: Removal) -> Remo
                 "filter: it asks nothing: all of the collection's pictures would be deleted. "
                 'If that is meant, send {"id": {"gt": 0}}.'
             )
-        removed = gallery.remove_matching(collection.id, where.condition)
-    return Removed(removed=len(removed), ids=removed)
+        removed, more = gallery.remove_matching(collection.id, where.condition, MAX_REMOVED)
+    return Removed(removed=len(removed), ids=removed, more=more)

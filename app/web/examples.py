@@ -51,6 +51,8 @@ IMAGE: Example = {
 }
 JOB: Example = {
     "id": 1,
+    "namespace": "default",
+    "collection": "default",
     "state": "succeeded",
     "source": {"folder": "data/test_images"},
     "mode": "add",

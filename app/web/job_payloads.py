@@ -40,6 +40,8 @@ class JobDetails(BaseModel):
     model_config = shown(examples.JOB)
 
     id: int = Field(description="the job's id")
+    namespace: str = Field(description="of the collection")
+    collection: str = Field(description="that the pictures go into")
     state: JobState = Field(description="succeeded, failed and cancelled are ends")
     source: dict[str, Any] = Field(
         description="a folder; a bucket and prefix; an archive's name; how many urls or files"

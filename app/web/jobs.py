@@ -9,11 +9,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from app.collections import DEFAULT_NAMESPACE
 from app.intake import Options
 from app.jobs import Job
 from app.web import examples
-from app.web.dependencies import InCollection, IntakeService
+from app.web.dependencies import InCollection, InNamespace, IntakeService, LibraryService
 from app.web.job_payloads import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
+from app.web.payloads import Name
 from app.web.problems import described
 from app.web.submissions import FORM_SCHEMA, Form, Submission, Submitted
 
@@ -96,15 +98,19 @@ def add_images(opened: InCollection, submitted: Submitted, response: Response) -
     return accepted
 
 
-@router.get("/jobs", responses=described(422, 503))
+@router.get("/jobs", responses=described(404, 422, 503))
 def list_jobs(
+    library: LibraryService,
     intake: IntakeService,
+    namespace: InNamespace = DEFAULT_NAMESPACE,
+    collection: Annotated[Name | None, Query(description="only its jobs; null: all")] = None,
     state: Annotated[JobState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> JobPage:
-    """Jobs, newest first."""
-    return JobPage.of(intake.jobs(state, cursor, limit), limit)
+    """Jobs, newest first, of one collection or of all."""
+    chosen = None if collection is None else library.find(namespace, collection).collection.id
+    return JobPage.of(intake.jobs(chosen, state, cursor, limit), limit)
 
 
 def _found(intake: IntakeService, job_id: JobId) -> Job:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
+from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from starlette.routing import Match
 
 from app import errors
 from app.db import is_unavailable
+from app.nearest import STATEMENT_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +26,15 @@ Unexpected = Callable[[Request, Exception], JSONResponse]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+TOO_LONG = (
+    f"This would take the database longer than {STATEMENT_TIMEOUT_MS // 1000} s. Ask for less: a "
+    "narrower filter, fewer facets, rarer words, or not for exact."
+)
 
 STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.QueryRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.FilterRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TokenRejected: HTTPStatus.UNAUTHORIZED,
     errors.CursorRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
@@ -167,6 +174,8 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
 
     @app.exception_handler(DBAPIError)
     def database(request: Request, error: DBAPIError) -> JSONResponse:
+        if isinstance(error.orig, QueryCanceled):
+            return problem(503, TOO_LONG)
         if is_unavailable(error):
             log.warning("database: %s", error.orig)
             return problem(503, "The database cannot answer now; try again in a moment.")

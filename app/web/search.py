@@ -93,13 +93,13 @@ def find_similar(
     """The pictures of its collection that are most like a picture, itself left out."""
     opened = library.open_id(gallery.get(image_id).collection_id)
     parse(where or {}, opened.collection.fields)  # what is wrong is named as it was sent
-    others = {"id": {"ne": image_id}}
     question = Question(
         opened.collection.namespace,
         opened.collection.name,
         (Term(image_id=image_id),),
         limit=limit,
-        filter={"and": [others, where]} if where else others,
+        filter=where or {},
+        without=image_id,
     )
     return _answered(opened, question, cursor, cursors)
 

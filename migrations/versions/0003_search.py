@@ -19,8 +19,7 @@ STATEMENTS = (
         ADD COLUMN storage text NOT NULL DEFAULT 'halfvec'
             CONSTRAINT vector_indexes_storage_check CHECK (storage IN ('halfvec', 'vector', 'bit')),
         ADD COLUMN ef_search integer,
-        ADD COLUMN chance bytea,
-        ADD COLUMN chance_vectors bigint
+        ADD COLUMN chance bytea
     """,
     # A partition has its parent's columns, so each storage has one; an empty one takes no space.
     """
@@ -57,7 +56,7 @@ STATEMENTS = (
             (image_words(language, coalesce(origin, path), caption, metadata)) STORED
     """,
     "CREATE INDEX images_words_idx ON images USING gin (words)",
-    "CREATE INDEX images_collection_id_id_idx ON images (collection_id, id)",
+    "CREATE INDEX images_present_idx ON images (collection_id, id) WHERE removed_at IS NULL",
     "CREATE INDEX images_collection_id_created_at_idx ON images (collection_id, created_at)",
     "CREATE INDEX images_collection_id_taken_at_idx ON images (collection_id, taken_at)",
     # A date of the metadata, UTC unless it says else, or null: never an error, so that it can be
@@ -83,9 +82,28 @@ def upgrade() -> None:
         op.execute(statement)
 
 
+# Of declared fields, named images_<collection's id>_…: those of dates call moment().
+DROP_FIELD_INDEXES = r"""
+DO $$
+DECLARE
+    field_index text;
+BEGIN
+    FOR field_index IN
+        SELECT indexname FROM pg_indexes
+        WHERE schemaname = current_schema() AND tablename = 'images'
+            AND indexname ~ '^images_[0-9]+_'
+    LOOP
+        EXECUTE format('DROP INDEX %I', field_index);
+    END LOOP;
+END
+$$
+"""
+
+
 def downgrade() -> None:
+    op.execute(DROP_FIELD_INDEXES)
     op.execute(
-        "DROP INDEX images_words_idx, images_collection_id_id_idx, "
+        "DROP INDEX images_words_idx, images_present_idx, "
         "images_collection_id_created_at_idx, images_collection_id_taken_at_idx"
     )
     op.execute("ALTER TABLE images DROP COLUMN words, DROP COLUMN language")
@@ -95,6 +113,6 @@ def downgrade() -> None:
     op.execute("ALTER TABLE embeddings ALTER COLUMN embedding SET NOT NULL")
     op.execute(
         "ALTER TABLE vector_indexes DROP COLUMN storage, DROP COLUMN ef_search, "
-        "DROP COLUMN chance, DROP COLUMN chance_vectors"
+        "DROP COLUMN chance"
     )
     op.execute("ALTER TABLE collections DROP COLUMN language, DROP COLUMN fields")
