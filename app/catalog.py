@@ -28,6 +28,7 @@ from app.tables import (
     Image,
     VectorIndex,
     collections,
+    embeddings,
     images,
 )
 from app.vectors import Vectors, check_vectors
@@ -115,6 +116,19 @@ def count_images(session: Session, collection_id: int) -> int:
     return session.execute(query.select_from(images)).scalar_one()
 
 
+def count_covered(session: Session, found: Sequence[VectorIndex]) -> list[tuple[int, int]]:
+    """Of each index: how many pictures its collection has, and of how many it has a vector."""
+    pictures = select(images.c.collection_id, func.count()).group_by(images.c.collection_id)
+    pictures = pictures.where(images.c.collection_id.in_([one.collection_id for one in found]))
+    vectors = select(embeddings.c.index_id, func.count()).group_by(embeddings.c.index_id)
+    vectors = vectors.where(embeddings.c.index_id.in_([one.id for one in found]))
+    there = dict(session.execute(pictures.where(PRESENT)).tuples().all())
+    covered = dict(session.execute(vectors.where(embeddings.c.region == 0)).tuples().all())
+    counted = [(there.get(one.collection_id, 0), covered.get(one.id, 0)) for one in found]
+    # A tombstone's vector covers no picture.
+    return [(pictures, min(vectors, pictures)) for pictures, vectors in counted]
+
+
 def _shown(*where: ColumnElement[bool]) -> Select[Any]:
     """Pictures without a tombstone, their collections without one too."""
     theirs = exists().where(collections.c.id == images.c.collection_id, KNOWN_COLLECTION)
@@ -141,7 +155,7 @@ def contents(session: Session, collection_id: int, limit: int) -> dict[int, byte
     """The content hashes, by id, of some of a collection's pictures, tombstones or not."""
     query = select(images.c.id, images.c.content_hash)
     query = query.where(images.c.collection_id == collection_id).limit(limit)
-    return {image_id: content_hash for image_id, content_hash in session.execute(query)}
+    return {row.id: row.content_hash for row in session.execute(query)}
 
 
 def annotate(session: Session, image: Image, annotation: Annotation) -> Image:

@@ -18,9 +18,7 @@ from app.tables import COLLECTION_COLUMNS, Collection, collections, images, job_
 DEFAULT = DEFAULT_NAMESPACE, DEFAULT_NAME = "default", "default"
 DEFAULT_LANGUAGE = "english"
 BURIED = ""  # the namespace of those that are being deleted: no request can name it
-MAX_FIELDS_IN_ALL = (
-    500  # declared, by all collections: each has an index on the one table of images
-)
+MAX_FIELDS_IN_ALL = 500  # declared by all collections: each has an index on the table of images
 PRESENT = collections.c.namespace != BURIED
 
 

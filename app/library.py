@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import collections, embeddings, fields, indexes, jobs
+from app import catalog, collections, fields, indexes, jobs
 from app.burials import Burials, drop_field_indexes
 from app.census import Counts
 from app.collections import NewCollection
@@ -109,10 +109,11 @@ class Library:
         with self._sessions.begin() as session:
             return _with_index(session, collections.every(session))
 
-    def counts(self, known: KnownCollection) -> Counts:
-        """How many pictures it has, and how many vectors of them."""
+    def counts(self, known: Sequence[KnownCollection]) -> list[Counts]:
+        """Of each: how many pictures it has, and how many vectors of them."""
         with self._sessions.begin() as session:
-            return Counts(*embeddings.count_covered(session, known.index))
+            found = catalog.count_covered(session, [one.index for one in known])
+        return [Counts(*one) for one in found]
 
     def open(self, namespace: str, name: str) -> OpenCollection:
         """A collection by its name. Raises CollectionNotFound, IndexGone, ModelUnavailable."""

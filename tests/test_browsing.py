@@ -206,8 +206,8 @@ def test_a_position_of_another_order_is_refused(shelf: Shelf, order: str, after:
         ("--width", 'order_by: there is no field "-width"'),
         ("", 'order_by: there is no field ""'),
         ("metadata.", "order_by: after metadata. a key of 1 to 100"),
-        ("-tags", 'order: "tags" holds tags, which have no order'),
-        ("metadata.tags", 'order: "tags" holds tags'),
+        ("-tags", 'order_by: "tags" holds tags, which have no order'),
+        ("metadata.tags", 'order_by: "tags" holds tags'),
     ],
 )
 def test_an_order_that_cannot_be_is_refused_by_name(order: str, message: str) -> None:

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from app import census as census_module
 from app.assembly import Services
 from app.census import Census, Counts
-from app.chance import NO_MATCH_BELOW, unrelated_texts
+from app.chance import NO_MATCH_BELOW, Chance, unrelated_texts
 from app.settings import Settings
 from tests.conftest import TEST_IMAGES
 from tests.runs import run, sql
@@ -41,7 +41,7 @@ def forget(services: Services) -> None:
     """As if nothing had been counted and measured."""
     census = services.search.census
     census._counted = census._chance = None
-    sql(services, "UPDATE vector_indexes SET chance = NULL, chance_vectors = NULL")
+    sql(services, "UPDATE vector_indexes SET chance = NULL")
 
 
 def scored(client: TestClient, **body: Any) -> list[tuple[float, float]]:
@@ -103,8 +103,8 @@ def test_until_it_was_measured_nothing_is_said_and_then_it_is(
     while answer(client, query="a zebra")["no_match"] is None:  # the first search set it off
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    stored = sql(services, "SELECT chance_vectors FROM vector_indexes")
-    assert stored == [(census.counts().vectors,)]
+    [(stored,)] = sql(services, "SELECT chance FROM vector_indexes")
+    assert Chance.from_bytes(stored).counted == census.counts().vectors
 
 
 def test_it_is_measured_anew_only_where_it_is_due(

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
+from app import collections, db
 from app.assembly import Services
+from app.fields import index_name
 from tests.drawing import png
 from tests.jobs import IMAGES, Answer, counts, done
 from tests.runs import sql
@@ -91,7 +94,9 @@ def test_a_collection_with_all_options(services: Services, create: Create) -> No
     assert "bit_hamming_ops" in told_of
     assert "m='8'" in told_of
     assert "ef_construction='40'" in told_of
-    assert field_indexes(services) == {f"images_{collection_id}_{name}_idx" for name in TYPES}
+    assert field_indexes(services) == {
+        index_name(collection_id, name, kind) for name, kind in TYPES.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ def test_fields_are_added_and_dropped_with_their_indexes(
 ) -> None:
     create("one", fields={"Kept-1": "text", "gone-2": "number", "other": "text"})
     ((collection_id,),) = sql(services, "SELECT id FROM collections WHERE name = 'one'")
-    kept = f"images_{collection_id}_Kept-1_idx"
+    kept = index_name(collection_id, "Kept-1", "text")
     oid = "SELECT indexrelid FROM pg_index WHERE indexrelid = to_regclass(:name)"
     before = sql(services, oid, name=f'"{kept}"')
     assert len(before) == 1
@@ -212,7 +217,7 @@ def test_fields_are_added_and_dropped_with_their_indexes(
     assert answer.status_code == 200, answer.text
     assert answer.json()["fields"] == fields
     assert sql(services, oid, name=f'"{kept}"') == before
-    names = {f"images_{collection_id}_{name}_idx" for name in fields}
+    names = {index_name(collection_id, name, kind) for name, kind in fields.items()}
     assert field_indexes(services) == names
     unchanged = client.patch(f"{COLLECTIONS}/one", json={"language": "simple"}).json()
     assert (unchanged["language"], unchanged["fields"]) == ("simple", fields)
@@ -235,8 +240,45 @@ def test_changes_at_once_leave_an_index_for_each_field_and_no_other(
     told = client.get(f"{COLLECTIONS}/one").json()
     assert len(told["fields"]) == 1
     assert {name.split("_", 2)[2] for name in field_indexes(services)} == {
-        f"{name}_idx" for name in told["fields"]
+        f"{name}_text" for name in told["fields"]
     }
+
+
+def test_what_an_old_index_cannot_be_dropped_for_keeps_no_change_up(
+    client: TestClient, services: Services, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone reads the pictures for hours: new indexes are built, the old ones go later."""
+    monkeypatch.setattr(db, "LOCK_TRIES", 1)
+    create("one", fields={"old": "text", "other": "text"})
+    ((collection_id,),) = sql(services, "SELECT id FROM collections WHERE name = 'one'")
+    fields = {"old": "number", "new": "date"}
+    with services.search.sessions.begin() as reader:
+        reader.execute(text("SELECT count(*) FROM images"))
+        answer = client.patch(f"{COLLECTIONS}/one", json={"fields": fields})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["fields"] == fields
+    wanted = {index_name(collection_id, name, kind) for name, kind in fields.items()}
+    old = {index_name(collection_id, name, "text") for name in ("old", "other")}
+    assert field_indexes(services) == wanted | old
+    assert client.patch(f"{COLLECTIONS}/one", json={"fields": fields}).status_code == 200
+    assert field_indexes(services) == wanted
+
+
+def test_all_collections_together_declare_only_so_many_fields(
+    client: TestClient, services: Services, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collections, "MAX_FIELDS_IN_ALL", 4)
+    assert create("one", fields={"a": "text", "b": "text"}).status_code == 201
+    assert create("two", fields={"a": "text", "b": "text"}).status_code == 201
+    words = "all collections together would declare 5; 4 are allowed"
+    refused(create("three", fields={"a": "text"}), words)
+    more = {"fields": {"a": "text", "b": "text", "c": "text"}}
+    refused(client.patch(f"{COLLECTIONS}/two", json=more), words)
+    assert len(field_indexes(services)) == 4
+    assert client.get(f"{COLLECTIONS}/two").json()["fields"] == {"a": "text", "b": "text"}
+    other = {"fields": {"c": "number", "d": "text"}}
+    assert client.patch(f"{COLLECTIONS}/two", json=other).json()["fields"] == other["fields"]
+    assert create("three").status_code == 201
 
 
 def test_another_language_reads_the_words_anew(client: TestClient, create: Create) -> None:

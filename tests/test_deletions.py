@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app import deletions, gallery
 from app.assembly import Services
 from app.gallery import DELETED_AT_ONCE
 from app.reconciling import YOUNG_SECONDS
 from app.settings import ROOT
+from app.tables import Image
+from app.web import collections as web_collections
 from tests.drawing import png
 from tests.jobs import Answer, working
 from tests.runs import counts, run, sql
@@ -85,7 +88,7 @@ def test_those_of_another_collection_stay(client: TestClient) -> None:
     ids = stored(client, 1, 2)
     assert client.post(COLLECTIONS, json={"name": "other"}).status_code == 201
     for asked in ({"ids": ids}, {"filter": {"id": {"gt": 0}}}):
-        assert remove(client, "other", **asked).json() == {"removed": 0, "ids": []}
+        assert remove(client, "other", **asked).json() == {"removed": 0, "ids": [], "more": False}
     assert left(client) == ids
     assert client.delete(f"{COLLECTIONS}/other").status_code == 204
     assert remove(client, "other", ids=ids).status_code == 404
@@ -147,6 +150,37 @@ def test_more_than_one_transaction_holds(client: TestClient, services: Services)
     assert removed(client, ids=ids[:600]) == ids[:600]
     assert removed(client, filter={"width": 1}) == ids[600:]
     assert left(client) == []
+
+
+def test_one_request_removes_only_so_many(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_collections, "MAX_REMOVED", 3)
+    monkeypatch.setattr(gallery, "DELETED_AT_ONCE", 2)
+    ids = stored(client, *range(7))
+    answers = [remove(client, filter={"id": {"gt": 0}}).json() for _ in range(3)]
+    assert [one["ids"] for one in answers] == [ids[:3], ids[3:6], ids[6:]]
+    assert [one["more"] for one in answers] == [True, True, False]
+    ids = stored(client, *range(3))
+    assert remove(client, filter={"id": {"gt": 0}}).json()["more"] is False
+
+
+def test_a_picture_that_is_changed_meanwhile_stays(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the choice and the deletion somebody says that it is wanted."""
+    ids = stored(client, 1, 2, 3, metadata='{"place": "Rome"}')
+    remove_chosen = deletions.remove
+
+    def late(*args: Any) -> list[Image]:
+        body = {"metadata": {"place": "Oslo"}}
+        assert client.patch(f"/api/v1/images/{ids[1]}", json=body).status_code == 200
+        return remove_chosen(*args)
+
+    monkeypatch.setattr(deletions, "remove", late)
+    assert removed(client, filter={"metadata.place": "Rome"}) == [ids[0], ids[2]]
+    assert left(client) == [ids[1]]
+    assert client.get(f"/images/{ids[1]}/file").status_code == 200
 
 
 def test_the_same_pictures_removed_at_once_are_counted_once(client: TestClient) -> None:

@@ -13,6 +13,7 @@ from app import db
 from app.errors import CollectionRejected
 from app.fields import (
     MAX_FIELDS,
+    TYPES,
     check_declared,
     compare,
     declared_field,

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from app import library
+from app import burials, library
 from app.annotations import Annotation
 from app.assembly import Services, open_services
 from app.collections import NewCollection
@@ -227,6 +227,43 @@ def test_what_a_crash_leaves_of_a_deletion_is_deleted(
     assert [one["name"] for one in found] == ["default"]
     assert left(services, settings) != []
     services.worker.look_after_queue()
+    assert left(services, settings) == []
+
+
+def test_no_picture_of_a_buried_collection_is_served(
+    client: TestClient, services: Services, settings: Settings, mine: OpenCollection
+) -> None:
+    with working(services):
+        done(client, send(client, 1))
+    (one,) = client.get(f"{COLLECTIONS}/mine/images").json()["images"]
+    services.worker.burials.bury(mine.collection)
+    address = f"/images/{one['id']}"
+    answers = [
+        *(client.get(address + part) for part in ("", "/file", "/thumbnail")),
+        client.patch(f"/api/v1{address}", json={"caption": "x"}),
+        client.delete(address),
+        client.post(f"{COLLECTIONS}/default/images/delete", json={"ids": [one["id"]]}),
+    ]
+    assert [answer.status_code for answer in answers] == [404] * 5 + [200]
+    assert answers[-1].json()["removed"] == 0
+    services.worker.look_after_queue()
+    assert left(services, settings) == []
+
+
+def test_a_large_collection_is_deleted_some_rows_at_a_time(
+    client: TestClient,
+    services: Services,
+    settings: Settings,
+    mine: OpenCollection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(burials, "REMOVED_AT_ONCE", 4)
+    with working(services):
+        done(client, send(client, *range(9)))
+    sql(services, "UPDATE images SET removed_at = now() WHERE origin = '3.png'")
+    for one in client.get(f"{COLLECTIONS}/mine/images").json()["images"]:
+        assert client.get(one["thumbnail_url"]).status_code == 200
+    assert delete(client).status_code == 204
     assert left(services, settings) == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from app.errors import TokenRejected
+from app.errors import SettingsInvalid, TokenRejected
 from app.tokens import ALGORITHM, LEEWAY_SECONDS, SECRET_BYTES, Signer, kept_secret
 
 SECRET = "s" * 32
@@ -112,3 +112,25 @@ def test_processes_that_make_it_at_once_agree(tmp_path: Path) -> None:
         thread.join()
     assert len(found) == 8
     assert len(set(found)) == 1
+
+
+def test_a_secret_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "secret"
+    for kept in ("", "x" * 31):
+        place.write_text(kept)
+        with pytest.raises(SettingsInvalid, match=f"{place} holds {len(kept)} .*Delete the file"):
+            kept_secret(place)
+    place.write_text("x" * 32)
+    assert kept_secret(place) == "x" * 32
+
+
+def test_a_secret_that_cannot_be_kept_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "hardlink_to", full)
+    with pytest.raises(OSError, match="No space left"):
+        kept_secret(tmp_path / "secret")
+    assert list(tmp_path.iterdir()) == []

@@ -65,7 +65,7 @@ Found = Annotated[KnownCollection, Depends(_found)]  # also where its model cann
 
 
 def _details(library: Library, known: KnownCollection) -> CollectionDetails:
-    return CollectionDetails.of(known, library.counts(known))
+    return CollectionDetails.of(known, *library.counts([known]))
 
 
 @router.post(
@@ -98,7 +98,8 @@ def list_collections(
 ) -> CollectionPage:
     """The namespace's collections, by name."""
     found = library.listed(namespace, cursor or "", limit + 1)
-    shown = [_details(library, known) for known in found[:limit]]
+    counts = library.counts(found[:limit])
+    shown = [CollectionDetails.of(*one) for one in zip(found, counts, strict=False)]
     more = shown[-1].name if len(found) > limit else None
     return CollectionPage(collections=shown, next_cursor=more)
 

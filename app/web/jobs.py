@@ -103,7 +103,9 @@ def list_jobs(
     library: LibraryService,
     intake: IntakeService,
     namespace: InNamespace = DEFAULT_NAMESPACE,
-    collection: Annotated[Name | None, Query(description="only its jobs; null: all")] = None,
+    collection: Annotated[
+        Name | None, Query(description="only its jobs; null: all", examples=["holidays"])
+    ] = None,
     state: Annotated[JobState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,

@@ -112,7 +112,6 @@ def downgrade() -> None:
     op.execute("ALTER TABLE embeddings DROP COLUMN full_embedding")
     op.execute("ALTER TABLE embeddings ALTER COLUMN embedding SET NOT NULL")
     op.execute(
-        "ALTER TABLE vector_indexes DROP COLUMN storage, DROP COLUMN ef_search, "
-        "DROP COLUMN chance"
+        "ALTER TABLE vector_indexes DROP COLUMN storage, DROP COLUMN ef_search, DROP COLUMN chance"
     )
     op.execute("ALTER TABLE collections DROP COLUMN language, DROP COLUMN fields")
