@@ -24,15 +24,15 @@ def matching(session: Session, condition: ColumnElement[bool], after: int, limit
 
 
 def remove(
-    session: Session, image_ids: Sequence[int], condition: ColumnElement[bool]
+    session: Session, image_ids: Sequence[int], *conditions: ColumnElement[bool]
 ) -> list[Image]:
-    """Delete those of the pictures that are there and for which the condition holds still.
+    """Delete those of the pictures that are there and for which the conditions hold still.
 
     Returns what they were.
     """
     found = get_images(session, image_ids)
     lock_content(session, *(image.content_hash for image in found.values()))
-    query = delete(images).where(images.c.id.in_(found), PRESENT, condition)
+    query = delete(images).where(images.c.id.in_(found), PRESENT, *conditions)
     return [Image.of(row) for row in session.execute(query.returning(*IMAGE_COLUMNS)).mappings()]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, true
+from sqlalchemy import ColumnElement, and_
 
 from app import catalog, deletions
 from app.annotations import Annotation, check_metadata
@@ -157,7 +157,7 @@ class Gallery:
 
         A file in a folder of the user's stays. Raises ImageNotFound.
         """
-        if not self._remove([image_id], true()):
+        if not self._remove([image_id]):
             raise ImageNotFound(f"There is no picture with id {image_id}.")
 
     def remove(self, image_ids: Sequence[int], collection_id: int) -> list[int]:
@@ -190,10 +190,10 @@ class Gallery:
         with self.sessions.begin() as session:
             return deletions.matching(session, condition, after, DELETED_AT_ONCE)
 
-    def _remove(self, image_ids: Sequence[int], condition: ColumnElement[bool]) -> list[int]:
-        """Asks the condition again: a picture that was changed since it was chosen stays."""
+    def _remove(self, image_ids: Sequence[int], *conditions: ColumnElement[bool]) -> list[int]:
+        """Asks the conditions again: a picture that was changed since it was chosen stays."""
         with self.sessions.begin() as session:
-            removed = deletions.remove(session, image_ids, condition)
+            removed = deletions.remove(session, image_ids, *conditions)
         for image in removed:
             if self.uploads.owns(self.sources.root / image.path):
                 self._delete_file(image)

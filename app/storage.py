@@ -38,7 +38,7 @@ class Disk:
             return target
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         with whole_file(target) as file:
             shutil.copyfileobj(source, file)
         return target
@@ -92,10 +92,11 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed or linked in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

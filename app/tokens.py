@@ -1,6 +1,5 @@
 """Signed tokens: what a client carries for us and cannot alter."""
 
-import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 import jwt
 
 from app.errors import SettingsInvalid, TokenRejected
-from app.storage import whole_file
+from app.storage import sync_folder, whole_file
 
 ALGORITHM = "HS256"  # pinned: a token that names another is refused
 SECRET_BYTES = 32
@@ -75,12 +74,4 @@ def _make_secret(place: Path) -> None:
             place.hardlink_to(mine)
     finally:
         mine.unlink(missing_ok=True)
-    _sync(place.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(place.parent)
