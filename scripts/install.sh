@@ -5,6 +5,7 @@
 set -eu
 venv=$1
 uv=$venv/bin/uv
+uv_version=0.13.9 # pinned: another version may spell the same lock otherwise
 
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "Python 3.11 or newer is needed; python3 here is $(python3 --version)." >&2
@@ -12,7 +13,8 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
 }
 echo "Installing the pinned dependencies into $venv …"
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-[ -x "$uv" ] || "$venv/bin/python" -m pip install --quiet 'uv>=0.13,<1'
+"$uv" --version 2>/dev/null | grep -q "^uv $uv_version " ||
+    "$venv/bin/python" -m pip install --quiet "uv==$uv_version"
 
 locked() { sed -n "s/^\(\($1\)==[^ ]*\).*/\1/p" requirements.lock; }
 
