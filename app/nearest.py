@@ -12,7 +12,7 @@ from sqlalchemy.sql.selectable import FromClause
 from app.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.vectors import Vectors
 
-MIN_EF_SEARCH = 400  # candidates kept: recall@10 is 0.97 on 100,000 CLIP-like vectors, 0.87 of 200
+MIN_EF_SEARCH = 400  # candidates kept: recall@10 is 0.96 on 100,000 CLIP-like vectors, 0.87 of 200
 MAX_EF_SEARCH = 1000  # pgvector's bound
 LINKS_EF_SEARCH = 40  # what is very near is found with few candidates: 0.8 ms a picture, not 4
 MAX_SCAN_TUPLES = 40_000  # vectors that one scan of the graph looks at

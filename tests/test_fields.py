@@ -271,7 +271,9 @@ def test_a_field_that_cannot_be_is_refused_by_name(fields: dict[str, str], messa
 
 
 def test_names_within_the_bounds_are_taken() -> None:
-    check_declared({"a" * 40: "text", "_": "tags", "A-1": "date", "a-1": "boolean"})
+    declared = {"a" * 40: "text", "_": "tags", "A-1": "date", "a-1": "boolean"}
+    check_declared(declared)
+    assert {name: find(name, declared).kind for name in declared} == declared
 
 
 def test_the_names_of_indexes_differ_and_fit() -> None:

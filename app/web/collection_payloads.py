@@ -14,9 +14,8 @@ from app.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.library import KnownCollection
 from app.web import examples
 from app.web.examples import shown
-from app.web.payloads import STORABLE, ImageDetails, Name
+from app.web.payloads import MAX_ID, STORABLE, ImageDetails, Name
 from app.web.search_payloads import Filter
-from app.web.search_terms import MAX_ID
 
 MAX_MODEL_CHARACTERS = 500
 MAX_REMOVED = 10_000  # pictures in one request

@@ -10,12 +10,11 @@ from app.annotations import check_caption
 from app.gallery import InBucket, OnDisk
 from app.pictures import THUMBNAIL_SIDES
 from app.web.dependencies import GalleryService
-from app.web.payloads import ImageChanges, ImageDetails
+from app.web.payloads import MAX_ID, ImageChanges, ImageDetails
 from app.web.problems import described
 
 router = APIRouter(tags=["images"])
 
-MAX_ID = 2**63 - 1  # Postgres's bigint
 DEFAULT_THUMBNAIL = 256  # pixels
 MAX_AGE_SECONDS = 3_600  # that a browser may show a file again without asking
 

@@ -11,9 +11,8 @@ from app.web.collections import Opened
 from app.web.dependencies import InCollection, LibraryService, Utf8
 from app.web.filters import FilterText
 from app.web.inspection_payloads import ExplanationDetails, RecallDetails, Tuning, TuningDetails
-from app.web.payloads import STORABLE
+from app.web.payloads import MAX_ID, STORABLE
 from app.web.problems import described
-from app.web.search_terms import MAX_ID
 
 router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8])
 

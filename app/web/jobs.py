@@ -15,14 +15,13 @@ from app.jobs import Job
 from app.web import examples
 from app.web.dependencies import InCollection, InNamespace, IntakeService, LibraryService
 from app.web.job_payloads import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
-from app.web.payloads import Name
+from app.web.payloads import MAX_ID, Name
 from app.web.problems import described
 from app.web.submissions import FORM_SCHEMA, Form, Submission, Submitted
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
 
 ADD_IMAGES = "/api/v1/images"  # the route whose body may be an archive
-MAX_ID = 2**63 - 1  # Postgres's bigint
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
 EVENT_SECONDS = 0.5  # between looks at a job whose events somebody follows

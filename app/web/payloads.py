@@ -13,6 +13,7 @@ from app.uploads import Outcome
 from app.web import examples
 from app.web.examples import shown
 
+MAX_ID = 2**63 - 1  # Postgres's bigint
 STORABLE = r"^[^\x00]*$"  # what a text column can hold
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Of a collection or a namespace."""

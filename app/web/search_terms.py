@@ -16,8 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.queries import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
-
-MAX_ID = 2**63 - 1  # Postgres's bigint
+from app.web.payloads import MAX_ID
 
 
 class _StrictBase64(Base64Encoder):
