@@ -56,6 +56,22 @@ class TokenRejected(ImageSearchError):
     """A signed token that was altered, has expired, or is meant for something else."""
 
 
+class KeyRejected(ImageSearchError):
+    """No API key where one is needed, or one that is unknown, expired or revoked."""
+
+
+class RoleRejected(ImageSearchError):
+    """The API key may not do this: its role or its namespace does not reach so far."""
+
+
+class FeedbackRejected(ImageSearchError):
+    """A judgement that cannot be: of a picture that was not shown, or a comment out of bounds."""
+
+
+class AnswerOutdated(ImageSearchError):
+    """The answer that is judged came from an index that is no longer there."""
+
+
 class CursorRejected(ImageSearchError):
     """The cursor is none of ours, has expired, or belongs to another query."""
 

@@ -23,6 +23,12 @@ GRAPHS = {
 }
 """What the HNSW graph of each storage is built on, given the dimensions."""
 
+JUDGED_GRAPH = (
+    "CREATE INDEX IF NOT EXISTS feedback_queries_{0}_hnsw_idx ON feedback_queries USING hnsw "
+    "((embedding::halfvec({0})) halfvec_cosine_ops) WHERE dimensions = {0}"
+)
+"""The graph of judged queries of so many dimensions: one for all collections."""
+
 MAX_DIMENSIONS = {"halfvec": 4_000, "vector": 2_000, "bit": 4_000}
 """Of pgvector: beyond them no graph can be built."""
 
@@ -122,6 +128,7 @@ def create_index(
             f"ALTER TABLE embeddings ATTACH PARTITION {index.partition} FOR VALUES IN ({index.id})"
         )
     )
+    session.execute(text(JUDGED_GRAPH.format(index.dimensions)))
     return index
 
 

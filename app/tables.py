@@ -41,7 +41,8 @@ metadata = MetaData(
 )
 
 
-def _now() -> Column[datetime]:
+def now_column() -> Column[datetime]:
+    """When a row was written."""
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
@@ -66,7 +67,7 @@ collections = Table(
     Column("name", Text, nullable=False),
     Column("language", Text, nullable=False, server_default=text("'english'")),
     Column("fields", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    _now(),
+    now_column(),
     UniqueConstraint("namespace", "name"),
 )
 
@@ -85,7 +86,8 @@ vector_indexes = Table(
     Column("storage", Text, nullable=False, server_default=text("'halfvec'")),
     Column("ef_search", Integer),  # as tuned; null: the code's own
     Column("chance", LargeBinary),  # the scores that unrelated queries reach: `chance.Chance`
-    _now(),
+    Column("trial", JSONB),  # whether judgements improve its answers: `trials.Verdict`
+    now_column(),
     Index(
         "vector_indexes_one_active_idx",
         "collection_id",
@@ -120,7 +122,7 @@ images = Table(
             "image_words(language, COALESCE(origin, path), caption, metadata)", persisted=True
         ),
     ),
-    _now(),
+    now_column(),
     UniqueConstraint("collection_id", "path"),
     Index(None, "collection_id", "content_hash"),
     Index("images_present_idx", "collection_id", "id", postgresql_where=text("removed_at IS NULL")),
@@ -165,7 +167,7 @@ jobs = Table(
     Column("listed", Boolean, nullable=False, server_default=text("false")),
     _count("total"),
     *(_count(outcome) for outcome in OUTCOMES),
-    _now(),
+    now_column(),
     Column("started_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("finished_at", DateTime(timezone=True)),
@@ -196,6 +198,19 @@ job_items = Table(
     Index(None, "job_id", "id"),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),  # reader | writer | admin
+    Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the key
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("last_used_at", DateTime(timezone=True)),
+    now_column(),
+)
 
 Storage = Literal["halfvec", "vector", "bit"]
 """How an index keeps its vectors: two bytes a dimension, four, or two with a graph of one bit."""
