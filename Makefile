@@ -58,6 +58,19 @@ examples: $(INSTALLED) ## Ask the running server five questions: text, mixed, fi
 download-images: $(INSTALLED) ## Copy a bucket's pictures into IMAGES_DIR: S3_BUCKET, MAX_IMAGES
 	@$(PYTHON) -m scripts.download_images
 
+.PHONY: create-key
+create-key: $(INSTALLED) ## Make an API key: NAMESPACE=… ROLE=reader|writer|admin NAME=… (DAYS=…)
+	@$(PYTHON) -m scripts.keys create --namespace "$(NAMESPACE)" --role "$(ROLE)" \
+		--name "$(NAME)" $(if $(DAYS),--days "$(DAYS)")
+
+.PHONY: list-keys
+list-keys: $(INSTALLED) ## Show the API keys and when each was last used
+	@$(PYTHON) -m scripts.keys list
+
+.PHONY: revoke-key
+revoke-key: $(INSTALLED) ## Make an API key void: ID=…
+	@$(PYTHON) -m scripts.keys revoke --id "$(ID)"
+
 .PHONY: pull-model
 pull-model: $(INSTALLED) ## Download CLIP_MODEL / CLIP_PRETRAINED ahead of the first start
 	@$(PYTHON) -m scripts.pull_model
@@ -70,6 +83,18 @@ migrate: $(INSTALLED) ## Bring the database's schema up to date
 evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
 	@$(PYTHON) -m scripts.evaluate
 	@$(PYTHON) -m scripts.evaluate_no_match
+
+.PHONY: evaluate-feedback
+evaluate-feedback: $(INSTALLED) ## Try now whether judgements improve the answers, and switch so
+	@$(PYTHON) -m scripts.evaluate_feedback
+
+.PHONY: simulate-feedback
+simulate-feedback: $(INSTALLED) ## Measure what honest, random and hostile raters do to the answers
+	@$(PYTHON) -m scripts.simulate_feedback
+
+.PHONY: slow-sockets
+slow-sockets: $(INSTALLED) ## Time the running server's /healthz beside 500 slow sockets
+	@$(PYTHON) -m scripts.slow_sockets
 
 .PHONY: benchmark-ingest
 benchmark-ingest: $(INSTALLED) ## Time searches alone and while a job takes pictures in

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app import browsing, catalog, embeddings
+from app import browsing, catalog, embeddings, reasons
 from app.browsing import Key, parse_order
 from app.census import Counts
 from app.chance import Chance, is_no_match
 from app.filters import Filter
 from app.grouping import group
+from app.learning import State
+from app.nearest import get_distances
 from app.queries import Query
 from app.questions import Page
 from app.ranking import Found, Ranking
 from app.tables import Collection, Image, VectorIndex
-from app.vectors import Vectors
 
 MAX_GROUPED = 4_000  # places of a ranking that are looked through for a page without duplicates
 
@@ -43,6 +44,7 @@ class Answer:
 
     `no_match`: the best is not better than chance; None where that is not known yet. `underfilled`
     says why there are fewer hits than asked for. `total` is known without a query alone.
+    `feedback`: whether judgements move this collection's queries.
     """
 
     hits: Sequence[Hit]
@@ -56,6 +58,8 @@ class Answer:
     facets: Mapping[str, Sequence[tuple[Key, int]]] | None = None
     explained: Mapping[str, Any] | None = None
     following: Page | None = None
+    query: Query | None = None
+    feedback: State = "not enough"
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,9 @@ class Answering:
             0.0,
             no_match=no_match,
             underfilled=self._why_short(shown, len(hits)) if short else None,
-            explained=self._explained() if self._question.explain else None,
+            explained=reasons.of_answer(self._question, self._query, self._ranking)
+            if self._question.explain
+            else None,
             following=None if shown.following is None else following,
         )
 
@@ -167,12 +173,14 @@ class Answering:
 
     def _confidences(self, found: Sequence[Found]) -> dict[int, float]:
         """By the ids of those that have a distance; nothing until the null was measured."""
-        compared = [one for one in found if one.distance is not None]
-        if self._chance is None or not compared:
+        far = {one.image_id: one.distance for one in found if one.distance is not None}
+        if self._chance is None or not far:
             return {}
-        scores = 1 - np.array([one.distance for one in compared], np.float32)
-        sure = self._chance.confidence(self._query.vector, scores, self._query.picture_share)
-        return {one.image_id: float(value) for one, value in zip(compared, sure, strict=True)}
+        if self._query.vector is not self._query.plain:  # judgements make nobody surer
+            far |= get_distances(self._session, self._index, self._query.plain, list(far))
+        scores = 1 - np.array(list(far.values()), np.float32)
+        sure = self._chance.confidence(self._query.plain, scores, self._query.picture_share)
+        return {image_id: float(value) for image_id, value in zip(far, sure, strict=True)}
 
     def _is_no_match(self, found: Sequence[Found], confidences: Mapping[int, float]) -> bool | None:
         """Words that were found are a match; pictures are one if they are better than chance."""
@@ -212,41 +220,12 @@ class Answering:
         """What each score is made of, by id."""
         ids = [one.image_id for one in found]
         vectors = embeddings.get_vectors(self._session, self._index, ids)
-        return {one.image_id: self._why_one(one, vectors.get(one.image_id)) for one in found}
-
-    def _why_one(self, found: Found, vector: Vectors | None) -> dict[str, Any]:
-        why: dict[str, Any] = {}
-        if vector is not None and self._query.parts:
-            why["terms"] = [
-                {
-                    "term": part.shown,
-                    "weight": part.weight,
-                    "similarity": (similarity := float(part.vector @ vector)),
-                    "adds": part.share * similarity,
-                }
-                for part in self._query.parts
-            ]
-        if self._question.mode == "hybrid":
-            fusion = self._question.fusion
-            why["from_vector"] = fusion.score(found.vector_rank, None)
-            why["from_words"] = fusion.score(None, found.lexical_rank)
-        if self._question.mode == "lexical":
-            why["from_words"] = found.score
-        return why
-
-    def _explained(self) -> dict[str, Any]:
-        """How the answer was found."""
-        scan = self._ranking.scan
-        explained: dict[str, Any] = {"method": self._ranking.method}
-        if scan is not None:
-            explained["scan"] = {
-                "method": scan.method,
-                "ef_search": scan.candidates if scan.method == "hnsw" else None,
-                "filter_passes_few": scan.few,
-            }
-        if self._question.mode != "vector":
-            explained["words"] = self._query.words
-        return explained
+        return {
+            one.image_id: reasons.of_hit(
+                self._question, self._query, one, vectors.get(one.image_id)
+            )
+            for one in found
+        }
 
     def _why_short(self, shown: _Shown, hits: int) -> str:
         """Why there are fewer hits than were asked for: a sentence for each reason."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from app import collections, db, indexes, parts
+from app.access import Access, is_loopback
 from app.batching import Batcher
 from app.burials import Burials, disk_of, disks
 from app.census import Census
@@ -21,6 +22,8 @@ from app.explaining import Explaining
 from app.gallery import Gallery
 from app.ingest import Ingest
 from app.intake import ANYWHERE, Intake
+from app.judging import Judging
+from app.learning import Learning
 from app.library import Library, OpenCollection
 from app.listing import Listing
 from app.preparation import Means
@@ -28,15 +31,19 @@ from app.queries import QUERY_SECONDS, QueryEncoder
 from app.recall import Recall
 from app.reconciling import Reconciling
 from app.search import Search
+from app.search_tokens import SearchTokens
 from app.settings import ROOT, Settings
 from app.sources import Sources
 from app.storage import Disk
+from app.summaries import Summaries
 from app.tables import Collection, VectorIndex
+from app.trials import Trials
 from app.unpacking import Bounds
 from app.uploads import Uploads
 from app.worker import Worker
 
 MEGA = 1_000_000
+HOUR = 3_600  # seconds
 INCOMING = ".incoming"  # below the uploads: bytes that wait for a worker
 DECODING_THREADS = max(2, os.cpu_count() or 2)
 FETCHING_THREADS = 8
@@ -53,8 +60,12 @@ class Services:
     library: Library
     gallery: Gallery
     cursors: Cursors
+    tokens: SearchTokens
+    summaries: Summaries
+    access: Access
     worker: Worker
     reconciling: Reconciling
+    sessions: Sessions
 
     @property
     def model_name(self) -> str:
@@ -154,6 +165,7 @@ class _Assembly:
         self.downloader = Downloader(self.file_bytes, allow)
         query_bytes = int(settings.max_upload_mb * MEGA)  # as if it had been sent
         self.query_downloader = Downloader(query_bytes, allow, total_seconds=QUERY_SECONDS)
+        self.weights = parts.weights(settings)
         self.measuring = threading.Lock()
         self.lanes = threading.Semaphore(POLITE_THREADS)
         self.interrupt = threading.Event()  # the worker stops
@@ -192,7 +204,7 @@ class _Assembly:
             self.file_bytes,
             settings.batch_size,
         )
-        cursors = Cursors(parts.open_signer(settings))
+        signer = parts.open_signer(settings)
         loaded = encoder.load()
         return Services(
             encoder,
@@ -200,9 +212,13 @@ class _Assembly:
             loaded.precision,
             library,
             gallery,
-            cursors,
+            Cursors(signer),
+            SearchTokens(signer, settings.token_hours * HOUR),
+            Summaries(sessions),
+            Access(sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)),
             worker,
             reconciling,
+            sessions,
         )
 
     def opened(
@@ -213,13 +229,14 @@ class _Assembly:
         pixels = settings.max_megapixels
         kept = disk_of(self.kept, collection)
         census = Census(sessions, encoder, index, self.threads, self.interrupt)
-        queries = QueryEncoder(sessions, encoder, index, self.query_downloader, pixels)
+        learning = Learning(sessions, index, self.weights)
+        queries = QueryEncoder(sessions, encoder, index, learning, self.query_downloader, pixels)
         uploads = Uploads(sessions, encoder, index, kept, ROOT, pixels, settings.keep_gps)
         return OpenCollection(
             collection,
             index,
             encoder,
-            search=Search(sessions, encoder, index, queries, census, pixels),
+            search=Search(sessions, index, queries, census),
             uploads=uploads,
             intake=self._intake(collection),
             duplicates=Duplicates(sessions, index),
@@ -237,6 +254,8 @@ class _Assembly:
                 census.measure,
             ),
             ingest=self._ingest(index, encoder, uploads),
+            judging=Judging(sessions, encoder, index),
+            trials=Trials(sessions, index, self.weights, self.interrupt),
         )
 
     def _intake(self, collection: Collection) -> Intake:

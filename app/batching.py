@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from app import metrics
 from app.vectors import Vectors
 
 Encode = Callable[[list[Any]], Vectors]
@@ -24,6 +25,7 @@ Encode = Callable[[list[Any]], Vectors]
 
 RECENT_SECONDS = 10.0  # somebody searches: there was a search so short a time ago
 POLITE_SECONDS = 0.01  # that another's batch may take then
+KINDS = {"encode_texts": "text", "encode_pixels": "image"}  # of batches, by what encodes them
 
 
 class Priority(IntEnum):
@@ -137,12 +139,16 @@ def _serve(batch: list[_Request]) -> int:
     if not live:
         return 0
     items = [item for request in live for item in request.items]
+    encode = live[0].encode
+    began = time.perf_counter()
     try:
-        rows = live[0].encode(items)
+        rows = encode(items)
     except BaseException as error:  # noqa: BLE001  # the waiting thread gets it, whatever it is
         for request in live:
             request.result.set_exception(error)
         return 0
+    kind = KINDS.get(getattr(encode, "__name__", ""), "other")
+    metrics.observe_batch(kind, len(items), time.perf_counter() - began)
     ends = np.cumsum([len(request.items) for request in live])
     for request, part in zip(live, np.split(rows, ends[:-1]), strict=True):
         request.result.set_result(part)

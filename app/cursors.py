@@ -11,10 +11,11 @@ from app.queries import Query
 from app.questions import Page, Question
 from app.scans import Scan
 from app.tokens import Signer
+from app.vectors import Vectors
 
 AUDIENCE = "cursor"
 VALID_SECONDS = 24 * 3600
-FORMAT = 1  # to be raised where older cursors would lead elsewhere
+FORMAT = 2  # to be raised where older cursors would lead elsewhere
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Cursors:
             "after": page.after,
             "no_match": page.no_match,
         }
-        if page.query:
-            vector = np.asarray(page.query.vector, "<f4").tobytes()
-            claims["vector"] = base64.b64encode(vector).decode()
-            claims["words"] = "" if page.question.mode == "vector" else page.query.words
-            claims["picture_share"] = page.query.picture_share
+        if query := page.query:
+            claims["vector"] = _packed(query.vector)
+            if query.plain is not query.vector:
+                claims["plain"] = _packed(query.plain)
+            claims["words"] = "" if page.question.mode == "vector" else query.words
+            claims["picture_share"] = query.picture_share
+            claims["shown"], claims["is_text"] = query.shown, query.text is not None
         return self.signer.sign(AUDIENCE, claims, VALID_SECONDS)
 
     def read(self, cursor: str, asked: Question | None = None) -> Page:
@@ -71,5 +74,15 @@ class Cursors:
 
 
 def _query(claims: dict[str, Any]) -> Query:
-    vector = np.frombuffer(base64.b64decode(claims["vector"]), "<f4")
-    return Query(vector, claims["words"], claims["picture_share"])
+    vector, shown = _unpacked(claims["vector"]), claims["shown"]
+    plain = _unpacked(claims["plain"]) if "plain" in claims else vector
+    text = shown if claims["is_text"] else None
+    return Query(vector, plain, claims["words"], claims["picture_share"], shown, text)
+
+
+def _packed(vector: Vectors) -> str:
+    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+
+
+def _unpacked(packed: str) -> Vectors:
+    return np.frombuffer(base64.b64decode(packed), "<f4")

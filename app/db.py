@@ -14,11 +14,14 @@ from psycopg.errors import (
     LockNotAvailable,
     UniqueViolation,
 )
-from sqlalchemy import Engine, create_engine, func, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from app import metrics
 from app.errors import DatabaseUnusable
+from app.metrics import Holdings
 
 Sessions = sessionmaker[Session]
 T = TypeVar("T")
@@ -33,6 +36,7 @@ CONNECT_TIMEOUT = 10  # seconds
 LOCK_MS = 1_500  # longer than Postgres's deadlock_timeout: an autovacuum in the way steps back
 LOCK_TRIES = 5
 LOCK_PAUSE_SECONDS = 1.0
+BEGAN = "statement began"  # in what is noted of a connection: of time.perf_counter
 
 # Each query is planned for its own values: a generic plan would not see which partition it
 # needs. Set once a connection, so that no request pays for it.
@@ -54,12 +58,32 @@ def open_engine(url: str) -> Engine:
             pool_pre_ping=True,
             connect_args={"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT},
         )
+        _time_statements(engine)
         with engine.connect():
             return engine
     except Exception as error:  # whatever a malformed URL or a dead host may raise
         raise DatabaseUnusable(
             f"No Postgres can be used at DATABASE_URL: {_first_line(error)}"
         ) from error
+
+
+def _time_statements(engine: Engine) -> None:
+    """Have each statement counted with the time that the database takes, also where it fails."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(connection: Connection, *_: object) -> None:
+        connection.info[BEGAN] = time.perf_counter()
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(connection: Connection, *_: object) -> None:
+        began = connection.info.pop(BEGAN, None)
+        if began is not None:
+            metrics.observe_statement(time.perf_counter() - began)
+
+    @event.listens_for(engine, "handle_error")
+    def fail(context: ExceptionContext) -> None:
+        if context.connection is not None and not context.connection.invalidated:
+            end(context.connection)
 
 
 def open_sessions(engine: Engine) -> Sessions:
@@ -149,6 +173,25 @@ def create_database(url: str, name: str) -> None:
                 if not isinstance(error.orig, (DuplicateDatabase, UniqueViolation)):
                     raise  # those two: another process was faster
     engine.dispose()
+
+
+HOLDINGS = """
+WITH p AS (SELECT collection_id, count(*) AS n FROM images WHERE removed_at IS NULL GROUP BY 1),
+e AS (SELECT index_id, count(*) AS n FROM embeddings WHERE region = 0 GROUP BY 1),
+v AS (SELECT collection_id, n FROM e JOIN vector_indexes i ON i.id = index_id AND state = 'active')
+SELECT coalesce(sum(p.n), 0)::bigint, coalesce(sum(v.n), 0)::bigint,
+    coalesce(sum(least(p.n, coalesce(v.n, 0))), 0)::bigint
+FROM p LEFT JOIN v USING (collection_id)
+"""
+
+
+def count_holdings(session: Session, timeout_ms: int) -> Holdings:
+    """What all collections hold together; a tombstone's vector covers no picture.
+
+    Raises OperationalError where the database takes longer than `timeout_ms`.
+    """
+    session.execute(select(func.set_config("statement_timeout", str(timeout_ms), True)))
+    return Holdings(*session.execute(text(HOLDINGS)).one())
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -64,6 +64,14 @@ class RoleRejected(ImageSearchError):
     """The API key may not do this: its role or its namespace does not reach so far."""
 
 
+class TooManyRequests(ImageSearchError):
+    """The key or the address has asked so often that it is to wait `seconds`."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class FeedbackRejected(ImageSearchError):
     """A judgement that cannot be: of a picture that was not shown, or a comment out of bounds."""
 

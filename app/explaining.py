@@ -129,7 +129,7 @@ class Explaining:
         vector = self.queries.encode([Term(text=text)]).vector
         with self.sessions.begin() as session:
             prepare(session)
-            known = _find(session, collection.id, target)
+            known = _find(session, collection, target)
             if known is None:
                 return _of_unknown(session, collection.id, target)
             if known.removed:
@@ -235,21 +235,23 @@ class _Known:
     removed: bool
 
 
-def _find(session: Session, collection_id: int, target: Target) -> _Known | None:
-    """By its id anywhere; by its path here, or else the name it was sent under; by path elsewhere.
+def _find(session: Session, collection: Collection, target: Target) -> _Known | None:
+    """By its id; by its path here, or else the name it was sent under; by its path elsewhere.
 
-    A file that this collection has refused is none of another.
+    In the collection's own namespace: of others nothing is told. A file that this collection has
+    refused is none of another.
     """
+    own = collections.c.namespace == collection.namespace
     if isinstance(target, int):
-        return _one(session, images.c.id == target) if 0 < target <= MAX_BIGINT else None
+        return _one(session, own, images.c.id == target) if 0 < target <= MAX_BIGINT else None
     if UNSTORABLE.search(target):
         return None
-    here = images.c.collection_id == collection_id
+    here = images.c.collection_id == collection.id
     known = _one(session, here, images.c.path == target)
     known = known or _one(session, here, images.c.origin == target)
-    if known is not None or _find_refusal(session, collection_id, target):
+    if known is not None or _find_refusal(session, collection.id, target):
         return known
-    return _one(session, images.c.path == target, PRESENT)
+    return _one(session, own, images.c.path == target, PRESENT)
 
 
 def _one(session: Session, *where: ColumnElement[bool]) -> _Known | None:

@@ -195,11 +195,16 @@ class Intake:
             return jobs.get(session, job_id)
 
     def jobs(
-        self, collection_id: int | None, state: str | None, before: int | None, limit: int
+        self,
+        collection_id: int | None,
+        state: str | None,
+        before: int | None,
+        limit: int,
+        namespace: str | None = None,
     ) -> list[Job]:
-        """Jobs of one or of all collections, newest first, from the one before `before` on."""
+        """Jobs as `jobs.newest`."""
         with self.sessions.begin() as session:
-            return jobs.newest(session, collection_id, state, before, limit)
+            return jobs.newest(session, collection_id, state, before, limit, namespace)
 
     def items(
         self, job_id: int, limit: int, *, state: str | None = None, after: int = 0

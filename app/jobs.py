@@ -17,12 +17,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.errors import CollectionNotFound, JobNotFound
+from app.metrics import Work
 from app.tables import OUTCOMES, collections, job_items, jobs
 
 LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order of a job's life
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # what somebody has just sent goes before a bucket's load
 RETENTION = timedelta(days=30)  # what a finished job tells is kept so long
 
+STATES = ("pending", "running", "succeeded", "failed", "cancelling", "cancelled")
 DONE = tuple(outcome for outcome in OUTCOMES if outcome not in {"removed", "gone"})
 
 
@@ -175,10 +177,21 @@ def get(session: Session, job_id: int) -> Job:
 
 
 def newest(
-    session: Session, collection_id: int | None, state: str | None, before: int | None, limit: int
+    session: Session,
+    collection_id: int | None,
+    state: str | None,
+    before: int | None,
+    limit: int,
+    namespace: str | None = None,
 ) -> list[Job]:
-    """Jobs, newest first, from the one before the id `before` on; of one or of all collections."""
+    """Jobs, newest first, from the one before the id `before` on.
+
+    Of one collection, of all in a namespace, or of all.
+    """
     query = select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
+    if namespace is not None:
+        here = select(collections.c.id).where(collections.c.namespace == namespace)
+        query = query.where(jobs.c.collection_id.in_(here))
     if collection_id is not None:
         query = query.where(jobs.c.collection_id == collection_id)
     if state is not None:
@@ -251,6 +264,15 @@ def any_open(session: Session) -> bool:
     """Whether some job has not ended."""
     query = select(jobs.c.id).where(jobs.c.finished_at.is_(None)).limit(1)
     return session.execute(query).first() is not None
+
+
+def count_work(session: Session) -> Work:
+    """The tasks that wait for a worker, and the jobs by their state."""
+    waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
+    by_state = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    found = dict(session.execute(by_state).tuples().all())
+    jobs_now = {state: found.get(state, 0) for state in STATES}
+    return Work(session.execute(waiting).scalar_one(), jobs_now)
 
 
 def purge(session: Session) -> list[str]:

@@ -28,10 +28,12 @@ from app.explaining import Explaining
 from app.indexes import Shape
 from app.ingest import Ingest
 from app.intake import Intake
+from app.judging import Judging
 from app.listing import Listing
 from app.recall import Recall
 from app.search import Search
 from app.tables import Collection, VectorIndex
+from app.trials import Trials
 from app.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,8 @@ class OpenCollection(KnownCollection):
     recall: Recall
     listing: Listing
     ingest: Ingest
+    judging: Judging
+    trials: Trials
 
 
 Build = Callable[[Collection, VectorIndex, Resident], OpenCollection]
@@ -84,6 +88,7 @@ class Library:
         self._burials = burials
         self._encoder = default[2]
         self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
+        self._namespaces: dict[int, str] = {}  # by ids, which are never used again
         self._lock = threading.Lock()
         self.default = build(*default)
 
@@ -98,6 +103,14 @@ class Library:
         with self._sessions.begin() as session:
             collection = collections.get_by_id(session, collection_id)
             return KnownCollection(collection, indexes.active_index(session, collection_id))
+
+    def namespace_of(self, collection_id: int) -> str:
+        """Where a collection belongs: that never changes. Raises CollectionNotFound."""
+        if collection_id not in self._namespaces:
+            with self._sessions.begin() as session:
+                found = collections.get_by_id(session, collection_id).namespace
+            self._namespaces[collection_id] = found
+        return self._namespaces[collection_id]
 
     def listed(self, namespace: str, after: str, limit: int) -> list[KnownCollection]:
         """The namespace's collections by name, from the one after the name `after` on."""

@@ -11,24 +11,31 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
+import limits
 import psutil
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from limits import RateLimitItem
 from tqdm import tqdm
 
+from app import logs
+from app.access import check_address
 from app.assembly import MEGA, Services, open_services
 from app.errors import PlaceInUse, SettingsInvalid, StartError
 from app.intake import Options
 from app.jobs import Job
 from app.parts import DEMO_MODEL
 from app.postgres import sole_owner
-from app.settings import ROOT, Settings
+from app.settings import NO_RATE, ROOT, Settings
 from app.watch import Watcher
 from app.web import (
     classic,
     collections,
     document,
     duplicates,
+    earlier,
+    feedback,
     images,
     inspection,
     jobs,
@@ -36,7 +43,13 @@ from app.web import (
     search,
     system,
 )
+from app.web.audit import Audit
 from app.web.body_limit import BodyLimit
+from app.web.guard import EVENTS_AT_ONCE, OTHERS_AT_ONCE, Guard, Lane
+from app.web.headers import SecurityHeaders
+from app.web.observing import Observing
+from app.web.protocol import IDLE_SECONDS, BoundedProtocol
+from app.web.timeouts import BodyTimeout
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +58,11 @@ Beside = Callable[[threading.Event], None]
 """Runs beside the server until the event is set."""
 
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
+SUBJECTS = (
+    *(classic, earlier, images, search, collections, inspection, feedback, duplicates),
+    *(jobs, system),
+)
+MAX_CONNECTIONS = 2_000  # at a time; one more is answered 503 at once
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C
 
 
@@ -56,19 +74,55 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
         openapi_tags=document.TAGS,
         generate_unique_id_function=document.operation_id,
     )
+    _add_middleware(app, settings)
+    app.state.services = services
+    app.state.guard = _guard(settings, services)
+    app.state.is_stopping = lambda: False
+    for module in SUBJECTS:
+        app.include_router(module.router)
+    problems.install(app)
+    document.install(app)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the first that a request meets."""
+    app.add_middleware(BodyTimeout)
     app.add_middleware(
         BodyLimit,
         max_bytes=int(settings.max_upload_mb * MEGA),
         larger={jobs.ADD_IMAGES: int(settings.max_archive_mb * MEGA)},
     )
-    app.state.services = services
-    app.state.is_stopping = lambda: False
-    subjects = (classic, images, search, collections, inspection, duplicates, jobs, system)
-    for module in subjects:
-        app.include_router(module.router)
-    problems.install(app)
-    document.install(app)
-    return app
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            expose_headers=["Location", "Retry-After", "X-Model", "X-Request-Id", "X-Search-Token"],
+            allow_credentials=False,  # a key is sent on purpose, never by the browser itself
+        )
+    app.add_middleware(SecurityHeaders, embeddable=bool(settings.cors_origins))
+    app.add_middleware(Audit)
+    app.add_middleware(Observing)
+
+
+def _guard(settings: Settings, services: Services) -> Guard:
+    rates: dict[Lane, RateLimitItem | None] = {
+        "search": _rate(settings.search_rate),
+        "upload": _rate(settings.upload_rate),
+    }
+    at_once: dict[Lane, int] = {
+        "search": settings.max_searches,
+        "upload": settings.max_uploads,
+        "events": EVENTS_AT_ONCE,
+        "other": OTHERS_AT_ONCE,
+    }
+    return Guard(services.access, rates, at_once)
+
+
+def _rate(text: str) -> RateLimitItem | None:
+    return None if text == NO_RATE else limits.parse(text)
 
 
 def _description(model_name: str) -> str:
@@ -86,13 +140,9 @@ def serve(settings: Settings) -> None:
             flush=True,
         )
         with open_services(settings) as services:
+            check_address(settings.api_host, settings.allow_anonymous, services.sessions)
             app = create_app(settings, services)
-            config = uvicorn.Config(
-                app,
-                log_level="warning",
-                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            )
-            server = uvicorn.Server(config)
+            server = uvicorn.Server(server_config(app))
             app.state.is_stopping = lambda: server.should_exit  # for answers without an end
             with services.working() if settings.worker == "embedded" else nullcontext():
                 _run(
@@ -101,6 +151,19 @@ def serve(settings: Settings) -> None:
                     partial(_index_source, settings, services, server),
                     partial(_watch, settings, services),
                 )
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How the application is served: with bounds on what clients may hold."""
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        log_config=None,
+        log_level="warning",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
 
 
 def _check_watch_dirs(settings: Settings) -> None:
@@ -220,11 +283,12 @@ def unwind_on_signals() -> None:
 
 def main() -> None:
     """The command of `make start`."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     unwind_on_signals()
     try:
+        settings = Settings.load()
+        logs.configure(settings.log_format)
         with suppress(KeyboardInterrupt):
-            serve(Settings.load())
+            serve(settings)
     except StartError as error:
         sys.exit(f"Cannot start. {error}")
     print("\nStopped.")

@@ -13,6 +13,7 @@ from app import db, tokens
 from app.buckets import Buckets
 from app.encoders.residents import ModelName
 from app.postgres import embedded_server
+from app.relevance import Weights
 from app.settings import DEMO_MODEL_DIR, Settings
 from app.tokens import Signer
 
@@ -91,6 +92,17 @@ def open_signer(settings: Settings) -> Signer:
     if settings.jwt_secret is not None:
         return Signer(settings.jwt_secret.get_secret_value())
     return Signer(tokens.kept_secret(settings.storage_dir / SECRET_FILE))
+
+
+def weights(settings: Settings) -> Weights:
+    """How much judgements may do."""
+    return Weights(
+        settings.feedback_liked,
+        settings.feedback_disliked,
+        settings.feedback_cap,
+        settings.feedback_similarity,
+        settings.feedback_half_life_days,
+    )
 
 
 def step_back() -> None:

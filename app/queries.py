@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from app.db import Sessions
 from app.download import Downloader
 from app.encoders.resident import Resident, normalised
 from app.errors import ImageRejected, QueryRejected, SourceUnavailable
+from app.learning import Learning
 from app.pictures import decode
+from app.relevance import Pull
 from app.tables import VectorIndex
 from app.vectors import Vectors
 
@@ -26,6 +28,7 @@ MAX_TERMS = 16
 MAX_URLS = 2  # of them that are fetched: each may take QUERY_SECONDS, and a thread for it
 QUERY_SECONDS = 5.0  # for a URL's file, redirects and all
 MAX_WEIGHT = 100.0  # its magnitude
+SENT_PICTURE = "the picture that was sent"
 SHORTEST = 1e-3  # length of a sum of terms: below it they have cancelled each other out
 
 
@@ -45,7 +48,7 @@ class Term:
         if self.text is not None:
             return self.text
         if self.image is not None:
-            return "the picture that was sent"
+            return SENT_PICTURE
         return self.url or f"picture {self.image_id}"
 
     @property
@@ -70,16 +73,28 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """`vector` has the shape (dimensions,); `words` are those of its texts of positive weight.
+    """What is searched by: `vector`, shape (dimensions,); `plain` is it before judgements moved it.
 
-    Of words alone, the vector has the shape (0,). `picture_share` as of `chance.picture_share`.
-    `parts` are known where it was just encoded.
+    `words` are those of its texts of positive weight; of words alone, the vectors have the shape
+    (0,). `picture_share` as of `chance.picture_share`. `shown` is what was asked, for people, and
+    `text` the same where it is one text. `parts` are known where it was just encoded, and `pulls`,
+    which are the judgements that have moved it.
     """
 
     vector: Vectors
+    plain: Vectors
     words: str
     picture_share: float
+    shown: str
+    text: str | None = None
     parts: Sequence[Part] = ()
+    pulls: Sequence[Pull] = ()
+
+    @property
+    def length(self) -> float:
+        """Of the sum of the plain vector and the pulls, before it was made 1."""
+        total = self.plain + sum((pull.weight * pull.vector for pull in self.pulls), 0.0)
+        return float(np.linalg.norm(total))
 
 
 @dataclass(frozen=True)
@@ -89,11 +104,12 @@ class QueryEncoder:
     sessions: Sessions
     encoder: Resident
     index: VectorIndex
+    learning: Learning
     downloader: Downloader
     max_megapixels: float
 
     def encode(self, terms: Sequence[Term]) -> Query:
-        """The weighted sum of the terms, of length 1.
+        """The weighted sum of the terms, of length 1, moved by what people judged.
 
         Raises QueryRejected, and as `pictures.decode` and `Downloader.fetch`, naming the term.
         """
@@ -107,7 +123,31 @@ class QueryEncoder:
         ]
         texts = [term.weight for term in terms if term.text is not None]
         pictures = [term.weight for term in terms if term.text is None]
-        return Query(total, _words(terms), picture_share(texts, pictures), parts)
+        return self._moved(
+            total,
+            words=_words(terms),
+            picture_share=picture_share(texts, pictures),
+            shown=_shown(terms),
+            text=_one_text(terms),
+            parts=parts,
+        )
+
+    def _moved(self, plain: Vectors, **told: Any) -> Query:
+        moved = self.learning.moved(plain)
+        return Query(moved.vector, plain, pulls=moved.pulls, **told)
+
+    def encode_text(self, text: str) -> Query:
+        """The same of one text. Raises QueryRejected."""
+        check_text(text)
+        vector = self.encoder.encode_texts([text])[0]
+        said = normalised(text)
+        return self._moved(vector, words=said, picture_share=0.0, shown=said, text=said)
+
+    def encode_picture(self, data: bytes) -> Query:
+        """The same of the picture in the file `data`. Raises as `pictures.decode`."""
+        picture = decode(data, self.max_megapixels)
+        vector = self.encoder.encode_images([picture.image])[0]
+        return self._moved(vector, words="", picture_share=1.0, shown=SENT_PICTURE)
 
     def _vectors(self, terms: Sequence[Term]) -> dict[int, Vectors]:
         """By the places of the terms; all texts are encoded at once, and all pictures."""
@@ -200,7 +240,30 @@ def _place(place: int) -> str:
 def words_alone(terms: Sequence[Term]) -> Query:
     """A query that no model is needed for. Raises QueryRejected."""
     check_terms(terms)
-    return Query(np.empty(0, np.float32), _words(terms), 0.0)
+    none = np.empty(0, np.float32)
+    words = _words(terms)
+    return Query(none, none, words, 0.0, words, words)
+
+
+def _one_text(terms: Sequence[Term]) -> str | None:
+    """What was asked, where it is one text; its weight changes nothing unless it is negative."""
+    (first, *others) = terms
+    if others or first.text is None or first.weight < 0:
+        return None
+    return normalised(first.text)
+
+
+def _shown(terms: Sequence[Term]) -> str:
+    """What was asked, for people: `a car − 0.5 × red`."""
+    if len(terms) == 1 and terms[0].weight > 0:
+        return normalised(terms[0].shown)
+    told = [f"{_sign(term)}{normalised(term.shown)}" for term in terms]
+    return " ".join(told).removeprefix("+ ")
+
+
+def _sign(term: Term) -> str:
+    sign = "−" if term.weight < 0 else "+"
+    return f"{sign} " if abs(term.weight) == 1 else f"{sign} {abs(term.weight):g} × "
 
 
 def _words(terms: Sequence[Term]) -> str:

@@ -131,5 +131,5 @@ class Page:
     def then(self, **changes: Any) -> "Page":
         """The page after it; what was made for the first alone is left out."""
         question = replace(self.question, terms=(), explain=False, facets=())
-        query = replace(self.query, parts=()) if self.query else None
+        query = replace(self.query, parts=(), pulls=()) if self.query else None
         return replace(self, question=question, query=query, **changes)

@@ -11,15 +11,12 @@ from app.answers import Answer, Answering, Hit
 from app.browsing import Key, parse_order
 from app.census import Census, Counts
 from app.db import Sessions
-from app.encoders.resident import Resident
 from app.errors import CursorRejected
 from app.filters import Filter, parse
 from app.nearest import Neighbour, find_nearest, prepare
-from app.pictures import decode
-from app.queries import Query, QueryEncoder, check_text, words_alone
+from app.queries import Query, QueryEncoder, words_alone
 from app.questions import Page, Question
 from app.tables import Collection, VectorIndex
-from app.vectors import Vectors
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
@@ -27,29 +24,34 @@ FACET_VALUES = 50
 
 
 @dataclass(frozen=True)
+class ShortAnswer:
+    """The pictures nearest to a query, nearest first."""
+
+    query: Query
+    hits: Sequence[Neighbour]
+
+
+@dataclass(frozen=True)
 class Search:
     """Answers from one index. The model is never called inside a transaction."""
 
     sessions: Sessions
-    encoder: Resident
     index: VectorIndex
     queries: QueryEncoder
     census: Census
-    max_megapixels: float
 
-    def by_text(self, query: str, limit: int) -> list[Neighbour]:
+    def by_text(self, text: str, limit: int) -> ShortAnswer:
         """The pictures that fit the words best. Raises QueryRejected."""
-        check_text(query)
-        return self._nearest(self.encoder.encode_texts([query])[0], limit)
+        return self._nearest(self.queries.encode_text(text), limit)
 
-    def by_image(self, data: bytes, limit: int) -> list[Neighbour]:
+    def by_image(self, data: bytes, limit: int) -> ShortAnswer:
         """The pictures most like the one in the file `data`. Raises as `pictures.decode`."""
-        picture = decode(data, self.max_megapixels)
-        return self._nearest(self.encoder.encode_images([picture.image])[0], limit)
+        return self._nearest(self.queries.encode_picture(data), limit)
 
-    def _nearest(self, vector: Vectors, limit: int) -> list[Neighbour]:
+    def _nearest(self, query: Query, limit: int) -> ShortAnswer:
         with self.sessions.begin() as session:
-            return find_nearest(session, self.index, vector, limit)
+            found = find_nearest(session, self.index, query.vector, limit)
+        return ShortAnswer(query, found)
 
     def answer(self, collection: Collection, question: Question) -> Answer:
         """The first page of an answer.
@@ -94,7 +96,13 @@ class Search:
                 )
                 answer = answering.answer()
             facets = self._facets(session, collection, page.question, where)
-        return replace(answer, facets=facets, database_ms=_ms_since(began))
+        return replace(
+            answer,
+            query=page.query,
+            feedback=self.queries.learning.state(),
+            facets=facets,
+            database_ms=_ms_since(began),
+        )
 
     def _listed(
         self, session: Session, collection: Collection, page: Page, where: Filter, counts: Counts

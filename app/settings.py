@@ -1,10 +1,12 @@
 """Every setting, its default and its meaning; `.env.example` is printed from here."""
 
 import os
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import limits
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -24,6 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO_MODEL_DIR = ROOT / "data" / "models" / "demo"
 TESTING_DATABASE = "image_search_testing"
 DATABASE = "image_search"
+SECRET_BYTES = 32  # of JWT_SECRET: fewer could be guessed
+SECRETS = {"JWT_SECRET", "S3_SECRET_ACCESS_KEY", "DATABASE_URL"}  # in no message
+NO_RATE = "none"
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 def _split(text: object) -> object:
@@ -37,12 +43,35 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(ROOT / path.expanduser()))  # noqa: PTH100  # keeps links
 
 
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < SECRET_BYTES:
+        raise ValueError(f"a secret of at least {SECRET_BYTES} bytes is needed")
+    return secret
+
+
+def _rate(text: str) -> str:
+    if text != NO_RATE:
+        limits.parse(text)
+    return text
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not ORIGIN.fullmatch(text):
+        raise ValueError(f"{text} is no origin: write it like https://example.com")
+    return text
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Folders = Annotated[
     tuple[Annotated[Path, AfterValidator(_absolute)], ...], NoDecode, BeforeValidator(_split)
 ]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
+
+Rate = Annotated[str, AfterValidator(_rate)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
+]
 
 
 def _s3(first_name: str, description: str) -> Any:
@@ -64,6 +93,9 @@ class Settings(BaseSettings):
 
     testing: bool = Field(False, description="1: the bundled demo model and pictures")
     api_host: str = Field("127.0.0.1", description="address to listen on")
+    allow_anonymous: Literal["none", "read"] = Field(
+        "none", description="read: who has no API key may search and see the namespace default"
+    )
     api_port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port to listen on")
     database_url: str | None = Field(
         None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
@@ -108,8 +140,44 @@ class Settings(BaseSettings):
     max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
     )
-    jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = Field(
-        None, description="signs cursors, at least 32 bytes; empty: made and kept in UPLOAD_DIR"
+    jwt_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+        None, description="signs tokens, at least 32 bytes; empty: made and kept in UPLOAD_DIR"
+    )
+    token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
+        24, description="how long an answer can be judged by its token, in hours"
+    )
+    feedback_liked: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="how far well-rated pictures may pull a query; its own length is 1"
+    )
+    feedback_disliked: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.25, description="how far badly rated pictures may push it"
+    )
+    feedback_cap: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="how far both together may move it"
+    )
+    feedback_similarity: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.85, description="judgements count for queries of at least this cosine similarity"
+    )
+    feedback_half_life_days: Annotated[float, Field(gt=0)] = Field(
+        180, description="judgements of this age count half, in days"
+    )
+    search_rate: Rate = Field(
+        "100/second", description="searches of one key, and of one address; none: no bound"
+    )
+    upload_rate: Rate = Field(
+        "50/second", description="uploads of one key, and of one address; none: no bound"
+    )
+    max_searches: Annotated[int, Field(ge=1)] = Field(
+        64, description="searches at a time; one more is answered 503 at once"
+    )
+    max_uploads: Annotated[int, Field(ge=1)] = Field(
+        16, description="uploads at a time; one more is answered 503 at once"
+    )
+    cors_origins: Origins = Field(
+        (), description="web pages that may call from a browser, https://host[:port] each, or *"
+    )
+    log_format: Literal["plain", "json"] = Field(
+        "plain", description="json: an object on each line"
     )
     keep_gps: bool = Field(False, description="1: keep where a picture was taken, from its EXIF")
     worker: Literal["embedded", "none"] = Field(
@@ -199,5 +267,6 @@ def _explain(error: ValidationError) -> str:
         if fault["type"] == "extra_forbidden":
             lines.append(f"{name} in .env is not a setting; .env.example lists them all.")
         else:
-            lines.append(f"{name}={fault['input']!r}: {fault['msg']}.")
+            given = "" if name in SECRETS else f"={fault['input']!r}"
+            lines.append(f"{name}{given}: {fault['msg']}.")
     return "Settings: " + " ".join(lines)

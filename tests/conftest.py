@@ -69,6 +69,8 @@ def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Set
         test_images_dir=folder / "images",
         test_upload_dir=folder / "uploads",
         thumbnail_dir=folder / "thumbnails",
+        search_rate="none",
+        upload_rate="none",
     )
 
 

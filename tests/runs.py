@@ -56,5 +56,5 @@ def items(services: Services, job: Job) -> dict[str, Item]:
 
 def nearest(services: Services, data: bytes) -> tuple[str, float]:
     """The name of the file most like these bytes, and its distance."""
-    best = services.search.by_image(data, 1)[0]
+    best = services.search.by_image(data, 1).hits[0]
     return Path(best.image.path).name, best.distance

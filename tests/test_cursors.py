@@ -44,7 +44,16 @@ def signed_anew(services: Services, cursor: str, seconds: int = 60, **changes: A
 def test_a_cursor_is_read_as_it_was_written() -> None:
     question = Question("n", "c", limit=7, filter={"a": ["é", 1, None]}, fusion=Fusion(0.1, 3))
     vector = np.linspace(-1, 1, 5, dtype=np.float32)
-    page = Page(question, "d", 4, Query(vector, "w", 0.5), Scan("hnsw", 9, 8), 21, None, False)
+    page = Page(
+        question,
+        "d",
+        4,
+        Query(vector, vector, "w", 0.5, "w", "w"),
+        Scan("hnsw", 9, 8),
+        21,
+        None,
+        False,
+    )
     cursors = Cursors(Signer("s" * 32))
     read = cursors.read(cursors.write(page))
     assert read.query is not None

@@ -71,7 +71,7 @@ def other(services: Services, name: str) -> OpenCollection:
 
 def answer(services: Services) -> list[int]:
     """The ids in the order of the exact answer."""
-    return [one.image.id for one in services.search.by_text(TEXT, 100)]
+    return [one.image.id for one in services.search.by_text(TEXT, 100).hits]
 
 
 def test_found(services: Services) -> None:
@@ -88,7 +88,7 @@ def test_scores_are_those_of_the_answer(services: Services) -> None:
     store(services.library.default, *range(5))
     services.search.census.measure()
     before = 1.0
-    for hit in services.search.by_text(TEXT, 5):
+    for hit in services.search.by_text(TEXT, 5).hits:
         told = explained(services, hit.image.id)
         assert told.distance == pytest.approx(hit.distance, abs=1e-9)
         assert told.score == pytest.approx(1 - hit.distance, abs=1e-9)

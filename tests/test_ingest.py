@@ -97,7 +97,7 @@ def test_a_changed_file_keeps_its_id_and_is_found_by_its_new_content(
     (folder / "0.png").write_bytes(png(50))
     assert counts(run(services, folder)) == {"changed": 1, "unchanged": 4}
     assert rows(services) == before
-    best = services.search.by_image(png(50), 1)[0]
+    best = services.search.by_image(png(50), 1).hits[0]
     assert (best.image.id, best.distance < 0.01) == (before["0.png"], True)
 
 

@@ -13,7 +13,7 @@ from app.collections import NewCollection
 from app.errors import QueryRejected
 from app.exact import answer_exactly, read_vectors
 from app.indexes import Shape
-from app.nearest import MIN_EF_SEARCH
+from app.nearest import MIN_EF_SEARCH, find_nearest
 from app.recall import EF_SEARCHES, EXACT_QUERIES, Measured, Recall
 from app.tables import VectorIndex
 from app.vectors import Vectors, unit_rows
@@ -138,7 +138,8 @@ def test_recall_is_that_of_searches(
     texts = asked._texts(SAMPLE // 2)
     found = 0
     for vector in texts:
-        near = services.search._nearest(vector, 10)
+        with services.sessions.begin() as session:
+            near = find_nearest(session, index, vector, 10)
         true = np.argsort(-(vectors @ vector))[:10] + 1
         found += len({one.image.id for one in near} & set(true.tolist()))
     assert asked.measure(10, SAMPLE).text_recall == pytest.approx(found / 500, abs=0.01)

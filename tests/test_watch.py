@@ -93,7 +93,7 @@ def written(services: Services, folder: Path) -> dict[int, str]:
 
 
 def is_found(services: Services, data: bytes) -> bool:
-    return services.search.by_image(data, 1)[0].distance < 0.01
+    return services.search.by_image(data, 1).hits[0].distance < 0.01
 
 
 def jobs_open(services: Services) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from app import metrics
 from app.batching import Batcher, Priority
 from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace
@@ -140,6 +141,8 @@ class Resident:
         keys = [normalised(text) for text in texts]
         rows = self._texts.find(keys)
         missing = [key for key in dict.fromkeys(keys) if key not in rows]
+        if priority is Priority.SEARCH:
+            metrics.observe_texts(len(rows), len(missing))
         if missing:
             encode = self.load().encode_texts
             encoded = self._batcher.submit(encode, missing, priority).result()

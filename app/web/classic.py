@@ -12,16 +12,20 @@ from app.annotations import (
     parse_metadata,
 )
 from app.errors import UploadRejected
+from app.library import OpenCollection
 from app.queries import MAX_QUERY_CHARACTERS
-from app.search import DEFAULT_LIMIT, MAX_LIMIT
+from app.search import DEFAULT_LIMIT, MAX_LIMIT, ShortAnswer
+from app.search_tokens import SearchTokens
 from app.uploads import Outcome, Upload
-from app.web.dependencies import NamedModel, SearchService, SentPicture, UploadService, Utf8
+from app.web.dependencies import Home, NamedModel, SentPicture, TokenService, Utf8
+from app.web.guard import Guarded, needs
 from app.web.payloads import Hit, Uploaded
 from app.web.problems import described, problem, status_of
 from app.web.submissions import printable
 
-router = APIRouter(tags=["flat"])
+router = APIRouter(tags=["flat"], route_class=Guarded)
 
+TOKEN_HEADER = "X-Search-Token"  # noqa: S105
 MAX_FILES = 100  # in one upload: each keeps its prepared pixels until all are written
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many pictures at most")]
@@ -56,8 +60,11 @@ PICTURE_BODY = {
 
 
 @router.get("/search-by-text", responses=described(422, 503), dependencies=[NamedModel, Utf8])
+@needs("reader", "search")
 def search_by_text(
-    search: SearchService,
+    home: Home,
+    tokens: TokenService,
+    response: Response,
     query: Annotated[
         str,
         Query(
@@ -68,7 +75,7 @@ def search_by_text(
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
     """The pictures that fit the words best, best first."""
-    return [Hit.of(neighbour) for neighbour in search.by_text(query, limit)]
+    return _told(home, tokens, response, home.search.by_text(query, limit))
 
 
 @router.post(
@@ -77,11 +84,25 @@ def search_by_text(
     dependencies=[NamedModel],
     openapi_extra=PICTURE_BODY,
 )
+@needs("reader", "search")
 def search_by_image(
-    search: SearchService, picture: SentPicture, limit: Limit = DEFAULT_LIMIT
+    home: Home,
+    tokens: TokenService,
+    response: Response,
+    picture: SentPicture,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
     """The pictures most like the one sent, best first."""
-    return [Hit.of(neighbour) for neighbour in search.by_image(picture, limit)]
+    return _told(home, tokens, response, home.search.by_image(picture, limit))
+
+
+def _told(
+    home: OpenCollection, tokens: SearchTokens, response: Response, answer: ShortAnswer
+) -> list[Hit]:
+    """The hits as a list, whose shape does not change; what is to be judged by goes aside."""
+    ids = [hit.image.id for hit in answer.hits]
+    response.headers[TOKEN_HEADER] = tokens.write(home.index, answer.query, ids)
+    return [Hit.of(hit) for hit in answer.hits]
 
 
 @router.post(
@@ -95,8 +116,9 @@ def search_by_image(
         **described(400, 413, 415, 422, 503),
     },
 )
+@needs("writer", "upload")
 def upload(
-    uploads: UploadService,
+    home: Home,
     file: Annotated[
         list[UploadFile],
         File(
@@ -124,7 +146,7 @@ def upload(
     if len(file) > MAX_FILES:
         raise UploadRejected(f"{len(file)} files; {MAX_FILES} are allowed in one upload.")
     files = [Upload(printable(one.filename or ""), one.file.read()) for one in file]
-    outcomes = uploads.store(files, caption, described_by)
+    outcomes = home.uploads.store(files, caption, described_by)
     body = [Uploaded.of(outcome).model_dump() for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if len(errors) == len(outcomes):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.answers import Answer
 from app.census import Counts
-from app.collections import DEFAULT_LANGUAGE, DEFAULT_NAMESPACE
+from app.collections import DEFAULT_LANGUAGE
 from app.cursors import Cursors
 from app.fields import MAX_FIELDS
 from app.indexes import HNSW_EF_CONSTRUCTION, HNSW_M
@@ -51,7 +51,9 @@ class CollectionToBe(BaseModel):
         },
     )
 
-    namespace: Name = Field(DEFAULT_NAMESPACE, description="whose it is")
+    namespace: Name | None = Field(
+        None, description="whose it is; unless given, the key's own, without keys default"
+    )
     name: Name = Field(description="unique in its namespace")
     model: ModelText | None = Field(
         None, description="CLIP_MODEL or one of COLLECTION_MODELS; null: the server's own"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from app.collections import DEFAULT_NAMESPACE, NewCollection
+from app.collections import NewCollection
 from app.encoders.residents import ModelName
 from app.errors import FilterRejected
 from app.filters import parse
@@ -22,19 +22,24 @@ from app.web.collection_payloads import (
     Removed,
 )
 from app.web.dependencies import (
+    CurrentCaller,
     CursorService,
     GalleryService,
     InNamespace,
     LibraryService,
     Utf8,
+    chosen_namespace,
 )
 from app.web.filters import FilterText
+from app.web.guard import Guarded, needs
 from app.web.payloads import Name
 from app.web.problems import described
 from app.web.search import Cursor, Limit
 from app.web.search_payloads import FieldName
 
-router = APIRouter(prefix="/api/v1/collections", tags=["collections"], dependencies=[Utf8])
+router = APIRouter(
+    prefix="/api/v1/collections", tags=["collections"], dependencies=[Utf8], route_class=Guarded
+)
 
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the new one's address"}}
 MAX_PAGE = 100
@@ -45,17 +50,13 @@ CollectionName = Annotated[Name, Path(description="the collection's name", examp
 
 
 def _opened(
-    library: LibraryService,
-    name: CollectionName,
-    namespace: InNamespace = DEFAULT_NAMESPACE,
+    library: LibraryService, name: CollectionName, namespace: InNamespace
 ) -> OpenCollection:
     return library.open(namespace, name)
 
 
 def _found(
-    library: LibraryService,
-    name: CollectionName,
-    namespace: InNamespace = DEFAULT_NAMESPACE,
+    library: LibraryService, name: CollectionName, namespace: InNamespace
 ) -> KnownCollection:
     return library.find(namespace, name)
 
@@ -73,22 +74,25 @@ def _details(library: Library, known: KnownCollection) -> CollectionDetails:
     status_code=201,
     responses={201: {"headers": LOCATION}, **described(400, 409, 413, 422, 503)},
 )
+@needs("admin")
 def create_collection(
-    library: LibraryService, response: Response, asked: CollectionToBe
+    caller: CurrentCaller, library: LibraryService, response: Response, asked: CollectionToBe
 ) -> CollectionDetails:
     """Make a collection: with the server's model, or one of COLLECTION_MODELS."""
-    new = NewCollection(asked.namespace, asked.name, asked.language, asked.fields)
+    namespace = chosen_namespace(caller, asked.namespace)
+    new = NewCollection(namespace, asked.name, asked.language, asked.fields)
     model = None if asked.model is None else ModelName(asked.model, asked.pretrained)
     shape = Shape(asked.storage, asked.m, asked.ef_construction)
     opened = library.create(new, model, shape)
-    response.headers["Location"] = f"{router.prefix}/{asked.name}?namespace={asked.namespace}"
+    response.headers["Location"] = f"{router.prefix}/{asked.name}?namespace={namespace}"
     return _details(library, opened)
 
 
 @router.get("", responses=described(422, 503))
+@needs("reader")
 def list_collections(
     library: LibraryService,
-    namespace: InNamespace = DEFAULT_NAMESPACE,
+    namespace: InNamespace,
     cursor: Annotated[
         Name | None, Query(description="`next_cursor` of the page before", examples=["holidays"])
     ] = None,
@@ -105,12 +109,14 @@ def list_collections(
 
 
 @router.get("/{name}", responses=described(404, 422, 503))
+@needs("reader")
 def get_collection(library: LibraryService, found: Found) -> CollectionDetails:
     """Its model, its index, its fields, how many pictures."""
     return _details(library, found)
 
 
 @router.patch("/{name}", responses=described(400, 404, 413, 422, 503))
+@needs("admin")
 def change_collection(
     library: LibraryService, found: Found, changes: CollectionChanges
 ) -> CollectionDetails:
@@ -119,12 +125,14 @@ def change_collection(
 
 
 @router.delete("/{name}", status_code=204, responses=described(404, 422, 503))
+@needs("admin")
 def delete_collection(library: LibraryService, found: Found) -> None:
     """Delete it with its pictures, vectors, jobs and uploaded files; your own files stay."""
     library.delete(found)
 
 
 @router.get("/{name}/images", responses=described(404, 422, 503))
+@needs("reader", "search")
 def list_images(
     opened: Opened,
     cursors: CursorService,
@@ -149,6 +157,7 @@ def list_images(
 
 
 @router.post("/{name}/images/delete", responses=described(400, 404, 413, 422, 503))
+@needs("writer")
 def delete_images(found: Found, gallery: GalleryService, asked: Removal) -> Removed:
     """Forget pictures by their ids or by a filter; uploaded files are deleted, yours stay.
 

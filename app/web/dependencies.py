@@ -3,37 +3,23 @@
 from typing import Annotated
 from urllib.parse import quote, unquote_to_bytes
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from starlette.datastructures import UploadFile
 
+from app.access import Caller
 from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.cursors import Cursors
-from app.errors import QueryRejected, UploadRejected
+from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected, UploadRejected
 from app.gallery import Gallery
 from app.intake import Intake
 from app.library import Library, OpenCollection
-from app.search import Search
-from app.uploads import Uploads
-from app.web.payloads import Name
-
-
-def _search(request: Request) -> Search:
-    service: Search = request.app.state.services.search
-    return service
-
-
-def _uploads(request: Request) -> Uploads:
-    service: Uploads = request.app.state.services.uploads
-    return service
+from app.search_tokens import SearchTokens
+from app.summaries import Summaries
+from app.web.payloads import MAX_ID, Name
 
 
 def _gallery(request: Request) -> Gallery:
     service: Gallery = request.app.state.services.gallery
-    return service
-
-
-def _intake(request: Request) -> Intake:
-    service: Intake = request.app.state.services.intake
     return service
 
 
@@ -47,9 +33,113 @@ def _cursors(request: Request) -> Cursors:
     return service
 
 
-def name_model(request: Request, response: Response) -> None:
+def _tokens(request: Request) -> SearchTokens:
+    service: SearchTokens = request.app.state.services.tokens
+    return service
+
+
+def _summaries(request: Request) -> Summaries:
+    service: Summaries = request.app.state.services.summaries
+    return service
+
+
+def _caller(request: Request) -> Caller:
+    """Who asks: the guard knows."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+LibraryService = Annotated[Library, Depends(_library)]
+CursorService = Annotated[Cursors, Depends(_cursors)]
+TokenService = Annotated[SearchTokens, Depends(_tokens)]
+SummaryService = Annotated[Summaries, Depends(_summaries)]
+GalleryService = Annotated[Gallery, Depends(_gallery)]
+CurrentCaller = Annotated[Caller, Depends(_caller)]
+
+
+def chosen_namespace(caller: Caller, namespace: str | None) -> str:
+    """The namespace that is meant, the caller's own unless one is named. Raises RoleRejected."""
+    if namespace is None:
+        return caller.home
+    if not caller.reaches(namespace):
+        raise RoleRejected(f"Your key is of the namespace {caller.home}, not of {namespace}.")
+    return namespace
+
+
+def _namespace(
+    caller: CurrentCaller,
+    namespace: Annotated[
+        Name | None,
+        Query(description="of the collection; unless given, the key's own, without keys default"),
+    ] = None,
+) -> str:
+    return chosen_namespace(caller, namespace)
+
+
+InNamespace = Annotated[str, Depends(_namespace)]
+
+
+def _in_collection(
+    library: LibraryService,
+    namespace: InNamespace,
+    collection: Annotated[Name, Query(description="the collection's name")] = DEFAULT_NAME,
+) -> OpenCollection:
+    return library.open(namespace, collection)
+
+
+InCollection = Annotated[OpenCollection, Depends(_in_collection)]
+
+
+def _home(library: LibraryService, caller: CurrentCaller) -> OpenCollection:
+    """What the flat endpoints work on: the collection `default` of the caller's namespace."""
+    if caller.home == DEFAULT_NAMESPACE:
+        return library.default
+    return library.open(caller.home, DEFAULT_NAME)
+
+
+Home = Annotated[OpenCollection, Depends(_home)]
+
+
+def _reached_image(
+    library: LibraryService,
+    gallery: GalleryService,
+    caller: CurrentCaller,
+    image_id: Annotated[int, Path(ge=1, le=MAX_ID, description="the picture's id", examples=[112])],
+) -> int:
+    """The id of a picture that the caller may see. Raises ImageNotFound."""
+    if caller.namespace is None:  # sees all: what is not there is said later
+        return image_id
+    if caller.namespace == library.namespace_of(gallery.get(image_id).collection_id):
+        return image_id
+    raise ImageNotFound(f"There is no picture with id {image_id}.")
+
+
+def _reached_job(
+    library: LibraryService,
+    caller: CurrentCaller,
+    job_id: Annotated[int, Path(ge=1, le=MAX_ID, description="the job's id", examples=[1])],
+) -> int:
+    """The id of a job that the caller may see. Raises JobNotFound."""
+    if not caller.reaches(library.default.intake.job(job_id).namespace):
+        raise JobNotFound(f"There is no job with id {job_id}.")
+    return job_id
+
+
+ImageId = Annotated[int, Depends(_reached_image)]
+JobId = Annotated[int, Depends(_reached_job)]
+
+
+def _intake(library: LibraryService) -> Intake:
+    """Knows the jobs of all collections."""
+    return library.default.intake
+
+
+IntakeService = Annotated[Intake, Depends(_intake)]
+
+
+def name_model(home: Home, response: Response) -> None:
     """Say in a header which model answers: `demo model` is never mistaken for a real one."""
-    response.headers["X-Model"] = quote(request.app.state.services.model_name, safe=" /:-")
+    response.headers["X-Model"] = quote(home.index.space.name, safe=" /:-")
 
 
 def require_utf8(request: Request) -> None:
@@ -83,24 +173,6 @@ async def _sent_file(request: Request) -> bytes:
         raise UploadRejected("The form is not in the charset that it names.") from error
 
 
-SearchService = Annotated[Search, Depends(_search)]
-UploadService = Annotated[Uploads, Depends(_uploads)]
-IntakeService = Annotated[Intake, Depends(_intake)]
-LibraryService = Annotated[Library, Depends(_library)]
-CursorService = Annotated[Cursors, Depends(_cursors)]
-GalleryService = Annotated[Gallery, Depends(_gallery)]
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
 NamedModel = Depends(name_model)
 Utf8 = Depends(require_utf8)
-InNamespace = Annotated[Name, Query(description="of the collection")]
-
-
-def _in_collection(
-    library: LibraryService,
-    namespace: InNamespace = DEFAULT_NAMESPACE,
-    collection: Annotated[Name, Query(description="the collection's name")] = DEFAULT_NAME,
-) -> OpenCollection:
-    return library.open(namespace, collection)
-
-
-InCollection = Annotated[OpenCollection, Depends(_in_collection)]

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from app.web.guard import SCHEMES
 from app.web.problems import PROBLEM, PROBLEM_SCHEMA
 
 TAGS = [
@@ -14,6 +15,7 @@ TAGS = [
     {"name": "search", "description": "The whole search: terms, filters, orders, facets, pages."},
     {"name": "collections", "description": "Sets of pictures with models and fields of their own."},
     {"name": "inspection", "description": "Why a picture is found or not; how much is found."},
+    {"name": "feedback", "description": "Ratings of answers, and what they come to."},
     {"name": "duplicates", "description": "Groups of pictures alike."},
     {"name": "jobs", "description": "Many pictures handed in at once, and how far they are."},
     {"name": "system", "description": "Whether the server is alive, and ready."},
@@ -33,6 +35,7 @@ def install(app: FastAPI) -> None:
         document = generated()
         schemas = document["components"]["schemas"]
         schemas.setdefault(PROBLEM, PROBLEM_SCHEMA)
+        document["components"]["securitySchemes"] = SCHEMES
         _restore_examples(schemas)
         return document
 

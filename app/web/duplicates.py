@@ -6,15 +6,17 @@ from fastapi import APIRouter, Query
 
 from app.duplicates import DEFAULT_LIMIT, MAX_LIMIT, Kind
 from app.web.dependencies import InCollection
+from app.web.guard import Guarded, needs
 from app.web.payloads import DuplicatesPage
 from app.web.problems import described
 
-router = APIRouter(prefix="/api/v1", tags=["duplicates"])
+router = APIRouter(prefix="/api/v1", tags=["duplicates"], route_class=Guarded)
 
 MAX_OFFSET = 2**63 - 1
 
 
 @router.get("/duplicates", responses=described(404, 422, 503))
+@needs("reader", "search")
 def list_duplicates(
     opened: InCollection,
     kind: Annotated[

@@ -16,6 +16,7 @@ PICTURE: Example = {
     "width": 384,
     "height": 384,
 }
+TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # noqa: S105  # the beginning of one
 HIT: Example = {
     "path": PICTURE["path"],
     "distance": 0.3057,
@@ -155,7 +156,57 @@ SEARCH: Example = {
     "facets": None,
     "explain": None,
     "next_cursor": CURSOR,
-    "token": None,
+    "feedback": "not enough",
+    "token": TOKEN,
+}
+FEEDBACK: Example = {
+    "id": 1,
+    "query": "a green tree",
+    "image_id": 112,
+    "rating": 9,
+    "comment": None,
+    "judged_at": "2026-11-21T09:41:02.118244Z",
+}
+EXPORTED: Example = {
+    "id": 1,
+    "collection": "default",
+    "model": "demo model",
+    "pretrained": "",
+    "fingerprint": FINGERPRINT,
+    "search": "0d5e6f0e-3bb1-4c36-8a8b-1f6f29c9ab0c",
+    "query": "a green tree",
+    "image_id": 112,
+    "rating": 9,
+    "comment": None,
+    "created_at": "2026-11-21 09:41:02.118244+00:00",
+    "updated_at": "2026-11-21 09:41:02.118244+00:00",
+}
+FEEDBACK_SUMMARY: Example = {
+    "by_model": [
+        {
+            "model": "demo model",
+            "pretrained": "",
+            "fingerprint": FINGERPRINT,
+            "ratings": 1,
+            "mean": 9.0,
+        }
+    ],
+    "by_day": [{"day": "2026-11-21", "ratings": 1, "mean": 9.0}],
+    "worst_queries": [{"query": "a green tree", "ratings": 1, "mean": 9.0, "best": 9}],
+    "without_good": [],
+    "trials": [
+        {
+            "collection": "default",
+            "state": "not enough",
+            "ndcg_without": None,
+            "ndcg_with": None,
+            "standard_error": None,
+            "agreement": None,
+            "queries": 0,
+            "judgements": 0,
+            "held_at": None,
+        }
+    ],
 }
 
 

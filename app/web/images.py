@@ -2,23 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.annotations import check_caption
 from app.gallery import InBucket, OnDisk
 from app.pictures import THUMBNAIL_SIDES
-from app.web.dependencies import GalleryService
-from app.web.payloads import MAX_ID, ImageChanges, ImageDetails
+from app.web.dependencies import GalleryService, ImageId
+from app.web.guard import Guarded, needs
+from app.web.payloads import ImageChanges, ImageDetails
 from app.web.problems import described
 
-router = APIRouter(tags=["images"])
+router = APIRouter(tags=["images"], route_class=Guarded)
 
 DEFAULT_THUMBNAIL = 256  # pixels
 MAX_AGE_SECONDS = 3_600  # that a browser may show a file again without asking
-
-ImageId = Annotated[int, Path(ge=1, le=MAX_ID, description="the picture's id", examples=[112])]
 
 # A stranger's file is shown as the picture that its bytes are, and can run nothing.
 SAFE_FILE = {
@@ -39,6 +38,7 @@ class WholeFile(FileResponse):
 
 
 @router.get("/images/{image_id}", responses=described(404, 422, 503))
+@needs("reader")
 def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
     """Everything known of one picture."""
     return ImageDetails.of(gallery.get(image_id))
@@ -53,6 +53,7 @@ def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
         **described(404, 422, 503),
     },
 )
+@needs("reader")
 def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     """The original file."""
     original = gallery.original(image_id)
@@ -72,6 +73,7 @@ def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     response_class=Response,
     responses={200: {"content": {"image/webp": BINARY}}, **described(404, 413, 415, 422, 503)},
 )
+@needs("reader")
 def get_thumbnail(
     gallery: GalleryService,
     image_id: ImageId,
@@ -85,12 +87,14 @@ def get_thumbnail(
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=described(404, 422, 503))
+@needs("writer")
 def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
     """Forget a picture. An uploaded file is deleted; one in your own folder stays."""
     gallery.delete(image_id)
 
 
 @router.patch("/api/v1/images/{image_id}", responses=described(400, 404, 413, 422, 503))
+@needs("writer")
 def change_image(gallery: GalleryService, image_id: ImageId, changes: ImageChanges) -> ImageDetails:
     """Change what is said of a picture: its caption, its metadata; the rest stays."""
     caption = changes.caption

@@ -10,16 +10,18 @@ from app.recall import DEFAULT_K, DEFAULT_SAMPLE, LEAST_SAMPLE, MAX_K, MAX_SAMPL
 from app.web.collections import Opened
 from app.web.dependencies import InCollection, LibraryService, Utf8
 from app.web.filters import FilterText
+from app.web.guard import Guarded, needs
 from app.web.inspection_payloads import ExplanationDetails, RecallDetails, Tuning, TuningDetails
 from app.web.payloads import MAX_ID, STORABLE
 from app.web.problems import described
 
-router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8])
+router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8], route_class=Guarded)
 
 MAX_PATH_CHARACTERS = 4_096
 
 
 @router.get("/explain", summary="Explain an answer", responses=described(404, 422, 503))
+@needs("reader", "search")
 def explain(
     opened: InCollection,
     q: Annotated[
@@ -53,6 +55,7 @@ def explain(
 
 
 @router.get("/collections/{name}/recall", responses=described(404, 422, 503))
+@needs("admin", "search")
 def measure_recall(
     opened: Opened,
     k: Annotated[int, Query(ge=1, le=MAX_K, description="hits of each query")] = DEFAULT_K,
@@ -69,6 +72,7 @@ def measure_recall(
     summary="Tune a collection",
     responses=described(400, 404, 413, 422, 503),
 )
+@needs("admin", "search")
 def tune(library: LibraryService, opened: Opened, asked: Tuning) -> TuningDetails:
     """Find the least `ef_search` that keeps a recall on held-out queries, and use it."""
     tuned = opened.recall.tune(asked.recall, asked.k, asked.sample)

@@ -5,28 +5,40 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.collections import DEFAULT_NAMESPACE
+from app.errors import SourceNotAllowed
 from app.intake import Options
 from app.jobs import Job
 from app.web import examples
-from app.web.dependencies import InCollection, InNamespace, IntakeService, LibraryService
+from app.web.dependencies import (
+    CurrentCaller,
+    InCollection,
+    InNamespace,
+    IntakeService,
+    JobId,
+    LibraryService,
+)
+from app.web.guard import Guarded, needs
 from app.web.job_payloads import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
 from app.web.payloads import MAX_ID, Name
 from app.web.problems import described
 from app.web.submissions import FORM_SCHEMA, Form, Submission, Submitted
 
-router = APIRouter(prefix="/api/v1", tags=["jobs"])
+router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
 
 ADD_IMAGES = "/api/v1/images"  # the route whose body may be an archive
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
+NOT_YOURS = (
+    "The folders and buckets of this service are open to keys of the namespace default alone: send "
+    "files, an archive or URLs."
+)
 EVENT_SECONDS = 0.5  # between looks at a job whose events somebody follows
 
-JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="the job's id", examples=[1])]
 Cursor = Annotated[
     int | None, Query(ge=0, le=MAX_ID, description="`next_cursor` of the page before")
 ]
@@ -76,7 +88,10 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job's
     responses={202: {"headers": LOCATION}, **described(400, 403, 404, 413, 422, 503)},
     openapi_extra=BODY,
 )
-def add_images(opened: InCollection, submitted: Submitted, response: Response) -> Accepted:
+@needs("writer", "upload")
+def add_images(
+    caller: CurrentCaller, opened: InCollection, submitted: Submitted, response: Response
+) -> Accepted:
     """Hand in pictures, an archive, URLs, or a source: a job takes them in."""
     intake = opened.intake
     if isinstance(submitted, Form):
@@ -87,6 +102,8 @@ def add_images(opened: InCollection, submitted: Submitted, response: Response) -
             dry_run=submitted.dry_run,
         )
     elif submitted.source:
+        if not caller.reaches(DEFAULT_NAMESPACE):
+            raise SourceNotAllowed(NOT_YOURS)
         options = Options(submitted.mode == "sync", submitted.dry_run)
         job_id = intake.requested(submitted.source.model_dump(exclude_none=True), options)
     else:
@@ -98,20 +115,22 @@ def add_images(opened: InCollection, submitted: Submitted, response: Response) -
 
 
 @router.get("/jobs", responses=described(404, 422, 503))
+@needs("reader")
 def list_jobs(
     library: LibraryService,
     intake: IntakeService,
-    namespace: InNamespace = DEFAULT_NAMESPACE,
+    namespace: InNamespace,
     collection: Annotated[
-        Name | None, Query(description="only its jobs; null: all", examples=["holidays"])
+        Name | None,
+        Query(description="only its jobs; null: of all in the namespace", examples=["holidays"]),
     ] = None,
     state: Annotated[JobState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> JobPage:
-    """Jobs, newest first, of one collection or of all."""
+    """Jobs, newest first, of one collection or of all in the namespace."""
     chosen = None if collection is None else library.find(namespace, collection).collection.id
-    return JobPage.of(intake.jobs(chosen, state, cursor, limit), limit)
+    return JobPage.of(intake.jobs(chosen, state, cursor, limit, namespace), limit)
 
 
 def _found(intake: IntakeService, job_id: JobId) -> Job:
@@ -119,12 +138,14 @@ def _found(intake: IntakeService, job_id: JobId) -> Job:
 
 
 @router.get("/jobs/{job_id}", responses=described(404, 422, 503))
+@needs("reader")
 def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
     """How far a job is."""
     return JobDetails.of(job)
 
 
 @router.get("/jobs/{job_id}/items", responses=described(404, 422, 503))
+@needs("reader")
 def list_items(
     intake: IntakeService,
     job_id: JobId,
@@ -142,6 +163,7 @@ def list_items(
     response_class=EventSourceResponse,
     responses={200: {"content": {"text/event-stream": EVENTS}}, **described(404, 422, 503)},
 )
+@needs("reader", "events")
 async def follow_job(
     request: Request, intake: IntakeService, job: Annotated[Job, Depends(_found)]
 ) -> AsyncIterator[ServerSentEvent]:
@@ -157,12 +179,14 @@ async def follow_job(
 
 
 @router.post("/jobs/{job_id}/cancel", responses=described(404, 409, 422, 503))
+@needs("writer")
 def cancel_job(intake: IntakeService, job_id: JobId) -> JobDetails:
     """Begin nothing more of a job; what is under way ends, what was taken in stays."""
     return JobDetails.of(intake.cancel(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", responses=described(404, 409, 422, 503))
+@needs("writer")
 def retry_job(intake: IntakeService, job_id: JobId) -> JobDetails:
     """Try the failed files of an ended job again, and its listing if that failed."""
     return JobDetails.of(intake.retry(job_id))

@@ -204,7 +204,9 @@ class Readiness(BaseModel):
     model: str = Field(description="`demo model` where the bundled one answers")
     device: str = Field(description="what the model runs on: cpu, cuda, …")
     precision: str = Field(description="of the model's numbers: fp32, bf16, …")
-    images: int = Field(description="how many are in the default collection")
+    images: int | None = Field(
+        description="how many are in the default collection; null where a key is needed"
+    )
 
 
 def file_url(image: Image) -> str:

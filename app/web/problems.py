@@ -38,6 +38,7 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.TokenRejected: HTTPStatus.UNAUTHORIZED,
     errors.KeyRejected: HTTPStatus.UNAUTHORIZED,
     errors.RoleRejected: HTTPStatus.FORBIDDEN,
+    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.FeedbackRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.AnswerOutdated: HTTPStatus.CONFLICT,
     errors.CursorRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -86,13 +87,14 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 DETAILS = {
     400: "The request ended before its body did.",
-    401: "The token has expired.",
+    401: "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
     403: "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that are.",
     404: "There is no picture with id 1000000.",
     409: "Job 1 has ended as succeeded: there is nothing to cancel.",
     413: "The request is larger than 20 MB, the most that is taken.",
     415: "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, "
     "WEBP.",
+    429: "More than 100 per 1 second of this key: try again later.",
     422: "query limit: Input should be less than or equal to 100.",
     503: "The database cannot answer now; try again in a moment.",
 }
@@ -109,7 +111,7 @@ def _described(status: int) -> dict[str, Any]:
     shown = {"schema": reference, "example": _body(status, DETAILS[status])}
     told = {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: shown}}
     retry = {"schema": {"type": "integer"}, "description": "seconds to wait before the next try"}
-    return told | ({"headers": {"Retry-After": retry}} if status == 503 else {})
+    return told | ({"headers": {"Retry-After": retry}} if status in {429, 503} else {})
 
 
 def problem(
@@ -136,7 +138,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(errors.ImageSearchError)
     def domain(request: Request, error: errors.ImageSearchError) -> JSONResponse:
-        return problem(status_of(error), str(error))
+        return problem(status_of(error), str(error), _headers_of(error))
 
     @app.exception_handler(RequestValidationError)
     def validation(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -154,6 +156,14 @@ def install(app: FastAPI) -> None:
         return problem(500, "An error of the server's own; its log has the details.")
 
     _install_outside_faults(app, unexpected)
+
+
+def _headers_of(error: errors.ImageSearchError) -> dict[str, str]:
+    if isinstance(error, errors.KeyRejected):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, errors.TooManyRequests):
+        return {"Retry-After": str(error.seconds)}
+    return {}
 
 
 def _methods(request: Request) -> str:

@@ -8,14 +8,24 @@ from app.filters import parse
 from app.library import OpenCollection
 from app.queries import MAX_QUERY_CHARACTERS, Term
 from app.questions import DEFAULT_LIMIT, MAX_LIMIT, Mode, Question
-from app.web.dependencies import CursorService, GalleryService, InCollection, LibraryService, Utf8
+from app.web.dependencies import (
+    CurrentCaller,
+    CursorService,
+    GalleryService,
+    ImageId,
+    InCollection,
+    LibraryService,
+    TokenService,
+    Utf8,
+    chosen_namespace,
+)
 from app.web.examples import CURSOR
 from app.web.filters import FilterText
-from app.web.images import ImageId
+from app.web.guard import Guarded, needs
 from app.web.problems import described
 from app.web.search_payloads import SearchAnswer, SearchRequest
 
-router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8])
+router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8], route_class=Guarded)
 
 MAX_CHARACTERS = 50_000  # of a cursor in an address, which has 64 KB at most
 
@@ -36,17 +46,25 @@ Cursor = Annotated[
     response_model_exclude_unset=True,
     responses=described(400, 404, 413, 415, 422, 503),
 )
-def search(library: LibraryService, cursors: CursorService, asked: SearchRequest) -> SearchAnswer:
+@needs("reader", "search")
+def search(
+    caller: CurrentCaller,
+    library: LibraryService,
+    cursors: CursorService,
+    tokens: TokenService,
+    asked: SearchRequest,
+) -> SearchAnswer:
     """Search by words, pictures, or both; page through the answer by its cursor."""
-    question = asked.question()
+    question = asked.question(chosen_namespace(caller, asked.namespace))
     if asked.cursor is None:
         opened = library.open(question.namespace, question.collection)
         answer = opened.search.answer(opened.collection, question)
     else:
         page = cursors.read(asked.cursor, None if asked.is_bare else question)
-        opened = library.open(page.question.namespace, page.question.collection)
+        namespace = chosen_namespace(caller, page.question.namespace)
+        opened = library.open(namespace, page.question.collection)
         answer = opened.search.page(opened.collection, page)
-    return SearchAnswer.of(opened, answer, cursors, asked.include)
+    return SearchAnswer.of(opened, answer, cursors, tokens, asked.include)
 
 
 @router.get(
@@ -54,9 +72,11 @@ def search(library: LibraryService, cursors: CursorService, asked: SearchRequest
     response_model_exclude_unset=True,
     responses=described(404, 422, 503),
 )
+@needs("reader", "search")
 def search_simply(
     opened: InCollection,
     cursors: CursorService,
+    tokens: TokenService,
     q: Annotated[
         str,
         Query(
@@ -73,7 +93,7 @@ def search_simply(
     """The same by words, for an address bar: the other options are those of `POST`."""
     namespace, name = opened.collection.namespace, opened.collection.name
     question = Question(namespace, name, (Term(text=q),), mode, limit, filter=where or {})
-    return _answered(opened, question, cursor, cursors)
+    return _answered(opened, question, cursor, cursors, tokens)
 
 
 @router.get(
@@ -81,9 +101,11 @@ def search_simply(
     response_model_exclude_unset=True,
     responses=described(404, 422, 503),
 )
+@needs("reader", "search")
 def find_similar(
     library: LibraryService,
     cursors: CursorService,
+    tokens: TokenService,
     gallery: GalleryService,
     image_id: ImageId,
     limit: Limit = DEFAULT_LIMIT,
@@ -101,14 +123,18 @@ def find_similar(
         filter=where or {},
         without=image_id,
     )
-    return _answered(opened, question, cursor, cursors)
+    return _answered(opened, question, cursor, cursors, tokens)
 
 
 def _answered(
-    opened: OpenCollection, question: Question, cursor: str | None, cursors: CursorService
+    opened: OpenCollection,
+    question: Question,
+    cursor: str | None,
+    cursors: CursorService,
+    tokens: TokenService,
 ) -> SearchAnswer:
     if cursor is None:
         answer = opened.search.answer(opened.collection, question)
     else:
         answer = opened.search.page(opened.collection, cursors.read(cursor, question))
-    return SearchAnswer.of(opened, answer, cursors)
+    return SearchAnswer.of(opened, answer, cursors, tokens)

@@ -11,11 +11,12 @@ from pydantic import (
 )
 
 from app.answers import Answer, Hit
-from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
+from app.collections import DEFAULT_NAME
 from app.cursors import Cursors
 from app.fusion import Fusion
 from app.library import OpenCollection
 from app.questions import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Question
+from app.search_tokens import SearchTokens
 from app.web.examples import SEARCH, shown
 from app.web.payloads import STORABLE, Name, file_url, thumbnail_url
 from app.web.search_terms import SearchTerm, SentQuery
@@ -64,7 +65,9 @@ class SearchRequest(BaseModel):
     query: SentQuery | None = Field(
         None, description="words, or terms that are added up by their weights"
     )
-    namespace: Name = Field(DEFAULT_NAMESPACE, description="of the collection")
+    namespace: Name | None = Field(
+        None, description="of the collection; unless given, the key's own, without keys default"
+    )
     collection: Name = Field(DEFAULT_NAME, description="where to search")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="hits on a page at most")
     cursor: str | None = Field(
@@ -105,12 +108,12 @@ class SearchRequest(BaseModel):
             raise ValueError(f"hybrid is for the mode hybrid, not {self.mode}")
         return self
 
-    def question(self) -> Question:
-        """The domain's form of it."""
+    def question(self, namespace: str) -> Question:
+        """The domain's form of it, in a namespace that the caller may search."""
         query = [SearchTerm(text=self.query)] if isinstance(self.query, str) else self.query
         hybrid = self.hybrid or HybridOptions()
         return Question(
-            self.namespace,
+            namespace,
             self.collection,
             tuple(term.term() for term in query or ()),
             self.mode or ("hybrid" if self.hybrid else "vector"),
@@ -230,7 +233,13 @@ class SearchAnswer(BaseModel):
     facets: dict[str, list[FacetValue]] | None = Field(description="most frequent values first")
     explain: dict[str, Any] | None = Field(description="how the index was read")
     next_cursor: str | None = Field(description="of the next page; null on the last")
-    token: str | None = Field(description="to judge this answer by; null: not yet given out")
+    feedback: Literal["on", "off", "not enough"] = Field(
+        description="whether judgements move this collection's queries: on while they improve its "
+        "answers, off if not, not enough to tell"
+    )
+    token: str | None = Field(
+        description="to judge this answer by, at /api/v1/feedback; null without a query"
+    )
 
     @classmethod
     def of(
@@ -238,6 +247,7 @@ class SearchAnswer(BaseModel):
         opened: OpenCollection,
         answer: Answer,
         cursors: Cursors,
+        tokens: SearchTokens,
         include: list[Part] | None = None,
     ) -> Self:
         """The answer's form of what the services return."""
@@ -249,6 +259,7 @@ class SearchAnswer(BaseModel):
                 for name, found in answer.facets.items()
             }
         )
+        ids = [hit.image.id for hit in answer.hits]
         return cls(
             hits=[SearchHit.of(hit, include) for hit in answer.hits],
             took_ms=Took(encode=answer.encode_ms, database=answer.database_ms),
@@ -264,5 +275,6 @@ class SearchAnswer(BaseModel):
             facets=facets,
             explain=answer.explained,
             next_cursor=cursors.write(answer.following) if answer.following else None,
-            token=None,
+            feedback=answer.feedback,
+            token=tokens.write(opened.index, answer.query, ids) if answer.query else None,
         )

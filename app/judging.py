@@ -1,0 +1,64 @@
+"""Judging: a rating of an answer, or of one of its hits, is kept with the query it is about."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from app import feedback, indexes
+from app.db import Sessions
+from app.encoders.resident import Resident, normalised
+from app.errors import AnswerOutdated, FeedbackRejected
+from app.feedback import Asked, Judgement, Kept
+from app.search_tokens import Shown
+from app.tables import VectorIndex
+from app.vectors import Vectors
+
+MAX_COMMENT_CHARACTERS = 2_000
+LEAST_RATING, MOST_RATING = 1, 10
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Of one index. The model is never called inside a transaction."""
+
+    sessions: Sessions
+    encoder: Resident
+    index: VectorIndex
+
+    def judge(self, shown: Shown, judgement: Judgement) -> Kept:
+        """Keep a judgement of what was shown; the same one again replaces it.
+
+        Raises FeedbackRejected, and AnswerOutdated where the answer came from another index.
+        """
+        self._check(shown, judgement)
+        asked = self._asked(shown)
+        with self.sessions.begin() as session:
+            indexes.require_active(session, self.index)
+            return feedback.keep(session, self.index, asked, judgement)
+
+    def _check(self, shown: Shown, judgement: Judgement) -> None:
+        if (shown.index_id, shown.fingerprint) != (self.index.id, self.index.fingerprint):
+            raise AnswerOutdated(
+                "The collection was indexed anew since this answer. Search again and judge that."
+            )
+        image_id = judgement.image_id
+        if image_id is not None and image_id not in shown.image_ids:
+            raise FeedbackRejected(
+                f"image_id: picture {image_id} is not among the hits of this answer."
+            )
+
+    def _asked(self, shown: Shown) -> Asked:
+        if shown.vector is not None:
+            return Asked(_digest("vector", shown.vector.tobytes()), shown.query, _unit(shown))
+        text = normalised(shown.text or "")
+        return Asked(_digest("text", text.encode()), text, self.encoder.encode_texts([text])[0])
+
+
+def _unit(shown: Shown) -> Vectors:
+    vector = np.asarray(shown.vector, np.float32)
+    return vector / np.float32(np.linalg.norm(vector))
+
+
+def _digest(kind: str, content: bytes) -> bytes:
+    return hashlib.sha256(kind.encode() + b":" + content).digest()

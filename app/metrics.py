@@ -1,0 +1,184 @@
+"""What the process counts and times, and how Prometheus is told.
+
+No label holds what a stranger may choose: neither paths nor names of collections.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PREFIX = "image_search"
+NO_ROUTE = "none"  # of all paths that lead nowhere
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+STATEMENT_SECONDS = (0.0001, 0.00025, 0.0005, *SECONDS)
+ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024)  # the most that BATCH_SIZE may be
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each: not read
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+
+_requests = Counter(
+    f"{PREFIX}_requests",
+    "Requests answered, by the template of their route.",
+    ["route", "method", "status"],
+    registry=REGISTRY,
+)
+_request_seconds = Histogram(
+    f"{PREFIX}_request_seconds",
+    "From a request to the first byte of its answer.",
+    ["route"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+_encode_seconds = Histogram(
+    f"{PREFIX}_encode_seconds",
+    "That the model took for a batch.",
+    ["kind"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+_batch_items = Histogram(
+    f"{PREFIX}_batch_items",
+    "Texts or pictures in a batch.",
+    ["kind"],
+    buckets=ITEMS,
+    registry=REGISTRY,
+)
+_database_seconds = Histogram(
+    f"{PREFIX}_database_seconds",
+    "That the database took for a statement.",
+    buckets=STATEMENT_SECONDS,
+    registry=REGISTRY,
+)
+_texts = Counter(
+    f"{PREFIX}_texts",
+    "Texts searched for, by whether their embedding was remembered: hit or miss.",
+    ["cache"],
+    registry=REGISTRY,
+)
+_hits, _misses = _texts.labels("hit"), _texts.labels("miss")
+
+
+def observe_request(route: str | None, method: str, status: int, seconds: float) -> None:
+    """Count a request that was answered; `route` is a template, or None of a path without one."""
+    label = route or NO_ROUTE
+    _requests.labels(label, method if method in METHODS else OTHER, str(status)).inc()
+    _request_seconds.labels(label).observe(seconds)
+
+
+def observe_batch(kind: str, items: int, seconds: float) -> None:
+    """Count a batch of so many texts or pictures that the model has encoded."""
+    _encode_seconds.labels(kind).observe(seconds)
+    _batch_items.labels(kind).observe(items)
+
+
+def observe_statement(seconds: float) -> None:
+    """Count one SQL statement, whether it failed or not."""
+    _database_seconds.observe(seconds)
+
+
+def observe_texts(remembered: int, encoded: int) -> None:
+    """Count texts that were searched for."""
+    _hits.inc(remembered)
+    _misses.inc(encoded)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What encodes the default collection."""
+
+    name: str
+    fingerprint: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left to do: the queue's tasks that wait, and jobs by their state."""
+
+    waiting: int
+    jobs: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Pictures of all collections, vectors of their indexes; `covered` pictures have one."""
+
+    pictures: int
+    vectors: int
+    covered: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of pictures that can be found by their vectors, 0 to 1."""
+        return self.covered / self.pictures if self.pictures else 1.0
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What the database holds; no `holdings` where counting them takes too long."""
+
+    work: Work
+    holdings: Holdings | None
+
+
+@dataclass(frozen=True)
+class _Standing(Collector):
+    """What is read when somebody asks, and nobody counts meanwhile."""
+
+    model: Model
+    stock: Stock | None
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of the model and of what the database holds."""
+        model = InfoMetricFamily(f"{PREFIX}_model", "What encodes the default collection.")
+        model.add_metric([], vars(self.model))
+        yield model
+        yield _gauge("database_up", "1: the database answers.", float(self.stock is not None))
+        if self.stock:
+            yield from _work(self.stock.work)
+            yield from _holdings(self.stock.holdings)
+
+
+def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", told, value)
+
+
+def _work(work: Work) -> Iterable[Metric]:
+    yield _gauge("queue_tasks", "Tasks that wait for a worker.", work.waiting)
+    jobs = GaugeMetricFamily(f"{PREFIX}_jobs", "Jobs that are remembered.", labels=["state"])
+    for state, count in work.jobs.items():
+        jobs.add_metric([state], count)
+    yield jobs
+
+
+def _holdings(holdings: Holdings | None) -> Iterable[Metric]:
+    if holdings:
+        yield _gauge("pictures", "Pictures of all collections.", holdings.pictures)
+        yield _gauge("vectors", "Vectors of all active indexes.", holdings.vectors)
+        told = "Share of the pictures that have a vector, 0 to 1."
+        yield _gauge("index_coverage_ratio", told, holdings.coverage)
+
+
+def exposition(model: Model, stock: Stock | None) -> bytes:
+    """All metrics in Prometheus's text format; `stock` is None where no database answers."""
+    return generate_latest(REGISTRY) + generate_latest(_Standing(model, stock))

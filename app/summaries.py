@@ -1,0 +1,56 @@
+"""What people say of the answers, summed up for whoever runs the service, and handed out whole."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app import feedback
+from app.db import Sessions
+from app.feedback import Exported, OfDay, OfModel, OfQuery, Scope
+from app.nearest import prepare
+from app.trials import Verdict
+
+PAGE = 1_000  # judgements read at a time
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Ratings by model, day and query; and the last trial of each collection, None: not yet."""
+
+    by_model: Sequence[OfModel]
+    by_day: Sequence[OfDay]
+    worst_queries: Sequence[OfQuery]
+    without_good: Sequence[OfQuery]
+    trials: Sequence[tuple[str, Verdict | None]]
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """Reads judgements of all collections."""
+
+    sessions: Sessions
+
+    def summary(self, scope: Scope) -> Summary:
+        """What is meant by the scope, summed up; each statement is bounded in time."""
+        with self.sessions.begin() as session:
+            prepare(session)
+            return Summary(
+                feedback.by_model(session, scope),
+                feedback.by_day(session, scope),
+                feedback.worst_queries(session, scope),
+                feedback.queries_without_good(session, scope),
+                [
+                    (name, Verdict.of(kept) if kept else None)
+                    for name, kept in feedback.verdicts(session, scope)
+                ],
+            )
+
+    def export(self, scope: Scope) -> Iterator[Exported]:
+        """All judgements that are meant, oldest first, read some at a time."""
+        after = 0
+        while found := self._page(scope, after):
+            yield from found
+            after = found[-1].id
+
+    def _page(self, scope: Scope, after: int) -> Sequence[Exported]:
+        with self.sessions.begin() as session:
+            return feedback.exported(session, scope, after, PAGE)

@@ -1,0 +1,156 @@
+"""The door of every route: who asks, whether they may, how often, and how many at a time.
+
+All of it is settled before a byte of the body is read. A route that does not say what it needs
+cannot be made.
+"""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, Literal, TypeVar
+
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from limits import RateLimitItem
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from app.access import Access, Caller, Role
+from app.errors import Busy, RoleRejected, TooManyRequests
+from app.web.problems import described
+
+Lane = Literal["search", "upload", "events", "other"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+SCHEMES: dict[str, Any] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}, {}]
+"""One of the two ways to send a key, or none where the service is open."""
+
+EVENTS_AT_ONCE = 100  # followers of jobs: each asks the database twice a second
+OTHERS_AT_ONCE = 200  # requests that are no search, no upload and no events
+IPV6_PREFIX = 64  # bits of an address that one customer has at least
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a route needs of its caller, None for nothing; and which bounds it shares."""
+
+    role: Role | None
+    lane: Lane
+
+
+def needs(role: Role | None, lane: Lane = "other") -> Callable[[F], F]:
+    """Mark a route's function: a key of this role at least is needed."""
+
+    def mark(endpoint: F) -> F:
+        endpoint.need = Need(role, lane)  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+class Guarded(APIRoute):
+    """A route with a door; its function is marked by `needs`."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.need: Need = endpoint.need  # type: ignore[attr-defined]
+        if self.need.role is not None:
+            options["responses"] = {**described(401, 403, 429, 503), **options["responses"]}
+            told = {"security": SECURITY, "x-role": self.need.role}
+            options["openapi_extra"] = {**(options["openapi_extra"] or {}), **told}
+        super().__init__(path, endpoint, **options)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer those who may pass; raises what the door says to the others."""
+        if self.need.role is None:
+            await super().handle(scope, receive, send)
+            return
+        async with scope["app"].state.guard.passage(self.need, scope):
+            await super().handle(scope, receive, send)
+
+
+class Guard:
+    """Lets requests pass. Used on the event loop alone.
+
+    `rates` are the most requests of a key and of an address; `at_once` bounds all callers together.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        rates: Mapping[Lane, RateLimitItem | None],
+        at_once: Mapping[Lane, int],
+    ) -> None:
+        self._access = access
+        self._rates = rates
+        self._at_once = at_once
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._passing: Counter[Lane] = Counter()
+
+    @asynccontextmanager
+    async def passage(self, need: Need, scope: Scope) -> AsyncIterator[None]:
+        """Be inside while a request is answered; the caller is in the request's state then.
+
+        Raises KeyRejected, RoleRejected, TooManyRequests, Busy.
+        """
+        self._count(need.lane, "address", address_of(scope))
+        caller = await self._caller(scope)
+        scope.setdefault("state", {}).update(caller=caller, need=need)
+        if need.role is not None and not caller.may(need.role):
+            raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
+        if caller.key_id is not None:
+            self._count(need.lane, "key", str(caller.key_id))
+        if self._passing[need.lane] >= self._at_once[need.lane]:
+            raise Busy("So many requests are under way that this one is not begun: try again.")
+        self._passing[need.lane] += 1
+        try:
+            yield
+        finally:
+            self._passing[need.lane] -= 1
+
+    async def _caller(self, scope: Scope) -> Caller:
+        presented = presented_key(Headers(scope=scope))
+        known = self._access.cached(presented)
+        if known is None:
+            known = await run_in_threadpool(self._access.caller, presented)
+        return known
+
+    def _count(self, lane: Lane, kind: str, name: str) -> None:
+        """Raises TooManyRequests where this key or address has had its share."""
+        rate = self._rates.get(lane)
+        if rate is not None and not self._limiter.hit(rate, lane, kind, name):
+            again = self._limiter.get_window_stats(rate, lane, kind, name).reset_time
+            raise TooManyRequests(
+                f"More than {rate} of this {kind}: try again later.",
+                max(1, round(again - time.time())),
+            )
+
+
+def presented_key(headers: Headers) -> str | None:
+    """The API key of a request, if it has one."""
+    if key := headers.get("x-api-key"):
+        return key
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from, as the unit that is bounded: of IPv6 a customer's network."""
+    client = scope.get("client")
+    if client is None:
+        return "unknown"
+    try:
+        address = ip_address(client[0].partition("%")[0])
+    except ValueError:  # a test's client, a Unix socket
+        return str(client[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(ip_network((address, IPV6_PREFIX), strict=False))
+    return str(address)

@@ -1,0 +1,152 @@
+"""uvicorn's HTTP/1.1, with bounds on clients that are slow to ask or slow to read."""
+
+import socket
+from asyncio import TimerHandle, Transport
+from contextlib import suppress
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.web.problems import problem
+
+HEADER_SECONDS = 10.0  # until the headers of a request are there, all of them
+IDLE_SECONDS = 5  # from an answer to the next request: uvicorn's timeout_keep_alive
+LEFTOVER_SECONDS = 30.0  # after an answer, for the rest of a body that nobody waited for
+SEND_SECONDS = 60.0  # in which a client has to take some of what waits for it
+MAX_HEADER_BYTES = 65_536  # that may arrive without the end of the headers in sight
+UNSENT_BYTES = 131_072  # that the kernel takes from us ahead of a client
+
+LATE = "The request's headers did not arrive within {:g} s."
+LARGE = f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes, the most that is taken."
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection that no client can hold by doing nothing, or next to nothing.
+
+    uvicorn and httptools bound neither the time nor the bytes of headers, nor the time in which
+    an answer is read. Bodies are bounded where they are read: see `timeouts.py`.
+    """
+
+    header_seconds = HEADER_SECONDS
+    leftover_seconds = LEFTOVER_SECONDS
+    send_seconds = SEND_SECONDS
+
+    _asking: TimerHandle | None = None  # runs only while the client is to send headers
+    _reading: TimerHandle | None = None  # runs only while something waits to be sent
+    _unended_bytes = 0  # since the last end of headers, piece of a body, or end of it
+    _is_in_headers = False
+    _is_in_body = False
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # to hear of every byte that has to wait
+        with suppress(AttributeError, OSError):  # else a slow reader looks like one that stopped
+            end = transport.get_extra_info("socket")
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        self._expect_headers(self.header_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave no timer behind."""
+        self._stop_timers()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand over to a protocol with timers of its own."""
+        self._stop_timers()
+        super().handle_websocket_upgrade()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._asking, self._reading):
+            if timer:
+                timer.cancel()
+        self._asking = self._reading = None
+
+    # What the client sends
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; bytes that get a request no further are counted."""
+        self._unended_bytes += len(data)
+        super().data_received(data)
+        if self._unended_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+            self._refuse(431, LARGE)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._is_in_headers = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The client has asked: what takes time from now on is ours, or the body's."""
+        self._unended_bytes = 0
+        self._is_in_headers, self._is_in_body = False, True
+        if self._asking:
+            self._asking.cancel()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._unended_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body's end, which may come after the answer."""
+        self._unended_bytes = 0
+        self._is_in_body = False
+        super().on_message_complete()
+        self._expect_next()
+
+    def on_response_complete(self) -> None:
+        """The answer's end."""
+        super().on_response_complete()
+        self._expect_next()
+
+    def _expect_next(self) -> None:
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        if is_answered and not self.transport.is_closing():
+            next_seconds = self.timeout_keep_alive + self.header_seconds
+            self._expect_headers(self.leftover_seconds if self._is_in_body else next_seconds)
+
+    def _expect_headers(self, seconds: float) -> None:
+        if self._asking:
+            self._asking.cancel()
+        self._asking = self.loop.call_later(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._is_in_headers and not self.transport.is_closing():
+            self._refuse(408, LATE.format(self.header_seconds))
+        else:  # who has asked for nothing is told nothing
+            self.transport.close()
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer with a problem and close; or only close, amid another answer."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return self.transport.abort()
+        answer = problem(status, detail, headers={"Connection": "close"})
+        headers = [*self.server_state.default_headers, *answer.raw_headers]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], lines, bytes(answer.body)))
+        self.transport.close()
+        return None
+
+    # What the client reads
+
+    def pause_writing(self) -> None:
+        """The client is behind: it has to read on, a closed connection's rest too."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        if self._reading:
+            self._reading.cancel()
+        super().resume_writing()
+
+    def _expect_reading(self) -> None:
+        waiting_bytes = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self.send_seconds, self._look, waiting_bytes)
+
+    def _look(self, waiting_bytes: int) -> None:
+        if self.transport.get_write_buffer_size() < waiting_bytes:
+            self._expect_reading()
+        else:
+            self.transport.abort()  # to close would wait for the client

@@ -1,0 +1,56 @@
+"""Try of each collection whether judgements improve its answers, and switch so.
+
+It is what happens every night: `make evaluate-feedback` does not wait for it.
+"""
+
+import sys
+
+from sqlalchemy.exc import DBAPIError
+
+from app.assembly import open_services
+from app.errors import ImageSearchError
+from app.library import KnownCollection, Library
+from app.main import unwind_on_signals
+from app.settings import Settings
+from app.trials import LEAST_JUDGEMENTS, LEAST_QUERIES, Verdict
+
+HEADER = f"{'collection':<30} {'queries':>8} {'judgements':>10} {'without':>8} {'with':>6}  state"
+
+
+def main() -> None:
+    """Print a line for each collection."""
+    unwind_on_signals()
+    try:
+        with open_services(Settings.load()) as services:
+            print(HEADER)
+            for known in services.library.every():
+                print(_line(known, held(services.library, known)), flush=True)
+    except ImageSearchError as error:
+        sys.exit(f"Not tried: {error}")
+    except DBAPIError as error:
+        sys.exit(f"The database failed: {error.orig}")
+    print(
+        f"\nWithout and with: mean nDCG@10 of what was held out. Less than {LEAST_QUERIES} queries "
+        f"with a good hit, or {LEAST_JUDGEMENTS} judgements, is not enough."
+    )
+
+
+def held(library: Library, known: KnownCollection) -> Verdict:
+    """The verdict of a trial that is held now, and kept."""
+    return library.open_id(known.collection.id).trials.hold()
+
+
+def _line(known: KnownCollection, verdict: Verdict) -> str:
+    name = f"{known.collection.namespace}/{known.collection.name}"
+    return (
+        f"{name:<30} {verdict.queries:>8} {verdict.judgements:>10} "
+        f"{_shown(verdict.ndcg_without):>8} {_shown(verdict.ndcg_with):>6}  {verdict.state}"
+    )
+
+
+def _shown(ndcg: float | None) -> str:
+    return "—" if ndcg is None else f"{ndcg:.3f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""API keys, beside a server or without one: `make create-key`, `list-keys`, `revoke-key`."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app import db, keys
+from app.errors import ImageSearchError
+from app.keys import MAX_ID, Key, Role
+from app.main import unwind_on_signals
+from app.parts import database
+from app.settings import Settings
+
+MAX_DAYS = 36_500  # a hundred years
+HEADINGS = ("id", "namespace", "role", "name", "created", "last used", "expires", "revoked")
+
+# A traceback that shows variables would show a key.
+commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@commands.command()
+def create(
+    namespace: Annotated[str, typer.Option(help="whose collections it reaches")],
+    role: Annotated[Role, typer.Option(help="a writer may all that a reader may, and so on")],
+    name: Annotated[str, typer.Option(help="whose it is, or what for")],
+    days: Annotated[
+        int | None, typer.Option(min=1, max=MAX_DAYS, help="how long it is valid; else for ever")
+    ] = None,
+) -> None:
+    """Make a key and show it, this once."""
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    with _transaction() as session:
+        key, shown = keys.create(session, namespace, name, role, expires_at)
+    until = "for ever" if expires_at is None else f"until {_moment(expires_at)} UTC"
+    print(f"Key {key.id} ({key.name}): {key.role} of the namespace {key.namespace}, valid {until}.")
+    print(f"\n{shown}\n")
+    print("Keep it: it cannot be shown again. Send it along with each request, as")
+    print("  Authorization: Bearer <key>   or   X-API-Key: <key>")
+
+
+@commands.command("list")
+def listed() -> None:
+    """Show every key, with its times in UTC; not the keys' texts, which nobody has."""
+    with _transaction() as session:
+        found = keys.listed(session)
+    if not found:
+        print("There is no key: `make create-key` makes one.")
+        return
+    _print_table([HEADINGS, *map(_row, found)])
+
+
+@commands.command()
+def revoke(
+    key_id: Annotated[int, typer.Option("--id", min=1, max=MAX_ID, help="as `list` shows it")],
+) -> None:
+    """Make a key void; servers that run refuse it within seconds."""
+    with _transaction() as session:
+        key = keys.revoke(session, key_id)
+    print(f"Key {key.id} ({key.name}) is revoked since {_moment(key.revoked_at)} UTC.")
+
+
+@contextmanager
+def _transaction() -> Iterator[Session]:
+    """A session on the database of the settings; what goes wrong ends the command."""
+    unwind_on_signals()
+    try:
+        with database(Settings.load()) as url:
+            engine = db.open_engine(url)
+            try:
+                db.migrate(engine)
+                with db.open_sessions(engine).begin() as session:
+                    yield session
+            finally:
+                engine.dispose()
+    except ImageSearchError as error:
+        sys.exit(f"Not done: {error}")
+    except DBAPIError as error:
+        sys.exit(f"Not done: the database failed: {error.orig}")
+
+
+def _row(key: Key) -> tuple[str, ...]:
+    times = (key.created_at, key.last_used_at, key.expires_at, key.revoked_at)
+    return (str(key.id), key.namespace, key.role, key.name, *map(_moment, times))
+
+
+def _moment(time: datetime | None) -> str:
+    return "-" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+if __name__ == "__main__":
+    commands()

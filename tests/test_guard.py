@@ -1,0 +1,256 @@
+"""The door: keys, rates, and how many at a time."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from app import keys
+from app.assembly import Services
+from app.main import create_app
+from app.settings import Settings
+from app.web.guard import Guarded, address_of, needs, presented_key
+from tests.drawing import png
+from tests.searches import refused
+
+
+@contextmanager
+def served(
+    settings: Settings, services: Services, address: str = "10.0.0.1", **changes: Any
+) -> Iterator[TestClient]:
+    """The application under other settings, to a client of this address."""
+    app = create_app(settings.model_copy(update=changes), services)
+    with TestClient(app, raise_server_exceptions=False, client=(address, 1)) as client:
+        yield client
+
+
+def search(client: TestClient, **headers: str) -> Any:
+    return client.get("/search-by-text", params={"query": "a tree"}, headers=headers)
+
+
+@pytest.fixture
+def key(services: Services) -> Iterator[str]:
+    """A writer's key; nobody has any afterwards."""
+    with services.sessions.begin() as session:
+        _, shown = keys.create(session, "default", "tests", "writer", None)
+    yield shown
+    with services.sessions.begin() as session:
+        session.execute(text("DELETE FROM api_keys"))
+
+
+def test_a_route_that_says_nothing_cannot_be_made() -> None:
+    router = APIRouter(route_class=Guarded)
+    with pytest.raises(AttributeError, match="need"):
+
+        @router.get("/x")
+        def nothing() -> None:
+            """Says nothing."""
+
+    @router.get("/y")
+    @needs("reader")
+    def something() -> None:
+        """Says it."""
+
+    assert [route.path for route in router.routes] == ["/y"]  # type: ignore[attr-defined]
+
+
+def test_every_route_of_the_application_has_a_door(client: TestClient) -> None:
+    found = client.get("/openapi.json").json()["paths"]
+    roles = {
+        path: operation.get("x-role")
+        for path, methods in found.items()
+        for operation in methods.values()
+    }
+    assert {path for path, role in roles.items() if role is None} == {"/healthz", "/readyz"}
+
+
+def test_searches_of_an_address_are_bounded(settings: Settings, services: Services) -> None:
+    with served(settings, services, search_rate="3/hour") as client:
+        assert [search(client).status_code for _ in range(4)] == [200, 200, 200, 429]
+        found = search(client)
+        assert "More than 3 per 1 hour of this address" in refused(found, 429)
+        assert 1 <= int(found.headers["retry-after"]) <= 3_600
+        assert client.get("/images/1").status_code == 404  # no search
+        sent = client.post("/upload", files={"file": ("a.png", png(1))})
+        assert sent.status_code in {200, 201}  # another bound
+        elsewhere = TestClient(client.app, client=("10.0.0.2", 1))
+        assert search(elsewhere).status_code == 200
+
+
+def test_uploads_of_an_address_are_bounded_apart(settings: Settings, services: Services) -> None:
+    with served(settings, services, upload_rate="1/hour") as client:
+        statuses = [
+            client.post("/upload", files={"file": ("a.png", png(1))}).status_code for _ in range(2)
+        ]
+        assert statuses[1] == 429
+        assert client.post("/api/v1/images", json={"urls": ["http://x/"]}).status_code == 429
+        assert search(client).status_code == 200
+
+
+def test_a_key_is_bounded_wherever_it_is_used(
+    settings: Settings, services: Services, key: str
+) -> None:
+    with served(settings, services, search_rate="2/hour") as client:
+        named = {"X-API-Key": key}
+        elsewhere = TestClient(client.app, client=("10.0.0.2", 1))
+        assert search(client, **named).status_code == 200
+        assert search(elsewhere, **named).status_code == 200
+        assert "of this key" in refused(search(elsewhere, **named), 429)
+
+
+def test_a_flood_of_bad_keys_is_bounded_too(
+    settings: Settings, services: Services, key: str
+) -> None:
+    with served(settings, services, search_rate="2/hour") as client:
+        statuses = [search(client, **{"X-API-Key": f"isk_1_{n}"}).status_code for n in range(3)]
+    assert statuses == [401, 401, 429]
+
+
+def test_none_is_no_bound(settings: Settings, services: Services) -> None:
+    with served(settings, services, search_rate="none") as client:
+        assert {search(client).status_code for _ in range(120)} == {200}
+
+
+def test_one_request_too_many_is_answered_at_once(settings: Settings, services: Services) -> None:
+    router = APIRouter(route_class=Guarded)
+    begun, go_on = threading.Event(), threading.Event()
+
+    @router.get("/slow", responses={})
+    @needs("reader", "search")
+    def slow() -> str:
+        begun.set()
+        assert go_on.wait(30)
+        return "done"
+
+    app = create_app(settings.model_copy(update={"max_searches": 1}), services)
+    app.include_router(router)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answers: list[Any] = []
+        first = threading.Thread(target=lambda: answers.append(client.get("/slow")))
+        first.start()
+        assert begun.wait(30)
+        refusal = search(client)
+        assert "not begun" in refused(refusal, 503)
+        assert int(refusal.headers["retry-after"]) >= 1
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/images/1").status_code == 404
+        go_on.set()
+        first.join()
+        assert answers[0].json() == "done"
+        assert search(client).status_code == 200  # its place is free again
+
+
+def test_a_refusal_frees_its_place(settings: Settings, services: Services) -> None:
+    with served(settings, services, max_searches=1) as client:
+        for _ in range(3):
+            assert client.get("/search-by-text", params={"query": ""}).status_code == 422
+        assert search(client).status_code == 200
+
+
+def test_nobody_reads_a_body_of_who_may_not_send_it(
+    settings: Settings, services: Services, key: str
+) -> None:
+    read = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(50):
+            read += 1
+            yield b"x" * 1_000_000
+
+    with served(settings, services) as client:
+        time.sleep(0)
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        assert client.post("/api/v1/images", content=body(), headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({}, None),
+        ({"authorization": "Bearer abc"}, "abc"),
+        ({"authorization": "bearer  abc "}, "abc"),
+        ({"authorization": "Basic abc"}, None),
+        ({"authorization": "Bearer"}, None),
+        ({"x-api-key": "abc"}, "abc"),
+        ({"x-api-key": "abc", "authorization": "Bearer def"}, "abc"),
+        ({"x-api-key": ""}, None),
+    ],
+)
+def test_a_key_is_read_from_either_header(headers: dict[str, str], found: str | None) -> None:
+    assert presented_key(Headers(headers)) == found
+
+
+@pytest.mark.parametrize(
+    ("client", "unit"),
+    [
+        (("10.0.0.1", 1), "10.0.0.1"),
+        (("::ffff:10.0.0.1", 1), "::ffff:10.0.0.1"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 1), "fe80::/64"),
+        (("testclient", 1), "testclient"),
+        (None, "unknown"),
+    ],
+)
+def test_an_ipv6_customer_is_one_address(client: Any, unit: str) -> None:
+    scope: Scope = {"client": client}
+    assert address_of(scope) == unit
+
+
+def test_a_key_that_is_refused_says_how_to_come_in(
+    settings: Settings, services: Services, key: str
+) -> None:
+    with served(settings, services) as client:
+        for headers in ({}, {"X-API-Key": "isk_9_x"}, {"Authorization": "Bearer x"}):
+            found = search(client, **headers)
+            assert "make create-key" in refused(found, 401)
+            assert found.headers["www-authenticate"] == "Bearer"
+        assert search(client, Authorization=f"Bearer {key}").status_code == 200
+        assert "role admin" in refused(
+            client.get("/api/v1/feedback/summary", headers={"X-API-Key": key}), 403
+        )
+
+
+def test_writes_are_audited_and_nothing_secret_is_logged(
+    settings: Settings, services: Services, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with served(settings, services) as client:
+        named = {"X-API-Key": key, "X-Request-Id": "mine"}
+        answer = search(client, **named)
+        token = answer.headers["x-search-token"]
+        picture = png(77)
+        client.post("/search-by-image", content=picture, headers=named)
+        client.post("/upload", files={"file": ("a.png", picture)}, headers=named)
+        client.post("/api/v1/feedback", json={"token": token, "rating": 5}, headers=named)
+        client.post("/api/v1/feedback", json={"token": token + "x", "rating": 5}, headers=named)
+        search(client, **{"X-API-Key": key + "x"})
+        client.delete("/images/999999", headers=named)
+    audits = [one for one in caplog.records if one.name == "audit"]
+    told = [(one.getMessage(), vars(one)["status"]) for one in audits]
+    assert told == [
+        ("upload", 201),
+        ("judge", 201),
+        ("judge", 401),
+        ("delete_image", 404),
+    ]
+    assert {vars(one)["caller"] for one in audits} == {"tests"}
+    assert {vars(one)["address"] for one in audits} == {"10.0.0.1"}
+    written = "\n".join(str(vars(one)) + one.getMessage() for one in caplog.records)
+    for secret in (
+        key,
+        key.rpartition("_")[2],
+        token,
+        token.rpartition(".")[2],
+        repr(picture)[2:40],
+    ):
+        assert secret not in written
