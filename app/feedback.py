@@ -14,12 +14,14 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Date,
+    DateTime,
     Double,
     Select,
     and_,
     cast,
     func,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -229,6 +231,19 @@ def verdicts(session: Session, scope: Scope) -> list[tuple[str, dict[str, Any] |
     if scope.collection_id is not None:
         query = query.where(collections.c.id == scope.collection_id)
     return [(row[0], row[1]) for row in session.execute(query)]
+
+
+def collections_to_try(session: Session) -> list[int]:
+    """The ids of collections that were judged since their last trial, or never had one."""
+    held_at = vector_indexes.c.trial["held_at"].astext.cast(DateTime(timezone=True))
+    query = (
+        select(vector_indexes.c.collection_id)
+        .join(feedback_queries, feedback_queries.c.index_id == vector_indexes.c.id)
+        .join(feedback, feedback.c.query_id == feedback_queries.c.id)
+        .where(vector_indexes.c.state == "active")
+        .where(or_(held_at.is_(None), feedback.c.updated_at > held_at))
+    )
+    return sorted(session.execute(query.distinct()).scalars())
 
 
 def exported(session: Session, scope: Scope, after: int, limit: int) -> Sequence[Exported]:

@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         64, description="searches at a time; one more is answered 503 at once"
     )
     max_uploads: Annotated[int, Field(ge=1)] = Field(
-        16, description="uploads at a time; one more is answered 503 at once"
+        32, description="uploads at a time; one more is answered 503 at once"
     )
     cors_origins: Origins = Field(
         (), description="web pages that may call from a browser, https://host[:port] each, or *"

@@ -10,13 +10,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import procrastinate
 from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
-from app import job_control, jobs
+from app import feedback, job_control, jobs
 from app.burials import Burials
 from app.db import Sessions
 from app.errors import CollectionNotFound, Interrupted, JobNotFound, ModelUnavailable
@@ -28,6 +29,7 @@ CONCURRENCY = 3  # batches at once: one is decoded, one encoded, one written
 POLL_SECONDS = 2.0  # between looks at the queue, should a notification get lost
 STOP_SECONDS = 8.0  # how long a stop waits for tasks under way; others take them up then
 RESTART_SECONDS = 1.0  # before a worker that lost its database tries again
+TRIAL_LOOK_SECONDS = 60.0  # between looks whether a trial of judgements is due
 LOOK_SECONDS = 0.1  # between looks whether to stop
 RETRY_SECONDS = 5  # before a task is run again that failed for a while only
 WAITS = ((Interrupted, 0), (ModelUnavailable, 60))  # seconds, where the error tells more
@@ -78,6 +80,7 @@ class Worker:
             ways_to_end = [
                 asyncio.create_task(self._work(app)),
                 asyncio.create_task(self._look_after_queue()),
+                asyncio.create_task(self._hold_trials()),
                 asyncio.create_task(self._until_stopped()),
             ]
             ended, others = await asyncio.wait(ways_to_end, return_when=asyncio.FIRST_COMPLETED)
@@ -111,6 +114,29 @@ class Worker:
             except Exception:  # the work itself goes on
                 log.exception("looking after the queue failed")
             await asyncio.sleep(self.lease_seconds / 3)
+
+    async def _hold_trials(self) -> None:
+        while True:
+            await asyncio.sleep(TRIAL_LOOK_SECONDS)
+            try:
+                await asyncio.to_thread(self.hold_trials)
+            except Interrupted:
+                return
+            except Exception:  # the work itself goes on; the next look tries again
+                log.exception("trying judgements failed")
+
+    def hold_trials(self) -> None:
+        """Once a night, switch what judgements do on or off, as their trial says.
+
+        Raises Interrupted.
+        """
+        with self.sessions.begin() as session:
+            judged = feedback.collections_to_try(session)
+        for collection_id in judged:
+            with suppress(CollectionNotFound, ModelUnavailable):
+                trials = self.library.open_id(collection_id).trials
+                if trials.is_due():
+                    trials.hold()
 
     def look_after_queue(self) -> None:
         """Take up what dead workers and lost tasks left undone; forget old jobs."""

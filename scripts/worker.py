@@ -1,10 +1,10 @@
 """A worker of its own: `make worker`, on this machine or another with the same DATABASE_URL."""
 
-import logging
 import signal
 import sys
 import threading
 
+from app import logs
 from app.assembly import open_services
 from app.errors import StartError
 from app.settings import Settings
@@ -12,12 +12,13 @@ from app.settings import Settings
 
 def main() -> None:
     """Work on the queue until a signal."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: stop.set())
     try:
-        with open_services(Settings.load()) as services, services.working():
+        settings = Settings.load()
+        logs.configure(settings.log_format)
+        with open_services(settings) as services, services.working():
             print(f"Working: {services.worker.name} ({services.model_name})", flush=True)
             while not stop.wait(1):  # signals are handled between waits
                 pass

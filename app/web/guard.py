@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Literal, TypeVar
 
 from fastapi.concurrency import run_in_threadpool
@@ -36,6 +36,7 @@ SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}, {}]
 
 EVENTS_AT_ONCE = 100  # followers of jobs: each asks the database twice a second
 OTHERS_AT_ONCE = 200  # requests that are no search, no upload and no events
+MOST_OF_PLACES = 0.5  # that one key, or one address without a key, may have of a lane
 IPV6_PREFIX = 64  # bits of an address that one customer has at least
 
 
@@ -93,7 +94,7 @@ class Guard:
         self._rates = rates
         self._at_once = at_once
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._passing: Counter[Lane] = Counter()
+        self._passing: Counter[tuple[Lane, str]] = Counter()  # "": of all callers
 
     @asynccontextmanager
     async def passage(self, need: Need, scope: Scope) -> AsyncIterator[None]:
@@ -108,13 +109,26 @@ class Guard:
             raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
         if caller.key_id is not None:
             self._count(need.lane, "key", str(caller.key_id))
-        if self._passing[need.lane] >= self._at_once[need.lane]:
-            raise Busy("So many requests are under way that this one is not begun: try again.")
-        self._passing[need.lane] += 1
+        who = str(caller.key_id or address_of(scope))
+        self._check_places(need.lane, who)
+        self._passing.update([(need.lane, ""), (need.lane, who)])
         try:
             yield
         finally:
-            self._passing[need.lane] -= 1
+            self._leave(need.lane, who)
+
+    def _check_places(self, lane: Lane, who: str) -> None:
+        """Raises Busy. Nobody has all places: who sends slowly would keep the others out."""
+        places = self._at_once[lane]
+        if self._passing[lane, ""] >= places:
+            raise Busy("So many requests are under way that this one is not begun: try again.")
+        if self._passing[lane, who] >= max(1, int(places * MOST_OF_PLACES)):
+            raise Busy("So many requests of yours are under way that this one is not begun.")
+
+    def _leave(self, lane: Lane, who: str) -> None:
+        self._passing.subtract([(lane, ""), (lane, who)])
+        if not self._passing[lane, who]:
+            del self._passing[lane, who]
 
     async def _caller(self, scope: Scope) -> Caller:
         presented = presented_key(Headers(scope=scope))
@@ -151,6 +165,8 @@ def address_of(scope: Scope) -> str:
         address = ip_address(client[0].partition("%")[0])
     except ValueError:  # a test's client, a Unix socket
         return str(client[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(ip_network((address, IPV6_PREFIX), strict=False))
-    return str(address)
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, IPV6_PREFIX), strict=False))
