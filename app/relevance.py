@@ -74,17 +74,19 @@ def moved(query: Vectors, judged: Sequence[Judged], weights: Weights) -> tuple[V
     It is (query + sum of each pull's weight * vector), scaled to length 1. Where nothing pulls, it
     is the very same array.
     """
-    telling = np.array([_telling(one, weights) for one in judged])
-    shares = _shares(telling, weights)
+    shares = _shares(np.array([_telling(one, weights) for one in judged]), weights)
     places = np.flatnonzero(shares).tolist()
     if not places:
         return query, []
     vectors = np.stack([judged[place].vector for place in places]).astype(np.float64)
-    move = shares[places] @ vectors
-    length = float(np.linalg.norm(move))
-    scale = min(1.0, weights.cap / length) if length else 1.0
-    aim = query.astype(np.float64) + scale * move
-    pulls = [_pull(judged[place], float(scale * shares[place])) for place in places]
+    length = float(np.linalg.norm(shares[places] @ vectors))
+    kept = shares[places] * (min(1.0, weights.cap / length) if length else 1.0)
+    if not kept.any():  # the cap is 0
+        return query, []
+    aim = query.astype(np.float64) + kept @ vectors
+    pulls = [
+        _pull(judged[place], float(weight)) for place, weight in zip(places, kept, strict=True)
+    ]
     return (aim / np.linalg.norm(aim)).astype(np.float32), pulls
 
 
@@ -99,7 +101,7 @@ def _telling(one: Judged, weights: Weights) -> float:
     room = 1 - weights.similarity
     near = (one.similarity - weights.similarity) / room if room > 0 else 0.0
     fresh = 0.5 ** (max(one.age_days, 0.0) / weights.half_life_days)
-    return float(opinion * np.clip(near, 0, 1) * fresh)
+    return float(opinion * min(max(near, 0.0), 1.0) * fresh)
 
 
 def _shares(telling: NDArray[np.float64], weights: Weights) -> NDArray[np.float64]:

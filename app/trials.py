@@ -33,7 +33,7 @@ LEAST_JUDGEMENTS = 100
 LEAST_GAIN = 0.005  # of nDCG@10, in the mean
 SURE_ERRORS = 2.0  # standard errors that the gain must be above
 LEAST_AGREEMENT = 0.5  # as chance would: who judges against the model in most cases is not believed
-MOST_QUERIES = 2_000  # of one trial: about a minute for every thousand
+MOST_QUERIES = 2_000  # of one trial: a minute or two for every thousand
 WORTHLESS = 5.0  # a rating up to here is worth nothing in a ranking
 NIGHT_HOUR = 3  # UTC
 

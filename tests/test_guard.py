@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from starlette.datastructures import Headers
-from starlette.types import Message, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import keys
 from app.access import Access, is_loopback
@@ -160,6 +160,10 @@ def test_a_refusal_frees_its_place(settings: Settings, services: Services) -> No
         assert search(client).status_code == 200
 
 
+async def _asked(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)
+
+
 def test_a_body_of_who_may_not_send_it_is_not_read(
     settings: Settings, services: Services, key: str
 ) -> None:
@@ -188,7 +192,7 @@ def test_a_body_of_who_may_not_send_it_is_not_read(
             "http_version": "1.1",
             "root_path": "",
         }
-        asyncio.run(client.app(scope, receive, send))
+        asyncio.run(_asked(client.app, scope, receive, send))
     assert sent[0]["status"] == 401
     assert asked == []
 

@@ -79,7 +79,7 @@ def test_no_picture_pulls_more_than_its_side_may(some: list[Judged], weights: We
     _, pulls = moved(QUERY, some, weights)
     assert sum(pull.weight for pull in pulls if pull.weight > 0) <= weights.liked + EXACT
     assert sum(-pull.weight for pull in pulls if pull.weight < 0) <= weights.disliked + EXACT
-    assert all((pull.weight > 0) == (pull.rating > NEUTRAL) for pull in pulls)
+    assert all(pull.weight * (pull.rating - NEUTRAL) >= 0 for pull in pulls)
 
 
 @given(st.integers(1, 1_000), st.floats(6, 10), st.integers(1, 20))
@@ -98,10 +98,16 @@ def test_a_liked_picture_rises_and_a_disliked_one_falls(
     [{"similarity": WEIGHTS.similarity}, {"similarity": 0.2}, {"rating": NEUTRAL}],
     ids=["at the bound", "of another query", "neutral"],
 )
-def test_what_says_nothing_leaves_the_very_same_array(changed: dict[str, float]) -> None:
+def test_what_says_nothing_leaves_the_very_same_array(changed: dict[str, Any]) -> None:
     assert moved(QUERY, [judged(**changed)], WEIGHTS) == (QUERY, [])
     assert moved(QUERY, [judged(**changed)], WEIGHTS)[0] is QUERY
     assert moved(QUERY, [], WEIGHTS)[0] is QUERY
+
+
+def test_a_cap_of_nothing_switches_it_off() -> None:
+    found, pulls = moved(QUERY, [judged()], replace(WEIGHTS, cap=0.0))
+    assert found is QUERY
+    assert pulls == []
 
 
 def share(of: Judged, *others: Judged) -> float:

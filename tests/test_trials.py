@@ -74,7 +74,6 @@ def trials(bench: Bench, weights: Weights) -> Trials:
 def simulated(bench: Bench, weights: Weights, asked: Sequence[int], kind: Kind) -> Row:
     judge(bench, kind, asked, ROUNDS, SEED)
     row = measure(bench, kind, weights, asked)
-    print(line(row))
     assert kind in line(row)
     return row
 
