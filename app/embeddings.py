@@ -6,12 +6,17 @@ Every function takes a Session and leaves the transaction to its caller.
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import exists, func, select
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, any_, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.vectors import Vectors
+
+SENT = {"embedding": (func.halfvec_send, ">f2"), "full_embedding": (func.vector_send, ">f4")}
+"""pgvector's binary form of each column: to read it takes a third of the time that text takes."""
+
+SENT_HEAD = 4  # bytes before the numbers: how many, and none of use
 
 
 def put_vectors(
@@ -35,13 +40,17 @@ def get_vectors(
     session: Session, index: VectorIndex, image_ids: Sequence[int]
 ) -> dict[int, Vectors]:
     """The vectors, float32 (dimensions,), of those of the pictures that have one, by their ids."""
-    query = select(embeddings.c.image_id, index.column).where(
+    as_bytes, kind = SENT[index.column.name]
+    stored = as_bytes(index.column, type_=LargeBinary)
+    query = select(embeddings.c.image_id, stored).where(
         embeddings.c.index_id == index.id,
-        embeddings.c.image_id.in_(image_ids),
+        embeddings.c.image_id == any_(cast(list(image_ids), ARRAY(BigInteger))),
         embeddings.c.region == 0,
     )
-    rows = session.execute(query).all()
-    return {image_id: np.array(stored, np.float32) for image_id, stored in rows}
+    return {
+        image_id: np.frombuffer(sent, kind, offset=SENT_HEAD).astype(np.float32)
+        for image_id, sent in session.execute(query)
+    }
 
 
 def sample(session: Session, index: VectorIndex, most: int) -> dict[int, Vectors]:

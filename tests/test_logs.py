@@ -17,7 +17,7 @@ from app.logs import LogFormat
 from app.web.observing import Observing
 
 FORMATS: tuple[LogFormat, ...] = ("plain", "json")
-EVIL = "cat\n2026-11-21 12:00:00 WARNING app.worker [-]: forged\r\n\x1b[31m\u2028\x85\udcff\x00.jpg"
+EVIL = "cat\n2026-11-21 12:00:00 WARNING app.worker [-]: forged\r\n\x1b[31m\u2028\x85\x00.jpg"
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ [\w.]+ \[[\w.-]+\]: .*")
 ENDS = re.compile(r"[\n\r\v\f\x1b\x1c-\x1e\x85\u2028\u2029]")
 
@@ -135,6 +135,17 @@ def test_a_file_name_is_told_whole(capsys: Captured) -> None:
     audit.info("upload", extra={"file": EVIL})
     (line,) = lines(capsys)
     assert json.loads(line.partition("file=")[2]) == EVIL
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_half_a_character_is_escaped(log_format: LogFormat, capsys: Captured) -> None:
+    """Given to the handler itself: what pytest keeps of a log must be UTF-8."""
+    logs.configure(log_format)
+    (handler,) = [one for one in logging.getLogger().handlers if isinstance(one, logs._Stderr)]
+    told = {"name": "app", "levelname": "WARNING", "msg": "\udcff.jpg"}
+    handler.handle(logging.makeLogRecord(told))
+    (line,) = lines(capsys)
+    assert "\\udcff.jpg" in line
 
 
 def raise_and_log() -> None:

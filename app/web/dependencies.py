@@ -70,7 +70,10 @@ def _namespace(
     caller: CurrentCaller,
     namespace: Annotated[
         Name | None,
-        Query(description="of the collection; unless given, the key's own, without keys default"),
+        Query(
+            description="of the collection; unless given, the key's own, without keys default",
+            examples=["default"],
+        ),
     ] = None,
 ) -> str:
     return chosen_namespace(caller, namespace)

@@ -64,7 +64,9 @@ class RatingToBe(BaseModel):
 
     model_config = shown({"user_feedback": 5, "jwt": TOKEN})
 
-    user_feedback: int = Field(ge=LEAST_RATING, le=MOST_RATING, description="1 to 10")
+    user_feedback: int = Field(
+        ge=LEAST_RATING, le=MOST_RATING, description="from 1 to 10, the best"
+    )
     jwt: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="of the answer")
 
 

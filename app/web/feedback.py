@@ -35,7 +35,8 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run what
 COLUMNS = list(Exported.__dataclass_fields__)
 
 InOneCollection = Annotated[
-    Name | None, Query(description="only its judgements; null: of all in the namespace")
+    Name | None,
+    Query(description="only its judgements; null: of all in the namespace", examples=["holidays"]),
 ]
 EXPORTS = {
     "text/csv": {"schema": {"type": "string"}},
@@ -45,6 +46,7 @@ EXPORTS = {
 
 @router.post(
     "/feedback",
+    summary="Judge an answer",
     status_code=201,
     responses={
         200: {"model": FeedbackDetails, "description": "It replaces an earlier one"},

@@ -71,7 +71,7 @@ class FeedbackDetails(BaseModel):
     id: int = Field(description="the judgement's id")
     query: str = Field(description="what was asked")
     image_id: int | None = Field(description="the hit that is judged; null: the whole answer")
-    rating: int = Field(description="1 to 10")
+    rating: int = Field(description="from 1 to 10, the best")
     comment: str | None = Field(description="in words")
     judged_at: datetime = Field(description="now, also where it replaces an earlier one")
 
@@ -95,7 +95,7 @@ class ModelRatings(BaseModel):
     pretrained: str = Field(description="its pretrained tag")
     fingerprint: str = Field(description="SHA-256 of the model")
     ratings: int = Field(description="how many")
-    mean: float = Field(description="1 to 10")
+    mean: float = Field(description="from 1 to 10, the best")
 
 
 class DayRatings(BaseModel):
@@ -103,7 +103,7 @@ class DayRatings(BaseModel):
 
     day: date = Field(description="by UTC")
     ratings: int = Field(description="how many")
-    mean: float = Field(description="1 to 10")
+    mean: float = Field(description="from 1 to 10, the best")
 
 
 class QueryRatings(BaseModel):
@@ -111,7 +111,7 @@ class QueryRatings(BaseModel):
 
     query: str = Field(description="what was asked")
     ratings: int = Field(description="how many")
-    mean: float = Field(description="1 to 10")
+    mean: float = Field(description="from 1 to 10, the best")
     best: int = Field(description="the highest")
 
 

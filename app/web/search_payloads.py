@@ -21,7 +21,7 @@ from app.web.examples import SEARCH, shown
 from app.web.payloads import STORABLE, Name, file_url, thumbnail_url
 from app.web.search_terms import SearchTerm, SentQuery
 
-MAX_CURSOR_CHARACTERS = 500_000  # a vector of 4,000 dimensions, all words, the longest filter
+MAX_CURSOR_CHARACTERS = 800_000  # a vector of 4,000 dimensions, all words, the longest filter
 MAX_FIELD_CHARACTERS = 150
 
 FieldName = Annotated[str, Field(max_length=MAX_FIELD_CHARACTERS, pattern=STORABLE)]
