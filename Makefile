@@ -112,6 +112,10 @@ test-crash: $(INSTALLED) ## Kill workers 20 times through 2,000 pictures: RUNS=5
 contact-sheet: $(INSTALLED) ## Draw the running server's answer: make contact-sheet SEARCH="…"
 	@$(PYTHON) -m scripts.contact_sheet
 
+.PHONY: screenshots
+screenshots: $(INSTALLED) ## Take the README's two pictures of the page, with Chromium
+	@$(PYTHON) -m scripts.screenshots
+
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve pyproject.toml into requirements.lock
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
@@ -130,6 +134,11 @@ test: $(INSTALLED) ## Run all tests
 	$(PYTHON) -m coverage run -m pytest
 	$(PYTHON) -m coverage combine --quiet
 	$(PYTHON) -m coverage report
+
+.PHONY: test-browser
+test-browser: $(INSTALLED) ## Try the page in a real Chromium (apt-get install chromium)
+	@$(PYTHON) -m scripts.chromium
+	$(PYTHON) -m pytest -n 0 tests/browser
 
 .PHONY: check
 check: lint test ## lint and test

@@ -39,6 +39,7 @@ from app.web import (
     images,
     inspection,
     jobs,
+    page,
     problems,
     search,
     system,
@@ -60,7 +61,7 @@ Beside = Callable[[threading.Event], None]
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 SUBJECTS = (
     *(classic, earlier, images, search, collections, inspection, feedback, duplicates),
-    *(jobs, system),
+    *(jobs, system, page),
 )
 MAX_CONNECTIONS = 2_000  # at a time; one more is answered 503 at once
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C

@@ -1,11 +1,10 @@
-"""Is it alive, is it ready, and where to look."""
+"""Is it alive, is it ready, and what does it do."""
 
 import asyncio
 from functools import lru_cache
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
 from app import metrics
 from app.collections import DEFAULT_NAMESPACE
@@ -80,10 +79,3 @@ async def get_metrics(
 @lru_cache(maxsize=1)  # a process serves one database
 def _stocktaking(sessions: Sessions) -> Stocktaking:
     return Stocktaking(sessions)
-
-
-@router.get("/", include_in_schema=False)
-@needs(None)
-def root() -> RedirectResponse:
-    """Until the page arrives: the interactive documentation."""
-    return RedirectResponse("/docs")

@@ -1,0 +1,14 @@
+// The page's words in its language, and numbers and dates as that language writes them.
+const texts = JSON.parse(document.getElementById("texts").textContent);
+const { lang } = document.documentElement;
+
+export const t = (key, values = {}) => (texts[key] ?? key).replace(/\{(\w+)\}/g, (slot, name) => values[name] ?? slot);
+
+export const number = (n, options) => new Intl.NumberFormat(lang, options).format(n);
+
+export const percent = (fraction) => number(fraction, { style: "percent" });
+
+export const dateTime = (iso) => new Date(iso).toLocaleString(lang, { dateStyle: "medium", timeStyle: "short" });
+
+export const bytes = (n) =>
+  number(n / (n < 1e6 ? 1e3 : 1e6), { style: "unit", unit: n < 1e6 ? "kilobyte" : "megabyte", maximumSignificantDigits: 3 });

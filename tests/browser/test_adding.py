@@ -1,0 +1,242 @@
+"""Somebody hands pictures in, and sees what becomes of them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests import web_server
+from tests.browser.conftest import Visitor
+from tests.browser.seeing import choose, dropped, expect_first, payload, search, tiles
+from tests.browser.serving import SECONDS, Service
+from tests.conftest import SHARED
+from tests.drawing import encoded, noise, png
+from tests.jobs import zipped
+from tests.web_server import Site, http
+
+LONG_MS = SECONDS * 1_000
+
+
+def made(service: Service, name: str) -> str:
+    """The address of the view that adds to a new collection."""
+    service.ask("POST", "/api/v1/collections", json={"name": name})
+    return f"/?view=add&collection={name}"
+
+
+def view(page: Page) -> Locator:
+    return page.get_by_role("region", name="Add", exact=True)
+
+
+def line(page: Page, name: str) -> Locator:
+    """What is said of one file that was handed in."""
+    return view(page).locator(".files").get_by_role("listitem").filter(has_text=name)
+
+
+def jobs(page: Page) -> Locator:
+    return view(page).locator(".jobs > li")
+
+
+def newest_job(page: Page, service: Service) -> Locator:
+    job_id = service.ask("GET", "/api/v1/jobs?limit=1")["jobs"][0]["id"]
+    return jobs(page).filter(has=page.get_by_role("heading", name=re.compile(rf"^#{job_id}\b")))
+
+
+def test_many_files_each_with_what_became_of_it(
+    visitor: Visitor, service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(12):
+        (folder / f"holiday {number}.png").write_bytes(png(10_000 + number))
+    (folder / "the same again.png").write_bytes(png(10_000))
+    (folder / "letter.txt").write_text("Dear reader")
+    (folder / "broken.jpg").write_bytes(encoded(noise(1), "JPEG")[:300])
+    page = visitor.visit(service, made(service, "many"))
+    expect(view(page)).to_be_visible()
+    dropped(page, *sorted(folder.iterdir()), at=(400, 200))
+    expect(line(page, "holiday 11.png")).to_contain_text("added", timeout=LONG_MS)
+    expect(line(page, "letter.txt")).to_contain_text("not a picture in one of these formats")
+    expect(line(page, "broken.jpg")).to_contain_text("damaged")
+    same = view(page).locator(".files").get_by_text("already here")
+    expect(same).to_have_count(1)
+    whole = view(page).get_by_role("progressbar", name="Your files")
+    expect(whole).to_have_js_property("value", 1)
+    for text in ("15 of 15", "12 added", "1 already here", "2 refused"):
+        expect(view(page)).to_contain_text(text)
+    view(page).get_by_role("link", name="Find them").click()
+    expect(tiles(page)).to_have_count(12)
+
+
+def test_a_folder_is_taken_with_all_that_is_below(
+    visitor: Visitor, service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("dropped") / "year"
+    for number, month in enumerate(("may", "june")):
+        (folder / month).mkdir(parents=True)
+        (folder / month / f"{month}.png").write_bytes(png(10_100 + number))
+    page = visitor.visit(service, made(service, "years"))
+    page.get_by_label("Choose a folder").set_input_files(folder)
+    for month in ("may", "june"):
+        expect(line(page, f"{month}.png")).to_contain_text("added", timeout=LONG_MS)
+
+
+def test_uploaded_pictures_are_found(visitor: Visitor, service: Service) -> None:
+    with Image.open("data/test_images/green-tree.jpg") as image:
+        mine = encoded(image.convert("RGB").rotate(4).resize((300, 300)))
+    page = visitor.visit(service, made(service, "own"))
+    page.get_by_label("Caption").fill("the tree behind our house")
+    choose(page, payload("IMG_1.png", mine), payload("IMG_2.png", png(10_200)))
+    expect(line(page, "IMG_1.png")).to_contain_text("added", timeout=LONG_MS)
+    page.get_by_role("link", name="Search", exact=True).click()
+    search(page, "a green tree")
+    expect_first(page, "the tree behind our house")
+    expect(tiles(page)).to_have_count(2)
+    tiles(page).first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("IMG_1.png")
+
+
+def test_how_much_was_sent_is_seen(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, made(service, "slow"))
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    devtools.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000},
+    )
+    choose(page, payload("large.bmp", encoded(noise(2, (900, 600)), "BMP"), "image/bmp"))
+    bar = view(page).get_by_role("progressbar", name=re.compile("large.bmp"))
+    seen = set()
+    while line(page, "large.bmp").get_attribute("data-state") in {"waiting", "sending"}:
+        seen.add(round(float(bar.evaluate("one => one.value")), 2))
+        page.wait_for_timeout(50)
+    assert len(seen) > 3, seen
+    expect(line(page, "large.bmp")).to_contain_text("added", timeout=LONG_MS)
+
+
+def test_sending_is_stopped_and_begun_again(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, made(service, "stopped"))
+    held: list[Route] = []
+    page.route("**/api/v1/images?*", lambda route: held.append(route))  # noqa: PLW0108  # not of C
+    choose(page, payload("one.png", png(10_300)))
+    expect(line(page, "one.png")).to_contain_text("sending")
+    view(page).get_by_role("button", name="Stop").click()
+    expect(line(page, "one.png")).to_contain_text("stopped")
+    page.unroute("**/api/v1/images?*")
+    view(page).get_by_role("button", name="Try again").click()
+    expect(line(page, "one.png")).to_contain_text("added", timeout=LONG_MS)
+
+
+def test_a_line_that_says_nothing_is_refused(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, made(service, "told"))
+    page.get_by_label("More about them").fill("Lisbon")
+    choose(page, payload("one.png", png(10_400)))
+    expect(page.get_by_role("alert")).to_contain_text("Lisbon")
+    page.get_by_label("More about them").fill("place: Lisbon\nstars: 3")
+    choose(page, payload("one.png", png(10_400)))
+    expect(line(page, "one.png")).to_contain_text("added", timeout=LONG_MS)
+    found = service.ask("GET", "/api/v1/collections/told/images")["images"]
+    kept = service.ask("GET", f"/images/{found[0]['id']}")
+    assert kept["metadata"] == {"place": "Lisbon", "stars": 3}
+
+
+def jpegs(first: int, count: int) -> dict[str, bytes]:
+    """Small files that take their time."""
+    return {
+        f"{number:03}.jpg": encoded(noise(first + number, (640, 480)), "JPEG")
+        for number in range(count)
+    }
+
+
+def test_an_archives_job_is_followed_live(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, made(service, "zipped"))
+    files = {**jpegs(11_000, 150), "broken.png": png(1)[:60]}
+    choose(page, payload("holiday.zip", zipped(files), "application/zip"))
+    job = jobs(page).first
+    expect(job).to_contain_text("holiday.zip", timeout=LONG_MS)
+    bar = job.get_by_role("progressbar")
+    seen = set()
+    while job.get_attribute("data-state") in {"pending", "running"}:
+        seen.add(bar.get_attribute("value"))
+        page.wait_for_timeout(100)
+    assert len(seen) > 3, seen
+    expect(job).to_have_attribute("data-state", "succeeded")
+    expect(job).to_contain_text("150 added")
+    expect(line(page, "holiday.zip")).to_contain_text("150")
+    job.get_by_text("1 refused", exact=True).click()
+    expect(job.get_by_role("row").filter(has_text="broken.png")).to_contain_text("damaged")
+
+
+def test_a_job_is_cancelled(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, made(service, "cancelled"))
+    choose(page, payload("long.zip", zipped(jpegs(12_000, 400)), "application/zip"))
+    job = jobs(page).filter(has_text="long.zip")
+    job.get_by_role("button", name="Cancel").click()
+    expect(job).to_have_attribute("data-state", "cancelled", timeout=LONG_MS)
+    expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(job).to_contain_text("not begun")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with web_server.serving() as served:
+        served.answers["/pier.png"] = http(200, "Content-Type: image/png", body=png(13_000))
+        yield served
+
+
+def begin(page: Page, kind: str, place: str) -> None:
+    view(page).get_by_text("From web addresses, a folder or a bucket").click()
+    view(page).get_by_role("combobox", name=re.compile("^From")).select_option(label=kind)
+    view(page).locator("textarea[name=place]").fill(place)
+    view(page).get_by_role("button", name="Begin").click()
+
+
+def test_by_web_addresses(visitor: Visitor, service: Service, site: Site) -> None:
+    page = visitor.visit(service, made(service, "urls"))
+    address = f"http://127.0.0.1:{site.port}"
+    begin(
+        page, "web addresses", f"{address}/pier.png\n{address}/absent.png\nhttp://169.254.169.254/"
+    )
+    expect(view(page)).to_contain_text("has begun")
+    job = newest_job(page, service)
+    expect(job).to_have_attribute("data-state", "succeeded", timeout=LONG_MS)
+    expect(job).to_contain_text("1 added")
+    job.get_by_text("2 refused", exact=True).click()
+    expect(job.get_by_role("row").filter(has_text="169.254")).to_contain_text("not allowed")
+    site.answers["/absent.png"] = http(200, "Content-Type: image/png", body=png(13_001))
+    job.get_by_role("button", name="Try failed again").click()
+    expect(job).to_contain_text("2 added", timeout=LONG_MS)
+    expect(job).to_contain_text("1 refused")
+
+
+def test_a_folder_of_the_server(visitor: Visitor, service: Service, source: Path) -> None:
+    page = visitor.visit(service, made(service, "folder"))
+    begin(page, "a folder of the server", str(source))
+    job = newest_job(page, service)
+    expect(job).to_have_attribute("data-state", "succeeded", timeout=LONG_MS)
+    expect(job).to_contain_text("2 added")
+
+
+def test_what_the_server_refuses_is_said_beside_the_button(
+    visitor: Visitor, service: Service
+) -> None:
+    visitor.refusals |= {403, 422}
+    page = visitor.visit(service, made(service, "refused"))
+    begin(page, "a folder of the server", "/etc")
+    expect(view(page)).to_contain_text("not open to requests")
+
+
+@pytest.mark.skipif(not (SHARED / "hostile").is_dir(), reason="../shared/hostile is absent")
+def test_hostile_files_are_refused_one_by_one(visitor: Visitor, service: Service) -> None:
+    files = sorted(one for one in (SHARED / "hostile").iterdir() if one.suffix != ".csv")
+    page = visitor.visit(service, made(service, "hostile"))
+    page.get_by_label("Choose files").set_input_files(files)
+    rows = view(page).locator(".files > li")
+    expect(rows).to_have_count(len(files))
+    expect(view(page)).to_contain_text(f"{len(files)} of {len(files)}", timeout=3 * LONG_MS)
+    refused = rows.and_(page.locator("[data-state=failed]"))
+    assert refused.count() > len(files) / 3
+    for number in range(refused.count()):
+        words = refused.nth(number).text_content() or ""
+        assert len(words) > 40, words  # a reason

@@ -1,0 +1,196 @@
+"""Somebody looks at one picture, and says what they think of an answer."""
+
+import json
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor
+from tests.browser.seeing import dialog, expect_first, names, open_first, search, settle, tiles
+from tests.browser.serving import Service, wait
+from tests.drawing import png
+
+
+def heading(page: Page) -> str:
+    return dialog(page).get_by_role("heading", level=2).inner_text()
+
+
+def test_a_picture_opens_large_with_all_that_is_known_of_it(
+    visitor: Visitor, service: Service
+) -> None:
+    page = visitor.visit(service, "/?q=a+green+tree")
+    expect_first(page, "green-tree.jpg")
+    open_first(page)
+    assert heading(page) == "green-tree.jpg"
+    assert "hit=" in page.url
+    expect(dialog(page)).to_contain_text("data/test_images/green-tree.jpg")
+    expect(dialog(page)).to_contain_text("384 × 384, JPEG")
+    large = dialog(page).get_by_role("img", name="green-tree.jpg", exact=True)
+    expect(large).to_have_js_property("complete", value=True)
+    assert large.evaluate("one => one.naturalWidth") > 300
+    expect(dialog(page).get_by_role("list", name="Similar").get_by_role("link")).to_have_count(12)
+
+
+def test_left_right_and_escape(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, "/?q=a+green+tree")
+    expect_first(page, "green-tree.jpg")
+    first, second, third = names(page)[:3]
+    open_first(page)
+    expect(dialog(page).get_by_role("button", name="Previous picture")).to_be_disabled()
+    for key, name in (
+        ("ArrowLeft", first),
+        ("ArrowRight", second),
+        ("ArrowRight", third),
+        ("ArrowLeft", second),
+    ):
+        page.keyboard.press(key)
+        expect(dialog(page).get_by_role("heading", level=2)).to_have_text(name)
+    page.keyboard.press("Escape")
+    expect(dialog(page)).to_be_hidden()
+    assert "hit=" not in page.url
+    expect(tiles(page).nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog(page).get_by_role("heading", level=2)).to_have_text(second)
+    dialog(page).get_by_role("button", name="Close").click()
+    expect(dialog(page)).to_be_hidden()
+
+
+def test_back_closes_it(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, "/?q=a+green+tree")
+    expect_first(page, "green-tree.jpg")
+    open_first(page)
+    page.go_back()
+    expect(dialog(page)).to_be_hidden()
+    assert page.url.endswith("/?q=a+green+tree")
+    expect_first(page, "green-tree.jpg")
+    page.go_forward()
+    expect(dialog(page)).to_be_visible()
+
+
+def test_its_address_opens_it(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, "/?q=a+green+tree")
+    expect_first(page, "green-tree.jpg")
+    open_first(page)
+    other = visitor.visit(service, page.url.removeprefix(service.url))
+    expect(dialog(other)).to_be_visible()
+    assert heading(other) == "green-tree.jpg"
+    other.keyboard.press("Escape")
+    expect_first(other, "green-tree.jpg")
+
+
+def test_the_link_to_it_is_copied(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, "/?q=a+green+tree", permissions=["clipboard-read"])
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect_first(page, "green-tree.jpg")
+    open_first(page)
+    dialog(page).get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("The link is copied.")).to_be_attached()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_searching_on_with_it(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, "/?q=a+castle")
+    expect_first(page, "castle.webp")
+    open_first(page)
+    dialog(page).get_by_role("button", name="Search with this").click()
+    expect(dialog(page)).to_be_hidden()
+    expect_first(page, "castle.webp")
+    assert re.search(r"[?&]image=\d+$", page.url)
+    page.reload()
+    expect_first(page, "castle.webp")
+
+
+def test_a_similar_picture_opens_too(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, "/?q=a+green+tree")
+    expect_first(page, "green-tree.jpg")
+    open_first(page)
+    similar = dialog(page).get_by_role("list", name="Similar").get_by_role("link").nth(2)
+    name = similar.get_by_role("img").get_attribute("alt")
+    similar.click()
+    expect(dialog(page).get_by_role("heading", level=2)).to_have_text(str(name))
+
+
+def test_it_is_downloaded_under_its_name(visitor: Visitor, service: Service) -> None:
+    page = visitor.visit(service, "/?q=a+green+tree")
+    expect_first(page, "green-tree.jpg")
+    open_first(page)
+    with page.expect_download() as begun:
+        dialog(page).get_by_role("link", name="Download").click()
+    assert begun.value.suggested_filename == "green-tree.jpg"
+    assert begun.value.path().read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_a_picture_that_is_gone_is_said(visitor: Visitor, service: Service) -> None:
+    visitor.refusals.add(404)
+    page = visitor.visit(service, "/?hit=999999999")
+    expect(page.get_by_role("alert")).to_contain_text("999999999")
+
+
+def ratings(service: Service, query: str) -> list[tuple[int | None, int]]:
+    """Of a query, as they are kept."""
+    lines = service.http.get("/api/v1/feedback/export", params={"format": "jsonl"}).text
+    kept = [json.loads(line) for line in lines.splitlines()]
+    return [(one["image_id"], one["rating"]) for one in kept if one["query"] == query]
+
+
+def test_an_answer_and_a_hit_are_rated_and_unrated(visitor: Visitor, service: Service) -> None:
+    query = "a castle on a hill"
+    page = visitor.visit(service)
+    search(page, query)
+    answer = page.locator("#answer")
+    answer.get_by_role("button", name="Good").click()
+    expect(answer.get_by_role("radio", name="9 of 10")).to_be_checked()
+    wait(lambda: ratings(service, query) == [(None, 9)])
+    answer.get_by_title("4 / 10").click()
+    wait(lambda: ratings(service, query) == [(None, 4)])
+    open_first(page)
+    image_id = int(re.findall(r"hit=(\d+)", page.url)[0])
+    group = dialog(page).get_by_role("radiogroup", name="Rate this picture as an answer")
+    group.get_by_role("radio", name="6 of 10").focus()
+    page.keyboard.press("ArrowRight")
+    wait(lambda: sorted(ratings(service, query), key=str) == [(image_id, 7), (None, 4)])
+    visitor.photograph()
+    dialog(page).get_by_role("button", name="Undo").click()
+    wait(lambda: ratings(service, query) == [(None, 4)])
+    expect(group.get_by_role("radio", name="7 of 10")).not_to_be_checked()
+    page.keyboard.press("Escape")
+    answer.get_by_role("button", name="Undo").click()
+    wait(lambda: ratings(service, query) == [])
+    expect(answer.get_by_role("button", name="Undo")).to_be_hidden()
+
+
+def test_a_rating_of_an_answer_that_is_outdated_is_refused_with_words(
+    visitor: Visitor, service: Service
+) -> None:
+    visitor.refusals |= {401, 409, 422}
+    page = visitor.visit(service)
+    search(page, "a boat")
+    page.route(
+        "**/api/v1/feedback", lambda route: route.continue_(post_data='{"token":"x","rating":3}')
+    )
+    page.locator("#answer").get_by_role("button", name="Bad").click()
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    expect(page.locator("#answer").get_by_role("button", name="Undo")).to_be_hidden()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_the_worst_queries_are_told_in_the_status_view(visitor: Visitor, service: Service) -> None:
+    for query in ("a unicorn", '<b>bold</b> & "quoted"'):
+        found = service.ask("POST", "/api/v1/search", json={"query": query, "limit": 1})
+        service.ask("POST", "/api/v1/feedback", json={"token": found["token"], "rating": 1})
+    page = visitor.visit(service, "/?view=status")
+    worst = page.get_by_role("table", name="Worst-rated queries")
+    expect(worst.get_by_role("link", name='<b>bold</b> & "quoted"')).to_be_visible()
+    worst.get_by_role("link", name="a unicorn").click()
+    settle(page)
+    expect(page.get_by_role("searchbox")).to_have_value("a unicorn")
+
+
+def test_the_status_view(visitor: Visitor, service: Service) -> None:
+    service.job(files={"files": ("one.png", png(7_000))})
+    page = visitor.visit(service, "/?view=status")
+    told = page.get_by_role("region", name="Status")
+    for text in ("100%", "demo model", "halfvec", "Nothing is under way."):
+        expect(told).to_contain_text(text)
+    told.get_by_role("button", name="Measure now").click()
+    expect(told).to_contain_text(re.compile(r"\d+(\.\d+)?% of the 10 nearest|graph|exact"))

@@ -1,0 +1,222 @@
+"""What the page is made of: its document, its texts, and what its scripts may not do."""
+
+import gzip
+import html
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.web import page
+from app.web.page import FOLDER, LANGUAGES, Language
+
+MAX_BYTES = 60_000  # of what a browser loads to show the page, uncompressed, in one language
+SCRIPTS = sorted(path.name for path in FOLDER.glob("*.js"))
+SOURCES = sorted(path.name for path in FOLDER.iterdir() if path.is_file())
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+CALL = re.compile(r"""\bt\(\s*(?:"(\w+)"|'(\w+)'|`([^`]*)`)""")
+KEY = re.compile(r"""["'`](\w+)["'`]""")
+IMPORT = re.compile(
+    r"""(?:^import\s|^\}\sfrom\s|^import\s[^;"]*\sfrom\s|\bimport\()["'`]([^"'`]+)""", re.MULTILINE
+)
+OWN = {"language", "base", "texts"}  # placeholders that are no texts
+VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "path", "source", "wbr"}
+
+
+def texts(language: Language) -> dict[str, str]:
+    return page.texts_of(language)
+
+
+def source(name: str) -> str:
+    return (FOLDER / name).read_text("utf-8")
+
+
+class Reader(HTMLParser):
+    """The elements of a document, and the texts of its JSON."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.json = ""
+        self.stack: list[str] = []
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.stack.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] == "script":
+            self.json += data
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def document(client: TestClient, request: pytest.FixtureRequest) -> str:
+    answer = client.get("/", headers={"Cookie": f"language={request.param}"})
+    assert answer.status_code == 200
+    return answer.text
+
+
+# --- the document
+
+
+def test_the_document_is_well_formed_and_loads_only_files_of_its_version(document: str) -> None:
+    reader = Reader(document)
+    assert reader.stack == []
+    site = page.site()
+    base = f"/static/{site.version}/"
+    loaded = {
+        value
+        for tag, attributes in reader.elements
+        for name, value in attributes.items()
+        if tag in {"link", "script", "img"} and name in {"src", "href"} and value
+    }
+    assert loaded
+    for address in loaded:
+        assert address.startswith(base), address
+        assert address.removeprefix(base) in site.files
+    ids = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_nothing_is_inline(document: str) -> None:
+    for tag, attributes in Reader(document).elements:
+        assert tag not in {"style", "iframe", "object", "embed", "base"}
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+        if tag == "script":
+            assert attributes.get("type") == "application/json" or attributes.get("src")
+        for value in attributes.values():
+            assert not (value or "").lower().strip().startswith("javascript:")
+
+
+def test_the_texts_come_with_the_document(document: str) -> None:
+    (tag,) = re.findall(r'<html lang="([\w-]+)"', document)
+    language = next(one for one in LANGUAGES if page.TAGS[one] == tag)
+    assert json.loads(Reader(document).json) == texts(language)
+
+
+def test_what_is_delivered_is_small(client: TestClient) -> None:
+    files = [data for name, data in page.site().files.items() if not name.endswith(".svg")]
+    for language, document in page.site().documents.items():
+        total = len(document.body) + sum(map(len, files))
+        packed = len(gzip.compress(document.body + b"".join(files)))
+        print(f"{language}: {total} bytes ({packed} by gzip)")
+        assert total < MAX_BYTES
+
+
+# --- the texts
+
+
+def used_in_html() -> set[str]:
+    return set(PLACEHOLDER.findall(source("index.html"))) - OWN
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """Keys and, of keys that are put together, patterns: each with its script."""
+    for name in SCRIPTS:
+        for double, single, template in CALL.findall(source(name)):
+            yield name, re.escape(double or single) if double or single else pattern_of(template)
+
+
+def pattern_of(template: str) -> str:
+    parts = re.split(r"\$\{[^}]*\}", template)
+    return r"\w+".join(map(re.escape, parts))
+
+
+def test_both_languages_have_the_same_texts() -> None:
+    english, chinese = texts("en"), texts("zh")
+    assert list(english) == list(chinese)
+    for key, text in english.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", key)
+        assert text.strip()
+        assert chinese[key].strip()
+        slots = re.compile(r"\{\w+\}")
+        assert set(slots.findall(text)) == set(slots.findall(chinese[key])), key
+
+
+def test_no_key_is_there_twice() -> None:
+    def unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
+        assert len({key for key, _ in pairs}) == len(pairs)
+        return dict(pairs)
+
+    for language in LANGUAGES:
+        json.loads(source(f"texts/{language}.json"), object_pairs_hook=unique)
+
+
+def test_chinese_is_chinese() -> None:
+    for key, text in texts("zh").items():
+        plain = re.sub(r"\{\w+\}", "", text)
+        if re.search(r"[A-Za-z]{3,} [A-Za-z]{2,}", plain):
+            assert re.search(r"[\u4e00-\u9fff]", plain), (key, text)
+
+
+def test_every_text_that_is_asked_for_is_there() -> None:
+    known = set(texts("en"))
+    assert used_in_html() <= known
+    for name, pattern in calls():
+        assert any(re.fullmatch(pattern, key) for key in known), (name, pattern)
+
+
+def test_every_text_is_used() -> None:
+    patterns = [pattern for _, pattern in calls()]
+    named = {key for name in SCRIPTS for key in KEY.findall(source(name))}  # in tables of keys
+    unused = [
+        key
+        for key in texts("en")
+        if key not in used_in_html() | named and not any(re.fullmatch(p, key) for p in patterns)
+    ]
+    assert unused == []
+
+
+# --- the sources
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_foreign_host_is_named(name: str) -> None:
+    text = source(name).replace("http://www.w3.org/2000/svg", "")
+    found = re.findall(r"(?:https?|wss?|ftp):/{2}[\w.-]+|[\"'(=]//[\w-]+\.[\w.-]+", text)
+    example = re.compile(r"https?://(?:[\w-]+\.)*example(?:\.\w+)?$")  # RFC 2606, in a hint
+    assert [one for one in found if not example.match(one)] == []
+
+
+FORBIDDEN = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|setHTML|DOMParser|createContextualFragment|srcdoc"
+    r"|document\.write|\beval\b|new Function|\bFunction\(|set(?:Timeout|Interval)\(\s*[\"'`]"
+    r"|[\"'.]style[\"']\s*[,\]]|\bstyle:(?! \"(?:percent|unit)\")|cssText|javascript:|createPolicy"
+    r"|localStorage|serviceWorker|console\.log|debugger"
+)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_make_no_markup_of_text(name: str) -> None:
+    assert FORBIDDEN.findall(source(name)) == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_load_only_modules_that_are_there(name: str) -> None:
+    for loaded in IMPORT.findall(source(name)):
+        assert loaded.startswith("./")
+        assert loaded.removeprefix("./") in SCRIPTS
+    assert source(name).startswith(("//", "/**"))
+
+
+def test_every_file_is_loaded() -> None:
+    known = set(page.site().files)
+    everything = "".join(source(name) for name in SOURCES)
+    named = set(re.findall(r"[\w-]+\.(?:js|css|svg)", everything))
+    assert known <= named
+
+
+def test_the_documents_words_are_texts() -> None:
+    """No sentence is written into the document itself, where only one language would have it."""
+    plain = re.sub(r"<[^>]*>|\$\{\w+\}|&\w+;", " ", html.unescape(source("index.html")))
+    words = set(re.findall(r"[^\W\d_]{2,}", plain))
+    assert words <= {"English", "简体中文", "EN", "中文"}
