@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     and_,
     cast,
+    delete,
     func,
     literal_column,
     or_,
@@ -84,6 +85,22 @@ def keep(session: Session, index: VectorIndex, asked: Asked, judgement: Judgemen
     )  # Postgres sets it where a row was there
     row = session.execute(query.returning(feedback.c.id, anew, feedback.c.updated_at)).one()
     return Kept(row.id, row.anew, row.updated_at)
+
+
+def withdraw(
+    session: Session, index: VectorIndex, digest: bytes, search: UUID, image_id: int | None
+) -> None:
+    """Forget a judgement of a query, if there is one; the query itself stays known."""
+    asked = select(feedback_queries.c.id).where(
+        feedback_queries.c.index_id == index.id, feedback_queries.c.digest == digest
+    )
+    session.execute(
+        delete(feedback).where(
+            feedback.c.query_id == asked.scalar_subquery(),
+            feedback.c.search == search,
+            func.coalesce(feedback.c.image_id, 0) == (image_id or 0),
+        )
+    )
 
 
 def _keep_query(session: Session, index: VectorIndex, asked: Asked) -> int:

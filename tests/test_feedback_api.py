@@ -78,6 +78,25 @@ def test_the_same_judgement_again_replaces_it(
     assert rows(services) == [("a tree", None, 10, None), ("a tree", ids["tree.jpg"], 10, None)]
 
 
+def test_a_judgement_is_taken_back(
+    client: TestClient, services: Services, ids: dict[str, int]
+) -> None:
+    given, other = token(client), token(client)
+    hit = ids["tree.jpg"]
+    for one in (given, other):
+        judge(client, one, 2)
+        judge(client, one, 9, image_id=hit)
+    kept = [("a tree", None, 2, None), ("a tree", hit, 9, None)]
+    for image_id in (hit, hit, None):  # the second time there is none
+        body = {"token": given, "image_id": image_id}
+        taken = client.post(f"{FEEDBACK}/withdraw", json=body)
+        assert (taken.status_code, taken.content) == (204, b"")
+    assert rows(services) == kept
+    assert judge(client, given, 7).status_code == 201
+    outside = {"token": given, "image_id": max(ids.values()) + 1}
+    assert "not among the hits" in refused(client.post(f"{FEEDBACK}/withdraw", json=outside))
+
+
 def test_another_search_is_judged_anew_and_the_query_is_kept_once(
     client: TestClient, services: Services, ids: dict[str, int]
 ) -> None:

@@ -120,6 +120,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "search": {"json": {"query": "a tree"}},
         "search_image": {"json": {"text": "tennis"}},
         "judge": {"json": {"token": place.token(), "rating": 5}},
+        "withdraw_feedback": {"json": {"token": place.token()}},
         "create_feedback": {"json": {"jwt": place.token(), "user_feedback": 5}},
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
         "change_collection": {"json": {"fields": {"place": "text"}}},

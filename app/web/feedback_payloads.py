@@ -63,6 +63,20 @@ class FeedbackToBe(BaseModel):
         return Judgement(search, self.image_id, self.rating, self.comment)
 
 
+class FeedbackToWithdraw(BaseModel):
+    """Which judgement is taken back."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"token": examples.TOKEN, "image_id": 112}]},
+    )
+
+    token: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="of the answer that was judged")
+    image_id: int | None = Field(
+        None, ge=1, le=MAX_ID, description="the hit that was judged; null: the whole answer"
+    )
+
+
 class FeedbackDetails(BaseModel):
     """A judgement that was written."""
 
