@@ -118,7 +118,7 @@ def _guard(settings: Settings, services: Services) -> Guard:
         "events": EVENTS_AT_ONCE,
         "other": OTHERS_AT_ONCE,
     }
-    return Guard(services.access, rates, at_once)
+    return Guard(services.access, rates, at_once, settings.cors_origins)
 
 
 def _rate(text: str) -> RateLimitItem | None:

@@ -21,6 +21,7 @@ from app.assembly import Services
 from app.main import create_app
 from app.settings import Settings
 from app.web.guard import Guarded, address_of, needs, presented_key
+from tests.conftest import local_client
 from tests.drawing import png
 from tests.searches import refused
 
@@ -33,7 +34,7 @@ def served(
     local = is_loopback(settings.api_host)
     access = Access(services.sessions, settings.allow_anonymous, loopback=local)
     app = create_app(settings.model_copy(update=changes), replace(services, access=access))
-    with TestClient(app, raise_server_exceptions=False, client=(address, 1)) as client:
+    with local_client(app, client=(address, 1)) as client:
         yield client
 
 
@@ -86,7 +87,7 @@ def test_searches_of_an_address_are_bounded(settings: Settings, services: Servic
         assert client.get("/images/999999").status_code == 404  # no search
         sent = client.post("/upload", files={"file": ("a.png", png(1))})
         assert sent.status_code in {200, 201}  # another bound
-        elsewhere = TestClient(client.app, client=("10.0.0.2", 1))
+        elsewhere = local_client(client.app, client=("10.0.0.2", 1))
         assert search(elsewhere).status_code == 200
 
 
@@ -105,7 +106,7 @@ def test_a_key_is_bounded_wherever_it_is_used(
 ) -> None:
     with served(settings, services, search_rate="2/hour") as client:
         named = {"X-API-Key": key}
-        elsewhere = TestClient(client.app, client=("10.0.0.2", 1))
+        elsewhere = local_client(client.app, client=("10.0.0.2", 1))
         assert search(client, **named).status_code == 200
         assert search(elsewhere, **named).status_code == 200
         assert "of this key" in refused(search(elsewhere, **named), 429)
@@ -137,7 +138,7 @@ def test_one_request_too_many_is_answered_at_once(settings: Settings, services: 
 
     app = create_app(settings.model_copy(update={"max_searches": 2}), services)
     app.include_router(router)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with local_client(app) as client:
         answers: list[Any] = []
         first = threading.Thread(target=lambda: answers.append(client.get("/slow")))
         first.start()
@@ -278,3 +279,51 @@ def test_writes_are_audited_and_nothing_secret_is_logged(
         repr(picture)[2:40],
     ):
         assert secret not in written
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8000"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "192.0.2.7"},
+        {"Host": "[broken"},
+        {"Host": ""},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://[broken"},
+        {"Origin": "http://127.0.0.1:1234"},
+        {"X-Forwarded-For": "192.0.2.7"},
+        {"Forwarded": "for=192.0.2.7"},
+    ],
+)
+def test_an_open_service_answers_this_machine_alone(
+    settings: Settings, services: Services, headers: dict[str, str]
+) -> None:
+    client = local_client(create_app(settings, services))
+    for method, path in (("GET", "/search-by-text?query=a"), ("POST", "/upload")):
+        told = client.request(method, path, headers=headers)
+        assert told.status_code == 403, told.text
+        assert told.headers["content-type"] == "application/problem+json"
+    assert client.get("/healthz", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost:8000"},
+        {"Host": "[::1]:8000"},
+        {"Host": "127.0.0.2"},
+        {"Host": "pictures.localhost"},
+        {"Host": "localhost:8000", "Origin": "http://localhost:8000"},
+        {"Origin": "https://shop.example"},
+    ],
+)
+def test_this_machine_is_known_by_its_names(
+    settings: Settings, services: Services, headers: dict[str, str]
+) -> None:
+    named = settings.model_copy(update={"cors_origins": ("https://shop.example",)})
+    client = local_client(create_app(named, services))
+    told = client.get("/search-by-text?query=a", headers=headers)
+    assert told.status_code == 200, told.text

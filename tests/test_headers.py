@@ -8,13 +8,14 @@ from fastapi.testclient import TestClient
 from app.assembly import Services
 from app.main import create_app
 from app.settings import Settings
+from tests.conftest import local_client
 
 PAGE = "https://shop.example"
 
 
 def served(settings: Settings, services: Services, *origins: str) -> TestClient:
     app = create_app(settings.model_copy(update={"cors_origins": origins}), services)
-    return TestClient(app, raise_server_exceptions=False)
+    return local_client(app)
 
 
 def preflight(client: TestClient, origin: str) -> Any:

@@ -13,6 +13,7 @@ from app.assembly import Services, open_services
 from app.main import create_app
 from app.settings import Settings
 from app.web import problems
+from tests.conftest import local_client
 from tests.drawing import png
 
 
@@ -81,7 +82,7 @@ def test_a_dead_database_is_a_503_and_the_process_stays_alive(tmp_path: Path) ->
             thumbnail_dir=tmp_path / "thumbnails",
         )
         with open_services(settings) as services:
-            http = TestClient(create_app(settings, services), raise_server_exceptions=False)
+            http = local_client(create_app(settings, services))
             assert http.get("/readyz").status_code == 200
             stop_postgres(Path(folder) / "data")
             assert http.get("/readyz").status_code == 503

@@ -190,6 +190,22 @@ def test_a_trial_is_due_once_a_night_where_something_was_judged(
     assert not ours.is_due()  # nothing new
 
 
+def test_the_worker_holds_what_is_due(
+    services: Services, bench: Bench, weights: Weights, asked: list[int]
+) -> None:
+    ours = trials(bench, weights)
+    services.worker.hold_trials()
+    assert ours.verdict() is None  # nothing was judged
+    judge(bench, "honest", asked[:3], 5, SEED)
+    services.worker.hold_trials()
+    first = ours.verdict()
+    assert first is not None
+    assert first.judgements > 0
+    sql(services, "UPDATE feedback SET updated_at = now()")
+    services.worker.hold_trials()
+    assert ours.verdict() == first  # once a night
+
+
 @pytest.mark.parametrize(
     ("now", "night"),
     [

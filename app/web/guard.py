@@ -6,7 +6,7 @@ cannot be made.
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -20,8 +20,9 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from app.access import Access, Caller, Role
+from app.access import OPEN, Access, Caller, Role
 from app.errors import Busy, RoleRejected, TooManyRequests
+from app.web.locality import check_is_local
 from app.web.problems import described
 
 Lane = Literal["search", "upload", "events", "other"]
@@ -82,6 +83,7 @@ class Guard:
     """Lets requests pass. Used on the event loop alone.
 
     `rates` are the most requests of a key and of an address; `at_once` bounds all callers together.
+    `origins` are those whose pages may ask a service that is open.
     """
 
     def __init__(
@@ -89,10 +91,12 @@ class Guard:
         access: Access,
         rates: Mapping[Lane, RateLimitItem | None],
         at_once: Mapping[Lane, int],
+        origins: Collection[str] = (),
     ) -> None:
         self._access = access
         self._rates = rates
         self._at_once = at_once
+        self._origins = origins
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._passing: Counter[tuple[Lane, str]] = Counter()  # "": of all callers
 
@@ -107,6 +111,8 @@ class Guard:
         scope.setdefault("state", {}).update(caller=caller, need=need)
         if need.role is not None and not caller.may(need.role):
             raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
+        if need.role is not None and caller == OPEN:
+            check_is_local(Headers(scope=scope), self._origins)
         if caller.key_id is not None:
             self._count(need.lane, "key", str(caller.key_id))
         who = str(caller.key_id or address_of(scope))
