@@ -16,6 +16,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Double,
+    Integer,
     Select,
     and_,
     cast,
@@ -250,17 +251,24 @@ def verdicts(session: Session, scope: Scope) -> list[tuple[str, dict[str, Any] |
     return [(row[0], row[1]) for row in session.execute(query)]
 
 
-def collections_to_try(session: Session) -> list[int]:
-    """The ids of collections that were judged since their last trial, or never had one."""
+def collections_to_try(session: Session, night: datetime) -> list[int]:
+    """The ids of collections whose pictures were judged, and not tried since `night` as they are.
+
+    Judgements that were taken back count as much as new ones.
+    """
     held_at = vector_indexes.c.trial["held_at"].astext.cast(DateTime(timezone=True))
+    known = vector_indexes.c.trial["judgements"].astext.cast(Integer)
+    changed = or_(func.max(feedback.c.updated_at) > held_at, func.count() != known)
     query = (
         select(vector_indexes.c.collection_id)
         .join(feedback_queries, feedback_queries.c.index_id == vector_indexes.c.id)
         .join(feedback, feedback.c.query_id == feedback_queries.c.id)
-        .where(vector_indexes.c.state == "active")
-        .where(or_(held_at.is_(None), feedback.c.updated_at > held_at))
+        .where(vector_indexes.c.state == "active", feedback.c.image_id.is_not(None))
+        .where(or_(held_at.is_(None), held_at < night))
+        .group_by(vector_indexes.c.id)
+        .having(or_(held_at.is_(None), changed))
     )
-    return sorted(session.execute(query.distinct()).scalars())
+    return sorted(session.execute(query).scalars())
 
 
 def exported(session: Session, scope: Scope, after: int, limit: int) -> Sequence[Exported]:

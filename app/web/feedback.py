@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from app.access import Caller
+from app.errors import RoleRejected
 from app.feedback import Exported, Scope
 from app.library import Library, OpenCollection
 from app.search_tokens import Shown
@@ -86,7 +87,12 @@ def judged(
 
 
 def _judged(caller: Caller, library: Library, shown: Shown) -> OpenCollection:
-    """The collection that has answered, if the caller may see it."""
+    """The collection that has answered, if the caller may see it.
+
+    Raises RoleRejected: strangers may look, not vote.
+    """
+    if caller.is_stranger:
+        raise RoleRejected("Rating needs an API key: ALLOW_ANONYMOUS opens reading alone.")
     opened = library.open_id(shown.collection_id)
     chosen_namespace(caller, opened.collection.namespace)
     return opened

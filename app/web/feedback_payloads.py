@@ -16,7 +16,7 @@ from app.web import examples
 from app.web.examples import shown
 from app.web.payloads import MAX_ID, STORABLE
 
-MAX_TOKEN_CHARACTERS = 100_000  # 1,000 hits, and a vector of 4,000 dimensions
+MAX_TOKEN_CHARACTERS = 200_000  # the longest words of a search, escaped, and 100 hits
 
 State = Literal["on", "off", "not enough"]
 UNTRIED: dict[str, Any] = {
