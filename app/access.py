@@ -43,6 +43,11 @@ class Caller:
         """Whether what takes `role` is open to it."""
         return keys.ROLES.index(self.role) >= keys.ROLES.index(role)
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether it has no key although there are keys: it may read, on purpose, and no more."""
+        return self.key_id is None and self.namespace is not None
+
     def reaches(self, namespace: str) -> bool:
         """Whether what lies in `namespace` is open to it."""
         return self.namespace in {None, namespace}

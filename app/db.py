@@ -56,6 +56,7 @@ def open_engine(url: str) -> Engine:
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=True,
+            hide_parameters=True,  # errors are logged: queries and comments are not
             connect_args={"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT},
         )
         _time_statements(engine)

@@ -126,7 +126,7 @@ class Explaining:
         Each statement is bounded as those of a search are.
         """
         where = parse(filter_body, collection.fields)
-        vector = self.queries.encode([Term(text=text)]).vector
+        query = self.queries.encode([Term(text=text)])
         with self.sessions.begin() as session:
             prepare(session)
             known = _find(session, collection, target)
@@ -138,8 +138,9 @@ class Explaining:
                 told = Explanation("other_collection", collection=known.collection)
             else:
                 condition = where.condition if filter_body else None
-                asked = _Asked(session, self.index, vector, where, condition)
+                asked = _Asked(session, self.index, query.vector, where, condition)
                 told = asked.explanation(known.id)
+            plain = get_distances(session, self.index, query.plain, [known.id]).get(known.id)
             refusal = None
             if known.collection_id == collection.id:
                 prepare(session)  # after a walk of the graph the planner is not free
@@ -148,13 +149,13 @@ class Explaining:
             told,
             image_id=known.id,
             path=known.path,
-            confidence=self._confidence(vector, told.distance),
+            confidence=None if told.distance is None else self._confidence(query.plain, plain),
             reason=refusal.reason if refusal else None,
             job_id=refusal.job_id if refusal else None,
         )
 
     def _confidence(self, vector: Vectors, distance: float | None) -> float | None:
-        """None until the null distribution was measured."""
+        """Of the query as asked, as in answers; None until the null distribution was measured."""
         chance = self.census.chance()
         if chance is None or distance is None:
             return None

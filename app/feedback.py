@@ -16,9 +16,11 @@ from sqlalchemy import (
     Date,
     DateTime,
     Double,
+    Integer,
     Select,
     and_,
     cast,
+    delete,
     func,
     literal_column,
     or_,
@@ -84,6 +86,22 @@ def keep(session: Session, index: VectorIndex, asked: Asked, judgement: Judgemen
     )  # Postgres sets it where a row was there
     row = session.execute(query.returning(feedback.c.id, anew, feedback.c.updated_at)).one()
     return Kept(row.id, row.anew, row.updated_at)
+
+
+def withdraw(
+    session: Session, index: VectorIndex, digest: bytes, search: UUID, image_id: int | None
+) -> None:
+    """Forget a judgement of a query, if there is one; the query itself stays known."""
+    asked = select(feedback_queries.c.id).where(
+        feedback_queries.c.index_id == index.id, feedback_queries.c.digest == digest
+    )
+    session.execute(
+        delete(feedback).where(
+            feedback.c.query_id == asked.scalar_subquery(),
+            feedback.c.search == search,
+            func.coalesce(feedback.c.image_id, 0) == (image_id or 0),
+        )
+    )
 
 
 def _keep_query(session: Session, index: VectorIndex, asked: Asked) -> int:
@@ -233,17 +251,24 @@ def verdicts(session: Session, scope: Scope) -> list[tuple[str, dict[str, Any] |
     return [(row[0], row[1]) for row in session.execute(query)]
 
 
-def collections_to_try(session: Session) -> list[int]:
-    """The ids of collections that were judged since their last trial, or never had one."""
+def collections_to_try(session: Session, night: datetime) -> list[int]:
+    """The ids of collections whose pictures were judged, and not tried since `night` as they are.
+
+    Judgements that were taken back count as much as new ones.
+    """
     held_at = vector_indexes.c.trial["held_at"].astext.cast(DateTime(timezone=True))
+    known = vector_indexes.c.trial["judgements"].astext.cast(Integer)
+    changed = or_(func.max(feedback.c.updated_at) > held_at, func.count() != known)
     query = (
         select(vector_indexes.c.collection_id)
         .join(feedback_queries, feedback_queries.c.index_id == vector_indexes.c.id)
         .join(feedback, feedback.c.query_id == feedback_queries.c.id)
-        .where(vector_indexes.c.state == "active")
-        .where(or_(held_at.is_(None), feedback.c.updated_at > held_at))
+        .where(vector_indexes.c.state == "active", feedback.c.image_id.is_not(None))
+        .where(or_(held_at.is_(None), held_at < night))
+        .group_by(vector_indexes.c.id)
+        .having(or_(held_at.is_(None), changed))
     )
-    return sorted(session.execute(query.distinct()).scalars())
+    return sorted(session.execute(query).scalars())
 
 
 def exported(session: Session, scope: Scope, after: int, limit: int) -> Sequence[Exported]:

@@ -211,18 +211,6 @@ def amount(session: Session, index: VectorIndex) -> Amount:
     return Amount(*session.execute(query).one())
 
 
-def is_written_since(session: Session, index: VectorIndex, moment: datetime) -> bool:
-    """Whether any picture of the index was judged, or judged anew, after that."""
-    query = (
-        select(feedback.c.id)
-        .join(feedback_queries, feedback_queries.c.id == feedback.c.query_id)
-        .where(feedback_queries.c.index_id == index.id, feedback.c.image_id.is_not(None))
-        .where(feedback.c.updated_at > moment)
-        .limit(1)
-    )
-    return session.execute(query).first() is not None
-
-
 def now(session: Session) -> datetime:
     """The database's clock: when this transaction began."""
     return session.execute(select(func.now())).scalar_one()

@@ -31,18 +31,26 @@ class Judging:
 
         Raises FeedbackRejected, and AnswerOutdated where the answer came from another index.
         """
-        self._check(shown, judgement)
+        self._check(shown, judgement.image_id)
         asked = self._asked(shown)
         with self.sessions.begin() as session:
             indexes.require_active(session, self.index)
             return feedback.keep(session, self.index, asked, judgement)
 
-    def _check(self, shown: Shown, judgement: Judgement) -> None:
+    def withdraw(self, shown: Shown, image_id: int | None) -> None:
+        """Forget the judgement of a hit, or of the whole answer; there need not be one.
+
+        Raises FeedbackRejected, and AnswerOutdated.
+        """
+        self._check(shown, image_id)
+        with self.sessions.begin() as session:
+            feedback.withdraw(session, self.index, _digest(shown), shown.search, image_id)
+
+    def _check(self, shown: Shown, image_id: int | None) -> None:
         if (shown.index_id, shown.fingerprint) != (self.index.id, self.index.fingerprint):
             raise AnswerOutdated(
                 "The collection was indexed anew since this answer. Search again and judge that."
             )
-        image_id = judgement.image_id
         if image_id is not None and image_id not in shown.image_ids:
             raise FeedbackRejected(
                 f"image_id: picture {image_id} is not among the hits of this answer."
@@ -50,9 +58,9 @@ class Judging:
 
     def _asked(self, shown: Shown) -> Asked:
         if shown.vector is not None:
-            return Asked(_digest("vector", shown.vector.tobytes()), shown.query, _unit(shown))
+            return Asked(_digest(shown), shown.query, _unit(shown))
         text = normalised(shown.text or "")
-        return Asked(_digest("text", text.encode()), text, self.encoder.encode_texts([text])[0])
+        return Asked(_digest(shown), text, self.encoder.encode_texts([text])[0])
 
 
 def _unit(shown: Shown) -> Vectors:
@@ -60,5 +68,8 @@ def _unit(shown: Shown) -> Vectors:
     return vector / np.float32(np.linalg.norm(vector))
 
 
-def _digest(kind: str, content: bytes) -> bytes:
-    return hashlib.sha256(kind.encode() + b":" + content).digest()
+def _digest(shown: Shown) -> bytes:
+    """Of what was asked: it tells one query from another."""
+    if shown.vector is not None:
+        return hashlib.sha256(b"vector:" + shown.vector.tobytes()).digest()
+    return hashlib.sha256(b"text:" + normalised(shown.text or "").encode()).digest()

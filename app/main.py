@@ -46,10 +46,10 @@ from app.web import (
 )
 from app.web.audit import Audit
 from app.web.body_limit import BodyLimit
-from app.web.guard import EVENTS_AT_ONCE, OTHERS_AT_ONCE, Guard, Lane
+from app.web.guard import EVENTS_AT_ONCE, KEYS_AT_ONCE, OTHERS_AT_ONCE, Guard, Lane
 from app.web.headers import SecurityHeaders
 from app.web.observing import Observing
-from app.web.protocol import IDLE_SECONDS, BoundedProtocol
+from app.web.protocol import IDLE_SECONDS, BoundedProtocol, most_connections
 from app.web.timeouts import BodyTimeout
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,6 @@ SUBJECTS = (
     *(classic, earlier, images, search, collections, inspection, feedback, duplicates),
     *(jobs, system, page),
 )
-MAX_CONNECTIONS = 2_000  # at a time; one more is answered 503 at once
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C
 
 
@@ -103,9 +102,9 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=["Location", "Retry-After", "X-Model", "X-Request-Id", "X-Search-Token"],
             allow_credentials=False,  # a key is sent on purpose, never by the browser itself
         )
-    app.add_middleware(SecurityHeaders, embeddable=bool(settings.cors_origins))
     app.add_middleware(Audit)
     app.add_middleware(Observing)
+    app.add_middleware(SecurityHeaders, embeddable=bool(settings.cors_origins))
 
 
 def _guard(settings: Settings, services: Services) -> Guard:
@@ -118,8 +117,9 @@ def _guard(settings: Settings, services: Services) -> Guard:
         "upload": settings.max_uploads,
         "events": EVENTS_AT_ONCE,
         "other": OTHERS_AT_ONCE,
+        "keys": KEYS_AT_ONCE,
     }
-    return Guard(services.access, rates, at_once)
+    return Guard(services.access, rates, at_once, settings.cors_origins)
 
 
 def _rate(text: str) -> RateLimitItem | None:
@@ -161,7 +161,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         http=BoundedProtocol,
         log_config=None,
         log_level="warning",
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=most_connections(),
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

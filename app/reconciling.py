@@ -201,7 +201,8 @@ class Reconciling:
 
         def rebuild() -> None:
             for name in found:
-                self._run(f'DROP INDEX "{name}"' if "hnsw" in name else f'REINDEX INDEX "{name}"')
+                is_built_below = name.startswith("embeddings_") and "hnsw" in name
+                self._run(f'{"DROP" if is_built_below else "REINDEX"} INDEX "{name}"')
             for index in self._indexes():
                 with self.sessions.begin() as session:
                     indexes.build_hnsw(session, index)

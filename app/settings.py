@@ -51,7 +51,9 @@ def _long_enough(secret: SecretStr) -> SecretStr:
 
 def _rate(text: str) -> str:
     if text != NO_RATE:
-        limits.parse(text)
+        (rate,) = limits.parse_many(text)
+        if rate.amount < 1:
+            raise ValueError("a rate of at least 1 is needed")
     return text
 
 

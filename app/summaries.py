@@ -38,18 +38,17 @@ class Summaries:
                 feedback.by_day(session, scope),
                 feedback.worst_queries(session, scope),
                 feedback.queries_without_good(session, scope),
-                [
-                    (name, Verdict.of(kept) if kept else None)
-                    for name, kept in feedback.verdicts(session, scope)
-                ],
+                [(name, Verdict.known(kept)) for name, kept in feedback.verdicts(session, scope)],
             )
 
     def export(self, scope: Scope) -> Iterator[Exported]:
-        """All judgements that are meant, oldest first, read some at a time."""
-        after = 0
-        while found := self._page(scope, after):
-            yield from found
-            after = found[-1].id
+        """All judgements that are meant, oldest first, read some at a time, the first ones now."""
+        return self._pages(scope, self._page(scope, 0))
+
+    def _pages(self, scope: Scope, page: Sequence[Exported]) -> Iterator[Exported]:
+        while page:
+            yield from page
+            page = self._page(scope, page[-1].id)
 
     def _page(self, scope: Scope, after: int) -> Sequence[Exported]:
         with self.sessions.begin() as session:

@@ -62,10 +62,15 @@ class Verdict:
         return asdict(self) | {"held_at": self.held_at.isoformat()}
 
     @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Self:
-        """From what was kept. Raises KeyError, TypeError or ValueError where it is malformed."""
-        state, held_at = known_state(kept["state"]), datetime.fromisoformat(kept["held_at"])
-        return cls(**{**kept, "state": state, "held_at": held_at})
+    def known(cls, kept: Mapping[str, Any] | None) -> Self | None:
+        """From what was kept; None where nothing was, or by an older version."""
+        if kept is None:
+            return None
+        try:
+            state, held_at = known_state(kept["state"]), datetime.fromisoformat(kept["held_at"])
+            return cls(**{**kept, "state": state, "held_at": held_at})
+        except (KeyError, TypeError, ValueError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -105,23 +110,7 @@ class Trials:
         """What the last trial found; None where none was held, or one of an older version."""
         with self.sessions.begin() as session:
             kept = judged.get_trial(session, self.index)
-        try:
-            return Verdict.of(kept) if kept else None
-        except (KeyError, TypeError, ValueError):
-            return None
-
-    def is_due(self) -> bool:
-        """Whether judgements were written since the last trial, and that was before the last night.
-
-        The first one is due as soon as there is a judgement.
-        """
-        last = self.verdict()
-        with self.sessions.begin() as session:
-            if last is None:
-                return judged.amount(session, self.index).judgements > 0
-            if last.held_at >= last_night(judged.now(session)):
-                return False
-            return judged.is_written_since(session, self.index, last.held_at)
+        return Verdict.known(kept)
 
     def _outcome(self, query_id: int) -> _Outcome | None:
         if self.stop.is_set():

@@ -10,14 +10,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import procrastinate
 from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
-from app import feedback, job_control, jobs
+from app import feedback, job_control, jobs, judged, trials
 from app.burials import Burials
 from app.db import Sessions
 from app.errors import CollectionNotFound, Interrupted, JobNotFound, ModelUnavailable
@@ -52,6 +52,7 @@ class Worker:
     interrupt: threading.Event
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _failed: dict[int, datetime] = field(default_factory=dict, init=False)  # nights of trials
 
     def run(self) -> None:
         """Work until `stop`, through restarts of the database."""
@@ -131,12 +132,18 @@ class Worker:
         Raises Interrupted.
         """
         with self.sessions.begin() as session:
-            judged = feedback.collections_to_try(session)
-        for collection_id in judged:
-            with suppress(CollectionNotFound, ModelUnavailable):
-                trials = self.library.open_id(collection_id).trials
-                if trials.is_due():
-                    trials.hold()
+            night = trials.last_night(judged.now(session))
+            due = feedback.collections_to_try(session, night)
+        for collection_id in due:
+            if self._failed.get(collection_id) == night:
+                continue
+            try:
+                self.library.open_id(collection_id).trials.hold()
+            except Interrupted:
+                raise
+            except Exception:  # the other collections have theirs
+                log.exception("trying the judgements of collection %s failed", collection_id)
+                self._failed[collection_id] = night
 
     def look_after_queue(self) -> None:
         """Take up what dead workers and lost tasks left undone; forget old jobs."""

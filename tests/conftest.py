@@ -4,11 +4,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import make_url
+from starlette.types import ASGIApp
 
 from app import db
 from app.assembly import Services, open_services
@@ -38,6 +39,14 @@ SLOW = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow modules, so that the workers end together."""
     items.sort(key=lambda item: not item.path.stem.startswith(SLOW))
+
+
+def local_client(app: ASGIApp, **options: Any) -> TestClient:
+    """HTTP by a name of this machine, since an open service answers no other.
+
+    An exception in the application is an answer of 500, as in a real server.
+    """
+    return TestClient(app, "http://127.0.0.1", raise_server_exceptions=False, **options)
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +101,7 @@ def worker(services: Services) -> Iterator[None]:
 def client(settings: Settings, services: Services) -> Iterator[TestClient]:
     """HTTP to the application; an exception in it is an answer of 500, as in a real server."""
     app = create_app(settings, services)
-    with TestClient(app, raise_server_exceptions=False) as http:
+    with local_client(app) as http:
         yield http
 
 

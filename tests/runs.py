@@ -1,10 +1,13 @@
 """Jobs on folders, run to their end, and what they leave in the database."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
+from app import db
 from app.assembly import Services
 from app.intake import Options
 from app.job_items import Item
@@ -58,3 +61,19 @@ def nearest(services: Services, data: bytes) -> tuple[str, float]:
     """The name of the file most like these bytes, and its distance."""
     best = services.search.by_image(data, 1).hits[0]
     return Path(best.image.path).name, best.distance
+
+
+@contextmanager
+def statements(sessions: db.Sessions) -> Iterator[list[str]]:
+    """What the database is asked meanwhile."""
+    asked: list[str] = []
+
+    def note(*call: Any) -> None:
+        asked.append(call[2])
+
+    engine = sessions.kw["bind"]
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

@@ -14,7 +14,7 @@ from app.assembly import Services, open_services
 from app.intake import Options
 from app.main import create_app
 from app.settings import Settings
-from tests.conftest import TEST_IMAGES
+from tests.conftest import TEST_IMAGES, local_client
 from tests.drawing import png
 from tests.jobs import IMAGES, ended
 from tests.runs import counts, nearest, sql
@@ -79,7 +79,7 @@ def test_a_bucket_is_indexed_without_a_copy_and_found(
         settings,
         replace(services, gallery=replace(services.gallery, presign_seconds=None)),
     )
-    with TestClient(streaming) as through:
+    with local_client(streaming) as through:
         answer = through.get(hit["url"])
         assert (answer.status_code, answer.content) == (200, tree)
         assert answer.headers["content-type"] == "image/jpeg"
@@ -200,7 +200,7 @@ def test_a_bucket_that_refuses_makes_no_error_of_the_servers_own(
     (image_id,) = sql(services, "SELECT id FROM images")[0]
     gallery = replace(services.gallery, presign_seconds=None)
     bucket.faults.append(Fault(f"GET /{BUCKET}/a.png", status=403, code="AccessDenied"))
-    with TestClient(create_app(settings, replace(services, gallery=gallery))) as client:
+    with local_client(create_app(settings, replace(services, gallery=gallery))) as client:
         for what in ("file", "thumbnail?size=64"):
             answer = client.get(f"/images/{image_id}/{what}")
             assert answer.status_code == 503

@@ -169,7 +169,7 @@ def test_the_partition_refuses_other_dimensions(session: Session, index: VectorI
 
 
 def hnsw_indexes(session: Session) -> list[str]:
-    query = text("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%USING hnsw%'")
+    query = text("SELECT indexname FROM pg_indexes WHERE indexname ~ '^embeddings_.*hnsw'")
     return list(session.execute(query).scalars())
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import text
 
@@ -21,6 +20,7 @@ from app.intake import Options
 from app.main import create_app
 from app.settings import ROOT, Settings
 from app.storage import PART
+from tests.conftest import local_client
 from tests.environment import bare
 
 RUNS = int(os.environ.get("CRASH_RUNS", "0"))  # make test-crash; otherwise a short version
@@ -129,7 +129,7 @@ def test_two_workers_share_the_work_and_embed_each_picture_once(
 ) -> None:
     folder = draw(tmp_path / "pictures", SHARED_PICTURES)
     with (
-        TestClient(create_app(settings, services)) as api,
+        local_client(create_app(settings, services)) as api,
         worker_process(settings) as first,
         worker_process(settings) as second,
     ):

@@ -3,15 +3,19 @@
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from app import learning
 from app.assembly import Services
+from app.trials import Verdict
 from app.web import feedback as web
 from tests.conftest import TEST_IMAGES
+from tests.runs import sql
 from tests.searches import answer, refused, upload_pictures
 
 FEEDBACK = "/api/v1/feedback"
@@ -78,6 +82,25 @@ def test_the_same_judgement_again_replaces_it(
     assert rows(services) == [("a tree", None, 10, None), ("a tree", ids["tree.jpg"], 10, None)]
 
 
+def test_a_judgement_is_taken_back(
+    client: TestClient, services: Services, ids: dict[str, int]
+) -> None:
+    given, other = token(client), token(client)
+    hit = ids["tree.jpg"]
+    for one in (given, other):
+        judge(client, one, 2)
+        judge(client, one, 9, image_id=hit)
+    kept = [("a tree", None, 2, None), ("a tree", hit, 9, None)]
+    for image_id in (hit, hit, None):  # the second time there is none
+        body = {"token": given, "image_id": image_id}
+        taken = client.post(f"{FEEDBACK}/withdraw", json=body)
+        assert (taken.status_code, taken.content) == (204, b"")
+    assert rows(services) == kept
+    assert judge(client, given, 7).status_code == 201
+    outside = {"token": given, "image_id": max(ids.values()) + 1}
+    assert "not among the hits" in refused(client.post(f"{FEEDBACK}/withdraw", json=outside))
+
+
 def test_another_search_is_judged_anew_and_the_query_is_kept_once(
     client: TestClient, services: Services, ids: dict[str, int]
 ) -> None:
@@ -112,6 +135,38 @@ def test_mixed_queries_are_told_in_words(
     terms = [{"text": "a car"}, {"text": "red", "weight": -0.5}, {"id": ids["tree.jpg"]}]
     assert judge(client, token(client, terms), 3).status_code == 201
     assert rows(services)[0][0] == f"a car − 0.5 × red + picture {ids['tree.jpg']}"
+
+
+def test_what_judgements_move_is_no_surer_for_that(
+    client: TestClient,
+    services: Services,
+    ids: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither in answers nor in what explains them."""
+    monkeypatch.setattr(learning, "STATE_SECONDS", -1.0)
+    services.search.census.measure()
+    other = ids["zebra.jpg"]
+    before = told(client, other)
+    for _ in range(6):
+        assert judge(client, token(client, limit=100), 10, image_id=other).status_code == 201
+    switched = "UPDATE vector_indexes SET trial = :trial WHERE state = 'active'"
+    verdict = Verdict("on", 0.5, 0.6, 0.01, 99, 999, datetime.now(UTC)).to_json()
+    sql(services, switched, trial=json.dumps(verdict))
+    after = told(client, other)
+    sql(services, switched, trial=None)
+    assert after["score"] > before["score"] + 0.05
+    assert after["confidence"] == pytest.approx(before["confidence"], rel=1e-3)
+    assert after["searched"] == pytest.approx(after["confidence"], rel=1e-3)
+
+
+def told(client: TestClient, image_id: int) -> dict[str, Any]:
+    """Of a picture for the words: what explains it, and the confidence in the answer."""
+    found: dict[str, Any] = client.get(
+        "/api/v1/explain", params={"q": "a tree", "id": image_id}
+    ).json()
+    hits = answer(client, query="a tree", limit=100)["hits"]
+    return {**found, "searched": next(h["confidence"] for h in hits if h["id"] == image_id)}
 
 
 def test_what_was_not_shown_cannot_be_judged(

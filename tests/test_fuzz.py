@@ -40,6 +40,11 @@ SLOW_EXAMPLES = 4  # where each makes a table, or compares models
 SLOW = {"create_collection", "measure_recall", "tune"}
 LAST = ["delete_image", "delete_images", "delete_collection"]  # they take what others need
 ONLY_REFUSED = {"tune", "cancel_job", "retry_job"}  # need many pictures, or a job under way
+JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
+    "judge": {"token": None, "rating": 5},
+    "create_feedback": {"jwt": None, "user_feedback": 5},
+    "withdraw_feedback": {"token": None},
+}
 MAX_ADDRESS = 60_000  # characters; httptools has 65,536 for all of it
 SECONDS = 30  # that one answer may take: a stream that never ends fails
 
@@ -106,7 +111,13 @@ def known(address: str) -> dict[str, Any]:
         followed = requests.get(address + sent.json()["events_url"], timeout=SECONDS)
         assert '"state":"succeeded"' in followed.text
     listed = requests.get(f"{collections}/holidays/images", timeout=SECONDS).json()
-    return {"image_id": listed["images"][0]["id"], "name": "holidays", "job_id": jobs[-1]}
+    answered = requests.get(f"{address}/search-by-text", {"query": "a pier"}, timeout=SECONDS)
+    return {
+        "image_id": listed["images"][0]["id"],
+        "name": "holidays",
+        "job_id": jobs[-1],
+        "token": answered.headers["X-Search-Token"],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +150,10 @@ def plans(
         yield operation.as_strategy(path_parameters=there), many
     if named(operation) == "upload":  # whose files the document cannot tell from other bytes
         yield operation.as_strategy(body={"file": [Binary(png(1)), Binary(png(2))]}), 1
+    if named(operation) in JUDGING:  # no token but one of an answer will do
+        body = JUDGING[named(operation)]
+        filled = {name: known["token"] if value is None else value for name, value in body.items()}
+        yield operation.as_strategy(body=filled), 1
     if list(operation.iter_parameters()) or operation.body:
         yield operation.as_strategy(GenerationMode.NEGATIVE), max(many // 3, 2)
     if there and (operation.query or operation.body):

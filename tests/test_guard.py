@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,13 +16,16 @@ from sqlalchemy import text
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import access as access_of
 from app import keys
-from app.access import Access, is_loopback
+from app.access import Access, Caller, is_loopback
 from app.assembly import Services
 from app.main import create_app
 from app.settings import Settings
-from app.web.guard import Guarded, address_of, needs, presented_key
+from app.web.guard import Guard, Guarded, Lane, address_of, needs, presented_key
+from tests.conftest import local_client
 from tests.drawing import png
+from tests.runs import sql
 from tests.searches import refused
 
 
@@ -33,7 +37,7 @@ def served(
     local = is_loopback(settings.api_host)
     access = Access(services.sessions, settings.allow_anonymous, loopback=local)
     app = create_app(settings.model_copy(update=changes), replace(services, access=access))
-    with TestClient(app, raise_server_exceptions=False, client=(address, 1)) as client:
+    with local_client(app, client=(address, 1)) as client:
         yield client
 
 
@@ -86,7 +90,7 @@ def test_searches_of_an_address_are_bounded(settings: Settings, services: Servic
         assert client.get("/images/999999").status_code == 404  # no search
         sent = client.post("/upload", files={"file": ("a.png", png(1))})
         assert sent.status_code in {200, 201}  # another bound
-        elsewhere = TestClient(client.app, client=("10.0.0.2", 1))
+        elsewhere = local_client(client.app, client=("10.0.0.2", 1))
         assert search(elsewhere).status_code == 200
 
 
@@ -105,7 +109,7 @@ def test_a_key_is_bounded_wherever_it_is_used(
 ) -> None:
     with served(settings, services, search_rate="2/hour") as client:
         named = {"X-API-Key": key}
-        elsewhere = TestClient(client.app, client=("10.0.0.2", 1))
+        elsewhere = local_client(client.app, client=("10.0.0.2", 1))
         assert search(client, **named).status_code == 200
         assert search(elsewhere, **named).status_code == 200
         assert "of this key" in refused(search(elsewhere, **named), 429)
@@ -117,6 +121,65 @@ def test_a_flood_of_bad_keys_is_bounded_too(
     with served(settings, services, search_rate="2/hour") as client:
         statuses = [search(client, **{"X-API-Key": f"isk_1_{n}"}).status_code for n in range(3)]
     assert statuses == [401, 401, 429]
+
+
+def test_of_looked_up_keys_only_some_wait_at_once(
+    settings: Settings, services: Services, key: str
+) -> None:
+    """Whoever has none can cause look-ups on every route: they must not take all threads."""
+    with served(settings, services) as client:
+        begun, go_on = threading.Event(), threading.Event()
+
+        class Slow(Access):
+            def caller(self, presented: str | None) -> Caller:
+                begun.set()
+                go_on.wait(30)
+                return super().caller(presented)
+
+        access = Slow(services.sessions, "none", loopback=True)
+        at_once: dict[Lane, int] = {"other": 9, "keys": 1}
+        client.app.state.guard = Guard(  # type: ignore[attr-defined]
+            access, {}, at_once
+        )
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(client.get, "/images/1", headers={"X-API-Key": "isk_1_a"})
+            assert begun.wait(30)
+            answer = client.get("/images/1", headers={"X-API-Key": "isk_1_b"})
+            go_on.set()
+        assert (answer.status_code, waiting.result().status_code) == (503, 401)
+
+
+def test_strangers_who_may_read_may_not_rate(
+    settings: Settings, services: Services, key: str
+) -> None:
+    reading = settings.model_copy(update={"allow_anonymous": "read"})
+    with served(reading, services) as client:
+        token = search(client).headers["x-search-token"]
+        for path, body in (
+            ("feedback", {"token": token, "rating": 5}),
+            ("feedback/withdraw", {"token": token}),
+            ("create-feedback", {"jwt": token, "user_feedback": 5}),
+        ):
+            found = client.post(f"/api/v1/{path}", json=body)
+            assert "Rating needs an API key" in refused(found, 403)
+            named = client.post(f"/api/v1/{path}", json=body, headers={"X-API-Key": key})
+            assert named.status_code in {200, 201, 204}
+
+
+def test_a_revoked_key_follows_nothing_any_more(
+    settings: Settings, services: Services, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_of, "KEY_SECONDS", 0.0)
+    with served(settings, services) as client:
+        named = {"X-API-Key": key}
+        sent = client.post("/api/v1/images", files={"files": ("a.png", png(3))}, headers=named)
+        revoke = threading.Timer(2, sql, (services, "UPDATE api_keys SET revoked_at = now()"))
+        revoke.start()
+        told = client.get(sent.json()["events_url"], headers=named).text  # nobody works on it
+        revoke.join()
+    assert "event: progress" in told
+    assert "event: end" not in told
+    sql(services, "DELETE FROM jobs")
 
 
 def test_none_is_no_bound(settings: Settings, services: Services) -> None:
@@ -137,7 +200,7 @@ def test_one_request_too_many_is_answered_at_once(settings: Settings, services: 
 
     app = create_app(settings.model_copy(update={"max_searches": 2}), services)
     app.include_router(router)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with local_client(app) as client:
         answers: list[Any] = []
         first = threading.Thread(target=lambda: answers.append(client.get("/slow")))
         first.start()
@@ -259,6 +322,7 @@ def test_writes_are_audited_and_nothing_secret_is_logged(
         client.post("/api/v1/feedback", json={"token": token + "x", "rating": 5}, headers=named)
         search(client, **{"X-API-Key": key + "x"})
         client.delete("/images/999999", headers=named)
+        client.delete("/images/999999")
     audits = [one for one in caplog.records if one.name == "audit"]
     told = [(one.getMessage(), vars(one)["status"]) for one in audits]
     assert told == [
@@ -266,8 +330,9 @@ def test_writes_are_audited_and_nothing_secret_is_logged(
         ("judge", 201),
         ("judge", 401),
         ("delete_image", 404),
+        ("delete_image", 401),
     ]
-    assert {vars(one)["caller"] for one in audits} == {"tests"}
+    assert [vars(one)["caller"] for one in audits] == ["tests"] * 4 + [None]
     assert {vars(one)["address"] for one in audits} == {"10.0.0.1"}
     written = "\n".join(str(vars(one)) + one.getMessage() for one in caplog.records)
     for secret in (
@@ -278,3 +343,51 @@ def test_writes_are_audited_and_nothing_secret_is_logged(
         repr(picture)[2:40],
     ):
         assert secret not in written
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8000"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "192.0.2.7"},
+        {"Host": "[broken"},
+        {"Host": ""},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://[broken"},
+        {"Origin": "http://127.0.0.1:1234"},
+        {"X-Forwarded-For": "192.0.2.7"},
+        {"Forwarded": "for=192.0.2.7"},
+    ],
+)
+def test_an_open_service_answers_this_machine_alone(
+    settings: Settings, services: Services, headers: dict[str, str]
+) -> None:
+    client = local_client(create_app(settings, services))
+    for method, path in (("GET", "/search-by-text?query=a"), ("POST", "/upload")):
+        told = client.request(method, path, headers=headers)
+        assert told.status_code == 403, told.text
+        assert told.headers["content-type"] == "application/problem+json"
+    assert client.get("/healthz", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost:8000"},
+        {"Host": "[::1]:8000"},
+        {"Host": "127.0.0.2"},
+        {"Host": "pictures.localhost"},
+        {"Host": "localhost:8000", "Origin": "http://localhost:8000"},
+        {"Origin": "https://shop.example"},
+    ],
+)
+def test_this_machine_is_known_by_its_names(
+    settings: Settings, services: Services, headers: dict[str, str]
+) -> None:
+    named = settings.model_copy(update={"cors_origins": ("https://shop.example",)})
+    client = local_client(create_app(named, services))
+    told = client.get("/search-by-text?query=a", headers=headers)
+    assert told.status_code == 200, told.text

@@ -1,5 +1,6 @@
 """What answers say to browsers."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,13 +9,14 @@ from fastapi.testclient import TestClient
 from app.assembly import Services
 from app.main import create_app
 from app.settings import Settings
+from tests.conftest import local_client
 
 PAGE = "https://shop.example"
 
 
 def served(settings: Settings, services: Services, *origins: str) -> TestClient:
     app = create_app(settings.model_copy(update={"cors_origins": origins}), services)
-    return TestClient(app, raise_server_exceptions=False)
+    return local_client(app)
 
 
 def preflight(client: TestClient, origin: str) -> Any:
@@ -53,8 +55,13 @@ def test_the_browsers_own_credentials_are_never_allowed(
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/images/999999", "/nowhere", "/search-by-text"])
-def test_every_answer_allows_browsers_little(client: TestClient, path: str) -> None:
-    headers = client.get(path).headers
+def test_every_answer_allows_browsers_little(
+    settings: Settings, services: Services, path: str
+) -> None:
+    client = served(settings, replace(services, gallery=None))  # type: ignore[arg-type]
+    answer = client.get(path)
+    assert (answer.status_code == 500) == path.startswith("/images/")
+    headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
     assert headers["referrer-policy"] == "no-referrer"

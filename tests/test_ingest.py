@@ -57,7 +57,7 @@ def _emptied(services: Services) -> Iterator[None]:
 
 
 def hnsw_exists(services: Services) -> bool:
-    query = "SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%USING hnsw%'"
+    query = "SELECT count(*) FROM pg_indexes WHERE indexname ~ '^embeddings_.*hnsw'"
     return sql(services, query) == [(1,)]
 
 

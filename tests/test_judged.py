@@ -1,8 +1,6 @@
 """What is read of judgements: by the nearness of their queries, of one index alone."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -227,16 +225,6 @@ def test_no_more_than_the_bounds(
         ("at 1.0", 1),
         ("at 0.95", 2),
     ]
-
-
-def test_what_was_written_since(session: Session, index: VectorIndex) -> None:
-    now = judged.now(session)
-    assert not judged.is_written_since(session, index, now - timedelta(days=1))
-    judge(session, index, "a tree", QUERY, p0=[9])
-    assert judged.is_written_since(session, index, now - timedelta(seconds=1))
-    assert not judged.is_written_since(session, index, now)
-    other = replace(index, id=index.id + 1)
-    assert not judged.is_written_since(session, other, now - timedelta(seconds=1))
 
 
 def test_a_verdict_is_kept(session: Session, index: VectorIndex) -> None:

@@ -1,13 +1,11 @@
 """Judgements move queries only where a trial said so, and only near ones."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from app import collections, db, embeddings, feedback, indexes, judged, learning
 from app.feedback import Asked, Judgement
@@ -15,6 +13,7 @@ from app.learning import Learning, known_state
 from app.relevance import Weights
 from app.tables import VectorIndex
 from app.vectors import Vectors, VectorSpace, unit_rows
+from tests.runs import statements
 from tests.spectra import insert_images
 
 WEIGHTS = Weights(liked=0.5, disliked=0.25, cap=0.5, similarity=0.85, half_life_days=180)
@@ -52,22 +51,6 @@ def index(sessions: db.Sessions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ve
 def switch(sessions: db.Sessions, index: VectorIndex, state: str) -> None:
     with sessions.begin() as session:
         judged.keep_trial(session, index, {"state": state})
-
-
-@contextmanager
-def statements(sessions: db.Sessions) -> Iterator[list[str]]:
-    """What the database is asked meanwhile."""
-    asked: list[str] = []
-
-    def note(*call: Any) -> None:
-        asked.append(call[2])
-
-    engine = sessions.kw["bind"]
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def test_the_state_is_that_of_the_kept_verdict(sessions: db.Sessions, index: VectorIndex) -> None:

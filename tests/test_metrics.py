@@ -23,7 +23,7 @@ from app.main import create_app
 from app.settings import ROOT, Settings
 from app.web import observing
 from app.web.observing import Observing
-from tests.conftest import TEST_IMAGES
+from tests.conftest import TEST_IMAGES, local_client
 from tests.jobs import accepted, ended, send, working
 from tests.runs import sql
 
@@ -76,7 +76,7 @@ def another(
         engines.append(engine)
         gallery = replace(services.gallery, sessions=db.open_sessions(engine))
         app = create_app(settings, replace(services, gallery=gallery))
-        return TestClient(app, headers=dict(client.headers), raise_server_exceptions=False)
+        return local_client(app, headers=dict(client.headers))
 
     yield on
     for engine in engines:

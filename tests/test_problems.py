@@ -7,13 +7,16 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from app import errors
+from app import errors, keys
 from app.assembly import Services, open_services
 from app.main import create_app
 from app.settings import Settings
 from app.web import problems
+from tests.conftest import local_client
 from tests.drawing import png
+from tests.runs import statements
 
 
 def leaves(kind: type[Exception]) -> Iterator[type[Exception]]:
@@ -81,13 +84,33 @@ def test_a_dead_database_is_a_503_and_the_process_stays_alive(tmp_path: Path) ->
             thumbnail_dir=tmp_path / "thumbnails",
         )
         with open_services(settings) as services:
-            http = TestClient(create_app(settings, services), raise_server_exceptions=False)
+            http = local_client(create_app(settings, services))
             assert http.get("/readyz").status_code == 200
             stop_postgres(Path(folder) / "data")
             assert http.get("/readyz").status_code == 503
             assert http.get("/search-by-text?query=tree").status_code == 503
             assert http.post("/upload", files={"file": ("x", png(1))}).status_code == 503
             assert http.get("/healthz").status_code == 200
+
+
+def test_readyz_asks_the_database_where_its_count_is_not_told(
+    services: Services, settings: Settings
+) -> None:
+    with services.sessions.begin() as session:
+        keys.create(session, "default", "tests", "reader", None)
+    with statements(services.sessions) as asked:
+        http = local_client(create_app(settings, services))
+        told = [http.get("/readyz").json() for _ in range(2)]
+    assert [one["images"] for one in told] == [None, None]
+    assert sum("images" in one for one in asked) >= 2
+    with services.sessions.begin() as session:
+        session.execute(text("DELETE FROM api_keys"))
+
+
+def test_errors_of_the_database_do_not_tell_what_was_asked(services: Services) -> None:
+    with pytest.raises(DBAPIError) as caught, services.sessions.begin() as session:
+        session.execute(text("SELECT 1 / length(:secret) - 1 / 0"), {"secret": "a secret query"})
+    assert "secret query" not in str(caught.value)
 
 
 def stop_postgres(folder: Path) -> None:

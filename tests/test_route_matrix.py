@@ -15,6 +15,7 @@ from app import keys
 from app.assembly import Services
 from app.main import create_app
 from app.settings import Settings
+from tests.conftest import local_client
 from tests.drawing import png
 
 MATRIX = Path(__file__).with_name("routes.csv")
@@ -78,7 +79,7 @@ def place(settings: Settings, services: Services, worker: None) -> Iterator[Plac
             headers[role] = {"Authorization": f"Bearer {text}"}
         _, text = keys.create(session, "elsewhere", "stranger", "admin", None)
         headers["stranger"] = {"X-API-Key": text}
-    with TestClient(create_app(settings, services), raise_server_exceptions=False) as client:
+    with local_client(create_app(settings, services)) as client:
         place = Place(client, headers, 0)
         made = place.ask("stranger", "POST", "/api/v1/collections", json={"name": "default"})
         assert made.status_code == 201, made.text
@@ -120,6 +121,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "search": {"json": {"query": "a tree"}},
         "search_image": {"json": {"text": "tennis"}},
         "judge": {"json": {"token": place.token(), "rating": 5}},
+        "withdraw_feedback": {"json": {"token": place.token()}},
         "create_feedback": {"json": {"jwt": place.token(), "user_feedback": 5}},
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
         "change_collection": {"json": {"fields": {"place": "text"}}},

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.assembly import Services
+from app.settings import Settings
 from tests.searches import (
     PICTURES,
     answer,
@@ -17,6 +18,12 @@ from tests.searches import (
     shown_ids,
     upload_pictures,
 )
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """One caller may ask for more at once than there are connections."""
+    return settings.model_copy(update={"max_searches": 200})
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -43,6 +43,9 @@ def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
         ("MAX_UPLOAD_MB", "inf"),
         ("DOWNLOAD_ALLOW", "10.0.0.1/8"),
         ("LEASE_SECONDS", "90"),
+        ("SEARCH_RATE", "fast"),
+        ("SEARCH_RATE", "0/second"),
+        ("SEARCH_RATE", "10/second;1000/hour"),
     ],
 )
 def test_a_malformed_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,7 @@ def test_a_killed_server_leaves_a_folder_that_starts_again(folder: Path) -> None
     [
         ({"API_PORT": "none"}, "API_PORT='none'"),
         ({"API_HOST": "203.0.113.1"}, "API_HOST=203.0.113.1"),
+        ({"API_HOST": "0.0.0.0"}, "there is no API key"),
         ({"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "No Postgres can be used at DATABASE_URL"),
         ({"TESTING": "0", "CLIP_MODEL": "ViT-B-33"}, "open_clip knows no such model"),
         ({"TESTING": "0", "HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent"}, "make pull-model"),

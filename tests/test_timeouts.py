@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +21,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from typer.testing import CliRunner
 
+from app.settings import ROOT
 from app.web import problems
 from app.web.protocol import MAX_HEADER_BYTES, BoundedProtocol
 from app.web.timeouts import BodyTimeout
@@ -87,6 +90,12 @@ def read_form(file: UploadFile) -> str:
 
 @router.post("/raw")
 async def read_raw(request: Request) -> int:
+    return len(await request.body())
+
+
+@router.post("/short")
+async def read_soon(request: Request) -> int:
+    request.scope["state"]["body_seconds"] = SECONDS
     return len(await request.body())
 
 
@@ -405,6 +414,15 @@ def test_the_client_is_not_charged_for_the_time_in_which_nobody_reads(live: Live
         assert answer(client, b"200002").startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_route_may_allow_a_body_less(live: Live) -> None:
+    with live.client(JSON.replace(b"/json", b"/short"), b'"') as client:
+        for _ in range(30):  # steady, and too long
+            with suppress(ConnectionError):
+                client.sendall(b"a" * 5_000)
+            time.sleep(SECONDS / 10)
+        check_problem(rest(client), 408)
+
+
 # Answers
 
 
@@ -448,6 +466,21 @@ def test_an_answer_that_is_read_slowly_is_not_dropped(live: Live) -> None:
             received += len(piece)
             time.sleep(LONGER / 40)
     assert received > LARGE
+
+
+# How many
+
+
+def test_connections_leave_files_for_all_else() -> None:
+    """In a process of its own, whose limits are the test's."""
+    asked = (
+        "import resource as r; from app.web.protocol import most_connections as m; "
+        "r.setrlimit(r.RLIMIT_NOFILE, ({0}, {1})); print(m(), r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    )
+    for soft, hard, told in ((256, 700, "500 700"), (256, 4_000, "2000 2200"), (50, 90, "1 90")):
+        command = [sys.executable, "-c", asked.format(soft, hard)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == told
 
 
 # The script that measures

@@ -3,13 +3,17 @@
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import numpy as np
 import pytest
 
-from app import judged, parts
+from app import feedback, judged, parts
 from app.assembly import Services
+from app.collections import NewCollection
 from app.errors import Interrupted
+from app.feedback import Asked, Judgement
+from app.indexes import Shape
 from app.learning import Learning
 from app.relevance import Weights
 from app.settings import Settings
@@ -153,7 +157,8 @@ def test_a_verdict_is_kept_and_read_again(
     assert verdict.standard_error is not None
     assert verdict.agreement is not None
     assert ours.verdict() == verdict
-    assert Verdict.of(verdict.to_json()) == verdict
+    assert Verdict.known(verdict.to_json()) == verdict
+    assert Verdict.known({**verdict.to_json(), "state": 3, "more": 1}) is None
     (known,) = services.library.every()
     again = held(services.library, known)
     assert (again.state, again.ndcg_with) == (verdict.state, verdict.ndcg_with)
@@ -170,24 +175,73 @@ def test_a_trial_stops_with_the_service(bench: Bench, weights: Weights, asked: l
     assert trials(bench, weights).verdict() is None
 
 
-def test_a_trial_is_due_once_a_night_where_something_was_judged(
+def due(bench: Bench, night: datetime) -> bool:
+    """Whether the collection is tried at a look after that night."""
+    with bench.sessions.begin() as session:
+        return bool(feedback.collections_to_try(session, night))
+
+
+def test_a_trial_is_due_once_a_night_where_judgements_have_changed(
+    services: Services, bench: Bench, weights: Weights, asked: list[int]
+) -> None:
+    long_ago, tomorrow = NIGHT - timedelta(days=999), datetime.now(UTC) + timedelta(days=1)
+    assert not due(bench, tomorrow)  # nothing was judged
+    judge(bench, "honest", asked[:3], 5, SEED)
+    assert due(bench, long_ago)  # never tried
+    trials(bench, weights).hold()
+    assert not due(bench, tomorrow)  # nothing new
+    sql(services, "UPDATE feedback SET updated_at = now() + interval '1 second'")
+    assert not due(bench, long_ago)  # the night is yet to come
+    assert due(bench, tomorrow)
+    sql(services, "UPDATE feedback SET updated_at = now() - interval '1 day'")
+    assert not due(bench, tomorrow)
+    sql(services, "DELETE FROM feedback WHERE id = (SELECT max(id) FROM feedback)")
+    assert due(bench, tomorrow)  # one was taken back
+
+
+def test_whole_answers_alone_are_never_tried(
+    services: Services, bench: Bench, asked: list[int]
+) -> None:
+    judge(bench, "honest", asked[:3], 5, SEED)
+    sql(services, "UPDATE feedback SET image_id = NULL, search = gen_random_uuid()")
+    assert not due(bench, datetime.now(UTC) + timedelta(days=1))
+
+
+def test_the_worker_holds_what_is_due(
     services: Services, bench: Bench, weights: Weights, asked: list[int]
 ) -> None:
     ours = trials(bench, weights)
-    assert not ours.is_due()  # nothing was judged
+    services.worker.hold_trials()
+    assert ours.verdict() is None  # nothing was judged
     judge(bench, "honest", asked[:3], 5, SEED)
-    assert ours.is_due()
-    verdict = ours.hold()
-    sql(services, "UPDATE feedback SET updated_at = now()")
-    assert not ours.is_due()  # the night is yet to come
-    yesterday = Verdict(
-        "off", None, None, None, 0, 0, verdict.held_at - timedelta(hours=25)
-    ).to_json()
-    with bench.sessions.begin() as session:
-        judged.keep_trial(session, bench.index, yesterday)
-    assert ours.is_due()
-    sql(services, "UPDATE feedback SET updated_at = now() - interval '26 hours'")
-    assert not ours.is_due()  # nothing new
+    services.worker.hold_trials()
+    first = ours.verdict()
+    assert first is not None
+    assert first.judgements > 0
+    services.worker.hold_trials()
+    assert ours.verdict() == first  # once a night
+
+
+def test_a_trial_that_fails_leaves_the_others_theirs(
+    services: Services, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (
+        services.library.create(NewCollection("default", name), None, Shape())
+        for name in ("failing", "trying")
+    )
+    for opened in (first, second):
+        with bench.sessions.begin() as session:
+            asked = Asked(b"digest", "a tree", np.eye(1, opened.index.dimensions)[0])
+            feedback.keep(session, opened.index, asked, Judgement(uuid4(), 1, 5, None))
+    never = f"ADD CONSTRAINT never CHECK (id <> {first.index.id} OR trial IS NULL)"
+    sql(services, f"ALTER TABLE vector_indexes {never}")
+    for _ in range(2):  # it is not tried again in the same night
+        services.worker.hold_trials()
+    sql(services, "ALTER TABLE vector_indexes DROP CONSTRAINT never")
+    failures = [one for one in caplog.records if "failed" in one.getMessage()]
+    assert len(failures) == 1
+    assert second.trials.verdict() is not None
+    assert first.trials.verdict() is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from app.encoders.residents import ModelName
 from app.main import create_app
 from app.parts import further_models
 from app.settings import Settings
+from tests.conftest import local_client
 from tests.drawing import png
 from tests.jobs import IMAGES, Answer, counts, done, ended, working
 from tests.tiny_model import tiny_model
@@ -43,7 +44,10 @@ def both(settings: Settings) -> None:
     """
     (model,) = settings.collection_models
     roomy = settings.model_copy(update={"max_resident_models": 2})
-    with open_services(roomy) as services, TestClient(create_app(roomy, services)) as client:
+    with (
+        open_services(roomy) as services,
+        local_client(create_app(roomy, services)) as client,
+    ):
         take_in(client, services, model)
 
 
@@ -133,7 +137,7 @@ def without_model(
         tiny_model(folder, seed=2)
     try:
         with open_services(settings) as services:
-            yield TestClient(create_app(settings, services)), services
+            yield local_client(create_app(settings, services)), services
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         away.rename(folder)
@@ -173,7 +177,7 @@ def test_a_collection_is_deleted_without_its_model(
     folder.rename(folder.with_name("away"))
     try:
         with open_services(settings) as services:
-            other = TestClient(create_app(settings, services))
+            other = local_client(create_app(settings, services))
             assert search(other, "old").status_code == 503
             assert other.delete(f"{COLLECTIONS}/old").status_code == 204
             assert other.delete(f"{COLLECTIONS}/old").status_code == 404

@@ -13,7 +13,7 @@ from app.web.guard import Need
 log = logging.getLogger("audit")
 
 READING = {"GET", "HEAD", "OPTIONS"}
-ALSO = {"create_feedback", "judge"}  # what a reader may write
+ALSO = {"create_feedback", "judge", "withdraw_feedback"}  # what a reader may write
 
 
 class Audit:
@@ -47,13 +47,13 @@ def _write(scope: Scope, status: int) -> None:
     operation = getattr(route, "name", None)
     if need is None or (need.role == "reader" and operation not in ALSO):
         return
-    caller: Caller = state["caller"]
+    caller: Caller | None = state.get("caller")  # None: it was refused before it was known
     log.info(
         operation,
         extra={
-            "caller": caller.name,
-            "key_id": caller.key_id,
-            "namespace": caller.home,
+            "caller": caller.name if caller else None,
+            "key_id": caller.key_id if caller else None,
+            "namespace": caller.home if caller else None,
             "address": scope["client"][0] if scope.get("client") else None,
             "method": scope["method"],
             "path": scope["path"],

@@ -59,7 +59,7 @@ PICTURE_BODY = {
 }
 
 
-@router.get("/search-by-text", responses=described(422, 503), dependencies=[NamedModel, Utf8])
+@router.get("/search-by-text", responses=described(404, 422, 503), dependencies=[NamedModel, Utf8])
 @needs("reader", "search")
 def search_by_text(
     home: Home,
@@ -80,7 +80,7 @@ def search_by_text(
 
 @router.post(
     "/search-by-image",
-    responses=described(400, 413, 415, 422, 503),
+    responses=described(400, 404, 413, 415, 422, 503),
     dependencies=[NamedModel],
     openapi_extra=PICTURE_BODY,
 )
@@ -113,7 +113,7 @@ def _told(
     responses={
         200: {"model": list[Uploaded], "description": "Nothing new: all were known"},
         207: {"model": list[Uploaded], "description": "Some were refused"},
-        **described(400, 413, 415, 422, 503),
+        **described(400, 404, 413, 415, 422, 503),
     },
 )
 @needs("writer", "upload")

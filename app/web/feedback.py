@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
+from app.access import Caller
+from app.errors import RoleRejected
 from app.feedback import Exported, Scope
-from app.library import Library
+from app.library import Library, OpenCollection
 from app.search_tokens import Shown
 from app.web.dependencies import (
     CurrentCaller,
@@ -22,7 +24,12 @@ from app.web.dependencies import (
     chosen_namespace,
 )
 from app.web.examples import EXPORTED
-from app.web.feedback_payloads import FeedbackDetails, FeedbackSummary, FeedbackToBe
+from app.web.feedback_payloads import (
+    FeedbackDetails,
+    FeedbackSummary,
+    FeedbackToBe,
+    FeedbackToWithdraw,
+)
 from app.web.guard import Guarded, needs
 from app.web.payloads import Name
 from app.web.problems import described
@@ -73,12 +80,39 @@ def judged(
     asked: FeedbackToBe,
 ) -> FeedbackDetails:
     """Keep a judgement of what a token says was shown, if the caller may see that."""
-    opened = library.open_id(shown.collection_id)
-    chosen_namespace(caller, opened.collection.namespace)
     judgement = asked.judgement(shown.search)
-    kept = opened.judging.judge(shown, judgement)
+    kept = _judged(caller, library, shown).judging.judge(shown, judgement)
     response.status_code = 201 if kept.anew else 200
     return FeedbackDetails.of(shown, judgement, kept)
+
+
+def _judged(caller: Caller, library: Library, shown: Shown) -> OpenCollection:
+    """The collection that has answered, if the caller may see it.
+
+    Raises RoleRejected: strangers may look, not vote.
+    """
+    if caller.is_stranger:
+        raise RoleRejected("Rating needs an API key: ALLOW_ANONYMOUS opens reading alone.")
+    opened = library.open_id(shown.collection_id)
+    chosen_namespace(caller, opened.collection.namespace)
+    return opened
+
+
+@router.post(
+    "/feedback/withdraw",
+    status_code=204,
+    responses=described(400, 404, 409, 413, 422, 503),
+)
+@needs("reader", "search")
+def withdraw_feedback(
+    caller: CurrentCaller,
+    library: LibraryService,
+    tokens: TokenService,
+    asked: FeedbackToWithdraw,
+) -> None:
+    """Take a judgement back, if there is one: of the answer, or of one hit of it."""
+    shown = tokens.read(asked.token)
+    _judged(caller, library, shown).judging.withdraw(shown, asked.image_id)
 
 
 def _scope(library: Library, namespace: str, collection: str | None, days: int | None) -> Scope:

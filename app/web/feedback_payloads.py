@@ -16,7 +16,7 @@ from app.web import examples
 from app.web.examples import shown
 from app.web.payloads import MAX_ID, STORABLE
 
-MAX_TOKEN_CHARACTERS = 100_000  # 1,000 hits, and a vector of 4,000 dimensions
+MAX_TOKEN_CHARACTERS = 200_000  # the longest words of a search, escaped, and 100 hits
 
 State = Literal["on", "off", "not enough"]
 UNTRIED: dict[str, Any] = {
@@ -61,6 +61,20 @@ class FeedbackToBe(BaseModel):
     def judgement(self, search: UUID) -> Judgement:
         """The domain's form of it."""
         return Judgement(search, self.image_id, self.rating, self.comment)
+
+
+class FeedbackToWithdraw(BaseModel):
+    """Which judgement is taken back."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"token": examples.TOKEN, "image_id": 112}]},
+    )
+
+    token: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="of the answer that was judged")
+    image_id: int | None = Field(
+        None, ge=1, le=MAX_ID, description="the hit that was judged; null: the whole answer"
+    )
 
 
 class FeedbackDetails(BaseModel):

@@ -6,8 +6,8 @@ cannot be made.
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Literal, TypeVar
@@ -20,11 +20,13 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from app.access import Access, Caller, Role
+from app.access import OPEN, Access, Caller, Role
 from app.errors import Busy, RoleRejected, TooManyRequests
+from app.web.locality import check_is_local
 from app.web.problems import described
 
-Lane = Literal["search", "upload", "events", "other"]
+Lane = Literal["search", "upload", "events", "other", "keys"]
+"""What shares bounds. `keys` is the look-up of keys, which whoever has none can cause too."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCHEMES: dict[str, Any] = {
@@ -35,6 +37,8 @@ SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}, {}]
 """One of the two ways to send a key, or none where the service is open."""
 
 EVENTS_AT_ONCE = 100  # followers of jobs: each asks the database twice a second
+KEYS_AT_ONCE = 16  # look-ups of keys
+SEARCH_BODY_SECONDS = 60.0  # that a search may take to arrive: it has a place all the time
 OTHERS_AT_ONCE = 200  # requests that are no search, no upload and no events
 MOST_OF_PLACES = 0.5  # that one key, or one address without a key, may have of a lane
 IPV6_PREFIX = 64  # bits of an address that one customer has at least
@@ -82,6 +86,7 @@ class Guard:
     """Lets requests pass. Used on the event loop alone.
 
     `rates` are the most requests of a key and of an address; `at_once` bounds all callers together.
+    `origins` are those whose pages may ask a service that is open.
     """
 
     def __init__(
@@ -89,10 +94,12 @@ class Guard:
         access: Access,
         rates: Mapping[Lane, RateLimitItem | None],
         at_once: Mapping[Lane, int],
+        origins: Collection[str] = (),
     ) -> None:
         self._access = access
         self._rates = rates
         self._at_once = at_once
+        self._origins = origins
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._passing: Counter[tuple[Lane, str]] = Counter()  # "": of all callers
 
@@ -102,20 +109,31 @@ class Guard:
 
         Raises KeyRejected, RoleRejected, TooManyRequests, Busy.
         """
+        state = scope.setdefault("state", {})
+        state["need"] = need
         self._count(need.lane, "address", address_of(scope))
-        caller = await self._caller(scope)
-        scope.setdefault("state", {}).update(caller=caller, need=need)
+        caller = state["caller"] = await self._caller(scope)
         if need.role is not None and not caller.may(need.role):
             raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
+        if need.role is not None and caller == OPEN:
+            check_is_local(Headers(scope=scope), self._origins)
         if caller.key_id is not None:
             self._count(need.lane, "key", str(caller.key_id))
         who = str(caller.key_id or address_of(scope))
-        self._check_places(need.lane, who)
-        self._passing.update([(need.lane, ""), (need.lane, who)])
+        if need.lane == "search":
+            state["body_seconds"] = SEARCH_BODY_SECONDS
+        with self._place(need.lane, who):
+            yield
+
+    @contextmanager
+    def _place(self, lane: Lane, who: str) -> Iterator[None]:
+        """Raises Busy."""
+        self._check_places(lane, who)
+        self._passing.update([(lane, ""), (lane, who)])
         try:
             yield
         finally:
-            self._leave(need.lane, who)
+            self._leave(lane, who)
 
     def _check_places(self, lane: Lane, who: str) -> None:
         """Raises Busy. Nobody has all places: who sends slowly would keep the others out."""
@@ -134,7 +152,8 @@ class Guard:
         presented = presented_key(Headers(scope=scope))
         known = self._access.cached(presented)
         if known is None:
-            known = await run_in_threadpool(self._access.caller, presented)
+            with self._place("keys", address_of(scope)):
+                known = await run_in_threadpool(self._access.caller, presented)
         return known
 
     def _count(self, lane: Lane, kind: str, name: str) -> None:

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.collections import DEFAULT_NAMESPACE
-from app.errors import SourceNotAllowed
+from app.errors import KeyRejected, SourceNotAllowed
 from app.intake import Options
 from app.jobs import Job
 from app.web import examples
@@ -22,7 +22,7 @@ from app.web.dependencies import (
     JobId,
     LibraryService,
 )
-from app.web.guard import Guarded, needs
+from app.web.guard import Guarded, needs, presented_key
 from app.web.job_payloads import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
 from app.web.payloads import MAX_ID, Name
 from app.web.problems import described
@@ -169,11 +169,16 @@ async def follow_job(
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `progress` at each change, `end` with the last state."""
     seen = None  # not on a thread: many may follow for long
+    presented = presented_key(request.headers)
     while job.finished_at is None and not request.app.state.is_stopping():
         if job != seen:
             yield ServerSentEvent(event="progress", data=JobDetails.of(job))
         seen = job
         await asyncio.sleep(EVENT_SECONDS)
+        try:
+            await run_in_threadpool(request.app.state.services.access.caller, presented)
+        except KeyRejected:  # revoked or expired meanwhile
+            return
         job = await run_in_threadpool(intake.job, job.id)
     yield ServerSentEvent(event="end", data=JobDetails.of(job))
 

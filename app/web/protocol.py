@@ -1,5 +1,6 @@
 """uvicorn's HTTP/1.1, with bounds on clients that are slow to ask or slow to read."""
 
+import resource
 import socket
 from asyncio import TimerHandle, Transport
 from contextlib import suppress
@@ -15,8 +16,22 @@ SEND_SECONDS = 60.0  # in which a client has to take some of what waits for it
 MAX_HEADER_BYTES = 65_536  # that may arrive without the end of the headers in sight
 UNSENT_BYTES = 131_072  # that the kernel takes from us ahead of a client
 
+MAX_CONNECTIONS = 2_000  # at a time; one more is answered 503 at once
+RESERVED_FILES = 200  # for pictures, the database and all else that is no client
+
 LATE = "The request's headers did not arrive within {:g} s."
 LARGE = f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes, the most that is taken."
+
+
+def most_connections() -> int:
+    """How many clients there may be at a time, with as many files open as the system allows."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + RESERVED_FILES
+    if now == resource.RLIM_INFINITY or now >= wanted:
+        return MAX_CONNECTIONS
+    allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    return max(1, allowed - RESERVED_FILES)
 
 
 class BoundedProtocol(HttpToolsProtocol):

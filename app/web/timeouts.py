@@ -1,6 +1,8 @@
 """The bound on how slowly a request's body may arrive."""
 
 import asyncio
+from collections.abc import MutableMapping
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +15,8 @@ class BodyTimeout:
     """Answers 408 to a body that stops for `seconds`, or comes slower than the least rate.
 
     Of the whole body, it may be waited for `seconds` and a second for each
-    `least_bytes_per_second` that came. Only waiting counts: not the time in which nobody reads.
+    `least_bytes_per_second` that came; where the request's state has `body_seconds`, no longer than
+    that in all. Only waiting counts: not the time in which nobody reads.
     """
 
     def __init__(
@@ -30,18 +33,28 @@ class BodyTimeout:
         """Pass the request on with a `receive` that does not wait for ever."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        body = _Body(receive, send, self._seconds, self._least_bytes_per_second)
+        state = scope.setdefault("state", {})
+        body = _Body(receive, send, self._seconds, self._least_bytes_per_second, state)
         return await self._app(scope, body.receive, body.send)
 
 
 class _Body:
     """One request: how long its body may still be waited for."""
 
-    def __init__(self, receive: Receive, send: Send, seconds: float, rate: int) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        seconds: float,
+        rate: int,
+        state: MutableMapping[str, Any],
+    ) -> None:
         self._receive = receive
         self._send = send
         self._seconds = self._left = seconds
         self._rate = rate
+        self._state = state
+        self._waited = 0.0
         self._is_complete = False
         self._is_answered = False
 
@@ -52,15 +65,22 @@ class _Body:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            async with asyncio.timeout(min(self._left, self._seconds)):
+            async with asyncio.timeout(min(self._left, self._seconds, self._room())):
                 message = await self._receive()
         except TimeoutError:
             if self._is_answered:  # meanwhile: who streams listens at the same time
                 return await self._receive()
             raise HTTPException(408, self._detail(), {"Connection": "close"}) from None
-        self._left += len(message.get("body", b"")) / self._rate - (clock() - began)
+        waited = clock() - began
+        self._waited += waited
+        self._left += len(message.get("body", b"")) / self._rate - waited
         self._is_complete = not message.get("more_body", False)
         return message
+
+    def _room(self) -> float:
+        """Seconds that are left of what the route allows."""
+        longest: float = self._state.get("body_seconds", float("inf"))
+        return longest - self._waited
 
     async def send(self, message: Message) -> None:
         """Once an answer begins, none can be given to a slow body."""
