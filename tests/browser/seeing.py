@@ -90,9 +90,14 @@ def picture(name: str) -> Path:
 
 def asked_with(page: Page, act: Callable[[], None]) -> dict[str, Any]:
     """The body of the search that `act` begins."""
-    with page.expect_request(lambda request: request.url.endswith(SEARCH)) as begun:
+    with page.expect_request(begins) as begun:
         act()
     return body_of(begun.value)
+
+
+def begins(request: Request) -> bool:
+    """It asks for the first page of an answer."""
+    return request.url.endswith(SEARCH) and "cursor" not in (request.post_data or "cursor")
 
 
 def body_of(request: Request) -> dict[str, Any]:

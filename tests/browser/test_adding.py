@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests import web_server
 from tests.browser.conftest import Visitor
-from tests.browser.seeing import choose, dropped, expect_first, payload, search, tiles
+from tests.browser.seeing import body_of, choose, dropped, expect_first, payload, search, tiles
 from tests.browser.serving import SECONDS, Service
 from tests.conftest import SHARED
 from tests.drawing import encoded, noise, png
@@ -115,30 +115,20 @@ def test_how_much_was_sent_is_seen(visitor: Visitor, service: Service) -> None:
     expect(line(page, "large.bmp")).to_contain_text("added", timeout=LONG_MS)
 
 
-def test_sending_is_stopped_and_begun_again(visitor: Visitor, service: Service) -> None:
-    page = visitor.visit(service, made(service, "stopped"))
-    held: list[Route] = []
-    page.route("**/api/v1/images?*", lambda route: held.append(route))  # noqa: PLW0108  # not of C
+def test_what_was_not_sent_is_sent_again(visitor: Visitor, service: Service) -> None:
+    visitor.refusals.add(503)
+    page = visitor.visit(service, made(service, "again"))
+    page.route("**/api/v1/images?*", busy)
     choose(page, payload("one.png", png(10_300)))
-    expect(line(page, "one.png")).to_contain_text("sending")
-    view(page).get_by_role("button", name="Stop").click()
-    expect(line(page, "one.png")).to_contain_text("stopped")
+    expect(line(page, "one.png")).to_contain_text("not sent Too much at once.")
     page.unroute("**/api/v1/images?*")
     view(page).get_by_role("button", name="Try again").click()
     expect(line(page, "one.png")).to_contain_text("added", timeout=LONG_MS)
+    expect(view(page).get_by_role("button", name="Try again")).to_be_hidden()
 
 
-def test_a_line_that_says_nothing_is_refused(visitor: Visitor, service: Service) -> None:
-    page = visitor.visit(service, made(service, "told"))
-    page.get_by_label("More about them").fill("Lisbon")
-    choose(page, payload("one.png", png(10_400)))
-    expect(page.get_by_role("alert")).to_contain_text("Lisbon")
-    page.get_by_label("More about them").fill("place: Lisbon\nstars: 3")
-    choose(page, payload("one.png", png(10_400)))
-    expect(line(page, "one.png")).to_contain_text("added", timeout=LONG_MS)
-    found = service.ask("GET", "/api/v1/collections/told/images")["images"]
-    kept = service.ask("GET", f"/images/{found[0]['id']}")
-    assert kept["metadata"] == {"place": "Lisbon", "stars": 3}
+def busy(route: Route) -> None:
+    route.fulfill(status=503, json={"detail": "Too much at once."})
 
 
 def jpegs(first: int, count: int) -> dict[str, bytes]:
@@ -172,6 +162,7 @@ def test_a_job_is_cancelled(visitor: Visitor, service: Service) -> None:
     page = visitor.visit(service, made(service, "cancelled"))
     choose(page, payload("long.zip", zipped(jpegs(12_000, 400)), "application/zip"))
     job = jobs(page).filter(has_text="long.zip")
+    expect(job).to_contain_text("of 400 done", timeout=LONG_MS)  # else nothing is not begun
     job.get_by_role("button", name="Cancel").click()
     expect(job).to_have_attribute("data-state", "cancelled", timeout=LONG_MS)
     expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
@@ -185,9 +176,8 @@ def site() -> Iterator[Site]:
         yield served
 
 
-def begin(page: Page, kind: str, place: str) -> None:
+def begin(page: Page, place: str) -> None:
     view(page).get_by_text("From web addresses, a folder or a bucket").click()
-    view(page).get_by_role("combobox", name=re.compile("^From")).select_option(label=kind)
     view(page).locator("textarea[name=place]").fill(place)
     view(page).get_by_role("button", name="Begin").click()
 
@@ -195,9 +185,7 @@ def begin(page: Page, kind: str, place: str) -> None:
 def test_by_web_addresses(visitor: Visitor, service: Service, site: Site) -> None:
     page = visitor.visit(service, made(service, "urls"))
     address = f"http://127.0.0.1:{site.port}"
-    begin(
-        page, "web addresses", f"{address}/pier.png\n{address}/absent.png\nhttp://169.254.169.254/"
-    )
+    begin(page, f"{address}/pier.png\n{address}/absent.png\nhttp://169.254.169.254/")
     expect(view(page)).to_contain_text("has begun")
     job = newest_job(page, service)
     expect(job).to_have_attribute("data-state", "succeeded", timeout=LONG_MS)
@@ -212,10 +200,33 @@ def test_by_web_addresses(visitor: Visitor, service: Service, site: Site) -> Non
 
 def test_a_folder_of_the_server(visitor: Visitor, service: Service, source: Path) -> None:
     page = visitor.visit(service, made(service, "folder"))
-    begin(page, "a folder of the server", str(source))
+    begin(page, str(source))
     job = newest_job(page, service)
     expect(job).to_have_attribute("data-state", "succeeded", timeout=LONG_MS)
     expect(job).to_contain_text("2 added")
+
+
+def test_a_folder_is_only_tried(visitor: Visitor, service: Service, source: Path) -> None:
+    page = visitor.visit(service, made(service, "tried"))
+    view(page).get_by_text("From web addresses, a folder or a bucket").click()
+    view(page).get_by_label("Keep in step").check()
+    view(page).get_by_label("Only say what would be done").check()
+    view(page).locator("textarea[name=place]").fill(str(source))
+    view(page).get_by_role("button", name="Begin").click()
+    expect(view(page)).to_contain_text("has begun")
+    job = newest_job(page, service)
+    for text in ("in step", "trial run", "2 added"):
+        expect(job).to_contain_text(text, timeout=LONG_MS)
+    assert service.ask("GET", "/api/v1/collections/tried")["pictures"] == 0
+
+
+def test_a_bucket_is_named_by_its_address(visitor: Visitor, service: Service) -> None:
+    visitor.refusals |= {403, 422}
+    page = visitor.visit(service, made(service, "bucket"))
+    with page.expect_request("**/api/v1/images?*") as asked:
+        begin(page, "s3://pictures/photos/2026")
+    assert body_of(asked.value)["source"] == {"bucket": "pictures", "prefix": "photos/2026"}
+    expect(view(page).get_by_role("status").filter(has_text="bucket")).to_be_visible()
 
 
 def test_what_the_server_refuses_is_said_beside_the_button(
@@ -223,7 +234,7 @@ def test_what_the_server_refuses_is_said_beside_the_button(
 ) -> None:
     visitor.refusals |= {403, 422}
     page = visitor.visit(service, made(service, "refused"))
-    begin(page, "a folder of the server", "/etc")
+    begin(page, "/etc")
     expect(view(page)).to_contain_text("not open to requests")
 
 

@@ -73,7 +73,7 @@ def test_axe_finds_nothing_in_filters_and_dialogs(
         service, '/?q=a+car&filter={"format":{"in":["JPEG"]}}', scheme=scheme, size=(390, 844)
     )
     settle(page)
-    page.get_by_role("button", name="Filters").click()
+    page.get_by_role("button", name="Filters", exact=True).click()
     expect(page.get_by_role("checkbox", name="JPEG")).to_be_checked()
     assert violations(page) == []
     page.get_by_role("button", name="API key").click()

@@ -1,40 +1,45 @@
-// Elements without markup: what comes from a server or a person is a text node.
+// Elements without markup: what anybody writes is a text node.
+import { pictureUrl } from "./api.js";
 import { t } from "./texts.js";
 
 export const byId = (id) => document.getElementById(id);
 
-/** `on…` are listeners, `dataset` an object, `className` the class; the rest are attributes. */
+/** `on…` are listeners, `dataset` an object; the rest are attributes. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (typeof value === "function") element.addEventListener(name.slice(2), value);
-    else if (name === "dataset") Object.assign(element.dataset, value);
-    else if ((value ?? false) !== false) element.setAttribute(name === "className" ? "class" : name, value === true ? "" : value);
+    if (name === "dataset") Object.assign(element.dataset, value);
+    else if (name === "className" || name.startsWith("on")) element[name] = value ?? "";
+    else if ((value ?? false) !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child || child === 0));
+  element.append(...children.filter(Boolean));
   return element;
 }
 
-/** One of the symbols of index.html. */
-export function icon(name) {
-  const [svg, use] = ["svg", "use"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
-  use.setAttribute("href", `#i-${name}`);
-  svg.setAttribute("aria-hidden", true);
-  svg.append(use);
-  return svg;
+export function imageOf(path, properties) {
+  const image = make("img", properties);
+  pictureUrl(path).then((url) => (image.src = url), () => {});
+  return image;
 }
 
 /** `label` is for what does not say itself: a sign, a symbol. */
 export const button = (content, onclick, className, label) =>
   make("button", { type: "button", className, onclick, "aria-label": label, title: label }, content);
 
-/** Say it to who listens to the page; the same text again is said again. */
-export function announce(text) {
-  byId("announcements").textContent = "";
-  setTimeout(() => (byId("announcements").textContent = text), 50);
+/** Plain clicks on these links are ours. */
+export function onLinks(selector, follow) {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest(selector);
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    follow(link);
+  });
 }
 
-/** Say what went wrong, to all; without a text it is taken away. */
+export const announce = (text) => byId("announcements").replaceChildren(text);
+
+/** Say what went wrong; without a text, nothing. */
 export function alertOf(text) {
-  byId("alerts").replaceChildren(...(text ? [make("p", {}, text), button("×", () => alertOf(), "icon quiet", t("close"))] : []));
+  const told = text && make("p", { className: "row card bad" }, text, button("×", () => alertOf(), "icon quiet", t("close")));
+  byId("alerts").replaceChildren(told || "");
 }

@@ -3,27 +3,31 @@ import { ask } from "./api.js";
 import { alertOf, byId } from "./dom.js";
 
 const DEFAULT = "default";
-let known = {};
-let last;
+const choice = byId("collection");
+let known;
 
 export const collection = () => new URLSearchParams(location.search).get("collection") || DEFAULT;
 
-/** Forget what is known of it: its fields or counts have changed. */
-export const forget = () => void (known = {});
+export function addressIn(address) {
+  const url = new URL(address, location);
+  if (collection() !== DEFAULT) url.searchParams.set("collection", collection());
+  return url;
+}
 
-/** GET /api/v1/collections/{name} of the chosen one, asked once. */
-export function describe() {
+/** Its fields or counts have changed. */
+export const forget = () => void (known = null);
+
+/** What the service tells of it, asked once. */
+export async function describe() {
   const name = collection();
-  if (known.name !== name) known = { name, details: ask("GET", `/api/v1/collections/${encodeURIComponent(name)}`) };
-  known.details.catch(forget);
-  return known.details.then(({ data }) => data);
+  if (known?.name !== name) known = (await ask("GET", `/api/v1/collections/${encodeURIComponent(name)}`)).data;
+  return known;
 }
 
 function offer(names) {
-  const choice = byId("collection");
-  const all = new Set([...choice.options].map((one) => one.value).concat(names));
-  choice.replaceChildren(...[...all].sort().map((name) => new Option(name)));
-  choice.value = collection();
+  const others = [...choice.options].map(({ value }) => value);
+  const all = [...new Set([...others, ...names, collection()])].sort();
+  choice.replaceChildren(...all.map((name) => new Option(name, name, false, name === collection())));
 }
 
 async function refresh() {
@@ -31,7 +35,7 @@ async function refresh() {
   try {
     for (let cursor = ""; cursor !== null; ) {
       const { data } = await ask("GET", "/api/v1/collections", { query: { limit: 100, cursor } });
-      offer(data.collections.map((one) => one.name));
+      offer(data.collections.map(({ name }) => name));
       cursor = data.next_cursor;
     }
   } catch (error) {
@@ -39,22 +43,19 @@ async function refresh() {
   }
 }
 
-function choose({ target }) {
+function notice() {
+  offer([]);
+  dispatchEvent(new Event("collectionchange"));
+}
+
+choice.onchange = () => {
   const url = new URL(location);
   for (const name of ["image", "hit", "filter", "order"]) url.searchParams.delete(name);
-  url.searchParams.set("collection", target.value);
+  url.searchParams.set("collection", choice.value);
   history.pushState(null, "", url);
   notice();
-}
-
-function notice() {
-  offer([collection()]);
-  if (last && last !== collection()) dispatchEvent(new Event("collectionchange"));
-  last = collection();
-}
-
-byId("collection").addEventListener("change", choose);
-addEventListener("popstate", notice);
+};
+addEventListener("popstate", () => choice.value === collection() || notice());
 addEventListener("keychange", refresh);
-notice();
+offer([]);
 refresh();

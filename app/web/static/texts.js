@@ -1,4 +1,4 @@
-// The page's words in its language, and numbers and dates as that language writes them.
+// Words, numbers and dates in the page's language.
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const { lang } = document.documentElement;
 
@@ -10,5 +10,4 @@ export const percent = (fraction) => number(fraction, { style: "percent" });
 
 export const dateTime = (iso) => new Date(iso).toLocaleString(lang, { dateStyle: "medium", timeStyle: "short" });
 
-export const bytes = (n) =>
-  number(n / (n < 1e6 ? 1e3 : 1e6), { style: "unit", unit: n < 1e6 ? "kilobyte" : "megabyte", maximumSignificantDigits: 3 });
+export const bytes = (n) => number(n / 1e3, { style: "unit", unit: "kilobyte", maximumSignificantDigits: 3 });

@@ -1,142 +1,118 @@
-// One picture, large: what is known of it, what is like it, and the ways on from it.
-import { ask, download, hasKey, pictureUrl } from "./api.js";
-import { alertOf, announce, button, byId, make } from "./dom.js";
+// One picture, large, with what is known of it and what is like it.
+import { ask, hasKey, pictureUrl } from "./api.js";
+import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.js";
 import { fileOf, nameOf, scoreOf, shown, tileOf } from "./grid.js";
 import { hitAddress, thumbnail } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { bytes, dateTime, number, t } from "./texts.js";
 
-const SIMILAR = 12;
+const [SIMILAR, LARGE] = [12, 1024];
 
 const dialog = byId("viewer");
-const [image, title, told, facts, similar] = ["img", "h2", "div", "dl", "ul"].map((tag) => make(tag));
+const [stage, title, told, facts, similar] = ["div", "h2", "div", "dl", "ul"].map((tag) => make(tag));
 const previous = button("‹", () => move(-1), "icon", t("previous"));
 const next = button("›", () => move(1), "icon", t("next"));
 const save = make("a", { className: "button", onclick: saved }, t("download"));
-let [items, at, opener] = [[], 0];
+let [items, at] = [[], 0];
 
-const hit = () => items[at].hit;
-const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+const shownId = () => items[at]?.hit.id;
+const askedId = () => Number(new URLSearchParams(location.search).get("hit"));
 
-/** The hit that a click opens here, if it is one and wants no other tab. */
-export function openedBy(event) {
-  const link = event.target.closest("[data-hit]");
-  if (!link || !isPlain(event)) return null;
+async function saved(event) {
+  if (!hasKey() || save.href.startsWith("blob:")) return;
   event.preventDefault();
-  return Number(link.dataset.hit);
+  save.href = await pictureUrl(save.pathname);
+  save.click();
 }
 
-function saved(event) {
-  if (!hasKey()) return;
-  event.preventDefault();
-  download(save.href, save.download).catch((error) => alertOf(error.message));
-}
-
-function copy() {
-  const url = hitAddress(hit().id);
-  if (!navigator.clipboard) return prompt(t("copy_link"), url); // there is none without HTTPS
-  return navigator.clipboard.writeText(url).then(() => announce(t("copied")), (error) => alertOf(error.message));
+async function copy() {
+  await navigator.clipboard.writeText(location.href);
+  announce(t("copied"));
 }
 
 function move(step) {
   if (!items[at + step]) return;
   at += step;
   draw();
-  if (previous.disabled || next.disabled) title.focus(); // what is disabled loses the focus
   if (at > items.length - 4) byId("more").click();
 }
 
-/** All that is known, as text whatever it is. */
-function factsOf({ path, origin, width, height, format, bytes: size, taken_at: taken, created_at: created, metadata }) {
-  const known = {
-    path,
-    origin,
-    size: `${number(width)} × ${number(height)}, ${format}, ${bytes(size)}`,
-    taken_at: taken && dateTime(taken),
-    created_at: dateTime(created),
-  };
-  const rows = Object.entries(known).filter(([, value]) => value).map(([name, value]) => [t(`field_${name}`), value]);
-  return [...rows, ...Object.entries(metadata)].flatMap(([name, value]) => [
-    make("dt", {}, name),
-    make("dd", {}, Object(value) === value ? JSON.stringify(value) : String(value)),
-  ]);
+function factsOf({ path, origin, width, height, format, bytes: length, taken_at: taken, created_at: created, metadata }) {
+  const size = `${number(width)} × ${number(height)}, ${format}, ${bytes(length)}`;
+  const known = { path, origin, size, taken_at: taken && dateTime(taken), created_at: dateTime(created) };
+  const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  const rowOf = (name, value) => [make("dt", {}, name), make("dd", {}, textOf(value))];
+  const rows = Object.entries(known).flatMap(([name, value]) => (value ? rowOf(t(`field_${name}`), value) : []));
+  return [...rows, ...Object.entries(metadata).flatMap((one) => rowOf(...one))];
 }
 
 function draw() {
-  const { id, width, height, caption } = hit();
-  const file = fileOf(hit());
+  const { hit, token } = items[at];
+  const { id, width, height, caption } = hit;
   history.replaceState(history.state, "", hitAddress(id));
-  Object.assign(image, { alt: nameOf(hit()), width, height });
-  image.removeAttribute("src");
-  image.style.aspectRatio = `${width} / ${height}`;
-  const load = (side, use) => pictureUrl(thumbnail(id, side)).then((url) => hit().id === id && use(url), () => {});
-  load(256, (url) => (image.style.backgroundImage = `url("${url}")`));
-  load(1024, (url) => (image.src = url));
+  stage.replaceChildren(imageOf(thumbnail(id, LARGE), { alt: nameOf(hit), width, height }), previous, next);
   [previous.disabled, next.disabled] = [!items[at - 1], !items[at + 1]];
-  title.textContent = dialog.ariaLabel = nameOf(hit());
-  told.replaceChildren(make("p", {}, caption && file), make("p", {}, scoreOf(hit())));
-  if (items[at].token) told.append(ratingOf(items[at].token, id, t("rate_hit")));
-  Object.assign(save, { href: `/images/${id}/file`, download: file });
-  for (const list of [facts, similar]) list.replaceChildren();
-  read(id).catch((error) => hit().id === id && alertOf(error.message));
-}
-
-async function read(id) {
-  const [known, alike] = await Promise.all([
-    ask("GET", `/images/${id}`),
-    ask("GET", `/api/v1/images/${id}/similar`, { query: { limit: SIMILAR } }),
-  ]);
-  if (hit().id !== id) return;
-  const { hits, token } = alike.data;
-  facts.replaceChildren(...factsOf(known.data));
-  similar.replaceChildren(...hits.map((one) => tileOf(one)));
-  similar.onclick = (event) => open(hits.map((one) => ({ hit: one, token })), openedBy(event));
-}
-
-function open(list, id) {
-  const index = list.findIndex((one) => one.hit.id === id);
-  if (index < 0) return;
-  [items, at] = [list, index];
-  draw();
+  title.textContent = dialog.ariaLabel = nameOf(hit);
   title.focus();
+  told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, t("rate_hit")) : "");
+  Object.assign(save, { href: `/images/${id}/file`, download: fileOf(hit) });
+  for (const list of [facts, similar]) list.replaceChildren();
+  loadFacts(id).catch((error) => alertOf(error.message));
 }
 
-/** Open it at a picture, or without one close it. */
-export async function showHit(id) {
-  if (!id) return dialog.open && dialog.close("left");
-  if (dialog.open && hit().id === id) return null;
-  try {
-    const isShown = shown().some((one) => one.hit.id === id);
-    const list = isShown ? shown() : [{ hit: (await ask("GET", `/images/${id}`)).data }];
-    opener = dialog.open ? opener : document.activeElement;
-    if (!dialog.open) dialog.showModal();
-    return open(list, id);
-  } catch (error) {
-    return alertOf(error.message);
-  }
+async function loadFacts(id) {
+  const paths = [`/images/${id}`, `/api/v1/images/${id}/similar?limit=${SIMILAR}`];
+  const [known, alike] = await Promise.all(paths.map((path) => ask("GET", path)));
+  if (shownId() !== id) return;
+  facts.replaceChildren(...factsOf(known.data));
+  similar.replaceChildren(...alike.data.hits.map(tileOf));
 }
 
-/** `onSearch` takes the id of a picture to search with. */
+async function open(id) {
+  const place = shown.findIndex(({ hit }) => hit.id === id);
+  [items, at] = place < 0 ? [[{ hit: (await ask("GET", `/images/${id}`)).data }], 0] : [shown, place];
+  if (!dialog.open) dialog.showModal();
+  draw();
+}
+
+/** Open what the address names, or close. */
+export function showHit() {
+  const id = askedId();
+  if (!id) dialog.close();
+  else if (!dialog.open || shownId() !== id) open(id).catch((error) => alertOf(error.message));
+}
+
+onLinks("[data-hit]", ({ href }) => {
+  if (dialog.open) history.replaceState(history.state, "", href);
+  else history.pushState({ ...history.state, isOpened: true }, "", href);
+  showHit();
+});
+
 export function mountViewer(onSearch) {
   const search = () => {
-    dialog.close("left");
-    onSearch(hit().id);
+    onSearch(shownId());
+    dialog.close();
   };
+  const row = (...parts) => make("div", { className: "row" }, ...parts);
+  stage.className = "stage";
   title.tabIndex = -1;
   similar.ariaLabel = t("similar");
+  const link = button(t("copy_link"), copy);
+  link.hidden = !navigator.clipboard; // without HTTPS
   dialog.append(
-    make("div", { className: "stage" }, image, previous, next),
+    stage,
     make("div", { className: "side" },
-      make("div", { className: "head" }, title, button("×", () => dialog.close(), "icon quiet", t("close"))), told,
-      make("div", { className: "row" }, button(t("search_with_this"), search, "primary"), save, button(t("copy_link"), copy)),
+      row(title, button("×", () => dialog.close(), "icon quiet", t("close"))), told,
+      row(button(t("search_with_this"), search, "primary"), save, link),
       facts, make("h3", {}, t("similar")), similar),
   );
-  dialog.addEventListener("keydown", (event) => {
-    if (event.target.type !== "radio" && isPlain(event)) move({ ArrowLeft: -1, ArrowRight: 1 }[event.key]);
-  });
-  dialog.addEventListener("close", () => {
-    (shown().find((one) => one.hit.id === hit().id)?.tile.firstChild ?? opener).focus();
-    if (!dialog.returnValue) history[history.state?.isOpened ? "back" : "replaceState"](history.state, "", hitAddress());
-    dialog.returnValue = "";
-  });
+  dialog.onkeydown = ({ target, key, altKey }) => {
+    if (target.type !== "radio" && !altKey) move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
+  };
+  dialog.onclose = () => {
+    shown.find(({ hit }) => hit.id === shownId())?.tile.firstChild.focus();
+    if (!askedId()) return;
+    if (history.state?.isOpened) history.back();
+    else history.replaceState(history.state, "", hitAddress());
+  };
 }
