@@ -108,10 +108,6 @@ benchmark-search: $(INSTALLED) ## Measure recall and time of filtered searches o
 test-crash: $(INSTALLED) ## Kill workers 20 times through 2,000 pictures: RUNS=5 in a row
 	@CRASH_RUNS=$(or $(RUNS),1) $(PYTHON) -m pytest -n 0 tests/test_crash.py
 
-.PHONY: contact-sheet
-contact-sheet: $(INSTALLED) ## Draw the running server's answer: make contact-sheet SEARCH="…"
-	@$(PYTHON) -m scripts.contact_sheet
-
 .PHONY: screenshots
 screenshots: $(INSTALLED) ## Take the README's two pictures of the page, with Chromium
 	@$(PYTHON) -m scripts.screenshots
