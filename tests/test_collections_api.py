@@ -34,7 +34,7 @@ def create(client: TestClient) -> Iterator[Create]:
     def create(name: str = "one", **options: Any) -> Answer:
         answer = client.post(COLLECTIONS, json={"name": name, **options})
         if answer.status_code == 201:
-            made.append((name, options.get("namespace", "default")))
+            made.append((name, answer.json()["namespace"]))
         return answer
 
     yield create
@@ -100,11 +100,16 @@ def test_a_collection_with_all_options(services: Services, create: Create) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["", "A", "-a", "_a", "a b", "ä", "a/b", "a.b", "a\n", "a\0", "a" * 64, None, 5]
+    "name", ["", "A", "-a", "_a", "a b", "ä", "a/b", "a.b", "a\n", "a\0", "a" * 64, 5]
 )
 def test_a_name_is_short_and_plain(client: TestClient, create: Create, name: object) -> None:
     refused(client.post(COLLECTIONS, json={"name": name}), "body name")
     refused(create("x", namespace=name), "body namespace")
+
+
+def test_a_name_is_needed_and_a_namespace_is_not(client: TestClient, create: Create) -> None:
+    refused(client.post(COLLECTIONS, json={"name": None}), "body name")
+    assert create("x", namespace=None).json()["namespace"] == "default"
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b_c", "a" * 63, "default"])

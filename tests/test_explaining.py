@@ -65,8 +65,8 @@ def store(opened: OpenCollection, *seeds: int, **metadata: object) -> list[int]:
     return sorted(one.image.id for one in outcomes if one.image)
 
 
-def other(services: Services, name: str) -> OpenCollection:
-    return services.library.create(NewCollection("test", name), None, Shape())
+def other(services: Services, name: str, namespace: str = "default") -> OpenCollection:
+    return services.library.create(NewCollection(namespace, name), None, Shape())
 
 
 def answer(services: Services) -> list[int]:
@@ -173,10 +173,19 @@ def test_other_collection(services: Services) -> None:
     assert path is not None
     for target in (image_id, path):
         told = explained(services, target)
-        assert (told.cause, told.collection) == ("other_collection", "test/elsewhere")
+        assert (told.cause, told.collection) == ("other_collection", "default/elsewhere")
         assert (told.image_id, told.path, told.score) == (image_id, path, None)
-        assert "test/elsewhere" in told.sentence
+        assert "default/elsewhere" in told.sentence
     assert explained(services, image_id, opened=elsewhere).cause == "found"
+
+
+def test_of_another_namespace_nothing_is_told(services: Services) -> None:
+    elsewhere = other(services, "elsewhere", namespace="test")
+    (image_id,) = store(elsewhere, 1)
+    path = explained(services, image_id, opened=elsewhere).path
+    assert path is not None
+    for target in (image_id, path):
+        assert explained(services, target) == Explanation("unknown")
 
 
 @pytest.mark.parametrize(
