@@ -1,6 +1,7 @@
 # `make` lists the targets. TESTING=1 runs them with the bundled demo model and pictures.
 
 VENV := .venv
+PEERS := benchmarks/.venv
 PYTHON := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 INSTALLED := $(VENV)/.installed
@@ -96,9 +97,14 @@ simulate-feedback: $(INSTALLED) ## Measure what honest, random and hostile rater
 slow-sockets: $(INSTALLED) ## Time the running server's /healthz beside 500 slow sockets
 	@$(PYTHON) -m scripts.slow_sockets
 
-.PHONY: benchmark-ingest
-benchmark-ingest: $(INSTALLED) ## Time searches alone and while a job takes pictures in
-	@$(PYTHON) -m scripts.benchmark_ingest
+$(PEERS)/.installed: benchmarks/requirements.lock scripts/install.sh
+	@sh scripts/install.sh $(PEERS) benchmarks/requirements.lock
+	@touch $@
+
+.PHONY: benchmark
+benchmark: $(INSTALLED) $(PEERS)/.installed ## Measure this beside Chroma and LanceDB into docs: FIGURE=… PHOTOS=… MINUTES=… MILLION=1
+	@$(PYTHON) -m scripts.benchmark $(FIGURE) $(if $(PHOTOS),--photos "$(PHOTOS)") \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(MILLION),--million) $(if $(TINY),--tiny)
 
 .PHONY: benchmark-search
 benchmark-search: $(INSTALLED) ## Measure recall and time of filtered searches on 100,000 vectors
@@ -116,6 +122,8 @@ screenshots: $(INSTALLED) ## Take the README's two pictures of the page, with Ch
 lock: $(INSTALLED) ## Resolve pyproject.toml into requirements.lock
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
 		--quiet --output-file requirements.lock
+	$(UV) pip compile benchmarks/requirements.in --constraint requirements.lock --universal \
+		--generate-hashes --no-annotate --quiet --output-file benchmarks/requirements.lock
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check format, style, types and layers
@@ -141,5 +149,5 @@ check: lint test ## lint and test
 
 .PHONY: clean
 clean: ## Delete .venv and caches; pictures and databases stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
-	find app migrations scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(PEERS) benchmarks/.kept .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	find app benchmarks migrations scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,10 @@
 
 A model on a CPU uses all cores for one batch, so batches run one at a time. While one runs,
 requests queue up; the next batch takes as many of one kind as fit, searches before indexing.
-A lone request never waits for company. While somebody searches, what is not a search goes in
-batches so short that the next search waits for one hardly longer than for its own answer.
+A lone request never waits for company; where several came together just now, the next batch
+waits a moment for those whose answers its clients are still reading. What is not a search goes in
+batches so short that a search waits for one hardly longer than for its own answer, while somebody
+searches, and a blink otherwise.
 """
 
 import threading
@@ -25,6 +27,10 @@ Encode = Callable[[list[Any]], Vectors]
 
 RECENT_SECONDS = 10.0  # somebody searches: there was a search so short a time ago
 POLITE_SECONDS = 0.01  # that another's batch may take then
+PATIENT_SECONDS = 0.5  # and when nobody does: who begins to search waits for so long at most
+LEAST_SECONDS = 1e-9  # of an item: a clock may stand still
+FIRST_ITEMS = 4  # of a kind whose seconds are not known yet
+COMPANY_SECONDS = 0.003  # that a search waits for others, where the last ones came together
 KINDS = {"encode_texts": "text", "encode_pixels": "image"}  # of batches, by what encodes them
 
 
@@ -56,7 +62,9 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._last_search = -RECENT_SECONDS
-        self._seconds_an_item = 0.0  # of the last batch that was no search
+        self._seconds_an_item: dict[str, float] = {}  # by kind, of the last that was no search
+        self._company = 0  # searches in the last batch of them
+        self._company_ended = -COMPANY_SECONDS  # of time.monotonic
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
         self._thread.start()
 
@@ -97,29 +105,50 @@ class Batcher:
         while batch := self._next_batch():
             began = time.monotonic()
             items = _serve(batch)
-            if items and batch[0].priority is not Priority.SEARCH:
-                self._seconds_an_item = (time.monotonic() - began) / items
+            self._note(batch, items, time.monotonic() - began)
             del batch  # while this waits for the next, it must not keep a model in memory
+
+    def _note(self, batch: list[_Request], items: int, seconds: float) -> None:
+        if batch[0].priority is Priority.SEARCH:
+            self._company, self._company_ended = len(batch), time.monotonic()
+        elif items:
+            self._seconds_an_item[_kind(batch[0].encode)] = seconds / items
 
     def _next_batch(self) -> list[_Request]:
         """Wait for work; an empty list means closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
+            if searches := self._waiting[Priority.SEARCH]:
+                self._gather(searches)
             for priority, queue in self._waiting.items():
                 if queue:
-                    return self._take(queue, self._bound(priority))
+                    return self._take(queue, self._bound(priority, queue[0]))
             return []
+
+    def _gather(self, searches: deque[_Request]) -> None:
+        """Under load, wait until as many have come as last time, COMPANY_SECONDS at most.
+
+        Clients that were answered together ask again together: the first to come would have the
+        lane for itself, and the others wait for it. Releases the lock meanwhile.
+        """
+        ends = self._company_ended + COMPANY_SECONDS
+        if self._company > 1 and (left := ends - time.monotonic()) > 0:
+            many = min(self._company, self._max_items)
+            self._changed.wait_for(lambda: self._closed or len(searches) >= many, timeout=left)
 
     def is_searched(self) -> bool:
         """Whether there was a search so short a time ago that the next may come any moment."""
         return time.monotonic() - self._last_search < RECENT_SECONDS
 
-    def _bound(self, priority: Priority) -> int:
+    def _bound(self, priority: Priority, first: _Request) -> int:
         """How many items may go together."""
-        if priority is Priority.SEARCH or not self.is_searched() or not self._seconds_an_item:
+        if priority is Priority.SEARCH:
             return self._max_items
-        polite = int(POLITE_SECONDS / self._seconds_an_item)
-        return max(1, min(polite, self._max_items))
+        seconds = self._seconds_an_item.get(_kind(first.encode))
+        if seconds is None:
+            return min(FIRST_ITEMS, self._max_items)
+        allowed = POLITE_SECONDS if self.is_searched() else PATIENT_SECONDS
+        return max(1, min(int(allowed / max(seconds, LEAST_SECONDS)), self._max_items))
 
     def _take(self, queue: deque[_Request], bound: int) -> list[_Request]:
         """The first request and those behind it of the same kind, as far as they fit."""
@@ -147,9 +176,13 @@ def _serve(batch: list[_Request]) -> int:
         for request in live:
             request.result.set_exception(error)
         return 0
-    kind = KINDS.get(getattr(encode, "__name__", ""), "other")
-    metrics.observe_batch(kind, len(items), time.perf_counter() - began)
+    metrics.observe_batch(_kind(encode), len(items), time.perf_counter() - began)
     ends = np.cumsum([len(request.items) for request in live])
     for request, part in zip(live, np.split(rows, ends[:-1]), strict=True):
         request.result.set_result(part)
     return len(items)
+
+
+def _kind(encode: Encode) -> str:
+    """Of what `encode` takes: `text`, `image` or `other`."""
+    return KINDS.get(getattr(encode, "__name__", ""), "other")

@@ -1,10 +1,13 @@
 """Settings to parts: the database, the models, the buckets and the secret that they name."""
 
 import os
+import random
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
@@ -12,9 +15,12 @@ from sqlalchemy import make_url
 from app import db, tokens
 from app.buckets import Buckets
 from app.encoders.residents import ModelName
+from app.encoders.wanted import Wanted
+from app.errors import ImageRejected
+from app.pictures import PillowImage, decode
 from app.postgres import embedded_server
 from app.relevance import Weights
-from app.settings import DEMO_MODEL_DIR, Settings
+from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.tokens import Signer
 
 if TYPE_CHECKING:
@@ -23,6 +29,9 @@ if TYPE_CHECKING:
 DEMO_MODEL = "demo model"
 SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
 DECODING_NICENESS = 10
+BUNDLED_IMAGES = ROOT / "data" / "test_images"
+FEWEST_SAMPLES = 100  # pictures of one's own that a model is calibrated on, else the bundled ones
+LISTED_SAMPLES = 50_000  # files that are looked through for them: a second or so
 
 
 @contextmanager
@@ -62,9 +71,43 @@ def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
     hand_over_hub_settings(settings)
     from app.encoders import openclip
 
+    asked = wanted(settings)
     if settings.testing and name == default_model(settings):
-        return openclip.load(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL)
-    return openclip.load(name.model, name.pretrained, settings.device)
+        folder = f"local-dir:{DEMO_MODEL_DIR}"
+        return openclip.load(folder, "", settings.device, DEMO_MODEL, asked)
+    return openclip.load(name.model, name.pretrained, settings.device, None, asked)
+
+
+def wanted(settings: Settings) -> Wanted:
+    """What the settings ask of a model's runtime."""
+    return Wanted(
+        settings.runtime,
+        settings.precision,
+        settings.model_cache_dir,
+        lambda count: sample_pictures(settings, count),
+    )
+
+
+def sample_pictures(settings: Settings, count: int) -> list[PillowImage]:
+    """Up to `count` RGB pictures from all over the user's folders, or of the bundled ones.
+
+    Always the same ones while the folders stay as they are. What cannot be read is passed over.
+    """
+    folders = (settings.source_dir, *settings.source_dirs, settings.storage_dir)
+    found = list(islice(_pictures(folders, settings), count))
+    bundled = _pictures((BUNDLED_IMAGES,), settings)
+    return found if len(found) >= FEWEST_SAMPLES else list(islice(bundled, count))
+
+
+def _pictures(folders: Iterable[Path], settings: Settings) -> Iterator[PillowImage]:
+    """The pictures in `folders` in an order that means nothing, and repeats itself."""
+    listed = (path for folder in folders for path in folder.rglob("*"))
+    paths = sorted(islice((path for path in listed if path.is_file()), LISTED_SAMPLES))
+    random.Random(0).shuffle(paths)  # noqa: S311  # not a secret
+    for path in paths:
+        with suppress(ImageRejected, OSError):
+            if path.stat().st_size <= settings.max_file_mb * 1e6:
+                yield decode(path.read_bytes(), settings.max_megapixels).image
 
 
 def hand_over_hub_settings(settings: Settings) -> None:

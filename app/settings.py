@@ -127,6 +127,15 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="where the model runs: auto, cpu, cuda or mps"
     )
+    runtime: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="what computes: torch, openvino, or the faster, measured once"
+    )
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        "auto", description="of its numbers; int8 needs the extra int8 and an index of its own"
+    )
+    model_cache_dir: Path = Field(
+        Path("data/models/converted"), description="models converted for openvino, and timings"
+    )
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         32, description="pictures encoded at a time while indexing"
     )
@@ -224,6 +233,7 @@ class Settings(BaseSettings):
         "upload_dir",
         "test_upload_dir",
         "thumbnail_dir",
+        "model_cache_dir",
     )
     @classmethod
     def _from_root(cls, path: Path) -> Path:

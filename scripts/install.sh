@@ -1,9 +1,10 @@
 #!/bin/sh
-# Create or refresh the virtual environment $1 from requirements.lock.
+# Create or refresh the virtual environment $1 from the lock $2, by default requirements.lock.
 # TORCH_BACKEND=cpu (or cu128, rocm6.4, …: uv's --torch-backend) takes that build of torch
 # instead of the one with CUDA's gigabytes.
 set -eu
 venv=$1
+lock=${2:-requirements.lock}
 uv=$venv/bin/uv
 uv_version=0.13.9 # pinned: another version may spell the same lock otherwise
 
@@ -16,7 +17,7 @@ echo "Installing the pinned dependencies into $venv …"
 "$uv" --version 2>/dev/null | grep -q "^uv $uv_version " ||
     "$venv/bin/python" -m pip install --quiet "uv==$uv_version"
 
-locked() { sed -n "s/^\(\($1\)==[^ ]*\).*/\1/p" requirements.lock; }
+locked() { sed -n "s/^\(\($1\)==[^ ]*\).*/\1/p" "$lock"; }
 
 excluded=$venv/excluded.txt
 : >"$excluded"
@@ -29,4 +30,4 @@ if [ -n "${TORCH_BACKEND:-}" ]; then
     locked '\(nvidia\|cuda\)-[a-z0-9-]*\|triton' | sed 's/==.*//' >"$excluded"
 fi
 "$uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode \
-    --excludes "$excluded" --requirements requirements.lock
+    --excludes "$excluded" --requirements "$lock"

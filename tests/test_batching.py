@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.batching import POLITE_SECONDS, Batcher, Priority
+from app.batching import (
+    COMPANY_SECONDS,
+    FIRST_ITEMS,
+    PATIENT_SECONDS,
+    POLITE_SECONDS,
+    Batcher,
+    Priority,
+)
 from app.vectors import Vectors
 
 
@@ -129,3 +136,67 @@ def test_indexing_goes_in_short_batches_only_while_somebody_searches(searched: b
         batcher.close()
     assert sum(sizes) == 40
     assert max(sizes) <= 4 if searched else max(sizes) > 16
+
+
+def test_searches_are_not_held_up_by_indexing_that_began_before_them() -> None:
+    """Nobody searched for long: even so no batch takes longer than PATIENT_SECONDS allows."""
+    item_seconds = PATIENT_SECONDS / 8
+    sizes: list[int] = []
+
+    def encode(items: list[Any]) -> Vectors:
+        time.sleep(item_seconds * len(items))
+        sizes.append(len(items))
+        return np.zeros((len(items), 1), np.float32)
+
+    batcher = Batcher(max_items=32)
+    try:
+        for future in [batcher.submit(encode, [n], Priority.INDEXING) for n in range(24)]:
+            future.result(10)
+    finally:
+        batcher.close()
+    assert sum(sizes) == 24
+    assert sizes[0] <= FIRST_ITEMS
+    assert 1 < max(sizes) <= 8  # fewer than eight on a machine that is busy
+
+
+def test_a_lone_search_never_waits_for_company(batcher: Batcher) -> None:
+    """One client, one question after the other, as fast as it can."""
+    instants: list[float] = []
+
+    def encode(items: list[Any]) -> Vectors:
+        instants.append(time.monotonic())
+        return np.zeros((len(items), 1), np.float32)
+
+    waits = []
+    for _ in range(20):
+        asked = time.monotonic()
+        batcher.submit(encode, [0], Priority.SEARCH).result(10)
+        waits.append(instants[-1] - asked)
+    assert sorted(waits)[10] < COMPANY_SECONDS / 2
+
+
+def test_clients_that_were_answered_together_go_together_again() -> None:
+    """Four clients in a loop: without a moment's patience the first would go alone each time."""
+    sizes: list[int] = []
+
+    def encode(items: list[Any]) -> Vectors:
+        sizes.append(len(items))
+        time.sleep(0.02)
+        return np.zeros((len(items), 1), np.float32)
+
+    batcher = Batcher(max_items=32)
+
+    def ask() -> None:
+        for _ in range(10):
+            batcher.submit(encode, [0], Priority.SEARCH).result(10)
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    try:
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join(20)
+    finally:
+        batcher.close()
+    assert sum(sizes) == 40
+    assert len(sizes) <= 20  # ten batches, were nothing else running

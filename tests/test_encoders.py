@@ -13,7 +13,8 @@ from PIL import Image
 
 from app.batching import Batcher
 from app.encoders import openclip
-from app.encoders.openclip import OpenClipEncoder, lowest_cosine
+from app.encoders.fidelity import lowest_cosine
+from app.encoders.openclip import Loaded, OpenClipEncoder
 from app.encoders.resident import Resident
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR
@@ -23,8 +24,13 @@ DEMO = f"local-dir:{DEMO_MODEL_DIR}"
 
 
 @pytest.fixture(scope="module")
-def encoder() -> OpenClipEncoder:
-    return openclip.load(DEMO, "", "cpu", "demo model")
+def loaded() -> Loaded:
+    return openclip.load_torch(DEMO, "", "cpu", "demo model")
+
+
+@pytest.fixture(scope="module")
+def encoder(loaded: Loaded) -> OpenClipEncoder:
+    return loaded.encoder
 
 
 @pytest.fixture
@@ -65,21 +71,20 @@ def test_a_batch_gives_what_single_pictures_give(encoder: OpenClipEncoder) -> No
     assert (together * alone).sum(axis=1) == pytest.approx(np.ones(4), abs=1e-5)
 
 
-def test_bf16_is_close_to_fp32(encoder: OpenClipEncoder) -> None:
-    reduced = encoder.reduced()
+def test_the_demo_models_fingerprint_is_the_one_that_databases_know(
+    encoder: OpenClipEncoder,
+) -> None:
+    assert encoder.space.fingerprint == (
+        "325b3fcd3b256b0e863d9d26492fd7da8743b3d206efd9773641d8c021044fc0"
+    )
+
+
+def test_bf16_is_close_to_fp32_and_of_the_same_space(loaded: Loaded) -> None:
+    encoder = loaded.encoder
+    reduced = encoder.on(loaded.towers(torch.bfloat16))
     assert (encoder.precision, reduced.precision) == ("fp32", "bf16")
     assert 0.99 < lowest_cosine(encoder, reduced) < 1
     assert reduced.space == encoder.space
-
-
-def test_bf16_is_used_only_while_faithful(
-    encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(openclip, "MINIMUM_COSINE", 0.99)
-    assert openclip.reduced_if_faithful(encoder).precision == "bf16"
-    monkeypatch.setattr(openclip, "MINIMUM_COSINE", 1.01)
-    assert openclip.reduced_if_faithful(encoder) is encoder
-    assert "using fp32" in caplog.text
 
 
 def test_the_fingerprint_is_of_the_model_and_not_of_its_place(
@@ -150,14 +155,6 @@ def test_a_device_that_is_absent_is_said_so() -> None:
     with pytest.raises(ModelUnavailable, match=f"DEVICE={absent}"):
         openclip.choose_device(absent)
     assert openclip.choose_device("auto") in {"cuda", "mps", "cpu"}
-
-
-def test_bfloat16_is_a_matter_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not openclip.has_bfloat16("cuda")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert openclip.has_bfloat16("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert not openclip.has_bfloat16("cpu")
 
 
 def test_a_load_that_failed_is_not_tried_again(batcher: Batcher) -> None:

@@ -38,6 +38,8 @@ def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
         ("API_PORT", "eighty"),
         ("API_PORT", "70000"),
         ("DEVICE", "gpu"),
+        ("RUNTIME", "onnx"),
+        ("PRECISION", "int4"),
         ("TESTING", "perhaps"),
         ("MAX_MEGAPIXELS", "0"),
         ("MAX_UPLOAD_MB", "inf"),

@@ -1,10 +1,10 @@
-"""A model of open_clip's: loaded, fingerprinted, at the best precision that stays faithful."""
+"""A model of open_clip's: loaded and fingerprinted, and what it can be made to run on."""
 
 import copy
 import hashlib
 import json
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,28 @@ import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from torchvision.transforms import Compose, Normalize, ToTensor
 
+from app.encoders.towers import (
+    Cut,
+    Features,
+    ImageTower,
+    Normalisation,
+    Pixels,
+    TextTower,
+    Tokens,
+    TorchTowers,
+    Towers,
+)
+from app.encoders.wanted import Wanted
 from app.encoders.weights import WAYS_OUT, find_checkpoint
 from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace, unit_rows
-
-log = logging.getLogger(__name__)
-
-Pixels = torch.Tensor
-"""One prepared picture: float32, shape (3, height, width), normalised for its model."""
 
 Tokenizer = Callable[[list[str]], torch.Tensor]
 """Texts to token ids: int64, shape (len(texts), context length)."""
 
 PROBE_TEXTS = ["A green tree, and a RED car!", "it's  naïve — 自行车", "long " * 200]
-MINIMUM_COSINE = 0.999  # of the reduced precision's golden embeddings to those of fp32
-GOLDEN_TEXTS = ["a green tree", "a red car on a road", "自行车", "two dogs"]
-GOLDEN_IMAGES = 4
-GOLDEN_SEED = 20_26
 
 
 class OpenClipEncoder:
@@ -37,59 +41,111 @@ class OpenClipEncoder:
 
     def __init__(
         self,
-        model: Any,  # open_clip's CLIP, CustomTextCLIP or CoCa
-        transform: Callable[[Image.Image], Pixels],
+        towers: Towers,
+        shape: Callable[[Image.Image], Image.Image],
         tokenizer: Tokenizer,
+        cut: Cut,
         space: VectorSpace,
-        device: str,
-        dtype: torch.dtype,
+        most: int | None = None,
     ) -> None:
-        self._model = model
-        self._transform = transform
+        """`shape` resizes and crops; `cut` shortens tokens; `most` go at a time."""
+        self.towers = towers
+        self._shape = shape
         self._tokenizer = tokenizer
-        self._device = device
-        self._dtype = dtype
+        self._cut = cut
+        self._most = most
         self.space = space
 
-    def reduced(self) -> "OpenClipEncoder":
-        """The same encoder in bf16."""
-        model = copy.deepcopy(self._model).to(torch.bfloat16)
-        return OpenClipEncoder(
-            model, self._transform, self._tokenizer, self.space, self._device, torch.bfloat16
-        )
+    def on(
+        self, towers: Towers, fingerprint: str | None = None, most: int | None = None
+    ) -> "OpenClipEncoder":
+        """The same encoder on other towers; `fingerprint`, where their vectors are others."""
+        space = replace(self.space, fingerprint=fingerprint or self.space.fingerprint)
+        return OpenClipEncoder(towers, self._shape, self._tokenizer, self._cut, space, most)
+
+    @property
+    def runtime(self) -> str:
+        """`torch` or `openvino`."""
+        return self.towers.runtime
 
     @property
     def precision(self) -> str:
-        """`fp32` or `bf16`."""
-        return "bf16" if self._dtype == torch.bfloat16 else "fp32"
+        """`fp32`, `bf16`, `fp16` or `int8`."""
+        return self.towers.precision
 
     @property
     def device(self) -> str:
         """`cpu`, `cuda` or `mps`."""
-        return self._device
+        return self.towers.device
 
     def prepare(self, image: Image.Image) -> Pixels:
-        """Resize, crop and normalise an RGB picture as the model was trained."""
-        return self._transform(image)
+        """Resize and crop an RGB picture as the model was trained; its towers normalise."""
+        return np.asarray(self._shape(image))
 
-    def encode_texts(self, texts: list[str]) -> Vectors:
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts: float32, shape (len(texts), dimensions), unit rows."""
-        tokens = self._tokenizer(texts).to(self._device)
-        with torch.inference_mode():
-            return _rows(self._model.encode_text(tokens))
+        tokens: Tokens = self._tokenizer(list(texts)).numpy()
+        return self._encoded(lambda rows: self.towers.texts(self._cut(rows)), tokens)
 
-    def encode_pixels(self, pixels: list[Pixels]) -> Vectors:
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> Vectors:
         """Embed prepared pictures: float32, shape (len(pixels), dimensions), unit rows."""
-        batch = torch.stack(pixels).to(self._device, self._dtype)
-        with torch.inference_mode():
-            return _rows(self._model.encode_image(batch))
+        return self._encoded(lambda rows: self.towers.images(np.stack(rows)), pixels)
+
+    def _encoded(self, tower: Callable[[Any], Features], rows: Any) -> Vectors:
+        """What `tower` makes of `rows`, as many at a time as go."""
+        step = self._most or len(rows)
+        parts = [tower(rows[start : start + step]) for start in range(0, len(rows), step)]
+        return unit_rows(np.concatenate(parts))
 
 
-def load(model: str, pretrained: str, device: str, name: str | None = None) -> OpenClipEncoder:
+class Loaded:
+    """A model's torch modules in fp32, and the encoders that can be made of them."""
+
+    def __init__(
+        self,
+        text: TextTower,
+        transform: Compose,
+        tokenizer: Tokenizer,
+        space: VectorSpace,
+        device: str,
+    ) -> None:
+        shape, self._normalisation = split(transform)
+        self.text = text.to(device)
+        self.tokenizer = tokenizer
+        self.device = device
+        self.encoder = OpenClipEncoder(
+            self.towers(torch.float32), shape, tokenizer, text.cut, space
+        )
+
+    def towers(self, dtype: torch.dtype) -> TorchTowers:
+        """Both towers in torch; the model is copied for any other dtype than its own."""
+        if dtype == torch.float32:
+            return TorchTowers(self.image_tower(), self.text, self.device)
+        text = copy.deepcopy(self.text).to(dtype)
+        return TorchTowers(self.image_tower(text.model, dtype), text, self.device)
+
+    def image_tower(self, model: Any = None, dtype: torch.dtype = torch.float32) -> ImageTower:
+        """Of the model itself, or of a copy of another dtype."""
+        tower = ImageTower(model or self.text.model, self._normalisation, dtype).to(self.device)
+        # Pixels come with the channels last: convolutions on a GPU take them so.
+        return tower.to(memory_format=torch.channels_last) if self.device == "cuda" else tower
+
+
+def load(
+    model: str, pretrained: str, device: str, name: str | None = None, wanted: Wanted | None = None
+) -> OpenClipEncoder:
     """Load a model by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is what people call it.
 
-    Raises ModelUnavailable where no weights can be had or they do not fit the architecture.
+    Raises ModelUnavailable where no weights can be had, they do not fit the architecture, or
+    what is wanted of the runtime cannot be.
     """
+    from app.encoders.choosing import chosen
+
+    return chosen(load_torch(model, pretrained, device, name), wanted or Wanted())
+
+
+def load_torch(model: str, pretrained: str, device: str, name: str | None = None) -> Loaded:
+    """The same in torch and fp32, whatever suits the machine."""
     checkpoint = find_checkpoint(model, pretrained)
     try:
         towers = open_clip.create_model(
@@ -110,11 +166,20 @@ def load(model: str, pretrained: str, device: str, name: str | None = None) -> O
     transform = image_transform_v2(PreprocessCfg(**towers.visual.preprocess_cfg), is_train=False)
     named = "" if checkpoint.weights is None else pretrained  # a folder or repository says it all
     fingerprint = fingerprint_of(towers, config, tokenizer)
-    dimensions = _dimensions(towers, tokenizer)
-    space = VectorSpace(name or model, named, fingerprint, dimensions)
-    place = choose_device(device)
-    encoder = OpenClipEncoder(towers.to(place), transform, tokenizer, space, place, torch.float32)
-    return reduced_if_faithful(encoder) if has_bfloat16(place) else encoder
+    text = TextTower(towers)
+    space = VectorSpace(name or model, named, fingerprint, text.check(tokenizer(PROBE_TEXTS[:1])))
+    return Loaded(text, transform, tokenizer, space, choose_device(device))
+
+
+def split(transform: Compose) -> tuple[Callable[[Image.Image], Image.Image], Normalisation]:
+    """open_clip's preprocessing as what it does to pictures and what it does to numbers.
+
+    Raises ModelUnavailable where it does not end with ToTensor and Normalize.
+    """
+    *shaping, to_tensor, normalize = transform.transforms
+    if not (isinstance(to_tensor, ToTensor) and isinstance(normalize, Normalize)):
+        raise ModelUnavailable(f"This model prepares pictures in a way not known here: {transform}")
+    return Compose(shaping), Normalisation(tuple(normalize.mean), tuple(normalize.std))
 
 
 def choose_device(wanted: str) -> str:
@@ -134,12 +199,6 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def has_bfloat16(device: str) -> bool:
-    """Whether `device` is a CPU that multiplies bf16 in hardware."""
-    capabilities = torch.cpu.get_capabilities()
-    return device == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-
-
 def fingerprint_of(model: Any, config: Mapping[str, Any], tokenizer: Tokenizer) -> str:
     """SHA-256 over weights, architecture, preprocessing and tokenizer, as hex.
 
@@ -154,37 +213,3 @@ def fingerprint_of(model: Any, config: Mapping[str, Any], tokenizer: Tokenizer) 
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(tokenizer(PROBE_TEXTS).numpy().data)
     return digest.hexdigest()
-
-
-def _dimensions(model: Any, tokenizer: Tokenizer) -> int:
-    with torch.inference_mode():
-        return int(model.encode_text(tokenizer(["x"])).shape[-1])
-
-
-def reduced_if_faithful(encoder: OpenClipEncoder) -> OpenClipEncoder:
-    """The encoder in bf16 where its golden embeddings stay close to fp32's, else as it is."""
-    reduced = encoder.reduced()
-    cosine = lowest_cosine(encoder, reduced)
-    if cosine >= MINIMUM_COSINE:
-        return reduced
-    log.warning("bf16 embeddings have a cosine of only %.5f to fp32's; using fp32", cosine)
-    return encoder
-
-
-def lowest_cosine(exact: OpenClipEncoder, reduced: OpenClipEncoder) -> float:
-    """The least cosine between the embeddings that two encoders give the golden inputs."""
-    generator = np.random.default_rng(GOLDEN_SEED)
-    coarse = generator.integers(0, 256, (GOLDEN_IMAGES, 8, 8, 3), dtype=np.uint8)
-    images = [Image.fromarray(pixels).resize((256, 256)) for pixels in coarse]
-    lowest = 1.0
-    pixels = [exact.prepare(image) for image in images]
-    for a, b in (
-        (exact.encode_texts(GOLDEN_TEXTS), reduced.encode_texts(GOLDEN_TEXTS)),
-        (exact.encode_pixels(pixels), reduced.encode_pixels(pixels)),
-    ):
-        lowest = min(lowest, float((a * b).sum(axis=1).min()))
-    return lowest
-
-
-def _rows(features: torch.Tensor) -> Vectors:
-    return unit_rows(features.float().cpu().numpy())

@@ -15,11 +15,13 @@ from PIL import Image
 
 from app import metrics
 from app.batching import Batcher, Priority
+from app.encoders import pages
 from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace
 
 if TYPE_CHECKING:  # torch takes seconds to import: that happens at `load`, not here
-    from app.encoders.openclip import OpenClipEncoder, Pixels
+    from app.encoders.openclip import OpenClipEncoder
+    from app.encoders.towers import Pixels
 
 WARM_UP_SIDE = 256  # pixels of the picture that warms the image tower
 FAILURE_SECONDS = 60.0  # before a load that failed is tried again: the hub may take half of that
@@ -105,6 +107,7 @@ class Resident:
         try:
             encoder = self._load_encoder()
             _warm(encoder)
+            pages.trim()  # what loading took, a few hundred megabytes
             self._space = _same(self._space, encoder.space)
         except Exception as error:
             self._failure = _Failure(str(error) or type(error).__name__, time.monotonic())

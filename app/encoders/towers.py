@@ -1,0 +1,220 @@
+"""The two towers of an open_clip model as modules that every runtime can take.
+
+The image tower takes 8-bit pixels and normalises them itself, once a batch. The text tower takes
+tokens of any length where that changes nothing.
+"""
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from open_clip.transformer import TextTransformer, text_global_pool
+from torch import nn
+
+log = logging.getLogger(__name__)
+
+Pixels = NDArray[np.uint8]
+"""One prepared picture: uint8, shape (height, width, 3), red first; a batch has one axis more."""
+
+Tokens = NDArray[np.int64]
+"""Token ids: int64, shape (texts, positions)."""
+
+Features = NDArray[np.float32]
+"""What a tower gives: float32, shape (n, dimensions), of any length."""
+
+WHITE = 255.0  # the largest value of a pixel
+CUT_COSINE = 0.99999  # at least, between the features of whole and of cut tokens
+TOKENS_STEP = 4  # positions: a runtime prepares itself for each length that it meets
+PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+class Towers(Protocol):
+    """Both towers, ready to run; any thread may call."""
+
+    @property
+    def runtime(self) -> str:
+        """`torch` or `openvino`."""
+
+    @property
+    def precision(self) -> str:
+        """`fp32`, `bf16`, `fp16` or `int8`."""
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda` or `mps`."""
+
+    def texts(self, tokens: Tokens) -> Features:
+        """Embed texts, at least one."""
+
+    def images(self, batch: Pixels) -> Features:
+        """Embed pictures: shape (n, height, width, 3), at least one."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a model subtracts from and divides values by that are scaled to 0 … 1, by channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class ImageTower(nn.Module):
+    """Pixels to features: uint8 (n, height, width, 3) to (n, dimensions) of the model's dtype."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: Any, normalisation: Normalisation, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model
+        self.dtype = dtype
+        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """As torchvision's ToTensor and Normalize, operation by operation: the same floats."""
+        scaled = pixels.permute(0, 3, 1, 2).to(torch.float32).div(WHITE)
+        normal = scaled.sub(self.mean).div(self.std)
+        features: torch.Tensor = self.model.encode_image(normal.to(self.dtype))
+        return features
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Cuts tokens after the longest text's end; it outlives the model that it was made for.
+
+    A text ends at its largest token (`argmax`) or at the first `end` (`eos`); None: no cutting.
+    """
+
+    kind: str | None
+    end: int | None = None
+
+    def __call__(self, tokens: Tokens) -> Tokens:
+        """The first positions of `tokens`, in steps of TOKENS_STEP: all that is ever read."""
+        if self.kind is None:
+            return tokens
+        ends = tokens.argmax(axis=1) if self.kind == "argmax" else (tokens == self.end).argmax(1)
+        longest = int(ends.max()) + 1
+        return np.ascontiguousarray(tokens[:, : -(-longest // TOKENS_STEP) * TOKENS_STEP])
+
+
+class TextTower(nn.Module):
+    """Tokens to features: int64 (n, positions) to (n, dimensions).
+
+    Where `cuts`, positions after the longest text's end may be left out: attention looks back
+    only, and the features are read at that end, so nothing that is left out is ever read.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self._text = _causal_text(model)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether tokens may be cut by `cut`."""
+        return self._text is not None
+
+    def check(self, tokens: torch.Tensor) -> int:
+        """The features' dimensions; cutting is given up where it changes those of `tokens`."""
+        with torch.inference_mode():
+            whole = self.model.encode_text(tokens)
+            cut = self(torch.from_numpy(self.cut(tokens.numpy())))
+        if float(nn.functional.cosine_similarity(whole, cut).min()) < CUT_COSINE:
+            log.warning("texts cannot be cut to their length for this model: it takes longer")
+            self._text = None
+        return int(whole.shape[-1])
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Embed tokens that may be cut; without `cuts` as open_clip does."""
+        text = self._text
+        if text is None:
+            whole: torch.Tensor = self.model.encode_text(tokens)
+            return whole
+        length = tokens.shape[1]
+        dtype = text.transformer.get_cast_dtype()
+        x = text.token_embedding(tokens).to(dtype) + text.positional_embedding[:length].to(dtype)
+        x = text.ln_final(text.transformer(x, attn_mask=text.attn_mask[:length, :length]))
+        pooled = text_global_pool(x, tokens, *_pooling(text))
+        return _projected(pooled, text.text_projection)
+
+    @property
+    def cut(self) -> Cut:
+        """How tokens may be cut."""
+        return Cut(*_pooling(self._text)) if self._text is not None else Cut(None)
+
+
+class TorchTowers:
+    """Both towers in torch."""
+
+    runtime = "torch"
+
+    def __init__(self, image: ImageTower, text: TextTower, device: str) -> None:
+        self._image: Callable[[torch.Tensor], torch.Tensor] = image
+        self._text = text
+        self.device = device
+        self.precision = PRECISIONS[image.dtype]
+
+    def compiled(self) -> Self:
+        """The same, its image tower compiled at the first call, which takes up to a minute."""
+        other = copy.copy(self)
+        other._image = torch.compile(self._image, dynamic=True)  # noqa: SLF001  # of this class
+        return other
+
+    def texts(self, tokens: Tokens) -> Features:
+        """Embed texts."""
+        with torch.inference_mode():
+            return _read(self._text(torch.from_numpy(tokens).to(self.device)))
+
+    def images(self, batch: Pixels) -> Features:
+        """Embed pictures."""
+        with torch.inference_mode():
+            return _read(self._image(self._sent(torch.from_numpy(batch))))
+
+    def _sent(self, batch: torch.Tensor) -> torch.Tensor:
+        """On the device; a GPU fetches from pinned memory by itself."""
+        if self.device == "cuda":
+            return batch.pin_memory().to(self.device, non_blocking=True)
+        return batch.to(self.device)
+
+
+def _read(features: torch.Tensor) -> Features:
+    read: Features = features.float().cpu().numpy()
+    return read
+
+
+def _causal_text(model: Any) -> Any | None:
+    """The part of `model` that embeds texts, if it looks back only and is read at a text's end."""
+    text = model
+    if type(model) is open_clip.CustomTextCLIP:
+        text = model.text
+        if type(text) is not TextTransformer or text.output_tokens:
+            return None
+        if text.cls_emb is not None or text.use_pad_mask:
+            return None
+    elif type(model) is not open_clip.CLIP:
+        return None
+    kind, _ = _pooling(text)
+    return text if text.attn_mask is not None and kind in {"argmax", "eos"} else None
+
+
+def _pooling(text: Any) -> tuple[str, int | None]:
+    """Where features are read, and the token that ends a text; open_clip has two names for each."""
+    if isinstance(text, TextTransformer):
+        return text.pool_type, getattr(text, "eos_id", None)
+    return text.text_pool_type, getattr(text, "text_eos_id", None)
+
+
+def _projected(pooled: torch.Tensor, projection: Any) -> torch.Tensor:
+    if projection is None:
+        return pooled
+    projected: torch.Tensor = (
+        projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+    )
+    return projected

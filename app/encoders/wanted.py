@@ -1,0 +1,29 @@
+"""What is asked of a model's runtime; torch is not needed to say it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+Runtime = Literal["auto", "torch", "openvino"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+
+
+def _none(_count: int) -> list[Image.Image]:
+    return []
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """By RUNTIME, PRECISION and MODEL_CACHE_DIR.
+
+    `folder` keeps converted models and what was measured; None: torch alone, and nothing is kept.
+    `samples` gives up to so many RGB pictures that int8 is calibrated and judged on.
+    """
+
+    runtime: Runtime = "auto"
+    precision: Precision = "auto"
+    folder: Path | None = None
+    samples: Callable[[int], list[Image.Image]] = _none

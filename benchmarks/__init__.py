@@ -1,0 +1,1 @@
+"""What this project and others take on one machine: the parts of `scripts.benchmark`."""

@@ -1,0 +1,65 @@
+"""The model alone, on the runtime that the server has chosen: `python -m benchmarks.bare`.
+
+Reads a task as JSON from its standard input: paths of JPEGs, how many batches, how many pictures
+one by one. Prints JSON. It runs in the environment of a server, with its settings.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from app import parts
+from app.pictures import decode
+from app.settings import Settings
+
+WARM_UP = 3  # batches, and pictures, that are not counted
+
+
+def main() -> None:
+    """Seconds of forward passes, by batch; and of decoding and encoding one, by picture."""
+    task = json.load(sys.stdin)
+    settings = Settings.load()
+    encoder = parts.load_encoder(settings, parts.default_model(settings))
+    files = [Path(path).read_bytes() for path in task["photographs"]]
+    told = {
+        "runtime": getattr(encoder, "runtime", "torch"),
+        "precision": encoder.precision,
+        "device": encoder.device,
+        "batch": settings.batch_size,
+        "forward": _forward(encoder, settings, files, task["batches"]),
+        "one": _one_by_one(encoder, settings, files[: task["ones"]]),
+    }
+    print(json.dumps(told))
+
+
+def _forward(encoder: Any, settings: Settings, files: list[bytes], batches: int) -> list[float]:
+    if not batches:
+        return []
+    size = settings.batch_size
+    shown = (files * size)[:size]
+    pixels = [encoder.prepare(decode(data, settings.max_megapixels).image) for data in shown]
+    return [_seconds(lambda: encoder.encode_pixels(pixels)) for _ in range(WARM_UP + batches)][
+        WARM_UP:
+    ]
+
+
+def _one_by_one(encoder: Any, settings: Settings, files: list[bytes]) -> list[float]:
+    def one(data: bytes) -> None:
+        image = decode(data, settings.max_megapixels).image
+        encoder.encode_pixels([encoder.prepare(image)])
+
+    for data in files[:WARM_UP]:
+        one(data)
+    return [_seconds(lambda: one(data)) for data in files]  # noqa: B023  # called at once
+
+
+def _seconds(work: Any) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The figures, by name: each is measured with a workshop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.figures import beside, image, indexing, memory, nearest, text
+from benchmarks.results import Figure
+from benchmarks.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A figure of the page; `minutes` is about what it takes with the defaults on two cores."""
+
+    title: str
+    minutes: float
+    measure: Callable[[Workshop], Figure]
+
+
+FIGURES = {
+    "indexing": Kind("Indexing photographs from disk", 7, indexing.measure),
+    "text": Kind("Searching by text over HTTP", 5, text.measure),
+    "image": Kind("Searching by picture over HTTP", 1, image.measure),
+    "beside": Kind("While pictures are indexed", 3, beside.measure),
+    "nearest": Kind("Nearest neighbours alone", 12, nearest.measure),
+    "memory": Kind("Memory and start", 2, memory.measure),
+}
+"""In the order of the page; those minutes of `memory` come on top of the mixed load's."""

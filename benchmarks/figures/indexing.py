@@ -1,0 +1,92 @@
+"""Photographs from disk to searchable rows: ours, Chroma's, LanceDB's, and the bare model."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.processes import MeasurementFailed, bare, named, peer
+from benchmarks.results import Figure, Line, at_least
+from benchmarks.server import MODEL, Ingested, Server, follow
+from benchmarks.workshop import Workshop
+
+BATCHES = 30  # forward passes of the bare model
+TIMES_PEERS = 10.0  # our rate to theirs
+SHARE_OF_BARE = 0.8
+UNIT = "pictures/s"
+
+
+def measure(shop: Workshop) -> Figure:
+    """Ours several times, each from an empty database; the others once, batch by batch."""
+    jobs = ours(shop)
+    searchable = [job.pictures / job.searchable for job in jobs]
+    ended = [job.pictures / job.ended for job in jobs]
+    alone = bare(shop, batches=BATCHES)
+    forward = [alone["batch"] / seconds for seconds in alone["forward"]]
+    chroma, lance = _peer(shop, "chroma"), _peer(shop, "lance")
+    rate = float(np.median(searchable))
+    return Figure(
+        [
+            at_least("our rate to Chroma's", "×", rate / overall(chroma), TIMES_PEERS),
+            at_least("our rate to LanceDB's", "×", rate / overall(lance), TIMES_PEERS),
+            at_least("to the bare model's", "×", rate / float(np.median(forward)), SHARE_OF_BARE),
+        ],
+        [
+            Line.of("ours, to the last searchable row", UNIT, searchable),
+            Line.of("ours, to the end of the job", UNIT, ended),
+            Line.of(f"the bare model, batches of {alone['batch']}", UNIT, forward),
+            Line.of("Chroma, OpenCLIP function", UNIT, rates(chroma)),
+            Line.of("LanceDB, open-clip registry", UNIT, rates(lance)),
+        ],
+        [
+            f"{jobs[0].pictures:,} photographs; ours and the bare model run on {named(alone)}.",
+            f"The others index the first {sum(chroma['pictures']):,}. {versions(chroma)}; "
+            f"{versions(lance)}. Ratios are to their whole run, their spread is of its batches.",
+        ],
+    )
+
+
+def ours(shop: Workshop) -> list[Ingested]:
+    """Whole jobs, each into an empty database."""
+    jobs = []
+    for _ in range(shop.sizes.repeats):
+        with shop.indexing() as server:
+            jobs.append(index(server, shop))
+    return jobs
+
+
+def index(server: Server, shop: Workshop) -> Ingested:
+    """Hand all photographs in and wait for the job's end."""
+    began = time.perf_counter()
+    return follow(server, server.hand_in(shop.pictures), began)
+
+
+def _peer(shop: Workshop, name: str) -> dict[str, Any]:
+    paths = shop.photographs[: shop.sizes.of_peers]
+    task = {
+        "task": "index",
+        "model": MODEL,
+        "checkpoint": str(shop.model.checkpoint),
+        "store": str(shop.folder / f"{name}-indexing"),
+        "photographs": [str(path) for path in paths],
+    }
+    told = peer(name, task)
+    if told["rows"] != len(paths):
+        raise MeasurementFailed(f"{name} has {told['rows']} rows of {len(paths)} pictures")
+    return told
+
+
+def overall(told: dict[str, Any]) -> float:
+    """Pictures a second of a peer's whole run."""
+    return float(sum(told["pictures"]) / sum(told["seconds"]))
+
+
+def rates(told: dict[str, Any]) -> list[float]:
+    """Of its batches."""
+    pairs = zip(told["pictures"], told["seconds"], strict=True)
+    return [pictures / seconds for pictures, seconds in pairs]
+
+
+def versions(told: dict[str, Any]) -> str:
+    """Of a peer and of what it runs on."""
+    return ", ".join(f"{name} {version}" for name, version in told["versions"].items())

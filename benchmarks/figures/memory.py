@@ -1,0 +1,134 @@
+"""Memory at rest and under mixed load, and the time from start to ready."""
+
+import sys
+import time
+from collections.abc import Iterator
+from itertools import cycle
+from subprocess import run
+
+import numpy as np
+import psutil
+
+from benchmarks.load import by_image, by_text, drive, request
+from benchmarks.processes import runtime
+from benchmarks.results import Figure, Line, at_most
+from benchmarks.server import Server
+from benchmarks.workshop import Workshop
+
+GB = 1e9  # bytes
+REST_SECONDS = 10.0  # without a request, before it is at rest
+CLIENTS = 4  # of the mixed load
+WARM_UP_SHARE = 0.2  # of the minutes
+EDGE = 0.1  # of the samples after warm-up: the first and the last are compared
+SAMPLE_SECONDS = 5.0
+BOUNDARY = "part"
+MIX = (*("new",) * 11, *("same",) * 4, *("image",) * 3, "upload", "list")  # of twenty requests
+
+AT_REST_GB = 1.3
+GROWTH_PERCENT = 2.0
+START_SECONDS = 8.0
+OVER_TORCH_SECONDS = 3.0
+
+
+def measure(shop: Workshop) -> Figure:
+    """Starts, then one server at rest, then the mixed load on it."""
+    imports = [_import_torch() for _ in range(shop.sizes.repeats)]
+    starts = []
+    for _ in range(shop.sizes.repeats - 1):
+        with shop.searching() as server:
+            starts.append(server.started)
+    with shop.searching() as server:
+        starts.append(server.started)
+        time.sleep(REST_SECONDS)
+        at_rest = server.memory() / GB
+        around = _postgres(shop) / GB
+        samples, answers = _mixed(shop, server)
+    start, torch = float(np.median(starts)), float(np.median(imports))
+    first, last = _edges(samples)
+    return Figure(
+        [
+            at_most("API at rest", "GB", at_rest, AT_REST_GB),
+            at_most("growth under mixed load", "%", 100 * (last / first - 1), GROWTH_PERCENT),
+            at_most("start to ready", "s", start, START_SECONDS),
+            at_most("start to ready, over torch's import", "s", start - torch, OVER_TORCH_SECONDS),
+        ],
+        [
+            Line.one("API at rest (RSS)", "GB", at_rest),
+            Line.of("API under mixed load (RSS)", "GB", [each / GB for each in samples]),
+            Line.one("API, most under mixed load", "GB", max(samples) / GB),
+            Line.one("its Postgres at rest", "GB", around),
+            Line.of("start to ready", "s", starts),
+            Line.of("torch's import", "s", imports),
+        ],
+        [
+            f"{shop.sizes.minutes:g} minutes of mixed load by {CLIENTS} clients, the first "
+            f"{WARM_UP_SHARE:.0%} as warm-up, {answers:,} answers: of twenty, 11 new texts, 4 "
+            f"times the same, 3 by picture, an upload, a listing. {shop.sizes.gallery:,} pictures; "
+            f"{runtime(shop)}. Growth: medians of the last and the first {EDGE:.0%} after warm-up."
+        ],
+    )
+
+
+def _import_torch() -> float:
+    began = time.perf_counter()
+    run([sys.executable, "-c", "import torch"], check=True)
+    return time.perf_counter() - began
+
+
+def _postgres(shop: Workshop) -> int:
+    """Bytes of the embedded Postgres; what its processes share counts once."""
+    told = (shop.filled / "postgres" / "postmaster.pid").read_text()
+    postmaster = psutil.Process(int(told.splitlines()[0]))
+    found = 0
+    for process in (postmaster, *postmaster.children(recursive=True)):
+        try:
+            memory = process.memory_full_info()
+            found += getattr(memory, "pss", memory.rss)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _mixed(shop: Workshop, server: Server) -> tuple[list[int], int]:
+    """Bytes of the API after warm-up, every SAMPLE_SECONDS, and how many answers it gave."""
+    asked = _mix(shop)
+    seconds = 60 * shop.sizes.minutes
+    answers = len(drive(server.port, asked, CLIENTS, WARM_UP_SHARE * seconds).times)
+    samples = [server.memory()]
+    until = time.perf_counter() + (1 - WARM_UP_SHARE) * seconds
+    while time.perf_counter() < until:
+        answers += len(drive(server.port, asked, CLIENTS, SAMPLE_SECONDS).times)
+        samples.append(server.memory())
+    return samples, answers
+
+
+def _mix(shop: Workshop) -> Iterator[bytes]:
+    """Requests without an end."""
+    new, pictures = shop.requests(), cycle(shop.photographs)
+    (same,) = shop.texts(1)
+    for kind in cycle(MIX):
+        if kind == "new":
+            yield next(new)
+        elif kind == "same":
+            yield by_text(same)
+        elif kind == "image":
+            yield by_image(next(pictures).read_bytes())
+        elif kind == "upload":
+            yield _upload(next(pictures).read_bytes())
+        else:
+            yield request("GET", "/api/v1/images?limit=50")
+
+
+def _upload(data: bytes) -> bytes:
+    head = (
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; "
+        'name="file"; filename="photograph.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    )
+    body = head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return request("POST", "/upload", body, f"multipart/form-data; boundary={BOUNDARY}")
+
+
+def _edges(samples: list[int]) -> tuple[float, float]:
+    """The medians of the first and the last samples, in bytes."""
+    count = max(1, int(EDGE * len(samples)))
+    return float(np.median(samples[:count])), float(np.median(samples[-count:]))

@@ -1,0 +1,240 @@
+"""The nearest-neighbour part alone: ours in Postgres, beside Chroma's, at equal recall."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sqlalchemy import text
+
+from app import db, indexes
+from app.nearest import find_nearest
+from app.tables import Storage, VectorIndex
+from app.vectors import Vectors
+from benchmarks.processes import peer
+from benchmarks.results import Figure, Goal, Line, at_least, at_most, p50
+from benchmarks.server import MODEL
+from benchmarks.workshop import DIMENSIONS, QUERY_SEED, VECTOR_SEED, Workshop
+from scripts import spectra
+from scripts.benchmark_search import Bench, database, load_pictures, vacuum
+from scripts.spectra import Gallery, copy_vectors
+
+HITS = 10
+RECALL = 0.95  # at least
+# hnsw.ef_search, which ends at 1,000.
+CANDIDATES = (20, 40, 70, 100, 150, 200, 300, 400, 600, 800, 1_000)
+CHROMA_DEFAULT = 100
+WARM_UP = 10  # queries that are not counted
+DEFAULT: Storage = "halfvec"
+STORAGES: Sequence[Storage] = ("vector", "bit", DEFAULT)  # the last one stays
+TITLES = {"vector": "vector", "bit": "bit + re-rank", "halfvec": "halfvec"}
+LARGE = 500_000  # vectors from which a build gets the memory that its graph needs
+BYTES_A_VECTOR = 2_500  # of that memory, for halfvec
+MEGA = 1_000_000
+MILLION = 1_000_000
+GROWTH_TO_MILLION = 2.5
+NO_SLOWER = 1.0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of so many candidates, None for our default: recall@10, and seconds of each."""
+
+    kept: int | None
+    recall: float
+    times: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Built:
+    """One storage of one size: seconds of its build, bytes a picture of its table and its graph."""
+
+    storage: Storage
+    seconds: float
+    table: float
+    graph: float
+    default: Answers
+
+
+@dataclass(frozen=True)
+class Size:
+    """One number of vectors: our storages, and both at the fewest candidates that reach RECALL."""
+
+    count: int
+    built: Sequence[Built]
+    ours: Answers
+    chroma: Answers
+    chroma_default: Answers
+    chroma_build: float
+
+
+def measure(shop: Workshop) -> Figure:
+    """Each number of vectors in turn; all storages of the smallest, the default one of others."""
+    sizes: list[Size] = []
+    for count in sorted(shop.sizes.nearest):
+        storages = [DEFAULT] if sizes else STORAGES
+        sizes.append(_measured(shop, count, storages))
+    goals = [goal for size in sizes for goal in _goals(size)]
+    lines = [line for size in sizes for line in _lines(size)]
+    small, large = sizes[0], sizes[-1]
+    growth = p50(large.ours.times) / p50(small.ours.times)
+    if large.count == MILLION:
+        goals.append(at_most(_growth(small, large), "×", growth, GROWTH_TO_MILLION))
+    elif large is not small:
+        lines.append(Line.one(_growth(small, large), "×", growth))
+    return Figure(goals, lines, [_note(size) for size in sizes])
+
+
+def _growth(small: Size, large: Size) -> str:
+    return f"growth of p50, {small.count:,} to {large.count:,}"
+
+
+def _goals(size: Size) -> list[Goal]:
+    ratio = p50(size.ours.times) / p50(size.chroma.times)
+    return [
+        at_least(f"{size.count:,}: recall@10", "", size.ours.recall, RECALL),
+        at_most(f"{size.count:,}: p50 to Chroma's at equal recall", "×", ratio, NO_SLOWER),
+    ]
+
+
+def _lines(size: Size) -> list[Line]:
+    many = f"{size.count:,}"
+    lines = [
+        Line.milliseconds(f"{many}, halfvec at recall {size.ours.recall:.3f}", size.ours.times),
+        Line.milliseconds(f"{many}, Chroma at recall {size.chroma.recall:.3f}", size.chroma.times),
+        Line.milliseconds(
+            f"{many}, Chroma's default, recall {size.chroma_default.recall:.3f}",
+            size.chroma_default.times,
+        ),
+        Line.one(f"{many}, Chroma added", "s", size.chroma_build),
+    ]
+    for built in size.built:
+        title, default = f"{many}, {TITLES[built.storage]}", built.default
+        lines += [
+            Line.milliseconds(f"{title}, default, recall {default.recall:.3f}", default.times),
+            Line.one(f"{title}, build", "s", built.seconds),
+            Line.one(f"{title}, graph", "bytes a picture", built.graph),
+            Line.one(f"{title}, table", "bytes a picture", built.table),
+        ]
+    return lines
+
+
+def _note(size: Size) -> str:
+    return (
+        f"{size.count:,} generated vectors of {DIMENSIONS} dimensions; at equal recall ours keeps "
+        f"{size.ours.kept} candidates (ef_search), Chroma {size.chroma.kept}."
+    )
+
+
+def _measured(shop: Workshop, count: int, storages: Sequence[Storage]) -> Size:
+    queries = spectra.clip_like(shop.sizes.queries, DIMENSIONS, QUERY_SEED)
+    gallery = spectra.generate(count, DIMENSIONS, VECTOR_SEED, queries[0])
+    expected = gallery.best(queries, gallery.present, HITS)
+    with database() as sessions:
+        index = load_pictures(sessions, gallery)
+        built = []
+        for storage in storages:
+            index, one = _built(sessions, index, gallery, storage, queries, expected)
+            built.append(one)
+        ours = _fewest(
+            _asked(sessions, index, gallery, queries, expected, kept) for kept in CANDIDATES
+        )
+    seconds, default, theirs = _chroma(shop, gallery, queries, expected)
+    return Size(count, built, ours, _fewest(theirs), default, seconds)
+
+
+def _fewest(runs: Iterable[Answers]) -> Answers:
+    """The first run that reaches RECALL, else the one that comes nearest; none after it is made."""
+    made = []
+    for run in runs:
+        made.append(run)
+        if run.recall >= RECALL:
+            return run
+    return max(made, key=lambda run: run.recall)
+
+
+def _built(
+    sessions: db.Sessions,
+    index: VectorIndex,
+    gallery: Gallery,
+    storage: Storage,
+    queries: Vectors,
+    expected: list[list[int]],
+) -> tuple[VectorIndex, Built]:
+    """An index in the place of the one before, with its graph."""
+    count = len(gallery.vectors)
+    with sessions.begin() as session:
+        indexes.drop_index(session, index)
+        shape = indexes.Shape(storage)
+        index = indexes.create_index(session, index.collection_id, index.space, shape)
+        copy_vectors(session, index, gallery.vectors)
+    vacuum(Bench(sessions, index, gallery))
+    began = time.perf_counter()
+    with sessions.begin() as session:
+        if count >= LARGE:
+            wanted = f"{count * BYTES_A_VECTOR // MEGA}MB"
+            session.execute(text(f"SET LOCAL maintenance_work_mem = '{wanted}'"))
+        indexes.build_hnsw(session, index)
+    seconds = time.perf_counter() - began
+    with sessions.begin() as session:
+        query = text("SELECT pg_table_size(CAST(:table AS regclass)), pg_relation_size(:graph)")
+        names = {"table": index.partition, "graph": indexes.hnsw_name(index)}
+        table, graph = session.execute(query, names).one()
+    default = _asked(sessions, index, gallery, queries, expected, None)
+    return index, Built(storage, seconds, table / count, graph / count, default)
+
+
+def _asked(
+    sessions: db.Sessions,
+    index: VectorIndex,
+    gallery: Gallery,
+    queries: Vectors,
+    expected: list[list[int]],
+    kept: int | None,
+) -> Answers:
+    """The service's own queries, at so many candidates."""
+    ask = _asking(sessions, replace(index, ef_search=kept), gallery)
+    for query in queries[:WARM_UP]:
+        ask(query)
+    times, found = [], 0
+    for query, best in zip(queries, expected, strict=True):
+        began = time.perf_counter()
+        ids = ask(query)
+        times.append(time.perf_counter() - began)
+        found += len({*ids} & {*best})
+    return Answers(kept, found / (HITS * len(queries)), times)
+
+
+def _asking(
+    sessions: db.Sessions, index: VectorIndex, gallery: Gallery
+) -> Callable[[Vectors], list[int]]:
+    """As the flat search asks, rows of pictures and all; of bits, as the one that re-ranks does."""
+
+    def flat(query: Vectors) -> list[int]:
+        with sessions.begin() as session:
+            return [one.image.id for one in find_nearest(session, index, query, HITS)]
+
+    bench = Bench(sessions, index, gallery)
+    return (lambda query: bench.search(query, None, 0, HITS)[0]) if index.storage == "bit" else flat
+
+
+def _chroma(
+    shop: Workshop, gallery: Gallery, queries: Vectors, expected: list[list[int]]
+) -> tuple[float, Answers, list[Answers]]:
+    """Seconds until it had all vectors, and its answers: by default, and at other candidates."""
+    count = len(gallery.vectors)
+    told = peer(
+        "chroma",
+        {
+            "task": "nearest",
+            "model": MODEL,
+            "store": str(shop.folder / f"chroma-{count}"),
+            "vectors": str(shop.saved(f"vectors-{count}", gallery.vectors)),
+            "queries": str(shop.saved("queries", queries)),
+            "expected": str(shop.saved(f"expected-{count}", np.array(expected))),
+            "ef": CANDIDATES,
+        },
+    )
+    runs = [Answers(run["ef"], run["recall"], run["seconds"]) for run in told["runs"]]
+    default = next(run for run in runs if run.kept == CHROMA_DEFAULT)
+    return float(told["build"]), default, runs

@@ -1,0 +1,88 @@
+"""Searches by text over HTTP, beside Chroma's query in its own process."""
+
+from benchmarks.load import Load, by_text, drive
+from benchmarks.processes import peer, runtime
+from benchmarks.results import Figure, Line, at_least, at_most, p50
+from benchmarks.server import MODEL, Server
+from benchmarks.workshop import Workshop
+
+WARM_UP = 30  # searches that are not counted
+REPEATING, BATCHING = 16, 32  # clients that ask the same, and clients that ask what is new
+REPEATED = 500  # answers to one client that asks the same
+OTHERS = 10  # of Chroma's queries, that are not counted
+FOREVER = 1_000_000  # requests: more than any load gets through
+
+SHARE_OF_CHROMA = 0.25
+REPEATED_MS = 4.0
+REPEATED_RATE = 400.0  # answers/s
+BATCHING_GAIN = 2.5
+
+
+def measure(shop: Workshop) -> Figure:
+    """Ours and Chroma's, with the same gallery and captions of the same kind."""
+    with shop.searching() as server:
+        drive(server.port, map(by_text, shop.texts(WARM_UP)))
+        new = drive(server.port, map(by_text, shop.texts(shop.sizes.texts)))
+        repeated, crowd = _repeated(shop, server)
+        many = _many_new(shop, server)
+    theirs = chroma_texts(shop)
+    return Figure(
+        [
+            at_most(
+                "new text, p50 to Chroma's", "×", p50(new.times) / p50(theirs), SHARE_OF_CHROMA
+            ),
+            at_most("repeated text, p50", "ms", 1e3 * p50(repeated.times), REPEATED_MS),
+            at_least(f"repeated text, {REPEATING} clients", "/s", crowd.rate, REPEATED_RATE),
+            at_least(
+                f"new texts, {BATCHING} clients to one", "×", many.rate / new.rate, BATCHING_GAIN
+            ),
+        ],
+        [
+            Line.milliseconds("new text, one client", new.times),
+            Line.milliseconds("repeated text, one client", repeated.times),
+            Line.milliseconds(f"repeated text, {REPEATING} clients", crowd.times),
+            Line.milliseconds(f"new texts, {BATCHING} clients", many.times),
+            Line.milliseconds("Chroma, new text in its own process", theirs),
+            Line.one("new text, one client", "answers/s", new.rate),
+            Line.one(f"new texts, {BATCHING} clients", "answers/s", many.rate),
+            Line.one("repeated text, one client", "answers/s", repeated.rate),
+            Line.one(f"repeated text, {REPEATING} clients", "answers/s", crowd.rate),
+        ],
+        [
+            f"{shop.sizes.gallery:,} pictures; ours runs on {runtime(shop)}. Clients and "
+            "server share the cores."
+        ],
+    )
+
+
+def _repeated(shop: Workshop, server: Server) -> tuple[Load, Load]:
+    """One text again and again: of one client, and of many."""
+    (text,) = shop.texts(1)
+    asked = by_text(text)
+    drive(server.port, [asked] * WARM_UP)
+    alone = drive(server.port, [asked] * REPEATED)
+    seconds = shop.sizes.rate_seconds
+    drive(server.port, [asked] * FOREVER, REPEATING, seconds / 5)
+    return alone, drive(server.port, [asked] * FOREVER, REPEATING, seconds)
+
+
+def _many_new(shop: Workshop, server: Server) -> Load:
+    """Texts that nobody has asked for, from many clients at once."""
+    drive(server.port, shop.requests(), BATCHING, shop.sizes.rate_seconds / 5)
+    return drive(server.port, shop.requests(), BATCHING, shop.sizes.rate_seconds)
+
+
+def chroma_texts(shop: Workshop) -> list[float]:
+    """Seconds of Chroma's queries."""
+    told = peer(
+        "chroma",
+        {
+            "task": "texts",
+            "model": MODEL,
+            "checkpoint": str(shop.model.checkpoint),
+            "store": str(shop.folder / f"chroma-{shop.sizes.gallery}"),
+            "vectors": str(shop.saved(f"vectors-{shop.sizes.gallery}", shop.vectors)),
+            "texts": shop.texts(shop.sizes.texts // 2 + OTHERS),
+        },
+    )
+    return [float(each) for each in told["seconds"]]

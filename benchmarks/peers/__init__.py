@@ -1,0 +1,1 @@
+"""What others take: each module runs in the peers' environment and imports nothing of ours."""

@@ -1,0 +1,67 @@
+"""Measurements in processes of their own: others' libraries, and our model alone."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from app.settings import ROOT
+from benchmarks.server import PASSED_ON, environment
+from benchmarks.workshop import Workshop
+
+PEERS = ROOT / "benchmarks" / ".venv" / "bin" / "python"
+SECONDS = 4 * 3_600  # at most, for one of them
+TOLD = 3_000  # characters of what a process said before it failed
+QUIET = {
+    "ANONYMIZED_TELEMETRY": "False",
+    "HF_HUB_OFFLINE": "1",
+    "LANCEDB_TELEMETRY": "False",
+    "DO_NOT_TRACK": "1",
+    "OTEL_SDK_DISABLED": "true",
+}
+
+
+class MeasurementFailed(Exception):
+    """A process ended with an error."""
+
+
+def peer(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
+    """What `benchmarks.peers.NAME` prints for a task, in the environment of the peers."""
+    if not PEERS.exists():
+        raise MeasurementFailed("benchmarks/.venv is absent; `make benchmark` makes it.")
+    kept = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    return _told([str(PEERS), "-m", f"benchmarks.peers.{name}"], task, {**kept, **QUIET})
+
+
+def bare(shop: Workshop, batches: int = 0, ones: int = 0) -> dict[str, Any]:
+    """What `benchmarks.bare` prints: so many forward passes, and pictures one by one."""
+    paths = shop.photographs[: max(ones, 32)]
+    task = {"photographs": [str(path) for path in paths], "batches": batches, "ones": ones}
+    own = environment(shop.folder, shop.model)
+    return _told([sys.executable, "-m", "benchmarks.bare"], task, own)
+
+
+@lru_cache(maxsize=1)
+def runtime(shop: Workshop) -> str:
+    """What the server runs its model on: it and `bare` choose by the same measurements."""
+    return named(bare(shop))
+
+
+def named(told: Mapping[str, Any]) -> str:
+    """Runtime, precision and device of what `bare` told."""
+    return ", ".join((told["runtime"], told["precision"], told["device"]))
+
+
+def _told(command: list[str], task: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
+    done = subprocess.run(  # noqa: S603  # our own command
+        command,
+        cwd=ROOT, env=own, input=json.dumps(task), capture_output=True, text=True,
+        timeout=SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise MeasurementFailed(f"{' '.join(command)}:\n{done.stderr[-TOLD:]}")
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told

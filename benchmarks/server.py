@@ -1,0 +1,201 @@
+"""The real server as people start it, in a process of its own, on folders of its own."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import make_url, text
+
+from app import collections, db, indexes
+from app.postgres import embedded_server
+from app.settings import DATABASE, ROOT
+from app.vectors import Vectors
+from benchmarks.load import HOST, RequestFailed
+from scripts.spectra import copy_vectors, insert_images
+
+MODEL = "ViT-B-32"
+PASSED_ON = ("PATH", "HOME", "RUNTIME", "PRECISION", "DEVICE", "CUDA_VISIBLE_DEVICES")
+START_SECONDS = 900.0  # at most: the first start converts the model and measures its runtimes
+STOP_SECONDS = 60.0
+LOOK_SECONDS = 0.02  # between looks whether it is ready
+JOB_LOOK_SECONDS = 0.1  # between looks at a job
+JOB_SECONDS = 3_600.0  # at most, for one job
+REQUEST_SECONDS = 60.0
+TOLD = 2_000  # characters of a log that are shown
+READY = "Ready:"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; `started` is the seconds from its start until it answered as ready."""
+
+    port: int
+    process: psutil.Process
+    started: float
+    log: Path
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One request of the API. Raises RequestFailed."""
+        status, answer = _asked(self.port, method, path, body)
+        if status >= 300:
+            raise RequestFailed(f"{method} {path}: {status} {answer}")
+        return answer
+
+    def hand_in(self, folder: Path) -> str:
+        """Have the folder indexed; the address of the job."""
+        source = {"source": {"folder": str(folder)}}
+        return str(self.ask("POST", "/api/v1/images", source)["url"])
+
+    def memory(self) -> int:
+        """Bytes of the process that are in memory (RSS)."""
+        return int(self.process.memory_info().rss)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The weights that are loaded, and the folder where conversions of them are kept."""
+
+    checkpoint: Path
+    cache: Path
+
+
+def environment(folder: Path, model: Model, sources: Path | None = None) -> dict[str, str]:
+    """Of a server whose database and files are below `folder`, with nobody's own settings."""
+    empty = folder / "empty"
+    empty.mkdir(parents=True, exist_ok=True)
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {
+        **kept,
+        "ENV_FILE": os.devnull,
+        "CLIP_MODEL": MODEL,
+        "CLIP_PRETRAINED": str(model.checkpoint),
+        "MODEL_CACHE_DIR": str(model.cache),
+        "HF_HUB_OFFLINE": "1",
+        "POSTGRES_DIR": str(folder / "postgres"),
+        "IMAGES_DIR": str(empty),
+        "UPLOAD_DIR": str(folder / "uploads"),
+        "THUMBNAIL_DIR": str(folder / "thumbnails"),
+        "SOURCE_DIRS": str(sources or empty),
+        "SEARCH_RATE": "none",
+        "UPLOAD_RATE": "none",
+    }
+
+
+@contextmanager
+def serving(folder: Path, model: Model, sources: Path | None = None) -> Iterator[Server]:
+    """Start, wait until it is ready and has looked through its folder, and stop it at the end."""
+    port = _free_port()
+    own = {**environment(folder, model, sources), "API_PORT": str(port)}
+    log = folder / "server.log"
+    began = time.perf_counter()
+    with log.open("w") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.main"],
+            cwd=ROOT, env=own, stdout=told, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        _wait(process, log, lambda: _is_ready(port))
+        started = time.perf_counter() - began
+        _wait(process, log, lambda: READY in log.read_text())
+        yield Server(port, psutil.Process(process.pid), started, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait(process: "subprocess.Popen[bytes]", log: Path, reached: Any) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not reached():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RequestFailed(f"the server does not start:\n{log.read_text()[-TOLD:]}")
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return _asked(port, "GET", "/readyz")[0] == 200
+    except OSError:
+        return False
+
+
+def _asked(
+    port: int, method: str, path: str, body: Mapping[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=REQUEST_SECONDS)
+    try:
+        sent = json.dumps(body) if body else None
+        connection.request(method, path, sent, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A job that has ended: pictures, seconds until the last was searchable, and until its end."""
+
+    pictures: int
+    searchable: float
+    ended: float
+
+
+def follow(server: Server, job: str, began: float) -> Ingested:
+    """Wait for the end of a job that was handed in at `began`, of time.perf_counter."""
+    searchable = None
+    while time.perf_counter() - began < JOB_SECONDS:
+        state = server.ask("GET", job)
+        seconds = time.perf_counter() - began
+        if searchable is None and is_searchable(state):
+            searchable = seconds
+        if state["finished_at"]:
+            if state["added"] != state["total"]:
+                raise RequestFailed(f"{job}: of {state['total']} pictures {state['added']} added")
+            return Ingested(int(state["added"]), searchable or seconds, seconds)
+        time.sleep(JOB_LOOK_SECONDS)
+    raise RequestFailed(f"{job} has not ended for {JOB_SECONDS:.0f} s")
+
+
+def is_searchable(state: Mapping[str, Any]) -> bool:
+    """Whether a job has written its last row; what follows is the graph and the census."""
+    return bool(state["listed"] and state["done"] == state["total"])
+
+
+def fill(folder: Path, vectors: Vectors) -> None:
+    """Put pictures without files and their vectors into a database that a server has made."""
+    with embedded_server(folder / "postgres") as url:
+        engine = db.open_engine(
+            make_url(url).set(database=DATABASE).render_as_string(hide_password=False)
+        )
+        sessions = db.open_sessions(engine)
+        with sessions.begin() as session:
+            collection = collections.default(session).id
+            index = indexes.active_index(session, collection)
+            indexes.drop_hnsw_if_empty(session, index)
+            insert_images(session, collection, ["{}"] * len(vectors))
+            copy_vectors(session, index, vectors)
+        with sessions.begin() as session:
+            indexes.build_hnsw(session, index)
+        with sessions() as session:
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+            session.execute(text(f"VACUUM (ANALYZE) images, {index.partition}"))
+        engine.dispose()
