@@ -1,6 +1,7 @@
 // The public API, with or without a key.
 const MAX_BLOBS = 400;
 const WAIT_MS = 2000;
+const CHALLENGE = "WWW-Authenticate"; // of a 401 about a key
 
 export const hasKey = () => Boolean(sessionStorage.apiKey);
 const authorization = () => (hasKey() ? { Authorization: `Bearer ${sessionStorage.apiKey}` } : {});
@@ -12,19 +13,19 @@ export function setKey(text) {
 }
 
 /** What an answer holds; a refusal is thrown with its `status`. */
-function outcome(status, text) {
+function outcome(status, text, challenge) {
   let data = null;
   try {
     data = JSON.parse(text);
   } catch {} // 204, or a proxy's page
   if (status < 400) return { data };
-  if (status === 401) dispatchEvent(new Event("keyneeded"));
+  if (challenge) dispatchEvent(new Event("keyneeded"));
   throw Object.assign(new Error(data?.detail ?? `HTTP ${status}`), { status });
 }
 
 async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { ...options.headers, ...authorization() } });
-  if (!response.ok) outcome(response.status, await response.text());
+  if (!response.ok) outcome(response.status, await response.text(), response.headers.get(CHALLENGE));
   return response;
 }
 
@@ -45,7 +46,7 @@ export async function upload(path, form, { progress }) {
     request.onerror = () => reject(new TypeError("network"));
     request.send(form);
   });
-  return outcome(request.status, request.responseText);
+  return outcome(request.status, request.responseText, request.getResponseHeader(CHALLENGE));
 }
 
 /** Server-sent events up to the end; what breaks is begun again. */

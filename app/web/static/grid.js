@@ -38,5 +38,5 @@ export function fill({ hits, token, next_cursor: cursor }, isFirst) {
   grid.append(...added.map(({ tile }) => tile));
   more.hidden = !cursor;
   end.unobserve(more);
-  if (cursor) end.observe(more); // told again, if it is still near
+  if (cursor) end.observe(more); // told again if it is near
 }

@@ -14,7 +14,6 @@ export function addressIn(address) {
   return url;
 }
 
-/** Its fields or counts have changed. */
 export const forget = () => void (known = null);
 
 /** What the service tells of it, asked once. */
