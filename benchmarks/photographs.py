@@ -18,6 +18,7 @@ CONTRAST = (35.0, 70.0)  # standard deviation of the brightness, of 255
 COLOUR = 0.3  # standard deviation of the colours, relative to that
 QUALITY = 88  # of the JPEG
 MIDDLE = 128.0  # of 255
+NAME = f"photographs-{SEED}-{QUALITY}"  # of their folder
 # From brightness and two differences of colour to red, green and blue, as JPEG's own.
 TO_RGB = np.array([[1.0, 0.0, 1.402], [1.0, -0.344, -0.714], [1.0, 1.772, 0.0]])
 

@@ -25,7 +25,7 @@ QUIET = {
 
 
 class MeasurementFailed(Exception):
-    """A process ended with an error."""
+    """A process ended with an error, or did not do what it was asked."""
 
 
 def peer(name: str, task: Mapping[str, Any]) -> dict[str, Any]:

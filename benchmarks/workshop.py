@@ -80,7 +80,7 @@ class Workshop:
         """The JPEGs that everybody indexes."""
         if self.photos:
             return photographs.given(self.photos, self.sizes.pictures)
-        return photographs.photographs(self.kept / "photographs", self.sizes.pictures)
+        return photographs.photographs(self.kept / photographs.NAME, self.sizes.pictures)
 
     @cached_property
     def pictures(self) -> Path:

@@ -5,6 +5,7 @@ docs/performance.json, docs/performance.md and docs/performance.svg.
 """
 
 import logging
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from app.main import unwind_on_signals
 from app.settings import ROOT
 from benchmarks import machine
 from benchmarks.figures import FIGURES
+from benchmarks.load import RequestFailed
+from benchmarks.processes import MeasurementFailed
 from benchmarks.report import Report, markdown
 from benchmarks.results import Run
 from benchmarks.workshop import TINY, Sizes, Workshop
@@ -50,7 +53,10 @@ def main(
     with tempfile.TemporaryDirectory(prefix="bm", ignore_cleanup_errors=True) as folder:
         shop = Workshop(sizes, Path(folder), KEPT, photos and photos.expanduser().resolve())
         for name in named:
-            run = _run(name, shop)
+            try:
+                run = _run(name, shop)
+            except (MeasurementFailed, RequestFailed) as error:
+                sys.exit(f"{name}: {error}")
             typer.echo(f"\n{markdown({name: run})}", nl=True)
             if report:
                 report.add(name, run)

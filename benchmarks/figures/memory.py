@@ -22,6 +22,7 @@ WARM_UP_SHARE = 0.2  # of the minutes
 EDGE = 0.1  # of the samples after warm-up: the first and the last are compared
 SAMPLE_SECONDS = 5.0
 BOUNDARY = "part"
+LISTING = "/api/v1/collections/default/images?limit=50"
 MIX = (*("new",) * 11, *("same",) * 4, *("image",) * 3, "upload", "list")  # of twenty requests
 
 AT_REST_GB = 1.3
@@ -116,7 +117,7 @@ def _mix(shop: Workshop) -> Iterator[bytes]:
         elif kind == "upload":
             yield _upload(next(pictures).read_bytes())
         else:
-            yield request("GET", "/api/v1/images?limit=50")
+            yield request("GET", LISTING)
 
 
 def _upload(data: bytes) -> bytes:
