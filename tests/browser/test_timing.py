@@ -4,7 +4,7 @@ from collections.abc import Callable
 from statistics import median
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import expect_first, open_first, scroll_down, search, settle, words
@@ -15,6 +15,7 @@ ROUNDS = 3
 MAX_PAINT_MS = 150
 MAX_RESULT_MS = 300
 MAX_SHIFT = 0.02
+CALM_MS = 60  # in which a calm machine paints a line of text: a busier one is given more in all
 
 WATCH_SHIFTS = """
   window.shifts = [];
@@ -38,29 +39,33 @@ WATCH_RESULTS = """
 """A frame's time is when it began; the picture is on the screen with the frame that resolves."""
 
 
-def measured(what: str, bound: float, measure: Callable[[], float]) -> None:
-    """Assert that the median of some loads is below the bound, in milliseconds.
+def measured(page: Page, what: str, bound: float, measure: Callable[[], float]) -> None:
+    """Assert that the median of some loads is below the bound, in milliseconds of a calm machine.
 
-    A machine that is busy with something else gets another chance.
+    How calm it is tells the same browser, painting a line of text of the same server in turn.
     """
     for _ in range(ROUNDS):
-        times = [measure() for _ in range(LOADS)]
-        print(f"{what}: {median(times):.0f} ms, the median of", *(f"{one:.0f}" for one in times))
-        if median(times) < bound:
+        times, lines = zip(
+            *((measure(), painted(page, "/healthz")) for _ in range(LOADS)), strict=True
+        )
+        allowed = bound * max(1.0, median(lines) / CALM_MS)
+        print(f"{what}: {median(times):.0f} ms of {allowed:.0f}, the median of {times}; {lines}")
+        if median(times) < allowed:
             return
-    pytest.fail(f"{what} takes {median(times):.0f} ms, not below {bound}")
+    pytest.fail(f"{what} takes {median(times):.0f} ms, not below {allowed:.0f}")
+
+
+def painted(page: Page, path: str) -> float:
+    """Milliseconds until something of a new page is on the screen."""
+    page.goto("about:blank")
+    page.goto(path)
+    found: float = page.evaluate(FIRST_PAINT)
+    return found
 
 
 def test_the_page_is_painted_soon(visitor: Visitor, service: Service) -> None:
     page = visitor.visit(service)
-
-    def first_paint() -> float:
-        page.goto("about:blank")
-        page.goto("/")
-        found: float = page.evaluate(FIRST_PAINT)
-        return found
-
-    measured("first paint", MAX_PAINT_MS, first_paint)
+    measured(page, "first paint", MAX_PAINT_MS, lambda: painted(page, "/"))
 
 
 def test_the_first_result_is_there_soon(visitor: Visitor, service: Service) -> None:
@@ -77,7 +82,7 @@ def test_the_first_result_is_there_soon(visitor: Visitor, service: Service) -> N
         found: float = page.evaluate("seen('green-tree.jpg').then((time) => time - pressed)")
         return found
 
-    measured("first result after Enter", MAX_RESULT_MS, after_enter)
+    measured(page, "first result after Enter", MAX_RESULT_MS, after_enter)
 
 
 def test_the_first_result_of_a_shared_address_is_there_soon(
@@ -93,7 +98,7 @@ def test_the_first_result_of_a_shared_address_is_there_soon(
         found: float = page.evaluate("seen('green-tree.jpg')")
         return found
 
-    measured("first result of an address", MAX_PAINT_MS + MAX_RESULT_MS, after_address)
+    measured(page, "first result of an address", MAX_PAINT_MS + MAX_RESULT_MS, after_address)
 
 
 def test_nothing_jumps(visitor: Visitor, service: Service) -> None:
