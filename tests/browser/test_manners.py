@@ -153,6 +153,7 @@ def test_the_language_is_the_browsers(visitor: Visitor, service: Service, tag: s
 
 def test_the_switch_is_remembered(visitor: Visitor, service: Service) -> None:
     page = visitor.visit(service, VIEWS["search"])
+    settle(page)
     page.get_by_role("button", name="中文").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
     expect(words(page)).to_have_value("a green tree")

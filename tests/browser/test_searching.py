@@ -198,8 +198,9 @@ def test_typing_on_stops_the_earlier_request(visitor: Visitor, service: Service)
     with page.expect_event("requestfailed"):
         words(page).press_sequentially("tle")
     expect_first(page, "castle.webp")
-    for body in stopped:  # of a slow machine also what was typed between
-        assert "a castle".startswith(json.loads(body)["query"][0]["text"])
+    for body in stopped:  # of a slow machine also what was typed between, or shown before
+        (term,) = json.loads(body).get("query", [{"text": ""}])
+        assert "a castle".startswith(term["text"])
     expect(page.get_by_role("alert")).to_be_empty()
 
 

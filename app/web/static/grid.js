@@ -29,6 +29,16 @@ export function tileOf(hit) {
   return tile;
 }
 
+/** What fills no row waits for the next page: nothing that is seen moves. */
+function holdBack() {
+  for (const { tile } of shown) tile.hidden = false;
+  const last = shown.at(-1)?.tile.offsetTop;
+  const waiting = more.hidden ? [] : shown.filter(({ tile }) => tile.offsetTop === last);
+  for (const { tile } of waiting) tile.hidden = true;
+}
+
+addEventListener("resize", holdBack);
+
 /** Show a page of an answer. */
 export function fill({ hits, token, next_cursor: cursor }, isFirst) {
   const added = hits.map((hit) => ({ hit, token, tile: tileOf(hit) }));
@@ -37,6 +47,7 @@ export function fill({ hits, token, next_cursor: cursor }, isFirst) {
   shown.push(...added);
   grid.append(...added.map(({ tile }) => tile));
   more.hidden = !cursor;
+  holdBack();
   end.unobserve(more);
   if (cursor) end.observe(more); // told again if it is near
 }
