@@ -136,7 +136,7 @@ def test_start_search_restart_and_stop(folder: Path) -> None:
 
 def _check_unread_body_is_refused(server: Server) -> None:
     """A body that is declared, or turns out, too large is answered before it is all sent."""
-    head = b"POST /search-by-image HTTP/1.1\r\nHost: x\r\n"
+    head = b"POST /search-by-image HTTP/1.1\r\nHost: localhost\r\n"
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
     for framing, body in (
         (b"Content-Length: 90000000\r\n\r\n", [b"x" * 1000]),
