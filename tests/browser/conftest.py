@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    expect,
+)
 
 from app import keys
 from scripts import chromium
@@ -17,6 +25,7 @@ from tests.drawing import png
 
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 TIMEOUT_MS = 15_000  # for whatever a test waits for
+expect.set_options(timeout=TIMEOUT_MS)
 LOADING = "Failed to load resource: the server responded with a status of "
 
 
