@@ -72,9 +72,11 @@ class _Client:
             raise RequestFailed(f"the connection was closed after {head[:200]!r}")
         if not parted:
             return False
+        if len(body) < _length(head):
+            return False
         if not head.startswith(b"HTTP/1.1 2"):
             raise RequestFailed(f"{head[:12]!r}: {body[:500]!r}")
-        return len(body) >= _length(head)
+        return True
 
 
 def _length(head: bytes) -> int:

@@ -216,11 +216,49 @@ def test_one_request_too_many_is_answered_at_once(settings: Settings, services: 
         assert search(client).status_code == 200  # its place is free again
 
 
+def test_a_place_is_free_as_soon_as_its_answer_is_whole(
+    settings: Settings, services: Services
+) -> None:
+    """A client on as many connections as there are places asks again at once."""
+    with served(settings, services, max_searches=1) as client:
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif not message.get("more_body") and len(statuses) < 3:
+                await client.app(scope_of("GET", "/search-by-text", b"query=a"), receive, send)
+
+        first = scope_of("GET", "/search-by-text", b"query=a")
+        asyncio.run(_asked(client.app, first, receive, send))
+    assert statuses == [200, 200, 200]
+
+
 def test_a_refusal_frees_its_place(settings: Settings, services: Services) -> None:
     with served(settings, services, max_searches=1) as client:
         for _ in range(3):
             assert client.get("/search-by-text", params={"query": ""}).status_code == 422
         assert search(client).status_code == 200
+
+
+def scope_of(method: str, path: str, query: bytes, *headers: tuple[bytes, bytes]) -> Scope:
+    """A request as uvicorn hands it to the application."""
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "headers": [(b"host", b"127.0.0.1"), *headers],
+        "client": ("10.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+        "root_path": "",
+    }
 
 
 async def _asked(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -242,19 +280,8 @@ def test_a_body_of_who_may_not_send_it_is_not_read(
         async def send(message: Message) -> None:
             sent.append(message)
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/api/v1/images",
-            "raw_path": b"/api/v1/images",
-            "query_string": b"",
-            "headers": [(b"content-type", b"multipart/form-data; boundary=x")],
-            "client": ("10.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-            "scheme": "http",
-            "http_version": "1.1",
-            "root_path": "",
-        }
+        kind = (b"content-type", b"multipart/form-data; boundary=x")
+        scope = scope_of("POST", "/api/v1/images", b"", kind)
         asyncio.run(_asked(client.app, scope, receive, send))
     assert sent[0]["status"] == 401
     assert asked == []

@@ -7,7 +7,7 @@ cannot be made.
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Literal, TypeVar
@@ -18,7 +18,7 @@ from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.access import OPEN, Access, Caller, Role
 from app.errors import Busy, RoleRejected, TooManyRequests
@@ -27,6 +27,7 @@ from app.web.problems import described
 
 Lane = Literal["search", "upload", "events", "other", "keys"]
 """What shares bounds. `keys` is the look-up of keys, which whoever has none can cause too."""
+Leave = Callable[[], None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCHEMES: dict[str, Any] = {
@@ -78,8 +79,14 @@ class Guarded(APIRoute):
         if self.need.role is None:
             await super().handle(scope, receive, send)
             return
-        async with scope["app"].state.guard.passage(self.need, scope):
-            await super().handle(scope, receive, send)
+        async with scope["app"].state.guard.passage(self.need, scope) as leave:
+
+            async def leaving(message: Message) -> None:
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    leave()  # who has the whole answer may ask again, and finds the place free
+                await send(message)
+
+            await super().handle(scope, receive, leaving)
 
 
 class Guard:
@@ -104,9 +111,10 @@ class Guard:
         self._passing: Counter[tuple[Lane, str]] = Counter()  # "": of all callers
 
     @asynccontextmanager
-    async def passage(self, need: Need, scope: Scope) -> AsyncIterator[None]:
+    async def passage(self, need: Need, scope: Scope) -> AsyncIterator[Leave]:
         """Be inside while a request is answered; the caller is in the request's state then.
 
+        What it gives leaves the place ahead of the end.
         Raises KeyRejected, RoleRejected, TooManyRequests, Busy.
         """
         state = scope.setdefault("state", {})
@@ -122,18 +130,17 @@ class Guard:
         who = str(caller.key_id or address_of(scope))
         if need.lane == "search":
             state["body_seconds"] = SEARCH_BODY_SECONDS
-        with self._place(need.lane, who):
-            yield
+        with self._place(need.lane, who) as leave:
+            yield leave
 
     @contextmanager
-    def _place(self, lane: Lane, who: str) -> Iterator[None]:
+    def _place(self, lane: Lane, who: str) -> Iterator[Leave]:
         """Raises Busy."""
         self._check_places(lane, who)
         self._passing.update([(lane, ""), (lane, who)])
-        try:
-            yield
-        finally:
-            self._leave(lane, who)
+        with ExitStack() as inside:
+            inside.callback(self._leave, lane, who)
+            yield inside.close  # a second time it does nothing
 
     def _check_places(self, lane: Lane, who: str) -> None:
         """Raises Busy. Nobody has all places: who sends slowly would keep the others out."""

@@ -2,14 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
+from pathlib import Path
 from subprocess import run
 
 import numpy as np
 import psutil
 
-from benchmarks.load import by_image, by_text, drive, request
+from benchmarks.load import by_image, drive, request
 from benchmarks.processes import runtime
 from benchmarks.results import Figure, Line, at_most
 from benchmarks.server import Server
@@ -92,7 +93,7 @@ def _postgres(shop: Workshop) -> int:
 
 def _mixed(shop: Workshop, server: Server) -> tuple[list[int], int]:
     """Bytes of the API after warm-up, every SAMPLE_SECONDS, and how many answers it gave."""
-    asked = _mix(shop)
+    asked = _mix(shop.requests(), shop.photographs)
     seconds = 60 * shop.sizes.minutes
     answers = len(drive(server.port, asked, CLIENTS, WARM_UP_SHARE * seconds).times)
     samples = [server.memory()]
@@ -103,15 +104,14 @@ def _mixed(shop: Workshop, server: Server) -> tuple[list[int], int]:
     return samples, answers
 
 
-def _mix(shop: Workshop) -> Iterator[bytes]:
+def _mix(new: Iterator[bytes], photographs: Sequence[Path]) -> Iterator[bytes]:
     """Requests without an end."""
-    new, pictures = shop.requests(), cycle(shop.photographs)
-    (same,) = shop.texts(1)
+    same, pictures = next(new), cycle(photographs)
     for kind in cycle(MIX):
         if kind == "new":
             yield next(new)
         elif kind == "same":
-            yield by_text(same)
+            yield same
         elif kind == "image":
             yield by_image(next(pictures).read_bytes())
         elif kind == "upload":
