@@ -22,7 +22,7 @@ from app.access import Access, Caller, is_loopback
 from app.assembly import Services
 from app.main import create_app
 from app.settings import Settings
-from app.web.guard import Guard, Guarded, Lane, address_of, needs, presented_key
+from app.web.guard import Guard, Guarded, Lane, Need, address_of, needs, presented_key
 from tests.conftest import local_client
 from tests.drawing import png
 from tests.runs import sql
@@ -147,6 +147,33 @@ def test_of_looked_up_keys_only_some_wait_at_once(
             answer = client.get("/images/1", headers={"X-API-Key": "isk_1_b"})
             go_on.set()
         assert (answer.status_code, waiting.result().status_code) == (503, 401)
+
+
+def test_who_asks_with_the_same_key_at_once_is_looked_up_once(services: Services) -> None:
+    """What is believed of all of them ends at one moment: none may be turned away for that."""
+    looked_up: list[str | None] = []
+    all_wait = threading.Barrier(2)
+
+    class Slow(Access):
+        def caller(self, presented: str | None) -> Caller:
+            looked_up.append(presented)
+            all_wait.wait(30)
+            return super().caller(presented)
+
+    guard = Guard(Slow(services.sessions, "none", loopback=True), {}, {"other": 99, "keys": 1})
+
+    async def pass_through() -> str:
+        scope = scope_of("GET", "/images/1", b"")
+        async with guard.passage(Need("reader", "other"), scope):
+            return str(scope["state"]["caller"].role)
+
+    async def ask() -> list[str]:
+        answers = asyncio.gather(*(pass_through() for _ in range(20)))
+        await asyncio.to_thread(all_wait.wait, 30)
+        return await answers
+
+    assert asyncio.run(ask()) == ["admin"] * 20
+    assert looked_up == [None]
 
 
 def test_strangers_who_may_read_may_not_rate(

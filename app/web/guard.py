@@ -4,6 +4,7 @@ All of it is settled before a byte of the body is read. A route that does not sa
 cannot be made.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
@@ -109,6 +110,7 @@ class Guard:
         self._origins = origins
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._passing: Counter[tuple[Lane, str]] = Counter()  # "": of all callers
+        self._looking_up: dict[str | None, asyncio.Task[Caller]] = {}  # by what is presented
 
     @asynccontextmanager
     async def passage(self, need: Need, scope: Scope) -> AsyncIterator[Leave]:
@@ -158,10 +160,18 @@ class Guard:
     async def _caller(self, scope: Scope) -> Caller:
         presented = presented_key(Headers(scope=scope))
         known = self._access.cached(presented)
-        if known is None:
-            with self._place("keys", address_of(scope)):
-                known = await run_in_threadpool(self._access.caller, presented)
-        return known
+        if known is not None:
+            return known
+        if presented not in self._looking_up:
+            asking = asyncio.create_task(self._look_up(presented, address_of(scope)))
+            self._looking_up[presented] = asking
+            asking.add_done_callback(lambda _: self._looking_up.pop(presented))
+        return await asyncio.shield(self._looking_up[presented])
+
+    async def _look_up(self, presented: str | None, address: str) -> Caller:
+        """For all who present the same meanwhile: they are one to the database."""
+        with self._place("keys", address):
+            return await run_in_threadpool(self._access.caller, presented)
 
     def _count(self, lane: Lane, kind: str, name: str) -> None:
         """Raises TooManyRequests where this key or address has had its share."""
