@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from app import db, tokens
 from app.buckets import Buckets
 from app.encoders.residents import ModelName
-from app.encoders.wanted import Wanted
+from app.encoders.wanted import Asked, Wanted
 from app.errors import ImageRejected
 from app.pictures import PillowImage, decode
 from app.postgres import embedded_server
@@ -24,7 +24,7 @@ from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.tokens import Signer
 
 if TYPE_CHECKING:
-    from app.encoders.openclip import OpenClipEncoder
+    from app.encoders.encoder import OpenClipEncoder
 
 DEMO_MODEL = "demo model"
 SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
@@ -69,13 +69,13 @@ def _model_name(text: str) -> ModelName:
 def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
     """Load a model. Raises ModelUnavailable."""
     hand_over_hub_settings(settings)
-    from app.encoders import openclip
+    from app.encoders import loading
 
-    asked = wanted(settings)
+    what = wanted(settings)
+    asked = Asked(name.model, name.pretrained, settings.device, None, what)
     if settings.testing and name == default_model(settings):
-        folder = f"local-dir:{DEMO_MODEL_DIR}"
-        return openclip.load(folder, "", settings.device, DEMO_MODEL, asked)
-    return openclip.load(name.model, name.pretrained, settings.device, None, asked)
+        asked = Asked(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL, what)
+    return loading.load(asked)
 
 
 def wanted(settings: Settings) -> Wanted:

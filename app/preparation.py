@@ -27,7 +27,7 @@ from app.storage import Disk
 from app.uploads import Draft, Uploads
 
 if TYPE_CHECKING:
-    from app.encoders.towers import Pixels
+    from app.encoders.interfaces import Pixels
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from app.tables import VectorIndex
 from app.vectors import Vectors
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from app.encoders.towers import Pixels
+    from app.encoders.interfaces import Pixels
 
 MAX_QUERY_CHARACTERS = 1_000
 MAX_TERMS = 16

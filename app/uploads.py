@@ -28,7 +28,7 @@ from app.tables import Image, VectorIndex
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
-    from app.encoders.towers import Pixels
+    from app.encoders.interfaces import Pixels
 
 Status = Literal["stored", "duplicate", "refused"]
 

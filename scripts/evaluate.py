@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.encoders import openclip
-from app.encoders.openclip import OpenClipEncoder
+from app.encoders.encoder import OpenClipEncoder
 from scripts.scenes import Stream, stream
 
 Rows = NDArray[np.float32]

@@ -19,7 +19,7 @@ from app.chance import (
     unrelated_texts,
 )
 from app.encoders import openclip
-from app.encoders.openclip import OpenClipEncoder
+from app.encoders.encoder import OpenClipEncoder
 from app.settings import DEMO_MODEL_DIR
 from app.vectors import Vectors, unit_rows
 from scripts import evaluate, evaluate_no_match

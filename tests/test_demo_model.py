@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.encoders import openclip
-from app.encoders.openclip import OpenClipEncoder
+from app.encoders.encoder import OpenClipEncoder
 from app.settings import DEMO_MODEL_DIR
 from scripts import evaluate
 from tests.conftest import TEST_IMAGES

@@ -13,8 +13,9 @@ from PIL import Image
 
 from app.batching import Batcher
 from app.encoders import openclip
+from app.encoders.encoder import OpenClipEncoder
 from app.encoders.fidelity import lowest_cosine
-from app.encoders.openclip import Loaded, OpenClipEncoder
+from app.encoders.openclip import Loaded
 from app.encoders.resident import Resident
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR

@@ -11,8 +11,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from app.encoders import openclip
+from app.encoders.interfaces import Cut
 from app.encoders.openclip import Loaded, split
-from app.encoders.towers import Cut, ImageTower, Normalisation, TextTower
+from app.encoders.towers import ImageTower, Normalisation, TextTower
 from app.errors import ModelUnavailable
 from app.pictures import decode
 from app.settings import DEMO_MODEL_DIR

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.encoders import openclip, openvino
-from app.encoders.openclip import Loaded, OpenClipEncoder
-from app.encoders.openvino import IMAGE, TEXT, conversion, whole_folder
+from app.encoders import conversion, openclip
+from app.encoders.conversion import whole_folder
+from app.encoders.encoder import OpenClipEncoder
+from app.encoders.openclip import Loaded
+from app.encoders.openvino import IMAGE, TEXT
 from app.pictures import decode
 from app.settings import DEMO_MODEL_DIR, ROOT
 from tests.conftest import TEST_IMAGES
@@ -57,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder(loaded: Loaded, folder: Path) -> OpenClipEncoder:
-    return loaded.encoder.on(openvino.towers(loaded, folder, "fp32"))
+    return loaded.encoder.on(conversion.towers(loaded, folder, "fp32"))
 
 
 @pytest.fixture
@@ -99,9 +101,9 @@ def test_many_threads_get_their_own_answers(encoder: OpenClipEncoder) -> None:
 
 def test_a_conversion_is_made_once(tiny: Loaded, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    first = conversion(tiny, kept)
+    first = conversion.conversion(tiny, kept)
     made = {file.name: file.stat().st_mtime_ns for file in first.iterdir()}
-    assert conversion(tiny, kept) == first
+    assert conversion.conversion(tiny, kept) == first
     assert {file.name: file.stat().st_mtime_ns for file in first.iterdir()} == made
     assert {IMAGE, TEXT} < set(made)
     assert [path.name for path in kept.iterdir()] == [first.name]
@@ -113,7 +115,7 @@ def test_an_older_versions_conversion_goes(tiny: Loaded, tmp_path: Path) -> None
     old, other = f"{fingerprint}-fp32-openvino-2020.1-1", f"{'0' * 16}-fp32-openvino-2020.1-1"
     for name in (old, other, f"{fingerprint}-int8"):
         (tmp_path / name).mkdir()
-    conversion(tiny, tmp_path)
+    conversion.conversion(tiny, tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     assert old not in left
     assert {other, f"{fingerprint}-int8"} < left
@@ -122,9 +124,9 @@ def test_an_older_versions_conversion_goes(tiny: Loaded, tmp_path: Path) -> None
 def test_a_damaged_conversion_is_made_anew(
     tiny: Loaded, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = conversion(tiny, tmp_path / "kept")
+    found = conversion.conversion(tiny, tmp_path / "kept")
     (found / IMAGE).write_text("<net")
-    encoder = tiny.encoder.on(openvino.towers(tiny, tmp_path / "kept", "fp32"))
+    encoder = tiny.encoder.on(conversion.towers(tiny, tmp_path / "kept", "fp32"))
     assert "converting it anew" in caplog.text
     assert encoder.encode_pixels([encoder.prepare(noise(1))]).shape == (1, 32)
 
@@ -141,7 +143,7 @@ def test_a_conversion_that_fails_leaves_logging_as_it_was(
     before = (root.level, root.filters[:], root.handlers[:])
     monkeypatch.setattr(tiny.text.model, "encode_image", refuse)
     with pytest.raises(Exception, match="cannot be traced"):
-        conversion(tiny, tmp_path / "kept")
+        conversion.conversion(tiny, tmp_path / "kept")
     assert (root.level, root.filters, root.handlers) == before
     assert list((tmp_path / "kept").iterdir()) == []
 
@@ -173,7 +175,7 @@ def test_the_torch_model_is_let_go(tiny: Loaded, tmp_path: Path) -> None:
 
     loaded = openclip.load_torch(tiny_model(tmp_path / "again", seed=3), "", "cpu")
     model = weakref.ref(loaded.text.model)
-    encoder = loaded.encoder.on(openvino.towers(loaded, tmp_path / "kept", "fp32"))
+    encoder = loaded.encoder.on(conversion.towers(loaded, tmp_path / "kept", "fp32"))
     del loaded
     gc.collect()
     assert model() is None

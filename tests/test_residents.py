@@ -15,7 +15,7 @@ import pytest
 
 from app.batching import Batcher, Encode, Priority
 from app.encoders import openclip, resident
-from app.encoders.openclip import OpenClipEncoder
+from app.encoders.encoder import OpenClipEncoder
 from app.encoders.resident import Resident, normalised
 from app.encoders.residents import ModelName, Residents
 from app.errors import ModelUnavailable

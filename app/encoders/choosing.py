@@ -8,7 +8,6 @@ processor or another version of what computes.
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from app.encoders import fidelity, gpu
+from app.encoders import fidelity, gpu, machine
 from app.encoders.wanted import Wanted
 from app.errors import ModelUnavailable
 from app.storage import whole_file
 
 if TYPE_CHECKING:
-    from app.encoders.openclip import Loaded, OpenClipEncoder
+    from app.encoders.encoder import OpenClipEncoder
+    from app.encoders.openclip import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -140,9 +140,9 @@ def _int8(loaded: "Loaded", wanted: Wanted) -> "OpenClipEncoder | None":
 def _make(loaded: "Loaded", wanted: Wanted, way: Way) -> "OpenClipEncoder":
     runtime, precision = way
     if runtime == "openvino" and wanted.folder is not None:
-        from app.encoders import openvino
+        from app.encoders import conversion, openvino
 
-        towers = openvino.towers(loaded, wanted.folder, precision)
+        towers = conversion.towers(loaded, wanted.folder, precision)
         return loaded.encoder.on(towers, most=openvino.LARGEST_BATCH)
     torchs = loaded.towers(DTYPES[precision])
     return loaded.encoder.on(torchs.compiled() if runtime == "compiled" else torchs)
@@ -154,13 +154,18 @@ def _trials(
     """Those of `ways`, from the disk or tried now; encoders made for that are put into `made`."""
     if list(ways) == [PLAIN]:
         return {}
-    file = None if wanted.folder is None else wanted.folder / f"trials-{_key(loaded)}.json"
+    file = None if wanted.folder is None else trials_file(loaded, wanted.folder)
     known = _read(file)
     missing = [way for way in ways if way not in known]
     if missing:
         known |= _tried(loaded, wanted, ways, made)
         _keep(file, {way: trial for way, trial in known.items() if not trial.passing})
     return {way: known[way] for way in ways}
+
+
+def trials_file(loaded: "Loaded", folder: Path) -> Path:
+    """Where below `folder` it is kept what was measured of a model on this machine."""
+    return folder / f"trials-{_key(loaded)}.json"
 
 
 def _tried(
@@ -216,8 +221,7 @@ def _key(loaded: "Loaded") -> str:
     versions += [version("openvino")] if find_spec("openvino") else []
     capabilities = dict(torch.cpu.get_capabilities())
     device = torch.cuda.get_device_name() if loaded.device == "cuda" else loaded.device
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    about = [loaded.encoder.space.fingerprint, device, capabilities, cores, versions]
+    about = [loaded.encoder.space.fingerprint, device, capabilities, machine.cores(), versions]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
-    from app.encoders.openclip import OpenClipEncoder
+    from app.encoders.encoder import OpenClipEncoder
 
 GOLDEN_TEXTS = ["a green tree", "a red car on a road", "自行车", "two dogs"]
 GOLDEN_IMAGES = 4

@@ -14,7 +14,7 @@ import torch
 from app.encoders import fidelity
 
 if TYPE_CHECKING:
-    from app.encoders.openclip import OpenClipEncoder
+    from app.encoders.encoder import OpenClipEncoder
 
 FIRST_BATCH = 8  # pictures
 LARGEST_BATCH = 1_024  # pictures: BATCH_SIZE's own bound

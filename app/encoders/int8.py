@@ -15,22 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.encoders import fidelity
-from app.encoders.openvino import (
-    IMAGE,
-    LARGEST_BATCH,
-    NAME_DIGITS,
-    TEXT,
-    OpenVinoTowers,
-    conversion,
-    whole_folder,
-)
+from app.encoders.conversion import conversion, whole_folder
+from app.encoders.openvino import IMAGE, LARGEST_BATCH, NAME_DIGITS, TEXT, OpenVinoTowers
 from app.encoders.wanted import Wanted
 from app.errors import ModelUnavailable
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
-    from app.encoders.openclip import Loaded, OpenClipEncoder
-    from app.encoders.towers import Pixels
+    from app.encoders.encoder import OpenClipEncoder
+    from app.encoders.interfaces import Pixels
+    from app.encoders.openclip import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +38,7 @@ VERDICT = "verdict.json"
 def encoder(loaded: "Loaded", wanted: Wanted, folder: Path) -> "OpenClipEncoder | None":
     """The encoder in int8, quantised now unless `folder` has it; None where it is unfaithful.
 
-    Raises ModelUnavailable where it cannot be made, and as `openvino.conversion`.
+    Raises ModelUnavailable where it cannot be made, and as `conversion.towers`.
     """
     fp32 = conversion(loaded, folder)
     # No version in the name: a newer OpenVINO reads it, and new calibration would be a new model.

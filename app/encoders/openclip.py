@@ -3,99 +3,30 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from PIL import Image
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from app.encoders.towers import (
-    Cut,
-    Features,
-    ImageTower,
-    Normalisation,
-    Pixels,
-    TextTower,
-    Tokens,
-    TorchTowers,
-    Towers,
-)
-from app.encoders.wanted import Wanted
+from app.encoders import shortcut
+from app.encoders.encoder import OpenClipEncoder, Shape
+from app.encoders.identity import Files, identities
+from app.encoders.interfaces import Tokens
+from app.encoders.towers import ImageTower, Normalisation, TextTower, TorchTowers
+from app.encoders.wanted import Asked, Wanted
 from app.encoders.weights import WAYS_OUT, find_checkpoint
 from app.errors import ModelUnavailable
-from app.vectors import Vectors, VectorSpace, unit_rows
+from app.vectors import VectorSpace
 
-Tokenizer = Callable[[list[str]], torch.Tensor]
+TorchTokenizer = Callable[[list[str]], torch.Tensor]
 """Texts to token ids: int64, shape (len(texts), context length)."""
 
 PROBE_TEXTS = ["A green tree, and a RED car!", "it's  naïve — 自行车", "long " * 200]
-
-
-class OpenClipEncoder:
-    """Both towers of one model on one device. Its methods may be called from any thread."""
-
-    def __init__(
-        self,
-        towers: Towers,
-        shape: Callable[[Image.Image], Image.Image],
-        tokenizer: Tokenizer,
-        cut: Cut,
-        space: VectorSpace,
-        most: int | None = None,
-    ) -> None:
-        """`shape` resizes and crops; `cut` shortens tokens; `most` go at a time."""
-        self.towers = towers
-        self._shape = shape
-        self._tokenizer = tokenizer
-        self._cut = cut
-        self._most = most
-        self.space = space
-
-    def on(
-        self, towers: Towers, fingerprint: str | None = None, most: int | None = None
-    ) -> "OpenClipEncoder":
-        """The same encoder on other towers; `fingerprint`, where their vectors are others."""
-        space = replace(self.space, fingerprint=fingerprint or self.space.fingerprint)
-        return OpenClipEncoder(towers, self._shape, self._tokenizer, self._cut, space, most)
-
-    @property
-    def runtime(self) -> str:
-        """`torch` or `openvino`."""
-        return self.towers.runtime
-
-    @property
-    def precision(self) -> str:
-        """`fp32`, `bf16`, `fp16` or `int8`."""
-        return self.towers.precision
-
-    @property
-    def device(self) -> str:
-        """`cpu`, `cuda` or `mps`."""
-        return self.towers.device
-
-    def prepare(self, image: Image.Image) -> Pixels:
-        """Resize and crop an RGB picture as the model was trained; its towers normalise."""
-        return np.asarray(self._shape(image))
-
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts: float32, shape (len(texts), dimensions), unit rows."""
-        tokens: Tokens = self._tokenizer(list(texts)).numpy()
-        return self._encoded(lambda rows: self.towers.texts(self._cut(rows)), tokens)
-
-    def encode_pixels(self, pixels: Sequence[Pixels]) -> Vectors:
-        """Embed prepared pictures: float32, shape (len(pixels), dimensions), unit rows."""
-        return self._encoded(lambda rows: self.towers.images(np.stack(rows)), pixels)
-
-    def _encoded(self, tower: Callable[[Any], Features], rows: Any) -> Vectors:
-        """What `tower` makes of `rows`, as many at a time as go."""
-        step = self._most or len(rows)
-        parts = [tower(rows[start : start + step]) for start in range(0, len(rows), step)]
-        return unit_rows(np.concatenate(parts))
 
 
 class Loaded:
@@ -105,16 +36,21 @@ class Loaded:
         self,
         text: TextTower,
         transform: Compose,
-        tokenizer: Tokenizer,
+        tokenizer: TorchTokenizer,
         space: VectorSpace,
         device: str,
+        place: Path | None = None,
+        files: Files | None = None,
     ) -> None:
+        """`place` has what it was read from, None: it has no single one; `files` as it was then."""
         shape, self._normalisation = split(transform)
+        self.place = place
+        self.files = files or {}
         self.text = text.to(device)
         self.tokenizer = tokenizer
         self.device = device
         self.encoder = OpenClipEncoder(
-            self.towers(torch.float32), shape, tokenizer, text.cut, space
+            self.towers(torch.float32), shape, partial(_arrays, tokenizer), text.cut, space
         )
 
     def towers(self, dtype: torch.dtype) -> TorchTowers:
@@ -136,18 +72,26 @@ def load(
 ) -> OpenClipEncoder:
     """Load a model by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is what people call it.
 
-    Raises ModelUnavailable where no weights can be had, they do not fit the architecture, or
-    what is wanted of the runtime cannot be.
+    What lets the next start do without torch is kept, where that can be. Raises ModelUnavailable
+    where no weights can be had, they do not fit the architecture, or what is wanted of the runtime
+    cannot be.
     """
-    from app.encoders.choosing import chosen
+    from app.encoders.choosing import chosen, trials_file
 
-    return chosen(load_torch(model, pretrained, device, name), wanted or Wanted())
+    wanted = wanted or Wanted()
+    loaded = load_torch(model, pretrained, device, name)
+    encoder = chosen(loaded, wanted)
+    if wanted.folder is not None:
+        asked = Asked(model, pretrained, device, name, wanted)
+        shortcut.keep(asked, loaded, encoder, trials_file(loaded, wanted.folder))
+    return encoder
 
 
 def load_torch(model: str, pretrained: str, device: str, name: str | None = None) -> Loaded:
     """The same in torch and fp32, whatever suits the machine."""
     checkpoint = find_checkpoint(model, pretrained)
     try:
+        files = {} if checkpoint.place is None else identities([checkpoint.place])
         towers = open_clip.create_model(
             checkpoint.model_name,
             pretrained=checkpoint.weights,
@@ -168,10 +112,15 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
     fingerprint = fingerprint_of(towers, config, tokenizer)
     text = TextTower(towers)
     space = VectorSpace(name or model, named, fingerprint, text.check(tokenizer(PROBE_TEXTS[:1])))
-    return Loaded(text, transform, tokenizer, space, choose_device(device))
+    return Loaded(text, transform, tokenizer, space, choose_device(device), checkpoint.place, files)
 
 
-def split(transform: Compose) -> tuple[Callable[[Image.Image], Image.Image], Normalisation]:
+def _arrays(tokenizer: TorchTokenizer, texts: list[str]) -> Tokens:
+    tokens: Tokens = tokenizer(texts).numpy()
+    return tokens
+
+
+def split(transform: Compose) -> tuple[Shape, Normalisation]:
     """open_clip's preprocessing as what it does to pictures and what it does to numbers.
 
     Raises ModelUnavailable where it does not end with ToTensor and Normalize.
@@ -199,7 +148,7 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def fingerprint_of(model: Any, config: Mapping[str, Any], tokenizer: Tokenizer) -> str:
+def fingerprint_of(model: Any, config: Mapping[str, Any], tokenizer: TorchTokenizer) -> str:
     """SHA-256 over weights, architecture, preprocessing and tokenizer, as hex.
 
     Two models with the same fingerprint give the same vectors, up to rounding. The tokenizer

@@ -19,9 +19,9 @@ from app.encoders import pages
 from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace
 
-if TYPE_CHECKING:  # torch takes seconds to import: that happens at `load`, not here
-    from app.encoders.openclip import OpenClipEncoder
-    from app.encoders.towers import Pixels
+if TYPE_CHECKING:
+    from app.encoders.encoder import OpenClipEncoder
+    from app.encoders.interfaces import Pixels
 
 WARM_UP_SIDE = 256  # pixels of the picture that warms the image tower
 FAILURE_SECONDS = 60.0  # before a load that failed is tried again: the hub may take half of that

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from app.batching import Batcher
 from app.encoders.resident import Resident, Room
 
-if TYPE_CHECKING:  # torch takes seconds to import
-    from app.encoders.openclip import OpenClipEncoder
+if TYPE_CHECKING:
+    from app.encoders.encoder import OpenClipEncoder
 
 
 @dataclass(frozen=True)

@@ -8,52 +8,20 @@ import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-import numpy as np
 import open_clip
 import torch
-from numpy.typing import NDArray
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import nn
 
+from app.encoders.interfaces import Cut, Features, Pixels, Tokens
+
 log = logging.getLogger(__name__)
-
-Pixels = NDArray[np.uint8]
-"""One prepared picture: uint8, shape (height, width, 3), red first; a batch has one axis more."""
-
-Tokens = NDArray[np.int64]
-"""Token ids: int64, shape (texts, positions)."""
-
-Features = NDArray[np.float32]
-"""What a tower gives: float32, shape (n, dimensions), of any length."""
 
 WHITE = 255.0  # the largest value of a pixel
 CUT_COSINE = 0.99999  # at least, between the features of whole and of cut tokens
-TOKENS_STEP = 4  # positions: a runtime prepares itself for each length that it meets
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-
-
-class Towers(Protocol):
-    """Both towers, ready to run; any thread may call."""
-
-    @property
-    def runtime(self) -> str:
-        """`torch` or `openvino`."""
-
-    @property
-    def precision(self) -> str:
-        """`fp32`, `bf16`, `fp16` or `int8`."""
-
-    @property
-    def device(self) -> str:
-        """`cpu`, `cuda` or `mps`."""
-
-    def texts(self, tokens: Tokens) -> Features:
-        """Embed texts, at least one."""
-
-    def images(self, batch: Pixels) -> Features:
-        """Embed pictures: shape (n, height, width, 3), at least one."""
 
 
 @dataclass(frozen=True)
@@ -83,25 +51,6 @@ class ImageTower(nn.Module):
         normal = scaled.sub(self.mean).div(self.std)
         features: torch.Tensor = self.model.encode_image(normal.to(self.dtype))
         return features
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Cuts tokens after the longest text's end; it outlives the model that it was made for.
-
-    A text ends at its largest token (`argmax`) or at the first `end` (`eos`); None: no cutting.
-    """
-
-    kind: str | None
-    end: int | None = None
-
-    def __call__(self, tokens: Tokens) -> Tokens:
-        """The first positions of `tokens`, in steps of TOKENS_STEP: all that is ever read."""
-        if self.kind is None:
-            return tokens
-        ends = tokens.argmax(axis=1) if self.kind == "argmax" else (tokens == self.end).argmax(1)
-        longest = int(ends.max()) + 1
-        return np.ascontiguousarray(tokens[:, : -(-longest // TOKENS_STEP) * TOKENS_STEP])
 
 
 class TextTower(nn.Module):

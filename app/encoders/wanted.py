@@ -1,7 +1,7 @@
-"""What is asked of a model's runtime; torch is not needed to say it."""
+"""Which model is asked for, and to run on what; torch is not needed to say it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -27,3 +27,14 @@ class Wanted:
     precision: Precision = "auto"
     folder: Path | None = None
     samples: Callable[[int], list[Image.Image]] = _none
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model to load: by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is what it is called."""
+
+    model: str
+    pretrained: str
+    device: str
+    name: str | None = None
+    wanted: Wanted = field(default_factory=Wanted)

@@ -40,6 +40,14 @@ class Checkpoint:
     weights: str | None  # None: the folder that model_name points to has them
     preprocess: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def place(self) -> Path | None:
+        """The file or folder that has all of it; None where the hub's cache has it in parts."""
+        if self.weights is not None:
+            return Path(self.weights)
+        local = self.model_name.startswith(LOCAL)
+        return Path(self.model_name.removeprefix(LOCAL)) if local else None
+
 
 def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
     """Resolve CLIP_MODEL and CLIP_PRETRAINED to files on this disk, downloading if needed.
