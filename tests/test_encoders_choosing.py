@@ -103,14 +103,14 @@ def test_a_trial_is_made_once_and_again_for_another_model(
 ) -> None:
     caplog.set_level(logging.INFO)
     kept = tmp_path / "kept"
-    first = chosen(loaded, Wanted(folder=kept))
+    first = chosen(loaded, Wanted(folder=kept)).encoder
     (file,) = kept.glob("trials-*.json")
     told = json.loads(file.read_text())
     assert {(one["runtime"], one["precision"]) for one in told} == {TORCH, OPENVINO}
     assert all(one["trial"]["picture_seconds"] > 0 for one in told)
     assert caplog.text.count("pictures/s") == 2
     caplog.clear()
-    second = chosen(loaded, Wanted(folder=kept))
+    second = chosen(loaded, Wanted(folder=kept)).encoder
     assert (second.runtime, second.precision) == (first.runtime, first.precision)
     assert "pictures/s" not in caplog.text
     other = openclip.load_torch(tiny_model(tmp_path / "other", seed=1), "", "cpu")
@@ -127,7 +127,7 @@ def test_what_was_measured_decides(loaded: Loaded, tmp_path: Path) -> None:
             mine = (one["runtime"], one["precision"]) == faster
             one["trial"] |= {"picture_seconds": 0.1 if mine else 0.2, "text_seconds": 0.1}
         file.write_text(json.dumps(told))
-        encoder = chosen(loaded, Wanted(folder=tmp_path))
+        encoder = chosen(loaded, Wanted(folder=tmp_path)).encoder
         assert (encoder.runtime, encoder.precision) == faster
         assert encoder.space == loaded.encoder.space
 
@@ -137,20 +137,20 @@ def test_damaged_records_are_made_anew(loaded: Loaded, tmp_path: Path) -> None:
     (file,) = tmp_path.glob("trials-*.json")
     for damage in ("", "[1]", '{"a": 1}', '[{"runtime": "torch", "precision": "fp32"}]'):
         file.write_text(damage)
-        assert chosen(loaded, Wanted(folder=tmp_path)).space == loaded.encoder.space
+        assert chosen(loaded, Wanted(folder=tmp_path)).encoder.space == loaded.encoder.space
         assert len(json.loads(file.read_text())) == 2
 
 
 def test_without_a_folder_torch_is_used_and_nothing_is_timed(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert chosen(loaded, Wanted()) is loaded.encoder
+    assert chosen(loaded, Wanted()).encoder is loaded.encoder
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: BF16)
     monkeypatch.setattr("app.encoders.fidelity.MINIMUM_COSINE", 0.9)
-    assert chosen(loaded, Wanted()).precision == "bf16"
+    assert chosen(loaded, Wanted()).encoder.precision == "bf16"
     monkeypatch.setattr("app.encoders.fidelity.MINIMUM_COSINE", 1.01)
     monkeypatch.setattr(choosing, "GATES", {"fp32": 0.9})
-    assert chosen(loaded, Wanted()).precision == "fp32"
+    assert chosen(loaded, Wanted()).encoder.precision == "fp32"
 
 
 @pytest.mark.parametrize("fault", ["refuses", "takes a batch for a constant"])
@@ -169,7 +169,7 @@ def test_a_model_that_does_not_convert_runs_in_torch(
     monkeypatch.setattr(loaded.text.model, "encode_image", encode_image)
     for _ in range(2):
         caplog.clear()
-        encoder = chosen(loaded, Wanted(runtime="openvino", folder=tmp_path))
+        encoder = chosen(loaded, Wanted(runtime="openvino", folder=tmp_path)).encoder
         assert encoder is loaded.encoder
         assert "openvino fp32: " in caplog.text
         assert encoder.encode_texts(["a tree"]).shape == (1, 32)
@@ -180,7 +180,7 @@ def test_a_disk_that_cannot_be_written_to_costs_speed_alone(
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    encoder = chosen(loaded, Wanted(folder=blocked / "below"))
+    encoder = chosen(loaded, Wanted(folder=blocked / "below")).encoder
     assert encoder.runtime == "torch"
     assert "is not kept" in caplog.text
 

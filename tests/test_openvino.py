@@ -219,7 +219,7 @@ def test_int8_that_is_not_faithful_is_not_used(
         files = sorted(TEST_IMAGES.glob("*.jpg"))[:count]
         return [decode(file.read_bytes(), 50).image for file in files]
 
-    encoder = chosen(loaded, Wanted("openvino", "int8", folder, samples))
+    encoder = chosen(loaded, Wanted("openvino", "int8", folder, samples)).encoder
     assert encoder.precision == "fp32"
     assert encoder.space == loaded.encoder.space
     assert "int8 is not faithful to fp32" in caplog.text
@@ -243,7 +243,7 @@ def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
         return [noise(seed) for seed in range(count)]
 
     wanted = Wanted("auto", "int8", tmp_path / "kept", samples)
-    first, second = chosen(tiny, wanted), chosen(tiny, wanted)
+    first, second = chosen(tiny, wanted).encoder, chosen(tiny, wanted).encoder
     assert asked == [200]  # calibrated once
     assert (first.runtime, first.precision) == ("openvino", "int8")
     assert first.space == second.space
@@ -255,5 +255,7 @@ def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
     assert 0.9 < float(cosines.mean()) < 0.99999
     assert np.abs(first.encode_texts(TEXTS) - tiny.encoder.encode_texts(TEXTS)).max() < 1e-5
     shutil.rmtree(tmp_path / "kept")
-    other = chosen(tiny, Wanted("auto", "int8", tmp_path / "kept", lambda n: samples(n)[1:]))
+    other = chosen(
+        tiny, Wanted("auto", "int8", tmp_path / "kept", lambda n: samples(n)[1:])
+    ).encoder
     assert other.space.fingerprint != first.space.fingerprint  # calibrated otherwise

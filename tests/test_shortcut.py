@@ -374,8 +374,9 @@ def test_another_tokenizer_goes_through_torch(
     loaded = openclip.load_torch(tiny_model(tmp_path / "model", seed=0), "", "cpu")
     loaded.tokenizer = SimpleTokenizer(context_length=16, **kwargs)
     wanted = asked(f"local-dir:{tmp_path / 'model'}", tmp_path / "kept")
-    encoder = choosing.chosen(loaded, wanted.wanted)
-    shortcut.keep(wanted, loaded, encoder, choosing.trials_file(loaded, tmp_path / "kept"))
+    encoder, trials = choosing.chosen(loaded, wanted.wanted)
+    assert trials is not None
+    shortcut.keep(wanted, loaded, encoder, trials)
     assert reason in caplog.text
     assert shortcut.find(wanted) is None
 
@@ -398,8 +399,8 @@ def test_weights_that_change_while_they_are_read_are_not_kept(
     caplog.set_level(logging.INFO)
     wanted = asked(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
     loaded = openclip.load_torch(wanted.model, "", "cpu", "tiny")
-    encoder = choosing.chosen(loaded, wanted.wanted)
-    trials = choosing.trials_file(loaded, tmp_path / "kept")
+    encoder, trials = choosing.chosen(loaded, wanted.wanted)
+    assert trials is not None
     tiny_model(tmp_path / "model", seed=1)
     shortcut.keep(wanted, loaded, encoder, trials)
     assert "its files were changed while they were read" in caplog.text
@@ -414,13 +415,34 @@ def test_what_runs_in_torch_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("kept/start-*"))
 
 
+def test_what_may_be_chosen_otherwise_the_next_time_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that failed for want of room is made again at the next start."""
+    make = choosing._make
+
+    def full(loaded: Any, wanted: Wanted, way: choosing.Way) -> Any:
+        if way == ("torch", "fp16"):
+            raise OSError("No space left on device")
+        return make(loaded, wanted, way)
+
+    monkeypatch.setattr(choosing, "_make", full)
+    ways = [("torch", "fp16"), ("openvino", "fp32")]
+    monkeypatch.setattr(choosing, "candidates", lambda _device, _wanted: ways)
+    wanted = asked(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
+    assert loading.load(wanted).runtime == "openvino"
+    assert len([*(tmp_path / "kept").glob("trials-*")]) == 1
+    assert not list((tmp_path / "kept").glob("start-*"))
+
+
 def test_bf16_is_kept_as_well(kept: Asked, tmp_path: Path) -> None:
     """Made by hand: not every processor multiplies it, and then it is not chosen."""
     question = replace(kept, wanted=Wanted("openvino", "bf16", tmp_path / "kept"))
     loaded = openclip.load_torch(kept.model, "", "cpu", "tiny")
     towers = conversion.towers(loaded, tmp_path / "kept", "bf16")
     encoder = loaded.encoder.on(towers, most=LARGEST_BATCH)
-    shortcut.keep(question, loaded, encoder, choosing.trials_file(loaded, tmp_path / "kept"))
+    (trials,) = (tmp_path / "kept").glob("trials-*")
+    shortcut.keep(question, loaded, encoder, trials)
     found = shortcut.find(question)
     assert found is not None
     assert (found.precision, found.space) == ("bf16", loaded.encoder.space)

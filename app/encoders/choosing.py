@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -67,21 +67,31 @@ class Trial:
 Trials = dict[Way, Trial]
 
 
-def chosen(loaded: "Loaded", wanted: Wanted) -> "OpenClipEncoder":
-    """The encoder to use. Raises ModelUnavailable where int8 is wanted and cannot be had."""
+class Choice(NamedTuple):
+    """The encoder to use; and the file of what was measured, if that settles it for next time."""
+
+    encoder: "OpenClipEncoder"
+    settled: Path | None
+
+
+def chosen(loaded: "Loaded", wanted: Wanted) -> Choice:
+    """What to use. Raises ModelUnavailable where int8 is wanted and cannot be had."""
     if wanted.precision == "int8" and (found := _int8(loaded, wanted)):
-        return found
+        return Choice(found, None)
     ways = candidates(loaded.device, wanted)
     made: dict[Way, OpenClipEncoder] = {PLAIN: loaded.encoder}
     trials = _trials(loaded, wanted, ways, made)
+    settled = wanted.precision != "int8" and not any(one.passing for one in trials.values())
     for way in best_first(ways, trials):
         try:
             encoder = made.get(way) or _make(loaded, wanted, way)
         except Exception:  # as in `_tried`; it worked when it was tried
             log.exception("%s %s cannot be had any more", *way)
+            settled = False
             continue
-        return gpu.tuned(encoder) if loaded.device == "cuda" else encoder
-    return loaded.encoder
+        encoder = gpu.tuned(encoder) if loaded.device == "cuda" else encoder
+        return Choice(encoder, _trials_file(loaded, wanted) if settled else None)
+    return Choice(loaded.encoder, None)
 
 
 def candidates(device: str, wanted: Wanted) -> list[Way]:
@@ -154,7 +164,7 @@ def _trials(
     """Those of `ways`, from the disk or tried now; encoders made for that are put into `made`."""
     if list(ways) == [PLAIN]:
         return {}
-    file = None if wanted.folder is None else trials_file(loaded, wanted.folder)
+    file = _trials_file(loaded, wanted)
     known = _read(file)
     missing = [way for way in ways if way not in known]
     if missing:
@@ -163,9 +173,8 @@ def _trials(
     return {way: known[way] for way in ways}
 
 
-def trials_file(loaded: "Loaded", folder: Path) -> Path:
-    """Where below `folder` it is kept what was measured of a model on this machine."""
-    return folder / f"trials-{_key(loaded)}.json"
+def _trials_file(loaded: "Loaded", wanted: Wanted) -> Path | None:
+    return None if wanted.folder is None else wanted.folder / f"trials-{_key(loaded)}.json"
 
 
 def _tried(

@@ -76,14 +76,13 @@ def load(
     where no weights can be had, they do not fit the architecture, or what is wanted of the runtime
     cannot be.
     """
-    from app.encoders.choosing import chosen, trials_file
+    from app.encoders.choosing import chosen
 
     wanted = wanted or Wanted()
     loaded = load_torch(model, pretrained, device, name)
-    encoder = chosen(loaded, wanted)
-    if wanted.folder is not None:
-        asked = Asked(model, pretrained, device, name, wanted)
-        shortcut.keep(asked, loaded, encoder, trials_file(loaded, wanted.folder))
+    encoder, trials = chosen(loaded, wanted)
+    if trials is not None:
+        shortcut.keep(Asked(model, pretrained, device, name, wanted), loaded, encoder, trials)
     return encoder
 
 
