@@ -105,10 +105,10 @@ def rewritten(question: Asked, **changes: Any) -> None:
     record(question).write_bytes(shortcut._written(replace(found, **changes)))
 
 
-def run(script: str, *arguments: str) -> str:
+def run(script: str, *arguments: str, **settings: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=SECONDS,
+        cwd=ROOT, env=bare(**settings), capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -242,6 +242,22 @@ def test_another_revision_in_the_hubs_cache_is_noticed(tmp_path: Path) -> None:
         assert str(revision) in before
         revision.write_text("5678")
         assert identities([place]) != before
+
+
+def test_a_model_in_the_hubs_cache_is_taken_as_long_as_its_revision(tmp_path: Path) -> None:
+    repository = tmp_path / "hub" / "models--a--b"
+    (repository / "refs").mkdir(parents=True)
+    told = []
+    for seed, revision in enumerate(("1" * 40, "2" * 40)):
+        tiny_model(repository / "snapshots" / revision, seed=seed)
+        (repository / "refs" / "main").write_text(revision)
+        for name in ("first", "second"):
+            paths = str(tmp_path / "kept"), str(tmp_path / f"{name}.npz")
+            offline = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+            told.append(run(LOADED, "hf-hub:a/b", *paths, **offline).split(maxsplit=2))
+    assert [modules == "[]" for _, _, modules in told] == [False, True, False, True]
+    first, again, other, second = (fingerprint for _, fingerprint, _ in told)
+    assert first == again != other == second
 
 
 CIRCUMSTANCES: dict[str, tuple[object, str, object]] = {
