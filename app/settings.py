@@ -134,7 +134,8 @@ class Settings(BaseSettings):
         "auto", description="of its numbers; int8 needs the extra int8 and an index of its own"
     )
     model_cache_dir: Path = Field(
-        Path("data/models/converted"), description="models converted for openvino, and what later starts need"
+        Path("data/models/converted"),
+        description="models converted for openvino, and what later starts need",
     )
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         32, description="pictures encoded at a time while indexing"
