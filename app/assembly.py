@@ -30,7 +30,7 @@ from app.preparation import Means
 from app.queries import QUERY_SECONDS, QueryEncoder
 from app.recall import Recall
 from app.reconciling import Reconciling
-from app.search import Search
+from app.search import Search, ShortAnswers
 from app.search_tokens import SearchTokens
 from app.settings import ROOT, Settings
 from app.sources import Sources
@@ -167,6 +167,7 @@ class _Assembly:
         self.query_downloader = Downloader(query_bytes, allow, total_seconds=QUERY_SECONDS)
         self.weights = parts.weights(settings)
         self.measuring = threading.Lock()
+        self.repeats = ShortAnswers(sessions)
         self.lanes = threading.Semaphore(POLITE_THREADS)
         self.interrupt = threading.Event()  # the worker stops
 
@@ -236,7 +237,7 @@ class _Assembly:
             collection,
             index,
             encoder,
-            search=Search(sessions, index, queries, census),
+            search=Search(sessions, index, queries, census, self.repeats),
             uploads=uploads,
             intake=self._intake(collection),
             duplicates=Duplicates(sessions, index),

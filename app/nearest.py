@@ -1,11 +1,26 @@
 """The one hot query: the pictures nearest to a vector, and the session settings it needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pgvector.sqlalchemy import BIT, HALFVEC, VECTOR
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, any_, cast, func, select, true
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Select,
+    TextClause,
+    any_,
+    bindparam,
+    cast,
+    func,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import FromClause
 
@@ -15,9 +30,11 @@ from app.vectors import Vectors
 MIN_EF_SEARCH = 400  # candidates kept: recall@10 is 0.96 on 100,000 CLIP-like vectors, 0.87 of 200
 MAX_EF_SEARCH = 1000  # pgvector's bound
 LINKS_EF_SEARCH = 40  # what is very near is found with few candidates: 0.8 ms a picture, not 4
+RERANKED = 1000  # pictures of a graph of bits that are put in order by their vectors
 MAX_SCAN_TUPLES = 40_000  # vectors that one scan of the graph looks at
 SCAN_MEMORY = 16  # times work_mem, for the vectors that a scan has seen
 STATEMENT_TIMEOUT_MS = 5_000
+STATEMENTS_KEPT = 100  # of indexes: those asked last
 
 ONLY_THE_GRAPH = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
 """Ways that the planner would take in a small table, whose order another page would not share."""
@@ -45,22 +62,40 @@ def find_nearest(
 ) -> list[Neighbour]:
     """The `limit` pictures nearest to `vector`, shape (dimensions,), nearest first."""
     prepare(session, candidates(index, limit))
-    nearest = nearest_query(index, vector, limit).cte("nearest").prefix_with("MATERIALIZED")
-    query = (
-        select(*IMAGE_COLUMNS, nearest.c.distance)
-        .join_from(nearest, images, images.c.id == nearest.c.image_id)
-        .where(PRESENT)
-        .order_by(nearest.c.distance, images.c.id)
-    )
-    rows = session.execute(query).mappings()
+    asked = {"vector": vector, "looked_at": looked_at(index, limit), "limit": limit}
+    rows = session.execute(_neighbours(index), asked).mappings()
     return [Neighbour(Image.of(row), row["distance"]) for row in rows]
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _neighbours(index: VectorIndex) -> Select[Any]:
+    """The statement of `find_nearest`: to build it anew takes longer than to send it."""
+    vector = bindparam("vector", type_=typed(index, index.column).type)
+    nearest = nearest_query(index, vector, bindparam("looked_at"))
+    found = nearest.cte("nearest").prefix_with("MATERIALIZED")
+    return (
+        select(*IMAGE_COLUMNS, found.c.distance)
+        .join_from(found, images, images.c.id == found.c.image_id)
+        .where(PRESENT)
+        .order_by(found.c.distance, images.c.id)
+        .limit(bindparam("limit"))
+    )
+
+
+def looked_at(index: VectorIndex, limit: int) -> int:
+    """How many the graph gives, to be put in order by their vectors, for `limit` hits.
+
+    A graph of bits is in the order of its signs alone: in whole blocks of about RERANKED.
+    """
+    return limit * max(1, RERANKED // limit) if index.storage == "bit" else limit
 
 
 def find_nearest_distance(session: Session, index: VectorIndex, vector: Vectors) -> float:
     """The cosine distance of the nearest picture; infinity where there is none."""
     prepare(session, candidates(index, 1))
-    found = session.execute(nearest_query(index, vector, 1)).first()
-    return float("inf") if found is None else found[1]
+    near = nearest_query(index, vector, looked_at(index, 1)).subquery()
+    found: float | None = session.execute(select(func.min(near.c.distance))).scalar_one()
+    return float("inf") if found is None else found
 
 
 def get_distances(
@@ -78,8 +113,8 @@ def get_distances(
 
 def nearest_query(
     index: VectorIndex,
-    vector: Vectors,
-    limit: int,
+    vector: Vectors | BindParameter[Any],
+    limit: int | BindParameter[Any],
     offset: int = 0,
     condition: Condition = None,
     reach: int | None = None,
@@ -182,15 +217,28 @@ def prepare(session: Session, kept: int | None = None) -> None:
     The iterative scan goes on past vectors of deleted pictures until the limit is full. Where
     `kept` is None no graph is to be used, and the planner may choose.
     """
-    graph = kept is not None
-    settings: dict[str, object] = {"statement_timeout": STATEMENT_TIMEOUT_MS}
-    if graph:
-        settings |= {
-            "hnsw.ef_search": kept,
-            "hnsw.iterative_scan": "relaxed_order",
-            "hnsw.max_scan_tuples": MAX_SCAN_TUPLES,
-            "hnsw.scan_mem_multiplier": SCAN_MEMORY,
-        }
-    settings |= {f"enable_{way}": "off" if graph else "on" for way in ONLY_THE_GRAPH}
-    values = [func.set_config(name, str(value), True) for name, value in settings.items()]
-    session.execute(select(*values))
+    if kept is None:
+        session.execute(ANY_WAY)
+    else:
+        session.execute(BY_GRAPH, {"kept": str(kept), "tuples": str(MAX_SCAN_TUPLES)})
+
+
+def _settings(values: Mapping[str, str]) -> TextClause:
+    """A statement that sets them, for its transaction alone."""
+    return text("SELECT " + ", ".join(f"set_config('{n}', {v}, true)" for n, v in values.items()))
+
+
+ANY_WAY = _settings(
+    {"statement_timeout": f"'{STATEMENT_TIMEOUT_MS}'"}
+    | {f"enable_{way}": "'on'" for way in ONLY_THE_GRAPH}
+)
+BY_GRAPH = _settings(
+    {
+        "statement_timeout": f"'{STATEMENT_TIMEOUT_MS}'",
+        "hnsw.ef_search": ":kept",
+        "hnsw.iterative_scan": "'relaxed_order'",
+        "hnsw.max_scan_tuples": ":tuples",
+        "hnsw.scan_mem_multiplier": f"'{SCAN_MEMORY}'",
+    }
+    | {f"enable_{way}": "'off'" for way in ONLY_THE_GRAPH}
+)

@@ -15,13 +15,21 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.indexes import has_hnsw
-from app.nearest import Condition, Near, any_of, candidates, nearest_query, prepare, typed
+from app.nearest import (
+    Condition,
+    Near,
+    any_of,
+    candidates,
+    looked_at,
+    nearest_query,
+    prepare,
+    typed,
+)
 from app.plans import estimated_rows
 from app.tables import PRESENT, VectorIndex, embeddings, images
 from app.vectors import Vectors
 
 EXACT_ROWS = 10_000  # pictures that pass a filter: to compare so few takes no longer than a graph
-RERANKED = 1000  # pictures of a graph of bits that are put in order by their vectors
 REACH = 5_000  # pictures of the graph that the first block must be found among, or
 REACH_BLOCKS = 100  # so many blocks of them: else the filter passes what is far from the query
 
@@ -61,8 +69,7 @@ def plan_scan(
         share = _estimated_share(session, index, condition)
     if exact or not has_hnsw(session, index):
         return Scan("exact", 0, limit)
-    block = limit * max(1, RERANKED // limit) if index.storage == "bit" else limit
-    return Scan("hnsw", candidates(index, limit, share), block)
+    return Scan("hnsw", candidates(index, limit, share), looked_at(index, limit))
 
 
 def _count_passing(session: Session, index: VectorIndex, condition: Condition, most: int) -> int:

@@ -16,11 +16,15 @@ from app.filters import Filter, parse
 from app.nearest import Neighbour, find_nearest, prepare
 from app.queries import Query, QueryEncoder, words_alone
 from app.questions import Page, Question
+from app.repeats import Repeats
 from app.tables import Collection, VectorIndex
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
 FACET_VALUES = 50
+
+ShortAnswers = Repeats[Sequence[Neighbour]]
+"""The pictures nearest to the queries that were asked last."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Search:
     index: VectorIndex
     queries: QueryEncoder
     census: Census
+    repeats: ShortAnswers
 
     def by_text(self, text: str, limit: int) -> ShortAnswer:
         """The pictures that fit the words best. Raises QueryRejected."""
@@ -49,9 +54,12 @@ class Search:
         return self._nearest(self.queries.encode_picture(data), limit)
 
     def _nearest(self, query: Query, limit: int) -> ShortAnswer:
-        with self.sessions.begin() as session:
-            found = find_nearest(session, self.index, query.vector, limit)
-        return ShortAnswer(query, found)
+        def ask() -> Sequence[Neighbour]:
+            with self.sessions.begin() as session:
+                return find_nearest(session, self.index, query.vector, limit)
+
+        question = (self.index, query.vector.tobytes(), limit)
+        return ShortAnswer(query, self.repeats.answer(question, ask))
 
     def answer(self, collection: Collection, question: Question) -> Answer:
         """The first page of an answer.

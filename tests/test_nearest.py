@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import collections, db, deletions, indexes
-from app.nearest import find_nearest, nearest_query
+from app.nearest import find_nearest, find_nearest_distance, nearest_query
 from app.plans import explain
 from app.tables import VectorIndex
 from app.vectors import Vectors, VectorSpace
@@ -17,6 +17,7 @@ from tests.spectra import clip_like, copy_vectors, insert_images
 COUNT = 20_000
 DIMENSIONS = 512
 QUERIES = 50
+BITS = 5_000  # vectors
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +119,24 @@ def test_a_full_answer_despite_deleted_neighbours(
         session.rollback()
     assert len(hits) == 100
     assert not {hit.image.id for hit in hits} & set(nearest)
+
+
+def test_a_graph_of_bits_is_put_in_order_by_vectors(
+    loaded: tuple[db.Sessions, VectorIndex], vectors: Vectors, queries: Vectors
+) -> None:
+    sessions, index = loaded
+    with sessions() as session:
+        indexes.drop_index(session, index)
+        shape = indexes.Shape("bit")
+        bits = indexes.create_index(session, index.collection_id, index.space, shape)
+        copy_vectors(session, bits, vectors[:BITS])
+        indexes.build_hnsw(session, bits)
+        found = 0
+        for query in queries:
+            best = exact_ids(vectors[:BITS], query, 10)
+            hits = find_nearest(session, bits, query, 10)
+            assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
+            assert find_nearest_distance(session, bits, query) == hits[0].distance
+            found += len({hit.image.id for hit in hits} & set(best))
+        session.rollback()
+    assert found / (10 * QUERIES) >= 0.97

@@ -1,6 +1,9 @@
 import io
 import struct
+import threading
+import time
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -193,3 +196,31 @@ def test_a_thumbnail_fits_its_square_and_keeps_its_shape() -> None:
 def test_a_picture_smaller_than_its_thumbnail_is_not_enlarged() -> None:
     small = Image.open(io.BytesIO(thumbnail(png(4, (40, 20)), 128, MEGAPIXELS)))
     assert small.size == (40, 20)
+
+
+@pytest.mark.parametrize("work", ["decode", "resize"])
+def test_decoding_and_resizing_let_other_threads_run(work: str) -> None:
+    """Each is one call into C: nothing would run during it that needs the interpreter's lock."""
+    large = noise(1, (3_000, 2_500))
+    data = encoded(large, "JPEG", quality=90)
+    jobs: dict[str, Callable[[], object]] = {
+        "decode": lambda: decode(data, MEGAPIXELS, draft_side=10_000),
+        "resize": lambda: large.resize((2_990, 2_490), Image.Resampling.BICUBIC),
+    }
+    times: list[float] = []
+
+    def run() -> None:
+        times.append(time.perf_counter())
+        jobs[work]()
+        times.append(time.perf_counter())
+
+    thread = threading.Thread(target=run)
+    ticks: list[float] = []
+    thread.start()
+    while thread.is_alive():
+        ticks.append(time.perf_counter())
+        time.sleep(0)
+    began, ended = times
+    inside = [tick for tick in ticks if began < tick < ended]
+    gaps = np.diff([began, *inside, ended])
+    assert gaps.max() < 0.8 * (ended - began)

@@ -1,8 +1,13 @@
-"""The flat endpoints of the first users: their shapes do not change."""
+"""The flat endpoints of the first users: their shapes do not change.
+
+The searches are `async` and go to a thread once, for what waits: FastAPI would send them there
+once more to write the answer.
+"""
 
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from app.annotations import (
@@ -61,7 +66,7 @@ PICTURE_BODY = {
 
 @router.get("/search-by-text", responses=described(404, 422, 503), dependencies=[NamedModel, Utf8])
 @needs("reader", "search")
-def search_by_text(
+async def search_by_text(
     home: Home,
     tokens: TokenService,
     response: Response,
@@ -75,7 +80,8 @@ def search_by_text(
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
     """The pictures that fit the words best, best first."""
-    return _told(home, tokens, response, home.search.by_text(query, limit))
+    answer = await run_in_threadpool(home.search.by_text, query, limit)
+    return _told(home, tokens, response, answer)
 
 
 @router.post(
@@ -85,7 +91,7 @@ def search_by_text(
     openapi_extra=PICTURE_BODY,
 )
 @needs("reader", "search")
-def search_by_image(
+async def search_by_image(
     home: Home,
     tokens: TokenService,
     response: Response,
@@ -93,7 +99,8 @@ def search_by_image(
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
     """The pictures most like the one sent, best first."""
-    return _told(home, tokens, response, home.search.by_image(picture, limit))
+    answer = await run_in_threadpool(home.search.by_image, picture, limit)
+    return _told(home, tokens, response, answer)
 
 
 def _told(

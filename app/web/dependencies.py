@@ -1,9 +1,13 @@
-"""What routes are given: the services of the application, and the picture in a request."""
+"""What routes are given: the services of the application, and the picture in a request.
+
+What asks no database is `async`: FastAPI sends the others to threads, at a cost beyond their own.
+"""
 
 from typing import Annotated
 from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import Depends, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from app.access import Caller
@@ -18,32 +22,32 @@ from app.summaries import Summaries
 from app.web.payloads import MAX_ID, Name
 
 
-def _gallery(request: Request) -> Gallery:
+async def _gallery(request: Request) -> Gallery:
     service: Gallery = request.app.state.services.gallery
     return service
 
 
-def _library(request: Request) -> Library:
+async def _library(request: Request) -> Library:
     service: Library = request.app.state.services.library
     return service
 
 
-def _cursors(request: Request) -> Cursors:
+async def _cursors(request: Request) -> Cursors:
     service: Cursors = request.app.state.services.cursors
     return service
 
 
-def _tokens(request: Request) -> SearchTokens:
+async def _tokens(request: Request) -> SearchTokens:
     service: SearchTokens = request.app.state.services.tokens
     return service
 
 
-def _summaries(request: Request) -> Summaries:
+async def _summaries(request: Request) -> Summaries:
     service: Summaries = request.app.state.services.summaries
     return service
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     """Who asks: the guard knows."""
     caller: Caller = request.state.caller
     return caller
@@ -66,7 +70,7 @@ def chosen_namespace(caller: Caller, namespace: str | None) -> str:
     return namespace
 
 
-def _namespace(
+async def _namespace(
     caller: CurrentCaller,
     namespace: Annotated[
         Name | None,
@@ -93,11 +97,11 @@ def _in_collection(
 InCollection = Annotated[OpenCollection, Depends(_in_collection)]
 
 
-def _home(library: LibraryService, caller: CurrentCaller) -> OpenCollection:
+async def _home(library: LibraryService, caller: CurrentCaller) -> OpenCollection:
     """What the flat endpoints work on: the collection `default` of the caller's namespace."""
     if caller.home == DEFAULT_NAMESPACE:
         return library.default
-    return library.open(caller.home, DEFAULT_NAME)
+    return await run_in_threadpool(library.open, caller.home, DEFAULT_NAME)
 
 
 Home = Annotated[OpenCollection, Depends(_home)]
@@ -132,7 +136,7 @@ ImageId = Annotated[int, Depends(_reached_image)]
 JobId = Annotated[int, Depends(_reached_job)]
 
 
-def _intake(library: LibraryService) -> Intake:
+async def _intake(library: LibraryService) -> Intake:
     """Knows the jobs of all collections."""
     return library.default.intake
 
@@ -140,12 +144,12 @@ def _intake(library: LibraryService) -> Intake:
 IntakeService = Annotated[Intake, Depends(_intake)]
 
 
-def name_model(home: Home, response: Response) -> None:
+async def name_model(home: Home, response: Response) -> None:
     """Say in a header which model answers: `demo model` is never mistaken for a real one."""
     response.headers["X-Model"] = quote(home.index.space.name, safe=" /:-")
 
 
-def require_utf8(request: Request) -> None:
+async def require_utf8(request: Request) -> None:
     """Refuse an address whose percent signs are no UTF-8: it would be searched for as �.
 
     Raises QueryRejected.
