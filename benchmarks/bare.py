@@ -1,7 +1,7 @@
 """The model alone, on the runtime that the server has chosen: `python -m benchmarks.bare`.
 
 Reads a task as JSON from its standard input: paths of JPEGs, how many batches, how many pictures
-one by one. Prints JSON. It runs in the environment of a server, with its settings.
+one by one, and texts. Prints JSON. It runs in the environment of a server, with its settings.
 """
 
 import json
@@ -18,7 +18,7 @@ WARM_UP = 3  # batches, and pictures, that are not counted
 
 
 def main() -> None:
-    """Seconds of forward passes, by batch; and of decoding and encoding one, by picture."""
+    """Seconds of forward passes, by batch; of decoding and encoding one, by picture; by text."""
     task = json.load(sys.stdin)
     settings = Settings.load()
     encoder = parts.load_encoder(settings, parts.default_model(settings))
@@ -30,6 +30,7 @@ def main() -> None:
         "batch": settings.batch_size,
         "forward": _forward(encoder, settings, files, task["batches"]),
         "one": _one_by_one(encoder, settings, files[: task["ones"]]),
+        "text": [_seconds(lambda: encoder.encode_texts([one])) for one in task["texts"]],  # noqa: B023
     }
     print(json.dumps(told))
 

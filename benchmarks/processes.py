@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,10 +36,12 @@ def peer(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
     return _told([str(PEERS), "-m", f"benchmarks.peers.{name}"], task, {**kept, **QUIET})
 
 
-def bare(shop: Workshop, batches: int = 0, ones: int = 0) -> dict[str, Any]:
-    """What `benchmarks.bare` prints: so many forward passes, and pictures one by one."""
-    paths = shop.photographs[: max(ones, 32)]
-    task = {"photographs": [str(path) for path in paths], "batches": batches, "ones": ones}
+def bare(
+    shop: Workshop, batches: int = 0, ones: int = 0, texts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `benchmarks.bare` prints: so many forward passes, pictures one by one, and texts."""
+    paths = [str(path) for path in shop.photographs[: max(ones, 32)]]
+    task = {"photographs": paths, "batches": batches, "ones": ones, "texts": texts}
     own = environment(shop.folder, shop.model)
     return _told([sys.executable, "-m", "benchmarks.bare"], task, own)
 

@@ -1,7 +1,7 @@
 """Searches by text over HTTP, beside Chroma's query in its own process."""
 
 from benchmarks.load import Load, by_text, drive
-from benchmarks.processes import peer, runtime
+from benchmarks.processes import bare, named, peer
 from benchmarks.results import Figure, Line, at_least, at_most, p50
 from benchmarks.server import MODEL, Server
 from benchmarks.workshop import Workshop
@@ -25,6 +25,7 @@ def measure(shop: Workshop) -> Figure:
         new = drive(server.port, map(by_text, shop.texts(shop.sizes.texts)))
         repeated, crowd = _repeated(shop, server)
         many = _many_new(shop, server)
+    alone = bare(shop, texts=shop.texts(shop.sizes.texts // 2 + WARM_UP))
     theirs = chroma_texts(shop)
     return Figure(
         [
@@ -42,6 +43,7 @@ def measure(shop: Workshop) -> Figure:
             Line.milliseconds("repeated text, one client", repeated.times),
             Line.milliseconds(f"repeated text, {REPEATING} clients", crowd.times),
             Line.milliseconds(f"new texts, {BATCHING} clients", many.times),
+            Line.milliseconds("encoding one new text, no server", alone["text"][WARM_UP:]),
             Line.milliseconds("Chroma, new text in its own process", theirs),
             Line.one("new text, one client", "answers/s", new.rate),
             Line.one(f"new texts, {BATCHING} clients", "answers/s", many.rate),
@@ -49,7 +51,7 @@ def measure(shop: Workshop) -> Figure:
             Line.one(f"repeated text, {REPEATING} clients", "answers/s", crowd.rate),
         ],
         [
-            f"{shop.sizes.gallery:,} pictures; ours runs on {runtime(shop)}. Clients and "
+            f"{shop.sizes.gallery:,} pictures; ours runs on {named(alone)}. Clients and "
             "server share the cores."
         ],
     )
