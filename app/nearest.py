@@ -217,10 +217,12 @@ def prepare(session: Session, kept: int | None = None) -> None:
     The iterative scan goes on past vectors of deleted pictures until the limit is full. Where
     `kept` is None no graph is to be used, and the planner may choose.
     """
+    told = {"timeout": str(STATEMENT_TIMEOUT_MS)}
     if kept is None:
-        session.execute(ANY_WAY)
+        session.execute(ANY_WAY, told)
     else:
-        session.execute(BY_GRAPH, {"kept": str(kept), "tuples": str(MAX_SCAN_TUPLES)})
+        told |= {"kept": str(kept), "tuples": str(MAX_SCAN_TUPLES), "memory": str(SCAN_MEMORY)}
+        session.execute(BY_GRAPH, told)
 
 
 def _settings(values: Mapping[str, str]) -> TextClause:
@@ -229,16 +231,15 @@ def _settings(values: Mapping[str, str]) -> TextClause:
 
 
 ANY_WAY = _settings(
-    {"statement_timeout": f"'{STATEMENT_TIMEOUT_MS}'"}
-    | {f"enable_{way}": "'on'" for way in ONLY_THE_GRAPH}
+    {"statement_timeout": ":timeout"} | {f"enable_{way}": "'on'" for way in ONLY_THE_GRAPH}
 )
 BY_GRAPH = _settings(
     {
-        "statement_timeout": f"'{STATEMENT_TIMEOUT_MS}'",
+        "statement_timeout": ":timeout",
         "hnsw.ef_search": ":kept",
         "hnsw.iterative_scan": "'relaxed_order'",
         "hnsw.max_scan_tuples": ":tuples",
-        "hnsw.scan_mem_multiplier": f"'{SCAN_MEMORY}'",
+        "hnsw.scan_mem_multiplier": ":memory",
     }
     | {f"enable_{way}": "'off'" for way in ONLY_THE_GRAPH}
 )
