@@ -16,7 +16,7 @@ from app.db import Sessions
 
 T = TypeVar("T")
 
-MOST_KEPT = 1_000  # answers: about 10 MB of ten pictures each
+MOST_LENGTH = 8_000_000  # characters of all answers, written out: some 900 of ten pictures each
 SNAPSHOT = "SELECT CAST(pg_current_snapshot() AS text)"
 
 
@@ -24,15 +24,23 @@ SNAPSHOT = "SELECT CAST(pg_current_snapshot() AS text)"
 class _Kept(Generic[T]):
     snapshot: str
     answer: T
+    length: int
 
 
 class Repeats(Generic[T]):
-    """The answers that were asked for last. Any thread may call."""
+    """The answers that were asked for last, as many as `most` characters have room for.
 
-    def __init__(self, sessions: Sessions, most: int = MOST_KEPT) -> None:
+    `length` is of an answer and its question, written out: above 0. Any thread may call.
+    """
+
+    def __init__(
+        self, sessions: Sessions, length: Callable[[T], int], most: int = MOST_LENGTH
+    ) -> None:
         engine: Engine = sessions.kw["bind"]
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._length_of = length
         self._most = most
+        self._length = 0
         self._kept: OrderedDict[Hashable, _Kept[T]] = OrderedDict()  # the last used is the last
         self._lock = threading.Lock()
 
@@ -45,12 +53,17 @@ class Repeats(Generic[T]):
                 self._kept.move_to_end(question)
                 return kept.answer
         answer = ask()
-        with self._lock:
-            self._kept[question] = _Kept(snapshot, answer)
-            self._kept.move_to_end(question)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+        self._keep(question, _Kept(snapshot, answer, self._length_of(answer)))
         return answer
+
+    def _keep(self, question: Hashable, kept: _Kept[T]) -> None:
+        with self._lock:
+            before = self._kept.pop(question, None)
+            self._kept[question] = kept
+            self._length += kept.length - (before.length if before else 0)
+            while self._length > self._most:
+                _, longest_unused = self._kept.popitem(last=False)
+                self._length -= longest_unused.length
 
     def _snapshot(self) -> str:
         """Asked by the shortest way there is: it is most of what a repeated answer costs."""

@@ -22,9 +22,14 @@ from app.tables import Collection, VectorIndex
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
 FACET_VALUES = 50
+QUESTION = 4_000  # about the bytes of a query's vector
 
-ShortAnswers = Repeats[Sequence[Neighbour]]
-"""The pictures nearest to the queries that were asked last."""
+
+class ShortAnswers(Repeats[Sequence[Neighbour]]):
+    """The pictures nearest to the queries that were asked last."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        super().__init__(sessions, lambda hits: QUESTION + sum(len(repr(hit)) for hit in hits))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Answers given again: only while nothing was written, by whomever."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from app.assembly import Services
 from app.repeats import Repeats
+from app.search import ShortAnswers
 from tests.drawing import png
 from tests.runs import sql, statements
 
@@ -27,7 +29,7 @@ class Asked:
 
 @pytest.fixture
 def repeats(services: Services) -> Repeats[int]:
-    return Repeats(services.sessions)
+    return Repeats(services.sessions, lambda _: 1)
 
 
 def test_the_same_question_is_asked_once(repeats: Repeats[int]) -> None:
@@ -75,12 +77,40 @@ def test_a_failure_is_not_kept(repeats: Repeats[int]) -> None:
 
 
 def test_those_asked_longest_ago_are_forgotten(services: Services) -> None:
-    repeats: Repeats[int] = Repeats(services.sessions, most=2)
+    repeats: Repeats[int] = Repeats(services.sessions, lambda _: 1, most=2)
     asked = Asked()
     for name in ("a", "b", "a", "c"):  # b goes
         repeats.answer(name, asked)
     assert repeats.answer("a", asked) == 1
     assert repeats.answer("b", asked) == 4
+
+
+def test_long_answers_take_the_room_of_many(services: Services) -> None:
+    repeats: Repeats[int] = Repeats(services.sessions, lambda answer: answer, most=10)
+    assert repeats.answer("small", lambda: 4) == 4
+    assert repeats.answer("other", lambda: 6) == 6
+    assert repeats.answer("small", lambda: 1) == 4  # all of them have room
+    assert repeats.answer("too long", lambda: 11) == 11
+    assert repeats.answer("too long", lambda: 2) == 2  # none had
+    assert repeats.answer("small", lambda: 3) == 3
+    sql(services, "UPDATE collections SET name = name")
+    assert repeats.answer("small", lambda: 5) == 5
+    assert repeats.answer("third", lambda: 3) == 3
+    assert repeats.answer("small", lambda: 0) == 5  # what it was before takes no room
+
+
+def test_what_people_say_of_pictures_is_counted(client: TestClient, services: Services) -> None:
+    """1,000 answers of 100 pictures may have 20,000 characters of metadata each."""
+    said = {"metadata": json.dumps({"about": "x" * 10_000})}
+    client.post("/upload", files={"file": ("long.png", png(78))}, data=said)
+    hits = services.search.by_image(png(78), 1).hits
+    assert hits[0].image.metadata == {"about": "x" * 10_000}
+    repeats = ShortAnswers(services.sessions)
+    repeats.answer("a", lambda: hits)
+    assert repeats._length > 10_000
+    repeats.answer("b", lambda: [])
+    assert len(repeats._kept) == 2
+    assert repeats._length > 14_000  # what finds nothing takes room too
 
 
 def test_any_thread_may_ask(repeats: Repeats[int]) -> None:
