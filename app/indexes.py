@@ -65,8 +65,8 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
             f"The pictures in this database were indexed with {known.name} "
             f"(fingerprint {known.fingerprint[:12]}), not with {space.name} "
             f"({space.fingerprint[:12]}). Their vectors cannot be compared. Start with that model "
-            "again (CLIP_MODEL and CLIP_PRETRAINED; TESTING=1 for the demo model), or use another "
-            "database (DATABASE_URL or POSTGRES_DIR) for the new one."
+            "again (CLIP_MODEL, CLIP_PRETRAINED, PRECISION where either is int8; TESTING=1 for the "
+            "demo model), or use another database (DATABASE_URL or POSTGRES_DIR) for the new one."
         )
     return index
 
