@@ -18,11 +18,11 @@ class Kind:
 
 
 FIGURES = {
-    "indexing": Kind("Indexing photographs from disk", 7, indexing.measure),
-    "text": Kind("Searching by text over HTTP", 5, text.measure),
-    "image": Kind("Searching by picture over HTTP", 1, image.measure),
-    "beside": Kind("While pictures are indexed", 3, beside.measure),
-    "nearest": Kind("Nearest neighbours alone", 12, nearest.measure),
-    "memory": Kind("Memory and start", 2, memory.measure),
+    "indexing": Kind("Indexing photographs from disk", 12, indexing.measure),
+    "text": Kind("Searching by text over HTTP", 4, text.measure),
+    "image": Kind("Searching by picture over HTTP", 3, image.measure),
+    "beside": Kind("While pictures are indexed", 4, beside.measure),
+    "nearest": Kind("Nearest neighbours alone", 15, nearest.measure),
+    "memory": Kind("Memory and start", 3, memory.measure),
 }
 """In the order of the page; those minutes of `memory` come on top of the mixed load's."""
