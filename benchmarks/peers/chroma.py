@@ -11,8 +11,8 @@ from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.utils.data_loaders import ImageLoader
 from chromadb.utils.embedding_functions import OpenCLIPEmbeddingFunction
 
-from benchmarks.peers import common
-from benchmarks.peers.common import seconds
+from benchmarks.peers import running
+from benchmarks.peers.running import seconds
 
 HITS = 10
 WARM_UP = 10  # queries that are not counted
@@ -37,7 +37,7 @@ def index(task: dict[str, Any]) -> dict[str, Any]:
     )
     paths = task["photographs"]
     function(ImageLoader()(paths[:1]))
-    parts = common.batches(paths)
+    parts = running.batches(paths)
     times = [seconds(lambda: collection.add(ids=list(part), uris=list(part))) for part in parts]  # noqa: B023
     return {"seconds": times, "pictures": [len(part) for part in parts], "rows": collection.count()}
 
@@ -113,8 +113,8 @@ def _add(collection: Any, vectors: Any) -> None:
 
 
 def _function(task: dict[str, Any]) -> Any:
-    return OpenCLIPEmbeddingFunction(task["model"], task["checkpoint"], common.device())
+    return OpenCLIPEmbeddingFunction(task["model"], task["checkpoint"], running.device())
 
 
 if __name__ == "__main__":
-    common.run(measure, "chromadb")
+    running.run(measure, "chromadb")

@@ -6,15 +6,15 @@ import lancedb
 from lancedb.embeddings import get_registry
 from lancedb.pydantic import LanceModel, Vector
 
-from benchmarks.peers import common
-from benchmarks.peers.common import seconds
+from benchmarks.peers import running
+from benchmarks.peers.running import seconds
 
 
 def index(task: dict[str, Any]) -> dict[str, Any]:
     """Photographs from disk to rows: seconds of each batch."""
     function: Any = get_registry().get("open-clip")
     function = function.create(
-        name=task["model"], pretrained=task["checkpoint"], device=common.device()
+        name=task["model"], pretrained=task["checkpoint"], device=running.device()
     )
 
     class Picture(LanceModel):  # type: ignore[misc]
@@ -24,10 +24,10 @@ def index(task: dict[str, Any]) -> dict[str, Any]:
     table = lancedb.connect(task["store"]).create_table("pictures", schema=Picture)
     paths = task["photographs"]
     function.compute_source_embeddings(paths[:1])
-    parts = common.batches(paths)
+    parts = running.batches(paths)
     times = [seconds(lambda: table.add([{"uri": each} for each in part])) for part in parts]  # noqa: B023
     return {"seconds": times, "pictures": [len(part) for part in parts], "rows": table.count_rows()}
 
 
 if __name__ == "__main__":
-    common.run(index, "lancedb")
+    running.run(index, "lancedb")

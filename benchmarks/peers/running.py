@@ -1,4 +1,4 @@
-"""What the peers' scripts share."""
+"""How a peer runs: it reads a task, measures, and prints what it measured and with what."""
 
 import json
 import os
