@@ -11,11 +11,12 @@ import numpy as np
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, cast, func, select
 from sqlalchemy.orm import Session
 
-from app import perceptual
+from app import perceptual_groups
 from app.components import connected
 from app.db import Sessions
 from app.errors import QueryRejected
 from app.links import MAX_DISTANCE, Links
+from app.perceptual import ALIKE, BITS
 from app.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 
 Kind = Literal["exact", "perceptual", "semantic"]
@@ -74,7 +75,7 @@ class Duplicates:
         self._index = index
         self._links = Links(sessions, index)
         self._comparing = threading.Lock()
-        self._compared: tuple[int, perceptual.Hashes, Groups] | None = None
+        self._compared: tuple[int, perceptual_groups.Hashes, Groups] | None = None
 
     def find(self, kind: Kind, threshold: float | None, limit: int, offset: int) -> Page:
         """`limit` groups from `offset` on, the largest first, then by their first id.
@@ -119,14 +120,14 @@ class Duplicates:
             unhashed = self._count(session, hashed.is_(None))
         return _Found(_named([one for one, _ in seen], found), len(rows) > most, unhashed)
 
-    def _groups(self, hashes: perceptual.Hashes, bits: int) -> list[list[int]]:
-        """As `perceptual.groups`; one thread at a time, since it may take all of a core."""
+    def _groups(self, hashes: perceptual_groups.Hashes, bits: int) -> list[list[int]]:
+        """As `perceptual_groups.groups`; one thread at a time, since it may take all of a core."""
         with self._comparing:
             if self._compared is not None:
                 known_bits, known, groups = self._compared
                 if known_bits == bits and np.array_equal(known, hashes):
                     return groups
-            groups = perceptual.groups(hashes, bits)
+            groups = perceptual_groups.groups(hashes, bits)
             self._compared = bits, hashes, groups
             return groups
 
@@ -189,11 +190,11 @@ def check_threshold(kind: Kind, threshold: float | None) -> float | None:
             raise QueryRejected("Exact duplicates have the same bytes: leave threshold out.")
         return None
     if kind == "perceptual":
-        bits = perceptual.ALIKE if threshold is None else threshold
-        if not 0 <= bits <= perceptual.MAX_THRESHOLD or bits != int(bits):
+        bits = ALIKE if threshold is None else threshold
+        if not 0 <= bits <= perceptual_groups.MAX_THRESHOLD or bits != int(bits):
             raise QueryRejected(
                 f"threshold {bits:g}: for perceptual duplicates it is a whole number of differing "
-                f"bits, 0 to {perceptual.MAX_THRESHOLD}."
+                f"bits, 0 to {perceptual_groups.MAX_THRESHOLD}."
             )
         return int(bits)
     distance = NEAR if threshold is None else threshold
@@ -211,7 +212,7 @@ def comparable(bits: int) -> int:
     Hashes are compared where one of their bits + 1 bands is equal, so that more bits need more.
     """
     bands = bits + 1
-    alike = bands / 2 ** (perceptual.BITS / bands)  # comparisons for each pair of pictures
+    alike = bands / 2 ** (BITS / bands)  # comparisons for each pair of pictures
     return min(MAX_PICTURES, isqrt(int(2 * COMPARISONS / alike)))
 
 

@@ -11,9 +11,10 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageEnhance
 from sqlalchemy import delete, text
 
-from app import catalog, deletions, duplicates, indexes, links, nearest, perceptual
+from app import catalog, deletions, duplicates, indexes, links, nearest, perceptual_groups
 from app.assembly import Services
 from app.components import connected
+from app.perceptual import ALIKE
 from app.pictures import decode
 from app.plans import explain
 from app.tables import images
@@ -312,13 +313,13 @@ def test_pictures_are_compared_once_for_all_pages(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[int] = []
-    groups_of = perceptual.groups
+    groups_of = perceptual_groups.groups
 
-    def counted(hashes: perceptual.Hashes, bits: int) -> list[list[int]]:
+    def counted(hashes: perceptual_groups.Hashes, bits: int) -> list[list[int]]:
         compared.append(bits)
         return groups_of(hashes, bits)
 
-    monkeypatch.setattr(perceptual, "groups", counted)
+    monkeypatch.setattr(perceptual_groups, "groups", counted)
     pairs = add_pairs(services, 3)
     pages = [groups(client, "perceptual", limit=1, cursor=cursor) for cursor in range(3)]
     assert (pages, compared) == ([[pair] for pair in pairs], [6])
@@ -329,9 +330,9 @@ def test_pictures_are_compared_once_for_all_pages(
 
 
 def test_the_more_bits_the_fewer_pictures_are_compared() -> None:
-    most = [duplicates.comparable(bits) for bits in range(perceptual.MAX_THRESHOLD + 1)]
+    most = [duplicates.comparable(bits) for bits in range(perceptual_groups.MAX_THRESHOLD + 1)]
     assert most == sorted(most, reverse=True)
-    assert most[perceptual.ALIKE] == duplicates.MAX_PICTURES
+    assert most[ALIKE] == duplicates.MAX_PICTURES
     assert 50_000 < most[-1] < 100_000
 
 

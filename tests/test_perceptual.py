@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from app import perceptual
+from app import perceptual_groups
 from app.errors import ImageRejected
-from app.perceptual import CELLS, MAX_THRESHOLD, SPARSE, Hashes, groups, perceptual_hash
+from app.perceptual import perceptual_hash
+from app.perceptual_groups import CELLS, MAX_THRESHOLD, SPARSE, Hashes, groups
 from app.pictures import decode
 from tests.conftest import TEST_IMAGES
 from tests.drawing import encoded, noise
@@ -165,8 +166,8 @@ def test_groups_are_those_of_comparing_all_with_all(hashes: list[int]) -> None:
 def test_clusters_are_the_same_whichever_way_a_bucket_is_gone_through(
     sparse: int, cells: int, spread: int, threshold: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(perceptual, "SPARSE", sparse)
-    monkeypatch.setattr(perceptual, "CELLS", cells)
+    monkeypatch.setattr(perceptual_groups, "SPARSE", sparse)
+    monkeypatch.setattr(perceptual_groups, "CELLS", cells)
     rng = np.random.default_rng(spread)
     hashes = np.concatenate([ball(rng, 150, spread), ball(rng, 150, spread)])
     rng.shuffle(hashes)
