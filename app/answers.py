@@ -229,18 +229,18 @@ class Answering:
 
     def _why_short(self, shown: _Shown, hits: int) -> str:
         """Why there are fewer hits than were asked for: a sentence for each reason."""
-        question, reasons = self._question, []
+        question, causes = self._question, []
         if shown.dropped or (question.mode == "hybrid" and question.min_score is not None):
-            reasons.append(f"Others scored below min_score {question.min_score:g}.")
+            causes.append(f"Others scored below min_score {question.min_score:g}.")
         if self._ranking.scan is not None and self._ranking.scan.gave_up:
-            reasons.append("Looking through the rest would have taken too long.")
+            causes.append("Looking through the rest would have taken too long.")
         if any(shown.duplicates.values()):
-            reasons.append("Duplicates were put together.")
+            causes.append("Duplicates were put together.")
         if shown.following is not None and question.group_by:
-            reasons.append("There are so many of them that the next page goes on.")
+            causes.append("There are so many of them that the next page goes on.")
         if gone := len(shown.found) - hits:
-            reasons.append(f"Deleted a moment ago: {gone}.")
-        return " ".join([*reasons, *self._how_many()])
+            causes.append(f"Deleted a moment ago: {gone}.")
+        return " ".join([*causes, *self._how_many()])
 
     def _how_many(self) -> Iterator[str]:
         """How many there are to be found, and how many could be."""

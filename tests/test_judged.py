@@ -70,12 +70,12 @@ def pictures(session: Session, index: VectorIndex) -> list[int]:
 
 
 def judge(
-    session: Session, index: VectorIndex, query: str, vector: Vectors, **ratings: Any
+    session: Session, index: VectorIndex, query: str, vector: Vectors, **rated: Any
 ) -> list[int]:
     """Write ratings by the places of pictures, `p0=[9, 7]`; their ids."""
     ids = pictures(session, index)
     chosen = []
-    for place, votes in ratings.items():
+    for place, votes in rated.items():
         image_id = ids[int(place[1:])]
         chosen.append(image_id)
         for rating in votes:
