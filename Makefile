@@ -82,8 +82,8 @@ migrate: $(INSTALLED) ## Bring the database's schema up to date
 
 .PHONY: evaluate
 evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
-	@$(PYTHON) -m scripts.evaluate
-	@$(PYTHON) -m scripts.evaluate_no_match
+	@$(PYTHON) -m scripts.demo_model.evaluate
+	@$(PYTHON) -m scripts.demo_model.evaluate_no_match
 
 .PHONY: evaluate-feedback
 evaluate-feedback: $(INSTALLED) ## Try now whether judgements improve the answers, and switch so
@@ -112,7 +112,7 @@ benchmark-search: $(INSTALLED) ## Measure recall and time of filtered searches o
 
 .PHONY: test-crash
 test-crash: $(INSTALLED) ## Kill workers 20 times through 2,000 pictures: RUNS=5 in a row
-	@CRASH_RUNS=$(or $(RUNS),1) $(PYTHON) -m pytest -n 0 tests/test_crash.py
+	@CRASH_RUNS=$(or $(RUNS),1) $(PYTHON) -m pytest -n 0 tests/ingest/test_crash.py
 
 .PHONY: screenshots
 screenshots: $(INSTALLED) ## Take the README's two pictures of the page, with Chromium

@@ -20,37 +20,35 @@ from limits import RateLimitItem
 from tqdm import tqdm
 
 from app import logs
-from app.access import check_address
-from app.assembly import MEGA, Services, open_services
+from app.access.authentication import check_address
+from app.database.embedded_postgres import sole_owner
 from app.errors import PlaceInUse, SettingsInvalid, StartError
-from app.intake import Options
-from app.jobs import Job
-from app.parts import DEMO_MODEL
-from app.postgres import sole_owner
+from app.ingest.folder_watcher import Watcher
+from app.ingest.job_submission import Options
+from app.ingest.jobs import Job
+from app.runtime.assembly import MEGA, Services, open_services
+from app.runtime.parts import DEMO_MODEL
 from app.settings import NO_RATE, ROOT, Settings
-from app.watch import Watcher
-from app.web import (
-    classic,
+from app.web import openapi_document, page, problems
+from app.web.middleware.audit_log import Audit
+from app.web.middleware.body_limit import BodyLimit
+from app.web.middleware.body_timeout import BodyTimeout
+from app.web.middleware.guard import EVENTS_AT_ONCE, KEYS_AT_ONCE, OTHERS_AT_ONCE, Guard, Lane
+from app.web.middleware.http_protocol import IDLE_SECONDS, BoundedProtocol, most_connections
+from app.web.middleware.request_metrics import Observing
+from app.web.middleware.security_headers import SecurityHeaders
+from app.web.routes import (
     collections,
-    document,
     duplicates,
-    earlier,
     feedback,
+    flat,
+    health,
     images,
-    inspection,
     jobs,
-    page,
-    problems,
+    legacy,
+    quality,
     search,
-    system,
 )
-from app.web.audit import Audit
-from app.web.body_limit import BodyLimit
-from app.web.guard import EVENTS_AT_ONCE, KEYS_AT_ONCE, OTHERS_AT_ONCE, Guard, Lane
-from app.web.headers import SecurityHeaders
-from app.web.observing import Observing
-from app.web.protocol import IDLE_SECONDS, BoundedProtocol, most_connections
-from app.web.timeouts import BodyTimeout
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +58,8 @@ Beside = Callable[[threading.Event], None]
 
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 SUBJECTS = (
-    *(classic, earlier, images, search, collections, inspection, feedback, duplicates),
-    *(jobs, system, page),
+    *(flat, legacy, images, search, collections, quality, feedback, duplicates),
+    *(jobs, health, page),
 )
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C
 
@@ -71,8 +69,8 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     app = FastAPI(
         title="Image search",
         description=_description(services.model_name),
-        openapi_tags=document.TAGS,
-        generate_unique_id_function=document.operation_id,
+        openapi_tags=openapi_document.TAGS,
+        generate_unique_id_function=openapi_document.operation_id,
     )
     _add_middleware(app, settings)
     app.state.services = services
@@ -81,7 +79,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     for module in SUBJECTS:
         app.include_router(module.router)
     problems.install(app)
-    document.install(app)
+    openapi_document.install(app)
     return app
 
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app import parts
-from app.pictures import decode
+from app.pictures.decoding import decode
+from app.runtime import parts
 from app.settings import Settings
 
 WARM_UP = 3  # batches, and pictures, that are not counted

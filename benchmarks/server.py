@@ -16,12 +16,14 @@ from typing import Any
 import psutil
 from sqlalchemy import make_url, text
 
-from app import collections, db, indexes
-from app.postgres import embedded_server
+from app.catalog import collections
+from app.database import connections
+from app.database.embedded_postgres import embedded_server
+from app.index import vector_indexes
 from app.settings import DATABASE, ROOT
 from app.vectors import Vectors
 from benchmarks.load import HOST, RequestFailed
-from scripts.spectra import copy_vectors, insert_images
+from scripts.generated_vectors import copy_vectors, insert_images
 
 MODEL = "ViT-B-32"
 PASSED_ON = ("PATH", "HOME", "RUNTIME", "PRECISION", "DEVICE", "CUDA_VISIBLE_DEVICES")
@@ -183,18 +185,18 @@ def is_searchable(state: Mapping[str, Any]) -> bool:
 def fill(folder: Path, vectors: Vectors) -> None:
     """Put pictures without files and their vectors into a database that a server has made."""
     with embedded_server(folder / "postgres") as url:
-        engine = db.open_engine(
+        engine = connections.open_engine(
             make_url(url).set(database=DATABASE).render_as_string(hide_password=False)
         )
-        sessions = db.open_sessions(engine)
+        sessions = connections.open_sessions(engine)
         with sessions.begin() as session:
             collection = collections.default(session).id
-            index = indexes.active_index(session, collection)
-            indexes.drop_hnsw_if_empty(session, index)
+            index = vector_indexes.active_index(session, collection)
+            vector_indexes.drop_hnsw_if_empty(session, index)
             insert_images(session, collection, ["{}"] * len(vectors))
             copy_vectors(session, index, vectors)
         with sessions.begin() as session:
-            indexes.build_hnsw(session, index)
+            vector_indexes.build_hnsw(session, index)
         with sessions() as session:
             session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             session.execute(text(f"VACUUM (ANALYZE) images, {index.partition}"))

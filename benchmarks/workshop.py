@@ -16,7 +16,7 @@ from benchmarks.checkpoint import checkpoint
 from benchmarks.load import by_text
 from benchmarks.sentences import sentences
 from benchmarks.server import Model, Server, serving
-from scripts import spectra
+from scripts import generated_vectors
 
 DIMENSIONS = 512  # of ViT-B-32's vectors
 VECTOR_SEED, QUERY_SEED = 1, 2
@@ -105,7 +105,7 @@ class Workshop:
     @cached_property
     def vectors(self) -> Vectors:
         """Of the gallery: float32, shape (gallery, DIMENSIONS)."""
-        return spectra.clip_like(self.sizes.gallery, DIMENSIONS, VECTOR_SEED)
+        return generated_vectors.clip_like(self.sizes.gallery, DIMENSIONS, VECTOR_SEED)
 
     def saved(self, name: str, rows: Vectors) -> Path:
         """An array as a file, for a peer."""

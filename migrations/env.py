@@ -1,8 +1,8 @@
-"""Alembic's entry: runs the migrations on the connection that `app.db.migrate` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `migrate` hands over."""
 
 from alembic import context
 
-from app.tables import metadata
+from app.database.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata)

@@ -1,7 +1,7 @@
 """What searches find and how long they take: `python -m scripts.benchmark_search`.
 
-Generated vectors in a database of the run's own, read through `app.scans` as searches read them,
-against exact answers of numpy. Prints Markdown.
+Generated vectors in a database of the run's own, read through `app.index.paged_scans` as searches
+read them, against exact answers of numpy. Prints Markdown.
 """
 
 import json
@@ -21,14 +21,16 @@ import psutil
 import typer
 from sqlalchemy import text
 
-from app import collections, db, fields, filters, indexes
-from app.nearest import Condition
-from app.postgres import embedded_server
-from app.scans import Reading, Scan, plan_scan
-from app.tables import Storage, VectorIndex
+from app.catalog import collections, fields, filters
+from app.database import connections
+from app.database.embedded_postgres import embedded_server
+from app.database.tables import Storage, VectorIndex
+from app.index import vector_indexes
+from app.index.hnsw_search import Condition
+from app.index.paged_scans import Reading, Scan, plan_scan
 from app.vectors import Vectors, VectorSpace
-from scripts import spectra
-from scripts.spectra import Gallery, Mask, copy_vectors, insert_images
+from scripts import generated_vectors
+from scripts.generated_vectors import Gallery, Mask, copy_vectors, insert_images
 
 HITS = 10
 STORAGES: Sequence[Storage] = ("vector", "bit", "halfvec")
@@ -47,7 +49,7 @@ TIMED = 20  # queries whose first and last pages are timed
 class Bench:
     """An index and those who ask."""
 
-    sessions: db.Sessions
+    sessions: connections.Sessions
     index: VectorIndex
     gallery: Gallery
 
@@ -93,15 +95,15 @@ def main(
 ) -> None:
     """Print the tables."""
     began = time.monotonic()
-    asked = spectra.clip_like(queries, dimensions, seed + 1)
-    gallery = spectra.generate(count, dimensions, seed, asked[0])
-    near = spectra.near_centre(asked)
+    asked = generated_vectors.clip_like(queries, dimensions, seed + 1)
+    gallery = generated_vectors.generate(count, dimensions, seed, asked[0])
+    near = generated_vectors.near_centre(asked)
     with database() as sessions:
         print_versions(sessions, f"{count:,} vectors of {dimensions} dimensions, {queries} queries")
         index = load_pictures(sessions, gallery)
         print_table("Storages", STORAGES_HEAD, storages(sessions, index, gallery, asked))
         with sessions.begin() as session:
-            index = indexes.active_index(session, index.collection_id)
+            index = vector_indexes.active_index(session, index.collection_id)
         bench = Bench(sessions, index, gallery)
         print_table("Unfiltered, halfvec", HEAD, unfiltered(bench, asked))
         print_table("Filtered", HEAD, filtered(bench, asked, near))
@@ -117,21 +119,21 @@ HEAD = ["pictures that pass", "method", "recall@10", "full answers", "p50 ms", "
 
 
 @contextmanager
-def database() -> Iterator[db.Sessions]:
+def database() -> Iterator[connections.Sessions]:
     """An embedded Postgres of the run's own, migrated; it leaves nothing behind."""
     with (
         tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder,
         embedded_server(Path(folder) / "data") as url,
     ):
-        engine = db.open_engine(url)
-        db.migrate(engine)
+        engine = connections.open_engine(url)
+        connections.migrate(engine)
         try:
-            yield db.open_sessions(engine)
+            yield connections.open_sessions(engine)
         finally:
             engine.dispose()
 
 
-def load_pictures(sessions: db.Sessions, gallery: Gallery) -> VectorIndex:
+def load_pictures(sessions: connections.Sessions, gallery: Gallery) -> VectorIndex:
     """Pictures, their declared fields indexed, and an index that is still empty."""
     n, far = gallery.values["n"], gallery.values["far"]
     metadata = [
@@ -144,31 +146,31 @@ def load_pictures(sessions: db.Sessions, gallery: Gallery) -> VectorIndex:
         for name, kind in DECLARED.items():
             session.execute(text(fields.index_statement(collection_id, name, kind)))
         space = VectorSpace("generated", "clip-like", "0" * 64, gallery.vectors.shape[1])
-        return indexes.open_index(session, collection_id, space)
+        return vector_indexes.open_index(session, collection_id, space)
 
 
 STORAGES_HEAD = ["storage", "build", "bytes a picture: table", "graph", *HEAD[2:]]
 
 
 def storages(
-    sessions: db.Sessions, index: VectorIndex, gallery: Gallery, queries: Vectors
+    sessions: connections.Sessions, index: VectorIndex, gallery: Gallery, queries: Vectors
 ) -> Iterator[list[str]]:
     """Indexes in the place of the one before, halfvec the last; searched without a filter."""
     for storage in STORAGES:
         with sessions.begin() as session:
-            indexes.drop_index(session, index)
-            shape = indexes.Shape(storage)
-            index = indexes.create_index(session, index.collection_id, index.space, shape)
+            vector_indexes.drop_index(session, index)
+            shape = vector_indexes.Shape(storage)
+            index = vector_indexes.create_index(session, index.collection_id, index.space, shape)
             copy_vectors(session, index, gallery.vectors)
         bench = Bench(sessions, index, gallery)
         vacuum(bench)
         began = time.perf_counter()
         with sessions.begin() as session:
-            indexes.build_hnsw(session, index)
+            vector_indexes.build_hnsw(session, index)
         seconds = time.perf_counter() - began
         with sessions.begin() as session:
             query = text("SELECT pg_table_size(CAST(:table AS regclass)), pg_relation_size(:graph)")
-            names = {"table": index.partition, "graph": indexes.hnsw_name(index)}
+            names = {"table": index.partition, "graph": vector_indexes.hnsw_name(index)}
             sizes = session.execute(query, names).one()
         size = [f"{each / len(gallery.vectors):,.0f}" for each in sizes]
         yield [storage, f"{seconds:.0f} s", *size, *bench.row("", queries, {})[2:]]
@@ -269,7 +271,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:g} %"
 
 
-def print_versions(sessions: db.Sessions, what: str) -> None:
+def print_versions(sessions: connections.Sessions, what: str) -> None:
     """What was measured, on which machine, and with what."""
     query = text("SELECT current_setting('server_version'), extversion FROM pg_extension "
                  "WHERE extname = 'vector'")  # fmt: skip

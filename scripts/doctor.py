@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from app.assembly import open_services
 from app.errors import ImageSearchError
 from app.main import unwind_on_signals
+from app.runtime.assembly import open_services
 from app.settings import Settings
 
 SHOWN = 5  # examples of each kind

@@ -17,12 +17,12 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
-from app.buckets import Bucket, StoredObject
 from app.errors import EntryRefused, ImageSearchError, PlaceInUse, SettingsInvalid, StartError
 from app.main import unwind_on_signals
-from app.parts import open_buckets
+from app.runtime.parts import open_buckets
 from app.settings import Settings
-from app.storage import PART
+from app.storage.buckets import Bucket, StoredObject
+from app.storage.disk import PART
 
 THREADS = 8
 QUEUE = 2 * THREADS  # objects given to the threads before more are listed

@@ -7,12 +7,12 @@ import sys
 
 from sqlalchemy.exc import DBAPIError
 
-from app.assembly import open_services
 from app.errors import ImageSearchError
-from app.library import KnownCollection, Library
+from app.feedback.evaluation import LEAST_JUDGEMENTS, LEAST_QUERIES, Verdict
 from app.main import unwind_on_signals
+from app.runtime.assembly import open_services
+from app.runtime.open_collections import KnownCollection, Library
 from app.settings import Settings
-from app.trials import LEAST_JUDGEMENTS, LEAST_QUERIES, Verdict
 
 HEADER = f"{'collection':<30} {'queries':>8} {'judgements':>10} {'without':>8} {'with':>6}  state"
 

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from app.assembly import Services, open_services
 from app.errors import ImageSearchError
-from app.intake import Intake, Options
-from app.jobs import Job
+from app.ingest.job_submission import Intake, Options
+from app.ingest.jobs import Job
 from app.main import progress_bar, unwind_on_signals
+from app.runtime.assembly import Services, open_services
 from app.settings import Settings
 
 ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows all that would be done

@@ -10,11 +10,12 @@ import typer
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app import db, keys
+from app.access import api_keys
+from app.access.api_keys import MAX_ID, Key, Role
+from app.database import connections
 from app.errors import ImageSearchError
-from app.keys import MAX_ID, Key, Role
 from app.main import unwind_on_signals
-from app.parts import database
+from app.runtime.parts import database
 from app.settings import Settings
 
 MAX_DAYS = 36_500  # a hundred years
@@ -36,7 +37,7 @@ def create(
     """Make a key and show it, this once."""
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _transaction() as session:
-        key, shown = keys.create(session, namespace, name, role, expires_at)
+        key, shown = api_keys.create(session, namespace, name, role, expires_at)
     until = "for ever" if expires_at is None else f"until {_moment(expires_at)} UTC"
     print(f"Key {key.id} ({key.name}): {key.role} of the namespace {key.namespace}, valid {until}.")
     print(f"\n{shown}\n")
@@ -48,7 +49,7 @@ def create(
 def listed() -> None:
     """Show every key, with its times in UTC; not the keys' texts, which nobody has."""
     with _transaction() as session:
-        found = keys.listed(session)
+        found = api_keys.listed(session)
     if not found:
         print("There is no key: `make create-key` makes one.")
         return
@@ -61,7 +62,7 @@ def revoke(
 ) -> None:
     """Make a key void; servers that run refuse it within seconds."""
     with _transaction() as session:
-        key = keys.revoke(session, key_id)
+        key = api_keys.revoke(session, key_id)
     print(f"Key {key.id} ({key.name}) is revoked since {_moment(key.revoked_at)} UTC.")
 
 
@@ -71,10 +72,10 @@ def _transaction() -> Iterator[Session]:
     unwind_on_signals()
     try:
         with database(Settings.load()) as url:
-            engine = db.open_engine(url)
+            engine = connections.open_engine(url)
             try:
-                db.migrate(engine)
-                with db.open_sessions(engine).begin() as session:
+                connections.migrate(engine)
+                with connections.open_sessions(engine).begin() as session:
                     yield session
             finally:
                 engine.dispose()

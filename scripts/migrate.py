@@ -2,10 +2,10 @@
 
 import sys
 
-from app import db
+from app.database import connections
 from app.errors import StartError
 from app.main import unwind_on_signals
-from app.parts import database
+from app.runtime.parts import database
 from app.settings import Settings
 
 
@@ -14,8 +14,8 @@ def main() -> None:
     unwind_on_signals()
     try:
         with database(Settings.load()) as url:
-            engine = db.open_engine(url)
-            db.migrate(engine)
+            engine = connections.open_engine(url)
+            connections.migrate(engine)
             engine.dispose()
     except StartError as error:
         sys.exit(str(error))

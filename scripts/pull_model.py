@@ -3,7 +3,7 @@
 import sys
 
 from app.errors import StartError
-from app.parts import hand_over_hub_settings
+from app.runtime.parts import hand_over_hub_settings
 from app.settings import Settings
 
 
@@ -12,7 +12,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         hand_over_hub_settings(settings)
-        from app.encoders.weights import find_checkpoint
+        from app.encoders.torch_models.checkpoints import find_checkpoint
 
         checkpoint = find_checkpoint(settings.clip_model, settings.clip_pretrained)
     except StartError as error:

@@ -25,22 +25,22 @@ import typer
 from numpy.typing import NDArray
 from sqlalchemy import delete, insert, select, update
 
-from app import parts
-from app.assembly import Services, open_services
-from app.db import Sessions
-from app.embeddings import get_vectors
-from app.feedback import fold
-from app.feedback_tables import feedback, feedback_queries
-from app.intake import Options
-from app.judged import judged_near
-from app.learning import Learning
-from app.relevance import Weights, moved, ndcg
+from app.database.connections import Sessions
+from app.database.feedback_tables import feedback, feedback_queries
+from app.database.tables import VectorIndex, images, vector_indexes
+from app.feedback.evaluation import Trials, Verdict
+from app.feedback.query_adjustment import Learning
+from app.feedback.rated_queries import judged_near
+from app.feedback.ratings import fold
+from app.feedback.rocchio import Weights, moved, ndcg
+from app.index.embeddings import get_vectors
+from app.ingest.job_submission import Options
+from app.runtime import parts
+from app.runtime.assembly import Services, open_services
 from app.settings import Settings
-from app.tables import VectorIndex, images, vector_indexes
-from app.trials import Trials, Verdict
 from app.vectors import Vectors
-from scripts.evaluate import PICTURES, read_manifest
-from scripts.truths import truths
+from scripts.demo_model.evaluate import PICTURES, read_manifest
+from scripts.demo_model.relevant_pictures import truths
 
 Kind = Literal["honest", "random", "a fifth hostile", "all hostile"]
 

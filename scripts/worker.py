@@ -5,8 +5,8 @@ import sys
 import threading
 
 from app import logs
-from app.assembly import open_services
 from app.errors import StartError
+from app.runtime.assembly import open_services
 from app.settings import Settings
 
 

@@ -11,15 +11,15 @@ from fastapi.testclient import TestClient
 from sqlalchemy import make_url
 from starlette.types import ASGIApp
 
-from app import db
-from app.assembly import Services, open_services
+from app.database import connections
+from app.database.embedded_postgres import embedded_server
 from app.main import create_app
-from app.postgres import embedded_server
+from app.runtime.assembly import Services, open_services
 from app.settings import ROOT, Settings
 from app.vectors import VectorSpace
 
 if TYPE_CHECKING:
-    from tests.s3_server import S3
+    from tests.fixtures.s3_server import S3
 
 # Whatever the developer has set for a server of their own is not for tests.
 for _name in Settings.model_fields:
@@ -31,8 +31,8 @@ TEST_IMAGES = ROOT / "data" / "test_images"
 
 
 SLOW = (
-    *("test_crash", "test_start", "test_watch", "test_sync", "test_ingest", "test_bucket_jobs"),
-    *("test_reconciling", "test_weights", "test_nearest", "test_download"),
+    *("test_crash", "test_start", "test_folder_watcher", "test_sync", "test_folder_jobs"),
+    *("test_bucket_jobs", "test_doctor", "test_checkpoints", "test_hnsw_search", "test_download"),
 )
 
 
@@ -62,8 +62,8 @@ def server_url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def database_url(server_url: str, request: pytest.FixtureRequest) -> str:
     """An empty database for the module."""
-    name = request.module.__name__.rpartition(".")[2]
-    db.create_database(server_url, name)
+    name = request.module.__name__.removeprefix("tests.").replace(".", "_")
+    connections.create_database(server_url, name)
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 
 
@@ -106,11 +106,11 @@ def client(settings: Settings, services: Services) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def sessions(database_url: str) -> Iterator[db.Sessions]:
+def sessions(database_url: str) -> Iterator[connections.Sessions]:
     """Sessions on the module's database, migrated."""
-    engine = db.open_engine(database_url)
-    db.migrate(engine)
-    yield db.open_sessions(engine)
+    engine = connections.open_engine(database_url)
+    connections.migrate(engine)
+    yield connections.open_sessions(engine)
     engine.dispose()
 
 
@@ -123,7 +123,7 @@ def space() -> VectorSpace:
 @pytest.fixture(scope="module")
 def s3_of_module() -> Iterator["S3"]:
     """A local S3."""
-    from tests.s3_server import s3_server  # moto takes long to import
+    from tests.fixtures.s3_server import s3_server  # moto takes long to import
 
     with s3_server() as server:
         yield server

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from app import logs
 from app.logs import LogFormat
-from app.web.observing import Observing
+from app.web.middleware.request_metrics import Observing
 
 FORMATS: tuple[LogFormat, ...] = ("plain", "json")
 EVIL = "cat\n2026-11-21 12:00:00 WARNING app.worker [-]: forged\r\n\x1b[31m\u2028\x85\x00.jpg"

@@ -15,13 +15,13 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from app import db
-from app.assembly import open_services
+from app.database import connections
+from app.ingest.uploads import Upload
+from app.runtime.assembly import open_services
 from app.settings import ROOT, Settings
-from app.uploads import Upload
 from tests.conftest import TEST_IMAGES
-from tests.drawing import png
-from tests.environment import bare
+from tests.fixtures.drawn_pictures import png
+from tests.fixtures.process_environment import bare
 
 START_SECONDS = 120  # far more than it takes: a hang is a failure, slowness is not
 
@@ -219,7 +219,7 @@ def test_a_start_that_cannot_be_says_why_without_a_traceback(
 
 
 def test_another_model_on_the_same_database_is_refused(folder: Path, server_url: str) -> None:
-    db.create_database(server_url, "two_models")
+    connections.create_database(server_url, "two_models")
     url = server_url.replace("/postgres?", "/two_models?")
     settings = Settings(
         testing=True, database_url=url, test_upload_dir=folder, thumbnail_dir=folder

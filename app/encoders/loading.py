@@ -1,14 +1,14 @@
 """A model is loaded: by the shortcut that an earlier start has left, or else by torch."""
 
-from app.encoders import shortcut
+from app.encoders import fast_start
 from app.encoders.encoder import OpenClipEncoder
-from app.encoders.wanted import Asked
+from app.encoders.model_request import Asked
 
 
 def load(asked: Asked) -> OpenClipEncoder:
     """The encoder that is asked for. Raises ModelUnavailable as `openclip.load`."""
-    if (found := shortcut.find(asked)) is not None:
+    if (found := fast_start.find(asked)) is not None:
         return found
-    from app.encoders import openclip  # seconds, and hundreds of megabytes
+    from app.encoders.torch_models import openclip  # seconds, and hundreds of megabytes
 
     return openclip.load(asked.model, asked.pretrained, asked.device, asked.name, asked.wanted)

@@ -8,7 +8,7 @@ from typing import Any
 import openvino as ov
 
 from app.encoders.interfaces import Features, Pixels, Tokens
-from app.encoders.pages import release_mapped
+from app.encoders.memory import release_mapped
 
 RECIPE = 1  # counted up with what is converted otherwise, so that nothing older is taken
 IMAGE, TEXT = "image.xml", "text.xml"

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from app import metrics
-from app.batching import Batcher, Priority
-from app.encoders import pages
+from app.encoders import memory
+from app.encoders.batching import Batcher, Priority
 from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace
 
@@ -29,7 +29,7 @@ TEXT_CACHE_ITEMS = 4_096  # embeddings of texts: 8 MB at 512 dimensions
 
 
 class Room:
-    """Where models are loaded: this one has room for any number. `app.encoders.residents` has less.
+    """Where models are loaded, any number of them; `app.encoders.model_pool` keeps only so many.
 
     A Resident may hold its own lock when it calls these; they must not wait for that lock.
     """
@@ -107,7 +107,7 @@ class Resident:
         try:
             encoder = self._load_encoder()
             _warm(encoder)
-            pages.trim()  # what loading took, a few hundred megabytes
+            memory.trim()  # what loading took, a few hundred megabytes
             self._space = _same(self._space, encoder.space)
         except Exception as error:
             self._failure = _Failure(str(error) or type(error).__name__, time.monotonic())

@@ -1,1 +1,4 @@
-"""HTTP: one router a subject."""
+"""HTTP: routes, their payloads, the middleware around them, and the page.
+
+Read `routes/search.py` first.
+"""

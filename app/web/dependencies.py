@@ -10,16 +10,16 @@ from fastapi import Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from app.access import Caller
-from app.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
-from app.cursors import Cursors
+from app.access.authentication import Caller
+from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
+from app.catalog.gallery import Gallery
 from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected, UploadRejected
-from app.gallery import Gallery
-from app.intake import Intake
-from app.library import Library, OpenCollection
-from app.search_tokens import SearchTokens
-from app.summaries import Summaries
-from app.web.payloads import MAX_ID, Name
+from app.feedback.summaries import Summaries
+from app.ingest.job_submission import Intake
+from app.runtime.open_collections import Library, OpenCollection
+from app.search.cursors import Cursors
+from app.search.feedback_tokens import SearchTokens
+from app.web.payloads.images import MAX_ID, Name
 
 
 async def _gallery(request: Request) -> Gallery:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Cookie, Header, HTTPException, Response
 
-from app.web.guard import Guarded, needs
+from app.web.middleware.guard import Guarded, needs
 
 router = APIRouter(include_in_schema=False, route_class=Guarded)
 

@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from app import errors
-from app.db import is_unavailable
-from app.nearest import STATEMENT_TIMEOUT_MS
+from app.database.connections import is_unavailable
+from app.index.hnsw_search import STATEMENT_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sqlalchemy import text
 
-from app import db, indexes
-from app.nearest import find_nearest
-from app.tables import Storage, VectorIndex
+from app.database import connections
+from app.database.tables import Storage, VectorIndex
+from app.index import vector_indexes
+from app.index.hnsw_search import find_nearest
 from app.vectors import Vectors
 from benchmarks.processes import peer
 from benchmarks.results import Figure, Goal, Line, at_least, at_most, p50
 from benchmarks.server import MODEL
 from benchmarks.workshop import DIMENSIONS, QUERY_SEED, VECTOR_SEED, Workshop
-from scripts import spectra
+from scripts import generated_vectors
 from scripts.benchmark_search import Bench, database, load_pictures, vacuum
-from scripts.spectra import Gallery, copy_vectors
+from scripts.generated_vectors import Gallery, copy_vectors
 
 HITS = 10
 RECALL = 0.95  # at least
@@ -127,8 +128,8 @@ def _note(size: Size) -> str:
 
 
 def _measured(shop: Workshop, count: int, storages: Sequence[Storage]) -> Size:
-    queries = spectra.clip_like(shop.sizes.queries, DIMENSIONS, QUERY_SEED)
-    gallery = spectra.generate(count, DIMENSIONS, VECTOR_SEED, queries[0])
+    queries = generated_vectors.clip_like(shop.sizes.queries, DIMENSIONS, QUERY_SEED)
+    gallery = generated_vectors.generate(count, DIMENSIONS, VECTOR_SEED, queries[0])
     expected = gallery.best(queries, gallery.present, HITS)
     with database() as sessions:
         index = load_pictures(sessions, gallery)
@@ -154,7 +155,7 @@ def _fewest(runs: Iterable[Answers]) -> Answers:
 
 
 def _built(
-    sessions: db.Sessions,
+    sessions: connections.Sessions,
     index: VectorIndex,
     gallery: Gallery,
     storage: Storage,
@@ -164,9 +165,9 @@ def _built(
     """An index in the place of the one before, with its graph."""
     count = len(gallery.vectors)
     with sessions.begin() as session:
-        indexes.drop_index(session, index)
-        shape = indexes.Shape(storage)
-        index = indexes.create_index(session, index.collection_id, index.space, shape)
+        vector_indexes.drop_index(session, index)
+        shape = vector_indexes.Shape(storage)
+        index = vector_indexes.create_index(session, index.collection_id, index.space, shape)
         copy_vectors(session, index, gallery.vectors)
     vacuum(Bench(sessions, index, gallery))
     began = time.perf_counter()
@@ -174,18 +175,18 @@ def _built(
         if count >= LARGE:
             wanted = f"{count * BYTES_A_VECTOR // MEGA}MB"
             session.execute(text(f"SET LOCAL maintenance_work_mem = '{wanted}'"))
-        indexes.build_hnsw(session, index)
+        vector_indexes.build_hnsw(session, index)
     seconds = time.perf_counter() - began
     with sessions.begin() as session:
         query = text("SELECT pg_table_size(CAST(:table AS regclass)), pg_relation_size(:graph)")
-        names = {"table": index.partition, "graph": indexes.hnsw_name(index)}
+        names = {"table": index.partition, "graph": vector_indexes.hnsw_name(index)}
         table, graph = session.execute(query, names).one()
     default = _asked(sessions, index, gallery, queries, expected, None)
     return index, Built(storage, seconds, table / count, graph / count, default)
 
 
 def _asked(
-    sessions: db.Sessions,
+    sessions: connections.Sessions,
     index: VectorIndex,
     gallery: Gallery,
     queries: Vectors,
@@ -206,7 +207,7 @@ def _asked(
 
 
 def _asking(
-    sessions: db.Sessions, index: VectorIndex, gallery: Gallery
+    sessions: connections.Sessions, index: VectorIndex, gallery: Gallery
 ) -> Callable[[Vectors], list[int]]:
     """As the flat search asks, rows of pictures and all; of bits, as the one that re-ranks does."""
 

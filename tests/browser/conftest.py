@@ -18,10 +18,10 @@ from playwright.sync_api import (
     expect,
 )
 
-from app import keys
+from app.access import api_keys
 from scripts import chromium
 from tests.browser.serving import PICTURES, Service, index, serving, wait
-from tests.drawing import png
+from tests.fixtures.drawn_pictures import png
 
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 TIMEOUT_MS = 15_000  # for whatever a test waits for
@@ -78,7 +78,7 @@ def locked(
     with serving(server_url, "browser_locked", folder, test_images_dir=pictures) as served:
         index(served.services, pictures)
         with served.services.sessions.begin() as session:
-            _, key = keys.create(session, "default", "test", "admin", None)
+            _, key = api_keys.create(session, "default", "test", "admin", None)
         yield Locked(served, key)
 
 

@@ -13,10 +13,10 @@ import httpx
 import uvicorn
 from sqlalchemy import make_url
 
-from app import db
-from app.assembly import Services, open_services
-from app.intake import Options
+from app.database import connections
+from app.ingest.job_submission import Options
 from app.main import create_app, server_config
+from app.runtime.assembly import Services, open_services
 from app.settings import ROOT, Settings
 
 SECONDS = 60.0  # that anything here may take
@@ -60,7 +60,7 @@ def wait(look: Any) -> Any:
 @contextmanager
 def serving(server_url: str, name: str, folder: Path, **changes: Any) -> Iterator[Service]:
     """A server on a database and with folders of its own."""
-    db.create_database(server_url, name)
+    connections.create_database(server_url, name)
     url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
     settings = Settings(
         testing=True,

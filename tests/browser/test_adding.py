@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests import web_server
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import body_of, choose, dropped, expect_first, payload, search, tiles
 from tests.browser.serving import SECONDS, Service
 from tests.conftest import SHARED
-from tests.drawing import encoded, noise, png
-from tests.jobs import zipped
-from tests.web_server import Site, http
+from tests.fixtures import web_server
+from tests.fixtures.drawn_pictures import encoded, noise, png
+from tests.fixtures.http_jobs import zipped
+from tests.fixtures.web_server import Site, http
 
 LONG_MS = SECONDS * 1_000
 

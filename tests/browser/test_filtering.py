@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import expect_first, query_of, tiles
 from tests.browser.serving import Service
-from tests.drawing import png
+from tests.fixtures.drawn_pictures import png
 
 
 @pytest.fixture(scope="module")

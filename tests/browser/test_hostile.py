@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import choose, dialog, payload, search, settle, tiles, words
 from tests.browser.serving import SECONDS, Service
-from tests.drawing import png
+from tests.fixtures.drawn_pictures import png
 
 LONG_MS = SECONDS * 1_000
 MARKUP = "<img src=x onerror=alert(1)>"

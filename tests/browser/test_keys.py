@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Locked, Visitor
 from tests.browser.seeing import choose, expect_first, payload, tiles
-from tests.drawing import png
+from tests.fixtures.drawn_pictures import png
 
 
 def give(page: Page, key: str) -> None:

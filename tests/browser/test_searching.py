@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Route, expect
 
-from tests import web_server
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import (
     answer,
@@ -25,7 +24,8 @@ from tests.browser.seeing import (
     words,
 )
 from tests.browser.serving import Service
-from tests.drawing import png
+from tests.fixtures import web_server
+from tests.fixtures.drawn_pictures import png
 
 
 def test_by_words(visitor: Visitor, service: Service) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import dialog, expect_first, names, open_first, search, settle, tiles
 from tests.browser.serving import Service, wait
-from tests.drawing import png
+from tests.fixtures.drawn_pictures import png
 
 
 def heading(page: Page) -> str:

@@ -1,0 +1,150 @@
+"""SQL on API keys.
+
+Every function takes a Session and leaves the transaction to its caller. The database has no
+more of a key's text than its SHA-256.
+"""
+
+import hashlib
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from app.database.tables import api_keys
+from app.errors import StartError
+
+Role = Literal["reader", "writer", "admin"]
+"""What a key lets do; each lets do all that those before it do."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+MAX_ID = 2**31 - 1  # Postgres's integer
+MAX_NAME = 100  # characters
+SECRET_BYTES = 32
+LAST_USED_SECONDS = 60  # so much older than the truth `last_used_at` may be
+MAX_KEY = 58  # characters: isk_, ten digits, _ and 43 that spell SECRET_BYTES
+KEY = re.compile(r"isk_([1-9][0-9]{0,9})_[A-Za-z0-9_-]{43}")
+NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+UNNAMABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # what cannot be seen, or ends a line
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key as the database knows it; `hash` is the SHA-256 of its text."""
+
+    id: int
+    namespace: str
+    name: str
+    role: Role
+    hash: bytes = field(repr=False)
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Presented:
+    """A text that has a key's form: the id in it, and its SHA-256."""
+
+    id: int
+    hash: bytes
+
+
+KEY_COLUMNS = [api_keys.c[name] for name in Key.__dataclass_fields__]
+
+
+def read(presented: str) -> Presented | None:
+    """The parts of a text, whatever is in it; None: this was never a key."""
+    match = KEY.fullmatch(presented) if len(presented) <= MAX_KEY else None
+    if match is None or int(match[1]) > MAX_ID:
+        return None
+    return Presented(int(match[1]), _hash(presented))
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode("ascii")).digest()
+
+
+def create(
+    session: Session, namespace: str, name: str, role: Role, expires_at: datetime | None
+) -> tuple[Key, str]:
+    """Write a key; returns it with its text, which nobody can be told again.
+
+    `expires_at` has a time zone. Raises StartError for a namespace or a name that cannot be.
+    """
+    _check_names(namespace, name)
+    # The id first: it is part of the text that is hashed.
+    next_id = text("SELECT nextval(pg_get_serial_sequence('api_keys', 'id'))")
+    key_id = session.execute(next_id).scalar_one()
+    key = f"isk_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    query = insert(api_keys).values(
+        id=key_id,
+        namespace=namespace,
+        name=name,
+        role=role,
+        hash=_hash(key),
+        expires_at=expires_at,
+    )
+    return Key(**session.execute(query.returning(*KEY_COLUMNS)).mappings().one()), key
+
+
+def _check_names(namespace: str, name: str) -> None:
+    if not NAMESPACE.fullmatch(namespace):
+        raise StartError(
+            f"namespace: {namespace[:MAX_NAME]!r} is none; it has 1 to 63 small letters of "
+            "a to z, digits, - and _, and begins with a letter or a digit."
+        )
+    if len(name) > MAX_NAME or any(unicodedata.category(sign) in UNNAMABLE for sign in name):
+        raise StartError(
+            f"name: it has 1 to {MAX_NAME} characters, and no control characters among them."
+        )
+    if not name.strip():
+        raise StartError("name: it is empty; say whose key it is, or what for.")
+
+
+def get(session: Session, key_id: int) -> Key | None:
+    """One key, also one that is revoked or expired; `key_id` is at most MAX_ID."""
+    query = select(*KEY_COLUMNS).where(api_keys.c.id == key_id)
+    row = session.execute(query).mappings().one_or_none()
+    return Key(**row) if row else None
+
+
+def listed(session: Session) -> list[Key]:
+    """Every key, also those that are revoked or expired, the oldest first."""
+    query = select(*KEY_COLUMNS).order_by(api_keys.c.id)
+    return [Key(**row) for row in session.execute(query).mappings()]
+
+
+def revoke(session: Session, key_id: int) -> Key:
+    """From now on it is no key; one that was revoked before stays as it is.
+
+    Raises StartError where there is none of this id.
+    """
+    known = get(session, key_id) if 0 < key_id <= MAX_ID else None
+    if known is None:
+        raise StartError(f"There is no key {key_id}: `make list-keys` shows all.")
+    query = update(api_keys).where(api_keys.c.id == key_id)
+    query = query.values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+    return Key(**session.execute(query.returning(*KEY_COLUMNS)).mappings().one())
+
+
+def note_use(session: Session, key_id: int) -> None:
+    """Note that it is used now, unless that was noted within LAST_USED_SECONDS.
+
+    Waits for nobody: whoever has the row locked notes the same, or revokes the key.
+    """
+    ago = func.now() - timedelta(seconds=LAST_USED_SECONDS)
+    is_old = api_keys.c.last_used_at.is_(None) | (api_keys.c.last_used_at < ago)
+    old = select(api_keys.c.id).where(api_keys.c.id == key_id, is_old)
+    query = update(api_keys).where(api_keys.c.id.in_(old.with_for_update(skip_locked=True)))
+    session.execute(query.values(last_used_at=func.now()))
+
+
+def any_created(session: Session) -> bool:
+    """Whether there was ever a key: none is deleted, whatever becomes of it."""
+    return session.execute(select(select(api_keys.c.id).exists())).scalar_one()

@@ -1,0 +1,226 @@
+"""Who asks, and what they may: API keys as they are presented, and those who have none."""
+
+import hmac
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv6Address, ip_address
+from typing import Literal
+
+from app.access import api_keys
+from app.access.api_keys import Key, Presented
+from app.catalog.collections import DEFAULT_NAMESPACE
+from app.database.connections import Sessions
+from app.errors import KeyRejected, SettingsInvalid
+
+Role = api_keys.Role
+Anonymous = Literal["none", "read"]
+"""What somebody without a key may do once there are keys."""
+
+KEY_SECONDS = 2.0  # how long a key is believed unasked: a revocation works within that
+MAX_CACHED = 1024  # keys that are believed at a time
+NO_HASH = bytes(32)  # compared where there is no key, so that both cases do the same
+HOW = "send Authorization: Bearer <key> or X-API-Key; `make create-key` makes one."
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a key, or somebody without one.
+
+    It reaches one namespace, or with None every one: then the service is open.
+    """
+
+    role: Role
+    namespace: str | None
+    key_id: int | None = None
+    name: str = "anonymous"
+
+    def may(self, role: Role) -> bool:
+        """Whether what takes `role` is open to it."""
+        return api_keys.ROLES.index(self.role) >= api_keys.ROLES.index(role)
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether it has no key although there are keys: it may read, on purpose, and no more."""
+        return self.key_id is None and self.namespace is not None
+
+    def reaches(self, namespace: str) -> bool:
+        """Whether what lies in `namespace` is open to it."""
+        return self.namespace in {None, namespace}
+
+    @property
+    def home(self) -> str:
+        """The namespace that it means where it names none."""
+        return DEFAULT_NAMESPACE if self.namespace is None else self.namespace
+
+
+OPEN = Caller("admin", None)
+READER = Caller("reader", DEFAULT_NAMESPACE)
+
+
+@dataclass(frozen=True)
+class Believed:
+    """Whose key it is, as the database said; `until` is a reading of the clock, in seconds."""
+
+    caller: Caller
+    expires_at: datetime | None
+    until: float
+
+
+class Access:
+    """Tells callers apart; what the database said is believed for KEY_SECONDS. Thread-safe.
+
+    `loopback` says that only this machine reaches the service: without any key it is open then.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        anonymous: Anonymous,
+        *,
+        loopback: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sessions = sessions
+        self._anonymous = anonymous
+        self._loopback = loopback
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._believed: OrderedDict[bytes, Believed] = OrderedDict()  # by the key's SHA-256
+        self._is_locked = False
+        self._unlocked_until = -float("inf")
+
+    def cached(self, presented: str | None) -> Caller | None:
+        """Who it is, without the database; None: `caller` has to tell."""
+        if presented is None:
+            locked = self._known_lock() if self._loopback else True
+            return None if locked is None else self._keyless(is_open=not locked)
+        key = api_keys.read(presented)
+        return self._recall(key) if key else None
+
+    def caller(self, presented: str | None) -> Caller:
+        """Who it is; may ask the database.
+
+        Raises KeyRejected with the reason, never with the key: also where the service is open to
+        those who present none.
+        """
+        known = self.cached(presented)
+        if known is not None:
+            return known
+        if presented is not None:
+            return self._look_up(presented)
+        keyless = self._keyless(is_open=self._loopback and not self.is_locked())
+        if keyless is None:
+            raise KeyRejected(f"An API key is needed: {HOW}")
+        return keyless
+
+    def is_locked(self) -> bool:
+        """Whether there was ever a key, also one that is revoked or expired by now."""
+        known = self._known_lock()
+        if known is not None:
+            return known
+        asked = self._clock()
+        with self._sessions() as session:
+            if api_keys.any_created(session):
+                self._is_locked = True  # for ever: no later answer can take it back
+            else:
+                self._unlocked_until = asked + KEY_SECONDS
+        return self._is_locked
+
+    def _known_lock(self) -> bool | None:
+        if self._is_locked:
+            return True
+        return False if self._clock() < self._unlocked_until else None
+
+    def _keyless(self, *, is_open: bool) -> Caller | None:
+        """Who asks without a key; None: nobody may."""
+        if is_open:
+            return OPEN
+        return READER if self._anonymous == "read" else None
+
+    def _recall(self, key: Presented) -> Caller | None:
+        with self._lock:
+            found = self._believed.get(key.hash)
+        if found is None or self._clock() >= found.until or _is_past(found.expires_at):
+            return None
+        return found.caller
+
+    def _look_up(self, presented: str) -> Caller:
+        key = api_keys.read(presented)
+        if key is None:
+            raise _unknown()
+        asked = self._clock()  # before: a revocation meanwhile counts from then on
+        with self._sessions.begin() as session:
+            found = _verified(api_keys.get(session, key.id), key)
+            api_keys.note_use(session, found.id)
+        caller = Caller(found.role, found.namespace, found.id, found.name)
+        self._believe(key, Believed(caller, found.expires_at, asked + KEY_SECONDS))
+        return caller
+
+    def _believe(self, key: Presented, found: Believed) -> None:
+        with self._lock:
+            self._believed[key.hash] = found
+            self._believed.move_to_end(key.hash)
+            while len(self._believed) > MAX_CACHED:
+                self._believed.popitem(last=False)  # the one that was asked longest ago
+
+
+def _verified(found: Key | None, key: Presented) -> Key:
+    """The key, if it is one. Why it is none any more is told only to who has all of it."""
+    is_same = hmac.compare_digest(found.hash if found else NO_HASH, key.hash)
+    if found is None or not is_same:
+        raise _unknown()
+    if found.revoked_at is not None:
+        raise KeyRejected(f"This API key was revoked: {HOW}")
+    if found.expires_at is not None and _is_past(found.expires_at):
+        when = found.expires_at.astimezone(UTC)
+        raise KeyRejected(f"This API key expired on {when:%Y-%m-%d %H:%M} UTC: {HOW}")
+    return found
+
+
+def _unknown() -> KeyRejected:
+    return KeyRejected(f"This API key is unknown: {HOW}")
+
+
+def _is_past(moment: datetime | None) -> bool:
+    return moment is not None and moment <= datetime.now(UTC)
+
+
+def check_address(host: str, anonymous: Anonymous, sessions: Sessions) -> None:
+    """Raise SettingsInvalid where strangers reach `host` and nothing would keep them out."""
+    if anonymous == "read" or is_loopback(host):
+        return
+    with sessions() as session:
+        if api_keys.any_created(session):
+            return
+    raise SettingsInvalid(
+        f"API_HOST={host} is reached from other machines, and there is no API key: anyone who "
+        "reaches it could read and delete everything. Make a key first: "
+        "`make create-key NAMESPACE=default ROLE=admin NAME=me`; or set ALLOW_ANONYMOUS=read to "
+        "open reading on purpose."
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`, an address or a name.
+
+    A name is looked up: all its addresses must be loopback, and it must have one.
+    """
+    if not host:
+        return False  # every address of this machine
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return bool(found) and all(_is_local(str(one[4][0])) for one in found)
+    except (OSError, ValueError):  # no such name; no name at all
+        return False
+
+
+def _is_local(text: str) -> bool:
+    address = ip_address(text.partition("%")[0])  # without the interface
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return address.is_loopback

@@ -1,0 +1,240 @@
+"""One picture: its record, its file, its thumbnails, and its deletion."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_
+
+from app.catalog import image_deletion, image_rows
+from app.database.connections import Sessions
+from app.database.tables import Image, images
+from app.errors import ImageNotFound, ImageVanished, SourceUnavailable, SourceUnreadable
+from app.pictures.decoding import (
+    FORMATS,
+    THUMBNAIL_SIDES,
+    media_type,
+    thumbnail,
+    thumbnail_name,
+    thumbnail_side,
+)
+from app.sources.sidecars import Annotation, check_metadata
+from app.sources.sources import S3_SCHEME, Sources
+from app.storage.disk import Disk
+
+log = logging.getLogger(__name__)
+
+DELETED_AT_ONCE = 500  # pictures in one transaction: their vectors go with them
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """An original on this machine, and its media type, told from its bytes, not its name."""
+
+    path: Path
+    media_type: str
+
+
+@dataclass(frozen=True)
+class InBucket:
+    """An original in a bucket, and a URL by which anyone may read it for some seconds."""
+
+    url: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An original in a bucket, read while it is sent; `size` in bytes."""
+
+    chunks: Iterable[bytes]
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Serves pictures by id, never by a path from a client.
+
+    Originals in a bucket are served by URLs that are valid for `presign_seconds`; where that is
+    None they are streamed through.
+    """
+
+    sessions: Sessions
+    sources: Sources
+    uploads: Disk
+    thumbnails: Disk
+    collection_id: int
+    max_megapixels: float
+    max_file_bytes: int
+    presign_seconds: int | None
+
+    def count(self) -> int:
+        """How many pictures there are."""
+        with self.sessions.begin() as session:
+            return image_rows.count_images(session, self.collection_id)
+
+    def get(self, image_id: int) -> Image:
+        """The picture's record. Raises ImageNotFound."""
+        with self.sessions.begin() as session:
+            return image_rows.get_image(session, image_id)
+
+    def original(self, image_id: int) -> OnDisk | InBucket | Streamed:
+        """The file as it came.
+
+        Raises ImageNotFound, also where the file is gone or no longer a picture, or
+        SourceUnavailable.
+        """
+        image = self.get(image_id)
+        if image.path.startswith(S3_SCHEME):
+            return self._in_bucket(image)
+        location = self.sources.root / image.path
+        try:
+            with location.open("rb") as file:
+                kind = media_type(file)
+        except OSError as error:
+            raise ImageNotFound(f"The file of picture {image_id} is gone.") from error
+        if kind is None:
+            raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
+        return OnDisk(location, kind)
+
+    def _in_bucket(self, image: Image) -> InBucket | Streamed:
+        bucket, key = self.sources.stored_object(image.path)
+        with _told_of(image):
+            if self.presign_seconds is not None:
+                url = bucket.presigned_url(key, self.presign_seconds)
+                return InBucket(url, self.presign_seconds)
+            opened = bucket.open(key)
+        kind, _ = FORMATS[image.format]
+        return Streamed(opened, opened.size, kind)
+
+    def thumbnail(self, image_id: int, size: int) -> bytes:
+        """A WebP whose sides are at most `size` pixels, rounded up to a kept size.
+
+        Raises ImageNotFound, SourceUnavailable, or as `pictures.decode` where the file was damaged
+        since.
+        """
+        image = self.get(image_id)
+        side = thumbnail_side(size)
+        name = thumbnail_name(image.content_hash, side)
+        try:
+            return self.thumbnails.path(name).read_bytes()
+        except OSError:  # not made yet, or the cache cannot be read
+            pass
+        with _told_of(image):
+            data = self.sources.read(image.path, self.max_file_bytes)
+        small = thumbnail(data, side, self.max_megapixels)
+        if hashlib.sha256(data).digest() == image.content_hash:  # else it changed since
+            self._keep_thumbnail(name, small)
+        return small
+
+    def _keep_thumbnail(self, name: str, small: bytes) -> None:
+        try:
+            self.thumbnails.put(name, small)
+        except OSError as error:  # a full disk costs the cache, not the answer
+            log.warning("thumbnail not kept: %s", error)
+
+    def change(
+        self, image_id: int, caption: str | None, changes: Mapping[str, Any] | None
+    ) -> Image:
+        """Set the caption unless it is None, "" takes it away; merge the changes into the metadata.
+
+        A change to None takes a key away. Raises ImageNotFound, AnnotationInvalid.
+        """
+        with self.sessions.begin() as session:
+            image = image_rows.get_image(session, image_id, for_update=True)
+            metadata = {**image.metadata, **(changes or {})}
+            kept = {name: value for name, value in metadata.items() if value is not None}
+            annotation = Annotation(caption, check_metadata(kept))
+            return image_rows.annotate(session, image, annotation)
+
+    def delete(self, image_id: int) -> None:
+        """Delete the row, its vector, its thumbnails, and its file if it was uploaded.
+
+        A file in a folder of the user's stays. Raises ImageNotFound.
+        """
+        if not self._remove([image_id]):
+            raise ImageNotFound(f"There is no picture with id {image_id}.")
+
+    def remove(self, image_ids: Sequence[int], collection_id: int) -> list[int]:
+        """The same with those of the pictures that the collection has; returns their ids."""
+        removed: list[int] = []
+        for start in range(0, len(image_ids), DELETED_AT_ONCE):
+            chosen = image_ids[start : start + DELETED_AT_ONCE]
+            removed += self._remove(chosen, images.c.collection_id == collection_id)
+        return sorted(removed)
+
+    def remove_matching(
+        self, collection_id: int, condition: ColumnElement[bool], limit: int
+    ) -> tuple[list[int], bool]:
+        """The same with up to `limit` of its pictures for which the condition holds.
+
+        Also whether it holds for more of them.
+        """
+        condition = and_(images.c.collection_id == collection_id, condition)
+        removed: list[int] = []
+        after = 0
+        while chosen := self._matching(condition, after):
+            wanted = min(limit - len(removed), DELETED_AT_ONCE)
+            if wanted == 0:
+                return removed, True
+            removed += self._remove(chosen[:wanted], condition)
+            after = chosen[:wanted][-1]
+        return removed, False
+
+    def _matching(self, condition: ColumnElement[bool], after: int) -> list[int]:
+        with self.sessions.begin() as session:
+            return image_deletion.matching(session, condition, after, DELETED_AT_ONCE)
+
+    def _remove(self, image_ids: Sequence[int], *conditions: ColumnElement[bool]) -> list[int]:
+        """Asks the conditions again: a picture that was changed since it was chosen stays."""
+        with self.sessions.begin() as session:
+            removed = image_deletion.remove(session, image_ids, *conditions)
+        for image in removed:
+            if self.uploads.owns(self.sources.root / image.path):
+                self._delete_file(image)
+            remove_thumbnails(self.thumbnails, image.content_hash)
+        return sorted(image.id for image in removed)
+
+    def _delete_file(self, image: Image) -> None:
+        """Once the row is gone for good: a crash between leaves a file, never a row without one.
+
+        The lock keeps out an upload of the same bytes that would take the file over meanwhile.
+        """
+        with self.sessions.begin() as session:
+            image_rows.lock_content(session, image.content_hash)
+            if image_rows.find_by_hash(session, image.collection_id, image.content_hash) is None:
+                (self.sources.root / image.path).unlink(missing_ok=True)
+
+
+def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
+    """Delete all sizes of a content's, by their names: a folder of thousands is not searched."""
+    for side in THUMBNAIL_SIDES:
+        thumbnails.path(thumbnail_name(content_hash, side)).unlink(missing_ok=True)
+
+
+def delete_buried(sessions: Sessions, thumbnails: Disk) -> None:
+    """Delete every picture that has a tombstone, with its vectors and thumbnails."""
+    while True:
+        with sessions.begin() as session:
+            hashes = image_deletion.remove_buried(session, DELETED_AT_ONCE)
+        for content_hash in hashes:
+            remove_thumbnails(thumbnails, content_hash)
+        if not hashes:
+            return
+
+
+@contextmanager
+def _told_of(image: Image) -> Iterator[None]:
+    """What reading an original may raise, as a request is told of it."""
+    try:
+        yield
+    except ImageVanished as error:
+        raise ImageNotFound(f"The file of picture {image.id} is gone.") from error
+    except SourceUnreadable as error:  # the bucket's keys or name: for the operator to set right
+        log.warning("picture %s: %s", image.id, error)
+        raise SourceUnavailable("The picture's bucket cannot be read now.") from error

@@ -1,0 +1,1 @@
+"""Postgres: connections and migrations (`connections.py`), the embedded server, the tables."""

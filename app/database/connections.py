@@ -1,0 +1,205 @@
+"""The database: engine, sessions and migrations."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from psycopg.errors import (
+    DeadlockDetected,
+    DuplicateDatabase,
+    InsufficientPrivilege,
+    LockNotAvailable,
+    UniqueViolation,
+)
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from app import metrics
+from app.errors import DatabaseUnusable
+from app.metrics import Holdings
+
+Sessions = sessionmaker[Session]
+T = TypeVar("T")
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+MINIMUM_PGVECTOR = (0, 8)
+MIGRATION_LOCK = 7_305_811_220_640_114_213  # advisory lock: one migration at a time
+POOL_SIZE = 10  # connections kept
+POOL_OVERFLOW = 30  # connections more under load: FastAPI's 40 threads never wait for one
+POOL_TIMEOUT = 10  # seconds
+CONNECT_TIMEOUT = 10  # seconds
+LOCK_MS = 1_500  # longer than Postgres's deadlock_timeout: an autovacuum in the way steps back
+LOCK_TRIES = 5
+LOCK_PAUSE_SECONDS = 1.0
+BEGAN = "statement began"  # in what is noted of a connection: of time.perf_counter
+
+# Each query is planned for its own values: a generic plan would not see which partition it
+# needs. Set once a connection, so that no request pays for it.
+SESSION_OPTIONS = "-c plan_cache_mode=force_custom_plan -c jit=off"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine on `url` (postgresql://…), checked to answer.
+
+    Raises DatabaseUnusable when the URL is malformed or nothing answers there.
+    """
+    try:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW,
+            pool_timeout=POOL_TIMEOUT,
+            pool_pre_ping=True,
+            hide_parameters=True,  # errors are logged: queries and comments are not
+            connect_args={"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT},
+        )
+        _time_statements(engine)
+        with engine.connect():
+            return engine
+    except Exception as error:  # whatever a malformed URL or a dead host may raise
+        raise DatabaseUnusable(
+            f"No Postgres can be used at DATABASE_URL: {_first_line(error)}"
+        ) from error
+
+
+def _time_statements(engine: Engine) -> None:
+    """Have each statement counted with the time that the database takes, also where it fails."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(connection: Connection, *_: object) -> None:
+        connection.info[BEGAN] = time.perf_counter()
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(connection: Connection, *_: object) -> None:
+        began = connection.info.pop(BEGAN, None)
+        if began is not None:
+            metrics.observe_statement(time.perf_counter() - began)
+
+    @event.listens_for(engine, "handle_error")
+    def fail(context: ExceptionContext) -> None:
+        if context.connection is not None and not context.connection.invalidated:
+            end(context.connection)
+
+
+def open_sessions(engine: Engine) -> Sessions:
+    """A factory of short sessions on `engine`; rows live on after their transaction."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def patiently(sessions: Sessions, work: Callable[[Session], T]) -> T:
+    """`work` in a transaction that waits for each lock only briefly: others queue behind it.
+
+    Where it has waited in vain, or in a circle, it is begun again after a pause for the others; at
+    last the error is raised.
+    """
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            with sessions.begin() as session:
+                session.execute(select(func.set_config("lock_timeout", str(LOCK_MS), True)))
+                return work(session)
+        except OperationalError as error:
+            if not (left and isinstance(error.orig, (LockNotAvailable, DeadlockDetected))):
+                raise
+        time.sleep(LOCK_PAUSE_SECONDS)
+    raise AssertionError  # the last try returns or raises
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema up to date; processes that start together take turns.
+
+    Raises DatabaseUnusable where pgvector is absent, too old, or may not be created.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        row = connection.execute(text(AVAILABLE_PGVECTOR)).one_or_none()
+        check_pgvector(Available(*row) if row else None)
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except DBAPIError as error:
+            if isinstance(error.orig, InsufficientPrivilege):
+                raise DatabaseUnusable(
+                    f"The database user may not do what the migrations need: "
+                    f"{_first_line(error)} Grant it, or run CREATE EXTENSION vector as superuser."
+                ) from error
+            raise
+
+
+AVAILABLE_PGVECTOR = """
+SELECT default_version, installed_version FROM pg_available_extensions WHERE name = 'vector'
+"""
+
+
+class Available(NamedTuple):
+    """The versions of pgvector that a server offers and that a database has, if any."""
+
+    default_version: str
+    installed_version: str | None
+
+
+def check_pgvector(found: Available | None) -> None:
+    """Raise DatabaseUnusable unless pgvector is there and new enough."""
+    needed = ".".join(map(str, MINIMUM_PGVECTOR))
+    if found is None:
+        raise DatabaseUnusable(
+            f"This Postgres has no pgvector: install pgvector {needed} or newer on its server."
+        )
+    version = found.installed_version or found.default_version
+    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_PGVECTOR:
+        raise DatabaseUnusable(
+            f"This Postgres has pgvector {version}; {needed} or newer is needed. "
+            "Install it, then run ALTER EXTENSION vector UPDATE."
+        )
+
+
+def create_database(url: str, name: str) -> None:
+    """Create the database `name` on the server at `url` unless it is there."""
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        known = text("SELECT 1 FROM pg_database WHERE datname = :name")
+        if not connection.execute(known, {"name": name}).first():
+            try:
+                connection.execute(text(f'CREATE DATABASE "{name}"'))
+            except DBAPIError as error:
+                if not isinstance(error.orig, (DuplicateDatabase, UniqueViolation)):
+                    raise  # those two: another process was faster
+    engine.dispose()
+
+
+HOLDINGS = """
+WITH p AS (SELECT collection_id, count(*) AS n FROM images WHERE removed_at IS NULL GROUP BY 1),
+e AS (SELECT index_id, count(*) AS n FROM embeddings WHERE region = 0 GROUP BY 1),
+v AS (SELECT collection_id, n FROM e JOIN vector_indexes i ON i.id = index_id AND state = 'active')
+SELECT coalesce(sum(p.n), 0)::bigint, coalesce(sum(v.n), 0)::bigint,
+    coalesce(sum(least(p.n, coalesce(v.n, 0))), 0)::bigint
+FROM p LEFT JOIN v USING (collection_id)
+"""
+
+
+def count_holdings(session: Session, timeout_ms: int) -> Holdings:
+    """What all collections hold together; a tombstone's vector covers no picture.
+
+    Raises OperationalError where the database takes longer than `timeout_ms`.
+    """
+    session.execute(select(func.set_config("statement_timeout", str(timeout_ms), True)))
+    return Holdings(*session.execute(text(HOLDINGS)).one())
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether `error` says that the database is away or overloaded, not that SQL is wrong."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def _first_line(error: Exception) -> str:
+    words = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return words.splitlines()[0]

@@ -1,0 +1,261 @@
+"""Which runtime and precision a model runs at: as told, or what is fastest here and faithful.
+
+Each way is tried on this machine: how close its vectors are to those of torch in fp32, and how
+long it takes. What was found is kept with the converted models, and tried again with another
+processor or another version of what computes.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from app.encoders import fidelity, hardware
+from app.encoders.model_request import Wanted
+from app.encoders.torch_models import gpu_batching
+from app.errors import ModelUnavailable
+from app.storage.disk import whole_file
+
+if TYPE_CHECKING:
+    from app.encoders.encoder import OpenClipEncoder
+    from app.encoders.torch_models.openclip import Loaded
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 3  # that all ways are timed in turn; the best of each counts, as others disturb
+ROUND_SECONDS = 0.1  # at least, of one way in one round
+PICTURES = 8  # in a timed batch: beyond that a processor gains little
+QUERY = "a small boat on a lake at dawn"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+GATES = {"fp32": fidelity.EXACT_COSINE}  # of others fidelity.MINIMUM_COSINE
+BFLOAT16 = ("avx512_bf16", "amx_bf16")  # what a CPU calls it that multiplies bf16 in hardware
+
+Way = tuple[str, str]
+"""A runtime and a precision."""
+
+PLAIN: Way = ("torch", "fp32")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of trying a way: the least cosine to fp32 in torch, and seconds at best."""
+
+    cosine: float = 0.0
+    picture_seconds: float = 0.0
+    text_seconds: float = 0.0
+    fault: str | None = None
+    passing: bool = False  # the fault: a full disk, say, and not the model's own
+
+    def is_faithful(self, precision: str) -> bool:
+        """Whether its vectors may lie in one index with those of fp32."""
+        return self.fault is None and self.cosine >= GATES.get(precision, fidelity.MINIMUM_COSINE)
+
+    @property
+    def cost(self) -> float:
+        """The product: twice as fast at pictures pays for half as fast at texts."""
+        return self.picture_seconds * self.text_seconds
+
+
+Trials = dict[Way, Trial]
+
+
+class Choice(NamedTuple):
+    """The encoder to use; and the file of what was measured, if that settles it for next time."""
+
+    encoder: "OpenClipEncoder"
+    settled: Path | None
+
+
+def chosen(loaded: "Loaded", wanted: Wanted) -> Choice:
+    """What to use. Raises ModelUnavailable where int8 is wanted and cannot be had."""
+    if wanted.precision == "int8" and (found := _int8(loaded, wanted)):
+        return Choice(found, None)
+    ways = candidates(loaded.device, wanted)
+    made: dict[Way, OpenClipEncoder] = {PLAIN: loaded.encoder}
+    trials = _trials(loaded, wanted, ways, made)
+    settled = wanted.precision != "int8" and not any(one.passing for one in trials.values())
+    for way in best_first(ways, trials):
+        try:
+            encoder = made.get(way) or _make(loaded, wanted, way)
+        except Exception:  # as in `_tried`; it worked when it was tried
+            log.exception("%s %s cannot be had any more", *way)
+            settled = False
+            continue
+        encoder = gpu_batching.tuned(encoder) if loaded.device == "cuda" else encoder
+        return Choice(encoder, _trials_file(loaded, wanted) if settled else None)
+    return Choice(loaded.encoder, None)
+
+
+def candidates(device: str, wanted: Wanted) -> list[Way]:
+    """The ways that `wanted` leaves open on `device`, torch in fp32 where none is left."""
+    runtimes = ["torch", "openvino"] if wanted.runtime == "auto" else [wanted.runtime]
+    if device != "cpu" or wanted.folder is None or find_spec("openvino") is None:
+        if wanted.runtime == "openvino":
+            log.warning("OpenVINO cannot be used here; using torch")
+        runtimes = ["torch", "compiled"] if device == "cuda" and wanted.folder else ["torch"]
+    return [(runtime, one) for runtime in runtimes for one in _precisions(device, wanted)]
+
+
+def _precisions(device: str, wanted: Wanted) -> list[str]:
+    """Those to try, what is likely the fastest first."""
+    able = {"cuda": ["fp16", "bf16"], "cpu": ["bf16"] if has_bfloat16() else []}.get(device, [])
+    if wanted.precision == "auto":
+        return [*able, "fp32"]
+    if wanted.precision == "bf16" and "bf16" not in able:
+        log.warning("this %s does not multiply bf16; using fp32", device)
+    return ["bf16"] if wanted.precision == "bf16" and "bf16" in able else ["fp32"]
+
+
+def best_first(ways: Sequence[Way], trials: Trials) -> list[Way]:
+    """Those of `ways` that are faithful, the fastest first; why others are not is logged."""
+    faithful = []
+    for way in ways:
+        trial = trials.get(way)
+        if trial is None or trial.is_faithful(way[1]):
+            faithful.append(way)
+        elif trial.fault:
+            log.warning("%s %s: %s", *way, trial.fault)
+        else:
+            log.warning("%s %s: a cosine of only %.5f to fp32", *way, trial.cosine)
+    return sorted(faithful, key=lambda way: trials[way].cost if way in trials else 0.0)
+
+
+def has_bfloat16() -> bool:
+    """Whether the CPU multiplies bf16 in hardware."""
+    capabilities = dict(torch.cpu.get_capabilities())
+    return any(capabilities.get(name) for name in BFLOAT16)
+
+
+def _int8(loaded: "Loaded", wanted: Wanted) -> "OpenClipEncoder | None":
+    if loaded.device != "cpu" or wanted.runtime == "torch" or wanted.folder is None:
+        raise ModelUnavailable(
+            "PRECISION=int8 runs in OpenVINO on the CPU: set DEVICE=cpu and RUNTIME=auto, "
+            "or PRECISION=auto."
+        )
+    if find_spec("openvino") is None:
+        raise ModelUnavailable("PRECISION=int8 needs openvino, which is not installed.")
+    from app.encoders.torch_models import int8
+
+    return int8.encoder(loaded, wanted, wanted.folder)
+
+
+def _make(loaded: "Loaded", wanted: Wanted, way: Way) -> "OpenClipEncoder":
+    runtime, precision = way
+    if runtime == "openvino" and wanted.folder is not None:
+        from app.encoders import openvino
+        from app.encoders.torch_models import conversion
+
+        towers = conversion.towers(loaded, wanted.folder, precision)
+        return loaded.encoder.on(towers, most=openvino.LARGEST_BATCH)
+    torchs = loaded.towers(DTYPES[precision])
+    return loaded.encoder.on(torchs.compiled() if runtime == "compiled" else torchs)
+
+
+def _trials(
+    loaded: "Loaded", wanted: Wanted, ways: Sequence[Way], made: "dict[Way, OpenClipEncoder]"
+) -> Trials:
+    """Those of `ways`, from the disk or tried now; encoders made for that are put into `made`."""
+    if list(ways) == [PLAIN]:
+        return {}
+    file = _trials_file(loaded, wanted)
+    known = _read(file)
+    missing = [way for way in ways if way not in known]
+    if missing:
+        known |= _tried(loaded, wanted, ways, made)
+        _keep(file, {way: trial for way, trial in known.items() if not trial.passing})
+    return {way: known[way] for way in ways}
+
+
+def _trials_file(loaded: "Loaded", wanted: Wanted) -> Path | None:
+    return None if wanted.folder is None else wanted.folder / f"trials-{_key(loaded)}.json"
+
+
+def _tried(
+    loaded: "Loaded", wanted: Wanted, ways: Sequence[Way], made: "dict[Way, OpenClipEncoder]"
+) -> Trials:
+    """Make each of `ways`, compare it with fp32 in torch, and time those that can be had."""
+    cosines: dict[Way, float] = {}
+    faults: Trials = {}
+    for way in ways:
+        try:
+            made[way] = _make(loaded, wanted, way)
+            cosines[way] = fidelity.lowest_cosine(loaded.encoder, made[way])
+        except Exception as error:  # noqa: BLE001  # whatever a converter trips over in a model
+            fault = (str(error).strip() or type(error).__name__).splitlines()[0]
+            faults[way] = Trial(fault=fault, passing=isinstance(error, OSError | MemoryError))
+    if wanted.folder is None:  # nothing is kept: timing would delay each load
+        return faults | {way: Trial(cosine) for way, cosine in cosines.items()}
+    seconds = timed({way: made[way] for way in cosines})
+    trials = {way: Trial(cosines[way], *seconds[way]) for way in cosines}
+    for way, trial in trials.items():
+        per_second, milliseconds = 1 / trial.picture_seconds, 1e3 * trial.text_seconds
+        log.info("%s %s: %.1f pictures/s, %.1f ms a text", *way, per_second, milliseconds)
+    return faults | trials
+
+
+def timed(encoders: "dict[Way, OpenClipEncoder]") -> dict[Way, tuple[float, float]]:
+    """The least seconds of a picture, in a batch, and of a text; all take turns."""
+    best: dict[Way, tuple[float, float]] = {}
+    for _ in range(ROUNDS if len(encoders) > 1 else 1):
+        for way, encoder in encoders.items():
+            some = (fidelity.golden_images() * PICTURES)[:PICTURES]
+            pixels = [encoder.prepare(image) for image in some]
+            picture = _least(lambda e=encoder, p=pixels: e.encode_pixels(p)) / PICTURES  # type: ignore[misc]
+            text = _least(lambda e=encoder: e.encode_texts([QUERY]))  # type: ignore[misc]
+            known = best.get(way, (picture, text))
+            best[way] = min(known[0], picture), min(known[1], text)
+    return best
+
+
+def _least(run: Callable[[], object]) -> float:
+    run()  # the first of a shape allocates
+    least, ends = float("inf"), time.perf_counter() + ROUND_SECONDS
+    while least == float("inf") or time.perf_counter() < ends:
+        began = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - began)
+    return least
+
+
+def _key(loaded: "Loaded") -> str:
+    """Tells models, processors and versions apart."""
+    versions = [version(name) for name in ("torch", "open-clip-torch")]
+    versions += [version("openvino")] if find_spec("openvino") else []
+    capabilities = dict(torch.cpu.get_capabilities())
+    device = torch.cuda.get_device_name() if loaded.device == "cuda" else loaded.device
+    about = [loaded.encoder.space.fingerprint, device, capabilities, hardware.cores(), versions]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(file: Path | None) -> Trials:
+    """What an earlier start has found; nothing, where that cannot be read."""
+    if file is None:
+        return {}
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads(file.read_text())
+        return {(one["runtime"], one["precision"]): Trial(**one["trial"]) for one in known}
+    return {}
+
+
+def _keep(file: Path | None, trials: Trials) -> None:
+    if file is None:
+        return
+    told = [
+        {"runtime": runtime, "precision": precision, "trial": asdict(trial)}
+        for (runtime, precision), trial in trials.items()
+    ]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as out:
+            out.write(json.dumps(told, indent=1).encode())
+    except OSError as error:
+        log.warning("what was measured of the model is not kept: %s", error)

@@ -1,0 +1,83 @@
+"""SQL on embeddings: the vectors of pictures, each in the partition of its index.
+
+Every function takes a Session and leaves the transaction to its caller.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, any_, cast, exists, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
+from app.vectors import Vectors
+
+SENT = {"embedding": (func.halfvec_send, ">f2"), "full_embedding": (func.vector_send, ">f4")}
+"""pgvector's binary form of each column: to read it takes a third of the time that text takes."""
+
+SENT_HEAD = 4  # bytes before the numbers: how many, and none of use
+
+
+def put_vectors(
+    session: Session, index: VectorIndex, image_ids: list[int], vectors: Vectors
+) -> None:
+    """Write the vectors of whole pictures, float32 (len(image_ids), dimensions)."""
+    column = index.column.name
+    rows = [
+        {"index_id": index.id, "image_id": image_id, column: vector}
+        for image_id, vector in zip(image_ids, vectors, strict=True)
+    ]
+    query = upsert(embeddings)
+    query = query.on_conflict_do_update(
+        index_elements=["index_id", "image_id", "region"],
+        set_={column: query.excluded[column]},
+    )
+    session.execute(query, rows)
+
+
+def get_vectors(
+    session: Session, index: VectorIndex, image_ids: Sequence[int]
+) -> dict[int, Vectors]:
+    """The vectors, float32 (dimensions,), of those of the pictures that have one, by their ids."""
+    as_bytes, kind = SENT[index.column.name]
+    stored = as_bytes(index.column, type_=LargeBinary)
+    query = select(embeddings.c.image_id, stored).where(
+        embeddings.c.index_id == index.id,
+        embeddings.c.image_id == any_(cast(list(image_ids), ARRAY(BigInteger))),
+        embeddings.c.region == 0,
+    )
+    return {
+        image_id: np.frombuffer(sent, kind, offset=SENT_HEAD).astype(np.float32)
+        for image_id, sent in session.execute(query)
+    }
+
+
+def sample(session: Session, index: VectorIndex, most: int) -> dict[int, Vectors]:
+    """The vectors, by id, of `most` pictures that are chosen evenly, always the same ones."""
+    query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id)
+    query = query.where(embeddings.c.region == 0)
+    chosen = query.order_by(func.hashint8(embeddings.c.image_id), embeddings.c.image_id).limit(most)
+    return get_vectors(session, index, list(session.execute(chosen).scalars()))
+
+
+def count_covered(session: Session, index: VectorIndex) -> tuple[int, int]:
+    """How many pictures the index's collection has, and of how many of them it has a vector."""
+    here = (images.c.collection_id == index.collection_id, PRESENT)
+    pictures = session.execute(select(func.count()).select_from(images).where(*here)).scalar_one()
+    covered = (
+        select(func.count())
+        .select_from(embeddings)
+        .where(embeddings.c.index_id == index.id, embeddings.c.region == 0)
+    )
+    vectors = session.execute(covered).scalar_one()
+    return pictures, min(vectors, pictures)  # a tombstone's vector covers no picture
+
+
+def without_vector(session: Session, index: VectorIndex) -> list[Image]:
+    """The pictures of the index's collection that it has no vector of."""
+    there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
+    query = select(*IMAGE_COLUMNS).where(
+        images.c.collection_id == index.collection_id, PRESENT, ~there
+    )
+    return [Image.of(row) for row in session.execute(query.order_by(images.c.id)).mappings()]

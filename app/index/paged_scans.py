@@ -1,0 +1,194 @@
+"""How an index is read for an answer of many pages: by its graph, or exactly.
+
+A scan of the HNSW graph gives pictures in one order for one vector, however many are asked for:
+so pages are windows of that order. Where the scan ends before all were seen, the rest follows in
+exact order, and no page is short while pictures are left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from psycopg.errors import QueryCanceled
+from sqlalchemy import ARRAY, BigInteger, Select, any_, cast, func, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.database.query_plans import estimated_rows
+from app.database.tables import PRESENT, VectorIndex, embeddings, images
+from app.index.hnsw_search import (
+    Condition,
+    Near,
+    any_of,
+    candidates,
+    looked_at,
+    nearest_query,
+    prepare,
+    typed,
+)
+from app.index.vector_indexes import has_hnsw
+from app.vectors import Vectors
+
+EXACT_ROWS = 10_000  # pictures that pass a filter: to compare so few takes no longer than a graph
+REACH = 5_000  # pictures of the graph that the first block must be found among, or
+REACH_BLOCKS = 100  # so many blocks of them: else the filter passes what is far from the query
+
+
+@dataclass(frozen=True)
+class Scan:
+    """How an index is read: the same for all pages of an answer.
+
+    `candidates` are kept while the graph is walked; pictures are put in order `block` at a time.
+    `head` is how many pictures the graph gave, once it was read to its end. `few`: so few pictures
+    pass the filter that their vectors are fetched one by one. `gave_up`: the rest would have taken
+    too long.
+    """
+
+    method: Literal["hnsw", "exact"]
+    candidates: int
+    block: int
+    head: int | None = None
+    few: bool = False
+    gave_up: bool = False
+
+
+def plan_scan(
+    session: Session,
+    index: VectorIndex,
+    condition: Condition,
+    limit: int,
+    *,
+    exact: bool = False,
+) -> Scan:
+    """How to read the index for pages of `limit` pictures; exactly where few pass the filter."""
+    share = 1.0
+    if condition is not None:
+        prepare(session)
+        if _count_passing(session, index, condition, EXACT_ROWS + 1) <= EXACT_ROWS:
+            return Scan("exact", 0, limit, few=True)
+        share = _estimated_share(session, index, condition)
+    if exact or not has_hnsw(session, index):
+        return Scan("exact", 0, limit)
+    return Scan("hnsw", candidates(index, limit, share), looked_at(index, limit))
+
+
+def _count_passing(session: Session, index: VectorIndex, condition: Condition, most: int) -> int:
+    """How many pictures pass; counting stops at `most`.
+
+    It is planned as if all were wanted. Of most metadata the planner knows nothing and takes a
+    third to pass: to find some of them it would read the whole table, and no index.
+    """
+    passing = _passing(index, condition).cte("passing").prefix_with("MATERIALIZED")
+    some = select(passing.c.id).limit(most).subquery()
+    return session.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def _passing(index: VectorIndex, condition: Condition) -> Select[tuple[int]]:
+    query = select(images.c.id).where(images.c.collection_id == index.collection_id, PRESENT)
+    return query if condition is None else query.where(condition)
+
+
+def _estimated_share(session: Session, index: VectorIndex, condition: Condition) -> float:
+    """Which part of the pictures passes, as the planner expects: above 0, at most 1."""
+    passing = estimated_rows(session, _passing(index, condition))
+    return min(1.0, max(1.0, passing) / max(1.0, estimated_rows(session, _passing(index, None))))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An index, read in the order of nearness to `vector`, shape (dimensions,).
+
+    The picture `without` is passed over.
+    """
+
+    session: Session
+    index: VectorIndex
+    vector: Vectors
+    condition: Condition
+    without: int | None = None
+
+    def window(self, scan: Scan, start: int, stop: int) -> tuple[list[Near], Scan]:
+        """The pictures at the places from `start` up to before `stop`, and the scan to go on with.
+
+        Fewer than that where no more are left, or where the scan gave up. Begin with the first
+        place: what is found there decides how the rest is read.
+        """
+        found: list[Near] = []
+        first = start - start % scan.block
+        for place in range(first, stop, scan.block):
+            rows, scan = self._block(scan, place)
+            found += rows
+            if len(rows) < scan.block:
+                break
+        return found[start - first : stop - first], scan
+
+    def _block(self, scan: Scan, start: int) -> tuple[list[Near], Scan]:
+        if scan.method == "exact":
+            return self._exact(scan, scan.block, start), scan
+        if start == 0 and scan.head is None:
+            return self._first_block(scan)
+        rows: list[Near] = []
+        if scan.head is None or start < scan.head:
+            rows = self._graph(scan, scan.block, start)
+        if len(rows) == scan.block:
+            return rows, scan
+        scan = replace(scan, head=start + len(rows) if scan.head is None else scan.head)
+        rest, gave_up = self._rest(scan, scan.block - len(rows), start + len(rows))
+        return rows + rest, replace(scan, gave_up=gave_up)
+
+    def _first_block(self, scan: Scan) -> tuple[list[Near], Scan]:
+        """From the graph, or where it does not lead there, exactly, as all blocks after it.
+
+        What passes a filter may lie so far from the query that the graph's scan ends before it
+        comes there: what it then gives are strays, and not the nearest.
+        """
+        reach = max(REACH, REACH_BLOCKS * scan.block)
+        rows = self._graph(scan, scan.block, 0, reach)
+        if len(rows) == scan.block:
+            return rows, scan
+        nearest, gave_up = self._rest(replace(scan, head=0), scan.block, 0)
+        if gave_up:
+            return rows, replace(scan, head=len(rows), gave_up=True)
+        return nearest, replace(scan, method="exact")
+
+    def _graph(self, scan: Scan, limit: int, offset: int, reach: int | None = None) -> list[Near]:
+        """A window of what passes, of the graph's first `reach` pictures or of all it gives."""
+        prepare(self.session, scan.candidates)
+        query = nearest_query(
+            self.index, self.vector, limit, offset, self.condition, reach, self.without
+        )
+        rows = query.cte("nearest").prefix_with("MATERIALIZED")
+        ordered = select(rows).order_by(rows.c.distance, rows.c.image_id)
+        return [(image_id, distance) for image_id, distance in self.session.execute(ordered)]
+
+    def _rest(self, scan: Scan, limit: int, start: int) -> tuple[list[Near], bool]:
+        """What the graph did not give; and whether that took too long."""
+        head = scan.head or 0
+        seen = [image_id for image_id, _ in self._graph(scan, head, 0)] if head else []
+        try:
+            with self.session.begin_nested():
+                return self._exact(scan, limit, start - head, seen), False
+        except OperationalError as error:
+            if isinstance(error.orig, QueryCanceled):
+                return [], True
+            raise
+
+    def _exact(self, scan: Scan, limit: int, offset: int, seen: Sequence[int] = ()) -> list[Near]:
+        prepare(self.session)
+        stored = typed(self.index, self.index.column)
+        distance = stored.cosine_distance(cast(self.vector, stored.type))
+        image_id = embeddings.c.image_id
+        query = select(image_id, distance).where(embeddings.c.index_id == self.index.id)
+        if scan.few:
+            passing = _passing(self.index, self.condition).scalar_subquery()
+            # An array, so that the planner fetches them by their ids however many it expects.
+            query = query.where(image_id == any_(func.array(passing, type_=ARRAY(BigInteger))))
+        elif self.condition is not None:
+            query = query.where(image_id.in_(_passing(self.index, self.condition)))
+        if self.without is not None:
+            query = query.where(image_id != self.without)
+        if seen:
+            query = query.where(~(image_id == any_of(seen)))
+        # Plus 0, so that the planner takes no graph: its order is not exact.
+        query = query.order_by(distance + 0, image_id).limit(limit).offset(offset or None)
+        return [(near, far) for near, far in self.session.execute(query)]

@@ -1,0 +1,296 @@
+"""How much of the exact answer a search finds: measured on an index as it is, and tuned.
+
+The queries are unrelated texts and stored pictures, about as many of each: texts lie apart from
+all pictures, and the graph serves them worse. A picture is left out of its own answers, where it
+would always be right. Both answers count pictures that have a tombstone: the index is compared,
+not what of it is shown. What is written meanwhile may be in one answer and not in the other.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.database.connections import Sessions
+from app.database.tables import VectorIndex
+from app.encoders.batching import Priority
+from app.encoders.resident import Resident
+from app.errors import Busy, QueryRejected
+from app.index import embeddings
+from app.index.calibration import unrelated_texts
+from app.index.exact_search import Exact, Ids, answer_exactly
+from app.index.hnsw_search import MAX_EF_SEARCH, candidates
+from app.index.paged_scans import Reading, plan_scan
+from app.index.statistics import TEXTS_AT_ONCE
+from app.index.vector_indexes import has_hnsw
+from app.vectors import Vectors
+
+DEFAULT_K, MAX_K = 10, 100
+DEFAULT_SAMPLE, LEAST_SAMPLE, MAX_SAMPLE = 200, 10, 1_000  # queries
+LEAST_RECALL, MOST_RECALL = 0.5, 0.999  # that can be asked of `tune`
+EF_SEARCHES = (10, 20, 40, 60, 80, 120, 160, 200, 300, 400, 600, 800, MAX_EF_SEARCH)
+FEWEST_TO_TUNE = 1_000  # vectors: so few are found with any ef_search, which would not do for more
+EXACT_QUERIES = 10  # asked where there is no graph: each compares all vectors
+TIE = 1e-5  # of a distance: what rounding makes of two that are equal
+TEXT = 0  # stands for the id of the picture that a query is
+EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the texts each
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Recall@k, 0 to 1: of all `queries`, and of the texts and the pictures among them.
+
+    `picture_recall` is None where the index has no picture. `ef_search` is how many candidates
+    were kept, None without a `graph`, where answers are exact. `p50_ms` and `p95_ms` are
+    milliseconds that one approximate answer took.
+    """
+
+    k: int
+    recall: float
+    text_recall: float
+    picture_recall: float | None
+    queries: int
+    texts: int
+    pictures: int
+    ef_search: int | None
+    p50_ms: float
+    p95_ms: float
+    vectors: int
+    graph: bool
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Recall@k with an `ef_search`; held out is measured only where the other half holds."""
+
+    ef_search: int
+    recall: float
+    held_out: float | None
+    p50_ms: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The smallest `ef_search` that holds `wanted`, on `queries` and on as many held out.
+
+    Without one that does, it is None, `reached` is false, and the rest is the largest's.
+    """
+
+    k: int
+    wanted: float
+    reached: bool
+    ef_search: int | None
+    recall: float
+    held_out: float | None
+    queries: int
+    held_out_queries: int
+    vectors: int
+    tried: Sequence[Tried]
+
+
+@dataclass(frozen=True, eq=False)
+class _Queries:
+    """`vectors` has the shape (n, d); `own`, (n,), the pictures' ids, TEXT for texts."""
+
+    vectors: Vectors
+    own: Ids
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    @property
+    def is_text(self) -> NDArray[np.bool_]:
+        """Shape (n,)."""
+        texts: NDArray[np.bool_] = self.own == TEXT
+        return texts
+
+    def part(self, some: slice) -> "_Queries":
+        """Some of them."""
+        return _Queries(self.vectors[some], self.own[some])
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """By query, shape (n,): how many were to be found, how many were, and in how long."""
+
+    wanted: NDArray[np.int64]
+    right: NDArray[np.int64]
+    ms: NDArray[np.float64]
+
+    def recall(self, some: NDArray[np.bool_] | None = None) -> float:
+        """Of all or some of the queries; 1 where there was nothing to find."""
+        which = slice(None) if some is None else some
+        wanted = int(self.wanted[which].sum())
+        return float(self.right[which].sum()) / wanted if wanted else 1.0
+
+    def percentile(self, share: float) -> float:
+        """Of the milliseconds."""
+        return float(np.percentile(self.ms, share))
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Of the searches in one index. The model is never called inside a transaction.
+
+    `measuring` is held meanwhile: it reads all vectors and takes a core, so once a process.
+    """
+
+    sessions: Sessions
+    encoder: Resident
+    index: VectorIndex
+    measuring: threading.Lock
+
+    def measure(self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> Measured:
+        """Recall@k on about `sample` queries; without a graph on EXACT_QUERIES at most.
+
+        Raises QueryRejected, Busy, ModelUnavailable.
+        """
+        _check_sample(k, sample)
+        with self._alone():
+            return self._measured(k, sample)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self.measuring.acquire(blocking=False):
+            raise Busy("Recall is being measured already; try again when that has ended.")
+        try:
+            yield
+        finally:
+            self.measuring.release()
+
+    def _measured(self, k: int, sample: int) -> Measured:
+        graph = self._has_graph()
+        queries = self._queries(sample if graph else min(sample, EXACT_QUERIES))
+        exact = self._exact(queries, k)
+        found = self._ask(self.index, queries, exact, k)
+        texts = int(queries.is_text.sum())
+        return Measured(
+            k,
+            found.recall(),
+            found.recall(queries.is_text),
+            found.recall(~queries.is_text) if texts < len(queries) else None,
+            len(queries),
+            texts,
+            len(queries) - texts,
+            candidates(self.index, k) if graph else None,
+            found.percentile(50),
+            found.percentile(95),
+            exact.vectors,
+            graph,
+        )
+
+    def tune(self, recall: float, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> Tuned:
+        """The smallest of EF_SEARCHES that holds `recall`; nothing is stored.
+
+        It is chosen on every other query, and must hold on those between them too. A search keeps
+        twice as many candidates as it shows, at least: below that all are alike.
+        Raises QueryRejected, Busy, ModelUnavailable.
+        """
+        _check_sample(k, sample)
+        if not LEAST_RECALL <= recall <= MOST_RECALL:
+            raise QueryRejected(
+                f"recall: {recall:g}; {LEAST_RECALL:g} to {MOST_RECALL:g} are allowed."
+            )
+        self._check_tunable()
+        with self._alone():
+            return self._tuned(recall, k, sample)
+
+    def _tuned(self, recall: float, k: int, sample: int) -> Tuned:
+        queries = self._queries(sample)
+        exact = self._exact(queries, k)
+        if exact.vectors < FEWEST_TO_TUNE:
+            raise QueryRejected(
+                f"recall: the index has {exact.vectors} vectors; from {FEWEST_TO_TUNE:,} on, what "
+                "holds now says something of later."
+            )
+        tried = []
+        for ef_search in EF_SEARCHES:
+            tried.append(self._try(ef_search, queries, exact, k, recall))
+            if (tried[-1].held_out or 0) >= recall:
+                break
+        last = tried[-1]
+        reached = (last.held_out or 0) >= recall
+        return Tuned(
+            k,
+            recall,
+            reached,
+            last.ef_search if reached else None,
+            last.recall,
+            last.held_out,
+            (len(queries) + 1) // 2,
+            len(queries) // 2,
+            exact.vectors,
+            tried,
+        )
+
+    def _check_tunable(self) -> None:
+        if self.index.storage == "bit":
+            raise QueryRejected(
+                f"recall: an index of bits always keeps {MAX_EF_SEARCH} candidates, the most "
+                "there are: it cannot be tuned."
+            )
+        if not self._has_graph():
+            raise QueryRejected(
+                "recall: the index has no graph now, so its answers are exact: there is nothing "
+                "to tune."
+            )
+
+    def _try(self, ef_search: int, queries: _Queries, exact: Exact, k: int, recall: float) -> Tried:
+        index = replace(self.index, ef_search=ef_search)
+        chosen = self._ask(index, queries.part(EVEN), exact.part(EVEN), k)
+        held_out = None
+        if chosen.recall() >= recall:
+            held_out = self._ask(index, queries.part(ODD), exact.part(ODD), k).recall()
+        return Tried(ef_search, chosen.recall(), held_out, chosen.percentile(50))
+
+    def _has_graph(self) -> bool:
+        with self.sessions.begin() as session:
+            return has_hnsw(session, self.index)
+
+    def _queries(self, sample: int) -> _Queries:
+        """First the texts, half of the sample or all there are, then pictures."""
+        texts = self._texts(sample // 2)
+        with self.sessions.begin() as session:
+            pictures = embeddings.sample(session, self.index, sample - len(texts))
+        own = np.array([*[TEXT] * len(texts), *pictures], np.int64)
+        return _Queries(np.stack([*texts, *pictures.values()]), own)
+
+    def _texts(self, most: int) -> Vectors:
+        """Embeddings of texts chosen evenly, a few at a time: searches go between them."""
+        known = unrelated_texts()
+        places = np.linspace(0, len(known) - 1, min(most, len(known))).astype(int)
+        rows = []
+        for start in range(0, len(places), TEXTS_AT_ONCE):
+            some = [known[place] for place in places[start : start + TEXTS_AT_ONCE]]
+            rows.append(self.encoder.encode_texts(some, Priority.INDEXING))
+        return np.concatenate(rows)
+
+    def _exact(self, queries: _Queries, k: int) -> Exact:
+        with self.sessions.begin() as session:
+            return answer_exactly(session, self.index, queries.vectors, queries.own, k)
+
+    def _ask(self, index: VectorIndex, queries: _Queries, exact: Exact, k: int) -> _Outcome:
+        """Each query as a search for its `k` asks it, in a transaction of its own."""
+        right, ms = [], []
+        for vector, own, farthest in zip(queries.vectors, queries.own, exact.farthest, strict=True):
+            limit = k if own == TEXT else k + 1  # with itself
+            began = time.perf_counter()
+            with self.sessions.begin() as session:
+                scan = plan_scan(session, index, None, limit)
+                near, _ = Reading(session, index, vector, None).window(scan, 0, limit)
+            ms.append((time.perf_counter() - began) * 1000)
+            others = [distance for image_id, distance in near if image_id != own][:k]
+            right.append(sum(distance <= farthest + TIE for distance in others))
+        some = np.minimum(right, exact.wanted)  # more where pictures came meanwhile
+        return _Outcome(exact.wanted, some, np.array(ms))
+
+
+def _check_sample(k: int, sample: int) -> None:
+    if not 1 <= k <= MAX_K:
+        raise QueryRejected(f"k: {k}; 1 to {MAX_K} are allowed.")
+    if not LEAST_SAMPLE <= sample <= MAX_SAMPLE:
+        raise QueryRejected(f"sample: {sample}; {LEAST_SAMPLE} to {MAX_SAMPLE:,} are allowed.")

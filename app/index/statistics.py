@@ -1,0 +1,159 @@
+"""What is known of an index as a whole: how many vectors it has, and what chance reaches in it."""
+
+import logging
+import threading
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.database.connections import Sessions
+from app.database.tables import VectorIndex
+from app.encoders.batching import Priority
+from app.encoders.resident import Resident
+from app.errors import Interrupted
+from app.index import embeddings, vector_indexes
+from app.index.calibration import SAMPLE, Chance, is_stale, measure, unrelated_texts
+from app.index.hnsw_search import find_nearest_distance, prepare
+from app.vectors import Vectors
+
+log = logging.getLogger(__name__)
+
+COUNT_SECONDS = 2.0  # that a count is believed: counting a million rows takes 0.1 s
+FAILURE_SECONDS = 60.0  # before it is measured again after a failure
+TEXTS_AT_ONCE = 8  # encoded in one go: a search waits for so many at most
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pictures of the collection, and those of them that the index has a vector of."""
+
+    pictures: int
+    vectors: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of pictures that can be found by their vectors, 0 to 1."""
+        return self.vectors / self.pictures if self.pictures else 1.0
+
+
+class Census:
+    """Of one index. The null distribution is measured by `threads`, unless `stop` is set."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        encoder: Resident,
+        index: VectorIndex,
+        threads: Executor,
+        stop: threading.Event,
+    ) -> None:
+        self._sessions = sessions
+        self._encoder = encoder
+        self._index = index
+        self._threads = threads
+        self._stop = stop
+        self._counted: tuple[float, Counts] | None = None
+        self._chance: Chance | None = None
+        self._counting = threading.Lock()
+        self._measuring = threading.Lock()
+        self._failed = -FAILURE_SECONDS  # when measuring failed last
+
+    def counts(self) -> Counts:
+        """As they are, or were at most COUNT_SECONDS ago."""
+        known = self._counted
+        if known is not None and time.monotonic() - known[0] <= COUNT_SECONDS:
+            return known[1]
+        # One counts; whoever has an older count meanwhile takes that.
+        if not self._counting.acquire(blocking=known is None):
+            return known[1] if known else self.counts()
+        try:
+            self._counted = time.monotonic(), self._count()
+            return self._counted[1]
+        finally:
+            self._counting.release()
+
+    def _count(self) -> Counts:
+        with self._sessions.begin() as session:
+            prepare(session)
+            return Counts(*embeddings.count_covered(session, self._index))
+
+    def chance(self) -> Chance | None:
+        """The null distribution; None until it was first measured, which this sets off."""
+        if self._chance is None:
+            self._chance = self._stored()
+        rested = time.monotonic() - self._failed > FAILURE_SECONDS
+        due = rested and self._is_due(self._chance, self.counts())
+        if due and self._measuring.acquire(blocking=False):  # else it is being measured
+            self._threads.submit(self._measure_and_release)
+        return self._chance
+
+    @staticmethod
+    def _is_due(chance: Chance | None, counts: Counts) -> bool:
+        if counts.vectors == 0:
+            return False
+        return chance is None or is_stale(chance.counted, counts.vectors)
+
+    def _stored(self) -> Chance | None:
+        with self._sessions.begin() as session:
+            stored = vector_indexes.get_chance(session, self._index)
+        try:
+            return Chance.from_bytes(stored) if stored else None
+        except ValueError:  # of an older version
+            return None
+
+    def measure(self) -> None:
+        """Measure the null distribution anew where it is due; answers go on without it."""
+        self._measuring.acquire()  # a Lock and no `with`: another thread may release it
+        self._measure_and_release()
+
+    def _measure_and_release(self) -> None:
+        try:
+            self._measure()
+        except Interrupted:
+            pass
+        except Exception:  # whatever model or database raise: nobody waits for this
+            self._failed = time.monotonic()
+            log.exception("the null distribution of index %s was not measured", self._index.id)
+        finally:
+            self._measuring.release()
+
+    def _measure(self) -> None:
+        known = self._stored()  # another process may have measured meanwhile
+        counts = self._count()
+        if self._is_due(known, counts):
+            known = self._measured(self._probes(), counts.vectors)
+        self._chance = known
+
+    def _probes(self) -> Vectors:
+        """The embeddings of the unrelated texts, a few at a time."""
+        texts, rows = unrelated_texts(), []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            self._check_stop()
+            some = texts[start : start + TEXTS_AT_ONCE]
+            rows.append(self._encoder.encode_texts(some, Priority.INDEXING))
+        return np.concatenate(rows)
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted("The service stops.")
+
+    def _measured(self, probes: Vectors, count: int) -> Chance | None:
+        with self._sessions.begin() as session:
+            sampled = embeddings.sample(session, self._index, SAMPLE)
+        if not sampled:  # deleted meanwhile
+            return None
+        sample = np.stack(list(sampled.values()))
+        best = None
+        if count > len(sample):
+            best = 1 - np.array([self._distance(probe) for probe in probes], np.float32)
+        chance = measure(probes, sample, count, best)
+        with self._sessions.begin() as session:
+            vector_indexes.keep_chance(session, self._index, chance.to_bytes())
+        return chance
+
+    def _distance(self, probe: Vectors) -> float:
+        self._check_stop()
+        with self._sessions.begin() as session:
+            return find_nearest_distance(session, self._index, probe)

@@ -1,0 +1,235 @@
+"""SQL on vector indexes: each is one generation of a collection's embeddings.
+
+Every function takes a Session and leaves the transaction to its caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ARRAY, Text, cast, delete, func, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from app.database.tables import INDEX_COLUMNS, Storage, VectorIndex, embeddings, vector_indexes
+from app.errors import CollectionRejected, IndexGone, ModelMismatch
+from app.vectors import VectorSpace
+
+HNSW_M = 16  # pgvector's own defaults
+HNSW_EF_CONSTRUCTION = 64
+
+GRAPHS = {
+    "halfvec": "(embedding::halfvec({0})) halfvec_cosine_ops",
+    "vector": "(full_embedding::vector({0})) vector_cosine_ops",
+    "bit": "(binary_quantize(embedding::halfvec({0}))::bit({0})) bit_hamming_ops",
+}
+"""What the HNSW graph of each storage is built on, given the dimensions."""
+
+JUDGED_GRAPH = (
+    "CREATE INDEX IF NOT EXISTS feedback_queries_{0}_hnsw_idx ON feedback_queries USING hnsw "
+    "((embedding::halfvec({0})) halfvec_cosine_ops) WHERE dimensions = {0}"
+)
+"""The graph of judged queries of so many dimensions: one for all collections."""
+
+MAX_DIMENSIONS = {"halfvec": 4_000, "vector": 2_000, "bit": 4_000}
+"""Of pgvector: beyond them no graph can be built."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How an index keeps its vectors: see HNSW for `m` and `ef_construction`."""
+
+    storage: Storage = "halfvec"
+    m: int = HNSW_M
+    ef_construction: int = HNSW_EF_CONSTRUCTION
+
+
+DEFAULT_SHAPE = Shape()
+
+
+def open_index(session: Session, collection_id: int, space: VectorSpace) -> VectorIndex:
+    """The collection's active index, made now if it has none.
+
+    Raises ModelMismatch where the active index holds another model's vectors.
+    """
+    lock(session, f"collection {collection_id}")
+    # FOR UPDATE: whoever is adding vectors holds the row, and is waited for.
+    index = _active(session, collection_id, lock_row=True)
+    if index is None:
+        return create_index(session, collection_id, space)
+    if index.fingerprint != space.fingerprint:
+        if count_vectors(session, index, limit=1) == 0:  # nothing would be mixed
+            shape = Shape(index.storage, index.m, index.ef_construction)
+            drop_index(session, index)
+            return create_index(session, collection_id, space, shape)
+        known = index.space
+        raise ModelMismatch(
+            f"The pictures in this database were indexed with {known.name} "
+            f"(fingerprint {known.fingerprint[:12]}), not with {space.name} "
+            f"({space.fingerprint[:12]}). Their vectors cannot be compared. Start with that model "
+            "again (CLIP_MODEL, CLIP_PRETRAINED, PRECISION where either is int8; TESTING=1 for the "
+            "demo model), or use another database (DATABASE_URL or POSTGRES_DIR) for the new one."
+        )
+    return index
+
+
+def active_index(session: Session, collection_id: int) -> VectorIndex:
+    """The collection's active index. Raises IndexGone."""
+    index = _active(session, collection_id)
+    if index is None:
+        raise IndexGone("This collection has no index now: it was deleted or is being replaced.")
+    return index
+
+
+def active_indexes(session: Session, collection_ids: Sequence[int]) -> dict[int, VectorIndex]:
+    """The active indexes of those of the collections that have one, by the collections' ids."""
+    query = select(*INDEX_COLUMNS).where(
+        vector_indexes.c.collection_id.in_(collection_ids), vector_indexes.c.state == "active"
+    )
+    rows = session.execute(query).mappings()
+    return {row["collection_id"]: VectorIndex(**row) for row in rows}
+
+
+def _active(session: Session, collection_id: int, *, lock_row: bool = False) -> VectorIndex | None:
+    query = select(*INDEX_COLUMNS).where(
+        vector_indexes.c.collection_id == collection_id, vector_indexes.c.state == "active"
+    )
+    query = query.with_for_update() if lock_row else query
+    row = session.execute(query).mappings().one_or_none()
+    return VectorIndex(**row) if row else None
+
+
+def create_index(
+    session: Session, collection_id: int, space: VectorSpace, shape: Shape = DEFAULT_SHAPE
+) -> VectorIndex:
+    """An active index without vectors and without a graph. Raises CollectionRejected.
+
+    The tables that the partition's foreign keys refer to are locked first: two that make indexes
+    never wait in a circle. Attaching keeps neither searches nor writers from `embeddings`.
+    """
+    if space.dimensions > MAX_DIMENSIONS[shape.storage]:
+        raise CollectionRejected(
+            f"storage: {space.name} has {space.dimensions} dimensions; {shape.storage} takes "
+            f"{MAX_DIMENSIONS[shape.storage]}."
+        )
+    session.execute(text("LOCK TABLE vector_indexes, images IN SHARE ROW EXCLUSIVE MODE"))
+    values = {"collection_id": collection_id, **vars(space), **vars(shape), "state": "active"}
+    query = insert(vector_indexes).values(values).returning(*INDEX_COLUMNS)
+    index = VectorIndex(**session.execute(query).mappings().one())
+    column = index.column.name
+    session.execute(
+        text(
+            f"CREATE TABLE {index.partition} "
+            "(LIKE embeddings INCLUDING DEFAULTS INCLUDING CONSTRAINTS, "
+            f"CONSTRAINT {index.partition}_dimensions_check "
+            f"CHECK ({column} IS NOT NULL AND vector_dims({column}) = {index.dimensions}))"
+        )
+    )
+    session.execute(
+        text(
+            f"ALTER TABLE embeddings ATTACH PARTITION {index.partition} FOR VALUES IN ({index.id})"
+        )
+    )
+    session.execute(text(JUDGED_GRAPH.format(index.dimensions)))
+    return index
+
+
+def drop_index(session: Session, index: VectorIndex) -> None:
+    """Delete the index and, in one go, all its vectors."""
+    session.execute(text(f"DROP TABLE {index.partition}"))
+    session.execute(delete(vector_indexes).where(vector_indexes.c.id == index.id))
+
+
+def drop_all(session: Session, collection_id: int) -> None:
+    """Delete all indexes of a collection. Waits for those who write to them or build a graph.
+
+    What is waited for last is `embeddings` as a whole, which every search reads.
+    """
+    retire = update(vector_indexes).where(vector_indexes.c.collection_id == collection_id)
+    retire = retire.values(state="retired").returning(*INDEX_COLUMNS)
+    found = [VectorIndex(**row) for row in session.execute(retire).mappings()]
+    for index in found:
+        lock(session, hnsw_name(index))
+    for index in found:
+        drop_index(session, index)
+
+
+def build_hnsw(session: Session, index: VectorIndex) -> None:
+    """Build the index's HNSW graph unless it is there; blocks its writers, not its readers."""
+    name = hnsw_name(index)
+    lock(session, name)  # IF NOT EXISTS alone does not keep two builders apart
+    if has_hnsw(session, index):
+        return
+    session.execute(
+        text(
+            f"CREATE INDEX IF NOT EXISTS {name} ON {index.partition} USING hnsw "
+            f"({GRAPHS[index.storage].format(index.dimensions)}) "
+            f"WITH (m = {index.m}, ef_construction = {index.ef_construction})"
+        )
+    )
+    # Until the planner has counted what was loaded, it would rather scan than use the graph.
+    session.execute(text(f"ANALYZE {index.partition}"))
+
+
+def has_hnsw(session: Session, index: VectorIndex) -> bool:
+    """Whether the index's HNSW graph is there."""
+    found = session.execute(select(func.to_regclass(hnsw_name(index)))).scalar_one()
+    return found is not None
+
+
+def drop_hnsw_if_empty(session: Session, index: VectorIndex) -> None:
+    """Drop the HNSW graph of an index without vectors: a bulk load goes faster before it."""
+    if count_vectors(session, index, limit=1) == 0:
+        session.execute(text(f"LOCK TABLE {index.partition} IN ACCESS EXCLUSIVE MODE"))
+        if count_vectors(session, index, limit=1) == 0:  # still, now that nobody can write
+            session.execute(text(f"DROP INDEX IF EXISTS {hnsw_name(index)}"))
+
+
+def hnsw_name(index: VectorIndex) -> str:
+    """The name of its graph."""
+    return f"{index.partition}_hnsw_idx"
+
+
+def count_vectors(session: Session, index: VectorIndex, limit: int | None = None) -> int:
+    """How many vectors the index holds; counting stops at `limit`."""
+    rows = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id).limit(limit)
+    return session.execute(select(func.count()).select_from(rows.subquery())).scalar_one()
+
+
+def require_active(session: Session, index: VectorIndex) -> None:
+    """Keep the index active until the transaction ends. Raises IndexGone where it is not."""
+    _check_active(session, index, read=True)
+
+
+def claim(session: Session, index: VectorIndex) -> None:
+    """Wait for those who write to the index, and keep others out. Raises IndexGone."""
+    _check_active(session, index, read=False)
+
+
+def _check_active(session: Session, index: VectorIndex, *, read: bool) -> None:
+    query = select(vector_indexes.c.state).where(vector_indexes.c.id == index.id)
+    state = session.execute(query.with_for_update(read=read)).scalar_one_or_none()
+    if state != "active":
+        raise IndexGone("The index of this collection was replaced or deleted.")
+
+
+def tune(session: Session, index: VectorIndex, ef_search: int) -> None:
+    """Keep so many candidates in its searches from now on."""
+    query = update(vector_indexes).where(vector_indexes.c.id == index.id)
+    session.execute(query.values(ef_search=ef_search))
+
+
+def get_chance(session: Session, index: VectorIndex) -> bytes | None:
+    """Its null distribution as it was kept, if it was."""
+    query = select(vector_indexes.c.chance).where(vector_indexes.c.id == index.id)
+    return session.execute(query).scalar_one_or_none()
+
+
+def keep_chance(session: Session, index: VectorIndex, chance: bytes) -> None:
+    """Keep its null distribution."""
+    query = update(vector_indexes).where(vector_indexes.c.id == index.id)
+    session.execute(query.values(chance=chance))
+
+
+def lock(session: Session, *names: str) -> None:
+    """Hold the advisory locks `names` until the transaction ends; taken in their order."""
+    name = func.unnest(cast(list(names), ARRAY(Text))).column_valued("name")
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

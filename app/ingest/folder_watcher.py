@@ -1,0 +1,103 @@
+"""Folders kept in step as they change: what happens below them becomes sync jobs."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+from watchfiles import watch
+
+from app.errors import ImageSearchError
+from app.ingest.job_submission import Intake, Options
+from app.sources.sources import QUIET_SECONDS
+
+log = logging.getLogger(__name__)
+
+STEP_MS = 100  # changes are gathered until it was quiet for so long
+DEBOUNCE_MS = 400  # or for so long at most
+LOOK_MS = 300  # between looks at what has become quiet
+SETTLED_SECONDS = QUIET_SECONDS + 0.2  # after the last change a file counts as whole
+SYNC = Options(sync=True)
+
+
+@dataclass
+class Watcher:
+    """Watches `folders` until it is stopped. What changed before is found by a first sync.
+
+    That one waits as every other until it was quiet: what was still being written when the watch
+    began is whole by then, or is seen to change.
+    """
+
+    intake: Intake
+    folders: Sequence[Path]
+    clock: Callable[[], float] = time.monotonic
+    _changed: dict[Path, float] = field(default_factory=dict, init=False)  # when last
+    _jobs: dict[Path, int] = field(default_factory=dict, init=False)  # the last one, by folder
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch until `stop`."""
+        for changes in watch(
+            *self.folders,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            rust_timeout=LOOK_MS,
+            yield_on_timeout=True,
+            stop_event=stop,
+            ignore_permission_denied=True,
+        ):
+            now = self.clock()
+            if not self._changed and not self._jobs:  # the watch has just begun
+                self._changed.update(dict.fromkeys(self.folders, now))
+            self._changed.update((Path(path), now) for _, path in changes)
+            for folder in self.folders:
+                self._look(folder, now)
+
+    def _look(self, folder: Path, now: float) -> None:
+        """Sync what has been quiet for long enough; once the database answers, if it is away."""
+        below = [path for path in self._changed if path.is_relative_to(folder)]
+        settled = [path for path in below if now - self._changed[path] >= SETTLED_SECONDS]
+        try:
+            if settled and self._is_idle(folder):
+                self._sync(folder, [path for path in settled if not _is_hidden(path, folder)])
+                for path in settled:
+                    del self._changed[path]
+        except SQLAlchemyError as error:
+            log.warning("changes below %s wait for the database: %s", folder, error)
+            self._changed.update(dict.fromkeys(settled, now))
+
+    def _sync(self, folder: Path, told: Sequence[Path]) -> None:
+        """A job on what has changed, as deep below `folder` as one can be."""
+        if told:
+            self._jobs[folder] = self.intake.folder(
+                _common_folder(told, folder),
+                SYNC,
+                settled=True,
+                witnessed=any(path != folder for path in told),
+                anew=folder not in self._jobs,
+            )
+
+    def _is_idle(self, folder: Path) -> bool:
+        """Whether the last job has ended: two at once would read the same files twice."""
+        if folder not in self._jobs:
+            return True
+        try:
+            return self.intake.job(self._jobs[folder]).finished_at is not None
+        except ImageSearchError:  # forgotten: it ended long ago
+            return True
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _common_folder(paths: Iterable[Path], folder: Path) -> Path:
+    """The deepest folder that holds all of `paths` and is there."""
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    while common != folder and not common.is_dir():
+        common = common.parent
+    return common if common.is_relative_to(folder) else folder

@@ -1,0 +1,75 @@
+"""What people, and whoever looks after the queue, ask of a job: cancel, retry, resume.
+
+Every function takes a Session and leaves the transaction to its caller.
+"""
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.database.tables import job_items, jobs
+from app.errors import JobConflict
+from app.ingest.job_items import OPEN, enqueue_batches
+from app.ingest.jobs import BULK_PRIORITY, LIST, SENT_PRIORITY, Job, enqueue, get, settle
+
+SENT = {"files", "archive"}  # the kinds of source whose bytes came with the request
+
+
+def resume(session: Session, job: Job, batch_size: int) -> None:
+    """Write the tasks that an open job lacks, and note that something has happened."""
+    session.execute(update(jobs).where(jobs.c.id == job.id).values(updated_at=func.now()))
+    if not job.listed:
+        enqueue(session, LIST, job.queue, {"job_id": job.id})
+        return
+    query = select(job_items.c.id).where(job_items.c.job_id == job.id, OPEN)
+    ids = list(session.execute(query.order_by(job_items.c.id)).scalars())
+    enqueue_batches(session, job, ids, batch_size, BULK_PRIORITY)
+    settle(session, job.id)
+
+
+def cancel(session: Session, job_id: int) -> Job:
+    """Cancel what has not been begun; what is under way ends. Raises JobNotFound, JobConflict."""
+    job = get(session, job_id)
+    if job.finished_at is not None:
+        raise JobConflict(f"Job {job_id} has ended as {job.state}: there is nothing to cancel.")
+    query = update(job_items).where(
+        job_items.c.job_id == job_id, job_items.c.state == "pending", ~job_items.c.removal
+    )
+    query = query.values(state="cancelled", outcome="cancelled", updated_at=func.now())
+    number = len(session.execute(query.returning(job_items.c.id)).all())
+    changes = {"cancelled": jobs.c.cancelled + number, "listed": True, "updated_at": func.now()}
+    query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
+    session.execute(query.values(state="cancelling", **changes))
+    settle(session, job_id)
+    return get(session, job_id)
+
+
+def retry(session: Session, job_id: int, batch_size: int) -> Job:
+    """Try the failed files of an ended job again, and the listing if that failed.
+
+    What was sent along and refused is gone and stays failed. Raises JobNotFound, JobConflict.
+    """
+    job = get(session, job_id)
+    if job.finished_at is None:
+        raise JobConflict(f"Job {job_id} is {job.state}: wait for its end, or cancel it.")
+    query = update(job_items).where(job_items.c.job_id == job_id, job_items.c.state == "failed")
+    if not SENT.isdisjoint(job.source):
+        query = query.where(job_items.c.staged.is_not(None))
+    query = query.values(state="pending", outcome=None, attempts=0, leases=0, updated_at=func.now())
+    ids = sorted(session.execute(query.returning(job_items.c.id)).scalars())
+    if not ids and not job.reason:
+        raise JobConflict(f"Job {job_id} has no failed file that could be tried again.")
+    changes = {
+        "state": "running",
+        "failed": jobs.c.failed - len(ids),
+        "reason": None,
+        "finished_at": None,
+        "listed": job.reason is None,
+        "updated_at": func.now(),
+    }
+    query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_not(None))
+    if session.execute(query.values(changes).returning(jobs.c.id)).first() is None:
+        raise JobConflict(f"Job {job_id} is being retried already.")
+    if job.reason is not None:
+        enqueue(session, LIST, job.queue, {"job_id": job_id})
+    enqueue_batches(session, job, ids, batch_size, SENT_PRIORITY)
+    return get(session, job_id)

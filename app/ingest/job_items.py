@@ -1,0 +1,202 @@
+"""SQL on the files of jobs, as they are listed and as they are read.
+
+Every function takes a Session and leaves the transaction to its caller. Whoever writes items and
+their job writes the items first, so that nobody waits in a circle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.database.tables import job_items, jobs
+from app.ingest.jobs import BULK_PRIORITY, INGEST, Job, enqueue, get, settle
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of a job."""
+
+    id: int
+    job_id: int
+    path: str
+    etag: str
+    bytes: int | None
+    removal: bool
+    staged: str | None
+    caption: str | None
+    metadata: dict[str, Any] | None
+    state: str
+    outcome: str | None
+    reason: str | None
+    attempts: int
+    leases: int
+    worker: str | None
+    image_id: int | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """A file that a source lists; `reason` where it is refused at once, `note` where it is not."""
+
+    path: str
+    etag: str = ""
+    bytes: int | None = None
+    removal: bool = False
+    staged: str | None = None
+    caption: str | None = None
+    metadata: dict[str, Any] | None = None
+    reason: str | None = None
+    note: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Its columns, but for the job."""
+        columns = {**vars(self), "reason": self.reason or self.note}
+        del columns["note"]
+        failed = "failed" if self.reason else None
+        return {**columns, "state": failed or "pending", "outcome": failed}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A stretch of a source's listing, from the checkpoint `after` to `checkpoint`.
+
+    `unchanged` files become no items.
+    """
+
+    after: str | None
+    items: Sequence[NewItem] = ()
+    unchanged: int = 0
+    checkpoint: str | None = None
+    whole: bool = False
+    priority: int = field(default=BULK_PRIORITY, kw_only=True)
+
+
+ITEM_COLUMNS = [job_items.c[name] for name in Item.__dataclass_fields__]
+OPEN = job_items.c.state.in_(("pending", "running")) & ~job_items.c.removal
+
+
+def items(
+    session: Session,
+    job_id: int,
+    limit: int,
+    *,
+    state: str | None = None,
+    outcome: str | None = None,
+    after: int = 0,
+) -> list[Item]:
+    """Items of a job in the order of its listing, from the one after the id `after` on."""
+    query = select(*ITEM_COLUMNS).where(job_items.c.job_id == job_id, job_items.c.id > after)
+    if state is not None:
+        query = query.where(job_items.c.state == state)
+    if outcome is not None:
+        query = query.where(job_items.c.outcome == outcome)
+    rows = session.execute(query.order_by(job_items.c.id).limit(limit)).mappings()
+    return [Item(**row) for row in rows]
+
+
+def attach(
+    session: Session, job_id: int, new: Sequence[NewItem], batch_size: int, priority: int
+) -> None:
+    """Write files that came with the request, and the tasks of those that are not refused."""
+    job = get(session, job_id)
+    fresh = _insert(session, job, new)
+    enqueue_batches(session, job, fresh, batch_size, priority)
+    counts = {"total": jobs.c.total + len(new), "failed": jobs.c.failed + len(new) - len(fresh)}
+    session.execute(update(jobs).where(jobs.c.id == job_id).values(counts))
+    settle(session, job_id)
+
+
+def _insert(session: Session, job: Job, new: Sequence[NewItem]) -> list[int]:
+    """Write items; the ids of those on which there is work to do."""
+    rows = [{"job_id": job.id, **item.values()} for item in new]
+    query = insert(job_items).returning(job_items.c.id, sort_by_parameter_order=True)
+    ids = session.execute(query, rows).scalars() if rows else ()
+    pairs = zip(ids, new, strict=True)
+    return [item_id for item_id, item in pairs if not item.removal and not item.reason]
+
+
+def add_listed(session: Session, job: Job, listed: Listed, batch_size: int) -> bool:
+    """Write a stretch of the listing and the tasks of its items, `batch_size` each.
+
+    False where the job is no longer running, or somebody else has listed this: then the caller
+    has nothing to list any more, and rolls back.
+    """
+    fresh = _insert(session, job, listed.items)
+    enqueue_batches(session, job, fresh, batch_size, listed.priority)
+    files = sum(not item.removal for item in listed.items)
+    changes = {
+        "total": jobs.c.total + files + listed.unchanged,
+        "unchanged": jobs.c.unchanged + listed.unchanged,
+        "failed": jobs.c.failed + files - len(fresh),
+        "checkpoint": listed.checkpoint or jobs.c.checkpoint,
+        "listed": listed.whole,
+        "updated_at": func.now(),
+    }
+    count = update(jobs).where(
+        jobs.c.id == job.id,
+        jobs.c.state == "running",
+        ~jobs.c.listed,
+        jobs.c.checkpoint.is_not_distinct_from(listed.after),
+    )
+    count = count.values(changes)
+    running = session.execute(count.returning(jobs.c.id)).first() is not None
+    if running:
+        settle(session, job.id)
+    return running
+
+
+def enqueue_batches(
+    session: Session, job: Job, ids: Sequence[int], size: int, priority: int, wait_seconds: int = 0
+) -> None:
+    """Write the tasks of these items, `size` each."""
+    batches = [
+        {"job_id": job.id, "item_ids": list(ids[start : start + size])}
+        for start in range(0, len(ids), size)
+    ]
+    if batches:
+        enqueue(session, INGEST, job.queue, *batches, priority=priority, wait_seconds=wait_seconds)
+
+
+def moved(session: Session, job_id: int, image_ids: Sequence[int]) -> set[int]:
+    """Which of the pictures a dry run has found elsewhere so far."""
+    query = select(job_items.c.image_id).where(
+        job_items.c.job_id == job_id,
+        job_items.c.outcome == "moved",
+        job_items.c.image_id.in_(image_ids),
+    )
+    return set(session.execute(query).scalars())
+
+
+def staged_of_cancelled(session: Session, job_id: int) -> list[str]:
+    """The names of the bytes that were sent along for files that were then cancelled."""
+    query = select(job_items.c.staged).where(
+        job_items.c.job_id == job_id,
+        job_items.c.state == "cancelled",
+        job_items.c.staged.is_not(None),
+    )
+    return [str(name) for name in session.execute(query).scalars()]
+
+
+def removals(session: Session, job_id: int, limit: int) -> list[Item]:
+    """Pictures whose file the listing lacks, and on which nothing is decided yet."""
+    query = select(*ITEM_COLUMNS).where(
+        job_items.c.job_id == job_id, job_items.c.removal, job_items.c.state == "pending"
+    )
+    rows = session.execute(query.order_by(job_items.c.id).limit(limit)).mappings()
+    return [Item(**row) for row in rows]
+
+
+def dismiss(session: Session, ids: Sequence[int]) -> None:
+    """Forget removals that turned out to be none: the file was moved, or is there again."""
+    session.execute(delete(job_items).where(job_items.c.id.in_(ids)))
+
+
+def dismiss_removals(session: Session, job_id: int) -> None:
+    """Forget all removals on which nothing was decided."""
+    undecided = (job_items.c.job_id == job_id, job_items.c.removal, job_items.c.state == "pending")
+    session.execute(delete(job_items).where(*undecided))

@@ -1,0 +1,251 @@
+"""What people hand in, accepted as jobs, and what they ask of those.
+
+It is checked, its bytes are made safe on disk, then the job is written in one transaction.
+
+A request may read only the folders and buckets that the settings open; commands of whoever runs
+the service may read any.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from app.database.connections import Sessions
+from app.errors import JobConflict, SourceNotAllowed, UploadRejected
+from app.ingest import job_control, job_items, jobs
+from app.ingest.job_items import Item, NewItem
+from app.ingest.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, NewJob
+from app.sources.sidecars import Annotation
+from app.storage.disk import Disk
+
+MAX_FILES = 1_000  # in one request
+MAX_URLS = 1_000  # in one request
+URLS_AT_ONCE = 8  # in a batch: each may take half a minute to fail
+PAGE = 1_000  # files read at a time
+FOLLOW_SECONDS = 0.1  # between looks at a job that is waited for
+ANYWHERE = "anywhere"  # the queue of what every worker can read: buckets
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a source is to be taken in; `sync`: what it lacks is forgotten."""
+
+    sync: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file of a request: the name its sender gave it, and its open bytes."""
+
+    name: str
+    file: BinaryIO
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Makes jobs. `queue` is that of the workers which see this machine's disk."""
+
+    sessions: Sessions
+    collection_id: int
+    incoming: Disk
+    queue: str
+    folders: Sequence[Path]
+    buckets: Sequence[str]
+    batch_size: int
+
+    def requested(self, source: Mapping[str, str], options: Options) -> int:
+        """A job on a folder or bucket that a request names. Raises SourceNotAllowed."""
+        if "folder" in source:
+            return self.folder(self._allowed_folder(source["folder"]), options)
+        if source["bucket"] not in self.buckets:
+            raise SourceNotAllowed(
+                f"The bucket {source['bucket']} is not open to requests: S3_BUCKET and S3_BUCKETS "
+                "name those that are."
+            )
+        return self.bucket(source["bucket"], source.get("prefix", ""), options)
+
+    def _allowed_folder(self, name: str) -> Path:
+        """The folder under the name that the catalog would know its pictures by.
+
+        Links are followed for the verdict alone: one must not lead out of what is open.
+        """
+        place = Path(os.path.abspath(self.folders[0] / name))  # noqa: PTH100  # keeps links
+        try:
+            real = place.resolve()
+            with suppress(FileNotFoundError, NotADirectoryError):  # that is for the job to say
+                real.stat()
+            is_open = any(real.is_relative_to(folder.resolve()) for folder in self.folders)
+        except (OSError, ValueError, RuntimeError):  # a NUL, a name too long, a loop of links
+            is_open = False
+        if not is_open:
+            raise SourceNotAllowed(
+                "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that "
+                "are."
+            )
+        return place
+
+    def folder(
+        self,
+        folder: Path,
+        options: Options,
+        *,
+        settled: bool = False,
+        witnessed: bool = False,
+        anew: bool = False,
+    ) -> int:
+        """A job on a folder of this machine.
+
+        `settled` passes over files that may still be written to. `witnessed` says that files were
+        seen to go: then an empty folder is believed. `anew` cancels what is under way on the same
+        folder: this job begins from the start.
+        """
+        flags = {"settled": settled, "witnessed": witnessed}
+        source = {"folder": str(folder), **{name: True for name, on in flags.items() if on}}
+        return self._create(source, self.queue, options, anew=anew)
+
+    def bucket(self, name: str, prefix: str, options: Options) -> int:
+        """A job on the objects of a bucket whose keys begin with `prefix`."""
+        return self._create({"bucket": name, "prefix": prefix}, ANYWHERE, options)
+
+    def _create(
+        self, source: Mapping[str, Any], queue: str, options: Options, *, anew: bool = False
+    ) -> int:
+        mode = "sync" if options.sync else "add"
+        new = NewJob(self.collection_id, source, queue, mode, options.dry_run)
+        with self.sessions.begin() as session:
+            for job_id in jobs.open_like(session, new) if anew else ():
+                with suppress(JobConflict):  # it ended just now
+                    job_control.cancel(session, job_id)
+            return jobs.create(session, new)
+
+    def urls(self, urls: Sequence[str], annotation: Annotation, *, dry_run: bool = False) -> int:
+        """A job on pictures that are fetched from their URLs. Raises UploadRejected."""
+        if not 0 < len(urls) <= MAX_URLS:
+            raise UploadRejected(f"urls: 1 to {MAX_URLS} are taken in one request.")
+        items = [
+            NewItem(url, caption=annotation.caption, metadata=annotation.metadata) for url in urls
+        ]
+        new = NewJob(
+            self.collection_id, {"urls": len(urls)}, self.queue, dry_run=dry_run, listed=True
+        )
+        return self._attach(new, items, URLS_AT_ONCE, BULK_PRIORITY)
+
+    def sent(
+        self,
+        files: Sequence[Sent],
+        archive: Sent | None,
+        annotation: Annotation,
+        *,
+        dry_run: bool = False,
+    ) -> int:
+        """A job on files, and the entries of an archive, that came with the request.
+
+        Raises UploadRejected.
+        """
+        if not files and archive is None:
+            raise UploadRejected("Send files, an archive, urls or a source.")
+        if len(files) > MAX_FILES:
+            raise UploadRejected(f"{len(files)} files; {MAX_FILES} are taken in one request.")
+        with self._staged([*files, *([archive] if archive else [])]) as names:
+            source: dict[str, Any] = {"files": len(files)}
+            if archive:
+                told = {"caption": annotation.caption, "metadata": annotation.metadata}
+                source |= {"archive": archive.name, "staged": names[-1], **told}
+            items = [
+                NewItem(
+                    file.name,
+                    staged=name,
+                    caption=annotation.caption,
+                    metadata=annotation.metadata,
+                )
+                for file, name in zip(files, names, strict=False)
+            ]
+            listed = archive is None
+            new = NewJob(self.collection_id, source, self.queue, dry_run=dry_run, listed=listed)
+            return self._attach(new, items, self.batch_size, SENT_PRIORITY)
+
+    @contextmanager
+    def _staged(self, sent: Sequence[Sent]) -> Iterator[list[str]]:
+        """The files' bytes on disk, under names of their own; gone again where no job comes."""
+        names = [uuid4().hex for _ in sent]
+        try:
+            for one, name in zip(sent, names, strict=True):
+                self.incoming.copy(name, one.file)
+            yield names
+        except BaseException:
+            for name in names:
+                self.incoming.remove(name)
+            raise
+
+    def _attach(self, new: NewJob, items: Sequence[NewItem], batch_size: int, priority: int) -> int:
+        with self.sessions.begin() as session:
+            job_id = jobs.create(session, new)
+            job_items.attach(session, job_id, items, batch_size, priority)
+        return job_id
+
+    def job(self, job_id: int) -> Job:
+        """One job. Raises JobNotFound."""
+        with self.sessions.begin() as session:
+            return jobs.get(session, job_id)
+
+    def jobs(
+        self,
+        collection_id: int | None,
+        state: str | None,
+        before: int | None,
+        limit: int,
+        namespace: str | None = None,
+    ) -> list[Job]:
+        """Jobs as `jobs.newest`."""
+        with self.sessions.begin() as session:
+            return jobs.newest(session, collection_id, state, before, limit, namespace)
+
+    def items(
+        self, job_id: int, limit: int, *, state: str | None = None, after: int = 0
+    ) -> list[Item]:
+        """Files of a job, from the one after the id `after` on. Raises JobNotFound."""
+        with self.sessions.begin() as session:
+            jobs.get(session, job_id)
+            return job_items.items(session, job_id, limit, state=state, after=after)
+
+    def every(self, job_id: int, outcome: str) -> Iterator[Item]:
+        """All files of a job with this outcome."""
+        after = 0
+        while found := self._page(job_id, outcome, after):
+            yield from found
+            after = found[-1].id
+
+    def _page(self, job_id: int, outcome: str, after: int) -> list[Item]:
+        with self.sessions.begin() as session:
+            return job_items.items(session, job_id, PAGE, outcome=outcome, after=after)
+
+    def cancel(self, job_id: int) -> Job:
+        """Begin nothing more of a job. Raises JobNotFound, JobConflict."""
+        with self.sessions.begin() as session:
+            return job_control.cancel(session, job_id)
+
+    def retry(self, job_id: int) -> Job:
+        """Try the failed files of an ended job again. Raises JobNotFound, JobConflict."""
+        with self.sessions.begin() as session:
+            return job_control.retry(session, job_id, self.batch_size)
+
+    def follow(
+        self,
+        job_id: int,
+        show: Callable[[Job], object] = lambda job: None,
+        stop: threading.Event | None = None,
+    ) -> Job:
+        """Wait for a job's end, or for `stop`, and show it on the way."""
+        stop = stop or threading.Event()
+        job = self.job(job_id)
+        while job.finished_at is None and not stop.wait(FOLLOW_SECONDS):
+            show(job)
+            job = self.job(job_id)
+        show(job)
+        return job

@@ -1,0 +1,288 @@
+"""SQL on jobs and on the queue of their tasks.
+
+A job is what a person sees: a source, and what became of its files. Its work is done by tasks of
+procrastinate's, written in the same transaction as what they are about: no job without a task, no
+task without a job. Every function takes a Session and leaves the transaction to its caller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import procrastinate
+from sqlalchemy import Column, ColumnElement, delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.database.tables import OUTCOMES, collections, job_items, jobs
+from app.errors import CollectionNotFound, JobNotFound
+from app.metrics import Work
+
+LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order of a job's life
+BULK_PRIORITY, SENT_PRIORITY = 0, 10  # what somebody has just sent goes before a bucket's load
+RETENTION = timedelta(days=30)  # what a finished job tells is kept so long
+
+STATES = ("pending", "running", "succeeded", "failed", "cancelling", "cancelled")
+DONE = tuple(outcome for outcome in OUTCOMES if outcome not in {"removed", "gone"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job; the counts are files."""
+
+    id: int
+    collection_id: int
+    namespace: str
+    collection: str
+    source: dict[str, Any]
+    mode: str
+    dry_run: bool
+    queue: str
+    state: str
+    reason: str | None
+    checkpoint: str | None
+    listed: bool
+    total: int
+    added: int
+    changed: int
+    moved: int
+    removed: int
+    unchanged: int
+    duplicate: int
+    gone: int
+    failed: int
+    cancelled: int
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def done(self) -> int:
+        """How many of the files that are listed so far are dealt with."""
+        return sum(int(getattr(self, outcome)) for outcome in DONE)
+
+    @property
+    def skipped(self) -> int:
+        """How many needed no work."""
+        return self.unchanged + self.duplicate
+
+    @property
+    def rate(self) -> float | None:
+        """Files that needed work, a second; None before the first."""
+        worked = self.done - self.unchanged
+        if not worked or self.started_at is None:
+            return None
+        seconds = ((self.finished_at or self.updated_at) - self.started_at).total_seconds()
+        return worked / seconds if seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate from the rate so far; None while the source is still being listed."""
+        if self.finished_at:
+            return 0.0
+        return (self.total - self.done) / self.rate if self.listed and self.rate else None
+
+
+def _of_collection(column: Column[str]) -> ColumnElement[str]:
+    query = select(column).where(collections.c.id == jobs.c.collection_id)
+    return query.correlate(jobs).scalar_subquery()
+
+
+JOB_COLUMNS: list[ColumnElement[Any]] = [
+    _of_collection(collections.c.namespace).label("namespace"),
+    _of_collection(collections.c.name).label("collection"),
+    *(jobs.c[name] for name in Job.__dataclass_fields__ if name in jobs.c),
+]
+
+
+@cache
+def _tasks() -> procrastinate.App:
+    """For writing tasks alone: it opens no connection of its own."""
+    return procrastinate.App(connector=procrastinate.PsycopgConnector())
+
+
+def enqueue(
+    session: Session,
+    task: str,
+    queue: str,
+    *arguments: Mapping[str, Any],
+    priority: int = BULK_PRIORITY,
+    wait_seconds: int = 0,
+) -> None:
+    """Write tasks, one for each of `arguments`, in the caller's transaction."""
+    driver = session.connection().connection.driver_connection
+    # One of a kind at a time. LIST and FINISH share no lock: FINISH, written within LIST, would be
+    # passed over when it is announced, and lie until the next poll.
+    lock = None if task == INGEST else f"{task} {arguments[0]['job_id']}"
+    deferrer = _tasks().configure_task(
+        task,
+        queue=queue,
+        priority=priority,
+        lock=lock,
+        schedule_in={"seconds": wait_seconds} if wait_seconds else None,
+        connection=driver,
+    )
+    deferrer.batch_defer(*(dict(one) for one in arguments))
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be: its source, the queue of those who can read it, and what is to be done."""
+
+    collection_id: int
+    source: Mapping[str, Any]
+    queue: str
+    mode: str = "add"  # sync: what the source lacks is forgotten
+    dry_run: bool = False
+    listed: bool = False  # nothing is to be listed: all its files are known
+
+
+def create(session: Session, new: NewJob) -> int:
+    """Write the job, and the task that lists its source; returns its id.
+
+    Raises CollectionNotFound where its collection was deleted meanwhile.
+    """
+    values = {**vars(new), "source": dict(new.source)}
+    query = insert(jobs).values(values).returning(jobs.c.id)
+    try:
+        job_id: int = session.execute(query).scalar_one()
+    except IntegrityError as error:  # it refers to nothing else
+        raise CollectionNotFound("This collection was deleted.") from error
+    if not new.listed:
+        enqueue(session, LIST, new.queue, {"job_id": job_id}, priority=SENT_PRIORITY)
+    return job_id
+
+
+def open_like(session: Session, new: NewJob) -> list[int]:
+    """The ids of the jobs that have not ended and that `new` would repeat."""
+    query = select(jobs.c.id).where(
+        jobs.c.finished_at.is_(None),
+        jobs.c.collection_id == new.collection_id,
+        jobs.c.source == dict(new.source),
+        jobs.c.mode == new.mode,
+        jobs.c.dry_run == new.dry_run,
+    )
+    return list(session.execute(query.order_by(jobs.c.id)).scalars())
+
+
+def get(session: Session, job_id: int) -> Job:
+    """One job. Raises JobNotFound."""
+    row = session.execute(select(*JOB_COLUMNS).where(jobs.c.id == job_id)).mappings().one_or_none()
+    if row is None:
+        raise JobNotFound(f"There is no job with id {job_id}.")
+    return Job(**row)
+
+
+def newest(
+    session: Session,
+    collection_id: int | None,
+    state: str | None,
+    before: int | None,
+    limit: int,
+    namespace: str | None = None,
+) -> list[Job]:
+    """Jobs, newest first, from the one before the id `before` on.
+
+    Of one collection, of all in a namespace, or of all.
+    """
+    query = select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
+    if namespace is not None:
+        here = select(collections.c.id).where(collections.c.namespace == namespace)
+        query = query.where(jobs.c.collection_id.in_(here))
+    if collection_id is not None:
+        query = query.where(jobs.c.collection_id == collection_id)
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if before is not None:
+        query = query.where(jobs.c.id < before)
+    return [Job(**row) for row in session.execute(query).mappings()]
+
+
+def start(session: Session, job_id: int) -> Job:
+    """Note that the job is being worked on, unless it has been before."""
+    query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "pending")
+    session.execute(query.values(state="running", started_at=func.now(), updated_at=func.now()))
+    return get(session, job_id)
+
+
+def settle(session: Session, job_id: int) -> None:
+    """Write the task that finishes the job if nothing else of it is left to do.
+
+    The caller has just written the job's row: of two that end together the second sees the first.
+    """
+    job = get(session, job_id)
+    if job.listed and job.done >= job.total and job.finished_at is None:
+        enqueue(session, FINISH, job.queue, {"job_id": job_id}, priority=SENT_PRIORITY)
+
+
+def give_up_listing(session: Session, job: Job, reason: str) -> None:
+    """The source cannot be listed whole: what was listed is done, then the job has failed."""
+    query = update(jobs).where(jobs.c.id == job.id, jobs.c.state == "running")
+    session.execute(query.values(listed=True, reason=reason, updated_at=func.now()))
+    settle(session, job.id)
+
+
+def close(session: Session, job: Job, reason: str | None = None) -> None:
+    """The job has ended; `reason` where it has failed as a whole."""
+    state = "cancelled" if job.state == "cancelling" else "failed" if reason else "succeeded"
+    query = update(jobs).where(jobs.c.id == job.id, jobs.c.finished_at.is_(None))
+    now = func.now()
+    session.execute(query.values(state=state, reason=reason, finished_at=now, updated_at=now))
+
+
+def rescue(session: Session, lease_seconds: float) -> None:
+    """Put back the tasks of workers that have been silent for so long; each is put back once."""
+    stalled = text(
+        "SELECT q.id FROM procrastinate_jobs q LEFT JOIN procrastinate_workers w "
+        "ON w.id = q.worker_id WHERE q.status = 'doing' AND (w.id IS NULL "
+        "OR w.last_heartbeat < now() - make_interval(secs => :lease)) "
+        "FOR UPDATE OF q SKIP LOCKED"
+    )
+    again = text("SELECT procrastinate_retry_job_v2(:task, now(), NULL, NULL, NULL)")
+    for task in list(session.execute(stalled, {"lease": lease_seconds}).scalars()):
+        session.execute(again, {"task": task})
+
+
+def adrift(session: Session, seconds: float) -> list[Job]:
+    """Open jobs on which nothing has happened for `seconds` and that have no task any more."""
+    query = select(*JOB_COLUMNS).where(
+        jobs.c.finished_at.is_(None),
+        jobs.c.updated_at < func.now() - timedelta(seconds=seconds),
+        text(
+            "NOT EXISTS (SELECT 1 FROM procrastinate_jobs q WHERE q.status IN ('todo', 'doing') "
+            "AND (q.args->>'job_id')::bigint = jobs.id)"
+        ),
+    )
+    query = query.with_for_update(skip_locked=True)  # of two that look, one resumes it
+    return [Job(**row) for row in session.execute(query).mappings()]
+
+
+def any_open(session: Session) -> bool:
+    """Whether some job has not ended."""
+    query = select(jobs.c.id).where(jobs.c.finished_at.is_(None)).limit(1)
+    return session.execute(query).first() is not None
+
+
+def count_work(session: Session) -> Work:
+    """The tasks that wait for a worker, and the jobs by their state."""
+    waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
+    by_state = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    found = dict(session.execute(by_state).tuples().all())
+    jobs_now = {state: found.get(state, 0) for state in STATES}
+    return Work(session.execute(waiting).scalar_one(), jobs_now)
+
+
+def purge(session: Session) -> list[str]:
+    """Forget the jobs that ended longer than RETENTION ago, with their items.
+
+    Returns the names of the bytes that were kept should they be tried again.
+    """
+    old = jobs.c.finished_at < func.now() - RETENTION
+    of_items = select(job_items.c.staged).join(jobs, jobs.c.id == job_items.c.job_id)
+    of_items = of_items.where(old, job_items.c.staged.is_not(None))
+    staged = list(session.execute(of_items).scalars())
+    query = delete(jobs).where(old).returning(jobs.c.source["staged"].astext)
+    return [*staged, *filter(None, session.execute(query).scalars())]

@@ -1,0 +1,183 @@
+"""From a job's item to what it turned out to be: read, compared with the catalog, decoded."""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.catalog import image_rows
+from app.catalog.image_rows import KnownFile, NewImage
+from app.database.connections import Sessions
+from app.errors import (
+    AnnotationInvalid,
+    ImageRejected,
+    SourceUnavailable,
+    SourceUnreadable,
+    own_fault,
+)
+from app.ingest import job_items, leases
+from app.ingest.job_items import Item
+from app.ingest.leases import Result, Taken
+from app.ingest.uploads import Draft, Uploads
+from app.pictures.decoding import Picture, PillowImage, decode, thumbnail_of
+from app.sources.download import Downloader
+from app.sources.sidecars import Annotation
+from app.sources.sources import S3_SCHEME, Source, Sources, read_file
+from app.storage.disk import Disk
+
+if TYPE_CHECKING:
+    from app.encoders.interfaces import Pixels
+
+log = logging.getLogger(__name__)
+
+KEPT_THUMBNAIL = 256  # pixels: of a bucket's pictures, so that a page of hits costs no download
+
+
+@dataclass(frozen=True)
+class Place:
+    """A picture that stays where it is and needs a vector; `known` if its path has a row."""
+
+    new: NewImage
+    pixels: "Pixels"
+    known: bool
+    thumbnail: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A content that has a row already, here or where it is gone, and what is to be noted of it."""
+
+    known: KnownFile
+    annotation: Annotation
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An item and what it turned out to be; a Result where nothing is left to do.
+
+    `note` is what its owner should know although it was taken.
+    """
+
+    item: Item
+    found: Place | Kept | Draft | Result
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Means:
+    """What preparing needs: where files come from and go to, and the bounds."""
+
+    sessions: Sessions
+    prepare: "Callable[[PillowImage], Pixels]"
+    sources: Sources
+    uploads: Uploads
+    incoming: Disk
+    downloader: Downloader
+    max_megapixels: float
+    max_file_bytes: int
+    keep_gps: bool
+
+
+class Preparation:
+    """One batch's, called on many threads. `of` never raises: what is wrong becomes a Result."""
+
+    def __init__(self, means: Means, taken: Taken) -> None:
+        self._means = means
+        self._job = taken.job
+        self._source = means.sources.open(taken.job.source)
+        with means.sessions.begin() as session:
+            paths = [item.path for item in taken.items] if self._source else []
+            self._known = image_rows.known_at(session, taken.job.collection_id, paths)
+        self._claimed: set[int] = set()  # rows of vanished files that were found elsewhere
+        self._claiming = threading.Lock()
+
+    def of(self, item: Item) -> Prepared:
+        """Whatever is wrong with a file becomes its Result."""
+        try:
+            return self._in_place(item, self._source) if self._source else self._sent(item)
+        except ImageRejected as error:
+            return Prepared(item, Result(item, "failed", str(error)))
+        except (SourceUnavailable, SourceUnreadable) as error:
+            return Prepared(item, again(item, str(error)))
+        except Exception as error:
+            log.exception("%s of job %s failed", item.path, self._job.id)
+            return Prepared(item, again(item, own_fault(error)))
+
+    def _in_place(self, item: Item, source: Source) -> Prepared:
+        known = self._known.get(item.path)
+        if known and known.etag == item.etag:  # another job was faster
+            return Prepared(item, Result(item, "unchanged", image_id=known.id))
+        data = source.read(item.path, self._means.max_file_bytes)
+        annotation, note = _annotation(source, item.path)
+        content_hash = hashlib.sha256(data).digest()
+        if known and known.content_hash == content_hash:
+            outcome = "changed" if annotation != Annotation() else "unchanged"
+            return Prepared(item, Kept(known, annotation, outcome), note)
+        if not known and (vanished := self._claim_vanished(content_hash)):
+            return Prepared(item, Kept(vanished, annotation, "moved"), note)
+        picture = decode(data, self._means.max_megapixels)
+        if self._job.dry_run:
+            return Prepared(item, Result(item, "changed" if known else "added"), note)
+        return Prepared(item, self._place(item, data, picture, annotation, known is not None), note)
+
+    def _place(
+        self, item: Item, data: bytes, picture: Picture, annotation: Annotation, known: bool
+    ) -> Place:
+        keep_gps = self._means.keep_gps
+        new = image_rows.new_image(
+            item.path, item.etag, data, picture, annotation, keep_gps=keep_gps
+        )
+        far = item.path.startswith(S3_SCHEME)
+        small = thumbnail_of(picture.image, KEPT_THUMBNAIL) if far else None
+        return Place(new, self._means.prepare(picture.image), known, small)
+
+    def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:
+        """A row with these bytes whose file is gone: the file was moved. Each is claimed once."""
+        job = self._job
+        with self._means.sessions.begin() as session:
+            same = image_rows.files_with_content(session, job.collection_id, content_hash)
+            ids = [known.id for known in same] if job.dry_run else []
+            taken = job_items.moved(session, job.id, ids)
+        with self._claiming:
+            for known in same:
+                if known.id in self._claimed | taken or self._means.sources.exists(known.path):
+                    continue
+                self._claimed.add(known.id)
+                return known
+        return None
+
+    def _sent(self, item: Item) -> Prepared:
+        """A picture that came with the request, or that its URL gives."""
+        data = self._bytes_of(item)
+        if known := self._means.uploads.known(data):
+            return Prepared(item, Result(item, "duplicate", image_id=known.id))
+        picture = decode(data, self._means.max_megapixels)
+        if self._job.dry_run:
+            return Prepared(item, Result(item, "added"))
+        annotation = Annotation(item.caption, item.metadata or {})
+        new = self._means.uploads.keep(item.path, data, picture, annotation)
+        draft = Draft(new, lambda: self._bytes_of(item), self._means.prepare(picture.image))
+        return Prepared(item, draft, item.reason if item.attempts == 0 else None)
+
+    def _bytes_of(self, item: Item) -> bytes:
+        if item.staged is None:
+            return self._means.downloader.fetch(item.path).data
+        return read_file(self._means.incoming.path(item.staged), self._means.max_file_bytes)
+
+
+def _annotation(source: Source, path: str) -> tuple[Annotation, str | None]:
+    """What the sidecar says, and a note where it is malformed: that never costs the picture."""
+    try:
+        return source.annotation(path) or Annotation(), None
+    except (AnnotationInvalid, ImageRejected) as error:
+        return Annotation(), f"Its sidecar was passed over: {error}"
+
+
+def again(item: Item, reason: str) -> Result:
+    """To be tried again; failed after the last attempt."""
+    if item.attempts + 1 < leases.MAX_ATTEMPTS:
+        return Result(item, None, reason)
+    return Result(item, "failed", reason, curable=True)

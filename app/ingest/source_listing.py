@@ -1,0 +1,254 @@
+"""The two ends of a job: what its source lists, and what is to be forgotten.
+
+A source is listed in stretches, each one transaction of items, tasks and checkpoint: a killed
+listing goes on where it was. What the listing lacks is noted, and forgotten only in `sync`, only
+once all of the source was listed, and only after every file was looked at, since it may have moved.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
+
+from app.catalog import image_deletion, image_rows
+from app.catalog.gallery import delete_buried
+from app.database.connections import Sessions
+from app.database.tables import VectorIndex
+from app.errors import (
+    ArchiveRejected,
+    ImageSearchError,
+    Interrupted,
+    SourceUnreadable,
+    own_fault,
+)
+from app.index import vector_indexes
+from app.ingest import job_items, jobs, leases
+from app.ingest.job_items import Item, Listed, NewItem
+from app.ingest.jobs import SENT_PRIORITY, Job
+from app.ingest.leases import Result
+from app.ingest.source_diff import Comparison, stretches
+from app.sources import archives
+from app.sources.archives import Entry
+from app.sources.decompression import Bounds
+from app.sources.sidecars import Annotation
+from app.sources.sources import Sources
+from app.storage.disk import Disk
+
+log = logging.getLogger(__name__)
+
+REMOVALS = 500  # pictures judged in one transaction
+MAX_ATTEMPTS = 20  # of listing or finishing, deaths of workers among them; then the job fails
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Begins and ends jobs, on whatever thread calls.
+
+    `measure` is called once pictures may have come or gone: it looks whether that matters.
+    """
+
+    sessions: Sessions
+    index: VectorIndex
+    sources: Sources
+    incoming: Disk
+    thumbnails: Disk
+    bounds: Bounds
+    batch_size: int
+    stop: threading.Event
+    measure: Callable[[], None]
+
+    def list_source(self, job_id: int, attempt: int) -> None:
+        """List what the job's source holds and write the tasks that deal with it.
+
+        `attempt` counts from 1; until the last, what is no verdict on the source is raised.
+        """
+        with self.sessions.begin() as session:
+            job = jobs.start(session, job_id)
+        if job.listed:
+            return
+        try:
+            self._list(job)
+        except SourceUnreadable as error:
+            self._give_up(job, str(error))
+        except ArchiveRejected as error:
+            self._give_up(job, str(error))
+            self.remove_staged([job.source["staged"]])
+        except Interrupted:
+            raise
+        except Exception as error:
+            if attempt < MAX_ATTEMPTS:
+                raise
+            log.exception("listing the source of job %s failed for good", job_id)
+            self._give_up(job, _told(error))
+
+    def _list(self, job: Job) -> None:
+        if not job.dry_run:
+            with self.sessions.begin() as session:
+                vector_indexes.drop_hnsw_if_empty(session, self.index)
+        if source := self.sources.open(job.source):
+            Comparison(self.sessions, self.add, job, source).run()
+        else:
+            self._list_archive(job)
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        with self.sessions.begin() as session:
+            jobs.give_up_listing(session, job, reason)
+
+    def add(self, job: Job, listed: Listed) -> bool:
+        """Write a stretch; False where nothing is to be listed any more. Raises Interrupted."""
+        self._check_stop()
+        with self.sessions() as session:
+            running = job_items.add_listed(session, job, listed, self.batch_size)
+            if running:  # else the closing session rolls back
+                session.commit()
+        return running
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted("The worker stops.")
+
+    def _list_archive(self, job: Job) -> None:
+        """Stage the entries one by one; the checkpoint is the index of the last."""
+        archive = self.incoming.path(job.source["staged"])
+        if not archive.exists():
+            raise ArchiveRejected("The archive was refused and is gone: send another.")
+        mark = job.checkpoint
+        told = archives.annotations(archive, self.bounds)
+        sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
+        entries = self._staged(archives.entries(archive, self.bounds, int(mark or -1)), told, sent)
+        for stretch in stretches(entries, self.batch_size):
+            items = [item for _, item in stretch]
+            checkpoint = str(stretch[-1][0])
+            listed = Listed(mark, items, 0, checkpoint, priority=SENT_PRIORITY)
+            if not self._added(job, listed):
+                return
+            mark = checkpoint
+        self.add(job, Listed(mark, whole=True))
+
+    def _added(self, job: Job, listed: Listed) -> bool:
+        """As `add`; what was staged for nothing is deleted."""
+        added = False
+        try:
+            added = self.add(job, listed)
+        finally:
+            if not added:
+                self.remove_staged(item.staged for item in listed.items)
+        return added
+
+    def remove_staged(self, names: Iterable[str | None]) -> None:
+        """Delete bytes that were sent along and have served."""
+        for name in filter(None, names):
+            self.incoming.remove(name)
+
+    def _staged(
+        self,
+        entries: Iterator[Entry | archives.Refused],
+        told: archives.Annotations,
+        sent: Annotation,
+    ) -> Iterator[tuple[int, NewItem]]:
+        for entry in entries:
+            if not isinstance(entry, Entry):
+                yield entry.index, NewItem(entry.name, reason=entry.reason)
+                continue
+            name = uuid4().hex
+            self.incoming.put(name, entry.data)
+            annotation = told.by_name.get(entry.name, Annotation()).over(sent)
+            yield (
+                entry.index,
+                NewItem(
+                    entry.name,
+                    bytes=len(entry.data),
+                    staged=name,
+                    caption=annotation.caption,
+                    metadata=annotation.metadata,
+                    note=told.notes.get(entry.name),
+                ),
+            )
+
+    def finish(self, job_id: int, attempt: int) -> None:
+        """Forget what is gone, build the graph, close the job; `attempt` as for the listing."""
+        with self.sessions.begin() as session:
+            job = jobs.get(session, job_id)
+        if job.finished_at is not None:
+            return
+        try:
+            reason = self._conclude(job)
+        except Interrupted:
+            raise
+        except Exception as error:
+            if attempt < MAX_ATTEMPTS:
+                raise
+            log.exception("job %s could not be finished", job_id)
+            reason = job.reason or _told(error)
+        with self.sessions.begin() as session:
+            jobs.close(session, jobs.get(session, job_id), reason)
+
+    def _conclude(self, job: Job) -> str | None:
+        """All but the closing; why the job has failed, if it has."""
+        reason = job.reason
+        if job.state == "running" and reason is None:
+            reason = self._doubt(job)
+            if reason is None:
+                self._settle_removals(job)
+        delete_buried(self.sessions, self.thumbnails)
+        with self.sessions.begin() as session:
+            if job.reason is None:  # else the listing may be taken up again
+                job_items.dismiss_removals(session, job.id)
+            cancelled = job_items.staged_of_cancelled(session, job.id)
+        self.remove_staged(cancelled)
+        if job.reason is None:
+            self.remove_staged([job.source.get("staged")])
+        if not job.dry_run:
+            with self.sessions.begin() as session:
+                vector_indexes.build_hnsw(session, self.index)
+            self.measure()
+        return reason
+
+    def _doubt(self, job: Job) -> str | None:
+        """Why nothing is to be forgotten although the listing is whole, if so."""
+        if job.mode != "sync" or job.total or "witnessed" in job.source:
+            return None
+        with self.sessions.begin() as session:
+            if not job_items.removals(session, job.id, limit=1):
+                return None
+        return (
+            "The source is empty, but pictures were known in it: is its disk mounted, its name "
+            "right? Nothing was forgotten."
+        )
+
+    def _settle_removals(self, job: Job) -> None:
+        """Of what the listing lacks: moved meanwhile, there after all, or gone."""
+        while True:
+            with self.sessions.begin() as session:
+                found = job_items.removals(session, job.id, REMOVALS)
+                paths = [item.path for item in found]
+                known = image_rows.known_at(session, job.collection_id, paths)
+                ids = [row.id for row in known.values()] if job.dry_run else []
+                moved = job_items.moved(session, job.id, ids)
+            if not found:
+                return
+            left = {path: row for path, row in known.items() if row.id not in moved}
+            gone = [left[path] for path in sorted(left) if not self.sources.exists(path)]
+            self._check_stop()
+            with self.sessions.begin() as session:
+                if job.mode == "sync" and not job.dry_run:
+                    gone = image_deletion.bury(session, gone)
+                self._note_removals(session, job, found, {row.path for row in gone})
+
+    def _note_removals(
+        self, session: Session, job: Job, found: Sequence[Item], gone: set[str]
+    ) -> None:
+        """Count each path once: a listing that was retried may have noted it twice."""
+        last = {item.path: item for item in found if item.path in gone}
+        outcome = "removed" if job.mode == "sync" else "gone"
+        leases.note(session, job, [Result(item, outcome) for item in last.values()])
+        kept = {item.id for item in last.values()}
+        job_items.dismiss(session, [item.id for item in found if item.id not in kept])
+
+
+def _told(error: Exception) -> str:
+    """An error as a job's reason."""
+    return str(error) if isinstance(error, ImageSearchError) else own_fault(error)

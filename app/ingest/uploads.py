@@ -1,0 +1,167 @@
+"""Pictures that are kept here: from their bytes to a stored file and a searchable row.
+
+The row and its vector are written in one transaction once the file is safe on disk: a kill at any
+moment leaves whole pictures or none, and at worst a file without a row, which the next upload of
+the same bytes takes over.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.catalog import image_rows
+from app.catalog.image_rows import NewImage
+from app.database.connections import Sessions
+from app.database.tables import Image, VectorIndex
+from app.encoders.batching import Priority
+from app.encoders.resident import Resident
+from app.errors import ImageRejected
+from app.pictures.decoding import FORMATS, Picture, decode
+from app.sources.sidecars import Annotation
+from app.sources.sources import S3_SCHEME, stored_path
+from app.storage.disk import Disk
+from app.vectors import Vectors
+
+if TYPE_CHECKING:
+    from app.encoders.interfaces import Pixels
+
+Status = Literal["stored", "duplicate", "refused"]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file of a request: the name its sender gave it, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one upload: `image` unless it was refused, `error` if it was."""
+
+    name: str
+    status: Status
+    image: Image | None = None
+    error: ImageRejected | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A picture that is decoded and kept, but has no vector and no row yet.
+
+    `read` gives its bytes once more, should its file be deleted meanwhile.
+    """
+
+    new: NewImage
+    read: Callable[[], bytes]
+    pixels: "Pixels"
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Takes pictures into one index; `root` is where relative paths start."""
+
+    sessions: Sessions
+    encoder: Resident
+    index: VectorIndex
+    disk: Disk
+    root: Path
+    max_megapixels: float
+    keep_gps: bool
+
+    def store(
+        self, files: Sequence[Upload], caption: str | None, metadata: Mapping[str, Any]
+    ) -> list[Outcome]:
+        """Keep pictures and index them; one outcome a file, in their order.
+
+        Bytes that are known, or come twice in one request, are stored once.
+        """
+        annotation = Annotation(caption, dict(metadata))
+        drafts = [self._attempt(file, annotation) for file in files]
+        fresh = {one.new.content_hash: one for one in drafts if isinstance(one, Draft)}
+        chosen = [fresh[content_hash] for content_hash in sorted(fresh)]
+        vectors = self._encode([draft.pixels for draft in chosen])
+        with self.sessions.begin() as session:
+            written = self.write(session, chosen, vectors)
+        return [
+            draft if isinstance(draft, Outcome) else _outcome(file, draft, written)
+            for file, draft in zip(files, drafts, strict=True)
+        ]
+
+    def _attempt(self, file: Upload, annotation: Annotation) -> Outcome | Draft:
+        if known := self.known(file.data):
+            return Outcome(file.name, "duplicate", known)
+        try:
+            picture = decode(file.data, self.max_megapixels)
+        except ImageRejected as error:
+            return Outcome(file.name, "refused", error=error)
+        new = self.keep(file.name, file.data, picture, annotation)
+        return Draft(new, lambda: file.data, self.encoder.prepare(picture.image))
+
+    def known(self, data: bytes) -> Image | None:
+        """The picture with these very bytes, if there is one and its file is there."""
+        content_hash = hashlib.sha256(data).digest()
+        with self.sessions.begin() as session:
+            known = image_rows.find_by_hash(session, self.index.collection_id, content_hash)
+        return known if known and self._has_file(known) else None
+
+    def keep(self, name: str, data: bytes, picture: Picture, annotation: Annotation) -> NewImage:
+        """Keep the file that was decoded to `picture`; what its row is to be."""
+        content_hash = hashlib.sha256(data).hexdigest()
+        _, suffix = FORMATS[picture.format]
+        path = stored_path(self.disk.put(content_hash + suffix, data), self.root)
+        new = image_rows.new_image(
+            path, content_hash, data, picture, annotation, keep_gps=self.keep_gps
+        )
+        return replace(new, origin=name)
+
+    def write(
+        self, session: Session, drafts: Sequence[Draft], vectors: Vectors
+    ) -> dict[bytes, tuple[Status, Image]]:
+        """Write rows with their vectors, float32 (len(drafts), dimensions): by content hash.
+
+        `drafts` are sorted by content hash, so that two callers never wait for each other, and
+        hold none twice.
+        """
+        written: dict[bytes, tuple[Status, Image]] = {}
+        for draft in drafts:
+            image_rows.lock_content(session, draft.new.content_hash)
+            known = image_rows.find_by_hash(
+                session, self.index.collection_id, draft.new.content_hash
+            )
+            name = Path(draft.new.path).name
+            if not self.disk.path(name).exists():  # a deletion was faster than the lock
+                self.disk.put(name, draft.read())
+            if known and self._has_file(known):  # somebody else was faster
+                written[known.content_hash] = "duplicate", known
+            elif known:  # its file is gone: from now on it is this one
+                image_rows.place_image(session, known, draft.new.path, draft.new.etag)
+                written[known.content_hash] = "stored", replace(known, path=draft.new.path)
+        fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
+        new = [drafts[n].new for n in fresh]
+        for image in image_rows.add_images(session, self.index, new, vectors[fresh]):
+            written[image.content_hash] = "stored", image
+        return written
+
+    def _has_file(self, image: Image) -> bool:
+        """One in a bucket is taken to be there: no network within a transaction."""
+        return image.path.startswith(S3_SCHEME) or (self.root / image.path).exists()
+
+    def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
+        """Encode after searches, before indexing: shape (len(pixels), dimensions)."""
+        rows = [self.encoder.submit([one], Priority.UPLOAD) for one in pixels]
+        nothing = np.empty((0, self.index.dimensions), np.float32)
+        return np.concatenate([nothing, *(row.result() for row in rows)])
+
+
+def _outcome(file: Upload, draft: Draft, written: dict[bytes, tuple[Status, Image]]) -> Outcome:
+    """The first file with these bytes takes `stored` away; after it they are a duplicate."""
+    status, image = written[draft.new.content_hash]
+    written[draft.new.content_hash] = "duplicate", image
+    return Outcome(file.name, status, image)

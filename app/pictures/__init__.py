@@ -1,0 +1,4 @@
+"""Bytes to pictures: safe decoding, thumbnails, Exif, perceptual hashes.
+
+Read `decoding.py` first.
+"""

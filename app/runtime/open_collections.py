@@ -1,0 +1,302 @@
+"""All collections of this service: made, opened as they are asked for, changed, deleted.
+
+What works on a collection is made once and kept; its rows are read anew at each opening, so that
+another process's changes are seen at once. Its model is needed to open it, not to find it.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.catalog import collections, fields, image_rows
+from app.catalog.collection_deletion import Burials, drop_field_indexes
+from app.catalog.collections import NewCollection
+from app.catalog.duplicates import Duplicates
+from app.database.connections import Sessions, patiently
+from app.database.tables import Collection, VectorIndex
+from app.encoders.model_pool import ModelName, Residents
+from app.encoders.resident import Resident
+from app.errors import CollectionRejected, ModelUnavailable
+from app.feedback.evaluation import Trials
+from app.index import vector_indexes
+from app.index.recall import Recall
+from app.index.statistics import Counts
+from app.index.vector_indexes import Shape
+from app.ingest import jobs
+from app.ingest.batch_indexing import Ingest
+from app.ingest.job_submission import Intake
+from app.ingest.source_listing import Listing
+from app.ingest.uploads import Uploads
+from app.search.explanation import Explaining
+from app.search.feedback_submission import Judging
+from app.search.search import Search
+
+log = logging.getLogger(__name__)
+
+MOST_OPEN = 100  # collections whose services are kept: those used last
+
+
+@dataclass(frozen=True)
+class KnownCollection:
+    """A collection and its index, as their rows say."""
+
+    collection: Collection
+    index: VectorIndex
+
+
+@dataclass(frozen=True)
+class OpenCollection(KnownCollection):
+    """A collection, its index and all that works on them."""
+
+    encoder: Resident
+    search: Search
+    uploads: Uploads
+    intake: Intake
+    duplicates: Duplicates
+    explaining: Explaining
+    recall: Recall
+    listing: Listing
+    ingest: Ingest
+    judging: Judging
+    trials: Trials
+
+
+Build = Callable[[Collection, VectorIndex, Resident], OpenCollection]
+
+
+class Library:
+    """Opens collections. `models` are those that a request may name, the default one apart."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        residents: Residents,
+        models: Sequence[ModelName],
+        build: Build,
+        burials: Burials,
+        default: tuple[Collection, VectorIndex, Resident],
+    ) -> None:
+        self._sessions = sessions
+        self._residents = residents
+        self._models = models
+        self._build = build
+        self._burials = burials
+        self._encoder = default[2]
+        self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
+        self._namespaces: dict[int, str] = {}  # by ids, which are never used again
+        self._lock = threading.Lock()
+        self.default = build(*default)
+
+    def find(self, namespace: str, name: str) -> KnownCollection:
+        """A collection by its name. Raises CollectionNotFound, IndexGone."""
+        with self._sessions.begin() as session:
+            collection = collections.get(session, namespace, name)
+            return KnownCollection(collection, vector_indexes.active_index(session, collection.id))
+
+    def find_id(self, collection_id: int) -> KnownCollection:
+        """The same by its id."""
+        with self._sessions.begin() as session:
+            collection = collections.get_by_id(session, collection_id)
+            return KnownCollection(collection, vector_indexes.active_index(session, collection_id))
+
+    def namespace_of(self, collection_id: int) -> str:
+        """Where a collection belongs: that never changes. Raises CollectionNotFound."""
+        if collection_id not in self._namespaces:
+            with self._sessions.begin() as session:
+                found = collections.get_by_id(session, collection_id).namespace
+            self._namespaces[collection_id] = found
+        return self._namespaces[collection_id]
+
+    def listed(self, namespace: str, after: str, limit: int) -> list[KnownCollection]:
+        """The namespace's collections by name, from the one after the name `after` on."""
+        with self._sessions.begin() as session:
+            return _with_index(session, collections.listed(session, namespace, after, limit))
+
+    def every(self) -> list[KnownCollection]:
+        """All collections, the default one first."""
+        with self._sessions.begin() as session:
+            return _with_index(session, collections.every(session))
+
+    def counts(self, known: Sequence[KnownCollection]) -> list[Counts]:
+        """Of each: how many pictures it has, and how many vectors of them."""
+        with self._sessions.begin() as session:
+            found = image_rows.count_covered(session, [one.index for one in known])
+        return [Counts(*one) for one in found]
+
+    def open(self, namespace: str, name: str) -> OpenCollection:
+        """A collection by its name. Raises CollectionNotFound, IndexGone, ModelUnavailable."""
+        return self._open(self.find(namespace, name))
+
+    def open_id(self, collection_id: int) -> OpenCollection:
+        """The same by its id."""
+        return self._open(self.find_id(collection_id))
+
+    def of_job(self, job_id: int) -> OpenCollection:
+        """The collection that a job is for. Raises JobNotFound, and as `open`."""
+        with self._sessions.begin() as session:
+            collection_id = jobs.get(session, job_id).collection_id
+        return self.open_id(collection_id)
+
+    def _open(self, known: KnownCollection) -> OpenCollection:
+        opened = self._kept(known)
+        if opened is None:
+            opened = self._keep(
+                self._build(known.collection, known.index, self._resident(known.index))
+            )
+        if opened.collection != known.collection:
+            opened = replace(opened, collection=known.collection)
+        return opened
+
+    def _kept(self, known: KnownCollection) -> OpenCollection | None:
+        """What was built for the very index before."""
+        with self._lock:
+            if known.collection.id == self.default.collection.id:
+                opened: OpenCollection | None = self.default
+            elif opened := self._opened.get(known.collection.id):
+                self._opened.move_to_end(known.collection.id)
+        return opened if opened and opened.index == known.index else None
+
+    def _keep(self, opened: OpenCollection) -> OpenCollection:
+        with self._lock:
+            if opened.collection.id == self.default.collection.id:
+                self.default = opened
+                return opened
+            self._opened[opened.collection.id] = opened
+            self._opened.move_to_end(opened.collection.id)
+            if len(self._opened) > MOST_OPEN:
+                self._opened.popitem(last=False)
+        return opened
+
+    def _resident(self, index: VectorIndex) -> Resident:
+        """The model of the index. Raises ModelUnavailable where it is not what it was."""
+        if index.fingerprint == self._encoder.space.fingerprint:
+            return self._encoder
+        resident = self._residents.of(ModelName(index.model, index.pretrained))
+        if resident.space.fingerprint != index.fingerprint:
+            raise ModelUnavailable(
+                f"The weights of {index.space.name} are not those that this collection was "
+                "indexed with: its vectors cannot be compared with theirs. Put the old weights "
+                "back and restart, or make a new collection."
+            )
+        return resident
+
+    def create(self, new: NewCollection, model: ModelName | None, shape: Shape) -> OpenCollection:
+        """A collection without pictures; its model is loaded now, by default the service's own.
+
+        Raises CollectionExists, CollectionRejected, ModelUnavailable.
+        """
+        fields.check_declared(new.fields)
+        encoder = self._encoder if model is None else self._allowed(model)
+        space = encoder.space
+
+        def write(session: Session) -> tuple[Collection, VectorIndex]:
+            collection = collections.create(session, new)
+            index = vector_indexes.create_index(session, collection.id, space, shape)
+            vector_indexes.build_hnsw(session, index)
+            collections.check_fields_in_all(session, new.fields)
+            _index_fields(session, collection, new.fields)
+            return collection, index
+
+        return self._keep(self._build(*patiently(self._sessions, write), encoder))
+
+    def _allowed(self, model: ModelName) -> Resident:
+        space = self._encoder.space
+        if model == ModelName(space.model, space.pretrained):
+            return self._encoder
+        if model not in self._models:
+            raise CollectionRejected(
+                f"model: {model.model} {model.pretrained} is not open to collections: "
+                "COLLECTION_MODELS names those that are."
+            )
+        return self._residents.of(model)
+
+    def change(
+        self, known: KnownCollection, language: str | None, declared: Mapping[str, str] | None
+    ) -> KnownCollection:
+        """Give it other declared fields with their indexes, or another language; None: none.
+
+        Raises CollectionRejected, CollectionNotFound.
+        """
+        collection_id = known.collection.id
+        if declared is not None:
+            fields.check_declared(declared)
+        if language is not None:
+            with self._sessions.begin() as session:
+                collections.check_language(session, language)
+        if declared is not None:
+            patiently(
+                self._sessions, partial(_declare, collection_id=collection_id, declared=declared)
+            )
+            self._drop_undeclared(collection_id)
+        if language is not None:
+            patiently(
+                self._sessions, partial(_read_in, collection_id=collection_id, language=language)
+            )
+        return self.find_id(collection_id)
+
+    def _drop_undeclared(self, collection_id: int) -> None:
+        """Drop indexes of fields that it no longer declares; its next change tries again."""
+        try:
+            patiently(self._sessions, partial(_drop_undeclared, collection_id=collection_id))
+        except OperationalError as error:
+            log.warning("old indexes of collection %s stay: %s", collection_id, error.orig)
+
+    def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
+        """Keep so many candidates in its searches from now on."""
+        with self._sessions.begin() as session:
+            vector_indexes.tune(session, opened.index, ef_search)
+        return self.open_id(opened.collection.id)
+
+    def delete(self, known: KnownCollection) -> None:
+        """Delete it with its pictures, vectors, jobs, uploaded files and thumbnails.
+
+        Files in folders and buckets of the user's stay. Raises CollectionRejected,
+        CollectionNotFound.
+        """
+        collection = known.collection
+        if collection.id == self.default.collection.id:
+            raise CollectionRejected("The default collection stays: the flat endpoints use it.")
+        self._burials.bury(collection)
+        with self._lock:
+            self._opened.pop(collection.id, None)
+        self._burials.clear(collection.id)
+
+
+def _with_index(session: Session, found: Sequence[Collection]) -> list[KnownCollection]:
+    by_collection = vector_indexes.active_indexes(session, [one.id for one in found])
+    return [KnownCollection(one, by_collection[one.id]) for one in found if one.id in by_collection]
+
+
+def _declare(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
+    """Other fields: new indexes are built, which keeps no search waiting; none is dropped."""
+    before = collections.lock(session, collection_id)
+    collections.set_fields(session, before, declared)
+    if len(declared) > len(before.fields):
+        collections.check_fields_in_all(session, declared)
+    new = {name: kind for name, kind in declared.items() if before.fields.get(name) != kind}
+    _index_fields(session, before, new)
+
+
+def _drop_undeclared(session: Session, collection_id: int) -> None:
+    now = collections.lock(session, collection_id)
+    drop_field_indexes(session, collection_id, now.fields)
+
+
+def _index_fields(session: Session, collection: Collection, declared: Mapping[str, str]) -> None:
+    for name, kind in declared.items():
+        session.execute(text(fields.index_statement(collection.id, name, kind)))
+
+
+def _read_in(session: Session, collection_id: int, language: str) -> None:
+    """Another language; who is adding pictures is waited for, and then sees it."""
+    before = collections.lock(session, collection_id)
+    if before.language != language:
+        vector_indexes.claim(session, vector_indexes.active_index(session, collection_id))
+        collections.set_language(session, before, language)

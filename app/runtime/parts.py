@@ -1,0 +1,155 @@
+"""Settings to parts: the database, the models, the buckets and the secret that they name."""
+
+import os
+import random
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url
+
+from app.access import signed_tokens
+from app.access.signed_tokens import Signer
+from app.database import connections
+from app.database.embedded_postgres import embedded_server
+from app.encoders.model_pool import ModelName
+from app.encoders.model_request import Asked, Wanted
+from app.errors import ImageRejected
+from app.feedback.rocchio import Weights
+from app.pictures.decoding import PillowImage, decode
+from app.settings import DEMO_MODEL_DIR, ROOT, Settings
+from app.storage.buckets import Buckets
+
+if TYPE_CHECKING:
+    from app.encoders.encoder import OpenClipEncoder
+
+DEMO_MODEL = "demo model"
+SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
+DECODING_NICENESS = 10
+BUNDLED_IMAGES = ROOT / "data" / "test_images"
+FEWEST_SAMPLES = 100  # pictures of one's own that a model is calibrated on, else the bundled ones
+LISTED_SAMPLES = 50_000  # files that are looked through for them: a second or so
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of the database to use, its server running."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with embedded_server(settings.postgres_dir) as url:
+        connections.create_database(url, settings.database_name)
+        mine = make_url(url).set(database=settings.database_name)
+        yield mine.render_as_string(hide_password=False)
+
+
+def default_model(settings: Settings) -> ModelName:
+    """The model of the default collection."""
+    if settings.testing:
+        return ModelName(DEMO_MODEL, "")
+    return ModelName(settings.clip_model, settings.clip_pretrained)
+
+
+def further_models(settings: Settings) -> list[ModelName]:
+    """The models that collections may have of their own: `model@tag`, or a name that says all."""
+    return [_model_name(text) for text in settings.collection_models]
+
+
+def _model_name(text: str) -> ModelName:
+    """`local-dir:/a@b` and `hf-hub:a/b` have no tag, whatever signs are in them."""
+    if ":" in text.partition("@")[0]:
+        return ModelName(text, "")
+    model, _, tag = text.partition("@")
+    return ModelName(model, tag)
+
+
+def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
+    """Load a model. Raises ModelUnavailable."""
+    hand_over_hub_settings(settings)
+    from app.encoders import loading
+
+    what = wanted(settings)
+    asked = Asked(name.model, name.pretrained, settings.device, None, what)
+    if settings.testing and name == default_model(settings):
+        asked = Asked(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL, what)
+    return loading.load(asked)
+
+
+def wanted(settings: Settings) -> Wanted:
+    """What the settings ask of a model's runtime."""
+    return Wanted(
+        settings.runtime,
+        settings.precision,
+        settings.model_cache_dir,
+        lambda count: sample_pictures(settings, count),
+    )
+
+
+def sample_pictures(settings: Settings, count: int) -> list[PillowImage]:
+    """Up to `count` RGB pictures from all over the user's folders, or of the bundled ones.
+
+    Always the same ones while the folders stay as they are. What cannot be read is passed over.
+    """
+    folders = (settings.source_dir, *settings.source_dirs, settings.storage_dir)
+    found = list(islice(_pictures(folders, settings), count))
+    bundled = _pictures((BUNDLED_IMAGES,), settings)
+    return found if len(found) >= FEWEST_SAMPLES else list(islice(bundled, count))
+
+
+def _pictures(folders: Iterable[Path], settings: Settings) -> Iterator[PillowImage]:
+    """The pictures in `folders` in an order that means nothing, and repeats itself."""
+    listed = (path for folder in folders for path in folder.rglob("*"))
+    paths = sorted(islice((path for path in listed if path.is_file()), LISTED_SAMPLES))
+    random.Random(0).shuffle(paths)  # noqa: S311  # not a secret
+    for path in paths:
+        with suppress(ImageRejected, OSError):
+            if path.stat().st_size <= settings.max_file_mb * 1e6:
+                yield decode(path.read_bytes(), settings.max_megapixels).image
+
+
+def hand_over_hub_settings(settings: Settings) -> None:
+    """huggingface_hub reads its settings from the environment when it is imported."""
+    for name in ("hf_home", "hf_endpoint"):
+        if value := getattr(settings, name):
+            os.environ[name.upper()] = value
+    if settings.hf_hub_offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def open_buckets(settings: Settings) -> Buckets:
+    """The buckets that the settings have keys to; nothing is asked yet."""
+    secret = settings.s3_secret_access_key
+    return Buckets(
+        settings.s3_endpoint_url,
+        settings.s3_access_key_id,
+        secret.get_secret_value() if secret else None,
+        settings.s3_region,
+    )
+
+
+def open_signer(settings: Settings) -> Signer:
+    """What signs tokens: with the secret of the settings, or one that is made and kept."""
+    if settings.jwt_secret is not None:
+        return Signer(settings.jwt_secret.get_secret_value())
+    return Signer(signed_tokens.kept_secret(settings.storage_dir / SECRET_FILE))
+
+
+def weights(settings: Settings) -> Weights:
+    """How much judgements may do."""
+    return Weights(
+        settings.feedback_liked,
+        settings.feedback_disliked,
+        settings.feedback_cap,
+        settings.feedback_similarity,
+        settings.feedback_half_life_days,
+    )
+
+
+def step_back() -> None:
+    """Give this thread's time to whoever answers a search, where the system can."""
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), DECODING_NICENESS)

@@ -1,0 +1,241 @@
+"""Archives as streams of entries: zip, and tar plain or packed with gzip, bzip2, xz or zstd.
+
+Nothing is extracted to a path, and no header is believed: bytes are counted while they are
+unpacked, one entry at a time is held in memory, and what is only skipped is not held at all.
+"""
+
+import posixpath
+import re
+import tarfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from app.errors import AnnotationInvalid, ArchiveRejected, EntryRefused
+from app.sources.decompression import Bounds
+from app.sources.sidecars import (
+    COMPANIONS,
+    MAX_SIDECAR_BYTES,
+    MAX_TABLE_BYTES,
+    TABLES,
+    Annotation,
+    parse_sidecar,
+    parse_table,
+)
+from app.sources.zip_and_tar import MISSING, Member, tar_members, zip_members
+
+MAX_ANNOTATION_BYTES = 20_000_000  # of an archive's tables and sidecars together
+MAX_NAME_CHARACTERS = 1_000
+MAX_SHOWN_CHARACTERS = 300  # of a refused entry's name
+
+SIGNATURES = {
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",  # empty
+    b"PK\x07\x08": "zip",  # one of several parts
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+}
+NESTED = {".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"}
+ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of surrogate pairs, line breaks
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: `index` counts all entries from 0, `name` is printable, with / and no `./`."""
+
+    index: int
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An entry that is not taken; its name is printable and may be shortened."""
+
+    index: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What the archive tells of its pictures, and why a sidecar is left out: by entry name."""
+
+    by_name: dict[str, Annotation]
+    notes: dict[str, str]
+
+
+def annotations(archive: Path, bounds: Bounds) -> Annotations:
+    """Read the tables and sidecars; of one picture, a sidecar's keys win over a table's.
+
+    Where the archive is damaged or over a bound, what comes before counts; `entries` says so.
+    Raises ArchiveRejected for a malformed table, and where there is too much in all.
+    """
+    tables: dict[str, Annotation] = {}
+    sidecars: dict[str, Annotation] = {}
+    notes: dict[str, str] = {}
+    left = MAX_ANNOTATION_BYTES
+    for found in _annotating(archive, bounds):
+        left -= len(found.data) if isinstance(found, Entry) else 0
+        if left < 0:
+            raise ArchiveRejected(f"Its metadata has more than {MAX_ANNOTATION_BYTES / 1e6:g} MB.")
+        if _is_table(found.name):
+            tables |= _table(found)
+            continue
+        try:
+            sidecars[found.name[: -len(".json")]] = _sidecar(found)
+        except AnnotationInvalid as error:
+            notes[found.name[: -len(".json")]] = str(error)
+    both = {name: sidecars[name].over(tables[name]) for name in tables.keys() & sidecars}
+    return Annotations(tables | sidecars | both, notes)
+
+
+def entries(archive: Path, bounds: Bounds, after: int = -1) -> Iterator[Entry | Refused]:
+    """The files with an index over `after`; hidden and companion files are passed over.
+
+    Raises ArchiveRejected where the archive is none, is damaged or goes over a bound: after
+    all that comes before. What a zip has up to `after` is not counted as unpacked.
+    """
+    seen: set[str] = set()
+    for member in _members(archive, bounds):
+        if member.passed_over:
+            continue
+        refusal = member.refusal or _refusal(member.name, seen)
+        if not refusal:
+            seen.add(member.name)
+        if member.index > after:
+            yield _taken(replace(member, refusal=refusal), bounds.max_file_bytes)
+
+
+# --- What is taken
+
+
+def _members(archive: Path, bounds: Bounds) -> Iterator[Member]:
+    with archive.open("rb") as file:
+        packing = _packing(file.read(tarfile.BLOCKSIZE))
+        if packing in {"7z", "rar"}:
+            raise ArchiveRejected(MISSING)
+        members = zip_members if packing == "zip" else partial(tar_members, packing)
+        for member in members(file, bounds):
+            if member.index >= bounds.max_entries:
+                raise ArchiveRejected(f"The archive has more than {bounds.max_entries} entries.")
+            yield _judged(member)
+
+
+def _judged(member: Member) -> Member:
+    """The member under the name that it goes by, and whether that is one to take."""
+    refusal = _name_refusal(member.name)
+    if refusal:
+        name = _printable(member.name[:MAX_SHOWN_CHARACTERS])
+        return replace(member, name=name, refusal=refusal, passed_over=member.folder)
+    name = _printable("/".join(_parts(member.name)))
+    companion = PurePosixPath(name).suffix.lower() in COMPANIONS
+    return replace(member, name=name, passed_over=member.folder or companion or _is_hidden(name))
+
+
+def _name_refusal(name: str) -> str:
+    if len(name) > MAX_NAME_CHARACTERS:
+        return f"The name has more than {MAX_NAME_CHARACTERS} characters."
+    if ABSOLUTE.match(name):
+        return "The name is an absolute path."
+    if ".." in _parts(name):
+        return "The name leads out of the archive."
+    return "" if _parts(name) else "The entry has no name."
+
+
+def _refusal(name: str, seen: set[str]) -> str:
+    if PurePosixPath(name).suffix.lower() in NESTED:
+        return "This is an archive inside the archive."
+    return "Another entry has the same name." if name in seen else ""
+
+
+def _taken(member: Member, max_bytes: int) -> Entry | Refused:
+    reason = member.refusal
+    try:
+        data = b"" if reason else member.read(max_bytes + 1)
+    except EntryRefused as error:
+        reason = str(error)
+    else:
+        if len(data) > max_bytes:
+            reason = f"The file has more than {max_bytes / 1e6:g} MB."
+        elif _packing(data):
+            reason = "This is an archive inside the archive."
+    if reason:
+        return Refused(member.index, member.name[:MAX_SHOWN_CHARACTERS], reason)
+    return Entry(member.index, member.name, data)
+
+
+def _packing(head: bytes) -> str:
+    """The kind of archive that begins with `head`; empty where none does."""
+    found = next((SIGNATURES[start] for start in SIGNATURES if head.startswith(start)), "")
+    return found or ("tar" if head[257:262] == b"ustar" else "")
+
+
+def _parts(name: str) -> list[str]:
+    """Split at slashes, and at the backslashes that old zip programs of Windows write."""
+    return [part for part in re.split(r"[/\\]", name) if part not in {"", "."}]
+
+
+def _printable(name: str) -> str:
+    """The name with controls and undecodable bytes escaped, each in its own way."""
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if unicodedata.category(char) in UNPRINTABLE
+        else char
+        for char in name
+    )
+
+
+def _is_hidden(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] == "__MACOSX" or any(part.startswith(".") for part in parts)
+
+
+# --- Tables and sidecars
+
+
+def _annotating(archive: Path, bounds: Bounds) -> Iterator[Entry | Refused]:
+    with suppress(ArchiveRejected):
+        for member in _members(archive, bounds):
+            if member.folder or _is_hidden(member.name):
+                continue
+            if _is_table(member.name):
+                yield _taken(member, MAX_TABLE_BYTES)
+            elif _is_sidecar(member.name):
+                yield _taken(member, MAX_SIDECAR_BYTES)
+
+
+def _is_table(name: str) -> bool:
+    return posixpath.basename(name).lower() in TABLES
+
+
+def _is_sidecar(name: str) -> bool:
+    """Whether this is `picture.jpg.json`, not `package.json`."""
+    return name.lower().endswith(".json") and PurePosixPath(name[: -len(".json")]).suffix != ""
+
+
+def _table(found: Entry | Refused) -> dict[str, Annotation]:
+    """Its rows by entry name: those in it are relative to its folder."""
+    if isinstance(found, Refused):
+        raise ArchiveRejected(f"{found.name}: {found.reason}")
+    try:
+        rows = parse_table(found.name, found.data)
+    except AnnotationInvalid as error:
+        raise ArchiveRejected(str(error)) from error
+    folder = posixpath.dirname(found.name)
+    paths = {name: posixpath.join(folder, name.replace("\\", "/")) for name in rows}
+    return {_printable(posixpath.normpath(paths[name])): rows[name] for name in rows}
+
+
+def _sidecar(found: Entry | Refused) -> Annotation:
+    if isinstance(found, Refused):
+        raise AnnotationInvalid(found.reason)
+    return parse_sidecar(found.data)

@@ -1,0 +1,1 @@
+"""What every request passes through: access, limits, timeouts, headers, logging, metrics."""

@@ -1,0 +1,210 @@
+"""The body of `POST /api/v1/images`: files and an archive as a form, or what to fetch as JSON."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.errors import UploadRejected
+from app.ingest.job_submission import MAX_FILES, MAX_URLS, Sent
+from app.sources.sidecars import Annotation, check_caption, check_metadata, parse_metadata
+from app.web.payloads.images import STORABLE
+
+MAX_JSON_BYTES = 4_000_000  # of a body that is JSON: MAX_URLS long addresses
+MAX_FIELDS = 10  # of a form, files apart
+MAX_PREFIX_CHARACTERS = 1_024  # as long as a key may be
+SPOOL_BYTES = 65_536  # of each file that are held in memory: there may be a thousand
+MAX_URL_CHARACTERS = 2_000
+Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=STORABLE)]
+FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
+
+
+class FolderOrBucket(BaseModel):
+    """Where pictures lie that stay there: a folder of the server's, or a bucket."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str | None = Field(
+        None, description="below IMAGES_DIR or one of SOURCE_DIRS; relative to IMAGES_DIR"
+    )
+    bucket: str | None = Field(None, description="S3_BUCKET or one of S3_BUCKETS")
+    prefix: str = Field(
+        "",
+        pattern=STORABLE,
+        max_length=MAX_PREFIX_CHARACTERS,
+        description="only the bucket's keys that begin so",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.folder is None) == (self.bucket is None):
+            raise ValueError("name a folder or a bucket, one of them")
+        return self
+
+
+class Submission(BaseModel):
+    """What is to be fetched: pictures by their URLs, or all of a source."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"source": {"folder": "2026"}, "mode": "sync"},
+                {"urls": ["https://example.org/pier.jpg"], "caption": "the pier"},
+            ]
+        },
+    )
+
+    urls: list[Url] | None = Field(
+        None, min_length=1, max_length=MAX_URLS, description="http or https, each one picture"
+    )
+    source: FolderOrBucket | None = Field(
+        None, description="a folder or a bucket, all of whose pictures are taken in"
+    )
+    mode: Literal["add", "sync"] = Field(
+        "add", description="sync: pictures that the source lacks are forgotten"
+    )
+    dry_run: bool = Field(False, description="say what would be done, and do nothing")
+    caption: str | None = Field(None, description="of each URL's picture")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="of each URL's picture")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.urls is None) == (self.source is None):
+            raise ValueError("send urls or a source, one of them")
+        if self.source is None and self.mode == "sync":
+            raise ValueError("mode sync needs a source: URLs are only added")
+        if self.source is not None and (self.caption is not None or self.metadata):
+            raise ValueError("caption and metadata are of URLs: a source's are in sidecar files")
+        return self
+
+    @property
+    def annotation(self) -> Annotation:
+        """What is told of each picture. Raises AnnotationInvalid."""
+        caption = None if self.caption is None else check_caption(self.caption)
+        return Annotation(caption, check_metadata(self.metadata))
+
+
+@dataclass(frozen=True)
+class Form:
+    """What came along: open files, which close with the request."""
+
+    files: list[Sent] = field(default_factory=list)
+    archive: Sent | None = None
+    annotation: Annotation = field(default_factory=Annotation)
+    dry_run: bool = False
+
+
+FORM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "pictures; or send an archive",
+        },
+        "archive": {
+            "type": "string",
+            "format": "binary",
+            "description": "a zip or tar of pictures, with tables and sidecar files beside them",
+        },
+        "caption": {"type": "string", "description": "what to say of each, in words"},
+        "metadata": {
+            "type": "string",
+            "description": "what else to say of each: a JSON object",
+            "examples": ['{"season": "summer"}'],
+        },
+        "dry_run": {
+            "type": "string",
+            "enum": sorted(FLAGS),
+            "description": "1: say what would be done, and do nothing",
+        },
+    },
+}
+
+
+async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        yield _parsed(await _body(request))
+    elif kind.startswith("multipart/form-data"):
+        try:
+            form = await _parsed_form(request)
+        except MultiPartException as error:
+            raise HTTPException(400, error.message) from error
+        except UnicodeError as error:  # a charset that its form does not keep to
+            raise UploadRejected("The form is not in the charset that it names.") from error
+        try:
+            yield _form(form)
+        finally:
+            await form.close()
+    else:
+        raise UploadRejected(
+            "Send multipart/form-data with files or an archive, or JSON with urls or a source."
+        )
+
+
+async def _parsed_form(request: Request) -> FormData:
+    parser = MultiPartParser(
+        request.headers, request.stream(), max_files=MAX_FILES + 1, max_fields=MAX_FIELDS
+    )
+    parser.spool_max_size = SPOOL_BYTES
+    return await parser.parse()
+
+
+async def _body(request: Request) -> bytes:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_JSON_BYTES:
+            raise HTTPException(413, f"The JSON has more than {MAX_JSON_BYTES:,} bytes.")
+    return data
+
+
+def _parsed(data: bytes) -> Submission:
+    try:
+        return Submission.model_validate_json(data)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from error
+
+
+def _form(form: FormData) -> Form:
+    sent: dict[str, list[Sent]] = {"files": [], "archive": []}
+    texts: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile) and name in sent:
+            sent[name].append(Sent(printable(value.filename or ""), value.file))
+        elif isinstance(value, str) and name in {"caption", "metadata", "dry_run"}:
+            texts[name] = value
+        else:
+            raise UploadRejected(
+                f"{printable(name)[:100]} is no field of this form, or not of this kind: files and "
+                "archive are files, caption, metadata and dry_run are texts."
+            )
+    if len(sent["archive"]) > 1:
+        raise UploadRejected("Send one archive at a time.")
+    if texts.get("dry_run", "") not in FLAGS:
+        raise UploadRejected("dry_run: send 1 or 0.")
+    caption = check_caption(texts["caption"]) if "caption" in texts else None
+    metadata = parse_metadata(texts["metadata"]) if "metadata" in texts else {}
+    return Form(
+        sent["files"],
+        next(iter(sent["archive"]), None),
+        Annotation(caption, metadata),
+        FLAGS[texts.get("dry_run", "")],
+    )
+
+
+def printable(name: str) -> str:
+    """A name without what no answer or row can hold: halves of surrogate pairs, NUL."""
+    return name.encode(errors="replace").decode().replace("\0", "�")
+
+
+Submitted = Annotated[Submission | Form, Depends(_submitted)]

@@ -1,0 +1,169 @@
+"""The flat endpoints of the first users: their shapes do not change.
+
+The searches are `async` and go to a thread once, for what waits: FastAPI would send them there
+once more to write the answer.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from app.errors import UploadRejected
+from app.ingest.uploads import Outcome, Upload
+from app.runtime.open_collections import OpenCollection
+from app.search.feedback_tokens import SearchTokens
+from app.search.query_encoding import MAX_QUERY_CHARACTERS
+from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, ShortAnswer
+from app.sources.sidecars import (
+    MAX_CAPTION_CHARACTERS,
+    MAX_METADATA_CHARACTERS,
+    check_caption,
+    parse_metadata,
+)
+from app.web.dependencies import Home, NamedModel, SentPicture, TokenService, Utf8
+from app.web.middleware.guard import Guarded, needs
+from app.web.payloads.images import Hit, Uploaded
+from app.web.payloads.submissions import printable
+from app.web.problems import described, problem, status_of
+
+router = APIRouter(tags=["flat"], route_class=Guarded)
+
+TOKEN_HEADER = "X-Search-Token"  # noqa: S105
+MAX_FILES = 100  # in one upload: each keeps its prepared pixels until all are written
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many pictures at most")]
+
+PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "one picture's file",
+                        }
+                    },
+                }
+            },
+            "image/*": {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "the picture's file, as it is",
+                }
+            },
+        },
+    }
+}
+
+
+@router.get("/search-by-text", responses=described(404, 422, 503), dependencies=[NamedModel, Utf8])
+@needs("reader", "search")
+async def search_by_text(
+    home: Home,
+    tokens: TokenService,
+    response: Response,
+    query: Annotated[
+        str,
+        Query(
+            description=f"what the picture shows, at most {MAX_QUERY_CHARACTERS} characters",
+            examples=["a green tree"],
+        ),
+    ],
+    limit: Limit = DEFAULT_LIMIT,
+) -> list[Hit]:
+    """The pictures that fit the words best, best first."""
+    answer = await run_in_threadpool(home.search.by_text, query, limit)
+    return _told(home, tokens, response, answer)
+
+
+@router.post(
+    "/search-by-image",
+    responses=described(400, 404, 413, 415, 422, 503),
+    dependencies=[NamedModel],
+    openapi_extra=PICTURE_BODY,
+)
+@needs("reader", "search")
+async def search_by_image(
+    home: Home,
+    tokens: TokenService,
+    response: Response,
+    picture: SentPicture,
+    limit: Limit = DEFAULT_LIMIT,
+) -> list[Hit]:
+    """The pictures most like the one sent, best first."""
+    answer = await run_in_threadpool(home.search.by_image, picture, limit)
+    return _told(home, tokens, response, answer)
+
+
+def _told(
+    home: OpenCollection, tokens: SearchTokens, response: Response, answer: ShortAnswer
+) -> list[Hit]:
+    """The hits as a list, whose shape does not change; what is to be judged by goes aside."""
+    ids = [hit.image.id for hit in answer.hits]
+    response.headers[TOKEN_HEADER] = tokens.write(home.index, answer.query, ids)
+    return [Hit.of(hit) for hit in answer.hits]
+
+
+@router.post(
+    "/upload",
+    summary="Upload pictures",
+    response_model=list[Uploaded],
+    status_code=201,
+    responses={
+        200: {"model": list[Uploaded], "description": "Nothing new: all were known"},
+        207: {"model": list[Uploaded], "description": "Some were refused"},
+        **described(400, 404, 413, 415, 422, 503),
+    },
+)
+@needs("writer", "upload")
+def upload(
+    home: Home,
+    file: Annotated[
+        list[UploadFile],
+        File(
+            description="one or many pictures",
+            json_schema_extra={"minItems": 1, "maxItems": MAX_FILES},
+        ),
+    ],
+    caption: Annotated[
+        str | None,
+        Form(max_length=MAX_CAPTION_CHARACTERS, description="what to say of each, in words"),
+    ] = None,
+    metadata: Annotated[
+        str | None,
+        Form(
+            max_length=MAX_METADATA_CHARACTERS,
+            description="what else to say of each: a JSON object",
+            examples=['{"season": "summer"}'],
+        ),
+    ] = None,
+) -> Response:
+    """Keep pictures and make them searchable at once; `caption` and `metadata` go to each."""
+    described_by = {} if metadata is None else parse_metadata(metadata)
+    if caption is not None:
+        check_caption(caption)
+    if len(file) > MAX_FILES:
+        raise UploadRejected(f"{len(file)} files; {MAX_FILES} are allowed in one upload.")
+    files = [Upload(printable(one.filename or ""), one.file.read()) for one in file]
+    outcomes = home.uploads.store(files, caption, described_by)
+    body = [Uploaded.of(outcome).model_dump() for outcome in outcomes]
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    if len(errors) == len(outcomes):
+        reasons = " ".join(f"{one['filename']}: {one['reason']}" for one in body)
+        return problem(status_of(errors[0]), reasons, files=body)
+    return JSONResponse(body, _upload_status(outcomes))
+
+
+def _upload_status(outcomes: list[Outcome]) -> int:
+    statuses = {outcome.status for outcome in outcomes}
+    if "refused" in statuses:
+        return 207
+    return 201 if "stored" in statuses else 200

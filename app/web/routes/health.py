@@ -1,0 +1,84 @@
+"""Is it alive, is it ready, and what does it do."""
+
+import asyncio
+from functools import lru_cache
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app import metrics
+from app.catalog.collections import DEFAULT_NAMESPACE
+from app.database.connections import Sessions
+from app.errors import KeyRejected, RoleRejected
+from app.web.dependencies import CurrentCaller
+from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.request_metrics import Stocktaking
+from app.web.payloads.images import Liveness, Readiness
+from app.web.problems import described
+
+router = APIRouter(tags=["system"], route_class=Guarded)
+
+EXPOSITION = {
+    "schema": {"type": "string", "description": "Prometheus's text format 0.0.4"},
+    "example": "# TYPE image_search_pictures gauge\nimage_search_pictures 295.0\n",
+}
+
+
+@router.get("/healthz", summary="Is it alive?")
+@needs(None)
+async def healthz() -> Liveness:  # not on a thread: it answers while all of them are busy
+    """The process answers, whatever else does not."""
+    return Liveness(status="alive")
+
+
+@router.get("/readyz", summary="Is it ready?", responses=described(503))
+@needs(None)
+def readyz(request: Request) -> Readiness:
+    """The database answers, the model is loaded and warm."""
+    services = request.app.state.services
+    return Readiness(
+        status="ready",
+        model=services.model_name,
+        device=services.device,
+        precision=services.precision,
+        images=_counted(services),
+    )
+
+
+def _counted(services: Any) -> int | None:
+    """How many pictures there are; to those who would need a key to see them, nothing is told.
+
+    The database is asked in any case.
+    """
+    count: int = services.gallery.count()
+    try:
+        services.access.caller(None)
+    except KeyRejected:
+        return None
+    return count
+
+
+@router.get(
+    "/metrics",
+    summary="What does it do?",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": EXPOSITION}}},
+)
+@needs("admin")
+async def get_metrics(
+    caller: CurrentCaller, request: Request
+) -> Response:  # not on a thread: as `healthz`
+    """Counts and times for Prometheus, in its text format; nothing of what they are about."""
+    if not caller.reaches(DEFAULT_NAMESPACE):
+        raise RoleRejected("The whole service is told of to keys of the namespace default alone.")
+    services = request.app.state.services
+    space = services.encoder.space
+    model = metrics.Model(space.name, space.fingerprint, services.device, services.precision)
+    stock = await _stocktaking(services.gallery.sessions).stock()
+    told = await asyncio.to_thread(metrics.exposition, model, stock)  # not one of the routes'
+    return Response(told, media_type=metrics.MEDIA_TYPE)
+
+
+@lru_cache(maxsize=1)  # a process serves one database
+def _stocktaking(sessions: Sessions) -> Stocktaking:
+    return Stocktaking(sessions)

@@ -1,0 +1,105 @@
+"""Pictures by id: record, file, thumbnail, deletion."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.catalog.gallery import InBucket, OnDisk
+from app.pictures.decoding import THUMBNAIL_SIDES
+from app.sources.sidecars import check_caption
+from app.web.dependencies import GalleryService, ImageId
+from app.web.middleware.guard import Guarded, needs
+from app.web.payloads.images import ImageChanges, ImageDetails
+from app.web.problems import described
+
+router = APIRouter(tags=["images"], route_class=Guarded)
+
+DEFAULT_THUMBNAIL = 256  # pixels
+MAX_AGE_SECONDS = 3_600  # that a browser may show a file again without asking
+
+# A stranger's file is shown as the picture that its bytes are, and can run nothing.
+SAFE_FILE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": f"private, max-age={MAX_AGE_SECONDS}",
+}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+class WholeFile(FileResponse):
+    """A file without ranges: their errors are plain text, and nobody needs part of a picture."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as if no range had been asked for."""
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+@router.get("/images/{image_id}", responses=described(404, 422, 503))
+@needs("reader")
+def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
+    """Everything known of one picture."""
+    return ImageDetails.of(gallery.get(image_id))
+
+
+@router.get(
+    "/images/{image_id}/file",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"image/*": BINARY}},
+        307: {"description": "It lies in a bucket: read it there"},
+        **described(404, 422, 503),
+    },
+)
+@needs("reader")
+def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
+    """The original file."""
+    original = gallery.original(image_id)
+    if isinstance(original, OnDisk):
+        return WholeFile(original.path, media_type=original.media_type, headers=SAFE_FILE)
+    if isinstance(original, InBucket):
+        fresh = f"private, max-age={min(original.seconds // 2, MAX_AGE_SECONDS)}"
+        return RedirectResponse(original.url, headers={"Cache-Control": fresh})
+    length = {"Content-Length": str(original.size)}
+    return StreamingResponse(
+        iter(original.chunks), media_type=original.media_type, headers={**SAFE_FILE, **length}
+    )
+
+
+@router.get(
+    "/images/{image_id}/thumbnail",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": BINARY}}, **described(404, 413, 415, 422, 503)},
+)
+@needs("reader")
+def get_thumbnail(
+    gallery: GalleryService,
+    image_id: ImageId,
+    size: Annotated[
+        int, Query(ge=1, le=THUMBNAIL_SIDES[-1], description="longest side, pixels")
+    ] = DEFAULT_THUMBNAIL,
+) -> Response:
+    """A WebP; `size` is rounded up to one of 64, 128, 256, 512 and 1024."""
+    small = gallery.thumbnail(image_id, size)
+    return Response(small, media_type="image/webp", headers=SAFE_FILE)
+
+
+@router.delete("/images/{image_id}", status_code=204, responses=described(404, 422, 503))
+@needs("writer")
+def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
+    """Forget a picture. An uploaded file is deleted; one in your own folder stays."""
+    gallery.delete(image_id)
+
+
+@router.patch("/api/v1/images/{image_id}", responses=described(400, 404, 413, 422, 503))
+@needs("writer")
+def change_image(gallery: GalleryService, image_id: ImageId, changes: ImageChanges) -> ImageDetails:
+    """Change what is said of a picture: its caption, its metadata; the rest stays."""
+    caption = changes.caption
+    if caption is None and "caption" in changes.model_fields_set:
+        caption = ""
+    if caption is not None:
+        check_caption(caption)
+    return ImageDetails.of(gallery.change(image_id, caption, changes.metadata))

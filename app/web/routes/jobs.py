@@ -1,0 +1,197 @@
+"""Pictures handed in as jobs, and the jobs' progress."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.catalog.collections import DEFAULT_NAMESPACE
+from app.errors import KeyRejected, SourceNotAllowed
+from app.ingest.job_submission import Options
+from app.ingest.jobs import Job
+from app.web.dependencies import (
+    CurrentCaller,
+    InCollection,
+    InNamespace,
+    IntakeService,
+    JobId,
+    LibraryService,
+)
+from app.web.middleware.guard import Guarded, needs, presented_key
+from app.web.payloads import examples
+from app.web.payloads.images import MAX_ID, Name
+from app.web.payloads.jobs import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
+from app.web.payloads.submissions import FORM_SCHEMA, Form, Submission, Submitted
+from app.web.problems import described
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
+
+ADD_IMAGES = "/api/v1/images"  # the route whose body may be an archive
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 100
+NOT_YOURS = (
+    "The folders and buckets of this service are open to keys of the namespace default alone: send "
+    "files, an archive or URLs."
+)
+EVENT_SECONDS = 0.5  # between looks at a job whose events somebody follows
+
+Cursor = Annotated[
+    int | None, Query(ge=0, le=MAX_ID, description="`next_cursor` of the page before")
+]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many at most")]
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON body's schema, whole in itself: a body that a form may stand for is no parameter."""
+    parts = schema.pop("$defs")
+    source = schema["properties"]["source"]
+    source["anyOf"] = [parts["FolderOrBucket"], {"type": "null"}]
+    return schema
+
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": FORM_SCHEMA},
+            "application/json": {"schema": _inlined(Submission.model_json_schema())},
+        },
+    }
+}
+
+
+EVENTS: dict[str, Any] = {
+    "itemSchema": {
+        "properties": {
+            "event": {"enum": ["progress", "end"], "description": "the last one is end"},
+            "data": {
+                "contentMediaType": "application/json",
+                "contentSchema": {"$ref": "#/components/schemas/JobDetails"},
+                "description": "the job, as its own address tells it",
+            },
+            "id": {"description": "not used here"},
+            "retry": {"description": "not used here: milliseconds"},
+        },
+    },
+    "example": f"event: end\ndata: {json.dumps(examples.JOB)}\n\n",
+}
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job's address"}}
+
+
+@router.post(
+    "/images",
+    status_code=202,
+    responses={202: {"headers": LOCATION}, **described(400, 403, 404, 413, 422, 503)},
+    openapi_extra=BODY,
+)
+@needs("writer", "upload")
+def add_images(
+    caller: CurrentCaller, opened: InCollection, submitted: Submitted, response: Response
+) -> Accepted:
+    """Hand in pictures, an archive, URLs, or a source: a job takes them in."""
+    intake = opened.intake
+    if isinstance(submitted, Form):
+        job_id = intake.sent(
+            submitted.files,
+            submitted.archive,
+            submitted.annotation,
+            dry_run=submitted.dry_run,
+        )
+    elif submitted.source:
+        if not caller.reaches(DEFAULT_NAMESPACE):
+            raise SourceNotAllowed(NOT_YOURS)
+        options = Options(submitted.mode == "sync", submitted.dry_run)
+        job_id = intake.requested(submitted.source.model_dump(exclude_none=True), options)
+    else:
+        urls, annotation = submitted.urls or [], submitted.annotation
+        job_id = intake.urls(urls, annotation, dry_run=submitted.dry_run)
+    accepted = Accepted.of(job_id)
+    response.headers["Location"] = accepted.url
+    return accepted
+
+
+@router.get("/jobs", responses=described(404, 422, 503))
+@needs("reader")
+def list_jobs(
+    library: LibraryService,
+    intake: IntakeService,
+    namespace: InNamespace,
+    collection: Annotated[
+        Name | None,
+        Query(description="only its jobs; null: of all in the namespace", examples=["holidays"]),
+    ] = None,
+    state: Annotated[JobState | None, Query(description="only those in this state")] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_PAGE,
+) -> JobPage:
+    """Jobs, newest first, of one collection or of all in the namespace."""
+    chosen = None if collection is None else library.find(namespace, collection).collection.id
+    return JobPage.of(intake.jobs(chosen, state, cursor, limit, namespace), limit)
+
+
+def _found(intake: IntakeService, job_id: JobId) -> Job:
+    return intake.job(job_id)
+
+
+@router.get("/jobs/{job_id}", responses=described(404, 422, 503))
+@needs("reader")
+def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
+    """How far a job is."""
+    return JobDetails.of(job)
+
+
+@router.get("/jobs/{job_id}/items", responses=described(404, 422, 503))
+@needs("reader")
+def list_items(
+    intake: IntakeService,
+    job_id: JobId,
+    state: Annotated[ItemState | None, Query(description="only those in this state")] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_PAGE,
+) -> ItemPage:
+    """The files of a job; those that were known and unchanged are only counted."""
+    found = intake.items(job_id, limit, state=state, after=cursor or 0)
+    return ItemPage.of(found, limit)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses={200: {"content": {"text/event-stream": EVENTS}}, **described(404, 422, 503)},
+)
+@needs("reader", "events")
+async def follow_job(
+    request: Request, intake: IntakeService, job: Annotated[Job, Depends(_found)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events: `progress` at each change, `end` with the last state."""
+    seen = None  # not on a thread: many may follow for long
+    presented = presented_key(request.headers)
+    while job.finished_at is None and not request.app.state.is_stopping():
+        if job != seen:
+            yield ServerSentEvent(event="progress", data=JobDetails.of(job))
+        seen = job
+        await asyncio.sleep(EVENT_SECONDS)
+        try:
+            await run_in_threadpool(request.app.state.services.access.caller, presented)
+        except KeyRejected:  # revoked or expired meanwhile
+            return
+        job = await run_in_threadpool(intake.job, job.id)
+    yield ServerSentEvent(event="end", data=JobDetails.of(job))
+
+
+@router.post("/jobs/{job_id}/cancel", responses=described(404, 409, 422, 503))
+@needs("writer")
+def cancel_job(intake: IntakeService, job_id: JobId) -> JobDetails:
+    """Begin nothing more of a job; what is under way ends, what was taken in stays."""
+    return JobDetails.of(intake.cancel(job_id))
+
+
+@router.post("/jobs/{job_id}/retry", responses=described(404, 409, 422, 503))
+@needs("writer")
+def retry_job(intake: IntakeService, job_id: JobId) -> JobDetails:
+    """Try the failed files of an ended job again, and its listing if that failed."""
+    return JobDetails.of(intake.retry(job_id))

@@ -1,0 +1,140 @@
+"""The search API: the whole question, and the honest answer."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.catalog.filters import parse
+from app.runtime.open_collections import OpenCollection
+from app.search.query_encoding import MAX_QUERY_CHARACTERS, Term
+from app.search.search_request import DEFAULT_LIMIT, MAX_LIMIT, Mode, Question
+from app.web.dependencies import (
+    CurrentCaller,
+    CursorService,
+    GalleryService,
+    ImageId,
+    InCollection,
+    LibraryService,
+    TokenService,
+    Utf8,
+    chosen_namespace,
+)
+from app.web.middleware.guard import Guarded, needs
+from app.web.payloads.examples import CURSOR
+from app.web.payloads.filter_parameter import FilterText
+from app.web.payloads.search import SearchAnswer, SearchRequest
+from app.web.problems import described
+
+router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8], route_class=Guarded)
+
+MAX_CHARACTERS = 50_000  # of a cursor in an address, which has 64 KB at most
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="hits on a page at most")]
+Cursor = Annotated[
+    str | None,
+    Query(
+        max_length=MAX_CHARACTERS,
+        description="`next_cursor` of the page before",
+        examples=[CURSOR],
+    ),
+]
+
+
+@router.post(
+    "/search",
+    summary="Search by words and pictures",
+    response_model_exclude_unset=True,
+    responses=described(400, 404, 413, 415, 422, 503),
+)
+@needs("reader", "search")
+def search(
+    caller: CurrentCaller,
+    library: LibraryService,
+    cursors: CursorService,
+    tokens: TokenService,
+    asked: SearchRequest,
+) -> SearchAnswer:
+    """Search by words, pictures, or both; page through the answer by its cursor."""
+    question = asked.question(chosen_namespace(caller, asked.namespace))
+    if asked.cursor is None:
+        opened = library.open(question.namespace, question.collection)
+        answer = opened.search.answer(opened.collection, question)
+    else:
+        page = cursors.read(asked.cursor, None if asked.is_bare else question)
+        namespace = chosen_namespace(caller, page.question.namespace)
+        opened = library.open(namespace, page.question.collection)
+        answer = opened.search.page(opened.collection, page)
+    return SearchAnswer.of(opened, answer, cursors, tokens, asked.include)
+
+
+@router.get(
+    "/search",
+    response_model_exclude_unset=True,
+    responses=described(404, 422, 503),
+)
+@needs("reader", "search")
+def search_simply(
+    opened: InCollection,
+    cursors: CursorService,
+    tokens: TokenService,
+    q: Annotated[
+        str,
+        Query(
+            max_length=MAX_QUERY_CHARACTERS,
+            description="what the picture shows",
+            examples=["a green tree"],
+        ),
+    ],
+    limit: Limit = DEFAULT_LIMIT,
+    mode: Annotated[Mode, Query(description="by vectors, by words, or by both")] = "vector",
+    where: FilterText = None,
+    cursor: Cursor = None,
+) -> SearchAnswer:
+    """The same by words, for an address bar: the other options are those of `POST`."""
+    namespace, name = opened.collection.namespace, opened.collection.name
+    question = Question(namespace, name, (Term(text=q),), mode, limit, filter=where or {})
+    return _answered(opened, question, cursor, cursors, tokens)
+
+
+@router.get(
+    "/images/{image_id}/similar",
+    response_model_exclude_unset=True,
+    responses=described(404, 422, 503),
+)
+@needs("reader", "search")
+def find_similar(
+    library: LibraryService,
+    cursors: CursorService,
+    tokens: TokenService,
+    gallery: GalleryService,
+    image_id: ImageId,
+    limit: Limit = DEFAULT_LIMIT,
+    where: FilterText = None,
+    cursor: Cursor = None,
+) -> SearchAnswer:
+    """The pictures of its collection that are most like a picture, itself left out."""
+    opened = library.open_id(gallery.get(image_id).collection_id)
+    parse(where or {}, opened.collection.fields)  # what is wrong is named as it was sent
+    question = Question(
+        opened.collection.namespace,
+        opened.collection.name,
+        (Term(image_id=image_id),),
+        limit=limit,
+        filter=where or {},
+        without=image_id,
+    )
+    return _answered(opened, question, cursor, cursors, tokens)
+
+
+def _answered(
+    opened: OpenCollection,
+    question: Question,
+    cursor: str | None,
+    cursors: CursorService,
+    tokens: TokenService,
+) -> SearchAnswer:
+    if cursor is None:
+        answer = opened.search.answer(opened.collection, question)
+    else:
+        answer = opened.search.page(opened.collection, cursors.read(cursor, question))
+    return SearchAnswer.of(opened, answer, cursors, tokens)

@@ -1,0 +1,1 @@
+"""Draws the bundled pictures, trains the demo model on such scenes, and measures it."""

@@ -1,0 +1,114 @@
+"""Generated vectors of a spectrum like that of CLIP's, and a fast way into a database for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.database.tables import VectorIndex
+from app.vectors import Vectors, unit_rows
+
+RANK = 64  # directions that carry the meaning
+NOISE = 0.3  # deviation in every direction, relative to those
+SPREAD = 0.5  # how much of a stranger there is in a query near the centre
+COPIED = 10_000  # rows of one piece of a COPY: 20 MB of 512 dimensions
+EXACT_AT_ONCE = 10  # queries whose scores fit into memory beside the vectors: 4 MB of 100,000 each
+
+Mask = NDArray[np.bool_]
+
+
+def clip_like(count: int, dimensions: int, seed: int) -> Vectors:
+    """`count` unit vectors, float32, shape (count, dimensions): low-rank Gaussian plus noise.
+
+    The strong directions depend on no seed, so that queries and gallery share them.
+    """
+    directions = np.random.default_rng(0).standard_normal((RANK, dimensions), np.float32)
+    own = np.random.default_rng(seed)
+    meaning = own.standard_normal((count, RANK), np.float32) @ directions / np.sqrt(RANK)
+    noise = NOISE * own.standard_normal((count, dimensions), np.float32)
+    return unit_rows(meaning + noise)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures with ids from 1 on: their vectors, what filters ask of them, who is not deleted.
+
+    The value `n`, and `m` which is the same, ranks them at random; `far` by their cosine to a
+    centre, the farthest first. From 0 up to below 1, so that `lt` passes just that share.
+    """
+
+    vectors: Vectors
+    values: Mapping[str, NDArray[np.float64]]
+    present: Mask
+
+    def best(self, queries: Vectors, passing: Mask, limit: int) -> list[list[int]]:
+        """The ids of the pictures nearest to each of the queries, exactly."""
+        ids = np.flatnonzero(passing & self.present)
+        found = []
+        for start in range(0, len(queries), EXACT_AT_ONCE):
+            scores = queries[start : start + EXACT_AT_ONCE] @ self.vectors.T
+            for row in scores[:, ids]:
+                top = np.argpartition(-row, min(limit, len(ids)) - 1)[:limit]
+                found.append((ids[top[np.argsort(-row[top])]] + 1).tolist())
+        return found
+
+
+def generate(count: int, dimensions: int, seed: int, centre: Vectors) -> Gallery:
+    """Vectors, and values that pass any share of them."""
+    vectors = clip_like(count, dimensions, seed)
+    ranks = np.empty((2, count))
+    ranks[0] = np.random.default_rng(seed).permutation(count)
+    ranks[1, np.argsort(vectors @ centre)] = np.arange(count)
+    n, far = ranks / count
+    return Gallery(vectors, {"n": n, "m": n, "far": far}, np.ones(count, bool))
+
+
+def near_centre(queries: Vectors) -> Vectors:
+    """Queries around the first, from which `far` is measured."""
+    return unit_rows(queries[:1] + SPREAD * queries)
+
+
+def insert_images(session: Session, collection_id: int, metadata: Sequence[str]) -> None:
+    """A picture without a file for each JSON text; in an empty database their ids start at 1."""
+    session.execute(
+        text(
+            "INSERT INTO images (collection_id, path, content_hash, etag, bytes, width, height, "
+            "format, metadata) SELECT :collection, 'made/' || n, sha256(n::text::bytea), n::text, "
+            "1, 1, 1, 'PNG', entry::jsonb "
+            "FROM unnest(CAST(:metadata AS text[])) WITH ORDINALITY AS made (entry, n) "
+            "ORDER BY made.n"
+        ),
+        {"collection": collection_id, "metadata": list(metadata)},
+    )
+
+
+def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None:
+    """COPY `vectors`, shape (n, dimensions), as those of the pictures 1 to n."""
+    raw = session.connection().connection.driver_connection
+    assert raw is not None  # noqa: S101
+    column = index.column.name
+    with raw.cursor().copy(
+        f"COPY embeddings (index_id, image_id, {column}) FROM STDIN (FORMAT binary)"
+    ) as copy:
+        copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
+        for start in range(0, len(vectors), COPIED):
+            copy.write(_binary_rows(index, start + 1, vectors[start : start + COPIED]))
+        copy.write(b"\xff\xff")
+
+
+def _binary_rows(index: VectorIndex, first: int, vectors: Vectors) -> bytes:
+    """(int4, int8, halfvec or vector), each field after its length in bytes; ids from `first`."""
+    dimensions = vectors.shape[1]
+    value = np.dtype(">f4" if index.storage == "vector" else ">f2")
+    row = [("fields", ">i2"), ("four", ">i4"), ("index_id", ">i4"), ("eight", ">i4"),
+           ("image_id", ">i8"), ("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"),
+           ("values", value, (dimensions,))]  # fmt: skip
+    rows = np.zeros(len(vectors), row)
+    rows["fields"], rows["four"], rows["eight"] = 3, 4, 8
+    rows["index_id"], rows["image_id"] = index.id, np.arange(first, first + len(vectors))
+    rows["length"], rows["dimensions"] = 4 + value.itemsize * dimensions, dimensions
+    rows["values"] = vectors
+    return rows.tobytes()

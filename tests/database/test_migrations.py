@@ -1,0 +1,126 @@
+"""What the migrations make of a database that has pictures, there and back."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, text
+
+from app.catalog import fields
+from app.database import connections
+
+PARTITIONS = (1, 2)  # indexes of four dimensions: the default collection's and another one's
+EACH = 3  # pictures in a collection
+
+LOAD = (
+    "INSERT INTO collections (namespace, name) VALUES ('default', 'other')",
+    """
+    INSERT INTO vector_indexes
+        (collection_id, model, pretrained, fingerprint, dimensions, m, ef_construction, state)
+    SELECT id, 'tiny', '', 'f', 4, 16, 64, 'active' FROM collections ORDER BY id
+    """,
+    """
+    INSERT INTO images
+        (collection_id, path, content_hash, etag, bytes, width, height, format, caption, metadata)
+    SELECT collection.id, 'folder/red_car ' || n || '.png', sha256(n::text::bytea), '', 1, 1, 1,
+        'PNG', 'two trees', '{"day": "2024-02-30"}'
+    FROM collections AS collection, generate_series(1, :each) AS n
+    """,
+)
+
+
+@pytest.fixture
+def engine(server_url: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """A database at 0002 with pictures and vectors, as an older version has left it."""
+    name = request.node.name[:60]
+    connections.create_database(server_url, name)
+    engine = connections.open_engine(server_url.replace("/postgres?", f"/{name}?"))
+    to(engine, "0002")
+    with engine.begin() as connection:
+        for statement in LOAD:
+            connection.execute(text(statement), {"each": EACH} if ":each" in statement else {})
+        for index_id in PARTITIONS:
+            partition(connection, index_id)
+    yield engine
+    engine.dispose()
+
+
+def partition(connection: Any, index_id: int) -> None:
+    """As the code of 0002 made it, with a vector for each picture of its collection."""
+    name = f"embeddings_{index_id}"
+    for statement in (
+        f"CREATE TABLE {name} (LIKE embeddings INCLUDING DEFAULTS INCLUDING CONSTRAINTS, "
+        f"CONSTRAINT {name}_dimensions_check CHECK (vector_dims(embedding) = 4))",
+        f"ALTER TABLE embeddings ATTACH PARTITION {name} FOR VALUES IN ({index_id})",
+        f"INSERT INTO embeddings (index_id, image_id, embedding) SELECT {index_id}, images.id, "
+        "'[1,0,0,1]' FROM images JOIN vector_indexes AS i ON i.collection_id = "
+        f"images.collection_id WHERE i.id = {index_id}",
+        f"CREATE INDEX {name}_hnsw_idx ON {name} USING hnsw "
+        "((embedding::halfvec(4)) halfvec_cosine_ops)",
+    ):
+        connection.execute(text(statement))
+
+
+def to(engine: Engine, revision: str) -> None:
+    """Migrate up to a revision."""
+    with engine.begin() as connection:
+        command.upgrade(config(connection), revision)
+
+
+def back(engine: Engine, revision: str) -> None:
+    """Migrate down to a revision."""
+    with engine.begin() as connection:
+        command.downgrade(config(connection), revision)
+
+
+def config(connection: Any) -> Config:
+    made = Config()
+    made.set_main_option("script_location", str(connections.MIGRATIONS))
+    made.attributes["connection"] = connection
+    return made
+
+
+def asked(engine: Engine, query: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def check_searchable(engine: Engine) -> None:
+    """Every picture has its vector and its words: of its name, its caption, its metadata."""
+    counted = "SELECT index_id, count(embedding) FROM embeddings GROUP BY 1 ORDER BY 1"
+    assert asked(engine, counted) == [(index_id, EACH) for index_id in PARTITIONS]
+    for word in ("car", "tree", "red_car", "2024-02-30"):
+        found = f"SELECT count(*) FROM images WHERE words @@ plainto_tsquery('english', '{word}')"
+        assert asked(engine, found) == [(len(PARTITIONS) * EACH,)], word
+    nearest = "SELECT min(embedding <=> '[1,0,0,1]'::halfvec) FROM embeddings WHERE index_id = 2"
+    assert asked(engine, nearest) == [(0.0,)]
+
+
+def test_pictures_survive_the_way_to_the_newest_schema(engine: Engine) -> None:
+    connections.migrate(engine)
+    check_searchable(engine)
+    assert asked(engine, "SELECT DISTINCT storage, ef_search, chance FROM vector_indexes") == [
+        ("halfvec", None, None)
+    ]
+    assert asked(engine, "SELECT DISTINCT language, fields FROM collections") == [("english", {})]
+
+
+def test_declared_fields_do_not_keep_the_search_schema(engine: Engine) -> None:
+    """An index of dates calls a function that goes."""
+    connections.migrate(engine)
+    with engine.begin() as connection:
+        for kind in fields.TYPES:
+            connection.execute(text(fields.index_statement(2, f"day-{kind}", kind)))
+        connection.execute(
+            text("UPDATE collections SET fields = jsonb_build_object('day-date', 'date')")
+        )
+    left = r"SELECT indexname FROM pg_indexes WHERE indexname ~ '^images_\d'"
+    assert len(asked(engine, left)) == len(fields.TYPES)
+    back(engine, "0002")
+    assert asked(engine, left) == []
+    functions = "SELECT proname FROM pg_proc WHERE proname IN ('moment', 'image_words')"
+    assert asked(engine, functions) == []
+    connections.migrate(engine)
+    check_searchable(engine)

@@ -1,0 +1,136 @@
+"""The real loading path: names, tags, folders, and a hub with all its moods."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from app.encoders.torch_models import openclip
+from app.encoders.torch_models.checkpoints import find_checkpoint
+from app.errors import ModelUnavailable
+from app.settings import DEMO_MODEL_DIR, ROOT
+from tests.fixtures import model_hub as hubs
+from tests.fixtures.model_hub import Hub
+from tests.fixtures.process_environment import bare
+
+REPOSITORY = "someone/tiny-clip"
+
+
+Pulled = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with hubs.serve(hubs.of_folder(REPOSITORY, DEMO_MODEL_DIR)) as running:
+        yield running
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "huggingface"
+
+
+def pull(hub: Hub, cache: Path, **more: str) -> Pulled:
+    """`make pull-model` in a process of its own: the hub's client reads its settings once."""
+    model = {"CLIP_MODEL": f"hf-hub:{REPOSITORY}", **more}
+    environment = bare(HF_ENDPOINT=hub.url, HF_HOME=str(cache), HOME=str(cache), **model)
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.pull_model"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def moods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Future[Pulled]"]]:
+    """Pulls from hubs with faults, all at once: each client tries again for half a minute."""
+    faulty = {
+        "404": Hub(REPOSITORY, {}, fault=404),
+        "429": Hub(REPOSITORY, {}, fault=429),
+        "truncated": hubs.of_folder(REPOSITORY, DEMO_MODEL_DIR),
+    }
+    faulty["truncated"].truncated = True
+    with ExitStack() as stack, ThreadPoolExecutor(len(faulty) + 1) as pool:
+        for hub in faulty.values():
+            stack.enter_context(hubs.serve(hub))
+        faulty["down"] = Hub(REPOSITORY, {}, url="http://127.0.0.1:1")
+        folder = tmp_path_factory.mktemp("caches")
+        yield {mood: pool.submit(pull, hub, folder / mood) for mood, hub in faulty.items()}
+
+
+def test_a_model_is_pulled_once_and_then_needs_no_hub(hub: Hub, cache: Path) -> None:
+    """And what was pulled gives the vectors of the original."""
+    first = pull(hub, cache)
+    assert first.returncode == 0, first.stderr
+    assert "Ready to load: local-dir:" in first.stdout
+    asked = [request for request in hub.requests if "/resolve/" in request]
+    assert asked
+    hub.requests.clear()
+    second = pull(hub, cache)
+    assert second.stdout == first.stdout
+    assert not [request for request in hub.requests if "/resolve/" in request]
+    ours = openclip.load(f"local-dir:{DEMO_MODEL_DIR}", "", "cpu")
+    theirs = openclip.load(first.stdout.strip().removeprefix("Ready to load: "), "", "cpu")
+    assert theirs.space.fingerprint == ours.space.fingerprint
+    assert (theirs.encode_texts(["a tree"]) == ours.encode_texts(["a tree"])).all()
+
+
+def test_offline_asks_nobody(hub: Hub, cache: Path) -> None:
+    failed = pull(hub, cache, HF_HUB_OFFLINE="1")
+    assert failed.returncode == 1
+    assert "the hub cannot be reached" in failed.stderr
+    assert hub.requests == []
+
+
+def test_the_default_model_is_asked_for_in_its_repository(hub: Hub, cache: Path) -> None:
+    failed = pull(hub, cache, CLIP_MODEL="ViT-B-32")
+    assert failed.returncode == 1
+    assert any("DataComp.XL-s13B-b90K" in asked for asked in hub.requests)
+
+
+@pytest.mark.parametrize(
+    ("mood", "words"),
+    [
+        ("404", "has no open_clip_config.json"),
+        ("429", "the hub answers 429"),
+        ("down", "the hub cannot be reached"),
+        ("truncated", "cannot be downloaded"),
+    ],
+)
+def test_a_hub_with_a_fault_stops_with_the_ways_out(
+    moods: dict[str, "Future[Pulled]"], mood: str, words: str
+) -> None:
+    failed = moods[mood].result()
+    assert failed.returncode == 1
+    assert words in failed.stderr
+    for way in ("make pull-model", "CLIP_PRETRAINED=/path/to/checkpoint", "TESTING=1"):
+        assert way in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "words"),
+    [
+        ("ViT-B-33", "openai", "open_clip knows no such model"),
+        ("ViT-B-32", "nonsense", "neither a file nor a tag of ViT-B-32"),
+        ("ViT-B-32", "", "neither a file nor a tag of ViT-B-32"),
+        ("ViT-B/32", "x" * 5000, "neither a file nor a tag of ViT-B-32"),
+        ("hf-hub:a/b/c", "", "CLIP_MODEL=hf-hub:a/b/c"),
+        ("hf-hub:foo bar", "", "CLIP_MODEL=hf-hub:foo bar"),
+        ("ViT-B-32", "openai", "Set CLIP_MODEL=ViT-B-32-quickgelu"),
+        ("local-dir:/nowhere", "", "open_clip_config.json is missing"),
+    ],
+)
+def test_what_cannot_be_found_is_named(model: str, pretrained: str, words: str) -> None:
+    with pytest.raises(ModelUnavailable, match=words):
+        find_checkpoint(model, pretrained)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}}))
+    with pytest.raises(ModelUnavailable, match="holds no weights"):
+        find_checkpoint(f"local-dir:{tmp_path}", "")

@@ -1,0 +1,207 @@
+"""Pictures in a bucket, indexed where they are and served from there, over S3's real protocol."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.ingest.job_submission import Options
+from app.main import create_app
+from app.runtime.assembly import Services, open_services
+from app.settings import Settings
+from tests.conftest import TEST_IMAGES, local_client
+from tests.fixtures.drawn_pictures import png
+from tests.fixtures.folder_jobs import counts, nearest, sql
+from tests.fixtures.http_jobs import IMAGES, ended
+from tests.fixtures.s3_server import S3, Fault
+
+BUCKET = "pictures"
+ODD_KEYS = ("with spaces.png", "grün/日本.png", "hash#1+2%3.png")
+
+
+@pytest.fixture
+def bucket(s3: S3, services: Services) -> S3:
+    """An empty bucket, and an empty catalog."""
+    s3.make(BUCKET)
+    sql(services, "TRUNCATE images CASCADE")
+    return s3
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings, s3_of_module: S3) -> Settings:
+    keys = {name.lower(): value for name, value in s3_of_module.settings(BUCKET).items()}
+    return Settings(**{**settings.model_dump(), **keys})
+
+
+@pytest.fixture(scope="module")
+def services(settings: Settings) -> Iterator[Services]:
+    with open_services(settings) as opened, opened.working():
+        yield opened
+
+
+def run(services: Services, prefix: str = "", *, sync: bool = False) -> dict[str, int]:
+    job_id = services.intake.bucket(BUCKET, prefix, Options(sync=sync))
+    job = services.intake.follow(job_id)
+    assert job.reason is None, job.reason
+    return counts(job)
+
+
+def test_a_bucket_is_indexed_without_a_copy_and_found(
+    bucket: S3, services: Services, client: TestClient, settings: Settings
+) -> None:
+    tree = (TEST_IMAGES / "green-tree.jpg").read_bytes()
+    for name in ("green-tree.jpg", "cat.jpg", "red-car.jpg"):
+        if (TEST_IMAGES / name).exists():
+            bucket.put(BUCKET, f"photos/{name}", (TEST_IMAGES / name).read_bytes())
+    for seed, key in enumerate(ODD_KEYS):
+        bucket.put(BUCKET, key, png(seed))
+    found = run(services)
+    assert found["added"] >= 2 + len(ODD_KEYS)
+    hit = client.get("/search-by-text?query=a%20green%20tree&limit=1").json()[0]
+    assert hit["path"] == f"s3://{BUCKET}/photos/green-tree.jpg"
+    assert list(services.uploads.disk.files()) == []
+    paths = {path for (path,) in sql(services, "SELECT path FROM images")}
+    assert paths >= {f"s3://{BUCKET}/{key}" for key in ODD_KEYS}
+
+    asked = len(bucket.requests)
+    assert client.get(hit["thumbnail_url"]).status_code == 200
+    assert len(bucket.requests) == asked, "the thumbnail was kept"
+    answer = client.get(hit["url"], follow_redirects=False)
+    assert answer.status_code == 307
+    with urlopen(answer.headers["location"]) as original:
+        assert original.read() == tree
+    streaming = create_app(
+        settings,
+        replace(services, gallery=replace(services.gallery, presign_seconds=None)),
+    )
+    with local_client(streaming) as through:
+        answer = through.get(hit["url"])
+        assert (answer.status_code, answer.content) == (200, tree)
+        assert answer.headers["content-type"] == "image/jpeg"
+        for seed, key in enumerate(ODD_KEYS):
+            best = client.post("/search-by-image?limit=1", content=png(seed)).json()[0]
+            assert best["path"] == f"s3://{BUCKET}/{key}"
+            assert through.get(best["url"]).content == png(seed)
+
+
+def test_a_sync_follows_the_bucket(bucket: S3, services: Services) -> None:
+    for seed in range(5):
+        bucket.put(BUCKET, f"{seed}.png", png(seed))
+    bucket.put(BUCKET, "1.png.json", json.dumps({"caption": "one", "place": "Rome"}).encode())
+    assert run(services, sync=True) == {"added": 5}
+    assert run(services, sync=True) == {"unchanged": 5}
+    ids = dict(sql(services, "SELECT path, id FROM images"))
+    written = dict(sql(services, "SELECT image_id, xmin::text FROM embeddings"))
+    bucket.delete(BUCKET, "0.png")
+    bucket.delete(BUCKET, "2.png")
+    bucket.put(BUCKET, "moved/2.png", png(2))
+    bucket.put(BUCKET, "3.png", png(33))
+    bucket.put(BUCKET, "4.png.json", b'{"caption": "four"}')
+    assert run(services, sync=True) == {"changed": 2, "moved": 1, "removed": 1, "unchanged": 1}
+    after = dict(sql(services, "SELECT path, id FROM images"))
+    assert after[f"s3://{BUCKET}/moved/2.png"] == ids[f"s3://{BUCKET}/2.png"]
+    assert f"s3://{BUCKET}/0.png" not in after
+    rewritten = dict(sql(services, "SELECT image_id, xmin::text FROM embeddings"))
+    changed = {image for image, xmin in rewritten.items() if written.get(image) != xmin}
+    assert changed == {after[f"s3://{BUCKET}/3.png"]}
+    words = dict(sql(services, "SELECT path, caption FROM images WHERE caption IS NOT NULL"))
+    assert words == {f"s3://{BUCKET}/1.png": "one", f"s3://{BUCKET}/4.png": "four"}
+    assert sql(services, "SELECT metadata FROM images WHERE caption = 'one'")[0][0] == {
+        "place": "Rome"
+    }
+
+
+def test_an_object_that_goes_between_listing_and_reading_fails_alone(
+    bucket: S3, services: Services
+) -> None:
+    for seed in range(3):
+        bucket.put(BUCKET, f"{seed}.png", png(seed))
+    bucket.faults.append(Fault(f"GET /{BUCKET}/1.png", status=404, code="NoSuchKey"))
+    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options()))
+    assert counts(job) == {"added": 2, "failed": 1}
+    (item,) = services.intake.every(job.id, "failed")
+    assert (item.path, item.attempts) == (f"s3://{BUCKET}/1.png", 1)
+    assert "is gone" in (item.reason or "")
+
+
+def test_a_bucket_that_fails_for_a_while_loses_nothing(bucket: S3, services: Services) -> None:
+    for seed in range(3):
+        bucket.put(BUCKET, f"{seed}.png", png(seed))
+    bucket.faults.append(Fault(f"GET /{BUCKET}/1.png", times=4, status=500))
+    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options()))
+    assert counts(job) == {"added": 3}
+
+
+def test_wrong_keys_are_one_clear_sentence(bucket: S3, services: Services) -> None:
+    bucket.put(BUCKET, "a.png", png(1))
+    bucket.faults.append(Fault(f"GET /{BUCKET}", status=403, code="InvalidAccessKeyId"))
+    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options(sync=True)))
+    assert job.state == "failed"
+    assert "InvalidAccessKeyId" in (job.reason or "")
+    assert "S3_ACCESS_KEY_ID" in (job.reason or "")
+    assert "a-secret" not in (job.reason or "")
+
+
+def test_a_listing_that_breaks_off_forgets_nothing(bucket: S3, services: Services) -> None:
+    for seed in range(3):
+        bucket.put(BUCKET, f"{seed}.png", png(seed))
+    assert run(services, sync=True) == {"added": 3}
+    for seed in range(3):
+        bucket.delete(BUCKET, f"{seed}.png")
+    bucket.faults.append(Fault(f"GET /{BUCKET}", status=403, code="AccessDenied"))
+    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options(sync=True)))
+    assert (job.state, job.removed) == ("failed", 0)
+    assert sql(services, "SELECT count(*) FROM images")[0][0] == 3
+
+
+def test_more_objects_than_a_page_of_the_listing(bucket: S3, services: Services) -> None:
+    bucket.put_all(BUCKET, {f"{n:04}.txt": b"no picture" for n in range(1_150)})
+    bucket.put_all(BUCKET, {f"{n:04}.png": png(n) for n in range(1_150, 1_200)})
+    assert run(services) == {"added": 50}
+    assert run(services, sync=True) == {"unchanged": 50}
+
+
+def test_over_http_only_the_buckets_of_the_settings(
+    bucket: S3, services: Services, client: TestClient
+) -> None:
+    bucket.put(BUCKET, "in/a.png", png(1))
+    bucket.put(BUCKET, "out/b.png", png(2))
+    refused = client.post(IMAGES, json={"source": {"bucket": "another"}})
+    assert refused.status_code == 403
+    answer = client.post(IMAGES, json={"source": {"bucket": BUCKET, "prefix": "in/"}})
+    job = ended(client, answer.json()["url"])
+    assert (job["state"], job["added"], job["total"]) == ("succeeded", 1, 1)
+    assert nearest(services, png(1))[0] == "a.png"
+
+
+def test_photographs_in_a_bucket_are_found_again(
+    bucket: S3, services: Services, photos: Path, tmp_path: Path
+) -> None:
+    chosen = sorted(photos.iterdir())[:20]
+    for photo in chosen:
+        bucket.put(BUCKET, photo.name, photo.read_bytes())
+        shutil.copy(photo, tmp_path)
+    assert run(services) == {"added": 20}
+    for photo in chosen:
+        name, distance = nearest(services, photo.read_bytes())
+        assert (name, distance < 0.001) == (photo.name, True)
+
+
+def test_a_bucket_that_refuses_makes_no_error_of_the_servers_own(
+    bucket: S3, services: Services, settings: Settings
+) -> None:
+    bucket.put(BUCKET, "a.png", png(1))
+    assert run(services) == {"added": 1}
+    (image_id,) = sql(services, "SELECT id FROM images")[0]
+    gallery = replace(services.gallery, presign_seconds=None)
+    bucket.faults.append(Fault(f"GET /{BUCKET}/a.png", status=403, code="AccessDenied"))
+    with local_client(create_app(settings, replace(services, gallery=gallery))) as client:
+        for what in ("file", "thumbnail?size=64"):
+            answer = client.get(f"/images/{image_id}/{what}")
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == "The picture's bucket cannot be read now."

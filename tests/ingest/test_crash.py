@@ -1,0 +1,207 @@
+"""Workers in processes of their own: together, and killed at any moment."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import text
+
+from app.ingest.job_submission import Options
+from app.main import create_app
+from app.runtime.assembly import Services, open_services
+from app.settings import ROOT, Settings
+from app.storage.disk import PART
+from tests.conftest import local_client
+from tests.fixtures.process_environment import bare
+
+RUNS = int(os.environ.get("CRASH_RUNS", "0"))  # make test-crash; otherwise a short version
+KILLS, CRASH_PICTURES = (20, 2_000) if RUNS else (2, 300)
+SHARED_PICTURES = 2_000 if RUNS else 400
+LEASE_SECONDS = 4.0  # so that a test need not wait long for what a dead worker held
+LIFE_SECONDS = (0.05, 1.0)  # of a worker at work before it is killed
+BIRTH_SECONDS = (0.5, 6.0)  # of one that is killed while it still starts
+END_SECONDS = 180.0
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """No worker in this process; a dead one's batch is taken up soon."""
+    return settings.model_copy(
+        update={
+            "worker": "none",
+            "lease_seconds": LEASE_SECONDS,
+            "test_upload_dir": tmp_path / "uploads",
+            "thumbnail_dir": tmp_path / "thumbnails",
+            "source_dirs": (tmp_path,),
+        }
+    )
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Services]:
+    """The services of a process without a worker; the catalog is empty."""
+    with open_services(settings) as opened:
+        with opened.intake.sessions.begin() as session:
+            session.execute(text("TRUNCATE images, jobs RESTART IDENTITY CASCADE"))
+            session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
+            session.execute(text("SELECT pg_stat_reset()"))
+        yield opened
+
+
+def draw(folder: Path, number: int) -> Path:
+    """So many small pictures, all different."""
+    rng = np.random.default_rng(1)
+    folder.mkdir()
+    for n in range(number):
+        pixels = rng.integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(pixels).resize((48, 48)).save(folder / f"{n:05}.png")
+    return folder
+
+
+@contextmanager
+def worker_process(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+    """`make worker` on the same database and disk."""
+    environment = bare(
+        TESTING="1",
+        DATABASE_URL=settings.database_url or "",
+        TEST_UPLOAD_DIR=str(settings.test_upload_dir),
+        THUMBNAIL_DIR=str(settings.thumbnail_dir),
+        LEASE_SECONDS=str(settings.lease_seconds),
+    )
+    command = [sys.executable, "-m", "scripts.worker"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until_it_works(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Working:")
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+
+
+def wait_for_end(services: Services, job_id: int) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    while services.intake.job(job_id).finished_at is None:
+        assert time.monotonic() < deadline, services.intake.job(job_id)
+        time.sleep(0.1)
+
+
+def numbers(services: Services) -> dict[str, int]:
+    """Rows and vectors, and how many vectors were ever written."""
+    partition = services.search.index.partition
+    with services.intake.sessions.begin() as session:
+        return {
+            name: session.execute(text(query)).scalar_one()
+            for name, query in {
+                "rows": "SELECT count(*) FROM images",
+                "vectors": "SELECT count(DISTINCT image_id) FROM embeddings",
+                "written": "SELECT coalesce(sum(n_tup_ins + n_tup_upd), 0) "
+                f"FROM pg_stat_user_tables WHERE relname = '{partition}'",
+            }.items()
+        }
+
+
+def parts(settings: Settings) -> list[Path]:
+    folders = (settings.test_upload_dir, settings.thumbnail_dir)
+    return [path for folder in folders for path in folder.rglob(f"{PART}*")]
+
+
+def test_two_workers_share_the_work_and_embed_each_picture_once(
+    settings: Settings, services: Services, tmp_path: Path
+) -> None:
+    folder = draw(tmp_path / "pictures", SHARED_PICTURES)
+    with (
+        local_client(create_app(settings, services)) as api,
+        worker_process(settings) as first,
+        worker_process(settings) as second,
+    ):
+        until_it_works(first)
+        until_it_works(second)
+        accepted = api.post("/api/v1/images", json={"source": {"folder": str(folder)}}).json()
+        job_id = accepted["job_id"]
+        wait_for_end(services, job_id)
+        assert api.get(accepted["url"]).json()["state"] == "succeeded"
+        job = services.intake.job(job_id)
+        items = list(services.intake.every(job_id, "added"))
+        stop(first)
+        stop(second)
+    assert (job.state, job.added, job.done) == ("succeeded", SHARED_PICTURES, SHARED_PICTURES)
+    assert {item.attempts for item in items} == {1}
+    shares = [sum(item.worker == name for item in items) for name in {i.worker for i in items}]
+    assert len(shares) == 2
+    assert min(shares) > SHARED_PICTURES / 5
+    found = numbers(services)
+    assert found == dict.fromkeys(("rows", "vectors", "written"), SHARED_PICTURES)
+
+
+@pytest.mark.parametrize("run", range(RUNS or 1))
+def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
+    settings: Settings, services: Services, tmp_path: Path, run: int
+) -> None:
+    folder = draw(tmp_path / "pictures", CRASH_PICTURES)
+    moments = random.Random(run)
+    job_id = services.intake.folder(folder, Options())
+    for kill in range(KILLS):
+        with worker_process(settings) as process:
+            if kill % 5 == 4:
+                time.sleep(moments.uniform(*BIRTH_SECONDS))
+            else:
+                until_it_works(process)
+                time.sleep(moments.uniform(*LIFE_SECONDS))
+            process.kill()
+            process.wait()
+    killed_at = services.intake.job(job_id)
+    assert killed_at.finished_at is None, "the kills came too late to prove anything"
+    with worker_process(settings) as process:
+        until_it_works(process)
+        wait_for_end(services, job_id)
+        stop(process)
+    job = services.intake.job(job_id)
+    assert (job.state, job.total, job.added) == ("succeeded", CRASH_PICTURES, CRASH_PICTURES)
+    found = numbers(services)
+    assert (found["rows"], found["vectors"]) == (CRASH_PICTURES, CRASH_PICTURES)
+    assert {finding.name: list(finding.found) for finding in services.reconciling.look()} == (
+        {finding.name: [] for finding in services.reconciling.look()}
+    )
+    assert parts(settings) == []
+
+
+@pytest.mark.skipif(not RUNS, reason="waits for a whole lease: make test-crash")
+def test_a_dead_workers_batch_is_taken_up_by_one_that_lives(
+    settings: Settings, services: Services, tmp_path: Path
+) -> None:
+    """With the lease that people have: within a minute."""
+    patient = settings.model_copy(update={"lease_seconds": Settings().lease_seconds})
+    folder = draw(tmp_path / "pictures", 600)
+    with worker_process(patient) as doomed:
+        until_it_works(doomed)
+        job_id = services.intake.folder(folder, Options())
+        while services.intake.job(job_id).added == 0:
+            time.sleep(0.02)
+        doomed.kill()
+        doomed.wait()
+    died = time.monotonic()
+    assert 0 < services.intake.job(job_id).added < 600
+    with worker_process(patient) as process:
+        wait_for_end(services, job_id)
+        stop(process)
+    assert time.monotonic() - died < 60
+    assert services.intake.job(job_id).added == 600

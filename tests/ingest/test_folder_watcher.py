@@ -1,0 +1,302 @@
+"""Folders that are kept in step as they change: a real watcher on real folders."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from app.errors import SettingsInvalid
+from app.ingest.folder_watcher import Watcher
+from app.main import serve
+from app.runtime.assembly import Services
+from app.settings import Settings
+from app.sources.sources import QUIET_SECONDS
+from tests.fixtures.drawn_pictures import png
+from tests.fixtures.folder_jobs import ADD, SYNC, run, sql, vectors
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+SECONDS = 5.0  # after so long a change is in the index
+PIECES, PAUSE_SECONDS = 8, 0.3
+PLACES = 9  # tests that share one watcher
+
+
+@contextmanager
+def watching(services: Services, *folders: Path) -> Iterator[None]:
+    """Watch on a thread."""
+    stop = threading.Event()
+    thread = threading.Thread(target=Watcher(services.intake, folders).run, args=(stop,))
+    thread.start()
+    try:
+        yield
+        assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+def filled(folder: Path, first: int = 0) -> Path:
+    """A folder of four pictures, two in a sub-folder; no other `first` gives the same."""
+    (folder / "deep").mkdir(parents=True)
+    for number in range(4):
+        name = f"deep/{number}.png" if number > 1 else f"{number}.png"
+        (folder / name).write_bytes(png(first + number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def places(
+    services: Services, tmp_path_factory: pytest.TempPathFactory, worker: None
+) -> Iterator[Iterator[Path]]:
+    """Folders below one that is watched all the time, their pictures in the index."""
+    root = tmp_path_factory.mktemp("watched")
+    all_places = [filled(root / str(number), number * 1_000) for number in range(PLACES)]
+    with watching(services, root):
+        wait_for(lambda: len(names(services, root)) == 4 * PLACES, seconds=20)
+        yield iter(all_places)
+
+
+@pytest.fixture
+def watched(services: Services, places: Iterator[Path]) -> Path:
+    """A folder of four pictures in the index; nothing is under way."""
+    wait_for(lambda: not jobs_open(services))
+    return next(places)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of four pictures that nobody watches yet."""
+    return filled(tmp_path / "folder", 500)
+
+
+def ids(services: Services, folder: Path) -> dict[str, int]:
+    """The id of each picture below the folder, by its path there."""
+    query = "SELECT path, id FROM images WHERE path LIKE :folder || '/%'"
+    found = sql(services, query, folder=str(folder))
+    return {path.removeprefix(f"{folder}/"): image_id for path, image_id in found}
+
+
+def names(services: Services, folder: Path) -> set[str]:
+    return set(ids(services, folder))
+
+
+def written(services: Services, folder: Path) -> dict[int, str]:
+    """When the vectors of the folder's pictures were written, by the pictures' ids."""
+    everything = vectors(services)
+    return {image_id: everything[image_id] for image_id in ids(services, folder).values()}
+
+
+def is_found(services: Services, data: bytes) -> bool:
+    return services.search.by_image(data, 1).hits[0].distance < 0.01
+
+
+def jobs_open(services: Services) -> bool:
+    return bool(sql(services, "SELECT 1 FROM jobs WHERE finished_at IS NULL"))
+
+
+def jobs_made(services: Services) -> int:
+    return len(services.intake.jobs(None, None, None, 10_000))
+
+
+def wait_for(there: Callable[[], bool], seconds: float = SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.05)
+
+
+OLD = {"0.png", "1.png", "deep/2.png", "deep/3.png"}
+
+
+def test_files_that_are_new_changed_moved_and_removed(services: Services, watched: Path) -> None:
+    before, times = ids(services, watched), written(services, watched)
+    (watched / "new.png").write_bytes(png(20))
+    (watched / "0.png").write_bytes(png(21))
+    (watched / "1.png.json").write_text('{"caption": "A hill"}')
+    (watched / "deep" / "2.png").rename(watched / "moved.png")
+    (watched / "deep" / "3.png").unlink()
+    wait_for(lambda: names(services, watched) == {"new.png", "0.png", "1.png", "moved.png"})
+    wait_for(lambda: is_found(services, png(21)))
+    after, now = ids(services, watched), written(services, watched)
+    assert sql(services, "SELECT path FROM images WHERE caption = 'A hill'") == [
+        (f"{watched}/1.png",)
+    ]
+    assert {name: after[name] for name in ("0.png", "1.png", "moved.png")} == {
+        "0.png": before["0.png"], "1.png": before["1.png"], "moved.png": before["deep/2.png"]
+    }  # fmt: skip
+    assert {now[after[name]] == times[after[name]] for name in ("1.png", "moved.png")} == {True}
+
+
+def test_a_new_folder_is_watched_too(services: Services, watched: Path) -> None:
+    (watched / "new" / "newer").mkdir(parents=True)
+    (watched / "new" / "newer" / "4.png").write_bytes(png(22))
+    wait_for(lambda: names(services, watched) == OLD | {"new/newer/4.png"})
+    (watched / "new" / "newer" / "5.png").write_bytes(png(23))
+    wait_for(lambda: names(services, watched) == OLD | {"new/newer/4.png", "new/newer/5.png"})
+
+
+def test_a_renamed_folder_keeps_its_pictures_and_is_watched_on(
+    services: Services, watched: Path
+) -> None:
+    before, times = ids(services, watched), written(services, watched)
+    (watched / "deep").rename(watched / "deeper")
+    wait_for(lambda: ids(services, watched).get("deeper/2.png") == before["deep/2.png"])
+    wait_for(lambda: ids(services, watched).get("deeper/3.png") == before["deep/3.png"])
+    assert written(services, watched) == times
+    (watched / "deeper" / "new.png").write_bytes(png(24))
+    (watched / "deeper" / "2.png").unlink()
+    wait_for(
+        lambda: names(services, watched) == {"0.png", "1.png", "deeper/3.png", "deeper/new.png"}
+    )
+
+
+def test_folders_that_are_removed_and_moved_out_and_in(
+    services: Services, watched: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(watched / "deep", watched / "copy")
+    wait_for(lambda: names(services, watched) == OLD | {"copy/2.png", "copy/3.png"})
+    shutil.rmtree(watched / "copy")
+    (watched / "deep").rename(tmp_path / "outside")
+    wait_for(lambda: names(services, watched) == {"0.png", "1.png"})
+    (tmp_path / "outside").rename(watched / "back")
+    wait_for(lambda: names(services, watched) == {"0.png", "1.png", "back/2.png", "back/3.png"})
+
+
+def test_a_file_that_grows_slowly_is_taken_once_it_is_whole(
+    services: Services, watched: Path
+) -> None:
+    before = jobs_made(services)
+    data = png(40, (400, 400))
+    size = len(data) // PIECES + 1
+    (watched / "other.png").write_bytes(png(41))  # causes a sync while the file still grows
+    with (watched / "slow.png").open("wb") as file:
+        for start in range(0, len(data), size):
+            file.write(data[start : start + size])
+            file.flush()
+            time.sleep(PAUSE_SECONDS)
+    wait_for(lambda: names(services, watched) == OLD | {"slow.png", "other.png"})
+    wait_for(lambda: not jobs_open(services))
+    told = "SELECT outcome FROM job_items WHERE path LIKE '%/slow.png'"
+    assert sql(services, told) == [("added",)]
+    assert is_found(services, data)
+    assert jobs_made(services) - before <= 3
+
+
+def test_a_folder_beside_one_that_is_written_to_waits_for_nothing(
+    services: Services, watched: Path
+) -> None:
+    stop = threading.Event()
+
+    def write_on() -> None:
+        with (watched / "deep" / "endless.png").open("wb") as file:
+            while not stop.wait(PAUSE_SECONDS):
+                file.write(b"x")
+                file.flush()
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        time.sleep(QUIET_SECONDS)
+        (watched / "new.png").write_bytes(png(20))
+        wait_for(lambda: names(services, watched) == OLD | {"new.png"})
+    finally:
+        stop.set()
+        writer.join()
+    assert sql(services, "SELECT 1 FROM job_items WHERE path LIKE '%/endless.png'") == []
+
+
+def test_what_changed_while_nobody_watched_is_found_at_the_start(
+    services: Services, folder: Path
+) -> None:
+    run(services, folder, ADD)
+    (folder / "0.png").unlink()
+    (folder / "1.png").write_bytes(png(30))
+    (folder / "new.png").write_bytes(png(31))
+    with watching(services, folder):  # which begins before the new file counts as settled
+        wait_for(lambda: names(services, folder) == OLD - {"0.png"} | {"new.png"})
+        wait_for(lambda: is_found(services, png(30)))
+
+
+def test_an_empty_folder_at_the_start_is_doubted(services: Services, folder: Path) -> None:
+    run(services, folder, SYNC)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with watching(services, folder):
+        wait_for(lambda: services.intake.jobs(None, "failed", None, 1) != [])
+        assert "is its disk mounted" in str(services.intake.jobs(None, "failed", None, 1)[0].reason)
+        (folder / "new.png").write_bytes(png(32))  # now its disk is surely there
+        wait_for(lambda: names(services, folder) == {"new.png"})
+
+
+def test_two_folders_are_watched_each_on_its_own(
+    services: Services, folder: Path, tmp_path: Path
+) -> None:
+    other = filled(tmp_path / "other", 600)
+    with watching(services, folder, other):
+        wait_for(lambda: names(services, folder) == names(services, other) == OLD)
+        for path in other.iterdir():  # all of it, and that was seen
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (folder / "new.png").write_bytes(png(33))
+        wait_for(lambda: names(services, folder) == OLD | {"new.png"})
+        wait_for(lambda: names(services, other) == set())
+
+
+def test_hidden_files_are_ignored(services: Services, watched: Path) -> None:
+    before = jobs_made(services)
+    (watched / ".new.png").write_bytes(png(34))
+    (watched / ".hidden").mkdir()
+    (watched / ".hidden" / "new.png").write_bytes(png(35))
+    time.sleep(QUIET_SECONDS + 1.0)
+    assert jobs_made(services) == before
+    (watched / ".new.png").rename(watched / "new.png")  # as many programs write a file
+    wait_for(lambda: names(services, watched) == OLD | {"new.png"})
+
+
+def test_a_burst_makes_few_jobs(services: Services, watched: Path) -> None:
+    before = jobs_made(services)
+    for number in range(100):
+        (watched / f"burst-{number}.png").write_bytes(png(100 + number, (16, 16)))
+    wait_for(lambda: len(names(services, watched)) == 104, seconds=15)
+    time.sleep(QUIET_SECONDS + 0.5)
+    assert jobs_made(services) - before <= 3
+
+
+@contextmanager
+def outage(server_url: str, name: str) -> Iterator[None]:
+    """The database takes no connections, and cuts those that there are."""
+    url = make_url(server_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        connection.execute(text(cut), {"name": name})
+        try:
+            yield
+        finally:
+            connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+    engine.dispose()
+
+
+def test_changes_wait_for_a_database_that_is_away(
+    services: Services, watched: Path, server_url: str, database_url: str
+) -> None:
+    with outage(server_url, str(make_url(database_url).database)):
+        (watched / "new.png").write_bytes(png(36))
+        time.sleep(QUIET_SECONDS + 1.0)
+    wait_for(lambda: names(services, watched) == OLD | {"new.png"}, seconds=10)
+
+
+def test_a_folder_to_watch_that_is_not_there_stops_the_start(
+    settings: Settings, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for wrong in (tmp_path / "none", Path(__file__)):
+        with pytest.raises(SettingsInvalid, match=f"WATCH_DIRS: {wrong} is not a folder"):
+            serve(settings.model_copy(update={"watch_dirs": (there, wrong), "api_port": 1}))

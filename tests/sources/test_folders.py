@@ -1,0 +1,288 @@
+"""Folders as sources: what is listed, in which order, and what is read."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app.errors import (
+    AnnotationInvalid,
+    ImageTooLarge,
+    ImageVanished,
+    SourceUnavailable,
+    SourceUnreadable,
+)
+from app.settings import ROOT
+from app.sources.sidecars import COMPANIONS, Annotation
+from app.sources.sources import QUIET_SECONDS, Folder, SourceFile, Sources, stored_path
+from app.storage.buckets import Buckets
+
+ORDER = ["a!.png", "a-b/1.png", "a-b.png", "a.png", "a/1.png", "a/b-/1.png", "a/b/1.png", "a0.png",
+    "B/1.png", "b.png", "ab.png", "é.png", "é/1.png", "日.png", "😀.png", "\uffee.png"]  # fmt: skip
+
+
+def make(folder: Path, *names: str) -> Folder:
+    """Files of one byte, with the folders that they lie in."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return Folder(folder, ROOT)
+
+
+def inside(folder: Folder, file: SourceFile) -> str:
+    return file.path.removeprefix(folder.prefix)
+
+
+def paths(folder: Folder, after: str | None = None) -> list[str]:
+    """What is listed, as paths below the folder."""
+    start = None if after is None else folder.prefix + after
+    return [inside(folder, file) for file in folder.files(start)]
+
+
+def the_file(folder: Folder) -> SourceFile:
+    (file,) = folder.files()
+    return file
+
+
+def in_bytes(names: list[str]) -> list[str]:
+    return sorted(names, key=os.fsencode)
+
+
+def too_deep(folder: Path) -> None:
+    """Make a folder below that nobody can list, root neither: its path is too long."""
+    name = "d" * 250
+    place = os.open(folder, os.O_RDONLY)
+    for _ in range(17):  # more than 4,096 bytes
+        os.mkdir(name, dir_fd=place)
+        deeper = os.open(name, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = deeper
+    os.close(place)
+
+
+def test_files_come_sorted_by_the_bytes_of_their_paths(tmp_path: Path) -> None:
+    found = paths(make(tmp_path, *ORDER))
+    assert found == in_bytes(ORDER)
+    assert found.index("a-b/1.png") < found.index("a.png") < found.index("a/1.png")
+    assert found.index("a/1.png") < found.index("a0.png")
+
+
+@pytest.mark.parametrize("position", range(len(ORDER)))
+def test_a_listing_goes_on_after_any_of_its_files(tmp_path: Path, position: int) -> None:
+    folder = make(tmp_path, *ORDER)
+    whole = paths(folder)
+    assert paths(folder, whole[position]) == whole[position + 1 :]
+
+
+names = st.text("ab-./é0", min_size=1, max_size=4)
+trees = st.lists(st.lists(names, min_size=1, max_size=3).map("/".join), max_size=12)
+
+
+@given(tree=trees, after=st.lists(names, max_size=3).map("/".join))
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_tree_is_listed_sorted_and_from_anywhere(
+    tmp_path_factory: pytest.TempPathFactory, tree: list[str], after: str
+) -> None:
+    place = tmp_path_factory.mktemp("tree")
+    made = set()
+    for name in tree:
+        try:
+            make(place, f"{name}x")
+        except OSError:  # a file where a folder should be, or the other way round
+            continue
+        path = os.path.relpath(place / f"{name}x", place)
+        if not any(part.startswith(".") for part in path.split("/")):
+            made.add(path)
+    folder = Folder(place, ROOT)
+    assert paths(folder) == in_bytes(list(made))
+    rest = [path for path in made if os.fsencode(path) > os.fsencode(after)]
+    assert paths(folder, after) == in_bytes(rest)
+
+
+def test_hidden_and_companion_files_are_passed_over(tmp_path: Path) -> None:
+    hidden = [".DS_Store", ".a.png", ".hidden/x.png", "a/.trash/y.png"]
+    companions = [f"list{suffix}" for suffix in COMPANIONS] + ["list.CSV", "a.png.json"]
+    folder = make(tmp_path, "a.gif", "b", "c.doc", *hidden, *companions)
+    assert paths(folder) == ["a.gif", "b", "c.doc"]
+
+
+def test_pipes_and_links_to_nowhere_are_passed_over(tmp_path: Path) -> None:
+    folder = make(tmp_path, "real.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "none.png")
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    assert paths(folder) == ["real.png"]
+
+
+def test_links_lead_to_files_but_not_into_folders(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "1.png").write_bytes(b"there")
+    folder = make(tmp_path, "a.png")
+    (tmp_path / "link.png").symlink_to(elsewhere / "1.png")
+    (tmp_path / "linked").symlink_to(elsewhere)
+    (tmp_path / "up").symlink_to(tmp_path)
+    assert paths(folder) == ["a.png", "link.png"]
+    assert folder.read(str(tmp_path / "link.png"), 10) == b"there"
+
+
+def test_a_name_that_is_no_utf_8_is_listed_as_it_is(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"b\xff.png")
+    folder = make(tmp_path, "a.png", odd, "c.png")
+    assert paths(folder) == ["a.png", odd, "c.png"]
+    assert folder.read(folder.prefix + odd, 10) == b"x"
+    assert paths(folder, odd) == ["c.png"]
+
+
+def test_the_etag_changes_with_size_and_time(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a.png")
+    os.utime(tmp_path / "a.png", ns=(1, 1))
+    first = the_file(folder)
+    os.utime(tmp_path / "a.png", ns=(1, 2))
+    touched = the_file(folder)
+    (tmp_path / "a.png").write_bytes(b"xy")
+    os.utime(tmp_path / "a.png", ns=(1, 1))
+    grown = the_file(folder)
+    assert len({first.etag, touched.etag, grown.etag}) == 3
+    assert (first.size, grown.size) == (1, 2)
+
+
+def test_the_etag_changes_with_the_sidecar(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a.png")
+    sidecar = tmp_path / "a.png.json"
+    etags = [the_file(folder).etag]
+    sidecar.write_text('{"caption": "one"}')
+    os.utime(sidecar, ns=(1, 1))
+    etags.append(the_file(folder).etag)
+    assert etags[1] == the_file(folder).etag
+    sidecar.write_text('{"caption": "two"}')
+    os.utime(sidecar, ns=(1, 2))
+    etags.append(the_file(folder).etag)
+    sidecar.unlink()
+    assert len(set(etags)) == 3
+    assert the_file(folder).etag == etags[0]
+
+
+def test_a_file_is_settled_once_it_was_quiet(tmp_path: Path) -> None:
+    folder = make(tmp_path, "new.png")
+    assert not the_file(folder).settled
+    for seconds in (-QUIET_SECONDS - 0.5, 3600):  # a clock may be wrong: next year is no write
+        changed = time.time() + seconds
+        os.utime(tmp_path / "new.png", (changed, changed))
+        assert the_file(folder).settled
+
+
+def test_a_long_listing_knows_what_is_written_meanwhile(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a.png", "b.png")
+    os.utime(tmp_path / "b.png", (1, 1))
+    listing = folder.files()
+    next(listing)
+    time.sleep(QUIET_SECONDS + 0.1)
+    (tmp_path / "b.png").write_bytes(b"xy")
+    assert not next(listing).settled
+
+
+def test_paths_are_relative_inside_the_root_and_absolute_outside(tmp_path: Path) -> None:
+    assert stored_path(tmp_path / "data" / "a.png", tmp_path) == "data/a.png"
+    assert stored_path(tmp_path / "a.png", tmp_path / "data") == str(tmp_path / "a.png")
+    make(tmp_path, "data/a.png")
+    for root, prefix in ((tmp_path, "data/"), (tmp_path / "other", f"{tmp_path}/data/")):
+        folder = Folder(tmp_path / "data", root)
+        assert folder.prefix == prefix
+        assert the_file(folder).path == f"{prefix}a.png"
+        assert folder.read(f"{prefix}a.png", 10) == b"x"
+
+
+def test_a_folder_that_is_absent_or_a_file_is_said_so(tmp_path: Path) -> None:
+    make(tmp_path, "a.png")
+    for name in ("nowhere", "a.png"):
+        with pytest.raises(SourceUnreadable, match=f"{name} is not a folder"):
+            list(Folder(tmp_path / name, tmp_path).files())
+
+
+def test_half_a_listing_is_never_taken_for_the_whole(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a.png", "e.png")
+    too_deep(tmp_path)
+    listing = folder.files()
+    assert inside(folder, next(listing)) == "a.png"
+    with pytest.raises(SourceUnreadable, match="cannot be listed"):
+        next(listing)
+
+
+def test_a_sub_folder_that_goes_while_it_is_listed_is_said_so(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a.png", "b/1.png", "c/1.png")
+    listing = folder.files()
+    next(listing)
+    (tmp_path / "c").rename(tmp_path / "0")  # its files were not met before, nor are they now
+    assert inside(folder, next(listing)) == "b/1.png"
+    with pytest.raises(SourceUnreadable, match="cannot be listed"):
+        next(listing)
+
+
+@pytest.mark.parametrize("place", [ROOT, ROOT.parent, Path("/")], ids=str)
+def test_a_folder_that_holds_the_program_is_refused(place: Path) -> None:
+    with pytest.raises(SourceUnreadable, match="holds this program itself"):
+        next(Folder(place, ROOT).files())
+
+
+def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b/c")
+    folder = Folder(tmp_path / "none", tmp_path)  # a file is read by its path alone
+    (tmp_path / "a.png").write_bytes(b"x" * 1001)
+    assert folder.read("a.png", 1001) == b"x" * 1001
+    with pytest.raises(ImageTooLarge, match=r"0.0 MB; 0.001 MB are allowed"):
+        folder.read("a.png", 1000)
+    for name in ("none.png", "a.png/inside.png"):
+        with pytest.raises(ImageVanished, match="The file is gone"):
+            folder.read(name, 1000)
+    with pytest.raises(SourceUnavailable, match="cannot be read: Is a directory"):
+        folder.read("b", 1000)
+
+
+def test_a_sidecar_is_the_annotation(tmp_path: Path) -> None:
+    make(tmp_path, "a.png")
+    folder = Folder(tmp_path / "none", tmp_path)
+    assert folder.annotation("a.png") is None
+    sidecar = tmp_path / "a.png.json"
+    sidecar.write_text('{"caption": "A hill", "place": "Rome"}')
+    assert folder.annotation("a.png") == Annotation("A hill", {"place": "Rome"})
+    sidecar.write_text("[]")
+    with pytest.raises(AnnotationInvalid, match="no JSON object"):
+        folder.annotation("a.png")
+    sidecar.write_text(" " * 100_001)
+    with pytest.raises(ImageTooLarge):
+        folder.annotation("a.png")
+
+
+EXISTING: dict[str, Callable[[Path], object]] = {
+    "a file": lambda place: place.write_bytes(b"x"),
+    "one that a loop of links hides": lambda place: place.symlink_to(place),
+}
+ABSENT: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda place: None,
+    "a folder": lambda place: place.mkdir(),
+    "a link to nowhere": lambda place: place.symlink_to(place.parent / "none"),
+}
+
+
+@pytest.mark.parametrize("kind", [*EXISTING, *ABSENT])
+def test_only_what_is_surely_gone_counts_as_gone(tmp_path: Path, kind: str) -> None:
+    (EXISTING | ABSENT)[kind](tmp_path / "a.png")
+    sources = Sources(tmp_path, Buckets())
+    assert sources.exists("a.png") is (kind in EXISTING)
+    assert sources.exists(str(tmp_path / "a.png")) is (kind in EXISTING)
+
+
+def test_a_source_is_opened_by_what_a_job_names(tmp_path: Path) -> None:
+    sources = Sources(tmp_path, Buckets())
+    opened = sources.open({"folder": str(tmp_path / "a"), "settled": True})
+    assert opened == Folder(tmp_path / "a", tmp_path)
+    assert sources.open({"files": 3}) is None

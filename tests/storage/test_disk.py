@@ -1,0 +1,53 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from app.storage.disk import Disk
+
+
+def test_what_is_put_is_there_whole_and_nothing_else(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    path = disk.put("abcdef.png", b"bytes")
+    assert path == tmp_path / "ab" / "abcdef.png"
+    assert path.read_bytes() == b"bytes"
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+
+
+def test_a_name_that_is_kept_is_not_written_again(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.put("abc", b"first")
+    assert disk.put("abc", b"second").read_bytes() == b"first"
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    with pytest.raises(TypeError):
+        disk.put("abc", "text, not bytes")  # type: ignore[arg-type]
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_removal_takes_what_matches(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.put("abc-64.webp", b"1")
+    disk.put("abc-128.webp", b"2")
+    other = disk.put("abd-64.webp", b"3")
+    disk.remove("abc-*.webp")
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [other]
+
+
+def test_a_sweep_takes_only_old_temporary_files(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    kept = disk.put("abc", b"1")
+    old, new = tmp_path / "ab" / ".part-old", tmp_path / "ab" / ".part-new"
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    disk.sweep()
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {kept, new}
+
+
+def test_a_folder_owns_what_lies_under_it(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "uploads")
+    assert disk.owns(tmp_path / "uploads" / "ab" / "abc")
+    assert not disk.owns(tmp_path / "images" / "abc")

@@ -1,0 +1,245 @@
+"""Generated requests to a live server, by its own description: every answer is as described."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+import uvicorn
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis.strategies import SearchStrategy, binary, one_of, sampled_from
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+from schemathesis.transport.serialization import Binary
+
+from app.main import create_app
+from app.runtime.assembly import Services
+from app.settings import Settings
+from tests.fixtures.drawn_pictures import png
+
+EXAMPLES = 20  # of each route: valid ones, as many on what is there, a third as many invalid ones
+SLOW_EXAMPLES = 4  # where each makes a table, or compares models
+SLOW = {"create_collection", "measure_recall", "tune"}
+LAST = ["delete_image", "delete_images", "delete_collection"]  # they take what others need
+ONLY_REFUSED = {"tune", "cancel_job", "retry_job"}  # need many pictures, or a job under way
+JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
+    "judge": {"token": None, "rating": 5},
+    "create_feedback": {"jwt": None, "user_feedback": 5},
+    "withdraw_feedback": {"token": None},
+}
+MAX_ADDRESS = 60_000  # characters; httptools has 65,536 for all of it
+SECONDS = 30  # that one answer may take: a stream that never ends fails
+
+CHECKS = [
+    allow_header_conformance,
+    not_a_server_error,
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+]
+
+Operation = Any  # schemathesis's, of OpenAPI
+Case = schemathesis.Case[Any]
+
+schemathesis.openapi.format(
+    "binary", one_of(sampled_from([png(seed) for seed in range(3)]), binary())
+)
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """The application behind a socket on loopback, as its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        app.state.is_stopping = lambda: server.should_exit
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(settings: Settings, services: Services, worker: None) -> Iterator[str]:
+    """A live server, whose queue is worked on: a job's events end with it."""
+    with served(create_app(settings, services)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def known(address: str) -> dict[str, Any]:
+    """What is there for requests to find, by the names of path parameters."""
+    collections, images = f"{address}/api/v1/collections", f"{address}/api/v1/images"
+    fields = {"place": "text", "stars": "number", "tags": "tags"}
+    made = requests.post(collections, json={"name": "holidays", "fields": fields}, timeout=SECONDS)
+    assert made.status_code == 201, made.text
+    told = {"caption": "a pier", "metadata": '{"place": "Lisbon", "stars": 5, "tags": ["sea"]}'}
+    jobs = []
+    for where in ("default", "holidays"):
+        files = [("files", (f"{seed}.png", png(seed))) for seed in range(4)]
+        sent = requests.post(
+            images, params={"collection": where}, files=files, data=told, timeout=SECONDS
+        )
+        assert sent.status_code == 202, sent.text
+        jobs.append(sent.json()["job_id"])
+        followed = requests.get(address + sent.json()["events_url"], timeout=SECONDS)
+        assert '"state":"succeeded"' in followed.text
+    listed = requests.get(f"{collections}/holidays/images", timeout=SECONDS).json()
+    answered = requests.get(f"{address}/search-by-text", {"query": "a pier"}, timeout=SECONDS)
+    return {
+        "image_id": listed["images"][0]["id"],
+        "name": "holidays",
+        "job_id": jobs[-1],
+        "token": answered.headers["X-Search-Token"],
+    }
+
+
+@pytest.fixture(scope="module")
+def operations(address: str, known: dict[str, Any]) -> list[Operation]:
+    """All that the live server documents; those that delete come last."""
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    return sorted(found, key=lambda one: LAST.index(named(one)) if named(one) in LAST else -1)
+
+
+def named(operation: Operation) -> str:
+    name: str = operation.definition.raw["operationId"]
+    return name
+
+
+def is_sendable(case: Case) -> bool:
+    """Whether the address is short enough for uvicorn, which refuses a longer one in plain text."""
+    address: str = requests.Request(**case.as_transport_kwargs()).prepare().url or ""
+    return len(address) < MAX_ADDRESS
+
+
+def plans(
+    operation: Operation, known: dict[str, Any]
+) -> Iterator[tuple[SearchStrategy[Case], int]]:
+    """Strategies, and how many requests each is good for: valid ones, and such as break a rule."""
+    many = SLOW_EXAMPLES if named(operation) in SLOW else EXAMPLES
+    there = {one.name: known[one.name] for one in operation.path_parameters}
+    yield operation.as_strategy(), many
+    if there:
+        yield operation.as_strategy(path_parameters=there), many
+    if named(operation) == "upload":  # whose files the document cannot tell from other bytes
+        yield operation.as_strategy(body={"file": [Binary(png(1)), Binary(png(2))]}), 1
+    if named(operation) in JUDGING:  # no token but one of an answer will do
+        body = JUDGING[named(operation)]
+        filled = {name: known["token"] if value is None else value for name, value in body.items()}
+        yield operation.as_strategy(body=filled), 1
+    if list(operation.iter_parameters()) or operation.body:
+        yield operation.as_strategy(GenerationMode.NEGATIVE), max(many // 3, 2)
+    if there and (operation.query or operation.body):
+        yield (
+            operation.as_strategy(GenerationMode.NEGATIVE, path_parameters=there),
+            max(many // 3, 2),
+        )
+
+
+def drive(operation: Operation, known: dict[str, Any]) -> set[int]:
+    """Send every bound of its parameters and body, then random requests; the statuses met.
+
+    Raises what the checks find in the answers.
+    """
+    statuses = set()
+    slow = named(operation) in SLOW
+    with requests.Session() as session:
+
+        def check(case: Case) -> None:
+            answer = case.call_and_validate(session=session, checks=CHECKS, timeout=SECONDS)
+            statuses.add(answer.status_code)
+
+        bounds = operation.schema.iter_coverage_cases(
+            operation,
+            generation_modes=[GenerationMode.NEGATIVE] if slow else list(GenerationMode),
+            generation_config=operation.schema.config.generation,
+        )
+        for case in bounds:
+            if is_sendable(case):
+                check(case)
+        for cases, many in plans(operation, known):
+            limits = hypothesis_settings(
+                max_examples=many,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            )
+            limits(given(case=cases.filter(is_sendable))(check))()
+    return statuses
+
+
+def test_every_documented_operation_answers_as_described(
+    address: str, operations: list[Operation], known: dict[str, Any]
+) -> None:
+    document = requests.get(f"{address}/openapi.json", timeout=SECONDS).json()
+    documented = {
+        (method, path) for path, methods in document["paths"].items() for method in methods
+    }
+    driven, unmet, faults = set(), set(), []
+    for operation in operations:
+        try:
+            statuses = drive(operation, known)
+        except FailureGroup as fault:  # the other operations are looked at too
+            fault.add_note(operation.label)
+            faults.append(fault)
+        else:
+            if not any(200 <= status < 400 for status in statuses):
+                unmet.add(named(operation))
+        driven.add((operation.method, operation.path))
+    if faults:
+        raise BaseExceptionGroup("answers that are not as described", faults)
+    assert driven == documented
+    assert unmet <= ONLY_REFUSED
+
+
+def test_a_body_that_is_no_utf8_is_a_problem(address: str, known: dict[str, Any]) -> None:
+    for method, path in (
+        ("POST", "/api/v1/search"),
+        ("POST", "/api/v1/collections"),
+        ("POST", "/api/v1/images"),
+        ("PATCH", f"/api/v1/images/{known['image_id']}"),
+    ):
+        answer = requests.request(
+            method,
+            address + path,
+            data=b'{"query": "\xff"}',
+            headers={"Content-Type": "application/json"},
+            timeout=SECONDS,
+        )
+        assert answer.status_code in {400, 422}, path
+        assert answer.headers["content-type"] == "application/problem+json", path
+
+
+def test_a_refused_method_is_told_all_that_the_address_takes(
+    address: str, known: dict[str, Any]
+) -> None:
+    for path, methods in (("/images/1", "DELETE, GET"), ("/api/v1/collections", "GET, POST")):
+        answer = requests.put(address + path, timeout=SECONDS)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods), path

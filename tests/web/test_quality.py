@@ -1,0 +1,103 @@
+"""Explain, recall and tune over HTTP."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from app.catalog import image_rows
+from app.catalog.image_rows import NewImage
+from app.index import vector_indexes
+from app.runtime.assembly import Services
+from tests.fixtures.drawn_pictures import png
+from tests.fixtures.generated_vectors import clip_like
+
+COUNT = 1_200
+RECALL = "/api/v1/collections/default/recall"
+TUNE = "/api/v1/collections/default/tune"
+
+
+@pytest.fixture(scope="module")
+def picture(client: TestClient) -> int:
+    """One that was uploaded before all others."""
+    sent = client.post("/upload", files={"file": ("noise.png", png(1))}).json()
+    found: int = sent[0]["id"]
+    return found
+
+
+@pytest.fixture
+def many(services: Services, picture: int) -> Iterator[None]:
+    """So many that an index may be tuned by them, and its graph; gone after the test."""
+    index = services.search.index
+    vectors = clip_like(COUNT, index.dimensions, seed=5)
+    new = [NewImage(f"made/{n}", n.to_bytes(32), str(n), 1, 1, 1, "PNG") for n in range(COUNT)]
+    with services.search.sessions.begin() as session:
+        image_rows.add_images(session, index, new, vectors)
+        vector_indexes.build_hnsw(session, index)
+    yield
+    with services.search.sessions.begin() as session:
+        session.execute(text("DELETE FROM images WHERE path LIKE 'made/%'"))
+        session.execute(text("UPDATE vector_indexes SET ef_search = NULL"))
+
+
+def test_a_picture_is_explained_by_its_id_or_its_path(client: TestClient, picture: int) -> None:
+    path = client.get(f"/images/{picture}").json()["path"]
+    by_id = client.get("/api/v1/explain", params={"q": "noise", "id": picture})
+    by_path = client.get("/api/v1/explain", params={"q": "noise", "path": path})
+    assert by_id.status_code == by_path.status_code == 200
+    assert by_id.json()["cause"] == "found"
+    assert by_id.json()["exact_rank"] == by_id.json()["approximate_rank"] == 1
+    assert by_id.json()["score"] == pytest.approx(1 - by_id.json()["distance"])
+    assert by_id.json()["sentence"] == "It is number 1 of the answer."
+    assert by_path.json()["image_id"] == picture
+
+
+def test_the_clause_that_removes_it_is_named(client: TestClient, picture: int) -> None:
+    asked: dict[str, int | str] = {
+        "q": "noise",
+        "id": picture,
+        "filter": '{"format": "PNG", "width": {"gt": 9999}}',
+    }
+    told = client.get("/api/v1/explain", params=asked).json()
+    assert told["cause"] == "filtered"
+    assert told["removed_by"] == ["filter.width.gt"]
+
+
+@pytest.mark.parametrize("named", [{}, {"id": 1, "path": "x"}])
+def test_one_picture_is_to_be_named(client: TestClient, named: dict[str, int | str]) -> None:
+    answer = client.get("/api/v1/explain", params={"q": "noise", **named})
+    assert answer.status_code == 422
+    assert "by its id or by its path" in answer.json()["detail"]
+
+
+def test_recall_is_measured_on_the_index_as_it_is(client: TestClient, many: None) -> None:
+    told = client.get(RECALL, params={"k": 5, "sample": 40}).json()
+    assert told["graph"]
+    assert told["vectors"] == COUNT + 1
+    assert (told["queries"], told["texts"] + told["pictures"]) == (40, 40)
+    assert told["recall"] >= 0.95
+
+
+def test_a_tuned_index_is_searched_as_it_was_tuned(client: TestClient, many: None) -> None:
+    told = client.post(TUNE, json={"recall": 0.9, "k": 5, "sample": 60}).json()
+    assert told["reached"]
+    assert told["held_out"] >= 0.9
+    collection = client.get("/api/v1/collections/default").json()
+    assert collection["ef_search"] == told["ef_search"]
+    search = client.post("/api/v1/search", json={"query": "noise", "limit": 1, "explain": True})
+    assert search.json()["explain"]["scan"]["ef_search"] == told["ef_search"]
+
+
+def test_so_few_vectors_cannot_be_tuned_by(client: TestClient, picture: int) -> None:
+    answer = client.post(TUNE, json={"recall": 0.9})
+    assert answer.status_code == 422
+    assert (
+        "the index has 1 vectors" in answer.json()["detail"]
+        or "no graph" in answer.json()["detail"]
+    )
+
+
+@pytest.mark.parametrize("wanted", [0.4, 1, "much", None])
+def test_a_recall_that_cannot_be_asked_for_is_refused(client: TestClient, wanted: object) -> None:
+    assert client.post(TUNE, json={"recall": wanted}).status_code == 422

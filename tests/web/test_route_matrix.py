@@ -1,0 +1,227 @@
+"""Every documented route, asked by everybody: who gets what is written in routes.csv."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.access import api_keys
+from app.main import create_app
+from app.runtime.assembly import Services
+from app.settings import Settings
+from tests.conftest import local_client
+from tests.fixtures.drawn_pictures import png
+
+MATRIX = Path(__file__).with_name("routes.csv")
+CALLERS = ("nobody", "reader", "writer", "admin", "stranger")
+"""The last is the admin of another namespace."""
+MARK = "only-of-the-default-namespace"
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@dataclass
+class Place:
+    """The application, its callers' headers, and what there is to be asked for."""
+
+    client: TestClient
+    headers: dict[str, dict[str, str]]
+    job_id: int
+
+    def ask(self, caller: str, method: str, path: str, **request: Any) -> Any:
+        return self.client.request(method, path, headers=self.headers[caller], **request)
+
+    def picture(self, collection: str = "default") -> int:
+        """The id of a new picture of the default namespace."""
+        self.seed = getattr(self, "seed", 0) + 1
+        sent = self.ask(
+            "admin",
+            "POST",
+            "/api/v1/images",
+            params={"collection": collection},
+            files={"files": (f"{MARK}.png", png(self.seed))},
+            data={"caption": MARK},
+        )
+        assert sent.status_code == 202, sent.text
+        events = self.ask("admin", "GET", sent.json()["events_url"])
+        assert '"state":"succeeded"' in events.text
+        items = self.ask("admin", "GET", f"{sent.json()['url']}/items").json()["items"]
+        self.job_id = sent.json()["job_id"]
+        found: int = items[0]["image_id"]
+        return found
+
+    def collection(self) -> str:
+        """The name of a new collection of the default namespace."""
+        name = f"c{uuid4().hex[:8]}"
+        made = self.ask("admin", "POST", "/api/v1/collections", json={"name": name})
+        assert made.status_code == 201, made.text
+        return name
+
+    def token(self) -> str:
+        """Of an answer in the default namespace."""
+        answer = self.ask("admin", "GET", "/search-by-text", params={"query": "a tree"})
+        found: str = answer.headers["x-search-token"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def place(settings: Settings, services: Services, worker: None) -> Iterator[Place]:
+    """Two namespaces with a collection `default` each, and a key of each role."""
+    headers: dict[str, dict[str, str]] = {"nobody": {}}
+    with services.sessions.begin() as session:
+        for role in ("reader", "writer", "admin"):
+            _, text = api_keys.create(session, "default", role, role, None)
+            headers[role] = {"Authorization": f"Bearer {text}"}
+        _, text = api_keys.create(session, "elsewhere", "stranger", "admin", None)
+        headers["stranger"] = {"X-API-Key": text}
+    with local_client(create_app(settings, services)) as client:
+        place = Place(client, headers, 0)
+        made = place.ask("stranger", "POST", "/api/v1/collections", json={"name": "default"})
+        assert made.status_code == 201, made.text
+        place.picture()
+        yield place
+
+
+Case = tuple[str, str, str]
+
+
+def operations(place: Place) -> dict[str, Case]:
+    """Method, path and role, by the operations' names."""
+    paths = place.client.get("/openapi.json").json()["paths"]
+    return {
+        operation["operationId"]: (method, path, operation.get("x-role", ""))
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if method in METHODS
+    }
+
+
+def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]:
+    """A good request for what the default namespace has; what it takes away is made anew."""
+    collection = place.collection() if name == "delete_collection" else "default"
+    if "{image_id}" in path or name == "delete_images":
+        image_id = place.picture()
+    filled = (
+        path.format(image_id=image_id, job_id=place.job_id, name=collection)
+        if ("{image_id}" in path)
+        else path.format(job_id=place.job_id, name=collection)
+    )
+    requests: dict[str, dict[str, Any]] = {
+        "search_by_text": {"params": {"query": "a tree"}},
+        "search_simply": {"params": {"q": "a tree"}},
+        "explain": {"params": {"q": "a tree", "path": MARK}},
+        "search_by_image": {"content": png(1)},
+        "upload": {"files": {"file": ("a.png", png(500))}},
+        "add_images": {"files": {"files": ("a.png", png(501))}},
+        "search": {"json": {"query": "a tree"}},
+        "search_image": {"json": {"text": "tennis"}},
+        "judge": {"json": {"token": place.token(), "rating": 5}},
+        "withdraw_feedback": {"json": {"token": place.token()}},
+        "create_feedback": {"json": {"jwt": place.token(), "user_feedback": 5}},
+        "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
+        "change_collection": {"json": {"fields": {"place": "text"}}},
+        "tune": {"json": {}},
+        "change_image": {"json": {"caption": MARK}},
+        "delete_images": {"json": {"ids": [image_id]}} if name == "delete_images" else {},
+    }
+    return filled, requests.get(name, {})
+
+
+def test_the_matrix_names_every_documented_route(place: Place) -> None:
+    with MATRIX.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["operation"] for row in rows] == sorted(operations(place))
+
+
+def test_everybody_gets_what_the_matrix_says(place: Place) -> None:
+    with MATRIX.open(newline="") as lines:
+        expected = {row["operation"]: row for row in csv.DictReader(lines)}
+    met, leaks = {}, []
+    for name, (method, path, role) in operations(place).items():
+        met[name] = {"operation": name, "role": role or "none"}
+        for caller in CALLERS:
+            filled, request = request_of(place, name, path)
+            answer = place.ask(caller, method.upper(), filled, **request)
+            met[name][caller] = str(answer.status_code)
+            if caller == "stranger" and MARK in answer.text:
+                leaks.append((name, answer.text))
+    assert met == expected
+    assert leaks == []
+
+
+def test_a_stranger_who_names_the_namespace_is_refused(place: Place) -> None:
+    document = place.client.get("/openapi.json").json()
+    named = 0
+    for name, (method, path, role) in operations(place).items():
+        told = document["paths"][path][method]
+        takes_it = any(one["name"] == "namespace" for one in told.get("parameters", []))
+        if not takes_it:
+            continue
+        named += 1
+        filled, request = request_of(place, name, path)
+        request = {**request, "params": {**request.get("params", {}), "namespace": "default"}}
+        answer = place.ask("stranger", method.upper(), filled, **request)
+        assert answer.status_code == 403, (name, role, answer.text)
+        assert MARK not in answer.text
+    assert named > 10
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/search", {"query": "a tree", "namespace": "default"}),
+        ("/api/v1/collections", {"name": "mine", "namespace": "default"}),
+    ],
+)
+def test_a_stranger_who_names_it_in_the_body_is_refused(
+    place: Place, path: str, body: dict[str, str]
+) -> None:
+    answer = place.ask("stranger", "POST", path, json=body)
+    assert answer.status_code == 403
+    assert "not of default" in answer.json()["detail"]
+
+
+def test_a_cursor_of_another_namespace_is_of_no_use(place: Place) -> None:
+    place.picture()
+    first = place.ask("reader", "POST", "/api/v1/search", json={"query": "a tree", "limit": 1})
+    cursor = first.json()["next_cursor"]
+    assert place.ask("reader", "POST", "/api/v1/search", json={"cursor": cursor}).status_code == 200
+    answer = place.ask("stranger", "POST", "/api/v1/search", json={"cursor": cursor})
+    assert answer.status_code == 403
+    assert MARK not in answer.text
+
+
+def test_a_stranger_takes_nothing_in_from_the_services_own_folders(
+    place: Place, settings: Settings
+) -> None:
+    body = {"source": {"folder": str(settings.source_dir)}}
+    answer = place.ask("stranger", "POST", "/api/v1/images", json=body)
+    assert answer.status_code == 403
+    assert "namespace default" in answer.json()["detail"]
+
+
+def test_an_answer_is_explained_without_a_word_of_other_namespaces(place: Place) -> None:
+    image_id = place.picture()
+    for target in ({"id": image_id}, {"path": f"{MARK}.png"}):
+        params = {"q": "a tree", **target}
+        told = place.ask("stranger", "GET", "/api/v1/explain", params=params)
+        assert told.json()["cause"] == "unknown", json.dumps(told.json())
+
+
+def test_the_same_bytes_in_two_namespaces_are_two_pictures(place: Place) -> None:
+    for caller in ("admin", "stranger"):
+        sent = place.ask(caller, "POST", "/upload", files={"file": ("a.png", png(900))})
+        assert sent.json()[0]["status"] == "stored", sent.text
+    found = place.ask("stranger", "GET", "/search-by-text", params={"query": "x"}).json()
+    assert [hit["path"] for hit in found] != []
+    owned = place.ask("admin", "GET", "/search-by-text", params={"query": "x", "limit": 100}).json()
+    assert not {hit["id"] for hit in found} & {hit["id"] for hit in owned}
+
+
+def test_readyz_tells_strangers_no_counts(place: Place) -> None:
+    assert place.client.get("/readyz").json()["images"] is None
