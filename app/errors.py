@@ -17,7 +17,7 @@ class SettingsInvalid(StartError):
     """A setting is unknown, malformed or contradicts another."""
 
 
-class PlaceInUse(StartError):
+class ResourceInUse(StartError):
     """The port or the data folder belongs to a running process."""
 
 

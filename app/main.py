@@ -22,20 +22,20 @@ from tqdm import tqdm
 from app import logs
 from app.access.authentication import check_address
 from app.database.embedded_postgres import sole_owner
-from app.errors import PlaceInUse, SettingsInvalid, StartError
-from app.ingest.folder_watcher import Watcher
-from app.ingest.job_submission import Options
+from app.errors import ResourceInUse, SettingsInvalid, StartError
+from app.ingest.folder_watcher import FolderWatcher
+from app.ingest.job_submission import JobOptions
 from app.ingest.jobs import Job
 from app.runtime.assembly import MEGA, Services, open_services
 from app.runtime.parts import DEMO_MODEL
 from app.settings import NO_RATE, ROOT, Settings
 from app.web import openapi_document, page, problems
-from app.web.middleware.audit_log import Audit
+from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
 from app.web.middleware.body_timeout import BodyTimeout
 from app.web.middleware.guard import EVENTS_AT_ONCE, KEYS_AT_ONCE, OTHERS_AT_ONCE, Guard, Lane
 from app.web.middleware.http_protocol import IDLE_SECONDS, BoundedProtocol, most_connections
-from app.web.middleware.request_metrics import Observing
+from app.web.middleware.request_metrics import RequestMetrics
 from app.web.middleware.security_headers import SecurityHeaders
 from app.web.routes import (
     collections,
@@ -100,8 +100,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=["Location", "Retry-After", "X-Model", "X-Request-Id", "X-Search-Token"],
             allow_credentials=False,  # a key is sent on purpose, never by the browser itself
         )
-    app.add_middleware(Audit)
-    app.add_middleware(Observing)
+    app.add_middleware(AuditLog)
+    app.add_middleware(RequestMetrics)
     app.add_middleware(SecurityHeaders, embeddable=bool(settings.cors_origins))
 
 
@@ -190,7 +190,7 @@ def _watch(settings: Settings, services: Services, stop: threading.Event) -> Non
     """Keep the folders of WATCH_DIRS in step."""
     if settings.watch_dirs:
         try:
-            Watcher(services.intake, settings.watch_dirs).run(stop)
+            FolderWatcher(services.job_submission, settings.watch_dirs).run(stop)
         except Exception:  # the server goes on; what is wrong is in its log
             log.exception("Watching %s failed", ", ".join(map(str, settings.watch_dirs)))
 
@@ -202,11 +202,11 @@ def _index_source(
     try:
         if settings.source_dir == DEFAULT_IMAGES:
             DEFAULT_IMAGES.mkdir(parents=True, exist_ok=True)
-        job_id = services.intake.folder(settings.source_dir, Options(), anew=True)
+        job_id = services.job_submission.folder(settings.source_dir, JobOptions(), anew=True)
         if settings.worker == "embedded":
             with progress_bar(disable=None, leave=False) as show:
-                job = services.intake.follow(job_id, show, stop)
-            for item in services.intake.every(job_id, "failed"):
+                job = services.job_submission.follow(job_id, show, stop)
+            for item in services.job_submission.every(job_id, "failed"):
                 print(f"Refused: {item.path}: {item.reason}", flush=True)
             if job.reason:
                 print(f"Not indexed: {job.reason}", file=sys.stderr)
@@ -248,7 +248,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
             listener.listen()  # two sockets may be bound while neither listens
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise PlaceInUse(
+                raise ResourceInUse(
                     f"Port {port} is in use by {_listening_process(port)}. Stop that first, or "
                     "set API_PORT to another port."
                 ) from None

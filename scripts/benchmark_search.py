@@ -27,7 +27,7 @@ from app.database.embedded_postgres import embedded_server
 from app.database.tables import Storage, VectorIndex
 from app.index import vector_indexes
 from app.index.hnsw_search import Condition
-from app.index.paged_scans import Reading, Scan, plan_scan
+from app.index.paged_scans import IndexReader, Scan, plan_scan
 from app.vectors import Vectors, VectorSpace
 from scripts import generated_vectors
 from scripts.generated_vectors import Gallery, Mask, copy_vectors, insert_images
@@ -59,7 +59,7 @@ class Bench:
         """One page from the place `start`, as a search reads it; `scan` of the page before."""
         with self.sessions.begin() as session:
             scan = scan or plan_scan(session, self.index, condition, limit)
-            reading = Reading(session, self.index, query, condition)
+            reading = IndexReader(session, self.index, query, condition)
             near, scan = reading.window(scan, start, start + limit)
         return [image_id for image_id, _ in near], scan
 

@@ -18,13 +18,13 @@ def main(fix: Annotated[bool, typer.Option(help="mend what is found")] = False) 
     unwind_on_signals()
     try:
         with open_services(Settings.load()) as services:
-            findings = services.reconciling.look()
+            findings = services.doctor.look()
             if fix:
                 for finding in findings:
                     if finding.found:
                         finding.mend()
                         print(f"Mended: {len(finding.found)} {finding.name}")
-                findings = services.reconciling.look()
+                findings = services.doctor.look()
     except ImageSearchError as error:
         sys.exit(f"Not examined: {error}")
     for finding in findings:

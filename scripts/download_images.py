@@ -17,7 +17,7 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
-from app.errors import EntryRefused, ImageSearchError, PlaceInUse, SettingsInvalid, StartError
+from app.errors import EntryRefused, ImageSearchError, ResourceInUse, SettingsInvalid, StartError
 from app.main import unwind_on_signals
 from app.runtime.parts import open_buckets
 from app.settings import Settings
@@ -77,7 +77,7 @@ def open_state(folder: Path) -> Iterator[State]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PlaceInUse(f"Another process is copying to {folder}. Wait for it.") from None
+            raise ResourceInUse(f"Another process is copying to {folder}. Wait for it.") from None
         yield State(file)
 
 

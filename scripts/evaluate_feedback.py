@@ -11,7 +11,7 @@ from app.errors import ImageSearchError
 from app.feedback.evaluation import LEAST_JUDGEMENTS, LEAST_QUERIES, Verdict
 from app.main import unwind_on_signals
 from app.runtime.assembly import open_services
-from app.runtime.open_collections import KnownCollection, Library
+from app.runtime.collection_registry import CollectionRegistry, KnownCollection
 from app.settings import Settings
 
 HEADER = f"{'collection':<30} {'queries':>8} {'judgements':>10} {'without':>8} {'with':>6}  state"
@@ -23,8 +23,8 @@ def main() -> None:
     try:
         with open_services(Settings.load()) as services:
             print(HEADER)
-            for known in services.library.every():
-                print(_line(known, held(services.library, known)), flush=True)
+            for known in services.registry.every():
+                print(_line(known, held(services.registry, known)), flush=True)
     except ImageSearchError as error:
         sys.exit(f"Not tried: {error}")
     except DBAPIError as error:
@@ -35,9 +35,9 @@ def main() -> None:
     )
 
 
-def held(library: Library, known: KnownCollection) -> Verdict:
+def held(registry: CollectionRegistry, known: KnownCollection) -> Verdict:
     """The verdict of a trial that is held now, and kept."""
-    return library.open_id(known.collection.id).trials.hold()
+    return registry.open_id(known.collection.id).evaluation.hold()
 
 
 def _line(known: KnownCollection, verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import ImageSearchError
-from app.ingest.job_submission import Intake, Options
+from app.ingest.job_submission import JobOptions, JobSubmission
 from app.ingest.jobs import Job
 from app.main import progress_bar, unwind_on_signals
 from app.runtime.assembly import Services, open_services
@@ -32,14 +32,14 @@ def main(
     unwind_on_signals()
     try:
         with open_services(Settings.load()) as services:
-            options = Options(sync, dry_run)
+            options = JobOptions(sync, dry_run)
             if folder is not None:
                 place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
-                job_id = services.intake.folder(place, options)
+                job_id = services.job_submission.folder(place, options)
             else:
-                job_id = services.intake.bucket(bucket or "", prefix, options)
+                job_id = services.job_submission.bucket(bucket or "", prefix, options)
             job = _work(services, job_id)
-            _print(services.intake, job)
+            _print(services.job_submission, job)
     except ImageSearchError as error:
         sys.exit(f"Not indexed: {error}")
     except DBAPIError as error:
@@ -52,13 +52,13 @@ def main(
 
 def _work(services: Services, job_id: int) -> Job:
     with services.working(), progress_bar(mininterval=1) as show:
-        return services.intake.follow(job_id, show)
+        return services.job_submission.follow(job_id, show)
 
 
-def _print(intake: Intake, job: Job) -> None:
+def _print(job_submission: JobSubmission, job: Job) -> None:
     shown = ("added", "changed", "moved", *ALWAYS_SHOWN) if job.dry_run else ALWAYS_SHOWN
     for outcome in shown:
-        for item in intake.every(job.id, outcome):
+        for item in job_submission.every(job.id, outcome):
             reason = f": {item.reason}" if item.reason else ""
             print(f"{TITLES.get(outcome, outcome.capitalize())}: {item.path}{reason}")
     if job.gone:

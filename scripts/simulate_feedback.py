@@ -28,13 +28,13 @@ from sqlalchemy import delete, insert, select, update
 from app.database.connections import Sessions
 from app.database.feedback_tables import feedback, feedback_queries
 from app.database.tables import VectorIndex, images, vector_indexes
-from app.feedback.evaluation import Trials, Verdict
-from app.feedback.query_adjustment import Learning
+from app.feedback.evaluation import FeedbackEvaluation, Verdict
+from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rated_queries import judged_near
 from app.feedback.ratings import fold
-from app.feedback.rocchio import Weights, moved, ndcg
+from app.feedback.rocchio import RocchioWeights, adjusted, ndcg
 from app.index.embeddings import get_vectors
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.runtime import parts
 from app.runtime.assembly import Services, open_services
 from app.settings import Settings
@@ -196,10 +196,10 @@ def _write(bench: Bench, said: dict[int, list[tuple[uuid.UUID, int, int]]]) -> N
             session.execute(insert(feedback), rows)
 
 
-def measure(bench: Bench, kind: Kind, weights: Weights, asked: Sequence[int]) -> Row:
+def measure(bench: Bench, kind: Kind, weights: RocchioWeights, asked: Sequence[int]) -> Row:
     """Hold the trial, and compare its verdict with the truth; `asked` were judged."""
-    verdict = Trials(bench.sessions, bench.index, weights, threading.Event()).hold()
-    is_on = Learning(bench.sessions, bench.index, weights).state() == "on"
+    verdict = FeedbackEvaluation(bench.sessions, bench.index, weights, threading.Event()).hold()
+    is_on = QueryAdjustment(bench.sessions, bench.index, weights).state() == "on"
     effective, forced, near = [], [], []
     for place in sorted({*bench.first_forms(), *asked}):
         vector: Vectors = bench.vectors[place]
@@ -213,13 +213,13 @@ def measure(bench: Bench, kind: Kind, weights: Weights, asked: Sequence[int]) ->
     return Row(kind, verdict, _means(effective), _means(forced), _means(near))
 
 
-def _moved(bench: Bench, vector: Vectors, weights: Weights, asked: Sequence[int]) -> Vectors:
+def _moved(bench: Bench, vector: Vectors, weights: RocchioWeights, asked: Sequence[int]) -> Vectors:
     """The query as judgements would move it, whatever the state; the very same array if none do."""
     if (bench.vectors[asked] @ vector).max() < weights.similarity - ROUNDING:
         return vector
     with bench.sessions.begin() as session:
         judged = judged_near(session, bench.index, vector, weights.similarity)
-    return moved(vector, judged, weights)[0]
+    return adjusted(vector, judged, weights)[0]
 
 
 def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -240,8 +240,8 @@ def opened() -> Iterator[Services]:
             thumbnail_dir=folder / "thumbnails",
         )
         with open_services(settings) as services, services.working():
-            intake = services.intake
-            intake.follow(intake.folder(settings.test_images_dir, Options()))
+            job_submission = services.job_submission
+            job_submission.follow(job_submission.folder(settings.test_images_dir, JobOptions()))
             yield services
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from app import logs
 from app.logs import LogFormat
-from app.web.middleware.request_metrics import Observing
+from app.web.middleware.request_metrics import RequestMetrics
 
 FORMATS: tuple[LogFormat, ...] = ("plain", "json")
 EVIL = "cat\n2026-11-21 12:00:00 WARNING app.worker [-]: forged\r\n\x1b[31m\u2028\x85\x00.jpg"
@@ -43,7 +43,7 @@ def _restored() -> Iterator[None]:
 def client() -> TestClient:
     """An application whose routes log."""
     app = FastAPI()
-    app.add_middleware(Observing)
+    app.add_middleware(RequestMetrics)
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:

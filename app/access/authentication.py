@@ -63,7 +63,7 @@ READER = Caller("reader", DEFAULT_NAMESPACE)
 
 
 @dataclass(frozen=True)
-class Believed:
+class CachedKey:
     """Whose key it is, as the database said; `until` is a reading of the clock, in seconds."""
 
     caller: Caller
@@ -71,7 +71,7 @@ class Believed:
     until: float
 
 
-class Access:
+class Authenticator:
     """Tells callers apart; what the database said is believed for KEY_SECONDS. Thread-safe.
 
     `loopback` says that only this machine reaches the service: without any key it is open then.
@@ -90,7 +90,7 @@ class Access:
         self._loopback = loopback
         self._clock = clock
         self._lock = threading.Lock()
-        self._believed: OrderedDict[bytes, Believed] = OrderedDict()  # by the key's SHA-256
+        self._believed: OrderedDict[bytes, CachedKey] = OrderedDict()  # by the key's SHA-256
         self._is_locked = False
         self._unlocked_until = -float("inf")
 
@@ -158,10 +158,10 @@ class Access:
             found = _verified(api_keys.get(session, key.id), key)
             api_keys.note_use(session, found.id)
         caller = Caller(found.role, found.namespace, found.id, found.name)
-        self._believe(key, Believed(caller, found.expires_at, asked + KEY_SECONDS))
+        self._believe(key, CachedKey(caller, found.expires_at, asked + KEY_SECONDS))
         return caller
 
-    def _believe(self, key: Presented, found: Believed) -> None:
+    def _believe(self, key: Presented, found: CachedKey) -> None:
         with self._lock:
             self._believed[key.hash] = found
             self._believed.move_to_end(key.hash)

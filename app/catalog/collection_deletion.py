@@ -49,7 +49,7 @@ def disks(uploads: Disk) -> list[Disk]:
 
 
 @dataclass(frozen=True)
-class Burials:
+class CollectionDeletion:
     """Deletes collections. `uploads` is where the default one's are kept."""
 
     sessions: Sessions
@@ -57,10 +57,10 @@ class Burials:
     incoming: Disk
     thumbnails: Disk
 
-    def bury(self, collection: Collection) -> None:
+    def mark_deleted(self, collection: Collection) -> None:
         """Set the tombstone. Raises CollectionNotFound where somebody else was faster."""
         with self.sessions.begin() as session:
-            collections.bury(session, collection)
+            collections.mark_deleted(session, collection)
 
     def clear(self, collection_id: int) -> None:
         """Delete what the tombstone has left, or leave it to `finish` where others hold it up."""
@@ -72,11 +72,11 @@ class Burials:
     def finish(self) -> None:
         """Delete what is left of collections that have a tombstone."""
         with self.sessions.begin() as session:
-            left = [collection.id for collection in collections.buried(session)]
+            left = [collection.id for collection in collections.marked_deleted(session)]
         for collection_id in left:
             self.clear(collection_id)
 
-    def clear_late(self, collection: Collection) -> None:
+    def finish_pending(self, collection: Collection) -> None:
         """Delete what was still uploaded into it after its deletion, if it was deleted."""
         try:
             with self.sessions.begin() as session:
@@ -128,7 +128,7 @@ class Burials:
 
 def _done(session: Session, collection_id: int, step: Step) -> bool:
     """Do a step of the deletion; False where another process is at it, or it is over."""
-    found = collections.buried(session, collection_id)
+    found = collections.marked_deleted(session, collection_id)
     for collection in found:
         step(session, collection)
     return bool(found)

@@ -125,14 +125,14 @@ def set_language(session: Session, collection: Collection, language: str) -> Non
     session.execute(read_anew.values(language=cast(language, REGCONFIG)))
 
 
-def bury(session: Session, collection: Collection) -> None:
+def mark_deleted(session: Session, collection: Collection) -> None:
     """From now on nobody finds it, and its name is free. Raises CollectionNotFound."""
     lock(session, collection.id)
     query = update(collections).where(collections.c.id == collection.id)
     session.execute(query.values(namespace=BURIED, name=str(collection.id)))
 
 
-def buried(session: Session, collection_id: int | None = None) -> list[Collection]:
+def marked_deleted(session: Session, collection_id: int | None = None) -> list[Collection]:
     """Those that are being deleted, or this one of them, locked; none that others are at."""
     query = select(*COLLECTION_COLUMNS).where(~PRESENT).order_by(collections.c.id)
     if collection_id is not None:

@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, cast, func, selec
 from sqlalchemy.orm import Session
 
 from app.catalog import perceptual_groups
-from app.catalog.neighbour_pairs import MAX_DISTANCE, Links
+from app.catalog.neighbour_pairs import MAX_DISTANCE, NeighbourPairs
 from app.catalog.union_find import connected
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
@@ -73,7 +73,7 @@ class Duplicates:
     def __init__(self, sessions: Sessions, index: VectorIndex) -> None:
         self._sessions = sessions
         self._index = index
-        self._links = Links(sessions, index)
+        self._links = NeighbourPairs(sessions, index)
         self._comparing = threading.Lock()
         self._compared: tuple[int, perceptual_groups.Hashes, Groups] | None = None
 

@@ -217,11 +217,11 @@ def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
         thumbnails.path(thumbnail_name(content_hash, side)).unlink(missing_ok=True)
 
 
-def delete_buried(sessions: Sessions, thumbnails: Disk) -> None:
+def delete_marked(sessions: Sessions, thumbnails: Disk) -> None:
     """Delete every picture that has a tombstone, with its vectors and thumbnails."""
     while True:
         with sessions.begin() as session:
-            hashes = image_deletion.remove_buried(session, DELETED_AT_ONCE)
+            hashes = image_deletion.remove_marked(session, DELETED_AT_ONCE)
         for content_hash in hashes:
             remove_thumbnails(thumbnails, content_hash)
         if not hashes:

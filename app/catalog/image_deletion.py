@@ -41,7 +41,7 @@ def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
     session.execute(delete(images).where(images.c.id.in_(image_ids)))
 
 
-def bury(session: Session, known: Sequence[Place]) -> list[Place]:
+def mark_deleted(session: Session, known: Sequence[Place]) -> list[Place]:
     """Set tombstones: the pictures are in no answer from now on, whatever their deletion takes.
 
     Returns those that were still where they are known to be: others were moved meanwhile.
@@ -53,7 +53,7 @@ def bury(session: Session, known: Sequence[Place]) -> list[Place]:
     return [one for one in known if one.id in buried]
 
 
-def remove_buried(session: Session, limit: int) -> list[bytes]:
+def remove_marked(session: Session, limit: int) -> list[bytes]:
     """Delete up to `limit` pictures that have a tombstone; returns their content hashes."""
     chosen = select(images.c.id).where(~PRESENT).order_by(images.c.id).limit(limit)
     query = delete(images).where(images.c.id.in_(chosen.with_for_update(skip_locked=True)))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
-from app.index.hnsw_search import find_links
+from app.index.hnsw_search import find_neighbour_pairs
 
 MAX_DISTANCE = 0.5  # cosine: beyond it, all is connected with all
 NEIGHBOURS = 20  # looked up for each picture, itself among them
@@ -24,7 +24,7 @@ LINKS = np.dtype([("one", np.int64), ("other", np.int64), ("distance", np.float6
 
 
 @dataclass(frozen=True)
-class Looked:
+class FoundPairs:
     """Whose neighbours are known, each id with its content hash then, and the links found."""
 
     contents: Mapping[int, bytes]
@@ -36,7 +36,7 @@ class Looked:
         return zip(near["one"].tolist(), near["other"].tolist(), strict=True)
 
 
-class Links:
+class NeighbourPairs:
     """Links between the pictures of `index`.
 
     A picture's neighbours take about a millisecond to look up. So they are remembered until its
@@ -47,9 +47,9 @@ class Links:
         self._sessions = sessions
         self._index = index
         self._looking = threading.Lock()
-        self._looked = Looked({}, np.empty(0, LINKS))
+        self._looked = FoundPairs({}, np.empty(0, LINKS))
 
-    def look(self, present: Mapping[int, bytes]) -> Looked:
+    def look(self, present: Mapping[int, bytes]) -> FoundPairs:
         """What is known of the neighbours of `present`, ids with their content hashes.
 
         One thread looks up more; who has waited in vain for it takes what there is.
@@ -62,7 +62,7 @@ class Links:
         finally:
             self._looking.release()
 
-    def _looked_further(self, present: Mapping[int, bytes]) -> Looked:
+    def _looked_further(self, present: Mapping[int, bytes]) -> FoundPairs:
         known = _still_true(self._looked, present)
         contents, links = dict(known.contents), [known.links]
         todo = [image_id for image_id in present if image_id not in contents]
@@ -74,13 +74,15 @@ class Links:
                 break
             links.append(found)
             contents.update((image_id, present[image_id]) for image_id in page)
-        return Looked(contents, np.concatenate(links))
+        return FoundPairs(contents, np.concatenate(links))
 
     def _found(self, image_ids: Sequence[int]) -> NDArray[np.void] | None:
         """From these pictures to their neighbours; None where it takes the database too long."""
         try:
             with self._sessions.begin() as session:
-                found = find_links(session, self._index, image_ids, NEIGHBOURS, MAX_DISTANCE)
+                found = find_neighbour_pairs(
+                    session, self._index, image_ids, NEIGHBOURS, MAX_DISTANCE
+                )
         except OperationalError as error:
             if isinstance(error.orig, QueryCanceled):  # before there is a graph, every row is read
                 return None
@@ -88,7 +90,7 @@ class Links:
         return np.array(found, LINKS)
 
 
-def _still_true(looked: Looked, present: Mapping[int, bytes]) -> Looked:
+def _still_true(looked: FoundPairs, present: Mapping[int, bytes]) -> FoundPairs:
     """Without the pictures that are gone or have other content now, and without their links."""
     contents = {
         image_id: content
@@ -96,4 +98,4 @@ def _still_true(looked: Looked, present: Mapping[int, bytes]) -> Looked:
         if present.get(image_id) == content
     }
     ids, links = np.fromiter(contents, np.int64, len(contents)), looked.links
-    return Looked(contents, links[np.isin(links["one"], ids) & np.isin(links["other"], ids)])
+    return FoundPairs(contents, links[np.isin(links["one"], ids) & np.isin(links["other"], ids)])

@@ -27,7 +27,7 @@ class _Kept(Generic[T]):
     length: int
 
 
-class Repeats(Generic[T]):
+class AnswerCache(Generic[T]):
     """The answers that were asked for last, as many as `most` characters have room for.
 
     `length` is of an answer and its question, written out: above 0. Any thread may call.

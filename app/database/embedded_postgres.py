@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from app.errors import DatabaseUnusable, PlaceInUse
+from app.errors import DatabaseUnusable, ResourceInUse
 
 with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR is set
     warnings.simplefilter("ignore")
@@ -120,7 +120,7 @@ def sole_owner(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise PlaceInUse(
+            raise ResourceInUse(
                 f"The data folder {folder} is in use by {file.read().strip()}. Stop that first, "
                 "or set POSTGRES_DIR to another folder."
             ) from None

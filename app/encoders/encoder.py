@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.encoders.interfaces import Cut, Features, Pixels, Tokens, Towers
+from app.encoders.interfaces import Features, Pixels, TokenCut, Tokens, Towers
 from app.vectors import Vectors, VectorSpace, unit_rows
 
 Shape = Callable[[Image.Image], Image.Image]
@@ -25,7 +25,7 @@ class OpenClipEncoder:
         towers: Towers,
         shape: Shape,
         tokenizer: Tokenizer,
-        cut: Cut,
+        cut: TokenCut,
         space: VectorSpace,
         most: int | None = None,
     ) -> None:

@@ -22,15 +22,15 @@ import numpy as np
 from app.encoders import fidelity, hardware
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.file_identity import Files, identities
-from app.encoders.interfaces import Cut, Towers
-from app.encoders.model_request import Asked
-from app.encoders.preprocessing import Shaping
+from app.encoders.interfaces import TokenCut, Towers
+from app.encoders.model_request import ModelRequest
+from app.encoders.preprocessing import Preprocessing
 from app.encoders.tokenizer import ClipTokenizer, read_merges, vocabulary
 from app.storage.disk import whole_file
 from app.vectors import VectorSpace
 
 if TYPE_CHECKING:
-    from app.encoders.torch_models.openclip import Loaded
+    from app.encoders.torch_models.openclip import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Record:
     probe: list[list[float]]  # the vectors of PROBE and of a golden picture
 
 
-def find(asked: Asked) -> OpenClipEncoder | None:
+def find(asked: ModelRequest) -> OpenClipEncoder | None:
     """The encoder as an earlier start has had it, if nothing that it depends on has changed."""
     file = None if asked.wanted.folder is None else _file(asked, asked.wanted.folder)
     if file is None or not file.is_file() or not _is_for_cpu(asked.device):
@@ -90,7 +90,9 @@ def find(asked: Asked) -> OpenClipEncoder | None:
     return None
 
 
-def keep(asked: Asked, loaded: "Loaded", encoder: OpenClipEncoder, trials: Path) -> None:
+def keep(
+    asked: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
+) -> None:
     """Write down what `find` needs, if `encoder` can be made without torch and be the same.
 
     `loaded` is what it was made of, and `trials` the file that says why it was chosen.
@@ -106,13 +108,13 @@ def keep(asked: Asked, loaded: "Loaded", encoder: OpenClipEncoder, trials: Path)
         log.info("the next start goes through torch again: %s", error)
 
 
-def _file(asked: Asked, folder: Path) -> Path:
+def _file(asked: ModelRequest, folder: Path) -> Path:
     """One for each question, so that models side by side have one each."""
     about = json.dumps(_question(asked)).encode()
     return folder / f"start-{hashlib.sha256(about).hexdigest()[:16]}.json"
 
 
-def _question(asked: Asked) -> list[str | None]:
+def _question(asked: ModelRequest) -> list[str | None]:
     wanted = asked.wanted
     model = [asked.model, asked.pretrained, asked.name]
     return [*model, asked.device, wanted.runtime, wanted.precision]
@@ -122,7 +124,7 @@ def _is_for_cpu(device: str) -> bool:
     return device == "cpu" or (device == "auto" and not hardware.may_have_gpu())
 
 
-def _circumstances(asked: Asked) -> dict[str, Any]:
+def _circumstances(asked: ModelRequest) -> dict[str, Any]:
     """What decides, beside files, which encoder torch would come to; in types that JSON has."""
     return {
         "format": FORMAT,
@@ -136,7 +138,7 @@ def _circumstances(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _changed(record: Record, asked: Asked) -> str | None:
+def _changed(record: Record, asked: ModelRequest) -> str | None:
     """What is no longer as it was; None where all is."""
     now = _circumstances(asked)
     for name in sorted({*now, *record.circumstances}):
@@ -167,8 +169,8 @@ def _checked(record: Record) -> OpenClipEncoder:
 def _made(record: Record, towers: Towers) -> OpenClipEncoder:
     from app.encoders.openvino import LARGEST_BATCH
 
-    tokenizer, cut = ClipTokenizer(record.context), Cut(**record.cut)
-    shaping, space = Shaping(**record.shaping), VectorSpace(**record.space)
+    tokenizer, cut = ClipTokenizer(record.context), TokenCut(**record.cut)
+    shaping, space = Preprocessing(**record.shaping), VectorSpace(**record.space)
     return OpenClipEncoder(towers, shaping, tokenizer, cut, space, LARGEST_BATCH)
 
 
@@ -178,7 +180,9 @@ def _probed(encoder: OpenClipEncoder) -> list[list[float]]:
     return [encoder.encode_texts([PROBE])[0].tolist(), encoder.encode_pixels([picture])[0].tolist()]
 
 
-def _record(asked: Asked, loaded: "Loaded", encoder: OpenClipEncoder, trials: Path) -> Record:
+def _record(
+    asked: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
+) -> Record:
     """What is true of `encoder`. Raises ValueError where it cannot be made without torch."""
     from app.encoders import openvino
 
@@ -216,13 +220,13 @@ def _context(theirs: Any) -> int:
     return context
 
 
-def _shaping(loaded: "Loaded") -> Shaping:
+def _shaping(loaded: "LoadedModel") -> Preprocessing:
     """What prepares pictures as `loaded` does, compared pixel by pixel; ValueError if nothing."""
     config = loaded.text.model.visual.preprocess_cfg
     size = config["size"]
     height, width = (size, size) if isinstance(size, int) else size
     mode, interpolation = config["resize_mode"], config["interpolation"]
-    shaping = Shaping(height, width, mode, interpolation, config["fill_color"])
+    shaping = Preprocessing(height, width, mode, interpolation, config["fill_color"])
     some = fidelity.golden_images()[0]
     for image in [some.resize(sides) for sides in SIZES]:
         if not np.array_equal(loaded.encoder.prepare(image), np.asarray(shaping(image))):

@@ -41,7 +41,7 @@ class Towers(Protocol):
 
 
 @dataclass(frozen=True)
-class Cut:
+class TokenCut:
     """Cuts tokens after the longest text's end; it outlives the model that it was made for.
 
     A text ends at its largest token (`argmax`) or at the first `end` (`eos`); None: no cutting.

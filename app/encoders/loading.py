@@ -2,10 +2,10 @@
 
 from app.encoders import fast_start
 from app.encoders.encoder import OpenClipEncoder
-from app.encoders.model_request import Asked
+from app.encoders.model_request import ModelRequest
 
 
-def load(asked: Asked) -> OpenClipEncoder:
+def load(asked: ModelRequest) -> OpenClipEncoder:
     """The encoder that is asked for. Raises ModelUnavailable as `openclip.load`."""
     if (found := fast_start.find(asked)) is not None:
         return found

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.encoders.batching import Batcher
-from app.encoders.resident import Resident, Room
+from app.encoders.resident import ResidentModel, UnboundedPool
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
@@ -28,7 +28,7 @@ class ModelName:
     pretrained: str
 
 
-class Residents:
+class ModelPool:
     """One Resident for each name, of which at most `most` are loaded at a time.
 
     Before one loads, those used least recently are unloaded; what is under way with them may
@@ -43,18 +43,18 @@ class Residents:
         self._batcher = batcher
         self._room = _BoundedRoom(most)
         self._lock = threading.Lock()
-        self._made: dict[ModelName, Resident] = {}
+        self._made: dict[ModelName, ResidentModel] = {}
 
-    def of(self, name: ModelName) -> Resident:
+    def of(self, name: ModelName) -> ResidentModel:
         """The Resident of a model, always the same; this loads nothing."""
         with self._lock:
             if name not in self._made:
                 load = partial(self._load, name)
-                self._made[name] = Resident(load, self._batcher, self._room)
+                self._made[name] = ResidentModel(load, self._batcher, self._room)
             return self._made[name]
 
 
-class _BoundedRoom(Room):
+class _BoundedRoom(UnboundedPool):
     """Room for `most` encoders, counting those that are being loaded."""
 
     def __init__(self, most: int) -> None:
@@ -62,17 +62,17 @@ class _BoundedRoom(Room):
             raise ValueError(f"room for {most} models: at least one must fit")
         self._most = most
         self._changed = threading.Condition()
-        self._used: OrderedDict[Resident, None] = OrderedDict()  # least recently used first
-        self._loading: set[Resident] = set()
+        self._used: OrderedDict[ResidentModel, None] = OrderedDict()  # least recently used first
+        self._loading: set[ResidentModel] = set()
 
-    def used(self, resident: Resident) -> None:
+    def used(self, resident: ResidentModel) -> None:
         """Make `resident` the last to be unloaded."""
         with self._changed:
             self._used[resident] = None
             self._used.move_to_end(resident)
 
     @contextmanager
-    def taken(self, resident: Resident) -> Iterator[None]:
+    def taken(self, resident: ResidentModel) -> Iterator[None]:
         """Wait until fewer than `most` are being loaded, then unload others until one more fits."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._loading) < self._most)

@@ -16,7 +16,7 @@ def _none(_count: int) -> list[Image.Image]:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RuntimeOptions:
     """By RUNTIME, PRECISION and MODEL_CACHE_DIR.
 
     `folder` keeps converted models and what was measured; None: torch alone, and nothing is kept.
@@ -30,11 +30,11 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelRequest:
     """One model to load: by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is what it is called."""
 
     model: str
     pretrained: str
     device: str
     name: str | None = None
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: RuntimeOptions = field(default_factory=RuntimeOptions)

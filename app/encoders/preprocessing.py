@@ -13,7 +13,7 @@ FILTERS = {"bilinear": Image.Resampling.BILINEAR}  # of any other name bicubic, 
 
 
 @dataclass(frozen=True)
-class Shaping:
+class Preprocessing:
     """RGB pictures to the size that a model takes. Raises ValueError for a mode not in MODES.
 
     `shortest` and `longest` keep the proportions and make that side fit, `squash` makes both fit;

@@ -28,16 +28,16 @@ FAILURE_SECONDS = 60.0  # before a load that failed is tried again: the hub may 
 TEXT_CACHE_ITEMS = 4_096  # embeddings of texts: 8 MB at 512 dimensions
 
 
-class Room:
+class UnboundedPool:
     """Where models are loaded, any number of them; `app.encoders.model_pool` keeps only so many.
 
     A Resident may hold its own lock when it calls these; they must not wait for that lock.
     """
 
-    def used(self, resident: "Resident") -> None:
+    def used(self, resident: "ResidentModel") -> None:
         """Note a use of `resident`, loaded or not."""
 
-    def taken(self, resident: "Resident") -> AbstractContextManager[None]:
+    def taken(self, resident: "ResidentModel") -> AbstractContextManager[None]:
         """Have room for the encoder of `resident` from the entry, before it is loaded."""
         return nullcontext()
 
@@ -50,7 +50,7 @@ class _Failure:
     at: float  # of time.monotonic
 
 
-class Resident:
+class ResidentModel:
     """One encoder, loaded when it is used and unloaded by `unload`. Any thread may call.
 
     `load_encoder` makes the encoder, and makes the same one each time. `batcher` is shared by
@@ -61,11 +61,11 @@ class Resident:
         self,
         load_encoder: Callable[[], "OpenClipEncoder"],
         batcher: Batcher,
-        room: Room | None = None,
+        room: UnboundedPool | None = None,
     ) -> None:
         self._load_encoder = load_encoder
         self._batcher = batcher
-        self._room = room or Room()
+        self._room = room or UnboundedPool()
         self._loading = threading.Lock()  # `unload` does not take it: it must not wait for a load
         self._encoder: OpenClipEncoder | None = None
         self._space: VectorSpace | None = None

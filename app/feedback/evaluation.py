@@ -21,11 +21,11 @@ from app.database.tables import VectorIndex
 from app.errors import Interrupted
 from app.feedback import rated_queries
 from app.feedback.query_adjustment import State, known_state
-from app.feedback.rated_queries import JudgedQuery, Rated
+from app.feedback.rated_queries import JudgedQuery, RatedImage
 from app.feedback.ratings import FOLDS
-from app.feedback.rocchio import DCG_PLACES, Weights, moved, ndcg
+from app.feedback.rocchio import DCG_PLACES, RocchioWeights, adjusted, ndcg
 from app.index.hnsw_search import get_distances
-from app.index.paged_scans import Reading, plan_scan
+from app.index.paged_scans import IndexReader, plan_scan
 from app.vectors import Vectors, unit_rows
 
 LEAST_QUERIES = 20  # with something good held out: of fewer the mean says little
@@ -83,12 +83,12 @@ class _Outcome:
 
 
 @dataclass(frozen=True)
-class Trials:
+class FeedbackEvaluation:
     """Of one index, in transactions of one query each; `stop` ends a trial without a verdict."""
 
     sessions: Sessions
     index: VectorIndex
-    weights: Weights
+    weights: RocchioWeights
     stop: threading.Event
 
     def hold(self) -> Verdict:
@@ -134,7 +134,7 @@ class _Trial:
 
     session: Session
     index: VectorIndex
-    weights: Weights
+    weights: RocchioWeights
     query: JudgedQuery
 
     def outcome(self) -> _Outcome | None:
@@ -163,27 +163,27 @@ class _Trial:
         near = rated_queries.judged_near(
             self.session, self.index, vector, self.weights.similarity, without_fold=fold
         )
-        return moved(vector, near, self.weights)[0]
+        return adjusted(vector, near, self.weights)[0]
 
     def _ranked(self, vector: Vectors, limit: int) -> list[int]:
         """The first pictures, as a search finds them."""
         scan = plan_scan(self.session, self.index, None, limit)
-        near, _ = Reading(self.session, self.index, vector, None).window(scan, 0, limit)
+        near, _ = IndexReader(self.session, self.index, vector, None).window(scan, 0, limit)
         return [image_id for image_id, _ in near]
 
 
-def _gain(one: Rated) -> float:
+def _gain(one: RatedImage) -> float:
     return max(0.0, one.rating - WORTHLESS)
 
 
-def _score(order: Sequence[int], held: Sequence[Rated], known: set[int]) -> float:
+def _score(order: Sequence[int], held: Sequence[RatedImage], known: set[int]) -> float:
     """nDCG@10 of what is left of an order, by the pictures that are held out."""
     gains = {one.image_id: _gain(one) for one in held}
     left = [image_id for image_id in order if image_id not in known]
     return ndcg([gains.get(image_id, 0.0) for image_id in left], list(gains.values()))
 
 
-def _agreement(rated: Sequence[Rated], distances: Mapping[int, float]) -> float | None:
+def _agreement(rated: Sequence[RatedImage], distances: Mapping[int, float]) -> float | None:
     """The share of pairs of unequal ratings whose better one is nearer to the query."""
     ratings = np.array([one.rating for one in rated])
     far = np.array([distances[one.image_id] for one in rated])

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.feedback.rated_queries import get_trial, judged_near
-from app.feedback.rocchio import Pull, Weights, moved
+from app.feedback.rocchio import Pull, RocchioWeights, adjusted
 from app.vectors import Vectors
 
 State = Literal["on", "off", "not enough"]
@@ -18,7 +18,7 @@ STATE_SECONDS = 5.0  # that a state is believed: so long after a trial, searches
 
 
 @dataclass(frozen=True, eq=False)
-class Moved:
+class AdjustedQuery:
     """A query, shape (dimensions,), and what moved it; where nothing did, the very same array."""
 
     vector: Vectors
@@ -34,12 +34,12 @@ class _Known:
 
 
 @dataclass(frozen=True)
-class Learning:
+class QueryAdjustment:
     """Of one index. Only where its state is on does a query cost any work of the database."""
 
     sessions: Sessions
     index: VectorIndex
-    weights: Weights
+    weights: RocchioWeights
     _known: _Known = field(default_factory=_Known, repr=False, compare=False)
 
     def state(self) -> State:
@@ -54,13 +54,13 @@ class Learning:
             kept = get_trial(session, self.index)
         return known_state(kept.get("state") if kept else None)
 
-    def moved(self, vector: Vectors) -> Moved:
+    def moved(self, vector: Vectors) -> AdjustedQuery:
         """The query as judgements of near queries move it: see `relevance.moved`."""
         if self.state() != "on":
-            return Moved(vector, ())
+            return AdjustedQuery(vector, ())
         with self.sessions.begin() as session:
             judged = judged_near(session, self.index, vector, self.weights.similarity)
-        return Moved(*moved(vector, judged, self.weights))
+        return AdjustedQuery(*adjusted(vector, judged, self.weights))
 
 
 def known_state(name: object) -> State:

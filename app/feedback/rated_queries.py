@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.database.feedback_tables import feedback, feedback_queries
 from app.database.tables import PRESENT, VectorIndex, images, vector_indexes
-from app.feedback.rocchio import Judged
+from app.feedback.rocchio import NearbyJudgement
 from app.index import embeddings
 from app.index.hnsw_search import any_of, prepare
 from app.vectors import Vectors
@@ -30,7 +30,7 @@ DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
-class Near:
+class NearbyQuery:
     """A judged query and the cosine of its vector with the one that was asked with."""
 
     id: int
@@ -39,7 +39,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Rated:
+class RatedImage:
     """One picture under one query: its mean rating, 1 to 10, of all votes, and their fold."""
 
     image_id: int
@@ -53,11 +53,11 @@ class JudgedQuery:
 
     id: int
     embedding: Vectors
-    rated: Sequence[Rated]
+    rated: Sequence[RatedImage]
 
 
 @dataclass(frozen=True)
-class Amount:
+class FeedbackCounts:
     """How many queries of an index have judged pictures, and how many judgements there are."""
 
     queries: int
@@ -70,7 +70,7 @@ def judged_near(
     vector: Vectors,
     similarity: float,
     without_fold: int | None = None,
-) -> list[Judged]:
+) -> list[NearbyJudgement]:
     """The pictures as judged under the queries whose cosine to `vector` is at least `similarity`.
 
     At most NEAR_PICTURES of NEAR_QUERIES, those of the nearest queries and of most votes first.
@@ -83,7 +83,7 @@ def judged_near(
     vectors = embeddings.get_vectors(session, index, sorted({row.image_id for row in rows}))
     known = {one.id: one for one in queries}
     return [
-        Judged(
+        NearbyJudgement(
             row.image_id,
             known[row.query_id].query,
             known[row.query_id].similarity,
@@ -99,7 +99,7 @@ def judged_near(
 
 def near_queries(
     session: Session, index: VectorIndex, vector: Vectors, similarity: float
-) -> list[Near]:
+) -> list[NearbyQuery]:
     """The judged queries of the index whose cosine to `vector` is at least that, nearest first.
 
     At most NEAR_QUERIES; from the graph that all indexes of so many dimensions share, or exactly
@@ -113,7 +113,7 @@ def near_queries(
     rows = session.execute(near_query(index, vector, exact=few)).all()
     if not few:
         prepare(session)  # what is read next needs no graph
-    found = [Near(row.id, row.query, 1 - row.distance) for row in rows]
+    found = [NearbyQuery(row.id, row.query, 1 - row.distance) for row in rows]
     near = [one for one in found if one.similarity >= similarity]
     return sorted(near, key=lambda one: (-one.similarity, one.id))
 
@@ -196,11 +196,11 @@ def judged_query(session: Session, index: VectorIndex, query_id: int) -> JudgedQ
         .order_by(func.count().desc(), feedback.c.image_id)
         .limit(NEAR_PICTURES)
     )
-    rated = [Rated(*row) for row in session.execute(query)]
+    rated = [RatedImage(*row) for row in session.execute(query)]
     return JudgedQuery(query_id, np.array(embedding, np.float32), rated)
 
 
-def amount(session: Session, index: VectorIndex) -> Amount:
+def amount(session: Session, index: VectorIndex) -> FeedbackCounts:
     """How much the index's pictures were judged."""
     query = (
         select(func.count(feedback.c.query_id.distinct()), func.count())
@@ -208,7 +208,7 @@ def amount(session: Session, index: VectorIndex) -> Amount:
         .join(feedback_queries, feedback_queries.c.id == feedback.c.query_id)
         .where(feedback_queries.c.index_id == index.id, feedback.c.image_id.is_not(None))
     )
-    return Amount(*session.execute(query).one())
+    return FeedbackCounts(*session.execute(query).one())
 
 
 def now(session: Session) -> datetime:

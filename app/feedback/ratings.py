@@ -39,7 +39,7 @@ MOST_LISTED = 20  # queries of a summary
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class JudgedSearch:
     """A query as it is judged; `digest` tells it from others, `embedding` is (dimensions,)."""
 
     digest: bytes
@@ -58,7 +58,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredJudgement:
     """A judgement that was written; `anew` if there was none before that it has replaced."""
 
     id: int
@@ -66,7 +66,9 @@ class Kept:
     judged_at: datetime
 
 
-def keep(session: Session, index: VectorIndex, asked: Asked, judgement: Judgement) -> Kept:
+def keep(
+    session: Session, index: VectorIndex, asked: JudgedSearch, judgement: Judgement
+) -> StoredJudgement:
     """Write a judgement; one of the same search and picture is replaced."""
     query_id = _keep_query(session, index, asked)
     changed = {"rating": judgement.rating, "comment": judgement.comment}
@@ -85,7 +87,7 @@ def keep(session: Session, index: VectorIndex, asked: Asked, judgement: Judgemen
         "anew"
     )  # Postgres sets it where a row was there
     row = session.execute(query.returning(feedback.c.id, anew, feedback.c.updated_at)).one()
-    return Kept(row.id, row.anew, row.updated_at)
+    return StoredJudgement(row.id, row.anew, row.updated_at)
 
 
 def withdraw(
@@ -104,7 +106,7 @@ def withdraw(
     )
 
 
-def _keep_query(session: Session, index: VectorIndex, asked: Asked) -> int:
+def _keep_query(session: Session, index: VectorIndex, asked: JudgedSearch) -> int:
     """The id of a query, which is written at its first judgement."""
     known = select(feedback_queries.c.id).where(
         feedback_queries.c.index_id == index.id, feedback_queries.c.digest == asked.digest

@@ -20,7 +20,7 @@ DCG_PLACES = 10
 
 
 @dataclass(frozen=True)
-class Weights:
+class RocchioWeights:
     """How much judgements may do.
 
     `liked` and `disliked` are the lengths of the two pulls where there is much evidence, `cap` the
@@ -37,7 +37,7 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class NearbyJudgement:
     """One picture as it was judged under one near query.
 
     `similarity` is the cosine of the two queries, `rating` the mean of the `votes`, `age_days`
@@ -68,7 +68,9 @@ class Pull:
     vector: Vectors
 
 
-def moved(query: Vectors, judged: Sequence[Judged], weights: Weights) -> tuple[Vectors, list[Pull]]:
+def adjusted(
+    query: Vectors, judged: Sequence[NearbyJudgement], weights: RocchioWeights
+) -> tuple[Vectors, list[Pull]]:
     """The query, shape (dimensions,), towards what was liked and away from what was disliked.
 
     It is (query + sum of each pull's weight * vector), scaled to length 1. Where nothing pulls, it
@@ -90,7 +92,7 @@ def moved(query: Vectors, judged: Sequence[Judged], weights: Weights) -> tuple[V
     return (aim / np.linalg.norm(aim)).astype(np.float32), pulls
 
 
-def _telling(one: Judged, weights: Weights) -> float:
+def _telling(one: NearbyJudgement, weights: RocchioWeights) -> float:
     """What a judged picture says, from −1, bad, to 1, good.
 
     The mean rating is drawn to neutral as if PRIOR_VOTES more had said so. It counts the less, the
@@ -104,7 +106,7 @@ def _telling(one: Judged, weights: Weights) -> float:
     return float(opinion * min(max(near, 0.0), 1.0) * fresh)
 
 
-def _shares(telling: NDArray[np.float64], weights: Weights) -> NDArray[np.float64]:
+def _shares(telling: NDArray[np.float64], weights: RocchioWeights) -> NDArray[np.float64]:
     """By picture: its share of the mean of its side, times that side's weight."""
     liked, disliked = telling.clip(min=0), telling.clip(max=0)
     good = weights.liked * liked / (PRIOR_WEIGHT + liked.sum())
@@ -113,7 +115,7 @@ def _shares(telling: NDArray[np.float64], weights: Weights) -> NDArray[np.float6
     return shares
 
 
-def _pull(one: Judged, weight: float) -> Pull:
+def _pull(one: NearbyJudgement, weight: float) -> Pull:
     return Pull(one.image_id, one.query, one.rating, one.similarity, weight, one.vector)
 
 

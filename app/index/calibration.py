@@ -60,7 +60,7 @@ MIXTURES = (0.0, 0.5, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Chance:
+class NullDistribution:
     """The null distribution of one index."""
 
     bias: Vectors
@@ -99,7 +99,7 @@ class Chance:
         return np.concatenate(parts).astype("<f8").tobytes()
 
     @classmethod
-    def from_bytes(cls, stored: bytes) -> "Chance":
+    def from_bytes(cls, stored: bytes) -> "NullDistribution":
         """What `to_bytes` gave. Raises ValueError where another FORMAT wrote it."""
         numbers = np.frombuffer(stored, "<f8")
         known, head = len(MIXTURES), 2
@@ -140,7 +140,7 @@ def unrelated_texts() -> tuple[str, ...]:
 
 def measure(
     probes: Vectors, sample: Vectors, count: int, best: NDArray[np.float32] | None = None
-) -> Chance:
+) -> NullDistribution:
     """The null distribution of an index of `count` pictures, one or more.
 
     `probes`, shape (p, d), are the embeddings of `unrelated_texts`; `sample`, shape (s, d), is
@@ -156,7 +156,7 @@ def measure(
     text = _fitted(best - probes @ bias, TEXT_SHARES)
     mixed, picture = _of_pictures(probes, sample, bias, max(1.0, count / len(sample)))
     locations, scales = np.array([text, mixed, picture]).T
-    return Chance(bias, locations, scales, count)
+    return NullDistribution(bias, locations, scales, count)
 
 
 def _bias(probes: Vectors, sample: Vectors, best: NDArray[np.float32]) -> Vectors:

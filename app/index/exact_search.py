@@ -22,7 +22,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Exact:
+class ExactNeighbours:
     """By query, shape (n,): how many pictures its answer has, and the distance of its last.
 
     That distance is −∞ where there are none. `vectors` is how many were compared.
@@ -32,14 +32,14 @@ class Exact:
     farthest: NDArray[np.float32]
     vectors: int
 
-    def part(self, some: slice) -> "Exact":
+    def part(self, some: slice) -> "ExactNeighbours":
         """Of some of the queries."""
-        return Exact(self.wanted[some], self.farthest[some], self.vectors)
+        return ExactNeighbours(self.wanted[some], self.farthest[some], self.vectors)
 
 
 def answer_exactly(
     session: Session, index: VectorIndex, queries: Vectors, left_out: Ids, k: int
-) -> Exact:
+) -> ExactNeighbours:
     """Of each of the queries, shape (n, d), the `k` nearest; no chunk of vectors is kept.
 
     The picture `left_out`, shape (n,), is in no answer to its query; an id of no picture leaves
@@ -57,7 +57,7 @@ def answer_exactly(
         best = np.partition(pool, -k, axis=1)[:, -k:]
     there = np.isfinite(best)
     last = np.where(there, best, np.inf).min(axis=1)
-    return Exact(there.sum(axis=1), 1 - last, count)
+    return ExactNeighbours(there.sum(axis=1), 1 - last, count)
 
 
 def read_vectors(session: Session, index: VectorIndex) -> Iterator[tuple[Ids, Vectors]]:

@@ -173,7 +173,7 @@ def any_of(ids: Sequence[int]) -> Any:
     return any_(cast(list(ids), ARRAY(BigInteger)))
 
 
-def find_links(
+def find_neighbour_pairs(
     session: Session, index: VectorIndex, image_ids: Sequence[int], limit: int, most: float
 ) -> list[Link]:
     """From each of the pictures to those of its `limit` nearest at a distance of at most `most`.
@@ -181,11 +181,11 @@ def find_links(
     A picture is one of its own nearest, but no link leads to itself.
     """
     prepare(session, LINKS_EF_SEARCH)
-    rows = session.execute(links_query(index, image_ids, limit, most))
+    rows = session.execute(neighbour_pairs_query(index, image_ids, limit, most))
     return [(one, other, distance) for one, other, distance in rows]
 
 
-def links_query(
+def neighbour_pairs_query(
     index: VectorIndex, image_ids: Sequence[int], limit: int, most: float
 ) -> Select[tuple[int, int, float]]:
     """The statement: per picture, inside the lateral part, nothing but ORDER BY distance LIMIT."""

@@ -95,7 +95,7 @@ def _estimated_share(session: Session, index: VectorIndex, condition: Condition)
 
 
 @dataclass(frozen=True)
-class Reading:
+class IndexReader:
     """An index, read in the order of nearness to `vector`, shape (dimensions,).
 
     The picture `without` is passed over.

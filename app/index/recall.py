@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import Resident
+from app.encoders.resident import ResidentModel
 from app.errors import Busy, QueryRejected
 from app.index import embeddings
 from app.index.calibration import unrelated_texts
-from app.index.exact_search import Exact, Ids, answer_exactly
+from app.index.exact_search import ExactNeighbours, Ids, answer_exactly
 from app.index.hnsw_search import MAX_EF_SEARCH, candidates
-from app.index.paged_scans import Reading, plan_scan
+from app.index.paged_scans import IndexReader, plan_scan
 from app.index.statistics import TEXTS_AT_ONCE
 from app.index.vector_indexes import has_hnsw
 from app.vectors import Vectors
@@ -41,7 +41,7 @@ EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the tex
 
 
 @dataclass(frozen=True)
-class Measured:
+class RecallMeasurement:
     """Recall@k, 0 to 1: of all `queries`, and of the texts and the pictures among them.
 
     `picture_recall` is None where the index has no picture. `ef_search` is how many candidates
@@ -64,7 +64,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Tried:
+class EfSearchTrial:
     """Recall@k with an `ef_search`; held out is measured only where the other half holds."""
 
     ef_search: int
@@ -74,7 +74,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """The smallest `ef_search` that holds `wanted`, on `queries` and on as many held out.
 
     Without one that does, it is None, `reached` is false, and the rest is the largest's.
@@ -89,7 +89,7 @@ class Tuned:
     queries: int
     held_out_queries: int
     vectors: int
-    tried: Sequence[Tried]
+    tried: Sequence[EfSearchTrial]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +140,11 @@ class Recall:
     """
 
     sessions: Sessions
-    encoder: Resident
+    encoder: ResidentModel
     index: VectorIndex
     measuring: threading.Lock
 
-    def measure(self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> Measured:
+    def measure(self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> RecallMeasurement:
         """Recall@k on about `sample` queries; without a graph on EXACT_QUERIES at most.
 
         Raises QueryRejected, Busy, ModelUnavailable.
@@ -162,13 +162,13 @@ class Recall:
         finally:
             self.measuring.release()
 
-    def _measured(self, k: int, sample: int) -> Measured:
+    def _measured(self, k: int, sample: int) -> RecallMeasurement:
         graph = self._has_graph()
         queries = self._queries(sample if graph else min(sample, EXACT_QUERIES))
         exact = self._exact(queries, k)
         found = self._ask(self.index, queries, exact, k)
         texts = int(queries.is_text.sum())
-        return Measured(
+        return RecallMeasurement(
             k,
             found.recall(),
             found.recall(queries.is_text),
@@ -183,7 +183,7 @@ class Recall:
             graph,
         )
 
-    def tune(self, recall: float, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> Tuned:
+    def tune(self, recall: float, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> TuningResult:
         """The smallest of EF_SEARCHES that holds `recall`; nothing is stored.
 
         It is chosen on every other query, and must hold on those between them too. A search keeps
@@ -199,7 +199,7 @@ class Recall:
         with self._alone():
             return self._tuned(recall, k, sample)
 
-    def _tuned(self, recall: float, k: int, sample: int) -> Tuned:
+    def _tuned(self, recall: float, k: int, sample: int) -> TuningResult:
         queries = self._queries(sample)
         exact = self._exact(queries, k)
         if exact.vectors < FEWEST_TO_TUNE:
@@ -214,7 +214,7 @@ class Recall:
                 break
         last = tried[-1]
         reached = (last.held_out or 0) >= recall
-        return Tuned(
+        return TuningResult(
             k,
             recall,
             reached,
@@ -239,13 +239,15 @@ class Recall:
                 "to tune."
             )
 
-    def _try(self, ef_search: int, queries: _Queries, exact: Exact, k: int, recall: float) -> Tried:
+    def _try(
+        self, ef_search: int, queries: _Queries, exact: ExactNeighbours, k: int, recall: float
+    ) -> EfSearchTrial:
         index = replace(self.index, ef_search=ef_search)
         chosen = self._ask(index, queries.part(EVEN), exact.part(EVEN), k)
         held_out = None
         if chosen.recall() >= recall:
             held_out = self._ask(index, queries.part(ODD), exact.part(ODD), k).recall()
-        return Tried(ef_search, chosen.recall(), held_out, chosen.percentile(50))
+        return EfSearchTrial(ef_search, chosen.recall(), held_out, chosen.percentile(50))
 
     def _has_graph(self) -> bool:
         with self.sessions.begin() as session:
@@ -269,11 +271,13 @@ class Recall:
             rows.append(self.encoder.encode_texts(some, Priority.INDEXING))
         return np.concatenate(rows)
 
-    def _exact(self, queries: _Queries, k: int) -> Exact:
+    def _exact(self, queries: _Queries, k: int) -> ExactNeighbours:
         with self.sessions.begin() as session:
             return answer_exactly(session, self.index, queries.vectors, queries.own, k)
 
-    def _ask(self, index: VectorIndex, queries: _Queries, exact: Exact, k: int) -> _Outcome:
+    def _ask(
+        self, index: VectorIndex, queries: _Queries, exact: ExactNeighbours, k: int
+    ) -> _Outcome:
         """Each query as a search for its `k` asks it, in a transaction of its own."""
         right, ms = [], []
         for vector, own, farthest in zip(queries.vectors, queries.own, exact.farthest, strict=True):
@@ -281,7 +285,7 @@ class Recall:
             began = time.perf_counter()
             with self.sessions.begin() as session:
                 scan = plan_scan(session, index, None, limit)
-                near, _ = Reading(session, index, vector, None).window(scan, 0, limit)
+                near, _ = IndexReader(session, index, vector, None).window(scan, 0, limit)
             ms.append((time.perf_counter() - began) * 1000)
             others = [distance for image_id, distance in near if image_id != own][:k]
             right.append(sum(distance <= farthest + TIE for distance in others))

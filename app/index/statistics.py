@@ -11,10 +11,10 @@ import numpy as np
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import Resident
+from app.encoders.resident import ResidentModel
 from app.errors import Interrupted
 from app.index import embeddings, vector_indexes
-from app.index.calibration import SAMPLE, Chance, is_stale, measure, unrelated_texts
+from app.index.calibration import SAMPLE, NullDistribution, is_stale, measure, unrelated_texts
 from app.index.hnsw_search import find_nearest_distance, prepare
 from app.vectors import Vectors
 
@@ -38,13 +38,13 @@ class Counts:
         return self.vectors / self.pictures if self.pictures else 1.0
 
 
-class Census:
+class IndexStatistics:
     """Of one index. The null distribution is measured by `threads`, unless `stop` is set."""
 
     def __init__(
         self,
         sessions: Sessions,
-        encoder: Resident,
+        encoder: ResidentModel,
         index: VectorIndex,
         threads: Executor,
         stop: threading.Event,
@@ -55,7 +55,7 @@ class Census:
         self._threads = threads
         self._stop = stop
         self._counted: tuple[float, Counts] | None = None
-        self._chance: Chance | None = None
+        self._chance: NullDistribution | None = None
         self._counting = threading.Lock()
         self._measuring = threading.Lock()
         self._failed = -FAILURE_SECONDS  # when measuring failed last
@@ -79,7 +79,7 @@ class Census:
             prepare(session)
             return Counts(*embeddings.count_covered(session, self._index))
 
-    def chance(self) -> Chance | None:
+    def chance(self) -> NullDistribution | None:
         """The null distribution; None until it was first measured, which this sets off."""
         if self._chance is None:
             self._chance = self._stored()
@@ -90,16 +90,16 @@ class Census:
         return self._chance
 
     @staticmethod
-    def _is_due(chance: Chance | None, counts: Counts) -> bool:
+    def _is_due(chance: NullDistribution | None, counts: Counts) -> bool:
         if counts.vectors == 0:
             return False
         return chance is None or is_stale(chance.counted, counts.vectors)
 
-    def _stored(self) -> Chance | None:
+    def _stored(self) -> NullDistribution | None:
         with self._sessions.begin() as session:
-            stored = vector_indexes.get_chance(session, self._index)
+            stored = vector_indexes.get_null_distribution(session, self._index)
         try:
-            return Chance.from_bytes(stored) if stored else None
+            return NullDistribution.from_bytes(stored) if stored else None
         except ValueError:  # of an older version
             return None
 
@@ -139,7 +139,7 @@ class Census:
         if self._stop.is_set():
             raise Interrupted("The service stops.")
 
-    def _measured(self, probes: Vectors, count: int) -> Chance | None:
+    def _measured(self, probes: Vectors, count: int) -> NullDistribution | None:
         with self._sessions.begin() as session:
             sampled = embeddings.sample(session, self._index, SAMPLE)
         if not sampled:  # deleted meanwhile
@@ -150,7 +150,7 @@ class Census:
             best = 1 - np.array([self._distance(probe) for probe in probes], np.float32)
         chance = measure(probes, sample, count, best)
         with self._sessions.begin() as session:
-            vector_indexes.keep_chance(session, self._index, chance.to_bytes())
+            vector_indexes.keep_null_distribution(session, self._index, chance.to_bytes())
         return chance
 
     def _distance(self, probe: Vectors) -> float:

@@ -217,13 +217,13 @@ def tune(session: Session, index: VectorIndex, ef_search: int) -> None:
     session.execute(query.values(ef_search=ef_search))
 
 
-def get_chance(session: Session, index: VectorIndex) -> bytes | None:
+def get_null_distribution(session: Session, index: VectorIndex) -> bytes | None:
     """Its null distribution as it was kept, if it was."""
     query = select(vector_indexes.c.chance).where(vector_indexes.c.id == index.id)
     return session.execute(query).scalar_one_or_none()
 
 
-def keep_chance(session: Session, index: VectorIndex, chance: bytes) -> None:
+def keep_null_distribution(session: Session, index: VectorIndex, chance: bytes) -> None:
     """Keep its null distribution."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
     session.execute(query.values(chance=chance))

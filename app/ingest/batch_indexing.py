@@ -21,22 +21,22 @@ from app.catalog import image_rows
 from app.database.connections import is_unavailable
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import Resident
+from app.encoders.resident import ResidentModel
 from app.errors import Interrupted, own_fault
 from app.ingest import jobs, leases
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
-from app.ingest.leases import Result, Taken
+from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.reading import (
     KEPT_THUMBNAIL,
-    Kept,
-    Means,
-    Place,
-    Preparation,
+    ItemReader,
+    KnownContent,
+    PictureInPlace,
     Prepared,
+    ReadingContext,
     again,
 )
-from app.ingest.uploads import Draft
+from app.ingest.uploads import PreparedUpload
 from app.pictures.decoding import thumbnail_name
 from app.storage.disk import Disk
 from app.vectors import Vectors
@@ -51,15 +51,15 @@ STOP_SECONDS = 0.2  # how often a batch that waits looks whether the worker stop
 
 
 @dataclass(frozen=True)
-class Ingest:
+class BatchIndexer:
     """Works on batches, on whatever thread calls; `stop` interrupts.
 
     `threads` read and decode; `fetchers` do it for URLs, whose servers may let them wait. While
     somebody searches only as many decode as `lanes` lets.
     """
 
-    means: Means
-    encoder: Resident
+    means: ReadingContext
+    encoder: ResidentModel
     index: VectorIndex
     thumbnails: Disk
     threads: Executor
@@ -86,8 +86,8 @@ class Ingest:
             raise
         self._tidy(prepared, results)
 
-    def _prepared(self, taken: Taken) -> list[Prepared]:
-        preparation = Preparation(self.means, taken)
+    def _prepared(self, taken: LeasedBatch) -> list[Prepared]:
+        preparation = ItemReader(self.means, taken)
         if len(taken.items) == 1:  # maybe under suspicion: then it must not wait its turn
             return [preparation.of(taken.items[0])]
         if "urls" in taken.job.source:
@@ -97,12 +97,12 @@ class Ingest:
             tasks = [self.threads.submit(one, item) for item in taken.items]
         return self._wait(tasks)
 
-    def _one_prepared(self, preparation: Preparation, item: Item) -> Prepared:
+    def _one_prepared(self, preparation: ItemReader, item: Item) -> Prepared:
         """While somebody searches half of the cores are left to that."""
         with self.lanes if self.encoder.is_searched() else nullcontext():
             return preparation.of(item)
 
-    def _settled(self, taken: Taken, prepared: Sequence[Prepared]) -> list[Result]:
+    def _settled(self, taken: LeasedBatch, prepared: Sequence[Prepared]) -> list[ItemResult]:
         """Encode and write; an error that is no file's fault is noted at each of its items."""
         try:
             vectors = self._encoded(taken.job, prepared)
@@ -120,7 +120,7 @@ class Ingest:
         priority = Priority.INDEXING if in_place else Priority.UPLOAD
         items, pixels = [], []
         for one in prepared:
-            if isinstance(one.found, Place | Draft):
+            if isinstance(one.found, PictureInPlace | PreparedUpload):
                 items.append(one.item.id)
                 pixels.append(one.found.pixels)
         rows = self._wait([self.encoder.submit([one], priority) for one in pixels])
@@ -137,7 +137,9 @@ class Ingest:
             _, waiting = wait(waiting, timeout=STOP_SECONDS)
         return [future.result() for future in futures]
 
-    def _write(self, taken: Taken, prepared: Sequence[Prepared], vectors: Encoded) -> list[Result]:
+    def _write(
+        self, taken: LeasedBatch, prepared: Sequence[Prepared], vectors: Encoded
+    ) -> list[ItemResult]:
         with self.means.sessions.begin() as session:
             ours = leases.still_ours(session, taken.items)
             writing = _Writing(self, session, taken.job, vectors)
@@ -145,20 +147,20 @@ class Ingest:
             leases.record(session, taken.job, results)
         return results
 
-    def _write_failure(self, taken: Taken, reason: str) -> list[Result]:
+    def _write_failure(self, taken: LeasedBatch, reason: str) -> list[ItemResult]:
         with self.means.sessions.begin() as session:
             ours = leases.still_ours(session, taken.items)
             results = [again(item, reason) for item in taken.items if item.id in ours]
             leases.record(session, taken.job, results)
         return results
 
-    def _tidy(self, prepared: Sequence[Prepared], results: Sequence[Result]) -> None:
+    def _tidy(self, prepared: Sequence[Prepared], results: Sequence[ItemResult]) -> None:
         """What need not be in the transaction: files that have served, thumbnails to keep."""
         for result in results:
             if result.item.staged and not leases.keeps_staged(result):
                 self.means.incoming.remove(result.item.staged)
         for one in prepared:
-            if isinstance(one.found, Place) and one.found.thumbnail:
+            if isinstance(one.found, PictureInPlace) and one.found.thumbnail:
                 name = thumbnail_name(one.found.new.content_hash, KEPT_THUMBNAIL)
                 try:
                     self.thumbnails.put(name, one.found.thumbnail)
@@ -169,34 +171,34 @@ class Ingest:
 class _Writing:
     """One batch's rows, within the caller's transaction."""
 
-    def __init__(self, ingest: Ingest, session: Session, job: Job, vectors: Encoded) -> None:
+    def __init__(self, ingest: BatchIndexer, session: Session, job: Job, vectors: Encoded) -> None:
         self._ingest = ingest
         self._session = session
         self._job = job
         self._vectors = vectors
 
-    def results(self, prepared: Sequence[Prepared]) -> list[Result]:
+    def results(self, prepared: Sequence[Prepared]) -> list[ItemResult]:
         """Write what was found; one result an item."""
-        places = [(one, one.found) for one in prepared if isinstance(one.found, Place)]
-        drafts = [(one, one.found) for one in prepared if isinstance(one.found, Draft)]
+        places = [(one, one.found) for one in prepared if isinstance(one.found, PictureInPlace)]
+        drafts = [(one, one.found) for one in prepared if isinstance(one.found, PreparedUpload)]
         kept = [
             _noted(one, self._kept(one.item, one.found))
             for one in prepared
-            if isinstance(one.found, Kept)
+            if isinstance(one.found, KnownContent)
         ]
-        settled = [_noted(one, one.found) for one in prepared if isinstance(one.found, Result)]
+        settled = [_noted(one, one.found) for one in prepared if isinstance(one.found, ItemResult)]
         return [*self._places(places), *self._drafts(drafts), *kept, *settled]
 
-    def _places(self, places: list[tuple[Prepared, Place]]) -> list[Result]:
+    def _places(self, places: list[tuple[Prepared, PictureInPlace]]) -> list[ItemResult]:
         places.sort(key=lambda pair: pair[1].new.path)  # two batches never wait in a circle
         new = [place.new for _, place in places]
         images = image_rows.add_images(self._session, self._ingest.index, new, self._rows(places))
         return [
-            _noted(one, Result(one.item, "changed" if place.known else "added", None, image.id))
+            _noted(one, ItemResult(one.item, "changed" if place.known else "added", None, image.id))
             for (one, place), image in zip(places, images, strict=True)
         ]
 
-    def _drafts(self, drafts: list[tuple[Prepared, Draft]]) -> list[Result]:
+    def _drafts(self, drafts: list[tuple[Prepared, PreparedUpload]]) -> list[ItemResult]:
         """Of the same bytes twice in a batch, the second is a duplicate."""
         first = {draft.new.content_hash: (one, draft) for one, draft in reversed(drafts)}
         chosen = [first[content_hash] for content_hash in sorted(first)]
@@ -207,7 +209,7 @@ class _Writing:
             status, image = written[draft.new.content_hash]
             is_first = first[draft.new.content_hash][0] is one
             outcome = "added" if status == "stored" and is_first else "duplicate"
-            results.append(_noted(one, Result(one.item, outcome, None, image.id)))
+            results.append(_noted(one, ItemResult(one.item, outcome, None, image.id)))
         return results
 
     def _rows(self, found: Sequence[tuple[Prepared, object]]) -> Vectors:
@@ -215,12 +217,12 @@ class _Writing:
         nothing = np.empty((0, self._ingest.index.dimensions), np.float32)
         return np.vstack([nothing, *(self._vectors[one.item.id] for one, _ in found)])
 
-    def _kept(self, item: Item, kept: Kept) -> Result:
+    def _kept(self, item: Item, kept: KnownContent) -> ItemResult:
         place = (item.path, item.etag, kept.annotation)
         if self._job.dry_run or image_rows.place_image(self._session, kept.known, *place):
-            return Result(item, kept.outcome, None, kept.known.id)
+            return ItemResult(item, kept.outcome, None, kept.known.id)
         return again(item, "The picture was moved or deleted meanwhile.")
 
 
-def _noted(one: Prepared, result: Result) -> Result:
+def _noted(one: Prepared, result: ItemResult) -> ItemResult:
     return replace(result, reason=result.reason or one.note)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from watchfiles import watch
 
 from app.errors import ImageSearchError
-from app.ingest.job_submission import Intake, Options
+from app.ingest.job_submission import JobOptions, JobSubmission
 from app.sources.sources import QUIET_SECONDS
 
 log = logging.getLogger(__name__)
@@ -21,18 +21,18 @@ STEP_MS = 100  # changes are gathered until it was quiet for so long
 DEBOUNCE_MS = 400  # or for so long at most
 LOOK_MS = 300  # between looks at what has become quiet
 SETTLED_SECONDS = QUIET_SECONDS + 0.2  # after the last change a file counts as whole
-SYNC = Options(sync=True)
+SYNC = JobOptions(sync=True)
 
 
 @dataclass
-class Watcher:
+class FolderWatcher:
     """Watches `folders` until it is stopped. What changed before is found by a first sync.
 
     That one waits as every other until it was quiet: what was still being written when the watch
     began is whole by then, or is seen to change.
     """
 
-    intake: Intake
+    job_submission: JobSubmission
     folders: Sequence[Path]
     clock: Callable[[], float] = time.monotonic
     _changed: dict[Path, float] = field(default_factory=dict, init=False)  # when last
@@ -73,7 +73,7 @@ class Watcher:
     def _sync(self, folder: Path, told: Sequence[Path]) -> None:
         """A job on what has changed, as deep below `folder` as one can be."""
         if told:
-            self._jobs[folder] = self.intake.folder(
+            self._jobs[folder] = self.job_submission.folder(
                 _common_folder(told, folder),
                 SYNC,
                 settled=True,
@@ -86,7 +86,7 @@ class Watcher:
         if folder not in self._jobs:
             return True
         try:
-            return self.intake.job(self._jobs[folder]).finished_at is not None
+            return self.job_submission.job(self._jobs[folder]).finished_at is not None
         except ImageSearchError:  # forgotten: it ended long ago
             return True
 

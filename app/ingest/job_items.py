@@ -62,7 +62,7 @@ class NewItem:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedFile:
     """A stretch of a source's listing, from the checkpoint `after` to `checkpoint`.
 
     `unchanged` files become no items.
@@ -120,7 +120,7 @@ def _insert(session: Session, job: Job, new: Sequence[NewItem]) -> list[int]:
     return [item_id for item_id, item in pairs if not item.removal and not item.reason]
 
 
-def add_listed(session: Session, job: Job, listed: Listed, batch_size: int) -> bool:
+def add_listed(session: Session, job: Job, listed: ListedFile, batch_size: int) -> bool:
     """Write a stretch of the listing and the tasks of its items, `batch_size` each.
 
     False where the job is no longer running, or somebody else has listed this: then the caller

@@ -32,7 +32,7 @@ ANYWHERE = "anywhere"  # the queue of what every worker can read: buckets
 
 
 @dataclass(frozen=True)
-class Options:
+class JobOptions:
     """How a source is to be taken in; `sync`: what it lacks is forgotten."""
 
     sync: bool = False
@@ -40,7 +40,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentFile:
     """A file of a request: the name its sender gave it, and its open bytes."""
 
     name: str
@@ -48,7 +48,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Intake:
+class JobSubmission:
     """Makes jobs. `queue` is that of the workers which see this machine's disk."""
 
     sessions: Sessions
@@ -59,7 +59,7 @@ class Intake:
     buckets: Sequence[str]
     batch_size: int
 
-    def requested(self, source: Mapping[str, str], options: Options) -> int:
+    def requested(self, source: Mapping[str, str], options: JobOptions) -> int:
         """A job on a folder or bucket that a request names. Raises SourceNotAllowed."""
         if "folder" in source:
             return self.folder(self._allowed_folder(source["folder"]), options)
@@ -93,7 +93,7 @@ class Intake:
     def folder(
         self,
         folder: Path,
-        options: Options,
+        options: JobOptions,
         *,
         settled: bool = False,
         witnessed: bool = False,
@@ -109,12 +109,12 @@ class Intake:
         source = {"folder": str(folder), **{name: True for name, on in flags.items() if on}}
         return self._create(source, self.queue, options, anew=anew)
 
-    def bucket(self, name: str, prefix: str, options: Options) -> int:
+    def bucket(self, name: str, prefix: str, options: JobOptions) -> int:
         """A job on the objects of a bucket whose keys begin with `prefix`."""
         return self._create({"bucket": name, "prefix": prefix}, ANYWHERE, options)
 
     def _create(
-        self, source: Mapping[str, Any], queue: str, options: Options, *, anew: bool = False
+        self, source: Mapping[str, Any], queue: str, options: JobOptions, *, anew: bool = False
     ) -> int:
         mode = "sync" if options.sync else "add"
         new = NewJob(self.collection_id, source, queue, mode, options.dry_run)
@@ -138,8 +138,8 @@ class Intake:
 
     def sent(
         self,
-        files: Sequence[Sent],
-        archive: Sent | None,
+        files: Sequence[SentFile],
+        archive: SentFile | None,
         annotation: Annotation,
         *,
         dry_run: bool = False,
@@ -171,7 +171,7 @@ class Intake:
             return self._attach(new, items, self.batch_size, SENT_PRIORITY)
 
     @contextmanager
-    def _staged(self, sent: Sequence[Sent]) -> Iterator[list[str]]:
+    def _staged(self, sent: Sequence[SentFile]) -> Iterator[list[str]]:
         """The files' bytes on disk, under names of their own; gone again where no job comes."""
         names = [uuid4().hex for _ in sent]
         try:

@@ -30,7 +30,7 @@ STATE_OF = {
 
 
 @dataclass(frozen=True)
-class Result:
+class ItemResult:
     """What became of an item; without an outcome it is to be tried again.
 
     `curable`: it has failed, but might not another day.
@@ -44,14 +44,14 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Taken:
+class LeasedBatch:
     """The items that a worker may now work on, and their job as it was then."""
 
     job: Job
     items: Sequence[Item]
 
 
-def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) -> Taken:
+def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) -> LeasedBatch:
     """Take a batch that a task names, as far as it is still open.
 
     A batch that was taken before, by a worker that died of one of them, maybe, is written as
@@ -62,17 +62,17 @@ def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) ->
     rows = session.execute(query.order_by(job_items.c.id).with_for_update()).mappings()
     found = [Item(**row) for row in rows]
     if job.state in {"cancelling", "cancelled"}:
-        record(session, job, [Result(item, "cancelled") for item in found])
-        return Taken(job, [])
+        record(session, job, [ItemResult(item, "cancelled") for item in found])
+        return LeasedBatch(job, [])
     worn = [item for item in found if _is_worn_out(item)]
-    record(session, job, [Result(item, "failed", WORN_OUT, curable=True) for item in worn])
+    record(session, job, [ItemResult(item, "failed", WORN_OUT, curable=True) for item in worn])
     found = [item for item in found if not _is_worn_out(item)]
     size = _bearable(len(item_ids), max((item.leases for item in found), default=0))
     if len(found) > size:
         # Last of all: a file that kills its workers must not keep the others from their work.
         enqueue_batches(session, job, [item.id for item in found], size, BULK_PRIORITY)
-        return Taken(job, [])
-    return Taken(job, _mark_running(session, found, worker))
+        return LeasedBatch(job, [])
+    return LeasedBatch(job, _mark_running(session, found, worker))
 
 
 def _is_worn_out(item: Item) -> bool:
@@ -122,7 +122,7 @@ def _ours(taken: Sequence[Item]) -> ColumnElement[bool]:
     )
 
 
-def note(session: Session, job: Job, results: Sequence[Result]) -> None:
+def note(session: Session, job: Job, results: Sequence[ItemResult]) -> None:
     """Write what became of items, and count it."""
     if not results:
         return
@@ -133,7 +133,7 @@ def note(session: Session, job: Job, results: Sequence[Result]) -> None:
     session.execute(query.values(updated_at=func.now(), **changes))
 
 
-def record(session: Session, job: Job, results: Sequence[Result]) -> None:
+def record(session: Session, job: Job, results: Sequence[ItemResult]) -> None:
     """Write what became of items, count it, and finish the job or try again what is left."""
     if not results:
         return
@@ -146,12 +146,12 @@ def record(session: Session, job: Job, results: Sequence[Result]) -> None:
     settle(session, job.id)
 
 
-def keeps_staged(result: Result) -> bool:
+def keeps_staged(result: ItemResult) -> bool:
     """Whether the bytes that were sent along stay; what is cancelled goes at the job's end."""
     return result.outcome in {None, "cancelled"} or result.curable
 
 
-def _write(session: Session, results: Sequence[Result]) -> None:
+def _write(session: Session, results: Sequence[ItemResult]) -> None:
     query = update(job_items).where(job_items.c.id == bindparam("the_id"))
     query = query.values(
         state=bindparam("the_state"),

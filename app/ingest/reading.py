@@ -19,8 +19,8 @@ from app.errors import (
 )
 from app.ingest import job_items, leases
 from app.ingest.job_items import Item
-from app.ingest.leases import Result, Taken
-from app.ingest.uploads import Draft, Uploads
+from app.ingest.leases import ItemResult, LeasedBatch
+from app.ingest.uploads import PreparedUpload, Uploads
 from app.pictures.decoding import Picture, PillowImage, decode, thumbnail_of
 from app.sources.download import Downloader
 from app.sources.sidecars import Annotation
@@ -36,7 +36,7 @@ KEPT_THUMBNAIL = 256  # pixels: of a bucket's pictures, so that a page of hits c
 
 
 @dataclass(frozen=True)
-class Place:
+class PictureInPlace:
     """A picture that stays where it is and needs a vector; `known` if its path has a row."""
 
     new: NewImage
@@ -46,7 +46,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KnownContent:
     """A content that has a row already, here or where it is gone, and what is to be noted of it."""
 
     known: KnownFile
@@ -62,12 +62,12 @@ class Prepared:
     """
 
     item: Item
-    found: Place | Kept | Draft | Result
+    found: PictureInPlace | KnownContent | PreparedUpload | ItemResult
     note: str | None = None
 
 
 @dataclass(frozen=True)
-class Means:
+class ReadingContext:
     """What preparing needs: where files come from and go to, and the bounds."""
 
     sessions: Sessions
@@ -81,10 +81,10 @@ class Means:
     keep_gps: bool
 
 
-class Preparation:
+class ItemReader:
     """One batch's, called on many threads. `of` never raises: what is wrong becomes a Result."""
 
-    def __init__(self, means: Means, taken: Taken) -> None:
+    def __init__(self, means: ReadingContext, taken: LeasedBatch) -> None:
         self._means = means
         self._job = taken.job
         self._source = means.sources.open(taken.job.source)
@@ -99,7 +99,7 @@ class Preparation:
         try:
             return self._in_place(item, self._source) if self._source else self._sent(item)
         except ImageRejected as error:
-            return Prepared(item, Result(item, "failed", str(error)))
+            return Prepared(item, ItemResult(item, "failed", str(error)))
         except (SourceUnavailable, SourceUnreadable) as error:
             return Prepared(item, again(item, str(error)))
         except Exception as error:
@@ -109,30 +109,30 @@ class Preparation:
     def _in_place(self, item: Item, source: Source) -> Prepared:
         known = self._known.get(item.path)
         if known and known.etag == item.etag:  # another job was faster
-            return Prepared(item, Result(item, "unchanged", image_id=known.id))
+            return Prepared(item, ItemResult(item, "unchanged", image_id=known.id))
         data = source.read(item.path, self._means.max_file_bytes)
         annotation, note = _annotation(source, item.path)
         content_hash = hashlib.sha256(data).digest()
         if known and known.content_hash == content_hash:
             outcome = "changed" if annotation != Annotation() else "unchanged"
-            return Prepared(item, Kept(known, annotation, outcome), note)
+            return Prepared(item, KnownContent(known, annotation, outcome), note)
         if not known and (vanished := self._claim_vanished(content_hash)):
-            return Prepared(item, Kept(vanished, annotation, "moved"), note)
+            return Prepared(item, KnownContent(vanished, annotation, "moved"), note)
         picture = decode(data, self._means.max_megapixels)
         if self._job.dry_run:
-            return Prepared(item, Result(item, "changed" if known else "added"), note)
+            return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
         return Prepared(item, self._place(item, data, picture, annotation, known is not None), note)
 
     def _place(
         self, item: Item, data: bytes, picture: Picture, annotation: Annotation, known: bool
-    ) -> Place:
+    ) -> PictureInPlace:
         keep_gps = self._means.keep_gps
         new = image_rows.new_image(
             item.path, item.etag, data, picture, annotation, keep_gps=keep_gps
         )
         far = item.path.startswith(S3_SCHEME)
         small = thumbnail_of(picture.image, KEPT_THUMBNAIL) if far else None
-        return Place(new, self._means.prepare(picture.image), known, small)
+        return PictureInPlace(new, self._means.prepare(picture.image), known, small)
 
     def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:
         """A row with these bytes whose file is gone: the file was moved. Each is claimed once."""
@@ -153,13 +153,15 @@ class Preparation:
         """A picture that came with the request, or that its URL gives."""
         data = self._bytes_of(item)
         if known := self._means.uploads.known(data):
-            return Prepared(item, Result(item, "duplicate", image_id=known.id))
+            return Prepared(item, ItemResult(item, "duplicate", image_id=known.id))
         picture = decode(data, self._means.max_megapixels)
         if self._job.dry_run:
-            return Prepared(item, Result(item, "added"))
+            return Prepared(item, ItemResult(item, "added"))
         annotation = Annotation(item.caption, item.metadata or {})
         new = self._means.uploads.keep(item.path, data, picture, annotation)
-        draft = Draft(new, lambda: self._bytes_of(item), self._means.prepare(picture.image))
+        draft = PreparedUpload(
+            new, lambda: self._bytes_of(item), self._means.prepare(picture.image)
+        )
         return Prepared(item, draft, item.reason if item.attempts == 0 else None)
 
     def _bytes_of(self, item: Item) -> bytes:
@@ -176,8 +178,8 @@ def _annotation(source: Source, path: str) -> tuple[Annotation, str | None]:
         return Annotation(), f"Its sidecar was passed over: {error}"
 
 
-def again(item: Item, reason: str) -> Result:
+def again(item: Item, reason: str) -> ItemResult:
     """To be tried again; failed after the last attempt."""
     if item.attempts + 1 < leases.MAX_ATTEMPTS:
-        return Result(item, None, reason)
-    return Result(item, "failed", reason, curable=True)
+        return ItemResult(item, None, reason)
+    return ItemResult(item, "failed", reason, curable=True)

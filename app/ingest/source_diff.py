@@ -6,18 +6,18 @@ from typing import TypeVar
 from app.catalog import image_rows
 from app.catalog.image_rows import KnownFile
 from app.database.connections import Sessions
-from app.ingest.job_items import Listed, NewItem
+from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import Job
 from app.sources.sources import Source, SourceFile
 
 T = TypeVar("T")
-Add = Callable[[Job, Listed], bool]
+Add = Callable[[Job, ListedFile], bool]
 """Writes a stretch of a job's listing; False where nothing is to be listed any more."""
 
 STRETCH = 1_000  # files listed at a time: as many as a page of S3's listing holds
 
 
-class Comparison:
+class SourceDiff:
     """One job's source against the catalog, both in the order of their paths."""
 
     def __init__(self, sessions: Sessions, add: Add, job: Job, source: Source) -> None:
@@ -41,9 +41,9 @@ class Comparison:
         while rest := self._known(None, limit=STRETCH):
             upto = max(rest)
             items = [NewItem(row.path, row.etag, removal=True) for row in rest.values()]
-            if not self._add(Listed(self._mark, items, 0, upto)):
+            if not self._add(ListedFile(self._mark, items, 0, upto)):
                 return
-        self._add(Listed(self._mark, whole=True))
+        self._add(ListedFile(self._mark, whole=True))
 
     def _known(self, upto: str | None, limit: int | None = None) -> dict[str, KnownFile]:
         with self._sessions.begin() as session:
@@ -55,7 +55,7 @@ class Comparison:
                 limit,
             )
 
-    def _add(self, listed: Listed) -> bool:
+    def _add(self, listed: ListedFile) -> bool:
         self._after = self._mark = listed.checkpoint or self._mark
         return self._write(self._job, listed)
 
@@ -75,7 +75,7 @@ class Comparison:
             else:
                 items.append(NewItem(file.path, file.etag, file.size))
         items += [NewItem(row.path, row.etag, removal=True) for row in known.values()]
-        return self._add(Listed(self._mark, items, unchanged, upto))
+        return self._add(ListedFile(self._mark, items, unchanged, upto))
 
 
 def stretches(found: Iterator[T], size: int) -> Iterator[list[T]]:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from app.catalog import image_deletion, image_rows
-from app.catalog.gallery import delete_buried
+from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.errors import (
@@ -26,12 +26,12 @@ from app.errors import (
 )
 from app.index import vector_indexes
 from app.ingest import job_items, jobs, leases
-from app.ingest.job_items import Item, Listed, NewItem
+from app.ingest.job_items import Item, ListedFile, NewItem
 from app.ingest.jobs import SENT_PRIORITY, Job
-from app.ingest.leases import Result
-from app.ingest.source_diff import Comparison, stretches
+from app.ingest.leases import ItemResult
+from app.ingest.source_diff import SourceDiff, stretches
 from app.sources import archives
-from app.sources.archives import Entry
+from app.sources.archives import ArchiveEntry
 from app.sources.decompression import Bounds
 from app.sources.sidecars import Annotation
 from app.sources.sources import Sources
@@ -44,7 +44,7 @@ MAX_ATTEMPTS = 20  # of listing or finishing, deaths of workers among them; then
 
 
 @dataclass(frozen=True)
-class Listing:
+class SourceLister:
     """Begins and ends jobs, on whatever thread calls.
 
     `measure` is called once pictures may have come or gone: it looks whether that matters.
@@ -89,7 +89,7 @@ class Listing:
             with self.sessions.begin() as session:
                 vector_indexes.drop_hnsw_if_empty(session, self.index)
         if source := self.sources.open(job.source):
-            Comparison(self.sessions, self.add, job, source).run()
+            SourceDiff(self.sessions, self.add, job, source).run()
         else:
             self._list_archive(job)
 
@@ -97,7 +97,7 @@ class Listing:
         with self.sessions.begin() as session:
             jobs.give_up_listing(session, job, reason)
 
-    def add(self, job: Job, listed: Listed) -> bool:
+    def add(self, job: Job, listed: ListedFile) -> bool:
         """Write a stretch; False where nothing is to be listed any more. Raises Interrupted."""
         self._check_stop()
         with self.sessions() as session:
@@ -122,13 +122,13 @@ class Listing:
         for stretch in stretches(entries, self.batch_size):
             items = [item for _, item in stretch]
             checkpoint = str(stretch[-1][0])
-            listed = Listed(mark, items, 0, checkpoint, priority=SENT_PRIORITY)
+            listed = ListedFile(mark, items, 0, checkpoint, priority=SENT_PRIORITY)
             if not self._added(job, listed):
                 return
             mark = checkpoint
-        self.add(job, Listed(mark, whole=True))
+        self.add(job, ListedFile(mark, whole=True))
 
-    def _added(self, job: Job, listed: Listed) -> bool:
+    def _added(self, job: Job, listed: ListedFile) -> bool:
         """As `add`; what was staged for nothing is deleted."""
         added = False
         try:
@@ -145,12 +145,12 @@ class Listing:
 
     def _staged(
         self,
-        entries: Iterator[Entry | archives.Refused],
+        entries: Iterator[ArchiveEntry | archives.RefusedEntry],
         told: archives.Annotations,
         sent: Annotation,
     ) -> Iterator[tuple[int, NewItem]]:
         for entry in entries:
-            if not isinstance(entry, Entry):
+            if not isinstance(entry, ArchiveEntry):
                 yield entry.index, NewItem(entry.name, reason=entry.reason)
                 continue
             name = uuid4().hex
@@ -193,7 +193,7 @@ class Listing:
             reason = self._doubt(job)
             if reason is None:
                 self._settle_removals(job)
-        delete_buried(self.sessions, self.thumbnails)
+        delete_marked(self.sessions, self.thumbnails)
         with self.sessions.begin() as session:
             if job.reason is None:  # else the listing may be taken up again
                 job_items.dismiss_removals(session, job.id)
@@ -235,7 +235,7 @@ class Listing:
             self._check_stop()
             with self.sessions.begin() as session:
                 if job.mode == "sync" and not job.dry_run:
-                    gone = image_deletion.bury(session, gone)
+                    gone = image_deletion.mark_deleted(session, gone)
                 self._note_removals(session, job, found, {row.path for row in gone})
 
     def _note_removals(
@@ -244,7 +244,7 @@ class Listing:
         """Count each path once: a listing that was retried may have noted it twice."""
         last = {item.path: item for item in found if item.path in gone}
         outcome = "removed" if job.mode == "sync" else "gone"
-        leases.note(session, job, [Result(item, outcome) for item in last.values()])
+        leases.note(session, job, [ItemResult(item, outcome) for item in last.values()])
         kept = {item.id for item in last.values()}
         job_items.dismiss(session, [item.id for item in found if item.id not in kept])
 

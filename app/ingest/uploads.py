@@ -19,7 +19,7 @@ from app.catalog.image_rows import NewImage
 from app.database.connections import Sessions
 from app.database.tables import Image, VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import Resident
+from app.encoders.resident import ResidentModel
 from app.errors import ImageRejected
 from app.pictures.decoding import FORMATS, Picture, decode
 from app.sources.sidecars import Annotation
@@ -52,7 +52,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Draft:
+class PreparedUpload:
     """A picture that is decoded and kept, but has no vector and no row yet.
 
     `read` gives its bytes once more, should its file be deleted meanwhile.
@@ -68,7 +68,7 @@ class Uploads:
     """Takes pictures into one index; `root` is where relative paths start."""
 
     sessions: Sessions
-    encoder: Resident
+    encoder: ResidentModel
     index: VectorIndex
     disk: Disk
     root: Path
@@ -84,7 +84,7 @@ class Uploads:
         """
         annotation = Annotation(caption, dict(metadata))
         drafts = [self._attempt(file, annotation) for file in files]
-        fresh = {one.new.content_hash: one for one in drafts if isinstance(one, Draft)}
+        fresh = {one.new.content_hash: one for one in drafts if isinstance(one, PreparedUpload)}
         chosen = [fresh[content_hash] for content_hash in sorted(fresh)]
         vectors = self._encode([draft.pixels for draft in chosen])
         with self.sessions.begin() as session:
@@ -94,7 +94,7 @@ class Uploads:
             for file, draft in zip(files, drafts, strict=True)
         ]
 
-    def _attempt(self, file: Upload, annotation: Annotation) -> Outcome | Draft:
+    def _attempt(self, file: Upload, annotation: Annotation) -> Outcome | PreparedUpload:
         if known := self.known(file.data):
             return Outcome(file.name, "duplicate", known)
         try:
@@ -102,7 +102,7 @@ class Uploads:
         except ImageRejected as error:
             return Outcome(file.name, "refused", error=error)
         new = self.keep(file.name, file.data, picture, annotation)
-        return Draft(new, lambda: file.data, self.encoder.prepare(picture.image))
+        return PreparedUpload(new, lambda: file.data, self.encoder.prepare(picture.image))
 
     def known(self, data: bytes) -> Image | None:
         """The picture with these very bytes, if there is one and its file is there."""
@@ -122,7 +122,7 @@ class Uploads:
         return replace(new, origin=name)
 
     def write(
-        self, session: Session, drafts: Sequence[Draft], vectors: Vectors
+        self, session: Session, drafts: Sequence[PreparedUpload], vectors: Vectors
     ) -> dict[bytes, tuple[Status, Image]]:
         """Write rows with their vectors, float32 (len(drafts), dimensions): by content hash.
 
@@ -160,7 +160,9 @@ class Uploads:
         return np.concatenate([nothing, *(row.result() for row in rows)])
 
 
-def _outcome(file: Upload, draft: Draft, written: dict[bytes, tuple[Status, Image]]) -> Outcome:
+def _outcome(
+    file: Upload, draft: PreparedUpload, written: dict[bytes, tuple[Status, Image]]
+) -> Outcome:
     """The first file with these bytes takes `stored` away; after it they are a duplicate."""
     status, image = written[draft.new.content_hash]
     written[draft.new.content_hash] = "duplicate", image

@@ -7,38 +7,38 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from app.access.authentication import Access, is_loopback
+from app.access.authentication import Authenticator, is_loopback
 from app.catalog import collections
-from app.catalog.collection_deletion import Burials, disk_of, disks
+from app.catalog.collection_deletion import CollectionDeletion, disk_of, disks
 from app.catalog.duplicates import Duplicates
 from app.catalog.gallery import Gallery
 from app.database import connections
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.batching import Batcher
-from app.encoders.model_pool import Residents
-from app.encoders.resident import Resident
-from app.feedback.evaluation import Trials
-from app.feedback.query_adjustment import Learning
+from app.encoders.model_pool import ModelPool
+from app.encoders.resident import ResidentModel
+from app.feedback.evaluation import FeedbackEvaluation
+from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.summaries import Summaries
 from app.index import vector_indexes
 from app.index.recall import Recall
-from app.index.statistics import Census
-from app.ingest.batch_indexing import Ingest
-from app.ingest.job_submission import ANYWHERE, Intake
-from app.ingest.reading import Means
-from app.ingest.source_listing import Listing
+from app.index.statistics import IndexStatistics
+from app.ingest.batch_indexing import BatchIndexer
+from app.ingest.job_submission import ANYWHERE, JobSubmission
+from app.ingest.reading import ReadingContext
+from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
 from app.runtime import parts
-from app.runtime.doctor import Reconciling
-from app.runtime.open_collections import Library, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.doctor import Doctor
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
-from app.search.explanation import Explaining
-from app.search.feedback_submission import Judging
-from app.search.feedback_tokens import SearchTokens
+from app.search.explanation import Explainer
+from app.search.feedback_submission import FeedbackSubmission
+from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_encoding import QUERY_SECONDS, QueryEncoder
-from app.search.search import Search, ShortAnswers
+from app.search.search import FlatAnswerCache, Search
 from app.settings import ROOT, Settings
 from app.sources.decompression import Bounds
 from app.sources.download import Downloader
@@ -57,17 +57,17 @@ POLITE_THREADS = max(1, DECODING_THREADS // 2)
 class Services:
     """All that the routes and the scripts work with."""
 
-    encoder: Resident
+    encoder: ResidentModel
     device: str
     precision: str
-    library: Library
+    registry: CollectionRegistry
     gallery: Gallery
     cursors: Cursors
-    tokens: SearchTokens
+    tokens: FeedbackTokens
     summaries: Summaries
-    access: Access
+    access: Authenticator
     worker: Worker
-    reconciling: Reconciling
+    doctor: Doctor
     sessions: Sessions
 
     @property
@@ -78,22 +78,22 @@ class Services:
     @property
     def search(self) -> Search:
         """Of the default collection, as what follows."""
-        return self.library.default.search
+        return self.registry.default.search
 
     @property
     def uploads(self) -> Uploads:
         """Takes pictures in at once."""
-        return self.library.default.uploads
+        return self.registry.default.uploads
 
     @property
-    def intake(self) -> Intake:
+    def job_submission(self) -> JobSubmission:
         """Takes jobs in."""
-        return self.library.default.intake
+        return self.registry.default.job_submission
 
     @property
     def duplicates(self) -> Duplicates:
         """Finds pictures alike."""
-        return self.library.default.duplicates
+        return self.registry.default.duplicates
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -116,10 +116,10 @@ def open_services(settings: Settings) -> Iterator[Services]:
     with ExitStack() as stack:
         batcher = Batcher(settings.batch_size)
         stack.callback(batcher.close)
-        residents = Residents(
+        model_pool = ModelPool(
             lambda name: parts.load_encoder(settings, name), batcher, settings.max_resident_models
         )
-        encoder = residents.of(parts.default_model(settings))
+        encoder = model_pool.of(parts.default_model(settings))
         encoder.load_ahead()  # torch's import and Postgres's start take seconds each: side by side
         url = stack.enter_context(parts.database(settings))
         engine = connections.open_engine(url)
@@ -134,7 +134,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
         fetchers = ThreadPoolExecutor(FETCHING_THREADS, "fetch", initializer=parts.step_back)
         stack.enter_context(threads)
         stack.enter_context(fetchers)
-        assembly = _Assembly(settings, url, sessions, residents, threads, fetchers)
+        assembly = _Assembly(settings, url, sessions, model_pool, threads, fetchers)
         yield assembly.services(default, index, encoder)
 
 
@@ -146,14 +146,14 @@ class _Assembly:
         settings: Settings,
         url: str,
         sessions: Sessions,
-        residents: Residents,
+        model_pool: ModelPool,
         threads: ThreadPoolExecutor,
         fetchers: ThreadPoolExecutor,
     ) -> None:
         self.settings = settings
         self.url = url
         self.sessions = sessions
-        self.residents = residents
+        self.model_pool = model_pool
         self.threads = threads
         self.fetchers = fetchers
         self.kept = Disk(settings.storage_dir)
@@ -170,19 +170,21 @@ class _Assembly:
         self.query_downloader = Downloader(query_bytes, allow, total_seconds=QUERY_SECONDS)
         self.weights = parts.weights(settings)
         self.measuring = threading.Lock()
-        self.repeats = ShortAnswers(sessions)
+        self.answer_cache = FlatAnswerCache(sessions)
         self.lanes = threading.Semaphore(POLITE_THREADS)
         self.interrupt = threading.Event()  # the worker stops
 
-    def services(self, default: Collection, index: VectorIndex, encoder: Resident) -> Services:
+    def services(self, default: Collection, index: VectorIndex, encoder: ResidentModel) -> Services:
         settings, sessions = self.settings, self.sessions
-        burials = Burials(sessions, self.kept, self.incoming, self.thumbnails)
-        library = Library(
+        collection_deletion = CollectionDeletion(
+            sessions, self.kept, self.incoming, self.thumbnails
+        )
+        registry = CollectionRegistry(
             sessions,
-            self.residents,
+            self.model_pool,
             parts.further_models(settings),
             self.opened,
-            burials,
+            collection_deletion,
             (default, index, encoder),
         )
         gallery = Gallery(
@@ -197,10 +199,12 @@ class _Assembly:
         )
         queues = (self.queue, ANYWHERE)
         lease = settings.lease_seconds
-        worker = Worker(self.url, sessions, library, burials, queues, lease, self.interrupt)
-        reconciling = Reconciling(
+        worker = Worker(
+            self.url, sessions, registry, collection_deletion, queues, lease, self.interrupt
+        )
+        doctor = Doctor(
             sessions,
-            library,
+            registry,
             self.sources,
             self.incoming,
             self.thumbnails,
@@ -214,39 +218,43 @@ class _Assembly:
             encoder,
             loaded.device,
             loaded.precision,
-            library,
+            registry,
             gallery,
             Cursors(signer),
-            SearchTokens(signer, settings.token_hours * HOUR),
+            FeedbackTokens(signer, settings.token_hours * HOUR),
             Summaries(sessions),
-            Access(sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)),
+            Authenticator(
+                sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)
+            ),
             worker,
-            reconciling,
+            doctor,
             sessions,
         )
 
     def opened(
-        self, collection: Collection, index: VectorIndex, encoder: Resident
+        self, collection: Collection, index: VectorIndex, encoder: ResidentModel
     ) -> OpenCollection:
         """All that works on one collection."""
         settings, sessions = self.settings, self.sessions
         pixels = settings.max_megapixels
         kept = disk_of(self.kept, collection)
-        census = Census(sessions, encoder, index, self.threads, self.interrupt)
-        learning = Learning(sessions, index, self.weights)
-        queries = QueryEncoder(sessions, encoder, index, learning, self.query_downloader, pixels)
+        statistics = IndexStatistics(sessions, encoder, index, self.threads, self.interrupt)
+        query_adjustment = QueryAdjustment(sessions, index, self.weights)
+        queries = QueryEncoder(
+            sessions, encoder, index, query_adjustment, self.query_downloader, pixels
+        )
         uploads = Uploads(sessions, encoder, index, kept, ROOT, pixels, settings.keep_gps)
         return OpenCollection(
             collection,
             index,
             encoder,
-            search=Search(sessions, index, queries, census, self.repeats),
+            search=Search(sessions, index, queries, statistics, self.answer_cache),
             uploads=uploads,
-            intake=self._intake(collection),
+            job_submission=self._intake(collection),
             duplicates=Duplicates(sessions, index),
-            explaining=Explaining(sessions, queries, census, index),
+            explainer=Explainer(sessions, queries, statistics, index),
             recall=Recall(sessions, encoder, index, self.measuring),
-            listing=Listing(
+            listing=SourceLister(
                 sessions,
                 index,
                 self.sources,
@@ -255,16 +263,16 @@ class _Assembly:
                 Bounds(max_file_bytes=self.file_bytes),
                 settings.batch_size,
                 self.interrupt,
-                census.measure,
+                statistics.measure,
             ),
             ingest=self._ingest(index, encoder, uploads),
-            judging=Judging(sessions, encoder, index),
-            trials=Trials(sessions, index, self.weights, self.interrupt),
+            feedback_submission=FeedbackSubmission(sessions, encoder, index),
+            evaluation=FeedbackEvaluation(sessions, index, self.weights, self.interrupt),
         )
 
-    def _intake(self, collection: Collection) -> Intake:
+    def _intake(self, collection: Collection) -> JobSubmission:
         settings = self.settings
-        return Intake(
+        return JobSubmission(
             self.sessions,
             collection.id,
             self.incoming,
@@ -274,8 +282,8 @@ class _Assembly:
             settings.batch_size,
         )
 
-    def _ingest(self, index: VectorIndex, encoder: Resident, uploads: Uploads) -> Ingest:
-        means = Means(
+    def _ingest(self, index: VectorIndex, encoder: ResidentModel, uploads: Uploads) -> BatchIndexer:
+        means = ReadingContext(
             self.sessions,
             encoder.prepare,
             self.sources,
@@ -286,7 +294,7 @@ class _Assembly:
             self.file_bytes,
             self.settings.keep_gps,
         )
-        return Ingest(
+        return BatchIndexer(
             means,
             encoder,
             index,

@@ -14,14 +14,14 @@ from sqlalchemy import select, text
 
 from app.catalog import image_deletion, image_rows
 from app.catalog.collection_deletion import disks
-from app.catalog.gallery import delete_buried
+from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, OUTCOMES, PRESENT, Image, VectorIndex, images
 from app.errors import ImageRejected, ImageSearchError
 from app.index import embeddings, vector_indexes
 from app.ingest import job_control, jobs
 from app.pictures.decoding import decode
-from app.runtime.open_collections import Library, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.sources.sources import S3_SCHEME, Sources, stored_path
 from app.storage.disk import Disk
 
@@ -40,11 +40,11 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Reconciling:
+class Doctor:
     """Looks, and mends what it is told to."""
 
     sessions: Sessions
-    library: Library
+    registry: CollectionRegistry
     sources: Sources
     incoming: Disk
     thumbnails: Disk
@@ -73,8 +73,8 @@ class Reconciling:
         def forget() -> None:
             sure = [image for image in lost if self._has_folder(image.path)]
             with self.sessions.begin() as session:
-                image_deletion.bury(session, sure)
-            delete_buried(self.sessions, self.thumbnails)
+                image_deletion.mark_deleted(session, sure)
+            delete_marked(self.sessions, self.thumbnails)
 
         return Finding("rows without file", [image.path for image in lost], forget)
 
@@ -107,7 +107,7 @@ class Reconciling:
 
     @property
     def _uploads(self) -> Disk:
-        return self.library.default.uploads.disk
+        return self.registry.default.uploads.disk
 
     def _stray_files(self) -> Finding:
         with self.sessions.begin() as session:
@@ -151,18 +151,18 @@ class Reconciling:
                 query = query.limit(0)
             found = list(session.execute(query).scalars())
 
-        return Finding("tombstones", found, lambda: delete_buried(self.sessions, self.thumbnails))
+        return Finding("tombstones", found, lambda: delete_marked(self.sessions, self.thumbnails))
 
     def _without_vector(self) -> Finding:
         missing: list[Image] = []
-        for known in self.library.every():
+        for known in self.registry.every():
             with self.sessions.begin() as session:
                 missing += embeddings.without_vector(session, known.index)
 
         def embed() -> None:
             for image in missing:
                 with suppress(ImageSearchError):  # it cannot be read now: it stays found
-                    self._embed(self.library.open_id(image.collection_id), image)
+                    self._embed(self.registry.open_id(image.collection_id), image)
 
         return Finding("pictures without vector", [image.path for image in missing], embed)
 
@@ -213,7 +213,7 @@ class Reconciling:
         return Finding("invalid indexes", [*found, *without], rebuild)
 
     def _indexes(self) -> list[VectorIndex]:
-        return [known.index for known in self.library.every()]
+        return [known.index for known in self.registry.every()]
 
     def _lacks_graph(self, index: VectorIndex) -> bool:
         """It has vectors to find, and no graph."""

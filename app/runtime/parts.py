@@ -17,9 +17,9 @@ from app.access.signed_tokens import Signer
 from app.database import connections
 from app.database.embedded_postgres import embedded_server
 from app.encoders.model_pool import ModelName
-from app.encoders.model_request import Asked, Wanted
+from app.encoders.model_request import ModelRequest, RuntimeOptions
 from app.errors import ImageRejected
-from app.feedback.rocchio import Weights
+from app.feedback.rocchio import RocchioWeights
 from app.pictures.decoding import PillowImage, decode
 from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 from app.storage.buckets import Buckets
@@ -73,15 +73,15 @@ def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
     from app.encoders import loading
 
     what = wanted(settings)
-    asked = Asked(name.model, name.pretrained, settings.device, None, what)
+    asked = ModelRequest(name.model, name.pretrained, settings.device, None, what)
     if settings.testing and name == default_model(settings):
-        asked = Asked(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL, what)
+        asked = ModelRequest(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL, what)
     return loading.load(asked)
 
 
-def wanted(settings: Settings) -> Wanted:
+def wanted(settings: Settings) -> RuntimeOptions:
     """What the settings ask of a model's runtime."""
-    return Wanted(
+    return RuntimeOptions(
         settings.runtime,
         settings.precision,
         settings.model_cache_dir,
@@ -138,9 +138,9 @@ def open_signer(settings: Settings) -> Signer:
     return Signer(signed_tokens.kept_secret(settings.storage_dir / SECRET_FILE))
 
 
-def weights(settings: Settings) -> Weights:
+def weights(settings: Settings) -> RocchioWeights:
     """How much judgements may do."""
-    return Weights(
+    return RocchioWeights(
         settings.feedback_liked,
         settings.feedback_disliked,
         settings.feedback_cap,

@@ -17,12 +17,12 @@ import procrastinate
 from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
-from app.catalog.collection_deletion import Burials
+from app.catalog.collection_deletion import CollectionDeletion
 from app.database.connections import Sessions
 from app.errors import CollectionNotFound, Interrupted, JobNotFound, ModelUnavailable
 from app.feedback import evaluation, rated_queries, ratings
 from app.ingest import job_control, jobs
-from app.runtime.open_collections import Library, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ class Worker:
 
     url: str
     sessions: Sessions
-    library: Library
-    burials: Burials
+    registry: CollectionRegistry
+    collection_deletion: CollectionDeletion
     queues: Sequence[str]
     lease_seconds: float
     interrupt: threading.Event
@@ -139,7 +139,7 @@ class Worker:
             if self._failed.get(collection_id) == night:
                 continue
             try:
-                self.library.open_id(collection_id).trials.hold()
+                self.registry.open_id(collection_id).evaluation.hold()
             except Interrupted:
                 raise
             except Exception:  # the other collections have theirs
@@ -150,14 +150,14 @@ class Worker:
         """Take up what dead workers and lost tasks left undone; forget old jobs."""
         with self.sessions.begin() as session:
             jobs.rescue(session, self.lease_seconds)
-        listing = self.library.default.listing
+        listing = self.registry.default.listing
         with self.sessions.begin() as session:
             for job in jobs.adrift(session, ADRIFT_LEASES * self.lease_seconds):
                 log.warning("job %s had lost its tasks: it goes on", job.id)
                 job_control.resume(session, job, listing.batch_size)
             staged = jobs.purge(session)
         listing.remove_staged(staged)
-        self.burials.finish()
+        self.collection_deletion.finish()
 
     def _register(self, app: procrastinate.App) -> None:
         retry = _Retry()
@@ -187,12 +187,12 @@ class Worker:
             if self._opened(job_id):
                 raise
         finally:
-            self.burials.clear_late(opened.collection)
+            self.collection_deletion.finish_pending(opened.collection)
 
     def _opened(self, job_id: int) -> OpenCollection | None:
         """The job's collection; None where job or collection were deleted."""
         try:
-            return self.library.of_job(job_id)
+            return self.registry.of_job(job_id)
         except (JobNotFound, CollectionNotFound):
             return None
         except ModelUnavailable as error:

@@ -10,7 +10,7 @@ from app.access.signed_tokens import Signer
 from app.errors import CursorRejected, TokenRejected
 from app.index.paged_scans import Scan
 from app.search.query_encoding import Query
-from app.search.search_request import Page, Question
+from app.search.search_request import Page, SearchRequest
 from app.vectors import Vectors
 
 AUDIENCE = "cursor"
@@ -45,7 +45,7 @@ class Cursors:
             claims["shown"], claims["is_text"] = query.shown, query.text is not None
         return self.signer.sign(AUDIENCE, claims, VALID_SECONDS)
 
-    def read(self, cursor: str, asked: Question | None = None) -> Page:
+    def read(self, cursor: str, asked: SearchRequest | None = None) -> Page:
         """The page that it leads to. Raises CursorRejected, also where it is not of `asked`."""
         try:
             claims = self.signer.read(AUDIENCE, cursor)
@@ -62,7 +62,7 @@ class Cursors:
                 "or alone where it is part of a body."
             )
         return Page(
-            Question.from_json(claims["question"]),
+            SearchRequest.from_json(claims["question"]),
             claims["digest"],
             claims["index"],
             _query(claims) if "vector" in claims else None,

@@ -24,8 +24,8 @@ from app.database.tables import (
     jobs,
 )
 from app.index.hnsw_search import Condition, get_distances, prepare, typed
-from app.index.paged_scans import Reading, plan_scan
-from app.index.statistics import Census
+from app.index.paged_scans import IndexReader, plan_scan
+from app.index.statistics import IndexStatistics
 from app.search.query_encoding import QueryEncoder, Term
 from app.search.search_request import DEFAULT_LIMIT
 from app.vectors import Vectors
@@ -110,12 +110,12 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Explaining:
+class Explainer:
     """Explains answers by the vectors of one index. The model is never called in a transaction."""
 
     sessions: Sessions
     queries: QueryEncoder
-    census: Census
+    statistics: IndexStatistics
     index: VectorIndex
 
     def explain(
@@ -156,7 +156,7 @@ class Explaining:
 
     def _confidence(self, vector: Vectors, distance: float | None) -> float | None:
         """Of the query as asked, as in answers; None until the null distribution was measured."""
-        chance = self.census.chance()
+        chance = self.statistics.chance()
         if chance is None or distance is None:
             return None
         return float(chance.confidence(vector, np.array([1 - distance], np.float32))[0])
@@ -216,7 +216,7 @@ class _Asked:
     def _approximate_rank(self, image_id: int) -> int | None:
         """Its place in what a search of usual length gives, read to DEPTH; tombstones left out."""
         scan = plan_scan(self.session, self.index, self.condition, DEFAULT_LIMIT)
-        reading = Reading(self.session, self.index, self.vector, self.condition)
+        reading = IndexReader(self.session, self.index, self.vector, self.condition)
         _, scan = reading.window(scan, 0, DEFAULT_LIMIT)  # what all further pages go on with
         near, _ = reading.window(replace(scan, block=DEPTH), 0, DEPTH)
         ids = [one for one, _ in near]

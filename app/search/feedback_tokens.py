@@ -24,7 +24,7 @@ LEVELS = 127  # of a vector's numbers, either way
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownAnswer:
     """An answer as its token knows it: the query by its `text`, or else by its `vector`.
 
     `query` is what was asked, for people. `vector` has the shape (dimensions,), int8: only its
@@ -42,7 +42,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class SearchTokens:
+class FeedbackTokens:
     """Writes and reads them; each is valid for `seconds`."""
 
     signer: Signer
@@ -66,13 +66,13 @@ class SearchTokens:
             claims["vector"] = base64.b64encode(quantised(query.plain).tobytes()).decode()
         return self.signer.sign(AUDIENCE, claims, self.seconds)
 
-    def read(self, token: str) -> Shown:
+    def read(self, token: str) -> ShownAnswer:
         """What it holds. Raises TokenRejected."""
         claims = self.signer.read(AUDIENCE, token)
         if claims["format"] != FORMAT:
             raise TokenRejected("It is an older version's. Search again and judge that answer.")
         text, vector = claims.get("text"), claims.get("vector")
-        return Shown(
+        return ShownAnswer(
             UUID(claims["search"]),
             claims["collection"],
             claims["index"],

@@ -21,7 +21,7 @@ Matched = tuple[int, float]
 
 
 @dataclass(frozen=True)
-class WordSearch:
+class LexicalSearch:
     """Pictures of one collection that hold `words`, as websearch_to_tsquery reads them.
 
     Words count as they are and in the collection's language: `trees` finds `tree`.

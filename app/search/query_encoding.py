@@ -10,9 +10,9 @@ import numpy as np
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import Resident, normalised
+from app.encoders.resident import ResidentModel, normalised
 from app.errors import ImageRejected, QueryRejected, SourceUnavailable
-from app.feedback.query_adjustment import Learning
+from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import Pull
 from app.index import embeddings
 from app.index.calibration import picture_share
@@ -102,9 +102,9 @@ class QueryEncoder:
     """Encodes for one index. The model is never called inside a transaction."""
 
     sessions: Sessions
-    encoder: Resident
+    encoder: ResidentModel
     index: VectorIndex
-    learning: Learning
+    query_adjustment: QueryAdjustment
     downloader: Downloader
     max_megapixels: float
 
@@ -133,7 +133,7 @@ class QueryEncoder:
         )
 
     def _moved(self, plain: Vectors, **told: Any) -> Query:
-        moved = self.learning.moved(plain)
+        moved = self.query_adjustment.moved(plain)
         return Query(moved.vector, plain, pulls=moved.pulls, **told)
 
     def encode_text(self, text: str) -> Query:

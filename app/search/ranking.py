@@ -7,18 +7,18 @@ from sqlalchemy.orm import Session
 
 from app.database.tables import Collection, VectorIndex
 from app.index.hnsw_search import Condition, Near, get_distances, prepare
-from app.index.paged_scans import Reading, Scan, plan_scan
-from app.search.lexical import WordSearch
+from app.index.paged_scans import IndexReader, Scan, plan_scan
+from app.search.lexical import LexicalSearch
 from app.search.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fused
-from app.search.search_request import Question
+from app.search.search_request import SearchRequest
 
 MAX_FUSED = 4_000  # places of both rankings that are looked through for scores above a min_score
 BLOCK = 200  # places that are read at a time, at least, where many are needed for a page
 
 
 @dataclass(frozen=True)
-class Found:
+class RankedImage:
     """A picture in a ranking: the places in its parts begin at 1.
 
     `score` is the cosine similarity, the rank of the words, or their fusion; `distance` the cosine
@@ -43,7 +43,7 @@ class Ranking:
         session: Session,
         collection: Collection,
         index: VectorIndex,
-        question: Question,
+        question: SearchRequest,
         query: Query,
         condition: Condition,
         scan: Scan | None,
@@ -52,8 +52,8 @@ class Ranking:
         self._index = index
         self._question = question
         self._query = query
-        self._reading = Reading(session, index, query.vector, condition, question.without)
-        self.words = WordSearch(session, collection, query.words, condition)
+        self._reading = IndexReader(session, index, query.vector, condition, question.without)
+        self.words = LexicalSearch(session, collection, query.words, condition)
         if scan is None and question.mode != "lexical":
             limit = question.limit
             if question.mode == "hybrid" or question.group_by:
@@ -73,19 +73,19 @@ class Ranking:
         """Whether no place has a higher score than one before; a graph's blocks are each sorted."""
         return self.scan is None or self.scan.method == "exact"
 
-    def window(self, start: int, stop: int) -> list[Found]:
+    def window(self, start: int, stop: int) -> list[RankedImage]:
         """What is at the places from `start`, which begin at 0, up to before `stop`."""
         if self.scan is None:
             matched = self.words.window(start, stop)
             return [
-                Found(image_id, rank, lexical_rank=place)
+                RankedImage(image_id, rank, lexical_rank=place)
                 for place, (image_id, rank) in enumerate(matched, start + 1)
             ]
         if self._question.mode == "hybrid":
             return self._shown(self._fused(self.scan.block, stop)[start:stop])
         near = self._near(start, stop)
         return [
-            Found(image_id, 1 - distance, distance, vector_rank=place)
+            RankedImage(image_id, 1 - distance, distance, vector_rank=place)
             for place, (image_id, distance) in enumerate(near, start + 1)
         ]
 
@@ -118,7 +118,9 @@ class Ranking:
                 return good
             depth *= 2
 
-    def _shown(self, fused: list[Fused]) -> list[Found]:
+    def _shown(self, fused: list[Fused]) -> list[RankedImage]:
         ids = [one.id for one in fused]
         far = get_distances(self._session, self._index, self._query.vector, ids)
-        return [Found(one.id, one.score, far.get(one.id), one.first, one.second) for one in fused]
+        return [
+            RankedImage(one.id, one.score, far.get(one.id), one.first, one.second) for one in fused
+        ]

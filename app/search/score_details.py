@@ -3,13 +3,13 @@
 from typing import Any
 
 from app.search.query_encoding import Query
-from app.search.ranking import Found, Ranking
-from app.search.search_request import Question
+from app.search.ranking import RankedImage, Ranking
+from app.search.search_request import SearchRequest
 from app.vectors import Vectors
 
 
 def of_hit(
-    question: Question, query: Query, found: Found, vector: Vectors | None
+    question: SearchRequest, query: Query, found: RankedImage, vector: Vectors | None
 ) -> dict[str, Any]:
     """What the score of one hit is made of; `vector` is its picture's, shape (dimensions,)."""
     why: dict[str, Any] = {}
@@ -52,7 +52,7 @@ def _judgements(query: Query, vector: Vectors) -> list[dict[str, Any]]:
     ]
 
 
-def of_answer(question: Question, query: Query, ranking: Ranking) -> dict[str, Any]:
+def of_answer(question: SearchRequest, query: Query, ranking: Ranking) -> dict[str, Any]:
     """How the answer was found."""
     explained: dict[str, Any] = {"method": ranking.method}
     scan = ranking.scan

@@ -9,15 +9,15 @@ from sqlalchemy.orm import Session
 from app.catalog import browsing
 from app.catalog.browsing import Key, parse_order
 from app.catalog.filters import Filter, parse
-from app.database.answer_cache import Repeats
+from app.database.answer_cache import AnswerCache
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.errors import CursorRejected
 from app.index.hnsw_search import Neighbour, find_nearest, prepare
-from app.index.statistics import Census, Counts
+from app.index.statistics import Counts, IndexStatistics
 from app.search.query_encoding import Query, QueryEncoder, words_alone
-from app.search.search_request import Page, Question
-from app.search.search_response import Answer, Answering, Hit
+from app.search.search_request import Page, SearchRequest
+from app.search.search_response import Hit, ResponseBuilder, SearchResponse
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
@@ -25,7 +25,7 @@ FACET_VALUES = 50
 QUESTION = 4_000  # about the bytes of a query's vector
 
 
-class ShortAnswers(Repeats[Sequence[Neighbour]]):
+class FlatAnswerCache(AnswerCache[Sequence[Neighbour]]):
     """The pictures nearest to the queries that were asked last."""
 
     def __init__(self, sessions: Sessions) -> None:
@@ -33,7 +33,7 @@ class ShortAnswers(Repeats[Sequence[Neighbour]]):
 
 
 @dataclass(frozen=True)
-class ShortAnswer:
+class FlatAnswer:
     """The pictures nearest to a query, nearest first."""
 
     query: Query
@@ -47,26 +47,26 @@ class Search:
     sessions: Sessions
     index: VectorIndex
     queries: QueryEncoder
-    census: Census
-    repeats: ShortAnswers
+    statistics: IndexStatistics
+    answer_cache: FlatAnswerCache
 
-    def by_text(self, text: str, limit: int) -> ShortAnswer:
+    def by_text(self, text: str, limit: int) -> FlatAnswer:
         """The pictures that fit the words best. Raises QueryRejected."""
         return self._nearest(self.queries.encode_text(text), limit)
 
-    def by_image(self, data: bytes, limit: int) -> ShortAnswer:
+    def by_image(self, data: bytes, limit: int) -> FlatAnswer:
         """The pictures most like the one in the file `data`. Raises as `pictures.decode`."""
         return self._nearest(self.queries.encode_picture(data), limit)
 
-    def _nearest(self, query: Query, limit: int) -> ShortAnswer:
+    def _nearest(self, query: Query, limit: int) -> FlatAnswer:
         def ask() -> Sequence[Neighbour]:
             with self.sessions.begin() as session:
                 return find_nearest(session, self.index, query.vector, limit)
 
         question = (self.index, query.vector.tobytes(), limit)
-        return ShortAnswer(query, self.repeats.answer(question, ask))
+        return FlatAnswer(query, self.answer_cache.answer(question, ask))
 
-    def answer(self, collection: Collection, question: Question) -> Answer:
+    def answer(self, collection: Collection, question: SearchRequest) -> SearchResponse:
         """The first page of an answer.
 
         Raises QueryRejected, FilterRejected, and as `QueryEncoder.encode`.
@@ -81,14 +81,14 @@ class Search:
         answer = self.page(collection, Page.first(question, self.index.id, query))
         return replace(answer, encode_ms=encode_ms)
 
-    def _query(self, question: Question) -> Query | None:
+    def _query(self, question: SearchRequest) -> Query | None:
         if not question.terms:
             return None
         if question.mode == "lexical":
             return words_alone(question.terms)
         return self.queries.encode(question.terms)
 
-    def page(self, collection: Collection, page: Page) -> Answer:
+    def page(self, collection: Collection, page: Page) -> SearchResponse:
         """A page of an answer. Raises FilterRejected, CursorRejected."""
         if page.index_id != self.index.id:
             raise CursorRejected(
@@ -96,15 +96,17 @@ class Search:
             )
         where = parse(page.question.filter, collection.fields)
         began = time.perf_counter()
-        counts = self.census.counts()  # with a connection of its own: nobody may hold two
-        chance = self.census.chance() if page.query and page.question.mode != "lexical" else None
+        counts = self.statistics.counts()  # with a connection of its own: nobody may hold two
+        chance = (
+            self.statistics.chance() if page.query and page.question.mode != "lexical" else None
+        )
         with self.sessions.begin() as session:
             if page.query is None or page.question.mode != "vector":  # that one prepares itself
                 prepare(session)
             if page.query is None:
                 answer = self._listed(session, collection, page, where, counts)
             else:
-                answering = Answering(
+                answering = ResponseBuilder(
                     session, collection, self.index, counts, chance, page, page.query, where
                 )
                 answer = answering.answer()
@@ -112,14 +114,14 @@ class Search:
         return replace(
             answer,
             query=page.query,
-            feedback=self.queries.learning.state(),
+            feedback=self.queries.query_adjustment.state(),
             facets=facets,
             database_ms=_ms_since(began),
         )
 
     def _listed(
         self, session: Session, collection: Collection, page: Page, where: Filter, counts: Counts
-    ) -> Answer:
+    ) -> SearchResponse:
         question = page.question
         order = parse_order(
             "id" if question.order_by is None else question.order_by, collection.fields
@@ -127,7 +129,7 @@ class Search:
         limit = question.limit
         found = browsing.browse(session, collection.id, where, order, page.after, limit + 1)
         shown = found[:limit]
-        return Answer(
+        return SearchResponse(
             [Hit(one.image) for one in shown],
             "listing",
             counts,
@@ -140,7 +142,7 @@ class Search:
         )
 
     def _facets(
-        self, session: Session, collection: Collection, question: Question, where: Filter
+        self, session: Session, collection: Collection, question: SearchRequest, where: Filter
     ) -> dict[str, Sequence[tuple[Key, int]]] | None:
         if not question.facets:
             return None

@@ -24,7 +24,7 @@ Mode = Literal["vector", "lexical", "hybrid"]
 
 
 @dataclass(frozen=True)
-class Question:
+class SearchRequest:
     """What is asked of a collection; without `terms`, a listing of what passes the filter.
 
     The picture `without` is left out of a ranking by vectors: it is what was searched with.
@@ -81,7 +81,7 @@ class Question:
                 )
 
     def _check_listing(self) -> None:
-        plain = Question(self.namespace, self.collection)
+        plain = SearchRequest(self.namespace, self.collection)
         for name in ("mode", "min_score", "group_by", "exact"):
             if getattr(self, name) != getattr(plain, name):
                 raise QueryRejected(f"{name}: there is no query that it could be about.")
@@ -100,7 +100,7 @@ class Question:
         return {**kept, "alpha": self.fusion.alpha, "rrf_k": self.fusion.k}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "Question":
+    def from_json(cls, kept: Mapping[str, Any]) -> "SearchRequest":
         """What `as_json` gave."""
         rest = {name: value for name, value in kept.items() if name not in {"alpha", "rrf_k"}}
         return cls(**rest, fusion=Fusion(kept["alpha"], kept["rrf_k"]))
@@ -114,7 +114,7 @@ class Page:
     which generation of vectors the places are of.
     """
 
-    question: Question
+    question: SearchRequest
     digest: str
     index_id: int
     query: Query | None = None
@@ -124,7 +124,7 @@ class Page:
     no_match: bool | None = None
 
     @classmethod
-    def first(cls, question: Question, index_id: int, query: Query | None) -> "Page":
+    def first(cls, question: SearchRequest, index_id: int, query: Query | None) -> "Page":
         """The first page of an answer."""
         return cls(question, question.digest, index_id, query)
 

@@ -13,12 +13,12 @@ from app.catalog.filters import Filter
 from app.database.tables import Collection, Image, VectorIndex
 from app.feedback.query_adjustment import State
 from app.index import embeddings
-from app.index.calibration import Chance, is_no_match
+from app.index.calibration import NullDistribution, is_no_match
 from app.index.hnsw_search import get_distances
 from app.index.statistics import Counts
 from app.search import score_details
 from app.search.query_encoding import Query
-from app.search.ranking import Found, Ranking
+from app.search.ranking import RankedImage, Ranking
 from app.search.result_grouping import group
 from app.search.search_request import Page
 
@@ -34,14 +34,14 @@ class Hit:
     """
 
     image: Image
-    found: Found | None = None
+    found: RankedImage | None = None
     confidence: float | None = None
     duplicates: Sequence[int] = ()
     why: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
-class Answer:
+class SearchResponse:
     """Hits, and the truth about them.
 
     `no_match`: the best is not better than chance; None where that is not known yet. `underfilled`
@@ -71,13 +71,13 @@ class _Shown:
     `dropped`: others scored too low. `duplicates` are those of each picture, by ids.
     """
 
-    found: Sequence[Found]
+    found: Sequence[RankedImage]
     following: int | None
     dropped: bool
     duplicates: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
-class Answering:
+class ResponseBuilder:
     """One page of one answer, within the caller's transaction.
 
     `counts` and `chance` are the index's; `chance` is None until it was measured.
@@ -89,7 +89,7 @@ class Answering:
         collection: Collection,
         index: VectorIndex,
         counts: Counts,
-        chance: Chance | None,
+        chance: NullDistribution | None,
         page: Page,
         query: Query,
         where: Filter,
@@ -108,7 +108,7 @@ class Answering:
             session, collection, index, page.question, query, condition, page.scan
         )
 
-    def answer(self) -> Answer:
+    def answer(self) -> SearchResponse:
         """The page's hits, and where the next begins."""
         shown = self._grouped() if self._question.group_by else self._plain()
         confidences = self._confidences(shown.found)
@@ -120,7 +120,7 @@ class Answering:
             scan=self._ranking.scan, offset=shown.following, no_match=no_match
         )
         short = len(hits) < self._question.limit
-        return Answer(
+        return SearchResponse(
             self._ordered(hits),
             self._ranking.method,
             self._counts,
@@ -169,11 +169,11 @@ class Answering:
             {good[one.place].image_id: one.others for one in fresh[:limit]},
         )
 
-    def _good_enough(self, found: Sequence[Found]) -> list[Found]:
+    def _good_enough(self, found: Sequence[RankedImage]) -> list[RankedImage]:
         least = self._question.min_score
         return [one for one in found if least is None or one.score >= least]
 
-    def _confidences(self, found: Sequence[Found]) -> dict[int, float]:
+    def _confidences(self, found: Sequence[RankedImage]) -> dict[int, float]:
         """By the ids of those that have a distance; nothing until the null was measured."""
         far = {one.image_id: one.distance for one in found if one.distance is not None}
         if self._chance is None or not far:
@@ -184,7 +184,9 @@ class Answering:
         sure = self._chance.confidence(self._query.plain, scores, self._query.picture_share)
         return {image_id: float(value) for image_id, value in zip(far, sure, strict=True)}
 
-    def _is_no_match(self, found: Sequence[Found], confidences: Mapping[int, float]) -> bool | None:
+    def _is_no_match(
+        self, found: Sequence[RankedImage], confidences: Mapping[int, float]
+    ) -> bool | None:
         """Words that were found are a match; pictures are one if they are better than chance."""
         if any(one.lexical_rank for one in found):
             return False
@@ -218,7 +220,7 @@ class Answering:
         by_id = {hit.image.id: hit for hit in hits}
         return [by_id[one] for one in browsing.ordered(self._session, list(by_id), order)]
 
-    def _why(self, found: Sequence[Found]) -> dict[int, dict[str, Any]]:
+    def _why(self, found: Sequence[RankedImage]) -> dict[int, dict[str, Any]]:
         """What each score is made of, by id."""
         ids = [one.image_id for one in found]
         vectors = embeddings.get_vectors(self._session, self._index, ids)

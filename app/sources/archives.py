@@ -25,7 +25,7 @@ from app.sources.sidecars import (
     parse_sidecar,
     parse_table,
 )
-from app.sources.zip_and_tar import MISSING, Member, tar_members, zip_members
+from app.sources.zip_and_tar import MISSING, ArchiveMember, tar_members, zip_members
 
 MAX_ANNOTATION_BYTES = 20_000_000  # of an archive's tables and sidecars together
 MAX_NAME_CHARACTERS = 1_000
@@ -48,7 +48,7 @@ UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of surrogate pairs, l
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """One file: `index` counts all entries from 0, `name` is printable, with / and no `./`."""
 
     index: int
@@ -57,7 +57,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedEntry:
     """An entry that is not taken; its name is printable and may be shortened."""
 
     index: int
@@ -84,7 +84,7 @@ def annotations(archive: Path, bounds: Bounds) -> Annotations:
     notes: dict[str, str] = {}
     left = MAX_ANNOTATION_BYTES
     for found in _annotating(archive, bounds):
-        left -= len(found.data) if isinstance(found, Entry) else 0
+        left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
         if left < 0:
             raise ArchiveRejected(f"Its metadata has more than {MAX_ANNOTATION_BYTES / 1e6:g} MB.")
         if _is_table(found.name):
@@ -98,7 +98,9 @@ def annotations(archive: Path, bounds: Bounds) -> Annotations:
     return Annotations(tables | sidecars | both, notes)
 
 
-def entries(archive: Path, bounds: Bounds, after: int = -1) -> Iterator[Entry | Refused]:
+def entries(
+    archive: Path, bounds: Bounds, after: int = -1
+) -> Iterator[ArchiveEntry | RefusedEntry]:
     """The files with an index over `after`; hidden and companion files are passed over.
 
     Raises ArchiveRejected where the archive is none, is damaged or goes over a bound: after
@@ -118,7 +120,7 @@ def entries(archive: Path, bounds: Bounds, after: int = -1) -> Iterator[Entry | 
 # --- What is taken
 
 
-def _members(archive: Path, bounds: Bounds) -> Iterator[Member]:
+def _members(archive: Path, bounds: Bounds) -> Iterator[ArchiveMember]:
     with archive.open("rb") as file:
         packing = _packing(file.read(tarfile.BLOCKSIZE))
         if packing in {"7z", "rar"}:
@@ -130,7 +132,7 @@ def _members(archive: Path, bounds: Bounds) -> Iterator[Member]:
             yield _judged(member)
 
 
-def _judged(member: Member) -> Member:
+def _judged(member: ArchiveMember) -> ArchiveMember:
     """The member under the name that it goes by, and whether that is one to take."""
     refusal = _name_refusal(member.name)
     if refusal:
@@ -157,7 +159,7 @@ def _refusal(name: str, seen: set[str]) -> str:
     return "Another entry has the same name." if name in seen else ""
 
 
-def _taken(member: Member, max_bytes: int) -> Entry | Refused:
+def _taken(member: ArchiveMember, max_bytes: int) -> ArchiveEntry | RefusedEntry:
     reason = member.refusal
     try:
         data = b"" if reason else member.read(max_bytes + 1)
@@ -169,8 +171,8 @@ def _taken(member: Member, max_bytes: int) -> Entry | Refused:
         elif _packing(data):
             reason = "This is an archive inside the archive."
     if reason:
-        return Refused(member.index, member.name[:MAX_SHOWN_CHARACTERS], reason)
-    return Entry(member.index, member.name, data)
+        return RefusedEntry(member.index, member.name[:MAX_SHOWN_CHARACTERS], reason)
+    return ArchiveEntry(member.index, member.name, data)
 
 
 def _packing(head: bytes) -> str:
@@ -202,7 +204,7 @@ def _is_hidden(name: str) -> bool:
 # --- Tables and sidecars
 
 
-def _annotating(archive: Path, bounds: Bounds) -> Iterator[Entry | Refused]:
+def _annotating(archive: Path, bounds: Bounds) -> Iterator[ArchiveEntry | RefusedEntry]:
     with suppress(ArchiveRejected):
         for member in _members(archive, bounds):
             if member.folder or _is_hidden(member.name):
@@ -222,9 +224,9 @@ def _is_sidecar(name: str) -> bool:
     return name.lower().endswith(".json") and PurePosixPath(name[: -len(".json")]).suffix != ""
 
 
-def _table(found: Entry | Refused) -> dict[str, Annotation]:
+def _table(found: ArchiveEntry | RefusedEntry) -> dict[str, Annotation]:
     """Its rows by entry name: those in it are relative to its folder."""
-    if isinstance(found, Refused):
+    if isinstance(found, RefusedEntry):
         raise ArchiveRejected(f"{found.name}: {found.reason}")
     try:
         rows = parse_table(found.name, found.data)
@@ -235,7 +237,7 @@ def _table(found: Entry | Refused) -> dict[str, Annotation]:
     return {_printable(posixpath.normpath(paths[name])): rows[name] for name in rows}
 
 
-def _sidecar(found: Entry | Refused) -> Annotation:
-    if isinstance(found, Refused):
+def _sidecar(found: ArchiveEntry | RefusedEntry) -> Annotation:
+    if isinstance(found, RefusedEntry):
         raise AnnotationInvalid(found.reason)
     return parse_sidecar(found.data)

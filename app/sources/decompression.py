@@ -70,7 +70,7 @@ class Source:
         return data
 
 
-class Unpacked:
+class DecompressedStream:
     """What `unpack` makes of `source`, counted by each of `meters`; damage raises `damaged`."""
 
     def __init__(

@@ -25,11 +25,11 @@ from app.errors import ImageTooLarge, SourceUnavailable, UrlUnreadable
 from app.sources.url_check import (
     PORTS,
     Address,
+    CheckedUrl,
     Network,
-    Place,
     checked_address,
+    checked_url,
     not_allowed,
-    place_of,
 )
 
 Resolve = Callable[[str, int], list[str]]
@@ -111,7 +111,7 @@ class Downloader:
         """
         deadline = time.monotonic() + self.total_seconds
         for _ in range(MAX_REDIRECTS + 1):
-            place = place_of(url)
+            place = checked_url(url)
             with _in_plain_words(place.host):
                 answer = self._hop(url, place, deadline)
             if isinstance(answer, Download):
@@ -119,7 +119,7 @@ class Downloader:
             url = answer
         raise UrlUnreadable(f"{place.host} redirects more than {MAX_REDIRECTS} times in a row.")
 
-    def _hop(self, url: str, place: Place, deadline: float) -> Download | str:
+    def _hop(self, url: str, place: CheckedUrl, deadline: float) -> Download | str:
         """The file, or the URL to go on to."""
         with self._connect(place, self._addresses(place, deadline), deadline) as sock:
             sock.settimeout(_left(deadline))
@@ -132,7 +132,7 @@ class Downloader:
                 _check_answer(place, response)
                 return Download(self._body(place, response), url, _etag(response))
 
-    def _addresses(self, place: Place, deadline: float) -> list[Address]:
+    def _addresses(self, place: CheckedUrl, deadline: float) -> list[Address]:
         """All addresses of the host, once each of them is found open."""
         if ":" in place.host or NUMBER_LAST.fullmatch(place.host):
             return [checked_address(place.host, self.allow)]
@@ -146,7 +146,9 @@ class Downloader:
             raise SourceUnavailable(f"No address is known for {place.host}.")
         return [checked_address(text, self.allow) for text in texts]
 
-    def _connect(self, place: Place, addresses: list[Address], deadline: float) -> socket.socket:
+    def _connect(
+        self, place: CheckedUrl, addresses: list[Address], deadline: float
+    ) -> socket.socket:
         sock = self._reach(addresses, place.port, deadline)
         if place.scheme == "http":
             return sock
@@ -168,7 +170,7 @@ class Downloader:
                 failure = error
         raise failure
 
-    def _body(self, place: Place, response: HTTPResponse) -> bytes:
+    def _body(self, place: CheckedUrl, response: HTTPResponse) -> bytes:
         """The body, counted while it is read."""
         body = bytearray()
         announced = response.length or 0
@@ -186,7 +188,7 @@ class Downloader:
         return bytes(body)
 
 
-def _resolved(resolve: Resolve, place: Place, seconds: float) -> list[str]:
+def _resolved(resolve: Resolve, place: CheckedUrl, seconds: float) -> list[str]:
     """Raises TimeoutError and what `resolve` raises.
 
     getaddrinfo has no time limit. Its thread is left behind where it takes too long, and ends
@@ -212,7 +214,7 @@ def _left(deadline: float) -> float:
     return seconds
 
 
-def _request(place: Place) -> bytes:
+def _request(place: CheckedUrl) -> bytes:
     host = f"[{place.host}]" if ":" in place.host else place.host
     if place.port != PORTS[place.scheme]:
         host += f":{place.port}"
@@ -222,7 +224,7 @@ def _request(place: Place) -> bytes:
     ).encode("ascii")
 
 
-def _next_url(url: str, place: Place, response: HTTPResponse) -> str:
+def _next_url(url: str, place: CheckedUrl, response: HTTPResponse) -> str:
     """Where a redirect leads. Raises UrlNotAllowed from https to anything else."""
     location = response.headers.get("Location", "").strip()
     if not location:
@@ -236,7 +238,7 @@ def _next_url(url: str, place: Place, response: HTTPResponse) -> str:
     return following
 
 
-def _check_answer(place: Place, response: HTTPResponse) -> None:
+def _check_answer(place: CheckedUrl, response: HTTPResponse) -> None:
     status = response.status
     if status == 429 or status >= 500:
         raise SourceUnavailable(f"{place.host} answers with status {status}; try again later.")

@@ -36,7 +36,7 @@ ISATAP_MASK = 0xFDFFFFFF
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckedUrl:
     """A URL taken apart: `host` in ASCII, `target` as it is asked for."""
 
     scheme: str
@@ -45,7 +45,7 @@ class Place:
     target: str
 
 
-def place_of(url: str) -> Place:
+def checked_url(url: str) -> CheckedUrl:
     """The URL taken apart. Raises UrlNotAllowed for anything but a plain one.
 
     Spaces, control characters and backslashes are refused before `urlsplit` drops some of them.
@@ -58,7 +58,7 @@ def place_of(url: str) -> Place:
     except (KeyError, ValueError):
         raise not_allowed() from None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Place(parts.scheme, host, port, quote(target, safe=string.punctuation))
+    return CheckedUrl(parts.scheme, host, port, quote(target, safe=string.punctuation))
 
 
 def _host_and_port(authority: str, default_port: int) -> tuple[str, int]:

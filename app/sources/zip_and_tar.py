@@ -19,10 +19,10 @@ from app.sources.decompression import (
     TAR_PACKINGS,
     ZIP_METHODS,
     Bounds,
+    DecompressedStream,
     Meter,
     Read,
     Source,
-    Unpacked,
 )
 
 MAX_HEADER_BYTES = 1_000_000  # of one tar entry, with its long name and pax records
@@ -31,7 +31,7 @@ MISSING = "This is no archive: send a zip, or a tar, plain or packed with gzip, 
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """An entry before it is read, which must be done before the next one is asked for."""
 
     index: int
@@ -45,7 +45,7 @@ class Member:
 # --- Zip
 
 
-def zip_members(file: BinaryIO, bounds: Bounds) -> Iterator[Member]:
+def zip_members(file: BinaryIO, bounds: Bounds) -> Iterator[ArchiveMember]:
     """The entries in the order of the zip's directory. Raises ArchiveRejected."""
     infos, end = _zip_directory(file, bounds)
     starts = sorted(info.header_offset for info in infos)
@@ -57,7 +57,7 @@ def zip_members(file: BinaryIO, bounds: Bounds) -> Iterator[Member]:
         mode = info.external_attr >> 16  # as Unix has it; 0 from other systems
         folder = info.filename.endswith(("/", "\\")) or stat.S_ISDIR(mode)
         read = partial(_zip_read, file, info, ends[info.header_offset], total)
-        yield Member(index, info.filename, read, _zip_refusal(info, mode), folder)
+        yield ArchiveMember(index, info.filename, read, _zip_refusal(info, mode), folder)
 
 
 class _Directory:
@@ -104,7 +104,7 @@ def _zip_read(
         raise ArchiveRejected("The entries of the archive overlap.")
     source = Source(file, start, info.compress_size)
     unpack = ZIP_METHODS[info.compress_type](source)
-    stream = Unpacked(source, unpack, [total, Meter(total.bounds)], EntryRefused)
+    stream = DecompressedStream(source, unpack, [total, Meter(total.bounds)], EntryRefused)
     data = stream.read(max_bytes)
     if len(data) < max_bytes and (len(data), zlib.crc32(data)) != (info.file_size, info.CRC):
         raise EntryRefused("The file is damaged: its size or checksum is not what it should be.")
@@ -128,11 +128,11 @@ ZIP_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and the
 # --- Tar
 
 
-def tar_members(packing: str, file: BinaryIO, bounds: Bounds) -> Iterator[Member]:
+def tar_members(packing: str, file: BinaryIO, bounds: Bounds) -> Iterator[ArchiveMember]:
     """The entries as they come. Raises ArchiveRejected."""
     source = Source(file, 0, sys.maxsize)
     unpack = TAR_PACKINGS[packing](source)
-    stream = Unpacked(source, unpack, [Meter(bounds)], ArchiveRejected)
+    stream = DecompressedStream(source, unpack, [Meter(bounds)], ArchiveRejected)
     for index in itertools.count():
         try:
             info = _tar_header(stream)
@@ -142,7 +142,7 @@ def tar_members(packing: str, file: BinaryIO, bounds: Bounds) -> Iterator[Member
         except (tarfile.HeaderError, ValueError) as error:
             damaged = f"The tar is damaged, cut short or none, after {index} entries: {error}."
             raise ArchiveRejected(damaged if index or packing else MISSING) from error
-        yield Member(index, info.name, body.read, _tar_refusal(info), info.isdir())
+        yield ArchiveMember(index, info.name, body.read, _tar_refusal(info), info.isdir())
         body.skip()
 
 
@@ -165,7 +165,7 @@ def _tar_refusal(info: tarfile.TarInfo) -> str:
     )
 
 
-def _tar_header(stream: Unpacked) -> tarfile.TarInfo | None:
+def _tar_header(stream: DecompressedStream) -> tarfile.TarInfo | None:
     """The next entry's header, corrected by the extensions before it; None at the end mark.
 
     Raises HeaderError or ValueError where it is malformed, ArchiveRejected where it is huge.
@@ -207,7 +207,7 @@ def _pax_records(data: bytes) -> dict[str, str]:
 
 
 def _tar_corrected(
-    info: tarfile.TarInfo, records: dict[str, str], stream: Unpacked, block: bytes
+    info: tarfile.TarInfo, records: dict[str, str], stream: DecompressedStream, block: bytes
 ) -> tarfile.TarInfo:
     info.name = records.get("GNU.sparse.name") or records.get("path") or info.name
     info.size = int(records.get("size", info.size))
@@ -224,7 +224,7 @@ class _Body:
     Raises ValueError for a negative size, ArchiveRejected where the tar ends in the middle.
     """
 
-    def __init__(self, stream: Unpacked, size: int) -> None:
+    def __init__(self, stream: DecompressedStream, size: int) -> None:
         if size < 0:
             raise ValueError("a size is negative")
         self._stream = stream

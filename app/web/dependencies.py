@@ -15,10 +15,10 @@ from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.catalog.gallery import Gallery
 from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected, UploadRejected
 from app.feedback.summaries import Summaries
-from app.ingest.job_submission import Intake
-from app.runtime.open_collections import Library, OpenCollection
+from app.ingest.job_submission import JobSubmission
+from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.search.cursors import Cursors
-from app.search.feedback_tokens import SearchTokens
+from app.search.feedback_tokens import FeedbackTokens
 from app.web.payloads.images import MAX_ID, Name
 
 
@@ -27,8 +27,8 @@ async def _gallery(request: Request) -> Gallery:
     return service
 
 
-async def _library(request: Request) -> Library:
-    service: Library = request.app.state.services.library
+async def _library(request: Request) -> CollectionRegistry:
+    service: CollectionRegistry = request.app.state.services.registry
     return service
 
 
@@ -37,8 +37,8 @@ async def _cursors(request: Request) -> Cursors:
     return service
 
 
-async def _tokens(request: Request) -> SearchTokens:
-    service: SearchTokens = request.app.state.services.tokens
+async def _tokens(request: Request) -> FeedbackTokens:
+    service: FeedbackTokens = request.app.state.services.tokens
     return service
 
 
@@ -53,9 +53,9 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-LibraryService = Annotated[Library, Depends(_library)]
+LibraryService = Annotated[CollectionRegistry, Depends(_library)]
 CursorService = Annotated[Cursors, Depends(_cursors)]
-TokenService = Annotated[SearchTokens, Depends(_tokens)]
+TokenService = Annotated[FeedbackTokens, Depends(_tokens)]
 SummaryService = Annotated[Summaries, Depends(_summaries)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 CurrentCaller = Annotated[Caller, Depends(_caller)]
@@ -87,28 +87,28 @@ InNamespace = Annotated[str, Depends(_namespace)]
 
 
 def _in_collection(
-    library: LibraryService,
+    registry: LibraryService,
     namespace: InNamespace,
     collection: Annotated[Name, Query(description="the collection's name")] = DEFAULT_NAME,
 ) -> OpenCollection:
-    return library.open(namespace, collection)
+    return registry.open(namespace, collection)
 
 
 InCollection = Annotated[OpenCollection, Depends(_in_collection)]
 
 
-async def _home(library: LibraryService, caller: CurrentCaller) -> OpenCollection:
+async def _home(registry: LibraryService, caller: CurrentCaller) -> OpenCollection:
     """What the flat endpoints work on: the collection `default` of the caller's namespace."""
     if caller.home == DEFAULT_NAMESPACE:
-        return library.default
-    return await run_in_threadpool(library.open, caller.home, DEFAULT_NAME)
+        return registry.default
+    return await run_in_threadpool(registry.open, caller.home, DEFAULT_NAME)
 
 
 Home = Annotated[OpenCollection, Depends(_home)]
 
 
 def _reached_image(
-    library: LibraryService,
+    registry: LibraryService,
     gallery: GalleryService,
     caller: CurrentCaller,
     image_id: Annotated[int, Path(ge=1, le=MAX_ID, description="the picture's id", examples=[112])],
@@ -116,18 +116,18 @@ def _reached_image(
     """The id of a picture that the caller may see. Raises ImageNotFound."""
     if caller.namespace is None:  # sees all: what is not there is said later
         return image_id
-    if caller.namespace == library.namespace_of(gallery.get(image_id).collection_id):
+    if caller.namespace == registry.namespace_of(gallery.get(image_id).collection_id):
         return image_id
     raise ImageNotFound(f"There is no picture with id {image_id}.")
 
 
 def _reached_job(
-    library: LibraryService,
+    registry: LibraryService,
     caller: CurrentCaller,
     job_id: Annotated[int, Path(ge=1, le=MAX_ID, description="the job's id", examples=[1])],
 ) -> int:
     """The id of a job that the caller may see. Raises JobNotFound."""
-    if not caller.reaches(library.default.intake.job(job_id).namespace):
+    if not caller.reaches(registry.default.job_submission.job(job_id).namespace):
         raise JobNotFound(f"There is no job with id {job_id}.")
     return job_id
 
@@ -136,12 +136,12 @@ ImageId = Annotated[int, Depends(_reached_image)]
 JobId = Annotated[int, Depends(_reached_job)]
 
 
-async def _intake(library: LibraryService) -> Intake:
+async def _intake(registry: LibraryService) -> JobSubmission:
     """Knows the jobs of all collections."""
-    return library.default.intake
+    return registry.default.job_submission
 
 
-IntakeService = Annotated[Intake, Depends(_intake)]
+IntakeService = Annotated[JobSubmission, Depends(_intake)]
 
 
 async def name_model(home: Home, response: Response) -> None:

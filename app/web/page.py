@@ -49,7 +49,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Site:
+class PageFiles:
     """All that is delivered: the documents, and the files of this version by name."""
 
     version: str
@@ -58,7 +58,7 @@ class Site:
 
 
 @lru_cache(maxsize=1)
-def site() -> Site:
+def site() -> PageFiles:
     """The site as it lies in FOLDER. Raises KeyError where a text is missing."""
     files = {
         path.name: path.read_bytes()
@@ -68,7 +68,7 @@ def site() -> Site:
     version = _digest(*(part for name, data in files.items() for part in (name.encode(), data)))
     base = f"/static/{version[:VERSION_DIGITS]}"
     documents = {language: _document(language, base) for language in LANGUAGES}
-    return Site(version[:VERSION_DIGITS], documents, files)
+    return PageFiles(version[:VERSION_DIGITS], documents, files)
 
 
 def _document(language: Language, base: str) -> Document:

@@ -15,7 +15,7 @@ import typer
 from numpy.typing import NDArray
 
 from app.encoders.torch_models import openclip
-from app.index.calibration import Chance, is_no_match, measure, unrelated_texts
+from app.index.calibration import NullDistribution, is_no_match, measure, unrelated_texts
 from scripts.demo_model.evaluate import (
     MODEL,
     PICTURES,
@@ -80,7 +80,7 @@ def _bare(words: str) -> str:
     return words.removeprefix(article)
 
 
-def best_confidences(chance: Chance, queries: Rows, gallery: Rows) -> NDArray[np.float32]:
+def best_confidences(chance: NullDistribution, queries: Rows, gallery: Rows) -> NDArray[np.float32]:
     """Each query's confidence in its best picture: shape (n,)."""
     scores = (queries @ gallery.T).max(axis=1, keepdims=True)
     pairs = zip(queries, scores, strict=True)

@@ -23,8 +23,8 @@ from app.access.authentication import (
     MAX_CACHED,
     OPEN,
     READER,
-    Access,
     Anonymous,
+    Authenticator,
     Caller,
     Role,
     check_address,
@@ -94,11 +94,11 @@ def revoke(sessions: Sessions, key: Key) -> None:
         api_keys.revoke(session, key.id)
 
 
-def opened(sessions: Sessions, clock: Clock, anonymous: Anonymous = "none") -> Access:
-    return Access(sessions, anonymous, loopback=True, clock=clock)
+def opened(sessions: Sessions, clock: Clock, anonymous: Anonymous = "none") -> Authenticator:
+    return Authenticator(sessions, anonymous, loopback=True, clock=clock)
 
 
-def refused(access: Access, presented: str | None) -> str:
+def refused(access: Authenticator, presented: str | None) -> str:
     """The sentence; it ends with what to do, and tells nothing of what was presented."""
     with pytest.raises(KeyRejected) as caught:
         access.caller(presented)
@@ -140,7 +140,7 @@ def test_without_a_key(
         key, _ = make(sessions, expires_at=past)
         if keyed == "revoked":
             revoke(sessions, key)
-    access = Access(sessions, anonymous, loopback=loopback)
+    access = Authenticator(sessions, anonymous, loopback=loopback)
     expected = READER if anonymous == "read" else None
     if keyed == "never" and loopback:
         expected = OPEN
@@ -165,7 +165,7 @@ def test_a_key_is_its_role_in_its_namespace_wherever_the_service_runs(
     sessions: Sessions, role: Role, anonymous: Anonymous, loopback: bool
 ) -> None:
     key, shown = make(sessions, role, "mine")
-    access = Access(sessions, anonymous, loopback=loopback)
+    access = Authenticator(sessions, anonymous, loopback=loopback)
     assert access.cached(shown) is None
     assert access.caller(shown) == Caller(role, "mine", key.id, "me")
     assert access.cached(shown) == Caller(role, "mine", key.id, "me")
@@ -186,7 +186,7 @@ def test_a_bad_key_is_never_taken_for_none(
 ) -> None:
     if locked:
         make(sessions)
-    access = Access(sessions, anonymous, loopback=True)
+    access = Authenticator(sessions, anonymous, loopback=True)
     assert refused(access, presented) == "This API key is unknown"
     assert access.cached(presented) is None
 
@@ -388,7 +388,7 @@ def test_eight_threads_at_once(sessions: Sessions, monkeypatch: pytest.MonkeyPat
     made = [make(sessions, role, role) for role in get_args(Role)]
     gone, void = make(sessions)
     revoke(sessions, gone)
-    access = Access(sessions, "read", loopback=True)
+    access = Authenticator(sessions, "read", loopback=True)
     together = threading.Barrier(8)
     wrong: list[object] = []
 
@@ -418,7 +418,7 @@ def test_a_key_revoked_under_load_is_refused_within_its_seconds(
 ) -> None:
     monkeypatch.setattr("app.access.authentication.KEY_SECONDS", 0.3)
     key, shown = make(sessions)
-    access = Access(sessions, "none", loopback=True)
+    access = Authenticator(sessions, "none", loopback=True)
     stop, together = threading.Event(), threading.Barrier(9)
     last: list[float] = []
 
@@ -463,7 +463,7 @@ ALMOST = some.builds(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_text_does_more_than_to_be_refused(sessions: Sessions, presented: str) -> None:
-    access = Access(sessions, "read", loopback=True)
+    access = Authenticator(sessions, "read", loopback=True)
     with pytest.raises(KeyRejected) as caught:
         access.caller(presented)
     assert access.cached(presented) is None
@@ -534,5 +534,5 @@ def test_it_starts_once_there_was_a_key(sessions: Sessions) -> None:
     key, _ = make(sessions)
     revoke(sessions, key)
     check_address("0.0.0.0", "none", sessions)
-    access = Access(sessions, "none", loopback=False)
+    access = Authenticator(sessions, "none", loopback=False)
     assert refused(access, None) == "An API key is needed"

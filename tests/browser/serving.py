@@ -14,7 +14,7 @@ import uvicorn
 from sqlalchemy import make_url
 
 from app.database import connections
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.main import create_app, server_config
 from app.runtime.assembly import Services, open_services
 from app.settings import ROOT, Settings
@@ -103,6 +103,6 @@ def running(settings: Settings, services: Services, listener: socket.socket) -> 
 
 def index(services: Services, folder: Path) -> None:
     """Take a folder's pictures in."""
-    job_id = services.intake.folder(folder, Options(), anew=True)
-    job = services.intake.follow(job_id, lambda job: None, threading.Event())
+    job_id = services.job_submission.folder(folder, JobOptions(), anew=True)
+    job = services.job_submission.follow(job_id, lambda job: None, threading.Event())
     assert job.failed == 0

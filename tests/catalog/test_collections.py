@@ -141,20 +141,22 @@ def test_a_folder_is_synced_into_each_collection_by_itself(
 
 
 def sync(services: Services, name: str, folder: Path) -> dict[str, int]:
-    intake = services.library.open("default", name).intake
-    return folder_jobs.counts(intake.follow(intake.folder(folder, folder_jobs.SYNC)))
+    job_submission = services.registry.open("default", name).job_submission
+    return folder_jobs.counts(
+        job_submission.follow(job_submission.folder(folder, folder_jobs.SYNC))
+    )
 
 
 # --- The doctor
 
 
 def look(services: Services) -> dict[str, list[str]]:
-    found = {one.name: list(one.found) for one in services.reconciling.look()}
+    found = {one.name: list(one.found) for one in services.doctor.look()}
     return {name: examples for name, examples in found.items() if examples}
 
 
 def mend(services: Services) -> None:
-    for finding in services.reconciling.look():
+    for finding in services.doctor.look():
         if finding.found:
             finding.mend()
     assert look(services) == {}
@@ -171,7 +173,7 @@ def second(client: TestClient, services: Services) -> list[Path]:
     """The files of three pictures in the second collection; the first has the same ones."""
     for name in BOTH:
         send(client, name, 1, 2, 3)
-    for path in services.library.open("default", "second").uploads.disk.files():
+    for path in services.registry.open("default", "second").uploads.disk.files():
         age(path)
     assert look(services) == {}
     return [ROOT / one["path"] for one in listed(client, "second")]
@@ -191,7 +193,7 @@ def test_a_vector_that_the_second_lacks_is_made(
 def test_a_stray_file_of_the_second_or_of_a_deleted_one_is_removed(
     services: Services, second: list[Path]
 ) -> None:
-    disk = services.library.open("default", "second").uploads.disk
+    disk = services.registry.open("default", "second").uploads.disk
     strays = [age(disk.put(f"{'ab' * 32}.png", b"x"))]
     gone = disk.folder.with_name("collection-999") / "cd"
     gone.mkdir(parents=True)
@@ -217,7 +219,7 @@ def test_nothing_is_forgotten_while_the_second_s_disk_is_away(
 ) -> None:
     folder = second[0].parents[1]
     folder.rename(folder.with_name("away"))
-    for finding in services.reconciling.look():
+    for finding in services.doctor.look():
         finding.mend()
     assert [len(listed(client, name)) for name in BOTH] == [3, 3]
     folder.with_name("away").rename(folder)
@@ -225,7 +227,7 @@ def test_nothing_is_forgotten_while_the_second_s_disk_is_away(
 
 
 def test_a_graph_that_the_second_lacks_is_built(services: Services, second: list[Path]) -> None:
-    index = services.library.find("default", "second").index
+    index = services.registry.find("default", "second").index
     sql(services, f"DROP INDEX {index.partition}_hnsw_idx")
     assert look(services) == {"invalid indexes": [f"{index.partition}: no HNSW graph"]}
     mend(services)

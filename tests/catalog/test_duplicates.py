@@ -203,7 +203,7 @@ def test_a_buried_picture_is_in_no_group(client: TestClient, services: Services)
 
 def bury(services: Services, ids: Sequence[int]) -> None:
     with services.gallery.sessions.begin() as session:
-        image_deletion.bury(session, [image_rows.get_image(session, one) for one in ids])
+        image_deletion.mark_deleted(session, [image_rows.get_image(session, one) for one in ids])
 
 
 def test_another_collection_is_not_looked_at(client: TestClient, services: Services) -> None:
@@ -298,7 +298,7 @@ def test_neighbours_are_looked_up_once_until_the_content_changes(
 
     def counted(session: Any, index: Any, ids: Sequence[int], *rest: Any) -> list[hnsw_search.Link]:
         looked_up.extend(ids)
-        return hnsw_search.find_links(session, index, ids, *rest)
+        return hnsw_search.find_neighbour_pairs(session, index, ids, *rest)
 
     monkeypatch.setattr(neighbour_pairs, "find_links", counted)
     assert (
@@ -363,7 +363,9 @@ def test_neighbours_come_from_the_graph(services: Services) -> None:
     with services.gallery.sessions() as session:
         vector_indexes.build_hnsw(session, index)
         session.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = session.execute(explain(hnsw_search.links_query(index, ids[:10], 20, 0.5))).scalars()
+        plan = session.execute(
+            explain(hnsw_search.neighbour_pairs_query(index, ids[:10], 20, 0.5))
+        ).scalars()
         assert f"{index.partition}_hnsw_idx" in "\n".join(plan)
         session.rollback()
 

@@ -65,7 +65,7 @@ def test_pictures_are_removed_by_their_ids(client: TestClient, services: Service
     assert left(client) == [ids[1], ids[3]]
     there = [(ROOT / one["path"]).exists() for one in pictures]
     assert there == [False, True, False, True]
-    thumbnails = {path.name.split("-")[0] for path in services.reconciling.thumbnails.files()}
+    thumbnails = {path.name.split("-")[0] for path in services.doctor.thumbnails.files()}
     assert thumbnails == {pictures[1]["content_hash"], pictures[3]["content_hash"]}
     assert client.get(f"/images/{ids[0]}").status_code == 404
     assert sql(services, "SELECT count(*) FROM embeddings") == [(2,)]

@@ -141,8 +141,8 @@ def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
 ) -> None:
     (added,) = image_rows.add_images(session, index, [picture("a.png")], unit(0))
     moved = replace(added, path="elsewhere.png")
-    assert image_deletion.bury(session, [moved]) == [], "it is not where it was known to be"
-    assert image_deletion.bury(session, [added]) == [added]
+    assert image_deletion.mark_deleted(session, [moved]) == [], "it is not where it was known to be"
+    assert image_deletion.mark_deleted(session, [added]) == [added]
     collection_id = index.collection_id
     assert image_rows.count_images(session, collection_id) == 0
     assert image_rows.find_by_hash(session, collection_id, added.content_hash) is None
@@ -152,7 +152,7 @@ def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
         image_rows.get_image(session, added.id)
     (again,) = image_rows.add_images(session, index, [picture("a.png")], unit(0))
     assert image_rows.get_image(session, again.id).path == "a.png"
-    assert image_deletion.remove_buried(session, 10) == []
+    assert image_deletion.remove_marked(session, 10) == []
 
 
 def test_a_retired_index_takes_no_more_pictures(session: Session, index: VectorIndex) -> None:

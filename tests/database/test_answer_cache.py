@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from app.database.answer_cache import Repeats
+from app.database.answer_cache import AnswerCache
 from app.runtime.assembly import Services
-from app.search.search import ShortAnswers
+from app.search.search import FlatAnswerCache
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql, statements
 
@@ -28,17 +28,19 @@ class Asked:
 
 
 @pytest.fixture
-def repeats(services: Services) -> Repeats[int]:
-    return Repeats(services.sessions, lambda _: 1)
+def repeats(services: Services) -> AnswerCache[int]:
+    return AnswerCache(services.sessions, lambda _: 1)
 
 
-def test_the_same_question_is_asked_once(repeats: Repeats[int]) -> None:
+def test_the_same_question_is_asked_once(repeats: AnswerCache[int]) -> None:
     asked = Asked()
     assert [repeats.answer("a", asked) for _ in range(5)] == [1] * 5
     assert repeats.answer("b", asked) == 2
 
 
-def test_what_anybody_writes_makes_answers_void(repeats: Repeats[int], services: Services) -> None:
+def test_what_anybody_writes_makes_answers_void(
+    repeats: AnswerCache[int], services: Services
+) -> None:
     asked = Asked()
     assert repeats.answer("a", asked) == 1
     sql(services, "UPDATE collections SET name = name")
@@ -47,7 +49,7 @@ def test_what_anybody_writes_makes_answers_void(repeats: Repeats[int], services:
 
 
 def test_what_is_not_committed_changes_nothing_until_it_is(
-    repeats: Repeats[int], services: Services
+    repeats: AnswerCache[int], services: Services
 ) -> None:
     asked = Asked()
     with services.sessions.begin() as session:
@@ -57,7 +59,7 @@ def test_what_is_not_committed_changes_nothing_until_it_is(
 
 
 def test_what_is_written_while_it_is_asked_makes_the_answer_void(
-    repeats: Repeats[int], services: Services
+    repeats: AnswerCache[int], services: Services
 ) -> None:
     def ask() -> int:
         sql(services, "UPDATE collections SET name = name")
@@ -67,7 +69,7 @@ def test_what_is_written_while_it_is_asked_makes_the_answer_void(
     assert repeats.answer("a", lambda: 2) == 2
 
 
-def test_a_failure_is_not_kept(repeats: Repeats[int]) -> None:
+def test_a_failure_is_not_kept(repeats: AnswerCache[int]) -> None:
     def fail() -> int:
         raise ValueError("away")
 
@@ -77,7 +79,7 @@ def test_a_failure_is_not_kept(repeats: Repeats[int]) -> None:
 
 
 def test_those_asked_longest_ago_are_forgotten(services: Services) -> None:
-    repeats: Repeats[int] = Repeats(services.sessions, lambda _: 1, most=2)
+    repeats: AnswerCache[int] = AnswerCache(services.sessions, lambda _: 1, most=2)
     asked = Asked()
     for name in ("a", "b", "a", "c"):  # b goes
         repeats.answer(name, asked)
@@ -86,7 +88,7 @@ def test_those_asked_longest_ago_are_forgotten(services: Services) -> None:
 
 
 def test_long_answers_take_the_room_of_many(services: Services) -> None:
-    repeats: Repeats[int] = Repeats(services.sessions, lambda answer: answer, most=10)
+    repeats: AnswerCache[int] = AnswerCache(services.sessions, lambda answer: answer, most=10)
     assert repeats.answer("small", lambda: 4) == 4
     assert repeats.answer("other", lambda: 6) == 6
     assert repeats.answer("small", lambda: 1) == 4  # all of them have room
@@ -105,7 +107,7 @@ def test_what_people_say_of_pictures_is_counted(client: TestClient, services: Se
     client.post("/upload", files={"file": ("long.png", png(78))}, data=said)
     hits = services.search.by_image(png(78), 1).hits
     assert hits[0].image.metadata == {"about": "x" * 10_000}
-    repeats = ShortAnswers(services.sessions)
+    repeats = FlatAnswerCache(services.sessions)
     repeats.answer("a", lambda: hits)
     assert repeats._length > 10_000
     repeats.answer("b", list)
@@ -113,7 +115,7 @@ def test_what_people_say_of_pictures_is_counted(client: TestClient, services: Se
     assert repeats._length > 14_000  # what finds nothing takes room too
 
 
-def test_any_thread_may_ask(repeats: Repeats[int]) -> None:
+def test_any_thread_may_ask(repeats: AnswerCache[int]) -> None:
     asked = Asked()
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda n: repeats.answer(n % 5, asked), range(200)))

@@ -14,9 +14,9 @@ from PIL import Image
 from app.encoders.batching import Batcher
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.fidelity import lowest_cosine
-from app.encoders.resident import Resident
+from app.encoders.resident import ResidentModel
 from app.encoders.torch_models import openclip
-from app.encoders.torch_models.openclip import Loaded
+from app.encoders.torch_models.openclip import LoadedModel
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR
 from tests.fixtures.drawn_pictures import noise
@@ -25,12 +25,12 @@ DEMO = f"local-dir:{DEMO_MODEL_DIR}"
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Loaded:
+def loaded() -> LoadedModel:
     return openclip.load_torch(DEMO, "", "cpu", "demo model")
 
 
 @pytest.fixture(scope="module")
-def encoder(loaded: Loaded) -> OpenClipEncoder:
+def encoder(loaded: LoadedModel) -> OpenClipEncoder:
     return loaded.encoder
 
 
@@ -80,7 +80,7 @@ def test_the_demo_models_fingerprint_is_the_one_that_databases_know(
     )
 
 
-def test_bf16_is_close_to_fp32_and_of_the_same_space(loaded: Loaded) -> None:
+def test_bf16_is_close_to_fp32_and_of_the_same_space(loaded: LoadedModel) -> None:
     encoder = loaded.encoder
     reduced = encoder.on(loaded.towers(torch.bfloat16))
     assert (encoder.precision, reduced.precision) == ("fp32", "bf16")
@@ -165,7 +165,7 @@ def test_a_load_that_failed_is_not_tried_again(batcher: Batcher) -> None:
         tries.append(1)
         raise ModelUnavailable("no weights")
 
-    resident = Resident(fail, batcher)
+    resident = ResidentModel(fail, batcher)
     for _ in range(2):
         with pytest.raises(ModelUnavailable, match="no weights"):
             resident.load()
@@ -181,7 +181,7 @@ def test_a_resident_loads_once_and_serves_both_towers(
         loads.append(1)
         return encoder
 
-    resident = Resident(load, batcher)
+    resident = ResidentModel(load, batcher)
     texts = resident.encode_texts(["a tree", "a dog"])
     pictures = resident.encode_images([Image.new("RGB", (70, 30))])
     assert len(loads) == 1

@@ -19,7 +19,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from app.database import connections
 from app.encoders import fast_start, hardware, loading
 from app.encoders.file_identity import identities
-from app.encoders.model_request import Asked, Wanted
+from app.encoders.model_request import ModelRequest, RuntimeOptions
 from app.encoders.openvino import LARGEST_BATCH
 from app.encoders.torch_models import conversion, openclip, runtime_choice
 from app.settings import ROOT
@@ -68,8 +68,11 @@ with open_services(settings) as services, local_client(create_app(settings, serv
 """
 
 
-def asked(model: str, folder: Path, **changes: Any) -> Asked:
-    return replace(Asked(model, "", "cpu", "tiny", Wanted("openvino", "fp32", folder)), **changes)
+def asked(model: str, folder: Path, **changes: Any) -> ModelRequest:
+    return replace(
+        ModelRequest(model, "", "cpu", "tiny", RuntimeOptions("openvino", "fp32", folder)),
+        **changes,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kept(made: Path, tmp_path: Path) -> Asked:
+def kept(made: Path, tmp_path: Path) -> ModelRequest:
     """A model of the test's own, loaded once."""
     shutil.copytree(made / "model", tmp_path / "model")
     if (made / "kept").is_dir():  # converted already
@@ -94,13 +97,13 @@ def kept(made: Path, tmp_path: Path) -> Asked:
     return wanted
 
 
-def record(question: Asked) -> Path:
+def record(question: ModelRequest) -> Path:
     assert question.wanted.folder is not None
     (file,) = question.wanted.folder.glob("start-*.json")
     return file
 
 
-def rewritten(question: Asked, **changes: Any) -> None:
+def rewritten(question: ModelRequest, **changes: Any) -> None:
     """Change the record as nobody but a program could: its digest fits."""
     found = fast_start._read(record(question))
     record(question).write_bytes(fast_start._written(replace(found, **changes)))
@@ -141,7 +144,7 @@ def test_a_second_start_answers_a_text_and_a_picture_without_torch(
     assert told[1] == "200 200 []"
 
 
-def test_it_is_the_same_encoder(kept: Asked) -> None:
+def test_it_is_the_same_encoder(kept: ModelRequest) -> None:
     plain = openclip.load_torch(kept.model, "", "cpu", "tiny").encoder
     found = fast_start.find(kept)
     assert found is not None
@@ -154,7 +157,7 @@ def test_it_is_the_same_encoder(kept: Asked) -> None:
     assert np.abs(found.encode_pixels(pixels) - plain.encode_pixels(pixels)).max() < 1e-5
 
 
-def test_each_question_has_an_answer_of_its_own(kept: Asked) -> None:
+def test_each_question_has_an_answer_of_its_own(kept: ModelRequest) -> None:
     for other in (
         replace(kept, name=None),
         replace(kept, pretrained="tag"),
@@ -195,7 +198,7 @@ FILES: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("change", FILES)
 def test_a_file_that_is_another_is_noticed(
-    kept: Asked, change: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kept: ModelRequest, change: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     assert fast_start.find(kept) is not None
@@ -207,7 +210,7 @@ def test_a_file_that_is_another_is_noticed(
 
 
 def test_other_weights_in_the_same_place_have_their_own_vectors(
-    kept: Asked, tmp_path: Path
+    kept: ModelRequest, tmp_path: Path
 ) -> None:
     before = fast_start.find(kept)
     tiny_model(tmp_path / "model", seed=1)
@@ -221,7 +224,7 @@ def test_other_weights_in_the_same_place_have_their_own_vectors(
     assert float(b @ c) == pytest.approx(1, abs=1e-6)
 
 
-def test_a_link_that_leads_elsewhere_is_noticed(kept: Asked, tmp_path: Path) -> None:
+def test_a_link_that_leads_elsewhere_is_noticed(kept: ModelRequest, tmp_path: Path) -> None:
     link = tmp_path / "link.safetensors"
     other = tmp_path / "other.safetensors"
     shutil.copy2(tmp_path / "model" / WEIGHTS, other)
@@ -272,7 +275,10 @@ CIRCUMSTANCES: dict[str, tuple[object, str, object]] = {
 
 @pytest.mark.parametrize("change", CIRCUMSTANCES)
 def test_other_circumstances_are_noticed(
-    kept: Asked, change: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kept: ModelRequest,
+    change: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(*CIRCUMSTANCES[change])
@@ -283,7 +289,7 @@ def test_other_circumstances_are_noticed(
 
 
 def test_another_place_to_look_for_files_is_noticed(
-    kept: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: ModelRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     assert fast_start.find(kept) is None
@@ -293,14 +299,14 @@ def test_another_place_to_look_for_files_is_noticed(
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[1]", '{"a": 1}', '{"sha256": "", "record": "{}"}'])
-def test_a_damaged_record_is_written_anew(kept: Asked, damage: str) -> None:
+def test_a_damaged_record_is_written_anew(kept: ModelRequest, damage: str) -> None:
     record(kept).write_text(damage)
     assert fast_start.find(kept) is None
     loading.load(kept)
     assert fast_start.find(kept) is not None
 
 
-def test_a_record_that_was_edited_is_not_believed(kept: Asked) -> None:
+def test_a_record_that_was_edited_is_not_believed(kept: ModelRequest) -> None:
     whole = json.loads(record(kept).read_text())
     whole["record"] = whole["record"].replace('"precision": "fp32"', '"precision": "bf16"')
     record(kept).write_text(json.dumps(whole))
@@ -308,7 +314,7 @@ def test_a_record_that_was_edited_is_not_believed(kept: Asked) -> None:
 
 
 def test_an_encoder_that_gives_other_vectors_is_not_used(
-    kept: Asked, caplog: pytest.LogCaptureFixture
+    kept: ModelRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     found = fast_start._read(record(kept))
@@ -325,7 +331,7 @@ def test_an_encoder_that_gives_other_vectors_is_not_used(
 
 
 def test_where_a_gpu_may_be_torch_is_asked(
-    kept: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: ModelRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware, "DEVICES", tmp_path / "dev")
     (tmp_path / "dev").mkdir()
@@ -426,7 +432,9 @@ def test_weights_that_change_while_they_are_read_are_not_kept(
 
 def test_what_runs_in_torch_is_not_kept(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "model", seed=0)
-    wanted = asked(model, tmp_path / "kept", wanted=Wanted("torch", "fp32", tmp_path / "kept"))
+    wanted = asked(
+        model, tmp_path / "kept", wanted=RuntimeOptions("torch", "fp32", tmp_path / "kept")
+    )
     for _ in range(2):
         assert loading.load(wanted).runtime == "torch"
     assert not list(tmp_path.glob("kept/start-*"))
@@ -438,7 +446,7 @@ def test_what_may_be_chosen_otherwise_the_next_time_is_not_kept(
     """A trial that failed for want of room is made again at the next start."""
     make = runtime_choice._make
 
-    def full(loaded: Any, wanted: Wanted, way: runtime_choice.Way) -> Any:
+    def full(loaded: Any, wanted: RuntimeOptions, way: runtime_choice.Way) -> Any:
         if way == ("torch", "fp16"):
             raise OSError("No space left on device")
         return make(loaded, wanted, way)
@@ -452,9 +460,9 @@ def test_what_may_be_chosen_otherwise_the_next_time_is_not_kept(
     assert not list((tmp_path / "kept").glob("start-*"))
 
 
-def test_bf16_is_kept_as_well(kept: Asked, tmp_path: Path) -> None:
+def test_bf16_is_kept_as_well(kept: ModelRequest, tmp_path: Path) -> None:
     """Made by hand: not every processor multiplies it, and then it is not chosen."""
-    question = replace(kept, wanted=Wanted("openvino", "bf16", tmp_path / "kept"))
+    question = replace(kept, wanted=RuntimeOptions("openvino", "bf16", tmp_path / "kept"))
     loaded = openclip.load_torch(kept.model, "", "cpu", "tiny")
     towers = conversion.towers(loaded, tmp_path / "kept", "bf16")
     encoder = loaded.encoder.on(towers, most=LARGEST_BATCH)
@@ -466,7 +474,7 @@ def test_bf16_is_kept_as_well(kept: Asked, tmp_path: Path) -> None:
 
 
 def test_a_disk_that_cannot_be_written_to_costs_seconds_alone(
-    kept: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kept: ModelRequest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
 

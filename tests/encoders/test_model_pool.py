@@ -16,8 +16,8 @@ import pytest
 from app.encoders import resident
 from app.encoders.batching import Batcher, Encode, Priority
 from app.encoders.encoder import OpenClipEncoder
-from app.encoders.model_pool import ModelName, Residents
-from app.encoders.resident import Resident, normalised
+from app.encoders.model_pool import ModelName, ModelPool
+from app.encoders.resident import ResidentModel, normalised
 from app.encoders.torch_models import openclip
 from app.errors import ModelUnavailable
 from app.vectors import Vectors
@@ -116,8 +116,8 @@ def loader() -> Loader:
 
 
 @pytest.fixture
-def model(names: list[ModelName], lane: Lane, loader: Loader) -> Resident:
-    return Resident(lambda: loader(names[0]), lane)
+def model(names: list[ModelName], lane: Lane, loader: Loader) -> ResidentModel:
+    return ResidentModel(lambda: loader(names[0]), lane)
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_texts_that_read_alike_are_one_text_but_for_case(text: str, expected: st
     assert normalised(expected) == expected
 
 
-def test_a_text_is_encoded_once(model: Resident, lane: Lane, encoder: OpenClipEncoder) -> None:
+def test_a_text_is_encoded_once(model: ResidentModel, lane: Lane, encoder: OpenClipEncoder) -> None:
     first = model.encode_texts(["a tree", "two dogs", " a  tree", "A tree"])
     again = model.encode_texts(["two dogs", "a tree ", "a car"])
     assert lane.handed == [["a tree", "two dogs", "A tree"], ["a car"]]
@@ -183,18 +183,18 @@ def test_a_text_is_encoded_once(model: Resident, lane: Lane, encoder: OpenClipEn
     assert_same(again, encoder.encode_texts(["two dogs", "a tree", "a car"]))
 
 
-def test_what_is_encoded_is_the_normalised_text(model: Resident, lane: Lane) -> None:
+def test_what_is_encoded_is_the_normalised_text(model: ResidentModel, lane: Lane) -> None:
     model.encode_texts([f" a \n caf{E_AND_ACUTE} "])
     assert lane.handed == [[f"a caf{E_ACUTE}"]]
 
 
-def test_no_texts_are_refused(model: Resident) -> None:
+def test_no_texts_are_refused(model: ResidentModel) -> None:
     with pytest.raises(ValueError, match="at least one"):
         model.encode_texts([])
 
 
 def test_a_caller_cannot_alter_what_is_remembered(
-    model: Resident, encoder: OpenClipEncoder
+    model: ResidentModel, encoder: OpenClipEncoder
 ) -> None:
     for _ in range(2):  # encoded, then remembered
         model.encode_texts(["a tree"])[:] = 0
@@ -202,7 +202,7 @@ def test_a_caller_cannot_alter_what_is_remembered(
 
 
 def test_the_texts_used_last_are_remembered(
-    model: Resident,
+    model: ResidentModel,
     lane: Lane,
     encoder: OpenClipEncoder,
     monkeypatch: pytest.MonkeyPatch,
@@ -215,7 +215,7 @@ def test_the_texts_used_last_are_remembered(
     assert_same(model.encode_texts(many), encoder.encode_texts(many))
 
 
-def test_a_remembered_text_waits_for_no_other(model: Resident, lane: Lane) -> None:
+def test_a_remembered_text_waits_for_no_other(model: ResidentModel, lane: Lane) -> None:
     model.encode_texts(["a tree"])
     with lane.occupied():
         new = in_a_thread(lambda: model.encode_texts(["two dogs"]))
@@ -228,7 +228,7 @@ def test_a_remembered_text_waits_for_no_other(model: Resident, lane: Lane) -> No
 
 
 def test_an_unloaded_model_is_freed_and_loads_again(
-    model: Resident, loader: Loader, encoder: OpenClipEncoder
+    model: ResidentModel, loader: Loader, encoder: OpenClipEncoder
 ) -> None:
     assert not model.is_loaded
     pixels = model.prepare(noise(0))
@@ -244,7 +244,7 @@ def test_an_unloaded_model_is_freed_and_loads_again(
 
 
 def test_texts_and_space_are_known_without_the_model(
-    model: Resident, loader: Loader, encoder: OpenClipEncoder
+    model: ResidentModel, loader: Loader, encoder: OpenClipEncoder
 ) -> None:
     assert model.space == encoder.space
     model.encode_texts(["a tree"])
@@ -256,7 +256,7 @@ def test_texts_and_space_are_known_without_the_model(
 
 
 def test_what_is_under_way_outlives_an_unload(
-    model: Resident, lane: Lane, loader: Loader, encoder: OpenClipEncoder
+    model: ResidentModel, lane: Lane, loader: Loader, encoder: OpenClipEncoder
 ) -> None:
     pixels = [model.prepare(noise(seed)) for seed in range(2)]
     with lane.occupied():
@@ -269,7 +269,7 @@ def test_what_is_under_way_outlives_an_unload(
 
 def test_weights_that_changed_meanwhile_are_refused(tmp_path: Path, lane: Lane) -> None:
     name = tiny_model(tmp_path, seed=1)
-    model = Resident(lambda: openclip.load(name, "", "cpu"), lane)
+    model = ResidentModel(lambda: openclip.load(name, "", "cpu"), lane)
     model.encode_texts(["a tree"])
     model.unload()
     tiny_model(tmp_path, seed=2)
@@ -281,7 +281,7 @@ def test_weights_that_changed_meanwhile_are_refused(tmp_path: Path, lane: Lane) 
 def test_a_failure_to_load_is_forgotten_after_a_while(
     tmp_path: Path, lane: Lane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Resident(lambda: openclip.load(f"local-dir:{tmp_path}", "", "cpu"), lane)
+    model = ResidentModel(lambda: openclip.load(f"local-dir:{tmp_path}", "", "cpu"), lane)
     with pytest.raises(ModelUnavailable, match="is missing"):
         model.load()
     tiny_model(tmp_path, seed=1)
@@ -295,7 +295,7 @@ def test_a_failure_of_any_kind_is_told_as_the_models_afterwards(lane: Lane) -> N
     def fail() -> OpenClipEncoder:
         raise MemoryError
 
-    model = Resident(fail, lane)
+    model = ResidentModel(fail, lane)
     with pytest.raises(MemoryError):
         model.load()
     with pytest.raises(ModelUnavailable, match="MemoryError"):
@@ -305,8 +305,8 @@ def test_a_failure_of_any_kind_is_told_as_the_models_afterwards(lane: Lane) -> N
 def test_each_name_has_one_resident_which_is_not_loaded_by_asking(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    residents = Residents(loader, lane, most=2)
-    one, same, two = (residents.of(name) for name in (names[0], names[0], names[1]))
+    model_pool = ModelPool(loader, lane, most=2)
+    one, same, two = (model_pool.of(name) for name in (names[0], names[0], names[1]))
     assert one is same is not two
     assert not one.is_loaded
     assert loader.loads == []
@@ -314,7 +314,7 @@ def test_each_name_has_one_resident_which_is_not_loaded_by_asking(
 
 def test_room_for_no_model_is_refused(lane: Lane, loader: Loader) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        Residents(loader, lane, most=0)
+        ModelPool(loader, lane, most=0)
 
 
 @pytest.mark.parametrize(
@@ -330,10 +330,10 @@ def test_room_for_no_model_is_refused(lane: Lane, loader: Loader) -> None:
     ids=["load", "prepare", "submit", "encode_images", "encode_texts", "a remembered text"],
 )
 def test_the_model_used_least_recently_makes_room(
-    use: Callable[[Resident, Any], object], names: list[ModelName], lane: Lane, loader: Loader
+    use: Callable[[ResidentModel, Any], object], names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    residents = Residents(loader, lane, most=2)
-    one, two, three = (residents.of(name) for name in names)
+    model_pool = ModelPool(loader, lane, most=2)
+    one, two, three = (model_pool.of(name) for name in names)
     one.encode_texts(["remembered"])
     pixels = one.prepare(noise(0))
     two.load()
@@ -352,9 +352,9 @@ def test_room_is_made_before_a_model_is_loaded(
         alive_at_load.append(loader.alive())
         return loader(name)
 
-    residents = Residents(load, lane, most=2)
+    model_pool = ModelPool(load, lane, most=2)
     for name in names:
-        residents.of(name).prepare(noise(0))
+        model_pool.of(name).prepare(noise(0))
     first, second, third = (name.model for name in names)
     assert alive_at_load == [[], [first], [second]]
     assert loader.alive() == [second, third]
@@ -363,30 +363,30 @@ def test_room_is_made_before_a_model_is_loaded(
 def test_an_unloaded_model_that_was_used_is_freed(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    residents = Residents(loader, lane, most=1)
+    model_pool = ModelPool(loader, lane, most=1)
     for name in names:
-        residents.of(name).encode_texts(["a tree"])
-        residents.of(name).encode_images([noise(0)])
+        model_pool.of(name).encode_texts(["a tree"])
+        model_pool.of(name).encode_images([noise(0)])
     assert loader.alive() == [names[-1].model]
 
 
 def test_a_model_that_cannot_be_loaded_leaves_its_room_to_others(
     tmp_path: Path, names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    residents = Residents(loader, lane, most=1)
-    absent = residents.of(ModelName(f"local-dir:{tmp_path}", ""))
+    model_pool = ModelPool(loader, lane, most=1)
+    absent = model_pool.of(ModelName(f"local-dir:{tmp_path}", ""))
     for name in names[:2]:
         with pytest.raises(ModelUnavailable):
             absent.load()
-        in_a_thread(residents.of(name).load).result(SECONDS)
+        in_a_thread(model_pool.of(name).load).result(SECONDS)
     assert loader.alive() == [names[1].model]
 
 
 def test_a_long_load_holds_up_no_model_in_memory(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    residents = Residents(loader, lane, most=2)
-    one, two = (residents.of(name) for name in names[:2])
+    model_pool = ModelPool(loader, lane, most=2)
+    one, two = (model_pool.of(name) for name in names[:2])
     one.load()
     loader.began.clear()
     loader.gate = threading.Event()
@@ -402,8 +402,8 @@ def test_a_long_load_holds_up_no_model_in_memory(
 def test_a_load_waits_while_all_room_is_taken_by_loads(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    residents = Residents(loader, lane, most=1)
-    one, two = (residents.of(name) for name in names[:2])
+    model_pool = ModelPool(loader, lane, most=1)
+    one, two = (model_pool.of(name) for name in names[:2])
     loader.gate = threading.Event()
     first = in_a_thread(one.load)
     assert loader.began.wait(SECONDS)
@@ -425,12 +425,12 @@ def test_threads_that_use_more_models_than_fit_get_right_answers(
     lane: Lane,
     loader: Loader,
 ) -> None:
-    residents = Residents(loader, lane, most)
+    model_pool = ModelPool(loader, lane, most)
 
     def work(thread: int) -> None:
         for turn in range(ROUNDS):
             name = names[(thread + turn * (1 + thread % 2)) % len(names)]
-            model, expected = residents.of(name), alone[name]
+            model, expected = model_pool.of(name), alone[name]
             texts = [f"picture {thread} {turn}", "a tree"]
             images = [noise(thread), noise(turn)]
             pixels = [model.prepare(image) for image in images]
@@ -443,7 +443,7 @@ def test_threads_that_use_more_models_than_fit_get_right_answers(
     running = [in_a_thread(partial(work, thread)) for thread in range(THREADS)]
     for done in running:
         done.result(SECONDS)
-    loaded = [name.model for name in names if residents.of(name).is_loaded]
+    loaded = [name.model for name in names if model_pool.of(name).is_loaded]
     assert len(loaded) == most
     assert sorted(loader.alive()) == sorted(loaded)
     assert len(loader.loads) > len(names)
@@ -452,8 +452,8 @@ def test_threads_that_use_more_models_than_fit_get_right_answers(
 def test_threads_that_ask_for_one_model_load_it_once(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    residents = Residents(loader, lane, most=1)
+    model_pool = ModelPool(loader, lane, most=1)
     with ThreadPoolExecutor(THREADS) as threads:
-        found = list(threads.map(lambda _: residents.of(names[0]).load(), range(THREADS)))
+        found = list(threads.map(lambda _: model_pool.of(names[0]).load(), range(THREADS)))
     assert len(loader.loads) == 1
     assert all(encoder is found[0] for encoder in found)

@@ -16,7 +16,7 @@ from app.encoders.encoder import OpenClipEncoder
 from app.encoders.openvino import IMAGE, TEXT
 from app.encoders.torch_models import conversion, openclip
 from app.encoders.torch_models.conversion import whole_folder
-from app.encoders.torch_models.openclip import Loaded
+from app.encoders.torch_models.openclip import LoadedModel
 from app.pictures.decoding import decode
 from app.settings import DEMO_MODEL_DIR, ROOT
 from tests.conftest import TEST_IMAGES
@@ -48,7 +48,7 @@ print(encoder.runtime, sys.modules.get("openvino_telemetry"))
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Loaded:
+def loaded() -> LoadedModel:
     return openclip.load_torch(DEMO, "", "cpu", "demo model")
 
 
@@ -58,16 +58,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoder(loaded: Loaded, folder: Path) -> OpenClipEncoder:
+def encoder(loaded: LoadedModel, folder: Path) -> OpenClipEncoder:
     return loaded.encoder.on(conversion.towers(loaded, folder, "fp32"))
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Loaded:
+def tiny(tmp_path: Path) -> LoadedModel:
     return openclip.load_torch(tiny_model(tmp_path / "model", seed=0), "", "cpu")
 
 
-def test_any_batch_gives_torchs_vectors(loaded: Loaded, encoder: OpenClipEncoder) -> None:
+def test_any_batch_gives_torchs_vectors(loaded: LoadedModel, encoder: OpenClipEncoder) -> None:
     assert (encoder.runtime, encoder.precision, encoder.device) == ("openvino", "fp32", "cpu")
     pixels = [loaded.encoder.prepare(noise(seed)) for seed in range(9)]
     exact, texts = loaded.encoder.encode_pixels(pixels), loaded.encoder.encode_texts(TEXTS)
@@ -79,7 +79,7 @@ def test_any_batch_gives_torchs_vectors(loaded: Loaded, encoder: OpenClipEncoder
         assert np.abs(encoder.encode_texts(TEXTS[:count]) - texts[:count]).max() < 1e-5
 
 
-def test_the_demo_model_finds_what_it_found(loaded: Loaded, encoder: OpenClipEncoder) -> None:
+def test_the_demo_model_finds_what_it_found(loaded: LoadedModel, encoder: OpenClipEncoder) -> None:
     files = sorted(TEST_IMAGES.glob("*.jpg"))[:100]
     pixels = [encoder.prepare(decode(file.read_bytes(), 50).image) for file in files]
     queries = ["a green tree", "a red car", "自行车", "a dog", "a boat on the sea"]
@@ -99,7 +99,7 @@ def test_many_threads_get_their_own_answers(encoder: OpenClipEncoder) -> None:
     assert worst < 1e-6
 
 
-def test_a_conversion_is_made_once(tiny: Loaded, tmp_path: Path) -> None:
+def test_a_conversion_is_made_once(tiny: LoadedModel, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     first = conversion.conversion(tiny, kept)
     made = {file.name: file.stat().st_mtime_ns for file in first.iterdir()}
@@ -110,7 +110,7 @@ def test_a_conversion_is_made_once(tiny: Loaded, tmp_path: Path) -> None:
     assert tiny.encoder.space.fingerprint[:16] in first.name
 
 
-def test_an_older_versions_conversion_goes(tiny: Loaded, tmp_path: Path) -> None:
+def test_an_older_versions_conversion_goes(tiny: LoadedModel, tmp_path: Path) -> None:
     fingerprint = tiny.encoder.space.fingerprint[:16]
     old, other = f"{fingerprint}-fp32-openvino-2020.1-1", f"{'0' * 16}-fp32-openvino-2020.1-1"
     for name in (old, other, f"{fingerprint}-int8"):
@@ -122,7 +122,7 @@ def test_an_older_versions_conversion_goes(tiny: Loaded, tmp_path: Path) -> None
 
 
 def test_a_damaged_conversion_is_made_anew(
-    tiny: Loaded, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny: LoadedModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = conversion.conversion(tiny, tmp_path / "kept")
     (found / IMAGE).write_text("<net")
@@ -132,7 +132,7 @@ def test_a_damaged_conversion_is_made_anew(
 
 
 def test_a_conversion_that_fails_leaves_logging_as_it_was(
-    tiny: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenVINO's own converter leaves the process silent."""
 
@@ -169,7 +169,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_the_torch_model_is_let_go(tiny: Loaded, tmp_path: Path) -> None:
+def test_the_torch_model_is_let_go(tiny: LoadedModel, tmp_path: Path) -> None:
     import gc
     import weakref
 
@@ -208,29 +208,29 @@ def test_nothing_is_sent_home_or_written_there(tmp_path: Path) -> None:
 
 
 def test_int8_that_is_not_faithful_is_not_used(
-    loaded: Loaded, folder: Path, caplog: pytest.LogCaptureFixture
+    loaded: LoadedModel, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The demo model's own pictures are too much alike: one neighbour in fifteen changes."""
     pytest.importorskip("nncf")
-    from app.encoders.model_request import Wanted
+    from app.encoders.model_request import RuntimeOptions
     from app.encoders.torch_models.runtime_choice import chosen
 
     def samples(count: int) -> list[Image.Image]:
         files = sorted(TEST_IMAGES.glob("*.jpg"))[:count]
         return [decode(file.read_bytes(), 50).image for file in files]
 
-    encoder = chosen(loaded, Wanted("openvino", "int8", folder, samples)).encoder
+    encoder = chosen(loaded, RuntimeOptions("openvino", "int8", folder, samples)).encoder
     assert encoder.precision == "fp32"
     assert encoder.space == loaded.encoder.space
     assert "int8 is not faithful to fp32" in caplog.text
 
 
 def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
-    tiny: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a model of random weights, which int8 does not do justice to."""
     pytest.importorskip("nncf")
-    from app.encoders.model_request import Wanted
+    from app.encoders.model_request import RuntimeOptions
     from app.encoders.torch_models import int8
     from app.encoders.torch_models.runtime_choice import chosen
 
@@ -242,7 +242,7 @@ def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
         asked.append(count)
         return [noise(seed) for seed in range(count)]
 
-    wanted = Wanted("auto", "int8", tmp_path / "kept", samples)
+    wanted = RuntimeOptions("auto", "int8", tmp_path / "kept", samples)
     first, second = chosen(tiny, wanted).encoder, chosen(tiny, wanted).encoder
     assert asked == [200]  # calibrated once
     assert (first.runtime, first.precision) == ("openvino", "int8")
@@ -256,6 +256,6 @@ def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
     assert np.abs(first.encode_texts(TEXTS) - tiny.encoder.encode_texts(TEXTS)).max() < 1e-5
     shutil.rmtree(tmp_path / "kept")
     other = chosen(
-        tiny, Wanted("auto", "int8", tmp_path / "kept", lambda n: samples(n)[1:])
+        tiny, RuntimeOptions("auto", "int8", tmp_path / "kept", lambda n: samples(n)[1:])
     ).encoder
     assert other.space.fingerprint != first.space.fingerprint  # calibrated otherwise

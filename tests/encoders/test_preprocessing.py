@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
-from app.encoders.preprocessing import MODES, Shaping
+from app.encoders.preprocessing import MODES, Preprocessing
 from app.encoders.torch_models.openclip import split
 from tests.fixtures.drawn_pictures import noise
 
@@ -22,7 +22,7 @@ def difference(size: tuple[int, int], target: Any, mode: str, kind: str, fill: i
     theirs, _ = split(image_transform_v2(config, is_train=False))
     height, width = (target, target) if isinstance(target, int) else target
     image = noise(sum(size), size)
-    a = np.asarray(Shaping(height, width, mode, kind, fill)(image))
+    a = np.asarray(Preprocessing(height, width, mode, kind, fill)(image))
     b = np.asarray(theirs(image))
     assert a.dtype == np.uint8
     assert a.shape == b.shape == (height, width, 3)
@@ -58,11 +58,11 @@ def test_pictures_of_any_size_have_the_same_pixels(
 
 def test_a_way_that_is_not_known_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be resized by stretch"):
-        Shaping(32, 32, "stretch", "bicubic")
+        Preprocessing(32, 32, "stretch", "bicubic")
 
 
 def test_a_sliver_that_would_have_no_pixels_is_refused_by_both() -> None:
     theirs, _ = split(image_transform_v2(PreprocessCfg(size=8, resize_mode="longest"), False))
-    for shape in (theirs, Shaping(8, 8, "longest", "bicubic")):
+    for shape in (theirs, Preprocessing(8, 8, "longest", "bicubic")):
         with pytest.raises(ValueError, match="must be > 0"):
             shape(noise(1, (4, 300)))

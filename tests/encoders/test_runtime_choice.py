@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from app.encoders import model_request
-from app.encoders.model_request import Wanted
+from app.encoders.model_request import RuntimeOptions
 from app.encoders.torch_models import gpu_batching, openclip, runtime_choice
-from app.encoders.torch_models.openclip import Loaded
+from app.encoders.torch_models.openclip import LoadedModel
 from app.encoders.torch_models.runtime_choice import PLAIN, Trial, best_first, candidates, chosen
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR
@@ -29,12 +29,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def loaded(tiny: str) -> Loaded:
+def loaded(tiny: str) -> LoadedModel:
     return openclip.load_torch(tiny, "", "cpu")
 
 
-def asked(runtime: str, precision: str, folder: Path | None = Path("kept")) -> Wanted:
-    return Wanted(runtime, precision, folder)  # type: ignore[arg-type]
+def asked(runtime: str, precision: str, folder: Path | None = Path("kept")) -> RuntimeOptions:
+    return RuntimeOptions(runtime, precision, folder)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -100,63 +100,63 @@ def test_fp32_is_held_to_rounding_and_others_to_less(
 
 
 def test_a_trial_is_made_once_and_again_for_another_model(
-    loaded: Loaded, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    loaded: LoadedModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     kept = tmp_path / "kept"
-    first = chosen(loaded, Wanted(folder=kept)).encoder
+    first = chosen(loaded, RuntimeOptions(folder=kept)).encoder
     (file,) = kept.glob("trials-*.json")
     told = json.loads(file.read_text())
     assert {(one["runtime"], one["precision"]) for one in told} == {TORCH, OPENVINO}
     assert all(one["trial"]["picture_seconds"] > 0 for one in told)
     assert caplog.text.count("pictures/s") == 2
     caplog.clear()
-    second = chosen(loaded, Wanted(folder=kept)).encoder
+    second = chosen(loaded, RuntimeOptions(folder=kept)).encoder
     assert (second.runtime, second.precision) == (first.runtime, first.precision)
     assert "pictures/s" not in caplog.text
     other = openclip.load_torch(tiny_model(tmp_path / "other", seed=1), "", "cpu")
-    chosen(other, Wanted(folder=kept))
+    chosen(other, RuntimeOptions(folder=kept))
     assert len(list(kept.glob("trials-*.json"))) == 2
 
 
-def test_what_was_measured_decides(loaded: Loaded, tmp_path: Path) -> None:
+def test_what_was_measured_decides(loaded: LoadedModel, tmp_path: Path) -> None:
     for faster in (OPENVINO, TORCH):
-        chosen(loaded, Wanted(folder=tmp_path))
+        chosen(loaded, RuntimeOptions(folder=tmp_path))
         (file,) = tmp_path.glob("trials-*.json")
         told = json.loads(file.read_text())
         for one in told:
             mine = (one["runtime"], one["precision"]) == faster
             one["trial"] |= {"picture_seconds": 0.1 if mine else 0.2, "text_seconds": 0.1}
         file.write_text(json.dumps(told))
-        encoder = chosen(loaded, Wanted(folder=tmp_path)).encoder
+        encoder = chosen(loaded, RuntimeOptions(folder=tmp_path)).encoder
         assert (encoder.runtime, encoder.precision) == faster
         assert encoder.space == loaded.encoder.space
 
 
-def test_damaged_records_are_made_anew(loaded: Loaded, tmp_path: Path) -> None:
-    chosen(loaded, Wanted(folder=tmp_path))
+def test_damaged_records_are_made_anew(loaded: LoadedModel, tmp_path: Path) -> None:
+    chosen(loaded, RuntimeOptions(folder=tmp_path))
     (file,) = tmp_path.glob("trials-*.json")
     for damage in ("", "[1]", '{"a": 1}', '[{"runtime": "torch", "precision": "fp32"}]'):
         file.write_text(damage)
-        assert chosen(loaded, Wanted(folder=tmp_path)).encoder.space == loaded.encoder.space
+        assert chosen(loaded, RuntimeOptions(folder=tmp_path)).encoder.space == loaded.encoder.space
         assert len(json.loads(file.read_text())) == 2
 
 
 def test_without_a_folder_torch_is_used_and_nothing_is_timed(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert chosen(loaded, Wanted()).encoder is loaded.encoder
+    assert chosen(loaded, RuntimeOptions()).encoder is loaded.encoder
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: BF16)
     monkeypatch.setattr("app.encoders.fidelity.MINIMUM_COSINE", 0.9)
-    assert chosen(loaded, Wanted()).encoder.precision == "bf16"
+    assert chosen(loaded, RuntimeOptions()).encoder.precision == "bf16"
     monkeypatch.setattr("app.encoders.fidelity.MINIMUM_COSINE", 1.01)
     monkeypatch.setattr(runtime_choice, "GATES", {"fp32": 0.9})
-    assert chosen(loaded, Wanted()).encoder.precision == "fp32"
+    assert chosen(loaded, RuntimeOptions()).encoder.precision == "fp32"
 
 
 @pytest.mark.parametrize("fault", ["refuses", "takes a batch for a constant"])
 def test_a_model_that_does_not_convert_runs_in_torch(
-    loaded: Loaded,
+    loaded: LoadedModel,
     fault: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -170,18 +170,18 @@ def test_a_model_that_does_not_convert_runs_in_torch(
     monkeypatch.setattr(loaded.text.model, "encode_image", encode_image)
     for _ in range(2):
         caplog.clear()
-        encoder = chosen(loaded, Wanted(runtime="openvino", folder=tmp_path)).encoder
+        encoder = chosen(loaded, RuntimeOptions(runtime="openvino", folder=tmp_path)).encoder
         assert encoder is loaded.encoder
         assert "openvino fp32: " in caplog.text
         assert encoder.encode_texts(["a tree"]).shape == (1, 32)
 
 
 def test_a_disk_that_cannot_be_written_to_costs_speed_alone(
-    loaded: Loaded, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    loaded: LoadedModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    encoder = chosen(loaded, Wanted(folder=blocked / "below")).encoder
+    encoder = chosen(loaded, RuntimeOptions(folder=blocked / "below")).encoder
     assert encoder.runtime == "torch"
     assert "is not kept" in caplog.text
 
@@ -189,18 +189,20 @@ def test_a_disk_that_cannot_be_written_to_costs_speed_alone(
 @pytest.mark.parametrize(
     "none",
     [
-        Wanted("torch", "int8", Path("kept")),
-        Wanted("auto", "int8", None),
+        RuntimeOptions("torch", "int8", Path("kept")),
+        RuntimeOptions("auto", "int8", None),
     ],
 )
-def test_int8_where_it_cannot_be_is_said_so(loaded: Loaded, none: Wanted) -> None:
+def test_int8_where_it_cannot_be_is_said_so(loaded: LoadedModel, none: RuntimeOptions) -> None:
     with pytest.raises(ModelUnavailable, match="PRECISION=int8 runs in OpenVINO on the CPU"):
         chosen(loaded, none)
 
 
-def test_int8_needs_pictures(loaded: Loaded, tmp_path: Path) -> None:
+def test_int8_needs_pictures(loaded: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="calibrated on pictures: 40 at least, 3 found"):
-        chosen(loaded, Wanted("auto", "int8", tmp_path, lambda _: [noise(n) for n in range(3)]))
+        chosen(
+            loaded, RuntimeOptions("auto", "int8", tmp_path, lambda _: [noise(n) for n in range(3)])
+        )
     assert model_request._none(3) == []
 
 
@@ -228,7 +230,7 @@ def test_without_memory_for_the_first_batch_pictures_go_alone() -> None:
     assert gpu_batching.doubled(never) == 1
 
 
-def test_a_batch_over_the_bound_goes_in_parts(loaded: Loaded) -> None:
+def test_a_batch_over_the_bound_goes_in_parts(loaded: LoadedModel) -> None:
     pixels = [loaded.encoder.prepare(noise(seed)) for seed in range(5)]
     parted = loaded.encoder.on(loaded.encoder.towers, most=2)
     sizes: list[int] = []
@@ -247,7 +249,7 @@ def test_a_batch_over_the_bound_goes_in_parts(loaded: Loaded) -> None:
     assert (rows * loaded.encoder.encode_pixels(pixels)).sum(1) == pytest.approx(np.ones(5))
 
 
-def test_the_gpus_dtypes_and_layout_run_on_the_cpu_too(loaded: Loaded) -> None:
+def test_the_gpus_dtypes_and_layout_run_on_the_cpu_too(loaded: LoadedModel) -> None:
     """There is no GPU in the tests: what is left of its path is that it computes the same."""
     pixels = [loaded.encoder.prepare(noise(seed)) for seed in range(3)]
     exact = loaded.encoder.encode_pixels(pixels)
@@ -262,7 +264,9 @@ def test_the_gpus_dtypes_and_layout_run_on_the_cpu_too(loaded: Loaded) -> None:
 def test_the_demo_model_keeps_its_space_on_every_way(tmp_path: Path) -> None:
     demo = f"local-dir:{DEMO_MODEL_DIR}"
     plain = openclip.load(demo, "", "cpu")
-    other = openclip.load(demo, "", "cpu", None, Wanted(runtime="openvino", folder=tmp_path))
+    other = openclip.load(
+        demo, "", "cpu", None, RuntimeOptions(runtime="openvino", folder=tmp_path)
+    )
     assert (plain.runtime, other.runtime) == ("torch", "openvino")
     assert plain.space == other.space
     assert PLAIN == ("torch", "fp32")

@@ -10,9 +10,9 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from app.encoders.interfaces import Cut
+from app.encoders.interfaces import TokenCut
 from app.encoders.torch_models import openclip
-from app.encoders.torch_models.openclip import Loaded, split
+from app.encoders.torch_models.openclip import LoadedModel, split
 from app.encoders.torch_models.towers import ImageTower, Normalisation, TextTower
 from app.errors import ModelUnavailable
 from app.pictures.decoding import decode
@@ -24,7 +24,7 @@ TEXTS = ["a tree", "", "自行车 and a car", "two dogs on a beach " * 30, "a", 
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Loaded:
+def loaded() -> LoadedModel:
     return openclip.load_torch(f"local-dir:{DEMO_MODEL_DIR}", "", "cpu")
 
 
@@ -58,7 +58,7 @@ def test_a_transform_of_another_kind_is_refused() -> None:
         split(transform)
 
 
-def test_a_jpeg_decoded_at_half_size_moves_the_vector_little(loaded: Loaded) -> None:
+def test_a_jpeg_decoded_at_half_size_moves_the_vector_little(loaded: LoadedModel) -> None:
     """A draft is for large photographs alone; smaller ones are decoded as they are."""
     encoder = loaded.encoder
     with Image.open(TEST_IMAGES / "cat.jpg") as found:
@@ -73,7 +73,7 @@ def test_a_jpeg_decoded_at_half_size_moves_the_vector_little(loaded: Loaded) -> 
     assert float(vectors[0] @ vectors[1]) > 0.999
 
 
-def test_cut_texts_have_the_vectors_of_whole_ones(loaded: Loaded) -> None:
+def test_cut_texts_have_the_vectors_of_whole_ones(loaded: LoadedModel) -> None:
     tokens = loaded.tokenizer(TEXTS)
     for rows in (tokens, tokens[:3], tokens[:1]):
         cut = loaded.text.cut(rows.numpy())
@@ -135,12 +135,12 @@ def test_cutting_is_given_up_where_it_changes_vectors(
 
 def test_an_end_of_text_may_be_any_token() -> None:
     tokens = np.array([[1, 7, 9, 3, 0, 0, 0, 0], [1, 3, 0, 0, 0, 0, 0, 0]], np.int64)
-    assert Cut("eos", 3)(tokens).tolist() == [[1, 7, 9, 3], [1, 3, 0, 0]]
-    assert Cut("argmax")(tokens).shape == (2, 4)
-    assert Cut(None)(tokens) is tokens
+    assert TokenCut("eos", 3)(tokens).tolist() == [[1, 7, 9, 3], [1, 3, 0, 0]]
+    assert TokenCut("argmax")(tokens).shape == (2, 4)
+    assert TokenCut(None)(tokens) is tokens
 
 
-def test_normalisation_of_the_demo_model_is_its_configurations(loaded: Loaded) -> None:
+def test_normalisation_of_the_demo_model_is_its_configurations(loaded: LoadedModel) -> None:
     config = json.loads((Path(DEMO_MODEL_DIR) / "open_clip_config.json").read_text())
     wanted = config["preprocess_cfg"]
     transform = image_transform_v2(

@@ -77,7 +77,7 @@ def search(client: TestClient, name: str, **asked: object) -> Answer:
 
 
 def in_memory(services: Services) -> list[bool]:
-    return [one.is_loaded for one in services.library._residents._made.values()]
+    return [one.is_loaded for one in services.registry._residents._made.values()]
 
 
 @pytest.mark.usefixtures("both")
@@ -113,7 +113,7 @@ def test_searched_in_turns_and_at_once_the_answers_stay_right(
             expected[name, text] = scores(name, text)
             assert sum(in_memory(services)) == 1
     assert expected["demo", words[0]] != expected["tiny", words[0]]
-    for resident in services.library._residents._made.values():
+    for resident in services.registry._residents._made.values():
         resident._texts._rows.clear()  # else the models would not be asked again
     with ThreadPoolExecutor(6) as threads:
         asked = [(name, text) for text in words for name in ("demo", "tiny")]
@@ -157,7 +157,7 @@ def test_a_model_that_is_gone_costs_its_own_collection_only(
     changed = client.patch(f"{COLLECTIONS}/tiny", json={"fields": {"a": "text"}})
     assert changed.json()["fields"] == {"a": "text"}
     assert client.get(f"{COLLECTIONS}/tiny").json()["fields"] == {"a": "text"}
-    assert [one.name for one in services.reconciling.look() if one.found] == []
+    assert [one.name for one in services.doctor.look() if one.found] == []
     with working(services):
         assert counts(done(client, send(client, "demo", range(20, 21)))) == {"total": 1, "added": 1}
     (image_id,) = find(client, "demo", "20.png")

@@ -15,15 +15,15 @@ from app.feedback.evaluation import (
     LEAST_AGREEMENT,
     LEAST_JUDGEMENTS,
     LEAST_QUERIES,
-    Trials,
+    FeedbackEvaluation,
     Verdict,
     _Outcome,
     _verdict,
     last_night,
 )
-from app.feedback.query_adjustment import Learning
-from app.feedback.ratings import Asked, Judgement
-from app.feedback.rocchio import Weights
+from app.feedback.query_adjustment import QueryAdjustment
+from app.feedback.ratings import JudgedSearch, Judgement
+from app.feedback.rocchio import RocchioWeights
 from app.index.vector_indexes import Shape
 from app.runtime import parts
 from app.runtime.assembly import Services
@@ -50,7 +50,7 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def weights(settings: Settings) -> Weights:
+def weights(settings: Settings) -> RocchioWeights:
     return parts.weights(settings)
 
 
@@ -72,11 +72,11 @@ def nothing_judged(bench: Bench) -> None:
     forget(bench)
 
 
-def trials(bench: Bench, weights: Weights) -> Trials:
-    return Trials(bench.sessions, bench.index, weights, threading.Event())
+def trials(bench: Bench, weights: RocchioWeights) -> FeedbackEvaluation:
+    return FeedbackEvaluation(bench.sessions, bench.index, weights, threading.Event())
 
 
-def simulated(bench: Bench, weights: Weights, asked: Sequence[int], kind: Kind) -> Row:
+def simulated(bench: Bench, weights: RocchioWeights, asked: Sequence[int], kind: Kind) -> Row:
     judge(bench, kind, asked, ROUNDS, SEED)
     row = measure(bench, kind, weights, asked)
     assert kind in line(row)
@@ -84,7 +84,7 @@ def simulated(bench: Bench, weights: Weights, asked: Sequence[int], kind: Kind) 
 
 
 def test_honest_raters_switch_it_on_and_lift_the_answers(
-    bench: Bench, weights: Weights, asked: list[int]
+    bench: Bench, weights: RocchioWeights, asked: list[int]
 ) -> None:
     row = simulated(bench, weights, asked, "honest")
     assert row.verdict.state == "on"
@@ -93,12 +93,12 @@ def test_honest_raters_switch_it_on_and_lift_the_answers(
     assert row.verdict.ndcg_with - row.verdict.ndcg_without >= LEAST_LIFT
     assert row.effective[1] - row.effective[0] >= LEAST_LIFT
     assert row.near[1] >= row.near[0] - MOST_LOST
-    assert Learning(bench.sessions, bench.index, weights).state() == "on"
+    assert QueryAdjustment(bench.sessions, bench.index, weights).state() == "on"
 
 
 @pytest.mark.parametrize("kind", ["random", "all hostile"])
 def test_random_and_hostile_raters_switch_it_off(
-    bench: Bench, weights: Weights, asked: list[int], kind: Kind
+    bench: Bench, weights: RocchioWeights, asked: list[int], kind: Kind
 ) -> None:
     row = simulated(bench, weights, asked, kind)
     assert row.verdict.state == "off"
@@ -106,7 +106,7 @@ def test_random_and_hostile_raters_switch_it_off(
 
 
 def test_a_fifth_of_hostile_raters_does_no_harm(
-    bench: Bench, weights: Weights, asked: list[int]
+    bench: Bench, weights: RocchioWeights, asked: list[int]
 ) -> None:
     row = simulated(bench, weights, asked, "a fifth hostile")
     assert row.effective[1] >= row.effective[0] - MOST_LOST
@@ -114,7 +114,7 @@ def test_a_fifth_of_hostile_raters_does_no_harm(
 
 
 def test_what_is_liked_for_sports_car_rises_for_racing_car_and_elsewhere_nothing_changes(
-    services: Services, bench: Bench, weights: Weights
+    services: Services, bench: Bench, weights: RocchioWeights
 ) -> None:
     encoded = services.encoder.encode_texts(list(CARS))
     sports, racing, *unrelated = encoded
@@ -127,7 +127,7 @@ def test_what_is_liked_for_sports_car_rises_for_racing_car_and_elsewhere_nothing
     judge(cars, "honest", [0], 40, SEED)
     with bench.sessions.begin() as session:
         rated_queries.keep_trial(session, bench.index, {"state": "on"})
-    learning = Learning(bench.sessions, bench.index, weights)
+    learning = QueryAdjustment(bench.sessions, bench.index, weights)
     assert float(sports @ racing) > weights.similarity
     moved = learning.moved(racing)
     assert moved.pulls
@@ -138,7 +138,7 @@ def test_what_is_liked_for_sports_car_rises_for_racing_car_and_elsewhere_nothing
         assert learning.moved(vector).vector is vector
 
 
-def test_too_little_is_not_enough(bench: Bench, weights: Weights, asked: list[int]) -> None:
+def test_too_little_is_not_enough(bench: Bench, weights: RocchioWeights, asked: list[int]) -> None:
     verdict = trials(bench, weights).hold()
     assert (verdict.state, verdict.queries, verdict.judgements) == ("not enough", 0, 0)
     judge(bench, "honest", asked[: LEAST_QUERIES - 1], 200, SEED)
@@ -149,7 +149,7 @@ def test_too_little_is_not_enough(bench: Bench, weights: Weights, asked: list[in
 
 
 def test_a_verdict_is_kept_and_read_again(
-    services: Services, bench: Bench, weights: Weights, asked: list[int]
+    services: Services, bench: Bench, weights: RocchioWeights, asked: list[int]
 ) -> None:
     judge(bench, "honest", asked[: LEAST_QUERIES + 20], 150, SEED)
     ours = trials(bench, weights)
@@ -160,19 +160,21 @@ def test_a_verdict_is_kept_and_read_again(
     assert ours.verdict() == verdict
     assert Verdict.known(verdict.to_json()) == verdict
     assert Verdict.known({**verdict.to_json(), "state": 3, "more": 1}) is None
-    (known,) = services.library.every()
-    again = held(services.library, known)
+    (known,) = services.registry.every()
+    again = held(services.registry, known)
     assert (again.state, again.ndcg_with) == (verdict.state, verdict.ndcg_with)
     sql(services, """UPDATE vector_indexes SET trial = '{"state": "on"}'""")
     assert ours.verdict() is None
 
 
-def test_a_trial_stops_with_the_service(bench: Bench, weights: Weights, asked: list[int]) -> None:
+def test_a_trial_stops_with_the_service(
+    bench: Bench, weights: RocchioWeights, asked: list[int]
+) -> None:
     judge(bench, "honest", asked[:30], 60, SEED)
     stop = threading.Event()
     stop.set()
     with pytest.raises(Interrupted):
-        Trials(bench.sessions, bench.index, weights, stop).hold()
+        FeedbackEvaluation(bench.sessions, bench.index, weights, stop).hold()
     assert trials(bench, weights).verdict() is None
 
 
@@ -183,7 +185,7 @@ def due(bench: Bench, night: datetime) -> bool:
 
 
 def test_a_trial_is_due_once_a_night_where_judgements_have_changed(
-    services: Services, bench: Bench, weights: Weights, asked: list[int]
+    services: Services, bench: Bench, weights: RocchioWeights, asked: list[int]
 ) -> None:
     long_ago, tomorrow = NIGHT - timedelta(days=999), datetime.now(UTC) + timedelta(days=1)
     assert not due(bench, tomorrow)  # nothing was judged
@@ -209,7 +211,7 @@ def test_whole_answers_alone_are_never_tried(
 
 
 def test_the_worker_holds_what_is_due(
-    services: Services, bench: Bench, weights: Weights, asked: list[int]
+    services: Services, bench: Bench, weights: RocchioWeights, asked: list[int]
 ) -> None:
     ours = trials(bench, weights)
     services.worker.hold_trials()
@@ -227,12 +229,12 @@ def test_a_trial_that_fails_leaves_the_others_theirs(
     services: Services, bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = (
-        services.library.create(NewCollection("default", name), None, Shape())
+        services.registry.create(NewCollection("default", name), None, Shape())
         for name in ("failing", "trying")
     )
     for opened in (first, second):
         with bench.sessions.begin() as session:
-            asked = Asked(b"digest", "a tree", np.eye(1, opened.index.dimensions)[0])
+            asked = JudgedSearch(b"digest", "a tree", np.eye(1, opened.index.dimensions)[0])
             ratings.keep(session, opened.index, asked, Judgement(uuid4(), 1, 5, None))
     never = f"ADD CONSTRAINT never CHECK (id <> {first.index.id} OR trial IS NULL)"
     sql(services, f"ALTER TABLE vector_indexes {never}")
@@ -241,8 +243,8 @@ def test_a_trial_that_fails_leaves_the_others_theirs(
     sql(services, "ALTER TABLE vector_indexes DROP CONSTRAINT never")
     failures = [one for one in caplog.records if "failed" in one.getMessage()]
     assert len(failures) == 1
-    assert second.trials.verdict() is not None
-    assert first.trials.verdict() is None
+    assert second.evaluation.verdict() is not None
+    assert first.evaluation.verdict() is None
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ from app.catalog import collections
 from app.database import connections
 from app.database.tables import VectorIndex
 from app.feedback import query_adjustment, rated_queries, ratings
-from app.feedback.query_adjustment import Learning, known_state
-from app.feedback.ratings import Asked, Judgement
-from app.feedback.rocchio import Weights
+from app.feedback.query_adjustment import QueryAdjustment, known_state
+from app.feedback.ratings import JudgedSearch, Judgement
+from app.feedback.rocchio import RocchioWeights
 from app.index import embeddings, vector_indexes
 from app.vectors import Vectors, VectorSpace, unit_rows
 from tests.fixtures.folder_jobs import statements
 from tests.fixtures.generated_vectors import insert_images
 
-WEIGHTS = Weights(liked=0.5, disliked=0.25, cap=0.5, similarity=0.85, half_life_days=180)
+WEIGHTS = RocchioWeights(liked=0.5, disliked=0.25, cap=0.5, similarity=0.85, half_life_days=180)
 DIMENSIONS = 8
 PICTURES = 6
 
@@ -42,7 +42,7 @@ def index(sessions: connections.Sessions, monkeypatch: pytest.MonkeyPatch) -> It
         insert_images(session, index.collection_id, ["{}"] * PICTURES)
         ids = list(session.execute(text("SELECT id FROM images ORDER BY id")).scalars())
         embeddings.put_vectors(session, index, ids, vectors(PICTURES, 2))
-        asked = Asked(b"a tree", "a tree", QUERY)
+        asked = JudgedSearch(b"a tree", "a tree", QUERY)
         for rating in (9, 10, 10):
             ratings.keep(session, index, asked, Judgement(uuid4(), ids[0], rating, None))
     yield index
@@ -59,7 +59,7 @@ def switch(sessions: connections.Sessions, index: VectorIndex, state: str) -> No
 def test_the_state_is_that_of_the_kept_verdict(
     sessions: connections.Sessions, index: VectorIndex
 ) -> None:
-    learnt = Learning(sessions, index, WEIGHTS)
+    learnt = QueryAdjustment(sessions, index, WEIGHTS)
     assert learnt.state() == "not enough"
     for state in ("on", "off", "not enough", "on"):
         switch(sessions, index, state)
@@ -72,13 +72,13 @@ def test_the_state_is_believed_for_a_while(
     sessions: connections.Sessions, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(query_adjustment, "STATE_SECONDS", 60.0)
-    learnt = Learning(sessions, index, WEIGHTS)
+    learnt = QueryAdjustment(sessions, index, WEIGHTS)
     assert learnt.state() == "not enough"
     switch(sessions, index, "on")
     with statements(sessions) as asked:
         assert learnt.state() == "not enough"
     assert asked == []
-    assert Learning(sessions, index, WEIGHTS).state() == "on"
+    assert QueryAdjustment(sessions, index, WEIGHTS).state() == "on"
 
 
 @pytest.mark.parametrize("state", ["off", "not enough"])
@@ -87,7 +87,7 @@ def test_without_proof_nothing_moves_and_nothing_is_read(
 ) -> None:
     monkeypatch.setattr(query_adjustment, "STATE_SECONDS", 60.0)
     switch(sessions, index, state)
-    learnt = Learning(sessions, index, WEIGHTS)
+    learnt = QueryAdjustment(sessions, index, WEIGHTS)
     learnt.state()
     with statements(sessions) as asked:
         moved = learnt.moved(QUERY)
@@ -100,7 +100,7 @@ def test_with_proof_a_near_query_moves_to_what_was_liked(
     sessions: connections.Sessions, index: VectorIndex
 ) -> None:
     switch(sessions, index, "on")
-    learnt = Learning(sessions, index, WEIGHTS)
+    learnt = QueryAdjustment(sessions, index, WEIGHTS)
     moved = learnt.moved(QUERY)
     (pull,) = moved.pulls
     assert (pull.query, round(pull.rating, 2)) == ("a tree", 9.67)
@@ -117,6 +117,6 @@ def test_a_query_that_is_far_from_all_judged_ones_stays_exactly(
 ) -> None:
     switch(sessions, index, "on")
     assert float(OTHER @ QUERY) < WEIGHTS.similarity
-    moved = Learning(sessions, index, WEIGHTS).moved(OTHER)
+    moved = QueryAdjustment(sessions, index, WEIGHTS).moved(OTHER)
     assert moved.vector is OTHER
     assert list(moved.pulls) == []

@@ -15,7 +15,7 @@ from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex
 from app.feedback import rated_queries, ratings
-from app.feedback.ratings import FOLDS, Asked, Judgement, fold
+from app.feedback.ratings import FOLDS, JudgedSearch, Judgement, fold
 from app.index import vector_indexes
 from app.index.embeddings import put_vectors
 from app.index.hnsw_search import prepare
@@ -82,7 +82,7 @@ def judge(
         image_id = ids[int(place[1:])]
         chosen.append(image_id)
         for rating in votes:
-            asked = Asked(query.encode(), query, vector)
+            asked = JudgedSearch(query.encode(), query, vector)
             ratings.keep(session, index, asked, Judgement(uuid4(), image_id, rating, None))
     return chosen
 
@@ -107,10 +107,10 @@ def test_pictures_of_near_queries_with_their_means(session: Session, index: Vect
 
 
 def test_judgements_of_a_whole_answer_move_nothing(session: Session, index: VectorIndex) -> None:
-    asked = Asked(b"a tree", "a tree", QUERY)
+    asked = JudgedSearch(b"a tree", "a tree", QUERY)
     ratings.keep(session, index, asked, Judgement(uuid4(), None, 9, "fine"))
     assert found(session, index) == {}
-    assert rated_queries.amount(session, index) == rated_queries.Amount(0, 0)
+    assert rated_queries.amount(session, index) == rated_queries.FeedbackCounts(0, 0)
     assert rated_queries.judged_queries(session, index, 10) == []
 
 
@@ -137,7 +137,7 @@ def test_judgements_of_another_index_are_never_seen(session: Session, index: Vec
     judge(session, other, "a tree", QUERY, p0=[9])
     assert found(session, index) == {}
     assert rated_queries.judged_queries(session, index, 10) == []
-    assert rated_queries.amount(session, index) == rated_queries.Amount(0, 0)
+    assert rated_queries.amount(session, index) == rated_queries.FeedbackCounts(0, 0)
     (theirs,) = rated_queries.judged_queries(session, other, 10)
     assert rated_queries.judged_query(session, index, theirs) is None
     # Nor a picture of another collection, whoever has written its id.
@@ -165,7 +165,7 @@ def test_a_judged_query_with_its_means(session: Session, index: VectorIndex) -> 
     assert query.embedding == pytest.approx(QUERY, abs=1e-3)
     assert {one.image_id: one.rating for one in query.rated} == {first: 8, second: 1}
     assert all(one.fold == fold(query_id, one.image_id) for one in query.rated)
-    assert rated_queries.amount(session, index) == rated_queries.Amount(1, 3)
+    assert rated_queries.amount(session, index) == rated_queries.FeedbackCounts(1, 3)
     assert rated_queries.judged_query(session, index, query_id + 1) is None
 
 

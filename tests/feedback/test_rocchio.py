@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.feedback.rocchio import NEUTRAL, Judged, Pull, Weights, moved, ndcg
+from app.feedback.rocchio import NEUTRAL, NearbyJudgement, Pull, RocchioWeights, adjusted, ndcg
 from app.vectors import Vectors, unit_rows
 
 DIMENSIONS = 8
-WEIGHTS = Weights(liked=0.5, disliked=0.25, cap=0.5, similarity=0.85, half_life_days=180)
+WEIGHTS = RocchioWeights(liked=0.5, disliked=0.25, cap=0.5, similarity=0.85, half_life_days=180)
 EXACT = 1e-6
 
 
@@ -24,14 +24,16 @@ def vector(seed: int) -> Vectors:
 QUERY = vector(0)
 
 
-def judged(seed: int = 1, **changed: Any) -> Judged:
-    liked = Judged(seed, "a tree", 1.0, rating=9.0, votes=3, age_days=0.0, vector=vector(seed))
+def judged(seed: int = 1, **changed: Any) -> NearbyJudgement:
+    liked = NearbyJudgement(
+        seed, "a tree", 1.0, rating=9.0, votes=3, age_days=0.0, vector=vector(seed)
+    )
     return replace(liked, **changed)
 
 
 many = st.lists(
     st.builds(
-        Judged,
+        NearbyJudgement,
         image_id=st.integers(1, 50),
         query=st.just("a tree"),
         similarity=st.floats(-1, 1),
@@ -43,7 +45,7 @@ many = st.lists(
     max_size=30,
 )
 weights = st.builds(
-    Weights,
+    RocchioWeights,
     liked=st.floats(0, 1),
     disliked=st.floats(0, 1),
     cap=st.floats(0, 0.99),
@@ -61,9 +63,9 @@ def added(pulls: list[Pull]) -> Vectors:
 
 @given(many, weights)
 def test_a_moved_query_is_the_sum_of_its_pulls_and_no_longer_than_the_cap(
-    some: list[Judged], weights: Weights
+    some: list[NearbyJudgement], weights: RocchioWeights
 ) -> None:
-    found, pulls = moved(QUERY, some, weights)
+    found, pulls = adjusted(QUERY, some, weights)
     move = added(pulls)
     assert np.linalg.norm(move) <= weights.cap + EXACT
     if pulls:
@@ -75,8 +77,10 @@ def test_a_moved_query_is_the_sum_of_its_pulls_and_no_longer_than_the_cap(
 
 
 @given(many, weights)
-def test_no_picture_pulls_more_than_its_side_may(some: list[Judged], weights: Weights) -> None:
-    _, pulls = moved(QUERY, some, weights)
+def test_no_picture_pulls_more_than_its_side_may(
+    some: list[NearbyJudgement], weights: RocchioWeights
+) -> None:
+    _, pulls = adjusted(QUERY, some, weights)
     assert sum(pull.weight for pull in pulls if pull.weight > 0) <= weights.liked + EXACT
     assert sum(-pull.weight for pull in pulls if pull.weight < 0) <= weights.disliked + EXACT
     assert all(pull.weight * (pull.rating - NEUTRAL) >= 0 for pull in pulls)
@@ -87,8 +91,8 @@ def test_a_liked_picture_rises_and_a_disliked_one_falls(
     seed: int, rating: float, votes: int
 ) -> None:
     before = float(QUERY @ vector(seed))
-    liked, _ = moved(QUERY, [judged(seed, rating=rating, votes=votes)], WEIGHTS)
-    worst, _ = moved(QUERY, [judged(seed, rating=11 - rating, votes=votes)], WEIGHTS)
+    liked, _ = adjusted(QUERY, [judged(seed, rating=rating, votes=votes)], WEIGHTS)
+    worst, _ = adjusted(QUERY, [judged(seed, rating=11 - rating, votes=votes)], WEIGHTS)
     assert float(liked @ vector(seed)) > before
     assert float(worst @ vector(seed)) < before
 
@@ -99,20 +103,20 @@ def test_a_liked_picture_rises_and_a_disliked_one_falls(
     ids=["at the bound", "of another query", "neutral"],
 )
 def test_what_says_nothing_leaves_the_very_same_array(changed: dict[str, Any]) -> None:
-    assert moved(QUERY, [judged(**changed)], WEIGHTS) == (QUERY, [])
-    assert moved(QUERY, [judged(**changed)], WEIGHTS)[0] is QUERY
-    assert moved(QUERY, [], WEIGHTS)[0] is QUERY
+    assert adjusted(QUERY, [judged(**changed)], WEIGHTS) == (QUERY, [])
+    assert adjusted(QUERY, [judged(**changed)], WEIGHTS)[0] is QUERY
+    assert adjusted(QUERY, [], WEIGHTS)[0] is QUERY
 
 
 def test_a_cap_of_nothing_switches_it_off() -> None:
-    found, pulls = moved(QUERY, [judged()], replace(WEIGHTS, cap=0.0))
+    found, pulls = adjusted(QUERY, [judged()], replace(WEIGHTS, cap=0.0))
     assert found is QUERY
     assert pulls == []
 
 
-def share(of: Judged, *others: Judged) -> float:
+def share(of: NearbyJudgement, *others: NearbyJudgement) -> float:
     """How much of the pull on its side is one picture's."""
-    _, pulls = moved(QUERY, [of, *others], WEIGHTS)
+    _, pulls = adjusted(QUERY, [of, *others], WEIGHTS)
     mine = next(pull.weight for pull in pulls if pull.image_id == of.image_id)
     return mine / sum(pull.weight for pull in pulls if pull.weight * mine > 0)
 
@@ -135,15 +139,15 @@ def test_one_vote_weighs_less_than_many_that_say_the_same() -> None:
 def test_one_hostile_vote_changes_little_where_many_were_honest() -> None:
     honest = judged(1, rating=9.0, votes=10)
     hit = judged(1, rating=(9.0 * 10 + 1) / 11, votes=11)
-    before, after = (moved(QUERY, [one], WEIGHTS)[0] for one in (honest, hit))
+    before, after = (adjusted(QUERY, [one], WEIGHTS)[0] for one in (honest, hit))
     assert float(before @ after) > 0.999
     lone = judged(3, rating=10.0, votes=1)
     assert share(lone, *(judged(n, votes=5) for n in (4, 5, 6, 7, 8))) < 0.15
 
 
 def test_few_judgements_move_a_query_less_than_many() -> None:
-    one = moved(QUERY, [judged(1, votes=1)], WEIGHTS)[1]
-    many = moved(QUERY, [judged(1, votes=50)], WEIGHTS)[1]
+    one = adjusted(QUERY, [judged(1, votes=1)], WEIGHTS)[1]
+    many = adjusted(QUERY, [judged(1, votes=50)], WEIGHTS)[1]
     assert 0 < one[0].weight < many[0].weight <= WEIGHTS.liked
 
 

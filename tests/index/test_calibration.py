@@ -13,7 +13,7 @@ from app.index.calibration import (
     BIAS_WEIGHT,
     MIXTURES,
     NO_MATCH_BELOW,
-    Chance,
+    NullDistribution,
     is_no_match,
     is_stale,
     measure,
@@ -33,7 +33,7 @@ def vectors(seed: int, count: int) -> Vectors:
     return unit_rows(rows.astype(np.float32))
 
 
-def tiny(pictures: int) -> Chance:
+def tiny(pictures: int) -> NullDistribution:
     return measure(vectors(1, 200), vectors(2, pictures), pictures)
 
 
@@ -56,7 +56,7 @@ def variants(encoder: OpenClipEncoder) -> Vectors:
 
 
 @pytest.fixture(scope="module")
-def demo(encoder: OpenClipEncoder, gallery: Vectors) -> Chance:
+def demo(encoder: OpenClipEncoder, gallery: Vectors) -> NullDistribution:
     return measure(encoder.encode_texts(list(unrelated_texts())), gallery, len(gallery))
 
 
@@ -78,7 +78,7 @@ def test_the_unrelated_texts_are_not_those_that_measure_them() -> None:
 
 
 def test_a_picture_of_the_index_is_found_and_a_stranger_is_not(
-    demo: Chance, gallery: Vectors, variants: Vectors
+    demo: NullDistribution, gallery: Vectors, variants: Vectors
 ) -> None:
     found = [demo.confidence(one, (gallery @ one).max(keepdims=True), 1) for one in variants]
     assert np.mean([is_no_match(one) for one in found]) <= 0.02
@@ -88,7 +88,7 @@ def test_a_picture_of_the_index_is_found_and_a_stranger_is_not(
 
 
 def test_text_and_picture_together(
-    demo: Chance, encoder: OpenClipEncoder, gallery: Vectors, variants: Vectors
+    demo: NullDistribution, encoder: OpenClipEncoder, gallery: Vectors, variants: Vectors
 ) -> None:
     rows = evaluate.read_manifest(TEST_IMAGES)
     both = unit_rows(encoder.encode_texts([row["caption"] for row in rows]) + variants)
@@ -175,20 +175,20 @@ def test_best_scores_of_the_whole_index_are_taken_as_they_are() -> None:
 
 def test_storing() -> None:
     null = tiny(20)
-    again = Chance.from_bytes(null.to_bytes())
+    again = NullDistribution.from_bytes(null.to_bytes())
     np.testing.assert_array_equal(again.bias, null.bias)
     np.testing.assert_array_equal(again.locations, null.locations)
     np.testing.assert_array_equal(again.scales, null.scales)
     assert again.counted == 20
     with pytest.raises(ValueError, match="measure it anew"):
-        Chance.from_bytes(b"")
+        NullDistribution.from_bytes(b"")
 
 
 def test_another_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = replace(tiny(5), counted=7).to_bytes()
     monkeypatch.setattr(calibration, "FORMAT", calibration.FORMAT + 1)
     with pytest.raises(ValueError, match="measure it anew"):
-        Chance.from_bytes(stored)
+        NullDistribution.from_bytes(stored)
 
 
 def test_no_hits_and_no_pictures() -> None:

@@ -17,7 +17,7 @@ from app.database.query_plans import explain
 from app.database.tables import Storage, VectorIndex
 from app.index import hnsw_search, paged_scans, vector_indexes
 from app.index.hnsw_search import Condition, Near, nearest_query, prepare
-from app.index.paged_scans import Reading, Scan, plan_scan
+from app.index.paged_scans import IndexReader, Scan, plan_scan
 from app.vectors import Vectors, VectorSpace, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 
@@ -58,7 +58,7 @@ class Loaded:
         self, query: Vectors, condition: Condition, start: int, stop: int, scan: Scan | None = None
     ) -> tuple[list[Near], Scan]:
         scan = scan or plan_scan(self.session, self.index, condition, stop - start)
-        return Reading(self.session, self.index, query, condition).window(scan, start, stop)
+        return IndexReader(self.session, self.index, query, condition).window(scan, start, stop)
 
     def pages(
         self, query: Vectors, condition: Condition, size: int, depth: int
@@ -268,7 +268,7 @@ def test_a_rest_that_takes_too_long_is_given_up(
 ) -> None:
     monkeypatch.setattr(hnsw_search, "MAX_SCAN_TUPLES", 1)
     scan = plan_scan(loaded.session, loaded.index, None, 500)
-    monkeypatch.setattr(Reading, "_exact", lambda *_: sleep(loaded.session))
+    monkeypatch.setattr(IndexReader, "_exact", lambda *_: sleep(loaded.session))
     near, after = loaded.read(queries[0], None, 0, COUNT, scan)
     assert after.gave_up
     assert 0 < len({*ids_of(near)}) < COUNT
@@ -281,7 +281,7 @@ def test_strays_are_better_than_a_first_page_that_takes_too_long(
 ) -> None:
     monkeypatch.setattr(paged_scans, "REACH", 2_000)
     monkeypatch.setattr(paged_scans, "REACH_BLOCKS", 1)
-    monkeypatch.setattr(Reading, "_exact", lambda *_: sleep(loaded.session))
+    monkeypatch.setattr(IndexReader, "_exact", lambda *_: sleep(loaded.session))
     near, scan = loaded.read(queries[0], below(0.9, "far"), 0, 1_500)
     assert scan.gave_up
     assert 0 < len(near) < 1_500

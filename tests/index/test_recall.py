@@ -13,7 +13,7 @@ from app.errors import QueryRejected
 from app.index import exact_search, recall, vector_indexes
 from app.index.exact_search import answer_exactly, read_vectors
 from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
-from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Measured, Recall
+from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall, RecallMeasurement
 from app.index.vector_indexes import Shape
 from app.runtime.assembly import Services
 from app.vectors import Vectors, unit_rows
@@ -58,14 +58,16 @@ def another(services: Services, request: pytest.FixtureRequest) -> VectorIndex:
     """The empty index of a collection of the test's own, in the shape that it asks for."""
     shape = getattr(request, "param", Shape())
     name = f"{request.node.name[:40]}-{id(request)}"
-    return services.library.create(NewCollection("test", name), None, shape).index
+    return services.registry.create(NewCollection("test", name), None, shape).index
 
 
 def service(services: Services, index: VectorIndex) -> Recall:
     return Recall(services.search.sessions, services.encoder, index, threading.Lock())
 
 
-def measured(services: Services, index: VectorIndex, ef_search: int | None, k: int = 5) -> Measured:
+def measured(
+    services: Services, index: VectorIndex, ef_search: int | None, k: int = 5
+) -> RecallMeasurement:
     return service(services, replace(index, ef_search=ef_search)).measure(k, SAMPLE)
 
 

@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.index import statistics as census_module
-from app.index.calibration import NO_MATCH_BELOW, Chance, unrelated_texts
-from app.index.statistics import Census, Counts
+from app.index.calibration import NO_MATCH_BELOW, NullDistribution, unrelated_texts
+from app.index.statistics import Counts, IndexStatistics
 from app.runtime.assembly import Services
 from app.settings import Settings
 from tests.conftest import TEST_IMAGES
@@ -25,8 +25,8 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def census(services: Services) -> Census:
-    return services.search.census
+def statistics(services: Services) -> IndexStatistics:
+    return services.search.statistics
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,8 +39,8 @@ def pictures(services: Services, worker: None) -> int:
 
 def forget(services: Services) -> None:
     """As if nothing had been counted and measured."""
-    census = services.search.census
-    census._counted = census._chance = None
+    statistics = services.search.statistics
+    statistics._counted = statistics._chance = None
     sql(services, "UPDATE vector_indexes SET chance = NULL")
 
 
@@ -49,9 +49,9 @@ def scored(client: TestClient, **body: Any) -> list[tuple[float, float]]:
 
 
 def test_confidence_rises_with_the_score_and_decides_on_a_match(
-    client: TestClient, census: Census
+    client: TestClient, statistics: IndexStatistics
 ) -> None:
-    census.measure()
+    statistics.measure()
     for query in ("a zebra", "a red car", NONSENSE, unrelated_texts()[3]):
         whole = answer(client, query=query, limit=50, exact=True)
         sure = [hit["confidence"] for hit in whole["hits"]]
@@ -60,8 +60,10 @@ def test_confidence_rises_with_the_score_and_decides_on_a_match(
         assert whole["no_match"] is (sure[0] < NO_MATCH_BELOW)
 
 
-def test_what_is_shown_matches_and_nonsense_does_not(client: TestClient, census: Census) -> None:
-    census.measure()
+def test_what_is_shown_matches_and_nonsense_does_not(
+    client: TestClient, statistics: IndexStatistics
+) -> None:
+    statistics.measure()
     for query in ("a zebra", "a green tree", "a banana", "a sailboat"):
         assert answer(client, query=query)["no_match"] is False
     assert answer(client, query=NONSENSE)["no_match"] is True
@@ -70,9 +72,9 @@ def test_what_is_shown_matches_and_nonsense_does_not(client: TestClient, census:
 
 
 def test_words_that_are_found_match_whatever_vectors_say(
-    client: TestClient, services: Services, census: Census
+    client: TestClient, services: Services, statistics: IndexStatistics
 ) -> None:
-    census.measure()
+    statistics.measure()
     sql(services, "UPDATE images SET caption = :words WHERE id = 1", words=NONSENSE)
     both = answer(client, query=NONSENSE, mode="hybrid")
     assert (both["hits"][0]["id"], both["hits"][0]["lexical_rank"]) == (1, 1)
@@ -83,9 +85,9 @@ def test_words_that_are_found_match_whatever_vectors_say(
 
 
 def test_a_copy_and_a_mixture_are_judged_by_their_own_nulls(
-    client: TestClient, census: Census
+    client: TestClient, statistics: IndexStatistics
 ) -> None:
-    census.measure()
+    statistics.measure()
     copy = scored(client, query=[{"id": 1}], limit=1)[0]
     assert copy[1] > 0.9
     mixed = answer(client, query=[{"id": 1}, {"text": "a zebra"}], limit=3)
@@ -93,7 +95,7 @@ def test_a_copy_and_a_mixture_are_judged_by_their_own_nulls(
 
 
 def test_until_it_was_measured_nothing_is_said_and_then_it_is(
-    client: TestClient, services: Services, census: Census
+    client: TestClient, services: Services, statistics: IndexStatistics
 ) -> None:
     forget(services)
     first = answer(client, query="a zebra")
@@ -104,32 +106,34 @@ def test_until_it_was_measured_nothing_is_said_and_then_it_is(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     [(stored,)] = sql(services, "SELECT chance FROM vector_indexes")
-    assert Chance.from_bytes(stored).counted == census.counts().vectors
+    assert NullDistribution.from_bytes(stored).counted == statistics.counts().vectors
 
 
 def test_it_is_measured_anew_only_where_it_is_due(
-    services: Services, census: Census, monkeypatch: pytest.MonkeyPatch
+    services: Services, statistics: IndexStatistics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    census.measure()
+    statistics.measure()
     before = sql(services, "SELECT xmin::text FROM vector_indexes")
-    census.measure()
+    statistics.measure()
     assert sql(services, "SELECT xmin::text FROM vector_indexes") == before
 
 
-def test_a_format_of_another_version_is_measured_anew(services: Services, census: Census) -> None:
+def test_a_format_of_another_version_is_measured_anew(
+    services: Services, statistics: IndexStatistics
+) -> None:
     forget(services)
     sql(services, "UPDATE vector_indexes SET chance = 'old'")
-    census.measure()
-    assert census.chance() is not None
+    statistics.measure()
+    assert statistics.chance() is not None
 
 
 def test_a_missing_vector_is_told(
-    client: TestClient, census: Census, services: Services, pictures: int
+    client: TestClient, statistics: IndexStatistics, services: Services, pictures: int
 ) -> None:
     sql(services, "CREATE TABLE kept AS SELECT * FROM embeddings WHERE image_id <= 30")
     try:
         sql(services, "DELETE FROM embeddings WHERE image_id <= 30")
-        _let_counts_age(census)
+        _let_counts_age(statistics)
         found = answer(client, query="a zebra", limit=1000)
         assert (found["pictures"], len(found["hits"])) == (pictures, pictures - 30)
         assert found["coverage"] == pytest.approx((pictures - 30) / pictures)
@@ -140,21 +144,21 @@ def test_a_missing_vector_is_told(
     finally:
         sql(services, "INSERT INTO embeddings SELECT * FROM kept")
         sql(services, "DROP TABLE kept")
-        _let_counts_age(census)
+        _let_counts_age(statistics)
 
 
-def test_counts_are_believed_for_a_while(services: Services, census: Census) -> None:
-    _let_counts_age(census)
-    known = census.counts()
-    assert census.counts() is known
+def test_counts_are_believed_for_a_while(services: Services, statistics: IndexStatistics) -> None:
+    _let_counts_age(statistics)
+    known = statistics.counts()
+    assert statistics.counts() is known
     assert known.coverage == 1
     assert Counts(0, 0).coverage == 1
 
 
-def _let_counts_age(census: Census) -> None:
-    known = census._counted
+def _let_counts_age(statistics: IndexStatistics) -> None:
+    known = statistics._counted
     if known is not None:
-        census._counted = (known[0] - census_module.COUNT_SECONDS, known[1])
+        statistics._counted = (known[0] - census_module.COUNT_SECONDS, known[1])
 
 
 def test_fewer_pass_a_filter_than_were_asked_for(client: TestClient) -> None:

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 from fastapi.testclient import TestClient
 
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.main import create_app
 from app.runtime.assembly import Services, open_services
 from app.settings import Settings
@@ -45,8 +45,8 @@ def services(settings: Settings) -> Iterator[Services]:
 
 
 def run(services: Services, prefix: str = "", *, sync: bool = False) -> dict[str, int]:
-    job_id = services.intake.bucket(BUCKET, prefix, Options(sync=sync))
-    job = services.intake.follow(job_id)
+    job_id = services.job_submission.bucket(BUCKET, prefix, JobOptions(sync=sync))
+    job = services.job_submission.follow(job_id)
     assert job.reason is None, job.reason
     return counts(job)
 
@@ -122,9 +122,9 @@ def test_an_object_that_goes_between_listing_and_reading_fails_alone(
     for seed in range(3):
         bucket.put(BUCKET, f"{seed}.png", png(seed))
     bucket.faults.append(Fault(f"GET /{BUCKET}/1.png", status=404, code="NoSuchKey"))
-    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options()))
+    job = services.job_submission.follow(services.job_submission.bucket(BUCKET, "", JobOptions()))
     assert counts(job) == {"added": 2, "failed": 1}
-    (item,) = services.intake.every(job.id, "failed")
+    (item,) = services.job_submission.every(job.id, "failed")
     assert (item.path, item.attempts) == (f"s3://{BUCKET}/1.png", 1)
     assert "is gone" in (item.reason or "")
 
@@ -133,14 +133,16 @@ def test_a_bucket_that_fails_for_a_while_loses_nothing(bucket: S3, services: Ser
     for seed in range(3):
         bucket.put(BUCKET, f"{seed}.png", png(seed))
     bucket.faults.append(Fault(f"GET /{BUCKET}/1.png", times=4, status=500))
-    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options()))
+    job = services.job_submission.follow(services.job_submission.bucket(BUCKET, "", JobOptions()))
     assert counts(job) == {"added": 3}
 
 
 def test_wrong_keys_are_one_clear_sentence(bucket: S3, services: Services) -> None:
     bucket.put(BUCKET, "a.png", png(1))
     bucket.faults.append(Fault(f"GET /{BUCKET}", status=403, code="InvalidAccessKeyId"))
-    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options(sync=True)))
+    job = services.job_submission.follow(
+        services.job_submission.bucket(BUCKET, "", JobOptions(sync=True))
+    )
     assert job.state == "failed"
     assert "InvalidAccessKeyId" in (job.reason or "")
     assert "S3_ACCESS_KEY_ID" in (job.reason or "")
@@ -154,7 +156,9 @@ def test_a_listing_that_breaks_off_forgets_nothing(bucket: S3, services: Service
     for seed in range(3):
         bucket.delete(BUCKET, f"{seed}.png")
     bucket.faults.append(Fault(f"GET /{BUCKET}", status=403, code="AccessDenied"))
-    job = services.intake.follow(services.intake.bucket(BUCKET, "", Options(sync=True)))
+    job = services.job_submission.follow(
+        services.job_submission.bucket(BUCKET, "", JobOptions(sync=True))
+    )
     assert (job.state, job.removed) == ("failed", 0)
     assert sql(services, "SELECT count(*) FROM images")[0][0] == 3
 

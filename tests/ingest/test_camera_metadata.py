@@ -38,7 +38,7 @@ def test_exif_is_kept_and_the_place_only_where_that_is_wanted(
     uploads = replace(services.uploads, keep_gps=keep_gps)
     with monkeypatch.context() as patch:
         patch.setattr(
-            services.library, "default", replace(services.library.default, uploads=uploads)
+            services.registry, "default", replace(services.registry.default, uploads=uploads)
         )
         sent = client.post("/upload", files={"file": ("a.jpg", photograph(int(keep_gps)))}).json()
         image = client.get(f"/images/{sent[0]['id']}").json()

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.main import create_app
 from app.runtime.assembly import Services, open_services
 from app.settings import ROOT, Settings
@@ -50,7 +50,7 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
 def services(settings: Settings) -> Iterator[Services]:
     """The services of a process without a worker; the catalog is empty."""
     with open_services(settings) as opened:
-        with opened.intake.sessions.begin() as session:
+        with opened.job_submission.sessions.begin() as session:
             session.execute(text("TRUNCATE images, jobs RESTART IDENTITY CASCADE"))
             session.execute(text("TRUNCATE procrastinate_jobs CASCADE"))
             session.execute(text("SELECT pg_stat_reset()"))
@@ -99,15 +99,15 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 def wait_for_end(services: Services, job_id: int) -> None:
     deadline = time.monotonic() + END_SECONDS
-    while services.intake.job(job_id).finished_at is None:
-        assert time.monotonic() < deadline, services.intake.job(job_id)
+    while services.job_submission.job(job_id).finished_at is None:
+        assert time.monotonic() < deadline, services.job_submission.job(job_id)
         time.sleep(0.1)
 
 
 def numbers(services: Services) -> dict[str, int]:
     """Rows and vectors, and how many vectors were ever written."""
     partition = services.search.index.partition
-    with services.intake.sessions.begin() as session:
+    with services.job_submission.sessions.begin() as session:
         return {
             name: session.execute(text(query)).scalar_one()
             for name, query in {
@@ -139,8 +139,8 @@ def test_two_workers_share_the_work_and_embed_each_picture_once(
         job_id = accepted["job_id"]
         wait_for_end(services, job_id)
         assert api.get(accepted["url"]).json()["state"] == "succeeded"
-        job = services.intake.job(job_id)
-        items = list(services.intake.every(job_id, "added"))
+        job = services.job_submission.job(job_id)
+        items = list(services.job_submission.every(job_id, "added"))
         stop(first)
         stop(second)
     assert (job.state, job.added, job.done) == ("succeeded", SHARED_PICTURES, SHARED_PICTURES)
@@ -158,7 +158,7 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
 ) -> None:
     folder = draw(tmp_path / "pictures", CRASH_PICTURES)
     moments = random.Random(run)
-    job_id = services.intake.folder(folder, Options())
+    job_id = services.job_submission.folder(folder, JobOptions())
     for kill in range(KILLS):
         with worker_process(settings) as process:
             if kill % 5 == 4:
@@ -168,18 +168,18 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
                 time.sleep(moments.uniform(*LIFE_SECONDS))
             process.kill()
             process.wait()
-    killed_at = services.intake.job(job_id)
+    killed_at = services.job_submission.job(job_id)
     assert killed_at.finished_at is None, "the kills came too late to prove anything"
     with worker_process(settings) as process:
         until_it_works(process)
         wait_for_end(services, job_id)
         stop(process)
-    job = services.intake.job(job_id)
+    job = services.job_submission.job(job_id)
     assert (job.state, job.total, job.added) == ("succeeded", CRASH_PICTURES, CRASH_PICTURES)
     found = numbers(services)
     assert (found["rows"], found["vectors"]) == (CRASH_PICTURES, CRASH_PICTURES)
-    assert {finding.name: list(finding.found) for finding in services.reconciling.look()} == (
-        {finding.name: [] for finding in services.reconciling.look()}
+    assert {finding.name: list(finding.found) for finding in services.doctor.look()} == (
+        {finding.name: [] for finding in services.doctor.look()}
     )
     assert parts(settings) == []
 
@@ -193,15 +193,15 @@ def test_a_dead_workers_batch_is_taken_up_by_one_that_lives(
     folder = draw(tmp_path / "pictures", 600)
     with worker_process(patient) as doomed:
         until_it_works(doomed)
-        job_id = services.intake.folder(folder, Options())
-        while services.intake.job(job_id).added == 0:
+        job_id = services.job_submission.folder(folder, JobOptions())
+        while services.job_submission.job(job_id).added == 0:
             time.sleep(0.02)
         doomed.kill()
         doomed.wait()
     died = time.monotonic()
-    assert 0 < services.intake.job(job_id).added < 600
+    assert 0 < services.job_submission.job(job_id).added < 600
     with worker_process(patient) as process:
         wait_for_end(services, job_id)
         stop(process)
     assert time.monotonic() - died < 60
-    assert services.intake.job(job_id).added == 600
+    assert services.job_submission.job(job_id).added == 600

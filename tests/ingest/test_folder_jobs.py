@@ -74,7 +74,7 @@ def test_a_second_run_does_nothing(services: Services, folder: Path) -> None:
     second = run(services, folder)
     assert (first.state, counts(first), first.total) == ("succeeded", {"added": 5}, 5)
     assert (second.state, counts(second), second.total) == ("succeeded", {"unchanged": 5}, 5)
-    assert services.intake.items(second.id, 10) == []
+    assert services.job_submission.items(second.id, 10) == []
     assert (rows(services), vectors(services)) == before
     assert hnsw_exists(services)
 
@@ -85,7 +85,10 @@ def test_a_touched_file_is_recognised_by_its_content(services: Services, folder:
     os.utime(folder / "0.png")
     assert counts(run(services, folder)) == {"unchanged": 5}
     touched = run(services, folder)
-    assert (counts(touched), services.intake.items(touched.id, 10)) == ({"unchanged": 5}, [])
+    assert (counts(touched), services.job_submission.items(touched.id, 10)) == (
+        {"unchanged": 5},
+        [],
+    )
     assert vectors(services) == before
 
 
@@ -131,15 +134,17 @@ def test_a_vanished_file_is_reported_and_forgotten_when_asked(
     (folder / "0.png").unlink()
     job = run(services, folder)
     assert counts(job) == {"gone": 1, "unchanged": 4}
-    assert [Path(item.path).name for item in services.intake.every(job.id, "gone")] == ["0.png"]
+    assert [Path(item.path).name for item in services.job_submission.every(job.id, "gone")] == [
+        "0.png"
+    ]
     assert "0.png" in rows(services)
     assert counts(run(services, folder, SYNC)) == {"removed": 1, "unchanged": 4}
     assert "0.png" not in rows(services)
 
 
 def test_two_runs_over_one_folder_embed_each_file_once(services: Services, folder: Path) -> None:
-    started = [services.intake.folder(folder, ADD) for _ in range(2)]
-    ended = [services.intake.follow(job_id) for job_id in started]
+    started = [services.job_submission.folder(folder, ADD) for _ in range(2)]
+    ended = [services.job_submission.follow(job_id) for job_id in started]
     assert [job.state for job in ended] == ["succeeded", "succeeded"]
     assert all(job.added + job.changed + job.unchanged == 5 for job in ended)
     assert len(rows(services)) == 5
@@ -199,8 +204,8 @@ def test_many_names_that_are_no_utf_8_hide_nothing(services: Services, folder: P
 
 def test_progress_reaches_the_total(services: Services, folder: Path) -> None:
     seen: list[tuple[int, int]] = []
-    job_id = services.intake.folder(folder, ADD)
-    services.intake.follow(job_id, lambda job: seen.append((job.done, job.total)))
+    job_id = services.job_submission.folder(folder, ADD)
+    services.job_submission.follow(job_id, lambda job: seen.append((job.done, job.total)))
     assert seen == sorted(seen)
     assert seen[-1] == (5, 5)
 
@@ -208,14 +213,14 @@ def test_progress_reaches_the_total(services: Services, folder: Path) -> None:
 @pytest.mark.usefixtures("_emptied")
 def test_a_stopped_worker_gives_back_and_another_finishes(aside: Settings, many: Path) -> None:
     with open_services(aside) as services:
-        job_id = services.intake.folder(many, ADD)
+        job_id = services.job_submission.folder(many, ADD)
         with services.working():
-            wait_for(lambda: services.intake.job(job_id).added > 0)
-        job = services.intake.job(job_id)
+            wait_for(lambda: services.job_submission.job(job_id).added > 0)
+        job = services.job_submission.job(job_id)
         assert (job.state, 0 < job.added < PICTURES) == ("running", True)
-        assert services.intake.items(job_id, 1, state="running") == []
+        assert services.job_submission.items(job_id, 1, state="running") == []
     with open_services(aside) as services, services.working():
-        job = services.intake.follow(job_id)
+        job = services.job_submission.follow(job_id)
         assert (job.state, counts(job)) == ("succeeded", {"added": PICTURES})
         assert {item.attempts for item in items(services, job).values()} == {1}
         assert len(rows(services)) == PICTURES

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from app.errors import SettingsInvalid
-from app.ingest.folder_watcher import Watcher
+from app.ingest.folder_watcher import FolderWatcher
 from app.main import serve
 from app.runtime.assembly import Services
 from app.settings import Settings
@@ -30,7 +30,9 @@ PLACES = 9  # tests that share one watcher
 def watching(services: Services, *folders: Path) -> Iterator[None]:
     """Watch on a thread."""
     stop = threading.Event()
-    thread = threading.Thread(target=Watcher(services.intake, folders).run, args=(stop,))
+    thread = threading.Thread(
+        target=FolderWatcher(services.job_submission, folders).run, args=(stop,)
+    )
     thread.start()
     try:
         yield
@@ -101,7 +103,7 @@ def jobs_open(services: Services) -> bool:
 
 
 def jobs_made(services: Services) -> int:
-    return len(services.intake.jobs(None, None, None, 10_000))
+    return len(services.job_submission.jobs(None, None, None, 10_000))
 
 
 def wait_for(there: Callable[[], bool], seconds: float = SECONDS) -> None:
@@ -228,8 +230,10 @@ def test_an_empty_folder_at_the_start_is_doubted(services: Services, folder: Pat
     shutil.rmtree(folder)
     folder.mkdir()
     with watching(services, folder):
-        wait_for(lambda: services.intake.jobs(None, "failed", None, 1) != [])
-        assert "is its disk mounted" in str(services.intake.jobs(None, "failed", None, 1)[0].reason)
+        wait_for(lambda: services.job_submission.jobs(None, "failed", None, 1) != [])
+        assert "is its disk mounted" in str(
+            services.job_submission.jobs(None, "failed", None, 1)[0].reason
+        )
         (folder / "new.png").write_bytes(png(32))  # now its disk is surely there
         wait_for(lambda: names(services, folder) == {"new.png"})
 

@@ -48,7 +48,7 @@ def test_folder(services: Services, worker: None, tmp_path: Path) -> None:
     for name, _ in listed:
         shutil.copy(HOSTILE / name, tmp_path / name)
     job = run(services, tmp_path)
-    failed = services.intake.every(job.id, "failed")
+    failed = services.job_submission.every(job.id, "failed")
     refused = {Path(item.path).name: item.reason or "" for item in failed}
     assert job.added == sum(outcome == "indexed" for _, outcome in listed)
     assert set(refused) == {name for name, outcome in listed if outcome != "indexed"}

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from app.database.connections import Sessions
 from app.errors import CollectionNotFound
-from app.ingest.job_submission import Options, Sent
+from app.ingest.job_submission import JobOptions, SentFile
 from app.runtime.assembly import Services
 from app.settings import Settings
 from app.sources.sidecars import Annotation
@@ -63,7 +63,7 @@ def folder(settings: Settings, services: Services) -> Iterator[Path]:
         path.unlink()
     (folder / "deep").rmdir()
     folder.rmdir()
-    with services.intake.sessions.begin() as session:
+    with services.job_submission.sessions.begin() as session:
         session.execute(text("DELETE FROM images"))
 
 
@@ -349,10 +349,10 @@ def test_files_whose_job_cannot_be_written_are_not_kept(
     services: Services, sessions: Sessions, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(png(95))
-    nowhere = replace(services.intake, collection_id=999_999)  # there is no such collection
+    nowhere = replace(services.job_submission, collection_id=999_999)  # there is no such collection
     before = set(staged(services))
     with (tmp_path / "a.png").open("rb") as file, pytest.raises(CollectionNotFound):
-        nowhere.sent([Sent("a.png", file)], Sent("b.zip", file), Annotation())
+        nowhere.sent([SentFile("a.png", file)], SentFile("b.zip", file), Annotation())
     assert set(staged(services)) == before
     with sessions.begin() as session:
         query = text("SELECT count(*) FROM jobs WHERE collection_id = 999999")
@@ -365,7 +365,7 @@ def test_a_linked_folder_that_is_open_keeps_its_name(
     """Its pictures would have two names otherwise: this one at start, another over HTTP."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    intake = replace(services.intake, folders=(tmp_path / "link",))
-    job = intake.job(intake.requested({"folder": "."}, Options()))
+    job_submission = replace(services.job_submission, folders=(tmp_path / "link",))
+    job = job_submission.job(job_submission.requested({"folder": "."}, JobOptions()))
     assert job.source == {"folder": str(tmp_path / "link")}
-    intake.cancel(job.id)
+    job_submission.cancel(job.id)

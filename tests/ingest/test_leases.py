@@ -13,7 +13,7 @@ from app.database.connections import Sessions
 from app.ingest import job_control, job_items, jobs, leases
 from app.ingest.job_items import NewItem
 from app.ingest.jobs import INGEST, LIST, NewJob
-from app.ingest.leases import Result
+from app.ingest.leases import ItemResult
 from app.runtime.assembly import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import staged, working
@@ -106,7 +106,7 @@ def test_a_file_that_its_worker_survived_is_not_suspected(sessions: Sessions) ->
             leases.survived(session, [item])
     with sessions.begin() as session:
         (item,) = leases.take(session, job_id, ids, "lives").items
-        leases.record(session, jobs.get(session, job_id), [leases.Result(item, "added")])
+        leases.record(session, jobs.get(session, job_id), [leases.ItemResult(item, "added")])
         assert jobs.get(session, job_id).failed == 0
 
 
@@ -140,7 +140,7 @@ def test_what_a_worker_does_that_was_thought_dead_is_dropped(sessions: Sessions)
         leases.release(session, dead)  # nor can it give back what is another's
         assert leases.still_ours(session, alive) == set(ids)
     with sessions.begin() as session:
-        leases.record(session, jobs.get(session, job_id), [Result(alive[0], "added")])
+        leases.record(session, jobs.get(session, job_id), [ItemResult(alive[0], "added")])
         assert leases.still_ours(session, alive) == set()
 
 
@@ -219,14 +219,14 @@ def test_only_old_jobs_without_tasks_are_adrift(sessions: Sessions) -> None:
 def test_a_job_that_lost_its_tasks_goes_on(
     services: Services, sessions: Sessions, tmp_path: Path, listed: bool
 ) -> None:
-    intake = services.intake
+    job_submission = services.job_submission
     if listed:
-        intake.incoming.put("00aa", png(1))
+        job_submission.incoming.put("00aa", png(1))
     else:
         (tmp_path / "a.png").write_bytes(png(2))
     with sessions.begin() as session:
         source = {"files": 1} if listed else {"folder": str(tmp_path)}
-        new = NewJob(intake.collection_id, source, intake.queue, listed=listed)
+        new = NewJob(job_submission.collection_id, source, job_submission.queue, listed=listed)
         job_id = jobs.create(session, new)
         if listed:
             sent = [NewItem("a.png", staged="00aa")]
@@ -238,7 +238,7 @@ def test_a_job_that_lost_its_tasks_goes_on(
         age(session, job_id, 100)
     services.worker.look_after_queue()
     with working(services):
-        job = intake.follow(job_id)
+        job = job_submission.follow(job_id)
     assert (job.state, job.added) == ("succeeded", 1)
     assert staged(services) == []
 
@@ -259,14 +259,14 @@ def test_of_two_that_list_the_same_stretch_one_is_told_to_stop(sessions: Session
     """A lister that was believed dead, and the one that has taken its place."""
     with sessions.begin() as session:
         job = jobs.start(session, new_job(session, listed=False))
-    stretch = job_items.Listed(None, [NewItem("a.png")], 1, "a.png")
+    stretch = job_items.ListedFile(None, [NewItem("a.png")], 1, "a.png")
     with sessions.begin() as session:
         assert job_items.add_listed(session, job, stretch, BATCH)
     with sessions() as session:
         assert not job_items.add_listed(session, job, stretch, BATCH)
         session.rollback()
     with sessions.begin() as session:
-        last = job_items.Listed("a.png", whole=True)
+        last = job_items.ListedFile("a.png", whole=True)
         assert job_items.add_listed(session, job, last, BATCH)
     with sessions() as session:
         assert not job_items.add_listed(session, job, last, BATCH)
@@ -284,6 +284,6 @@ def test_what_was_given_back_is_not_suspected(sessions: Sessions) -> None:
     with sessions.begin() as session:
         taken = leases.take(session, job_id, ids, "hiccups").items
         job = jobs.get(session, job_id)
-        leases.record(session, job, [leases.Result(item, None, "away") for item in taken])
+        leases.record(session, job, [leases.ItemResult(item, None, "away") for item in taken])
     with sessions.begin() as session:
         assert len(leases.take(session, job_id, ids, "lives").items) == BATCH

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.ingest.source_diff import STRETCH
 from app.runtime.assembly import Services
 from app.settings import ROOT, Settings
@@ -20,7 +20,7 @@ from tests.sources.test_folders import too_deep
 
 pytestmark = pytest.mark.usefixtures("worker")
 
-DRY_SYNC = Options(sync=True, dry_run=True)
+DRY_SYNC = JobOptions(sync=True, dry_run=True)
 MANY = STRETCH + 200
 
 
@@ -90,7 +90,9 @@ def test_what_is_removed_leaves_nothing_behind(
     (folder / "0.png").unlink()
     job = run(services, folder, SYNC)
     assert counts(job) == {"removed": 1, "unchanged": 5}
-    assert [Path(one.path).name for one in services.intake.every(job.id, "removed")] == ["0.png"]
+    assert [Path(one.path).name for one in services.job_submission.every(job.id, "removed")] == [
+        "0.png"
+    ]
     assert sql(services, "SELECT 1 FROM images WHERE path LIKE '%0.png'") == []
     assert before["0.png"] not in vectors(services)
     assert nearest(services, png(0))[1] > 0.01

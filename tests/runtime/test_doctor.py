@@ -11,7 +11,7 @@ import pytest
 
 from app.catalog import image_rows
 from app.index import vector_indexes
-from app.ingest.job_submission import Sent
+from app.ingest.job_submission import SentFile
 from app.ingest.uploads import Upload
 from app.pictures.decoding import decode
 from app.runtime.assembly import Services, open_services
@@ -41,8 +41,8 @@ def pictures(services: Services, tmp_path: Path) -> Iterator[list[Path]]:
     yield [*uploaded, *lying]
     for table in ("images", "jobs", "procrastinate_jobs", "embeddings"):
         sql(services, f"DELETE FROM {table}")
-    reconciling = services.reconciling
-    for disk in (services.uploads.disk, reconciling.incoming, reconciling.thumbnails):
+    doctor = services.doctor
+    for disk in (services.uploads.disk, doctor.incoming, doctor.thumbnails):
         for path in disk.files():
             path.unlink()
 
@@ -58,13 +58,13 @@ def index_file(services: Services, path: Path) -> None:
 
 def look(services: Services) -> dict[str, list[str]]:
     """What is found, by its name."""
-    found = {one.name: list(one.found) for one in services.reconciling.look()}
+    found = {one.name: list(one.found) for one in services.doctor.look()}
     assert len(found) == 10
     return {name: examples for name, examples in found.items() if examples}
 
 
 def mend(services: Services) -> None:
-    for finding in services.reconciling.look():
+    for finding in services.doctor.look():
         if finding.found:
             finding.mend()
 
@@ -81,7 +81,7 @@ def thumbnails(services: Services, *originals: Path) -> list[Path]:
         query = "SELECT id FROM images WHERE path LIKE '%' || :name"
         ((image_id,),) = sql(services, query, name=path.name)
         services.gallery.thumbnail(image_id, 64)
-    return [age(path) for path in services.reconciling.thumbnails.files()]
+    return [age(path) for path in services.doctor.thumbnails.files()]
 
 
 def paths(services: Services) -> set[str]:
@@ -141,11 +141,11 @@ def test_a_file_without_row_is_deleted_unless_it_is_young(
 def test_a_sent_file_that_no_job_awaits_is_deleted(
     services: Services, pictures: list[Path], tmp_path: Path
 ) -> None:
-    incoming = services.reconciling.incoming
+    incoming = services.doctor.incoming
     (tmp_path / "sent.png").write_bytes(png(9))
     with (tmp_path / "sent.png").open("rb") as file, (tmp_path / "sent.png").open("rb") as again:
-        archive = Sent("pictures.zip", again)
-        services.intake.sent([Sent("sent.png", file)], archive, Annotation())
+        archive = SentFile("pictures.zip", again)
+        services.job_submission.sent([SentFile("sent.png", file)], archive, Annotation())
     awaited = [age(path) for path in incoming.files()]
     young = incoming.put("cd" * 16, b"x")
     stray = age(incoming.put("ef" * 16, b"x"))
@@ -157,7 +157,7 @@ def test_a_sent_file_that_no_job_awaits_is_deleted(
 
 
 def test_a_thumbnail_without_row_is_deleted(services: Services, pictures: list[Path]) -> None:
-    disk = services.reconciling.thumbnails
+    disk = services.doctor.thumbnails
     kept = thumbnails(services, pictures[0], pictures[2])
     stray = age(disk.put(f"{'ab' * 32}-64.webp", b"x"))
     young = disk.put(f"{'cd' * 32}-64.webp", b"x")
@@ -170,7 +170,7 @@ def test_a_thumbnail_without_row_is_deleted(services: Services, pictures: list[P
 def test_a_tombstone_is_buried_once_no_job_will(services: Services, pictures: list[Path]) -> None:
     (small,) = thumbnails(services, pictures[3])
     sql(services, "UPDATE images SET removed_at = now() WHERE path = :path", path=str(pictures[3]))
-    job_id = services.intake.folder(pictures[2].parent, ADD)
+    job_id = services.job_submission.folder(pictures[2].parent, ADD)
     assert look(services) == {}
     sql(services, "DELETE FROM jobs WHERE id = :job", job=job_id)
     sql(services, "DELETE FROM procrastinate_jobs")
@@ -224,9 +224,9 @@ def test_a_stuck_job_goes_on_to_its_end(
 ) -> None:
     """One that was not listed yet, and one of which two files are left."""
     (tmp_path / "5.png").write_bytes(png(5))
-    unlisted = services.intake.folder(pictures[2].parent, ADD)
+    unlisted = services.job_submission.folder(pictures[2].parent, ADD)
     with (tmp_path / "5.png").open("rb") as file:
-        listed = services.intake.sent([Sent("5.png", file)], None, Annotation())
+        listed = services.job_submission.sent([SentFile("5.png", file)], None, Annotation())
     sql(services, "DELETE FROM procrastinate_jobs")
     assert look(services) == {}
     wait = f"UPDATE jobs SET updated_at = now() - interval '{STUCK_SECONDS + 1} s'"
@@ -235,23 +235,23 @@ def test_a_stuck_job_goes_on_to_its_end(
     mend(services)
     assert look(services) == {}
     with open_services(settings) as others, others.working():
-        assert counts(others.intake.follow(unlisted)) == {"unchanged": 2}
-        assert counts(others.intake.follow(listed)) == {"added": 1}
+        assert counts(others.job_submission.follow(unlisted)) == {"unchanged": 2}
+        assert counts(others.job_submission.follow(listed)) == {"added": 1}
     assert look(services) == {}
 
 
 def test_wrong_counts_are_counted_anew(services: Services, pictures: list[Path]) -> None:
-    job_id = services.intake.urls(["http://198.51.100.1/a.png"] * 3, Annotation())
-    services.intake.cancel(job_id)
-    other = services.intake.urls(["http://198.51.100.1/a.png"], Annotation())
-    services.intake.cancel(other)
+    job_id = services.job_submission.urls(["http://198.51.100.1/a.png"] * 3, Annotation())
+    services.job_submission.cancel(job_id)
+    other = services.job_submission.urls(["http://198.51.100.1/a.png"], Annotation())
+    services.job_submission.cancel(other)
     assert look(services) == {}
     sql(services, "UPDATE jobs SET cancelled = 2, failed = 7 WHERE id = :job", job=job_id)
     assert look(services) == {"jobs with wrong counts": [f"job {job_id}"]}
     mend(services)
-    job = services.intake.job(job_id)
+    job = services.job_submission.job(job_id)
     assert (job.cancelled, job.failed) == (3, 0)
-    assert services.intake.job(other).cancelled == 1
+    assert services.job_submission.job(other).cancelled == 1
     assert look(services) == {}
 
 
@@ -275,7 +275,7 @@ def test_an_absent_graph_is_built_unless_a_job_will(
 ) -> None:
     graph = f"{services.search.index.partition}_hnsw_idx"
     sql(services, f"DROP INDEX {graph}")
-    services.intake.folder(pictures[2].parent, ADD)
+    services.job_submission.folder(pictures[2].parent, ADD)
     assert look(services) == {}
     sql(services, "DELETE FROM jobs")
     sql(services, "DELETE FROM procrastinate_jobs")
@@ -313,7 +313,7 @@ def test_the_command_tells_mends_and_says_so_by_its_status(
 ) -> None:
     pictures[2].unlink()
     strays = [age(services.uploads.disk.put(f"{n:064x}.png", b"x")) for n in range(7)]
-    kinds = [one.name for one in services.reconciling.look()]
+    kinds = [one.name for one in services.doctor.look()]
     expected = dict.fromkeys(kinds, 0) | {"rows without file": 1, "files without row": 7}
     status, told, shown = doctor()
     assert (status, told) == (1, expected)

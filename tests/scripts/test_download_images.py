@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import EntryRefused, PlaceInUse, SourceUnavailable, SourceUnreadable, StartError
+from app.errors import EntryRefused, ResourceInUse, SourceUnavailable, SourceUnreadable, StartError
 from app.settings import ROOT
 from scripts.download_images import STATE, Copier, Paths, download, open_state
 from tests.fixtures.process_environment import bare
@@ -280,7 +280,7 @@ def test_a_listing_that_fails_keeps_what_was_copied(
 
 def test_one_process_at_a_time(s3: S3, tmp_path: Path) -> None:
     s3.put("pictures", "a.jpg", b"1")
-    with open_state(tmp_path), pytest.raises(PlaceInUse):
+    with open_state(tmp_path), pytest.raises(ResourceInUse):
         copy(s3, tmp_path)
     assert counts(copy(s3, tmp_path)) == (1, 0, 0, 0)
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app.access import api_keys
-from app.access.authentication import KEY_SECONDS, Access
+from app.access.authentication import KEY_SECONDS, Authenticator
 from app.database.connections import Sessions
 from app.database.embedded_postgres import embedded_server
 from app.errors import KeyRejected
@@ -61,7 +61,7 @@ def test_a_key_is_made_shown_and_made_void(command: Command, sessions: Sessions)
     assert "`make create-key` makes one" in command("list").stdout
     shown = create(command)
     now = [1000.0]
-    access = Access(sessions, "none", loopback=True, clock=lambda: now[0])
+    access = Authenticator(sessions, "none", loopback=True, clock=lambda: now[0])
     caller = access.caller(shown)
     assert (caller.role, caller.namespace, caller.name) == ("writer", "mine", "CI é")
 

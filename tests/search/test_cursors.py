@@ -13,7 +13,7 @@ from app.runtime.assembly import Services
 from app.search.cursors import AUDIENCE, Cursors
 from app.search.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fusion
-from app.search.search_request import MAX_FILTER_CHARACTERS, Page, Question
+from app.search.search_request import MAX_FILTER_CHARACTERS, Page, SearchRequest
 from app.web.payloads.search import MAX_CURSOR_CHARACTERS
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
@@ -42,7 +42,7 @@ def signed_anew(services: Services, cursor: str, seconds: int = 60, **changes: A
 
 
 def test_a_cursor_is_read_as_it_was_written() -> None:
-    question = Question("n", "c", limit=7, filter={"a": ["é", 1, None]}, fusion=Fusion(0.1, 3))
+    question = SearchRequest("n", "c", limit=7, filter={"a": ["é", 1, None]}, fusion=Fusion(0.1, 3))
     vector = np.linspace(-1, 1, 5, dtype=np.float32)
     page = Page(
         question,
@@ -159,7 +159,7 @@ def test_a_listing_has_no_position_of_another_order(client: TestClient, services
 def test_pages_go_on_while_pictures_and_the_null_change(
     client: TestClient, services: Services, cursor: str
 ) -> None:
-    services.library.default.search.census.measure()
+    services.registry.default.search.statistics.measure()
     bodies = (BODY, BODY | {"mode": "lexical"}, BODY | {"hybrid": {}}, {"limit": 3})
     cursors = [answer(client, **body)["next_cursor"] for body in bodies]
     stored = client.post("/upload", files={"file": ("x.png", png(99))}).json()[0]["id"]

@@ -17,11 +17,11 @@ from app.errors import FilterRejected, QueryRejected
 from app.index import vector_indexes
 from app.index.embeddings import put_vectors
 from app.index.vector_indexes import Shape
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
 from app.runtime.assembly import Services
-from app.runtime.open_collections import OpenCollection
-from app.search.explanation import DEPTH, Explaining, Explanation, Target
+from app.runtime.collection_registry import OpenCollection
+from app.search.explanation import DEPTH, Explainer, Explanation, Target
 from tests.fixtures import http_jobs
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import items, run, sql
@@ -39,14 +39,14 @@ DIMENSIONS = 128  # the demo model's
 @pytest.fixture(autouse=True)
 def _empty(services: Services) -> Iterator[None]:
     yield
-    default = services.library.default.collection.id
+    default = services.registry.default.collection.id
     sql(services, "DELETE FROM images WHERE collection_id = :id", id=default)
     sql(services, "DELETE FROM jobs")
 
 
-def explaining(opened: OpenCollection) -> Explaining:
+def explainer(opened: OpenCollection) -> Explainer:
     search = opened.search
-    return Explaining(search.sessions, search.queries, search.census, opened.index)
+    return Explainer(search.sessions, search.queries, search.statistics, opened.index)
 
 
 def explained(
@@ -55,8 +55,8 @@ def explained(
     filter_body: dict[str, Any] | None = None,
     opened: OpenCollection | None = None,
 ) -> Explanation:
-    opened = opened or services.library.default
-    return explaining(opened).explain(opened.collection, TEXT, target, filter_body or {})
+    opened = opened or services.registry.default
+    return explainer(opened).explain(opened.collection, TEXT, target, filter_body or {})
 
 
 def store(opened: OpenCollection, *seeds: int, **metadata: object) -> list[int]:
@@ -67,7 +67,7 @@ def store(opened: OpenCollection, *seeds: int, **metadata: object) -> list[int]:
 
 
 def other(services: Services, name: str, namespace: str = "default") -> OpenCollection:
-    return services.library.create(NewCollection(namespace, name), None, Shape())
+    return services.registry.create(NewCollection(namespace, name), None, Shape())
 
 
 def answer(services: Services) -> list[int]:
@@ -76,7 +76,7 @@ def answer(services: Services) -> list[int]:
 
 
 def test_found(services: Services) -> None:
-    ids = store(services.library.default, *range(5))
+    ids = store(services.registry.default, *range(5))
     for rank, image_id in enumerate(answer(services), 1):
         told = explained(services, image_id)
         assert (told.cause, told.image_id) == ("found", image_id)
@@ -86,8 +86,8 @@ def test_found(services: Services) -> None:
 
 
 def test_scores_are_those_of_the_answer(services: Services) -> None:
-    store(services.library.default, *range(5))
-    services.search.census.measure()
+    store(services.registry.default, *range(5))
+    services.search.statistics.measure()
     before = 1.0
     for hit in services.search.by_text(TEXT, 5).hits:
         told = explained(services, hit.image.id)
@@ -110,7 +110,7 @@ def test_by_path_and_by_the_name_it_was_sent_under(services: Services, client: T
 
 
 def test_alike_pictures_are_ranked_by_id(services: Services) -> None:
-    opened = services.library.default
+    opened = services.registry.default
     first, second = store(opened, 1, 2)
     with services.search.sessions.begin() as session:
         vector = clip_like(1, DIMENSIONS, seed=1)
@@ -120,7 +120,7 @@ def test_alike_pictures_are_ranked_by_id(services: Services) -> None:
 
 
 def test_filtered(services: Services) -> None:
-    default = services.library.default
+    default = services.registry.default
     wet = store(default, *range(4), place="sea")
     dry = store(default, *range(4, 8), place="land")
     order = answer(services)
@@ -143,7 +143,7 @@ def test_filtered(services: Services) -> None:
 
 
 def test_no_vector(services: Services) -> None:
-    (image_id,) = store(services.library.default, 1)
+    (image_id,) = store(services.registry.default, 1)
     sql(services, "DELETE FROM embeddings WHERE image_id = :id", id=image_id)
     told = explained(services, image_id)
     assert told == Explanation("no_vector", image_id, told.path)
@@ -154,10 +154,10 @@ def test_no_vector(services: Services) -> None:
 
 
 def test_removed(services: Services) -> None:
-    ids = store(services.library.default, 1, 2, 3)
+    ids = store(services.registry.default, 1, 2, 3)
     order = answer(services)
     with services.search.sessions.begin() as session:
-        image_deletion.bury(session, [image_rows.get_image(session, order[0])])
+        image_deletion.mark_deleted(session, [image_rows.get_image(session, order[0])])
     told = explained(services, order[0])
     assert (told.cause, told.image_id, told.exact_rank) == ("removed", order[0], None)
     assert explained(services, told.path or "").cause == "removed"
@@ -193,7 +193,7 @@ def test_of_another_namespace_nothing_is_told(services: Services) -> None:
     "target", [0, -1, 10**6, 10**30, "nowhere.png", "", "a\0b", "\ud800", "%", "x" * 10_000]
 )
 def test_unknown(services: Services, target: Target) -> None:
-    store(services.library.default, 1)
+    store(services.registry.default, 1)
     assert explained(services, target) == Explanation("unknown")
     assert explained(services, target).sentence
 
@@ -225,7 +225,7 @@ def test_the_newest_refusal_counts(services: Services, worker: None, tmp_path: P
     first = run(services, tmp_path)
     (tmp_path / "bad.png").write_bytes(b"nothing at all")
     second = run(services, tmp_path)
-    run(services, tmp_path, Options(dry_run=True))  # it refuses nothing
+    run(services, tmp_path, JobOptions(dry_run=True))  # it refuses nothing
     told = explained(services, str(tmp_path / "bad.png"))
     assert told.job_id == second.id
     assert told.reason != items(services, first)["bad.png"].reason
@@ -255,7 +255,7 @@ def test_a_picture_tells_that_its_newest_version_was_refused(
 @pytest.fixture(scope="module")
 def crowd(services: Services) -> OpenCollection:
     """A collection of CROWD generated vectors, with a poor graph, searched with few candidates."""
-    opened = services.library.create(NewCollection("test", "crowd"), None, SPARSE)
+    opened = services.registry.create(NewCollection("test", "crowd"), None, SPARSE)
     with services.search.sessions.begin() as session:
         vector_indexes.drop_hnsw_if_empty(session, opened.index)
         insert_images(session, opened.collection.id, ["{}"] * CROWD)
@@ -318,6 +318,6 @@ def test_a_filter_brings_near_what_is_far(services: Services, crowd: OpenCollect
 def test_what_is_asked_wrongly(services: Services) -> None:
     with pytest.raises(FilterRejected):
         explained(services, 1, {"width": {"like": 1}})
-    opened = services.library.default
+    opened = services.registry.default
     with pytest.raises(QueryRejected):
-        explaining(opened).explain(opened.collection, " ", 1, {})
+        explainer(opened).explain(opened.collection, " ", 1, {})

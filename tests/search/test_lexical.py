@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.database.tables import images
 from app.runtime.assembly import Services
-from app.search.lexical import WordSearch
+from app.search.lexical import LexicalSearch
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.search_library import answer, asked, refused
@@ -184,12 +184,12 @@ def test_another_language_reads_the_words_anew(
 
 
 def test_words_of_another_collection_are_not_found(client: TestClient, services: Services) -> None:
-    collection = services.library.default.collection
+    collection = services.registry.default.collection
     with services.search.sessions.begin() as session:
-        assert WordSearch(session, collection, "tree", None).count() == 2
+        assert LexicalSearch(session, collection, "tree", None).count() == 2
         buried = images.c.id < 0
-        assert WordSearch(session, collection, "tree", buried).count() == 0
+        assert LexicalSearch(session, collection, "tree", buried).count() == 0
         session.execute(text("UPDATE images SET removed_at = now() WHERE caption = 'The tree'"))
-        search = WordSearch(session, collection, "tree", None)
+        search = LexicalSearch(session, collection, "tree", None)
         assert (search.count(), len(search.window(0, 10)), search.window(1, 10)) == (1, 1, [])
         session.rollback()

@@ -12,7 +12,7 @@ from app.runtime.assembly import Services
 from app.search import search_response
 from app.search.query_encoding import Term
 from app.search.ranking import Ranking
-from app.search.search_request import Question
+from app.search.search_request import SearchRequest
 from app.vectors import Vectors
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
@@ -222,9 +222,9 @@ def test_pages_are_explained_to_their_scores(client: TestClient) -> None:
 
 def test_after_the_graph_the_planner_is_free_again(services: Services) -> None:
     """While it is read, the index of words could not be used."""
-    opened = services.library.default
+    opened = services.registry.default
     with services.search.sessions.begin() as session:
-        question = Question("default", "default", (Term(text="tree"),), "hybrid")
+        question = SearchRequest("default", "default", (Term(text="tree"),), "hybrid")
         query = opened.search.queries.encode(question.terms)
         ranking = Ranking(session, opened.collection, opened.index, question, query, None, None)
         assert len(ranking.window(0, 5)) == 5

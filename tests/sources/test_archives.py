@@ -25,7 +25,7 @@ from hypothesis import strategies as some
 
 from app.errors import ArchiveRejected
 from app.sources import archives
-from app.sources.archives import Annotations, Entry, Refused, annotations, entries
+from app.sources.archives import Annotations, ArchiveEntry, RefusedEntry, annotations, entries
 from app.sources.decompression import PIECE_BYTES, Bounds
 from app.sources.sidecars import Annotation
 from app.sources.zip_and_tar import MISSING
@@ -100,10 +100,10 @@ class Reader:
 
     def all(
         self, data: bytes, bounds: Bounds = BOUNDS, after: int = -1
-    ) -> tuple[list[Entry | Refused], str]:
+    ) -> tuple[list[ArchiveEntry | RefusedEntry], str]:
         """What comes before the end, and why it ended; the bytes are kept in a file."""
         self.path.write_bytes(data)
-        found: list[Entry | Refused] = []
+        found: list[ArchiveEntry | RefusedEntry] = []
         try:
             found.extend(entries(self.path, bounds, after))
         except ArchiveRejected as error:
@@ -112,13 +112,13 @@ class Reader:
 
     def names(self, data: bytes, bounds: Bounds = BOUNDS) -> list[str]:
         found, ended = self.all(data, bounds)
-        assert (ended, [one for one in found if isinstance(one, Refused)]) == ("", [])
+        assert (ended, [one for one in found if isinstance(one, RefusedEntry)]) == ("", [])
         return [one.name for one in found]
 
-    def refusal(self, data: bytes, bounds: Bounds = BOUNDS) -> Refused:
+    def refusal(self, data: bytes, bounds: Bounds = BOUNDS) -> RefusedEntry:
         """The one refusal, after and before entries that are taken."""
         found, ended = self.all(data, bounds)
-        (refused,) = (one for one in found if isinstance(one, Refused))
+        (refused,) = (one for one in found if isinstance(one, RefusedEntry))
         assert ended == ""
         assert found[-1] != refused
         return refused
@@ -141,7 +141,7 @@ TREE: list[tuple[str, bytes]] = [
     LAST,
 ]
 TREE_ENTRIES = [
-    Entry(index, name.replace("./", "").replace("//", "/"), data)
+    ArchiveEntry(index, name.replace("./", "").replace("//", "/"), data)
     for index, (name, data) in enumerate(TREE)
 ]
 
@@ -176,7 +176,7 @@ def test_a_long_entry_is_read_in_pieces(reader: Reader) -> None:
         zipped([("a", data)]),
         gzip.compress(tarred([("a", data)])),
     ):
-        assert reader.all(archive, bounds) == ([Entry(0, "a", data)], "")
+        assert reader.all(archive, bounds) == ([ArchiveEntry(0, "a", data)], "")
 
 
 def test_what_a_decoder_holds_back_is_not_lost(reader: Reader) -> None:
@@ -195,7 +195,7 @@ def test_an_archive_is_taken_up_after_an_entry(reader: Reader) -> None:
     files = [*TREE, ("a.jpg", b"again")]
     for data in (zipped(files), tarred(files)):
         whole, _ = reader.all(data)
-        assert isinstance(whole[-1], Refused)
+        assert isinstance(whole[-1], RefusedEntry)
         for after in range(-1, 6):
             assert reader.all(data, after=after) == (whole[after + 1 :], "")
 
@@ -297,7 +297,7 @@ def test_sparse_files_are_refused(reader: Reader) -> None:
     assert "sparse" in reader.refusal(old).reason
     new = tarfile.TarInfo("GNUSparseFile.0/a.jpg")
     new.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.name": "a.jpg"}
-    assert reader.refusal(tarred([(new, b"x"), LAST])) == Refused(
+    assert reader.refusal(tarred([(new, b"x"), LAST])) == RefusedEntry(
         0, "a.jpg", "This is a sparse file."
     )
 
@@ -348,7 +348,7 @@ def test_damaged_zip_entries_are_refused(reader: Reader, method: int) -> None:
 )
 def test_what_a_zip_says_of_an_entry_is_not_believed(reader: Reader, lies: dict[str, int]) -> None:
     found, ended = reader.all(zipped([("a.jpg", b"a"), LAST], **lies))
-    assert found[0] == Entry(0, "a.jpg", b"a")
+    assert found[0] == ArchiveEntry(0, "a.jpg", b"a")
     assert "damaged" in getattr(found[1], "reason", "")
     assert ended == ""
 
@@ -370,7 +370,7 @@ def test_a_zip_entry_that_quotes_the_next_one_ends_it(reader: Reader) -> None:
 def test_a_file_over_its_bound_is_refused_without_being_read(reader: Reader) -> None:
     files = [("a.jpg", b"x" * 1000), ("b.jpg", b"x" * 1001), LAST]
     for data in (zipped(files), tarred(files)):
-        assert reader.refusal(data) == Refused(1, "b.jpg", "The file has more than 0.001 MB.")
+        assert reader.refusal(data) == RefusedEntry(1, "b.jpg", "The file has more than 0.001 MB.")
     bounds = Bounds(max_file_bytes=1000, max_unpacked_bytes=5000)
     assert reader.refusal(zipped([("b.jpg", ZEROS), LAST], 8), bounds).name == "b.jpg"
 
@@ -378,7 +378,7 @@ def test_a_file_over_its_bound_is_refused_without_being_read(reader: Reader) -> 
 def test_a_name_is_taken_once(reader: Reader) -> None:
     files = [("a.jpg", b"1"), ("./a.jpg", b"2"), ("A.jpg", b"3")]
     for data in (zipped(files), tarred(files)):
-        assert reader.refusal(data) == Refused(1, "a.jpg", "Another entry has the same name.")
+        assert reader.refusal(data) == RefusedEntry(1, "a.jpg", "Another entry has the same name.")
 
 
 def test_all_entries_count_for_their_bound(reader: Reader) -> None:
@@ -413,7 +413,7 @@ def test_a_zip_entry_that_unpacks_too_far_ends_it(reader: Reader, method: int) -
     bounds = Bounds(max_file_bytes=10**9)
     data = zipped([("a.jpg", filler), ("b.jpg", ZEROS * 3)], method)
     found, ended = reader.all(data, bounds)
-    assert (found, ended) == ([Entry(0, "a.jpg", filler)], RATIO)
+    assert (found, ended) == ([ArchiveEntry(0, "a.jpg", filler)], RATIO)
     assert reader.names(zipped([("a.jpg", ZEROS)], method), bounds) == ["a.jpg"]
 
 
@@ -487,7 +487,7 @@ def test_what_is_no_archive_is_said_so(reader: Reader, data: bytes) -> None:
 
 def test_an_archive_cut_short_ends_after_what_it_has(reader: Reader) -> None:
     tar = tarred([("a.jpg", b"x" * 600), ("b.jpg", b"y" * 600)])
-    whole = Entry(0, "a.jpg", b"x" * 600)
+    whole = ArchiveEntry(0, "a.jpg", b"x" * 600)
     for length, count, reason in (
         (1000, 0, "in the middle of an entry"),
         (1536 + 200, 1, "none, after 1 entries: truncated header"),

@@ -145,7 +145,7 @@ def test_what_judgements_move_is_no_surer_for_that(
 ) -> None:
     """Neither in answers nor in what explains them."""
     monkeypatch.setattr(query_adjustment, "STATE_SECONDS", -1.0)
-    services.search.census.measure()
+    services.search.statistics.measure()
     other = ids["zebra.jpg"]
     before = told(client, other)
     for _ in range(6):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.runtime.assembly import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import encoded, noise, png
@@ -233,7 +233,7 @@ def test_an_upload_takes_over_a_row_whose_file_is_gone(
 ) -> None:
     lost = tmp_path / "lost.png"
     lost.write_bytes(png(304))
-    services.intake.follow(services.intake.folder(tmp_path, Options()))
+    services.job_submission.follow(services.job_submission.folder(tmp_path, JobOptions()))
     lost.unlink()
     answer = upload(client, png(304))
     assert answer.status_code == 201

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import api_keys
 from app.access import authentication as access_of
-from app.access.authentication import Access, Caller, is_loopback
+from app.access.authentication import Authenticator, Caller, is_loopback
 from app.main import create_app
 from app.runtime.assembly import Services
 from app.settings import Settings
@@ -35,7 +35,7 @@ def served(
 ) -> Iterator[TestClient]:
     """The application under other settings, to a client of this address."""
     local = is_loopback(settings.api_host)
-    access = Access(services.sessions, settings.allow_anonymous, loopback=local)
+    access = Authenticator(services.sessions, settings.allow_anonymous, loopback=local)
     app = create_app(settings.model_copy(update=changes), replace(services, access=access))
     with local_client(app, client=(address, 1)) as client:
         yield client
@@ -130,7 +130,7 @@ def test_of_looked_up_keys_only_some_wait_at_once(
     with served(settings, services) as client:
         begun, go_on = threading.Event(), threading.Event()
 
-        class Slow(Access):
+        class Slow(Authenticator):
             def caller(self, presented: str | None) -> Caller:
                 begun.set()
                 go_on.wait(30)
@@ -154,7 +154,7 @@ def test_who_asks_with_the_same_key_at_once_is_looked_up_once(services: Services
     looked_up: list[str | None] = []
     all_wait = threading.Barrier(2)
 
-    class Slow(Access):
+    class Slow(Authenticator):
         def caller(self, presented: str | None) -> Caller:
             looked_up.append(presented)
             all_wait.wait(30)

@@ -23,7 +23,7 @@ from app.main import create_app
 from app.runtime.assembly import Services
 from app.settings import ROOT, Settings
 from app.web.middleware import request_metrics
-from app.web.middleware.request_metrics import Observing
+from app.web.middleware.request_metrics import RequestMetrics
 from tests.conftest import TEST_IMAGES, local_client
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.http_jobs import accepted, ended, send, working
@@ -250,7 +250,7 @@ def test_each_statement_is_timed_also_one_that_fails(
 def small() -> FastAPI:
     """An application with routes that ours has not."""
     app = FastAPI()
-    app.add_middleware(Observing)
+    app.add_middleware(RequestMetrics)
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"first"

@@ -36,7 +36,7 @@ def ids(client: TestClient, services: Services) -> dict[str, int]:
 
 def test_the_envelope_tells_the_truth(client: TestClient, services: Services) -> None:
     found = answer(client, query="a tree", limit=2)
-    index = services.library.default.index
+    index = services.registry.default.index
     assert (found["model"], found["fingerprint"]) == ("demo model", index.fingerprint)
     assert (found["index"], found["method"]) == (index.id, "hnsw")
     assert (found["pictures"], found["coverage"]) == (len(PICTURES), 1.0)
@@ -249,7 +249,7 @@ def test_more_searches_at_once_than_there_are_connections(
     client: TestClient, services: Services
 ) -> None:
     """None holds a connection while it waits for another."""
-    services.search.census._counted = None  # each begins by counting
+    services.search.statistics._counted = None  # each begins by counting
     with ThreadPoolExecutor(80) as threads:
         found = list(threads.map(lambda n: asked(client, query=f"a {n % 9}"), range(160)))
     assert {one.status_code for one in found} == {200}

@@ -20,7 +20,7 @@ from app.encoders.interfaces import Pixels, Tokens
 from app.encoders.openvino import IMAGE, NAME_DIGITS, TEXT, OpenVinoTowers, place
 
 if TYPE_CHECKING:
-    from app.encoders.torch_models.openclip import Loaded
+    from app.encoders.torch_models.openclip import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ PART = ".part-"
 FOLDER_MODE = 0o755  # another user's process may read what this one's has made
 
 
-def towers(loaded: "Loaded", folder: Path, precision: str) -> OpenVinoTowers:
+def towers(loaded: "LoadedModel", folder: Path, precision: str) -> OpenVinoTowers:
     """The towers of `loaded` in fp32 or bf16, converted now unless `folder` has them.
 
     Raises whatever torch and OpenVINO raise where an architecture cannot be converted, and
@@ -46,7 +46,7 @@ def towers(loaded: "Loaded", folder: Path, precision: str) -> OpenVinoTowers:
         return OpenVinoTowers(mine / IMAGE, mine / TEXT, precision)
 
 
-def conversion(loaded: "Loaded", folder: Path) -> Path:
+def conversion(loaded: "LoadedModel", folder: Path) -> Path:
     """The folder of both towers in fp32, with IMAGE and TEXT; made if it is absent. As `towers`."""
     fingerprint = loaded.encoder.space.fingerprint
     mine = place(folder, fingerprint)
@@ -59,7 +59,7 @@ def conversion(loaded: "Loaded", folder: Path) -> Path:
     return mine
 
 
-def _convert(loaded: "Loaded", part: Path) -> None:
+def _convert(loaded: "LoadedModel", part: Path) -> None:
     encoder = loaded.encoder
     blank = np.stack([encoder.prepare(image) for image in _blanks()])
     tokens = loaded.text.cut(loaded.tokenizer(EXAMPLE_TEXTS).numpy())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.encoders import fidelity
-from app.encoders.model_request import Wanted
+from app.encoders.model_request import RuntimeOptions
 from app.encoders.openvino import IMAGE, LARGEST_BATCH, NAME_DIGITS, TEXT, OpenVinoTowers
 from app.encoders.torch_models.conversion import conversion, whole_folder
 from app.errors import ModelUnavailable
@@ -24,7 +24,7 @@ from app.vectors import Vectors
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
     from app.encoders.interfaces import Pixels
-    from app.encoders.torch_models.openclip import Loaded
+    from app.encoders.torch_models.openclip import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,9 @@ FEWEST = 40  # pictures: fewer say nothing
 VERDICT = "verdict.json"
 
 
-def encoder(loaded: "Loaded", wanted: Wanted, folder: Path) -> "OpenClipEncoder | None":
+def encoder(
+    loaded: "LoadedModel", wanted: RuntimeOptions, folder: Path
+) -> "OpenClipEncoder | None":
     """The encoder in int8, quantised now unless `folder` has it; None where it is unfaithful.
 
     Raises ModelUnavailable where it cannot be made, and as `conversion.towers`.
@@ -63,7 +65,7 @@ def _is_faithful(verdict: dict[str, Any]) -> bool:
     return close and bool(verdict["overlap"] >= MINIMUM_OVERLAP)
 
 
-def _sampled(loaded: "Loaded", wanted: Wanted) -> "list[Pixels]":
+def _sampled(loaded: "LoadedModel", wanted: RuntimeOptions) -> "list[Pixels]":
     if find_spec("nncf") is None:
         raise ModelUnavailable(
             "PRECISION=int8 needs nncf: install this project with its extra `int8`, "
@@ -77,16 +79,16 @@ def _sampled(loaded: "Loaded", wanted: Wanted) -> "list[Pixels]":
     return [loaded.encoder.prepare(picture) for picture in pictures]
 
 
-def _make(loaded: "Loaded", fp32: Path, pixels: "list[Pixels]", part: Path) -> None:
+def _make(loaded: "LoadedModel", fp32: Path, pixels: "list[Pixels]", part: Path) -> None:
     """Quantise, judge, and write down what came of it."""
     log.info("quantising %s on %d pictures, once", loaded.encoder.space.name, len(pixels))
     _quantise(fp32 / IMAGE, pixels[::2], part / IMAGE)
     reference = loaded.encoder.on(OpenVinoTowers(fp32 / IMAGE, fp32 / TEXT, "fp32"))
     quantised = loaded.encoder.on(OpenVinoTowers(part / IMAGE, fp32 / TEXT, "int8"))
-    judging = pixels[1::2]
+    feedback_submission = pixels[1::2]
     verdict = {
         "fingerprint": _fingerprint(loaded.encoder.space.fingerprint, part),
-        **judged(reference, quantised, judging),
+        **judged(reference, quantised, feedback_submission),
     }
     (part / VERDICT).write_text(json.dumps(verdict))
 

@@ -17,7 +17,7 @@ from app.encoders import fast_start
 from app.encoders.encoder import OpenClipEncoder, Shape
 from app.encoders.file_identity import Files, identities
 from app.encoders.interfaces import Tokens
-from app.encoders.model_request import Asked, Wanted
+from app.encoders.model_request import ModelRequest, RuntimeOptions
 from app.encoders.torch_models.checkpoints import WAYS_OUT, find_checkpoint
 from app.encoders.torch_models.towers import ImageTower, Normalisation, TextTower, TorchTowers
 from app.errors import ModelUnavailable
@@ -29,7 +29,7 @@ TorchTokenizer = Callable[[list[str]], torch.Tensor]
 PROBE_TEXTS = ["A green tree, and a RED car!", "it's  naïve — 自行车", "long " * 200]
 
 
-class Loaded:
+class LoadedModel:
     """A model's torch modules in fp32, and the encoders that can be made of them."""
 
     def __init__(
@@ -68,7 +68,11 @@ class Loaded:
 
 
 def load(
-    model: str, pretrained: str, device: str, name: str | None = None, wanted: Wanted | None = None
+    model: str,
+    pretrained: str,
+    device: str,
+    name: str | None = None,
+    wanted: RuntimeOptions | None = None,
 ) -> OpenClipEncoder:
     """Load a model by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is what people call it.
 
@@ -78,15 +82,17 @@ def load(
     """
     from app.encoders.torch_models.runtime_choice import chosen
 
-    wanted = wanted or Wanted()
+    wanted = wanted or RuntimeOptions()
     loaded = load_torch(model, pretrained, device, name)
     encoder, trials = chosen(loaded, wanted)
     if trials is not None:
-        fast_start.keep(Asked(model, pretrained, device, name, wanted), loaded, encoder, trials)
+        fast_start.keep(
+            ModelRequest(model, pretrained, device, name, wanted), loaded, encoder, trials
+        )
     return encoder
 
 
-def load_torch(model: str, pretrained: str, device: str, name: str | None = None) -> Loaded:
+def load_torch(model: str, pretrained: str, device: str, name: str | None = None) -> LoadedModel:
     """The same in torch and fp32, whatever suits the machine."""
     checkpoint = find_checkpoint(model, pretrained)
     try:
@@ -111,7 +117,9 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
     fingerprint = fingerprint_of(towers, config, tokenizer)
     text = TextTower(towers)
     space = VectorSpace(name or model, named, fingerprint, text.check(tokenizer(PROBE_TEXTS[:1])))
-    return Loaded(text, transform, tokenizer, space, choose_device(device), checkpoint.place, files)
+    return LoadedModel(
+        text, transform, tokenizer, space, choose_device(device), checkpoint.place, files
+    )
 
 
 def _arrays(tokenizer: TorchTokenizer, texts: list[str]) -> Tokens:

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from app.encoders import fidelity, hardware
-from app.encoders.model_request import Wanted
+from app.encoders.model_request import RuntimeOptions
 from app.encoders.torch_models import gpu_batching
 from app.errors import ModelUnavailable
 from app.storage.disk import whole_file
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
-    from app.encoders.torch_models.openclip import Loaded
+    from app.encoders.torch_models.openclip import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Choice(NamedTuple):
     settled: Path | None
 
 
-def chosen(loaded: "Loaded", wanted: Wanted) -> Choice:
+def chosen(loaded: "LoadedModel", wanted: RuntimeOptions) -> Choice:
     """What to use. Raises ModelUnavailable where int8 is wanted and cannot be had."""
     if wanted.precision == "int8" and (found := _int8(loaded, wanted)):
         return Choice(found, None)
@@ -95,7 +95,7 @@ def chosen(loaded: "Loaded", wanted: Wanted) -> Choice:
     return Choice(loaded.encoder, None)
 
 
-def candidates(device: str, wanted: Wanted) -> list[Way]:
+def candidates(device: str, wanted: RuntimeOptions) -> list[Way]:
     """The ways that `wanted` leaves open on `device`, torch in fp32 where none is left."""
     runtimes = ["torch", "openvino"] if wanted.runtime == "auto" else [wanted.runtime]
     if device != "cpu" or wanted.folder is None or find_spec("openvino") is None:
@@ -105,7 +105,7 @@ def candidates(device: str, wanted: Wanted) -> list[Way]:
     return [(runtime, one) for runtime in runtimes for one in _precisions(device, wanted)]
 
 
-def _precisions(device: str, wanted: Wanted) -> list[str]:
+def _precisions(device: str, wanted: RuntimeOptions) -> list[str]:
     """Those to try, what is likely the fastest first."""
     able = {"cuda": ["fp16", "bf16"], "cpu": ["bf16"] if has_bfloat16() else []}.get(device, [])
     if wanted.precision == "auto":
@@ -135,7 +135,7 @@ def has_bfloat16() -> bool:
     return any(capabilities.get(name) for name in BFLOAT16)
 
 
-def _int8(loaded: "Loaded", wanted: Wanted) -> "OpenClipEncoder | None":
+def _int8(loaded: "LoadedModel", wanted: RuntimeOptions) -> "OpenClipEncoder | None":
     if loaded.device != "cpu" or wanted.runtime == "torch" or wanted.folder is None:
         raise ModelUnavailable(
             "PRECISION=int8 runs in OpenVINO on the CPU: set DEVICE=cpu and RUNTIME=auto, "
@@ -148,7 +148,7 @@ def _int8(loaded: "Loaded", wanted: Wanted) -> "OpenClipEncoder | None":
     return int8.encoder(loaded, wanted, wanted.folder)
 
 
-def _make(loaded: "Loaded", wanted: Wanted, way: Way) -> "OpenClipEncoder":
+def _make(loaded: "LoadedModel", wanted: RuntimeOptions, way: Way) -> "OpenClipEncoder":
     runtime, precision = way
     if runtime == "openvino" and wanted.folder is not None:
         from app.encoders import openvino
@@ -161,7 +161,10 @@ def _make(loaded: "Loaded", wanted: Wanted, way: Way) -> "OpenClipEncoder":
 
 
 def _trials(
-    loaded: "Loaded", wanted: Wanted, ways: Sequence[Way], made: "dict[Way, OpenClipEncoder]"
+    loaded: "LoadedModel",
+    wanted: RuntimeOptions,
+    ways: Sequence[Way],
+    made: "dict[Way, OpenClipEncoder]",
 ) -> Trials:
     """Those of `ways`, from the disk or tried now; encoders made for that are put into `made`."""
     if list(ways) == [PLAIN]:
@@ -175,12 +178,15 @@ def _trials(
     return {way: known[way] for way in ways}
 
 
-def _trials_file(loaded: "Loaded", wanted: Wanted) -> Path | None:
+def _trials_file(loaded: "LoadedModel", wanted: RuntimeOptions) -> Path | None:
     return None if wanted.folder is None else wanted.folder / f"trials-{_key(loaded)}.json"
 
 
 def _tried(
-    loaded: "Loaded", wanted: Wanted, ways: Sequence[Way], made: "dict[Way, OpenClipEncoder]"
+    loaded: "LoadedModel",
+    wanted: RuntimeOptions,
+    ways: Sequence[Way],
+    made: "dict[Way, OpenClipEncoder]",
 ) -> Trials:
     """Make each of `ways`, compare it with fp32 in torch, and time those that can be had."""
     cosines: dict[Way, float] = {}
@@ -226,7 +232,7 @@ def _least(run: Callable[[], object]) -> float:
     return least
 
 
-def _key(loaded: "Loaded") -> str:
+def _key(loaded: "LoadedModel") -> str:
     """Tells models, processors and versions apart."""
     versions = [version(name) for name in ("torch", "open-clip-torch")]
     versions += [version("openvino")] if find_spec("openvino") else []

@@ -15,7 +15,7 @@ import torch
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import nn
 
-from app.encoders.interfaces import Cut, Features, Pixels, Tokens
+from app.encoders.interfaces import Features, Pixels, TokenCut, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +94,9 @@ class TextTower(nn.Module):
         return _projected(pooled, text.text_projection)
 
     @property
-    def cut(self) -> Cut:
+    def cut(self) -> TokenCut:
         """How tokens may be cut."""
-        return Cut(*_pooling(self._text)) if self._text is not None else Cut(None)
+        return TokenCut(*_pooling(self._text)) if self._text is not None else TokenCut(None)
 
 
 class TorchTowers:

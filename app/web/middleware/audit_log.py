@@ -16,7 +16,7 @@ READING = {"GET", "HEAD", "OPTIONS"}
 ALSO = {"create_feedback", "judge", "withdraw_feedback"}  # what a reader may write
 
 
-class Audit:
+class AuditLog:
     """Writes the line once the answer has ended, whatever it was."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -22,7 +22,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from app.access.authentication import OPEN, Access, Caller, Role
+from app.access.authentication import OPEN, Authenticator, Caller, Role
 from app.errors import Busy, RoleRejected, TooManyRequests
 from app.web.middleware.local_only import check_is_local
 from app.web.problems import described
@@ -101,7 +101,7 @@ class Guard:
 
     def __init__(
         self,
-        access: Access,
+        access: Authenticator,
         rates: Mapping[Lane, RateLimitItem | None],
         at_once: Mapping[Lane, int],
         origins: Collection[str] = (),

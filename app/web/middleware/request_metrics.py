@@ -26,7 +26,7 @@ STOCK_WAIT_SECONDS = 3.0  # for a database that says nothing; Prometheus waits f
 COUNT_TIMEOUT_MS = 2_000  # for the pictures and vectors
 
 
-class Observing:
+class RequestMetrics:
     """Gives each request an id, and counts it. To be added last: it must be the outermost.
 
     The seconds are those until the answer begins: neither a slow reader nor a stream without an
@@ -111,7 +111,7 @@ class _Exchange:
         await answer(scope, receive, self.send)
 
 
-class Stocktaking:
+class HoldingsMetrics:
     """Counts what the database holds, at most every STOCK_SECONDS.
 
     On a thread of its own, which nobody waits for longer than STOCK_WAIT_SECONDS: while a database

@@ -9,9 +9,9 @@ from app.catalog.collections import DEFAULT_LANGUAGE
 from app.catalog.fields import MAX_FIELDS
 from app.index.statistics import Counts
 from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
-from app.runtime.open_collections import KnownCollection
+from app.runtime.collection_registry import KnownCollection
 from app.search.cursors import Cursors
-from app.search.search_response import Answer
+from app.search.search_response import SearchResponse
 from app.web.payloads import examples
 from app.web.payloads.examples import shown
 from app.web.payloads.images import MAX_ID, STORABLE, ImageDetails, Name
@@ -141,7 +141,7 @@ class ImagePage(BaseModel):
     next_cursor: str | None = Field(description="null on the last page")
 
     @classmethod
-    def of(cls, answer: Answer, cursors: Cursors) -> Self:
+    def of(cls, answer: SearchResponse, cursors: Cursors) -> Self:
         """The answer's form of what the services return."""
         return cls(
             images=[ImageDetails.of(hit.image) for hit in answer.hits],

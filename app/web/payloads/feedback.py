@@ -8,10 +8,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.feedback.evaluation import Verdict
-from app.feedback.ratings import Judgement, Kept
+from app.feedback.ratings import Judgement, StoredJudgement
 from app.feedback.summaries import Summary
 from app.search.feedback_submission import LEAST_RATING, MAX_COMMENT_CHARACTERS, MOST_RATING
-from app.search.feedback_tokens import Shown
+from app.search.feedback_tokens import ShownAnswer
 from app.web.payloads import examples
 from app.web.payloads.examples import shown
 from app.web.payloads.images import MAX_ID, STORABLE
@@ -90,7 +90,7 @@ class FeedbackDetails(BaseModel):
     judged_at: datetime = Field(description="now, also where it replaces an earlier one")
 
     @classmethod
-    def of(cls, answer: Shown, judgement: Judgement, kept: Kept) -> Self:
+    def of(cls, answer: ShownAnswer, judgement: Judgement, kept: StoredJudgement) -> Self:
         """The answer's form of what was kept."""
         return cls(
             id=kept.id,

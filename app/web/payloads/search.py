@@ -11,12 +11,13 @@ from pydantic import (
 )
 
 from app.catalog.collections import DEFAULT_NAME
-from app.runtime.open_collections import OpenCollection
+from app.runtime.collection_registry import OpenCollection
+from app.search import search_request
 from app.search.cursors import Cursors
-from app.search.feedback_tokens import SearchTokens
+from app.search.feedback_tokens import FeedbackTokens
 from app.search.reciprocal_rank_fusion import Fusion
-from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Question
-from app.search.search_response import Answer, Hit
+from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT
+from app.search.search_response import Hit, SearchResponse
 from app.web.payloads.examples import SEARCH, shown
 from app.web.payloads.images import STORABLE, Name, file_url, thumbnail_url
 from app.web.payloads.search_terms import SearchTerm, SentQuery
@@ -108,11 +109,11 @@ class SearchRequest(BaseModel):
             raise ValueError(f"hybrid is for the mode hybrid, not {self.mode}")
         return self
 
-    def question(self, namespace: str) -> Question:
+    def question(self, namespace: str) -> search_request.SearchRequest:
         """The domain's form of it, in a namespace that the caller may search."""
         query = [SearchTerm(text=self.query)] if isinstance(self.query, str) else self.query
         hybrid = self.hybrid or HybridOptions()
-        return Question(
+        return search_request.SearchRequest(
             namespace,
             self.collection,
             tuple(term.term() for term in query or ()),
@@ -245,9 +246,9 @@ class SearchAnswer(BaseModel):
     def of(
         cls,
         opened: OpenCollection,
-        answer: Answer,
+        answer: SearchResponse,
         cursors: Cursors,
-        tokens: SearchTokens,
+        tokens: FeedbackTokens,
         include: list[Part] | None = None,
     ) -> Self:
         """The answer's form of what the services return."""

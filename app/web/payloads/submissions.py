@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.errors import UploadRejected
-from app.ingest.job_submission import MAX_FILES, MAX_URLS, Sent
+from app.ingest.job_submission import MAX_FILES, MAX_URLS, SentFile
 from app.sources.sidecars import Annotation, check_caption, check_metadata, parse_metadata
 from app.web.payloads.images import STORABLE
 
@@ -95,8 +95,8 @@ class Submission(BaseModel):
 class Form:
     """What came along: open files, which close with the request."""
 
-    files: list[Sent] = field(default_factory=list)
-    archive: Sent | None = None
+    files: list[SentFile] = field(default_factory=list)
+    archive: SentFile | None = None
     annotation: Annotation = field(default_factory=Annotation)
     dry_run: bool = False
 
@@ -176,11 +176,11 @@ def _parsed(data: bytes) -> Submission:
 
 
 def _form(form: FormData) -> Form:
-    sent: dict[str, list[Sent]] = {"files": [], "archive": []}
+    sent: dict[str, list[SentFile]] = {"files": [], "archive": []}
     texts: dict[str, str] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name in sent:
-            sent[name].append(Sent(printable(value.filename or ""), value.file))
+            sent[name].append(SentFile(printable(value.filename or ""), value.file))
         elif isinstance(value, str) and name in {"caption", "metadata", "dry_run"}:
             texts[name] = value
         else:

@@ -9,8 +9,8 @@ from app.catalog.filters import parse
 from app.encoders.model_pool import ModelName
 from app.errors import FilterRejected
 from app.index.vector_indexes import Shape
-from app.runtime.open_collections import KnownCollection, Library, OpenCollection
-from app.search.search_request import Question
+from app.runtime.collection_registry import CollectionRegistry, KnownCollection, OpenCollection
+from app.search.search_request import SearchRequest
 from app.web.dependencies import (
     CurrentCaller,
     CursorService,
@@ -50,23 +50,23 @@ CollectionName = Annotated[Name, Path(description="the collection's name", examp
 
 
 def _opened(
-    library: LibraryService, name: CollectionName, namespace: InNamespace
+    registry: LibraryService, name: CollectionName, namespace: InNamespace
 ) -> OpenCollection:
-    return library.open(namespace, name)
+    return registry.open(namespace, name)
 
 
 def _found(
-    library: LibraryService, name: CollectionName, namespace: InNamespace
+    registry: LibraryService, name: CollectionName, namespace: InNamespace
 ) -> KnownCollection:
-    return library.find(namespace, name)
+    return registry.find(namespace, name)
 
 
 Opened = Annotated[OpenCollection, Depends(_opened)]
 Found = Annotated[KnownCollection, Depends(_found)]  # also where its model cannot be had
 
 
-def _details(library: Library, known: KnownCollection) -> CollectionDetails:
-    return CollectionDetails.of(known, *library.counts([known]))
+def _details(registry: CollectionRegistry, known: KnownCollection) -> CollectionDetails:
+    return CollectionDetails.of(known, *registry.counts([known]))
 
 
 @router.post(
@@ -76,22 +76,22 @@ def _details(library: Library, known: KnownCollection) -> CollectionDetails:
 )
 @needs("admin")
 def create_collection(
-    caller: CurrentCaller, library: LibraryService, response: Response, asked: CollectionToBe
+    caller: CurrentCaller, registry: LibraryService, response: Response, asked: CollectionToBe
 ) -> CollectionDetails:
     """Make a collection: with the server's model, or one of COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, asked.namespace)
     new = NewCollection(namespace, asked.name, asked.language, asked.fields)
     model = None if asked.model is None else ModelName(asked.model, asked.pretrained)
     shape = Shape(asked.storage, asked.m, asked.ef_construction)
-    opened = library.create(new, model, shape)
+    opened = registry.create(new, model, shape)
     response.headers["Location"] = f"{router.prefix}/{asked.name}?namespace={namespace}"
-    return _details(library, opened)
+    return _details(registry, opened)
 
 
 @router.get("", responses=described(422, 503))
 @needs("reader")
 def list_collections(
-    library: LibraryService,
+    registry: LibraryService,
     namespace: InNamespace,
     cursor: Annotated[
         Name | None, Query(description="`next_cursor` of the page before", examples=["holidays"])
@@ -101,8 +101,8 @@ def list_collections(
     ] = DEFAULT_PAGE,
 ) -> CollectionPage:
     """The namespace's collections, by name."""
-    found = library.listed(namespace, cursor or "", limit + 1)
-    counts = library.counts(found[:limit])
+    found = registry.listed(namespace, cursor or "", limit + 1)
+    counts = registry.counts(found[:limit])
     shown = [CollectionDetails.of(*one) for one in zip(found, counts, strict=False)]
     more = shown[-1].name if len(found) > limit else None
     return CollectionPage(collections=shown, next_cursor=more)
@@ -110,25 +110,25 @@ def list_collections(
 
 @router.get("/{name}", responses=described(404, 422, 503))
 @needs("reader")
-def get_collection(library: LibraryService, found: Found) -> CollectionDetails:
+def get_collection(registry: LibraryService, found: Found) -> CollectionDetails:
     """Its model, its index, its fields, how many pictures."""
-    return _details(library, found)
+    return _details(registry, found)
 
 
 @router.patch("/{name}", responses=described(400, 404, 413, 422, 503))
 @needs("admin")
 def change_collection(
-    library: LibraryService, found: Found, changes: CollectionChanges
+    registry: LibraryService, found: Found, changes: CollectionChanges
 ) -> CollectionDetails:
     """Give it another language or other declared fields; what is left out stays."""
-    return _details(library, library.change(found, changes.language, changes.fields))
+    return _details(registry, registry.change(found, changes.language, changes.fields))
 
 
 @router.delete("/{name}", status_code=204, responses=described(404, 422, 503))
 @needs("admin")
-def delete_collection(library: LibraryService, found: Found) -> None:
+def delete_collection(registry: LibraryService, found: Found) -> None:
     """Delete it with its pictures, vectors, jobs and uploaded files; your own files stay."""
-    library.delete(found)
+    registry.delete(found)
 
 
 @router.get("/{name}/images", responses=described(404, 422, 503))
@@ -146,7 +146,7 @@ def list_images(
 ) -> ImagePage:
     """Its pictures that pass a filter, in an order: by id unless said else."""
     collection = opened.collection
-    question = Question(
+    question = SearchRequest(
         collection.namespace, collection.name, limit=limit, filter=where or {}, order_by=order_by
     )
     if cursor is None:

@@ -13,8 +13,8 @@ from fastapi.responses import StreamingResponse
 from app.access.authentication import Caller
 from app.errors import RoleRejected
 from app.feedback.ratings import Exported, Scope
-from app.runtime.open_collections import Library, OpenCollection
-from app.search.feedback_tokens import Shown
+from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.search.feedback_tokens import ShownAnswer
 from app.web.dependencies import (
     CurrentCaller,
     InNamespace,
@@ -63,37 +63,37 @@ EXPORTS = {
 @needs("reader", "search")
 def judge(
     caller: CurrentCaller,
-    library: LibraryService,
+    registry: LibraryService,
     tokens: TokenService,
     response: Response,
     asked: FeedbackToBe,
 ) -> FeedbackDetails:
     """Rate an answer, or one hit of it, from 1 to 10; the same again replaces the first."""
-    return judged(caller, library, tokens.read(asked.token), response, asked)
+    return judged(caller, registry, tokens.read(asked.token), response, asked)
 
 
 def judged(
     caller: CurrentCaller,
-    library: Library,
-    shown: Shown,
+    registry: CollectionRegistry,
+    shown: ShownAnswer,
     response: Response,
     asked: FeedbackToBe,
 ) -> FeedbackDetails:
     """Keep a judgement of what a token says was shown, if the caller may see that."""
     judgement = asked.judgement(shown.search)
-    kept = _judged(caller, library, shown).judging.judge(shown, judgement)
+    kept = _judged(caller, registry, shown).feedback_submission.judge(shown, judgement)
     response.status_code = 201 if kept.anew else 200
     return FeedbackDetails.of(shown, judgement, kept)
 
 
-def _judged(caller: Caller, library: Library, shown: Shown) -> OpenCollection:
+def _judged(caller: Caller, registry: CollectionRegistry, shown: ShownAnswer) -> OpenCollection:
     """The collection that has answered, if the caller may see it.
 
     Raises RoleRejected: strangers may look, not vote.
     """
     if caller.is_stranger:
         raise RoleRejected("Rating needs an API key: ALLOW_ANONYMOUS opens reading alone.")
-    opened = library.open_id(shown.collection_id)
+    opened = registry.open_id(shown.collection_id)
     chosen_namespace(caller, opened.collection.namespace)
     return opened
 
@@ -106,25 +106,27 @@ def _judged(caller: Caller, library: Library, shown: Shown) -> OpenCollection:
 @needs("reader", "search")
 def withdraw_feedback(
     caller: CurrentCaller,
-    library: LibraryService,
+    registry: LibraryService,
     tokens: TokenService,
     asked: FeedbackToWithdraw,
 ) -> None:
     """Take a judgement back, if there is one: of the answer, or of one hit of it."""
     shown = tokens.read(asked.token)
-    _judged(caller, library, shown).judging.withdraw(shown, asked.image_id)
+    _judged(caller, registry, shown).feedback_submission.withdraw(shown, asked.image_id)
 
 
-def _scope(library: Library, namespace: str, collection: str | None, days: int | None) -> Scope:
+def _scope(
+    registry: CollectionRegistry, namespace: str, collection: str | None, days: int | None
+) -> Scope:
     if collection is None:
         return Scope(namespace, days=days)
-    return Scope(namespace, library.find(namespace, collection).collection.id, days)
+    return Scope(namespace, registry.find(namespace, collection).collection.id, days)
 
 
 @router.get("/feedback/summary", responses=described(404, 422, 503))
 @needs("admin")
 def summarise_feedback(
-    library: LibraryService,
+    registry: LibraryService,
     summaries: SummaryService,
     namespace: InNamespace,
     collection: InOneCollection = None,
@@ -133,7 +135,7 @@ def summarise_feedback(
     ] = DEFAULT_DAYS,
 ) -> FeedbackSummary:
     """Mean ratings by model and day, the worst queries, and whether judgements help."""
-    scope = _scope(library, namespace, collection, days)
+    scope = _scope(registry, namespace, collection, days)
     return FeedbackSummary.of(summaries.summary(scope))
 
 
@@ -144,7 +146,7 @@ def summarise_feedback(
 )
 @needs("admin")
 def export_feedback(
-    library: LibraryService,
+    registry: LibraryService,
     summaries: SummaryService,
     namespace: InNamespace,
     collection: InOneCollection = None,
@@ -154,7 +156,7 @@ def export_feedback(
     ] = "csv",
 ) -> StreamingResponse:
     """All judgements, oldest first. In CSV a text that begins like a formula is quoted by '."""
-    rows = summaries.export(_scope(library, namespace, collection, None))
+    rows = summaries.export(_scope(registry, namespace, collection, None))
     name = {"Content-Disposition": f'attachment; filename="feedback.{kind}"'}
     if kind == "csv":
         return StreamingResponse(_csv(rows), media_type="text/csv", headers=name)

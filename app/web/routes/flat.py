@@ -12,10 +12,10 @@ from fastapi.responses import JSONResponse
 
 from app.errors import UploadRejected
 from app.ingest.uploads import Outcome, Upload
-from app.runtime.open_collections import OpenCollection
-from app.search.feedback_tokens import SearchTokens
+from app.runtime.collection_registry import OpenCollection
+from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_encoding import MAX_QUERY_CHARACTERS
-from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, ShortAnswer
+from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer
 from app.sources.sidecars import (
     MAX_CAPTION_CHARACTERS,
     MAX_METADATA_CHARACTERS,
@@ -104,7 +104,7 @@ async def search_by_image(
 
 
 def _told(
-    home: OpenCollection, tokens: SearchTokens, response: Response, answer: ShortAnswer
+    home: OpenCollection, tokens: FeedbackTokens, response: Response, answer: FlatAnswer
 ) -> list[Hit]:
     """The hits as a list, whose shape does not change; what is to be judged by goes aside."""
     ids = [hit.image.id for hit in answer.hits]

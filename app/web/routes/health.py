@@ -12,7 +12,7 @@ from app.database.connections import Sessions
 from app.errors import KeyRejected, RoleRejected
 from app.web.dependencies import CurrentCaller
 from app.web.middleware.guard import Guarded, needs
-from app.web.middleware.request_metrics import Stocktaking
+from app.web.middleware.request_metrics import HoldingsMetrics
 from app.web.payloads.images import Liveness, Readiness
 from app.web.problems import described
 
@@ -80,5 +80,5 @@ async def get_metrics(
 
 
 @lru_cache(maxsize=1)  # a process serves one database
-def _stocktaking(sessions: Sessions) -> Stocktaking:
-    return Stocktaking(sessions)
+def _stocktaking(sessions: Sessions) -> HoldingsMetrics:
+    return HoldingsMetrics(sessions)

@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.errors import KeyRejected, SourceNotAllowed
-from app.ingest.job_submission import Options
+from app.ingest.job_submission import JobOptions
 from app.ingest.jobs import Job
 from app.web.dependencies import (
     CurrentCaller,
@@ -93,9 +93,9 @@ def add_images(
     caller: CurrentCaller, opened: InCollection, submitted: Submitted, response: Response
 ) -> Accepted:
     """Hand in pictures, an archive, URLs, or a source: a job takes them in."""
-    intake = opened.intake
+    job_submission = opened.job_submission
     if isinstance(submitted, Form):
-        job_id = intake.sent(
+        job_id = job_submission.sent(
             submitted.files,
             submitted.archive,
             submitted.annotation,
@@ -104,11 +104,11 @@ def add_images(
     elif submitted.source:
         if not caller.reaches(DEFAULT_NAMESPACE):
             raise SourceNotAllowed(NOT_YOURS)
-        options = Options(submitted.mode == "sync", submitted.dry_run)
-        job_id = intake.requested(submitted.source.model_dump(exclude_none=True), options)
+        options = JobOptions(submitted.mode == "sync", submitted.dry_run)
+        job_id = job_submission.requested(submitted.source.model_dump(exclude_none=True), options)
     else:
         urls, annotation = submitted.urls or [], submitted.annotation
-        job_id = intake.urls(urls, annotation, dry_run=submitted.dry_run)
+        job_id = job_submission.urls(urls, annotation, dry_run=submitted.dry_run)
     accepted = Accepted.of(job_id)
     response.headers["Location"] = accepted.url
     return accepted
@@ -117,8 +117,8 @@ def add_images(
 @router.get("/jobs", responses=described(404, 422, 503))
 @needs("reader")
 def list_jobs(
-    library: LibraryService,
-    intake: IntakeService,
+    registry: LibraryService,
+    job_submission: IntakeService,
     namespace: InNamespace,
     collection: Annotated[
         Name | None,
@@ -129,12 +129,12 @@ def list_jobs(
     limit: Limit = DEFAULT_PAGE,
 ) -> JobPage:
     """Jobs, newest first, of one collection or of all in the namespace."""
-    chosen = None if collection is None else library.find(namespace, collection).collection.id
-    return JobPage.of(intake.jobs(chosen, state, cursor, limit, namespace), limit)
+    chosen = None if collection is None else registry.find(namespace, collection).collection.id
+    return JobPage.of(job_submission.jobs(chosen, state, cursor, limit, namespace), limit)
 
 
-def _found(intake: IntakeService, job_id: JobId) -> Job:
-    return intake.job(job_id)
+def _found(job_submission: IntakeService, job_id: JobId) -> Job:
+    return job_submission.job(job_id)
 
 
 @router.get("/jobs/{job_id}", responses=described(404, 422, 503))
@@ -147,14 +147,14 @@ def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
 @router.get("/jobs/{job_id}/items", responses=described(404, 422, 503))
 @needs("reader")
 def list_items(
-    intake: IntakeService,
+    job_submission: IntakeService,
     job_id: JobId,
     state: Annotated[ItemState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> ItemPage:
     """The files of a job; those that were known and unchanged are only counted."""
-    found = intake.items(job_id, limit, state=state, after=cursor or 0)
+    found = job_submission.items(job_id, limit, state=state, after=cursor or 0)
     return ItemPage.of(found, limit)
 
 
@@ -165,7 +165,7 @@ def list_items(
 )
 @needs("reader", "events")
 async def follow_job(
-    request: Request, intake: IntakeService, job: Annotated[Job, Depends(_found)]
+    request: Request, job_submission: IntakeService, job: Annotated[Job, Depends(_found)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `progress` at each change, `end` with the last state."""
     seen = None  # not on a thread: many may follow for long
@@ -179,19 +179,19 @@ async def follow_job(
             await run_in_threadpool(request.app.state.services.access.caller, presented)
         except KeyRejected:  # revoked or expired meanwhile
             return
-        job = await run_in_threadpool(intake.job, job.id)
+        job = await run_in_threadpool(job_submission.job, job.id)
     yield ServerSentEvent(event="end", data=JobDetails.of(job))
 
 
 @router.post("/jobs/{job_id}/cancel", responses=described(404, 409, 422, 503))
 @needs("writer")
-def cancel_job(intake: IntakeService, job_id: JobId) -> JobDetails:
+def cancel_job(job_submission: IntakeService, job_id: JobId) -> JobDetails:
     """Begin nothing more of a job; what is under way ends, what was taken in stays."""
-    return JobDetails.of(intake.cancel(job_id))
+    return JobDetails.of(job_submission.cancel(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", responses=described(404, 409, 422, 503))
 @needs("writer")
-def retry_job(intake: IntakeService, job_id: JobId) -> JobDetails:
+def retry_job(job_submission: IntakeService, job_id: JobId) -> JobDetails:
     """Try the failed files of an ended job again, and its listing if that failed."""
-    return JobDetails.of(intake.retry(job_id))
+    return JobDetails.of(job_submission.retry(job_id))

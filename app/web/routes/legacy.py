@@ -94,11 +94,11 @@ def search_image(home: Home, tokens: TokenService, asked: TextAsked) -> Matches:
 @needs("reader", "search")
 def create_feedback(
     caller: CurrentCaller,
-    library: LibraryService,
+    registry: LibraryService,
     tokens: TokenService,
     response: Response,
     asked: RatingToBe,
 ) -> FeedbackDetails:
     """Rate an answer from 1 to 10, as `POST /api/v1/feedback` does."""
     rating = FeedbackToBe(token=asked.jwt, rating=asked.user_feedback)
-    return judged(caller, library, tokens.read(asked.jwt), response, rating)
+    return judged(caller, registry, tokens.read(asked.jwt), response, rating)

@@ -50,7 +50,7 @@ def explain(
     if (image_id is None) == (path is None):
         raise QueryRejected("Name the picture by its id or by its path, one of them.")
     target = image_id if image_id is not None else path or ""
-    found = opened.explaining.explain(opened.collection, q, target, where or {})
+    found = opened.explainer.explain(opened.collection, q, target, where or {})
     return ExplanationDetails.of(found)
 
 
@@ -73,9 +73,9 @@ def measure_recall(
     responses=described(400, 404, 413, 422, 503),
 )
 @needs("admin", "search")
-def tune(library: LibraryService, opened: Opened, asked: Tuning) -> TuningDetails:
+def tune(registry: LibraryService, opened: Opened, asked: Tuning) -> TuningDetails:
     """Find the least `ef_search` that keeps a recall on held-out queries, and use it."""
     tuned = opened.recall.tune(asked.recall, asked.k, asked.sample)
     if tuned.ef_search is not None:
-        library.tune(opened, tuned.ef_search)
+        registry.tune(opened, tuned.ef_search)
     return TuningDetails.model_validate(tuned, from_attributes=True)

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.catalog.filters import parse
-from app.runtime.open_collections import OpenCollection
+from app.runtime.collection_registry import OpenCollection
+from app.search import search_request
 from app.search.query_encoding import MAX_QUERY_CHARACTERS, Term
-from app.search.search_request import DEFAULT_LIMIT, MAX_LIMIT, Mode, Question
+from app.search.search_request import DEFAULT_LIMIT, MAX_LIMIT, Mode
 from app.web.dependencies import (
     CurrentCaller,
     CursorService,
@@ -49,7 +50,7 @@ Cursor = Annotated[
 @needs("reader", "search")
 def search(
     caller: CurrentCaller,
-    library: LibraryService,
+    registry: LibraryService,
     cursors: CursorService,
     tokens: TokenService,
     asked: SearchRequest,
@@ -57,12 +58,12 @@ def search(
     """Search by words, pictures, or both; page through the answer by its cursor."""
     question = asked.question(chosen_namespace(caller, asked.namespace))
     if asked.cursor is None:
-        opened = library.open(question.namespace, question.collection)
+        opened = registry.open(question.namespace, question.collection)
         answer = opened.search.answer(opened.collection, question)
     else:
         page = cursors.read(asked.cursor, None if asked.is_bare else question)
         namespace = chosen_namespace(caller, page.question.namespace)
-        opened = library.open(namespace, page.question.collection)
+        opened = registry.open(namespace, page.question.collection)
         answer = opened.search.page(opened.collection, page)
     return SearchAnswer.of(opened, answer, cursors, tokens, asked.include)
 
@@ -92,7 +93,9 @@ def search_simply(
 ) -> SearchAnswer:
     """The same by words, for an address bar: the other options are those of `POST`."""
     namespace, name = opened.collection.namespace, opened.collection.name
-    question = Question(namespace, name, (Term(text=q),), mode, limit, filter=where or {})
+    question = search_request.SearchRequest(
+        namespace, name, (Term(text=q),), mode, limit, filter=where or {}
+    )
     return _answered(opened, question, cursor, cursors, tokens)
 
 
@@ -103,7 +106,7 @@ def search_simply(
 )
 @needs("reader", "search")
 def find_similar(
-    library: LibraryService,
+    registry: LibraryService,
     cursors: CursorService,
     tokens: TokenService,
     gallery: GalleryService,
@@ -113,9 +116,9 @@ def find_similar(
     cursor: Cursor = None,
 ) -> SearchAnswer:
     """The pictures of its collection that are most like a picture, itself left out."""
-    opened = library.open_id(gallery.get(image_id).collection_id)
+    opened = registry.open_id(gallery.get(image_id).collection_id)
     parse(where or {}, opened.collection.fields)  # what is wrong is named as it was sent
-    question = Question(
+    question = search_request.SearchRequest(
         opened.collection.namespace,
         opened.collection.name,
         (Term(image_id=image_id),),
@@ -128,7 +131,7 @@ def find_similar(
 
 def _answered(
     opened: OpenCollection,
-    question: Question,
+    question: search_request.SearchRequest,
     cursor: str | None,
     cursors: CursorService,
     tokens: TokenService,

@@ -16,26 +16,26 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.catalog import collections, fields, image_rows
-from app.catalog.collection_deletion import Burials, drop_field_indexes
+from app.catalog.collection_deletion import CollectionDeletion, drop_field_indexes
 from app.catalog.collections import NewCollection
 from app.catalog.duplicates import Duplicates
 from app.database.connections import Sessions, patiently
 from app.database.tables import Collection, VectorIndex
-from app.encoders.model_pool import ModelName, Residents
-from app.encoders.resident import Resident
+from app.encoders.model_pool import ModelName, ModelPool
+from app.encoders.resident import ResidentModel
 from app.errors import CollectionRejected, ModelUnavailable
-from app.feedback.evaluation import Trials
+from app.feedback.evaluation import FeedbackEvaluation
 from app.index import vector_indexes
 from app.index.recall import Recall
 from app.index.statistics import Counts
 from app.index.vector_indexes import Shape
 from app.ingest import jobs
-from app.ingest.batch_indexing import Ingest
-from app.ingest.job_submission import Intake
-from app.ingest.source_listing import Listing
+from app.ingest.batch_indexing import BatchIndexer
+from app.ingest.job_submission import JobSubmission
+from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
-from app.search.explanation import Explaining
-from app.search.feedback_submission import Judging
+from app.search.explanation import Explainer
+from app.search.feedback_submission import FeedbackSubmission
 from app.search.search import Search
 
 log = logging.getLogger(__name__)
@@ -55,39 +55,39 @@ class KnownCollection:
 class OpenCollection(KnownCollection):
     """A collection, its index and all that works on them."""
 
-    encoder: Resident
+    encoder: ResidentModel
     search: Search
     uploads: Uploads
-    intake: Intake
+    job_submission: JobSubmission
     duplicates: Duplicates
-    explaining: Explaining
+    explainer: Explainer
     recall: Recall
-    listing: Listing
-    ingest: Ingest
-    judging: Judging
-    trials: Trials
+    listing: SourceLister
+    ingest: BatchIndexer
+    feedback_submission: FeedbackSubmission
+    evaluation: FeedbackEvaluation
 
 
-Build = Callable[[Collection, VectorIndex, Resident], OpenCollection]
+Build = Callable[[Collection, VectorIndex, ResidentModel], OpenCollection]
 
 
-class Library:
+class CollectionRegistry:
     """Opens collections. `models` are those that a request may name, the default one apart."""
 
     def __init__(
         self,
         sessions: Sessions,
-        residents: Residents,
+        model_pool: ModelPool,
         models: Sequence[ModelName],
         build: Build,
-        burials: Burials,
-        default: tuple[Collection, VectorIndex, Resident],
+        collection_deletion: CollectionDeletion,
+        default: tuple[Collection, VectorIndex, ResidentModel],
     ) -> None:
         self._sessions = sessions
-        self._residents = residents
+        self._residents = model_pool
         self._models = models
         self._build = build
-        self._burials = burials
+        self._collection_deletion = collection_deletion
         self._encoder = default[2]
         self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
         self._namespaces: dict[int, str] = {}  # by ids, which are never used again
@@ -174,7 +174,7 @@ class Library:
                 self._opened.popitem(last=False)
         return opened
 
-    def _resident(self, index: VectorIndex) -> Resident:
+    def _resident(self, index: VectorIndex) -> ResidentModel:
         """The model of the index. Raises ModelUnavailable where it is not what it was."""
         if index.fingerprint == self._encoder.space.fingerprint:
             return self._encoder
@@ -206,7 +206,7 @@ class Library:
 
         return self._keep(self._build(*patiently(self._sessions, write), encoder))
 
-    def _allowed(self, model: ModelName) -> Resident:
+    def _allowed(self, model: ModelName) -> ResidentModel:
         space = self._encoder.space
         if model == ModelName(space.model, space.pretrained):
             return self._encoder
@@ -263,10 +263,10 @@ class Library:
         collection = known.collection
         if collection.id == self.default.collection.id:
             raise CollectionRejected("The default collection stays: the flat endpoints use it.")
-        self._burials.bury(collection)
+        self._collection_deletion.mark_deleted(collection)
         with self._lock:
             self._opened.pop(collection.id, None)
-        self._burials.clear(collection.id)
+        self._collection_deletion.clear(collection.id)
 
 
 def _with_index(session: Session, found: Sequence[Collection]) -> list[KnownCollection]:

@@ -16,10 +16,10 @@ from app.catalog import collection_deletion
 from app.catalog.collections import NewCollection
 from app.errors import CollectionNotFound
 from app.index.vector_indexes import Shape
-from app.ingest.job_submission import Sent
-from app.runtime import open_collections
+from app.ingest.job_submission import SentFile
+from app.runtime import collection_registry
 from app.runtime.assembly import Services, open_services
-from app.runtime.open_collections import OpenCollection
+from app.runtime.collection_registry import OpenCollection
 from app.settings import Settings
 from app.sources.sidecars import Annotation
 from tests.fixtures.drawn_pictures import png
@@ -50,7 +50,7 @@ def mine(services: Services) -> OpenCollection:
 
 def made(services: Services, name: str = "mine") -> OpenCollection:
     new = NewCollection("default", name, fields={"Place-1": "text", "n": "number"})
-    return services.library.create(new, None, Shape())
+    return services.registry.create(new, None, Shape())
 
 
 def send(client: TestClient, *seeds: int) -> Answer:
@@ -66,7 +66,7 @@ def left(services: Services, settings: Settings) -> list[str]:
     """What tells of collections other than the default one, in the database and on disk."""
     rows = sql(services, LEFT, default=services.search.index.id)
     folders = [path.name for path in settings.storage_dir.glob("collection-*")]
-    files = [path.name for path in services.reconciling.thumbnails.files()]
+    files = [path.name for path in services.doctor.thumbnails.files()]
     return [*(told for (told,) in rows), *folders, *files, *staged(services)]
 
 
@@ -152,7 +152,7 @@ def test_a_job_under_way_ends_with_its_collection(
             send(client, *range(start, start + 30))
         archive = zipped({f"{seed}.png": png(seed) for seed in range(60, 120)})
         client.post(IMAGES, files={"archive": ("a.zip", archive)}, params=MINE)
-        opened.intake.folder(tmp_path, SYNC)
+        opened.job_submission.folder(tmp_path, SYNC)
         time.sleep(pause)
         assert delete(client).status_code == 204
         empty = "SELECT count(*) FROM procrastinate_jobs"
@@ -190,7 +190,7 @@ def test_searches_and_jobs_of_others_go_on_during_deletions(
             one.result()
     assert {status for name, status in statuses if name == "default"} == {200}
     assert {status for name, status in statuses if name == "mine"} <= {200, 404, 503}
-    services.worker.burials.finish()
+    services.worker.collection_deletion.finish()
     assert left(services, settings) == []
 
 
@@ -222,7 +222,7 @@ def test_what_a_crash_leaves_of_a_deletion_is_deleted(
 ) -> None:
     with working(services):
         done(client, send(client, 1))
-    services.worker.burials.bury(mine.collection)
+    services.worker.collection_deletion.mark_deleted(mine.collection)
     assert client.get(f"{COLLECTIONS}/mine").status_code == 404
     found = client.get(COLLECTIONS).json()["collections"]
     assert [one["name"] for one in found] == ["default"]
@@ -237,7 +237,7 @@ def test_no_picture_of_a_buried_collection_is_served(
     with working(services):
         done(client, send(client, 1))
     (one,) = client.get(f"{COLLECTIONS}/mine/images").json()["images"]
-    services.worker.burials.bury(mine.collection)
+    services.worker.collection_deletion.mark_deleted(mine.collection)
     address = f"/images/{one['id']}"
     answers = [
         *(client.get(address + part) for part in ("", "/file", "/thumbnail")),
@@ -295,12 +295,12 @@ def test_another_process_sees_changes_and_deletions_at_once(
     client: TestClient, services: Services, settings: Settings, mine: OpenCollection
 ) -> None:
     with open_services(settings) as other:
-        assert other.library.open("default", "mine").collection == mine.collection
+        assert other.registry.open("default", "mine").collection == mine.collection
         client.patch(f"{COLLECTIONS}/mine", json={"fields": {"new": "text"}})
-        assert other.library.open("default", "mine").collection.fields == {"new": "text"}
+        assert other.registry.open("default", "mine").collection.fields == {"new": "text"}
         delete(client)
         with pytest.raises(CollectionNotFound, match="no collection mine"):
-            other.library.open("default", "mine")
+            other.registry.open("default", "mine")
 
 
 def test_what_is_sent_while_its_collection_is_deleted_is_refused(
@@ -309,21 +309,21 @@ def test_what_is_sent_while_its_collection_is_deleted_is_refused(
     """A large body takes minutes: the collection was there when it began."""
     assert delete(client).status_code == 204
     with pytest.raises(CollectionNotFound, match="was deleted"):
-        mine.intake.sent([Sent("1.png", io.BytesIO(png(1)))], None, Annotation())
+        mine.job_submission.sent([SentFile("1.png", io.BytesIO(png(1)))], None, Annotation())
     assert left(services, settings) == []
 
 
 def test_only_so_many_are_kept_open(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_collections, "MOST_OPEN", 3)
+    monkeypatch.setattr(collection_registry, "MOST_OPEN", 3)
     for number in range(5):
         made(services, f"many-{number}")
-    kept = services.library._opened
+    kept = services.registry._opened
     assert [one.collection.name for one in kept.values()] == ["many-2", "many-3", "many-4"]
-    opened = services.library.open("default", "many-2")
-    assert services.library.open("default", "many-2") is opened
-    assert services.library.open("default", "many-0") is not None
-    assert services.library.open("default", "default") is services.library.default
+    opened = services.registry.open("default", "many-2")
+    assert services.registry.open("default", "many-2") is opened
+    assert services.registry.open("default", "many-0") is not None
+    assert services.registry.open("default", "default") is services.registry.default
     assert [one.collection.name for one in kept.values()] == ["many-4", "many-2", "many-0"]
     for number in range(5):
-        services.library.delete(services.library.find("default", f"many-{number}"))
+        services.registry.delete(services.registry.find("default", f"many-{number}"))
     assert len(kept) == 0
