@@ -26,8 +26,9 @@ from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
 from app.ingest.job_submission import JobOptions
 from app.ingest.jobs import Job
-from app.runtime.assembly import MEGA, Services, open_services
-from app.runtime.parts import DEMO_MODEL
+from app.runtime.assembly import MEGA, open_services
+from app.runtime.models import DEMO_MODEL
+from app.runtime.services import Services
 from app.settings import NO_RATE, ROOT, Settings
 from app.web import openapi_document, page, problems
 from app.web.middleware.audit_log import AuditLog

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.pictures.decoding import decode
-from app.runtime import parts
+from app.runtime import models
 from app.settings import Settings
 
 WARM_UP = 3  # batches, and pictures, that are not counted
@@ -21,7 +21,7 @@ def main() -> None:
     """Seconds of forward passes, by batch; of decoding and encoding one, by picture; by text."""
     task = json.load(sys.stdin)
     settings = Settings.load()
-    encoder = parts.load_encoder(settings, parts.default_model(settings))
+    encoder = models.load_encoder(settings, models.default_model(settings))
     files = [Path(path).read_bytes() for path in task["photographs"]]
     told = {
         "runtime": getattr(encoder, "runtime", "torch"),

@@ -12,7 +12,8 @@ from app.errors import ImageSearchError
 from app.ingest.job_submission import JobOptions, JobSubmission
 from app.ingest.jobs import Job
 from app.main import progress_bar, unwind_on_signals
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
 from app.settings import Settings
 
 ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows all that would be done

@@ -3,7 +3,7 @@
 import sys
 
 from app.errors import StartError
-from app.runtime.parts import hand_over_hub_settings
+from app.runtime.models import hand_over_hub_settings
 from app.settings import Settings
 
 

@@ -35,8 +35,8 @@ from app.feedback.ratings import fold
 from app.feedback.rocchio import RocchioWeights, adjusted, ndcg
 from app.index.embeddings import get_vectors
 from app.ingest.job_submission import JobOptions
-from app.runtime import parts
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services, rocchio_weights
+from app.runtime.services import Services
 from app.settings import Settings
 from app.vectors import Vectors
 from scripts.demo_model.evaluate import PICTURES, read_manifest
@@ -280,7 +280,7 @@ def main(
         asked = bench.imperfect(half)
         print(f"{len(bench.texts)} queries, {len(asked)} of them asked; {len(bench.ids)} pictures")
         print(HEADER)
-        weights = parts.weights(Settings())
+        weights = rocchio_weights(Settings())
         for kind in get_args(Kind):
             judge(bench, kind, asked, rounds, seed)
             print(line(measure(bench, kind, weights, asked)), flush=True)

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from app.database import connections
 from app.database.embedded_postgres import embedded_server
 from app.main import create_app
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from app.vectors import VectorSpace
 

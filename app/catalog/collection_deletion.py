@@ -22,7 +22,7 @@ from app.database.connections import Sessions, patiently
 from app.database.tables import Collection
 from app.errors import CollectionNotFound
 from app.index import vector_indexes
-from app.storage.disk import Disk
+from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,10 @@ def disks(uploads: Disk) -> list[Disk]:
 
 @dataclass(frozen=True)
 class CollectionDeletion:
-    """Deletes collections. `uploads` is where the default one's are kept."""
+    """Deletes collections with all that belongs to them."""
 
     sessions: Sessions
-    uploads: Disk
-    incoming: Disk
-    thumbnails: Disk
+    stores: Stores
 
     def mark_deleted(self, collection: Collection) -> None:
         """Set the tombstone. Raises CollectionNotFound where somebody else was faster."""
@@ -103,7 +101,7 @@ class CollectionDeletion:
         """
         while some := self._some_pictures(collection_id):
             for content_hash in set(some.values()):
-                remove_thumbnails(self.thumbnails, content_hash)
+                remove_thumbnails(self.stores.thumbnails, content_hash)
             if not self._do(collection_id, partial(_remove_rows, image_ids=list(some))):
                 return False
         return True
@@ -115,7 +113,7 @@ class CollectionDeletion:
     def _remove_jobs(self, session: Session, collection: Collection) -> None:
         """What is under way with them ends, and finds that there is nothing to write."""
         for name in collections.remove_jobs(session, collection):
-            self.incoming.remove(name)
+            self.stores.incoming.remove(name)
 
     def _remove_rest(self, session: Session, collection: Collection) -> None:
         collections.keep_out(session, collection)
@@ -123,7 +121,7 @@ class CollectionDeletion:
         collections.remove(session, collection)
 
     def _remove_folder(self, collection_id: int) -> None:
-        shutil.rmtree(_folder(self.uploads, collection_id), ignore_errors=True)
+        shutil.rmtree(_folder(self.stores.uploads, collection_id), ignore_errors=True)
 
 
 def _done(session: Session, collection_id: int, step: Step) -> bool:

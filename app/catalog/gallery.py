@@ -17,6 +17,7 @@ from app.errors import ImageNotFound, ImageVanished, SourceUnavailable, SourceUn
 from app.pictures.decoding import (
     FORMATS,
     THUMBNAIL_SIDES,
+    PictureLimits,
     media_type,
     thumbnail,
     thumbnail_name,
@@ -24,7 +25,7 @@ from app.pictures.decoding import (
 )
 from app.sources.sidecars import Annotation, check_metadata
 from app.sources.sources import S3_SCHEME, Sources
-from app.storage.disk import Disk
+from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +67,9 @@ class Gallery:
 
     sessions: Sessions
     sources: Sources
-    uploads: Disk
-    thumbnails: Disk
+    stores: Stores
     collection_id: int
-    max_megapixels: float
-    max_file_bytes: int
+    limits: PictureLimits
     presign_seconds: int | None
 
     def count(self) -> int:
@@ -122,19 +121,19 @@ class Gallery:
         side = thumbnail_side(size)
         name = thumbnail_name(image.content_hash, side)
         try:
-            return self.thumbnails.path(name).read_bytes()
+            return self.stores.thumbnails.path(name).read_bytes()
         except OSError:  # not made yet, or the cache cannot be read
             pass
         with _told_of(image):
-            data = self.sources.read(image.path, self.max_file_bytes)
-        small = thumbnail(data, side, self.max_megapixels)
+            data = self.sources.read(image.path, self.limits.max_file_bytes)
+        small = thumbnail(data, side, self.limits.max_megapixels)
         if hashlib.sha256(data).digest() == image.content_hash:  # else it changed since
             self._keep_thumbnail(name, small)
         return small
 
     def _keep_thumbnail(self, name: str, small: bytes) -> None:
         try:
-            self.thumbnails.put(name, small)
+            self.stores.thumbnails.put(name, small)
         except OSError as error:  # a full disk costs the cache, not the answer
             log.warning("thumbnail not kept: %s", error)
 
@@ -195,9 +194,9 @@ class Gallery:
         with self.sessions.begin() as session:
             removed = image_deletion.remove(session, image_ids, *conditions)
         for image in removed:
-            if self.uploads.owns(self.sources.root / image.path):
+            if self.stores.uploads.owns(self.sources.root / image.path):
                 self._delete_file(image)
-            remove_thumbnails(self.thumbnails, image.content_hash)
+            remove_thumbnails(self.stores.thumbnails, image.content_hash)
         return sorted(image.id for image in removed)
 
     def _delete_file(self, image: Image) -> None:

@@ -51,55 +51,61 @@ STOP_SECONDS = 0.2  # how often a batch that waits looks whether the worker stop
 
 
 @dataclass(frozen=True)
-class BatchIndexer:
-    """Works on batches, on whatever thread calls; `stop` interrupts.
+class ReadingPools:
+    """The threads that read pictures; while somebody searches only as many decode as `lanes` lets.
 
-    `threads` read and decode; `fetchers` do it for URLs, whose servers may let them wait. While
-    somebody searches only as many decode as `lanes` lets.
+    `fetching` reads what URLs lead to, since their servers may be slow; `decoding` all else.
     """
 
-    means: ReadingContext
+    decoding: Executor
+    fetching: Executor
+    lanes: threading.Semaphore
+
+
+@dataclass(frozen=True)
+class BatchIndexer:
+    """Works on batches, on whatever thread calls; `stop` interrupts."""
+
+    context: ReadingContext
     encoder: ResidentModel
     index: VectorIndex
     thumbnails: Disk
-    threads: Executor
-    fetchers: Executor
-    lanes: threading.Semaphore
+    pools: ReadingPools
     stop: threading.Event
 
     def run_batch(self, job_id: int, item_ids: Sequence[int], worker: str) -> None:
         """Take the items that are still open and settle each. Raises Interrupted."""
-        with self.means.sessions.begin() as session:
+        with self.context.sessions.begin() as session:
             jobs.start(session, job_id)
-        with self.means.sessions.begin() as session:
+        with self.context.sessions.begin() as session:
             taken = leases.take(session, job_id, item_ids, worker)
         if not taken.items:
             return
         try:
             prepared = self._prepared(taken)
-            with self.means.sessions.begin() as session:
+            with self.context.sessions.begin() as session:
                 leases.survived(session, taken.items)
             results = self._settled(taken, prepared)
         except Interrupted:
-            with self.means.sessions.begin() as session:
+            with self.context.sessions.begin() as session:
                 leases.release(session, taken.items)
             raise
         self._tidy(prepared, results)
 
     def _prepared(self, taken: LeasedBatch) -> list[Prepared]:
-        preparation = ItemReader(self.means, taken)
+        preparation = ItemReader(self.context, taken)
         if len(taken.items) == 1:  # maybe under suspicion: then it must not wait its turn
             return [preparation.of(taken.items[0])]
         if "urls" in taken.job.source:
-            tasks = [self.fetchers.submit(preparation.of, item) for item in taken.items]
+            tasks = [self.pools.fetching.submit(preparation.of, item) for item in taken.items]
         else:
             one = partial(self._one_prepared, preparation)
-            tasks = [self.threads.submit(one, item) for item in taken.items]
+            tasks = [self.pools.decoding.submit(one, item) for item in taken.items]
         return self._wait(tasks)
 
     def _one_prepared(self, preparation: ItemReader, item: Item) -> Prepared:
         """While somebody searches half of the cores are left to that."""
-        with self.lanes if self.encoder.is_searched() else nullcontext():
+        with self.pools.lanes if self.encoder.is_searched() else nullcontext():
             return preparation.of(item)
 
     def _settled(self, taken: LeasedBatch, prepared: Sequence[Prepared]) -> list[ItemResult]:
@@ -140,7 +146,7 @@ class BatchIndexer:
     def _write(
         self, taken: LeasedBatch, prepared: Sequence[Prepared], vectors: Encoded
     ) -> list[ItemResult]:
-        with self.means.sessions.begin() as session:
+        with self.context.sessions.begin() as session:
             ours = leases.still_ours(session, taken.items)
             writing = _Writing(self, session, taken.job, vectors)
             results = writing.results([one for one in prepared if one.item.id in ours])
@@ -148,7 +154,7 @@ class BatchIndexer:
         return results
 
     def _write_failure(self, taken: LeasedBatch, reason: str) -> list[ItemResult]:
-        with self.means.sessions.begin() as session:
+        with self.context.sessions.begin() as session:
             ours = leases.still_ours(session, taken.items)
             results = [again(item, reason) for item in taken.items if item.id in ours]
             leases.record(session, taken.job, results)
@@ -158,7 +164,7 @@ class BatchIndexer:
         """What need not be in the transaction: files that have served, thumbnails to keep."""
         for result in results:
             if result.item.staged and not leases.keeps_staged(result):
-                self.means.incoming.remove(result.item.staged)
+                self.context.incoming.remove(result.item.staged)
         for one in prepared:
             if isinstance(one.found, PictureInPlace) and one.found.thumbnail:
                 name = thumbnail_name(one.found.new.content_hash, KEPT_THUMBNAIL)
@@ -202,7 +208,7 @@ class _Writing:
         """Of the same bytes twice in a batch, the second is a duplicate."""
         first = {draft.new.content_hash: (one, draft) for one, draft in reversed(drafts)}
         chosen = [first[content_hash] for content_hash in sorted(first)]
-        uploads = self._ingest.means.uploads
+        uploads = self._ingest.context.uploads
         written = uploads.write(self._session, [draft for _, draft in chosen], self._rows(chosen))
         results = []
         for one, draft in drafts:

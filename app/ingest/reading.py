@@ -21,7 +21,7 @@ from app.ingest import job_items, leases
 from app.ingest.job_items import Item
 from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.uploads import PreparedUpload, Uploads
-from app.pictures.decoding import Picture, PillowImage, decode, thumbnail_of
+from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode, thumbnail_of
 from app.sources.download import Downloader
 from app.sources.sidecars import Annotation
 from app.sources.sources import S3_SCHEME, Source, Sources, read_file
@@ -76,19 +76,18 @@ class ReadingContext:
     uploads: Uploads
     incoming: Disk
     downloader: Downloader
-    max_megapixels: float
-    max_file_bytes: int
+    limits: PictureLimits
     keep_gps: bool
 
 
 class ItemReader:
     """One batch's, called on many threads. `of` never raises: what is wrong becomes a Result."""
 
-    def __init__(self, means: ReadingContext, taken: LeasedBatch) -> None:
-        self._means = means
+    def __init__(self, context: ReadingContext, taken: LeasedBatch) -> None:
+        self._context = context
         self._job = taken.job
-        self._source = means.sources.open(taken.job.source)
-        with means.sessions.begin() as session:
+        self._source = context.sources.open(taken.job.source)
+        with context.sessions.begin() as session:
             paths = [item.path for item in taken.items] if self._source else []
             self._known = image_rows.known_at(session, taken.job.collection_id, paths)
         self._claimed: set[int] = set()  # rows of vanished files that were found elsewhere
@@ -110,7 +109,7 @@ class ItemReader:
         known = self._known.get(item.path)
         if known and known.etag == item.etag:  # another job was faster
             return Prepared(item, ItemResult(item, "unchanged", image_id=known.id))
-        data = source.read(item.path, self._means.max_file_bytes)
+        data = source.read(item.path, self._context.limits.max_file_bytes)
         annotation, note = _annotation(source, item.path)
         content_hash = hashlib.sha256(data).digest()
         if known and known.content_hash == content_hash:
@@ -118,7 +117,7 @@ class ItemReader:
             return Prepared(item, KnownContent(known, annotation, outcome), note)
         if not known and (vanished := self._claim_vanished(content_hash)):
             return Prepared(item, KnownContent(vanished, annotation, "moved"), note)
-        picture = decode(data, self._means.max_megapixels)
+        picture = decode(data, self._context.limits.max_megapixels)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
         return Prepared(item, self._place(item, data, picture, annotation, known is not None), note)
@@ -126,24 +125,24 @@ class ItemReader:
     def _place(
         self, item: Item, data: bytes, picture: Picture, annotation: Annotation, known: bool
     ) -> PictureInPlace:
-        keep_gps = self._means.keep_gps
+        keep_gps = self._context.keep_gps
         new = image_rows.new_image(
             item.path, item.etag, data, picture, annotation, keep_gps=keep_gps
         )
         far = item.path.startswith(S3_SCHEME)
         small = thumbnail_of(picture.image, KEPT_THUMBNAIL) if far else None
-        return PictureInPlace(new, self._means.prepare(picture.image), known, small)
+        return PictureInPlace(new, self._context.prepare(picture.image), known, small)
 
     def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:
         """A row with these bytes whose file is gone: the file was moved. Each is claimed once."""
         job = self._job
-        with self._means.sessions.begin() as session:
+        with self._context.sessions.begin() as session:
             same = image_rows.files_with_content(session, job.collection_id, content_hash)
             ids = [known.id for known in same] if job.dry_run else []
             taken = job_items.moved(session, job.id, ids)
         with self._claiming:
             for known in same:
-                if known.id in self._claimed | taken or self._means.sources.exists(known.path):
+                if known.id in self._claimed | taken or self._context.sources.exists(known.path):
                     continue
                 self._claimed.add(known.id)
                 return known
@@ -152,22 +151,24 @@ class ItemReader:
     def _sent(self, item: Item) -> Prepared:
         """A picture that came with the request, or that its URL gives."""
         data = self._bytes_of(item)
-        if known := self._means.uploads.known(data):
+        if known := self._context.uploads.known(data):
             return Prepared(item, ItemResult(item, "duplicate", image_id=known.id))
-        picture = decode(data, self._means.max_megapixels)
+        picture = decode(data, self._context.limits.max_megapixels)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "added"))
         annotation = Annotation(item.caption, item.metadata or {})
-        new = self._means.uploads.keep(item.path, data, picture, annotation)
+        new = self._context.uploads.keep(item.path, data, picture, annotation)
         draft = PreparedUpload(
-            new, lambda: self._bytes_of(item), self._means.prepare(picture.image)
+            new, lambda: self._bytes_of(item), self._context.prepare(picture.image)
         )
         return Prepared(item, draft, item.reason if item.attempts == 0 else None)
 
     def _bytes_of(self, item: Item) -> bytes:
         if item.staged is None:
-            return self._means.downloader.fetch(item.path).data
-        return read_file(self._means.incoming.path(item.staged), self._means.max_file_bytes)
+            return self._context.downloader.fetch(item.path).data
+        return read_file(
+            self._context.incoming.path(item.staged), self._context.limits.max_file_bytes
+        )
 
 
 def _annotation(source: Source, path: str) -> tuple[Annotation, str | None]:

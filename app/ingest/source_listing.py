@@ -35,7 +35,7 @@ from app.sources.archives import ArchiveEntry
 from app.sources.decompression import Bounds
 from app.sources.sidecars import Annotation
 from app.sources.sources import Sources
-from app.storage.disk import Disk
+from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ class SourceLister:
     sessions: Sessions
     index: VectorIndex
     sources: Sources
-    incoming: Disk
-    thumbnails: Disk
+    stores: Stores
     bounds: Bounds
     batch_size: int
     stop: threading.Event
@@ -112,7 +111,7 @@ class SourceLister:
 
     def _list_archive(self, job: Job) -> None:
         """Stage the entries one by one; the checkpoint is the index of the last."""
-        archive = self.incoming.path(job.source["staged"])
+        archive = self.stores.incoming.path(job.source["staged"])
         if not archive.exists():
             raise ArchiveRejected("The archive was refused and is gone: send another.")
         mark = job.checkpoint
@@ -141,7 +140,7 @@ class SourceLister:
     def remove_staged(self, names: Iterable[str | None]) -> None:
         """Delete bytes that were sent along and have served."""
         for name in filter(None, names):
-            self.incoming.remove(name)
+            self.stores.incoming.remove(name)
 
     def _staged(
         self,
@@ -154,7 +153,7 @@ class SourceLister:
                 yield entry.index, NewItem(entry.name, reason=entry.reason)
                 continue
             name = uuid4().hex
-            self.incoming.put(name, entry.data)
+            self.stores.incoming.put(name, entry.data)
             annotation = told.by_name.get(entry.name, Annotation()).over(sent)
             yield (
                 entry.index,
@@ -193,7 +192,7 @@ class SourceLister:
             reason = self._doubt(job)
             if reason is None:
                 self._settle_removals(job)
-        delete_marked(self.sessions, self.thumbnails)
+        delete_marked(self.sessions, self.stores.thumbnails)
         with self.sessions.begin() as session:
             if job.reason is None:  # else the listing may be taken up again
                 job_items.dismiss_removals(session, job.id)

@@ -62,6 +62,14 @@ START_OF_EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
+class PictureLimits:
+    """The largest picture that is read: in 10^6 pixels, and in bytes of its file."""
+
+    max_megapixels: float
+    max_file_bytes: int
+
+
+@dataclass(frozen=True)
 class Picture:
     """A decoded picture: `image` is upright RGB, and may be smaller than the original.
 

@@ -1,37 +1,39 @@
 """Settings to services: all that a process works with, opened in order and closed again."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from app.access.authentication import Authenticator, is_loopback
 from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion, disk_of, disks
 from app.catalog.duplicates import Duplicates
 from app.catalog.gallery import Gallery
-from app.database import connections
-from app.database.connections import Sessions
+from app.database.connections import Sessions, migrate, open_engine, open_sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.batching import Batcher
 from app.encoders.model_pool import ModelPool
 from app.encoders.resident import ResidentModel
 from app.feedback.evaluation import FeedbackEvaluation
 from app.feedback.query_adjustment import QueryAdjustment
+from app.feedback.rocchio import RocchioWeights
 from app.feedback.summaries import Summaries
 from app.index import vector_indexes
 from app.index.recall import Recall
 from app.index.statistics import IndexStatistics
-from app.ingest.batch_indexing import BatchIndexer
+from app.ingest.batch_indexing import BatchIndexer, ReadingPools
 from app.ingest.job_submission import ANYWHERE, JobSubmission
 from app.ingest.reading import ReadingContext
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
-from app.runtime import parts
+from app.pictures.decoding import PictureLimits
+from app.runtime import connections, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor import Doctor
+from app.runtime.services import Services
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
 from app.search.explanation import Explainer
@@ -43,68 +45,15 @@ from app.settings import ROOT, Settings
 from app.sources.decompression import Bounds
 from app.sources.download import Downloader
 from app.sources.sources import Sources
-from app.storage.disk import Disk
+from app.storage.disk import Disk, Stores
 
 MEGA = 1_000_000
 HOUR = 3_600  # seconds
 INCOMING = ".incoming"  # below the uploads: bytes that wait for a worker
 DECODING_THREADS = max(2, os.cpu_count() or 2)
 FETCHING_THREADS = 8
-POLITE_THREADS = max(1, DECODING_THREADS // 2)
-
-
-@dataclass(frozen=True)
-class Services:
-    """All that the routes and the scripts work with."""
-
-    encoder: ResidentModel
-    device: str
-    precision: str
-    registry: CollectionRegistry
-    gallery: Gallery
-    cursors: Cursors
-    tokens: FeedbackTokens
-    summaries: Summaries
-    access: Authenticator
-    worker: Worker
-    doctor: Doctor
-    sessions: Sessions
-
-    @property
-    def model_name(self) -> str:
-        """What answers: `demo model`, or the name and tag of a real one."""
-        return self.encoder.space.name
-
-    @property
-    def search(self) -> Search:
-        """Of the default collection, as what follows."""
-        return self.registry.default.search
-
-    @property
-    def uploads(self) -> Uploads:
-        """Takes pictures in at once."""
-        return self.registry.default.uploads
-
-    @property
-    def job_submission(self) -> JobSubmission:
-        """Takes jobs in."""
-        return self.registry.default.job_submission
-
-    @property
-    def duplicates(self) -> Duplicates:
-        """Finds pictures alike."""
-        return self.registry.default.duplicates
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Have the queue worked on by a thread of this process."""
-        thread = threading.Thread(target=self.worker.run, name="worker")
-        thread.start()
-        try:
-            yield
-        finally:
-            self.worker.stop()
-            thread.join()
+POLITE_THREADS = max(1, DECODING_THREADS // 2)  # that decode while somebody searches
+DECODING_NICENESS = 10
 
 
 @contextmanager
@@ -117,29 +66,51 @@ def open_services(settings: Settings) -> Iterator[Services]:
         batcher = Batcher(settings.batch_size)
         stack.callback(batcher.close)
         model_pool = ModelPool(
-            lambda name: parts.load_encoder(settings, name), batcher, settings.max_resident_models
+            lambda name: models.load_encoder(settings, name), batcher, settings.max_resident_models
         )
-        encoder = model_pool.of(parts.default_model(settings))
+        encoder = model_pool.of(models.default_model(settings))
         encoder.load_ahead()  # torch's import and Postgres's start take seconds each: side by side
-        url = stack.enter_context(parts.database(settings))
-        engine = connections.open_engine(url)
+        url = stack.enter_context(connections.database(settings))
+        engine = open_engine(url)
         stack.callback(engine.dispose)
-        connections.migrate(engine)
-        sessions = connections.open_sessions(engine)
+        migrate(engine)
+        sessions = open_sessions(engine)
         space = encoder.space
         with sessions.begin() as session:
             default = collections.default(session)
             index = vector_indexes.open_index(session, default.id, space)
-        threads = ThreadPoolExecutor(DECODING_THREADS, "decode", initializer=parts.step_back)
-        fetchers = ThreadPoolExecutor(FETCHING_THREADS, "fetch", initializer=parts.step_back)
-        stack.enter_context(threads)
-        stack.enter_context(fetchers)
-        assembly = _Assembly(settings, url, sessions, model_pool, threads, fetchers)
+        pools = ReadingPools(
+            decoding=stack.enter_context(_threads(DECODING_THREADS, "decode")),
+            fetching=stack.enter_context(_threads(FETCHING_THREADS, "fetch")),
+            lanes=threading.Semaphore(POLITE_THREADS),
+        )
+        assembly = _Assembly(settings, url, sessions, model_pool, pools)
         yield assembly.services(default, index, encoder)
 
 
+def rocchio_weights(settings: Settings) -> RocchioWeights:
+    """How much ratings may move a query."""
+    return RocchioWeights(
+        settings.feedback_liked,
+        settings.feedback_disliked,
+        settings.feedback_cap,
+        settings.feedback_similarity,
+        settings.feedback_half_life_days,
+    )
+
+
+def _threads(count: int, name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, name, initializer=_step_back)
+
+
+def _step_back() -> None:
+    """Give this thread's time to whoever answers a search, where the system can."""
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), DECODING_NICENESS)
+
+
 class _Assembly:
-    """What is open and shared by all collections, and how it is put together."""
+    """What all collections share, and how services are made of it."""
 
     def __init__(
         self,
@@ -147,165 +118,183 @@ class _Assembly:
         url: str,
         sessions: Sessions,
         model_pool: ModelPool,
-        threads: ThreadPoolExecutor,
-        fetchers: ThreadPoolExecutor,
+        pools: ReadingPools,
     ) -> None:
         self.settings = settings
         self.url = url
         self.sessions = sessions
         self.model_pool = model_pool
-        self.threads = threads
-        self.fetchers = fetchers
-        self.kept = Disk(settings.storage_dir)
-        for disk in disks(self.kept):
+        self.pools = pools
+        self.stores = Stores(
+            uploads=Disk(settings.storage_dir),
+            incoming=Disk(settings.storage_dir / INCOMING),
+            thumbnails=Disk(settings.thumbnail_dir),
+        )
+        for disk in (*disks(self.stores.uploads), self.stores.incoming, self.stores.thumbnails):
             disk.sweep()
-        self.incoming = _swept(Disk(settings.storage_dir / INCOMING))
-        self.thumbnails = _swept(Disk(settings.thumbnail_dir))
-        self.queue = f"disk {self.kept.identity()}"
-        self.sources = Sources(ROOT, parts.open_buckets(settings))
-        self.file_bytes = int(settings.max_file_mb * MEGA)
-        allow = settings.download_allow
-        self.downloader = Downloader(self.file_bytes, allow)
-        query_bytes = int(settings.max_upload_mb * MEGA)  # as if it had been sent
-        self.query_downloader = Downloader(query_bytes, allow, total_seconds=QUERY_SECONDS)
-        self.weights = parts.weights(settings)
-        self.measuring = threading.Lock()
+        self.queue = f"disk {self.stores.uploads.identity()}"
+        self.sources = Sources(ROOT, connections.open_buckets(settings))
+        self.limits = PictureLimits(settings.max_megapixels, int(settings.max_file_mb * MEGA))
+        self.weights = rocchio_weights(settings)
+        self.measuring = threading.Lock()  # one measurement of recall at a time
         self.answer_cache = FlatAnswerCache(sessions)
-        self.lanes = threading.Semaphore(POLITE_THREADS)
-        self.interrupt = threading.Event()  # the worker stops
+        self.interrupt = threading.Event()  # set when the worker stops
 
     def services(self, default: Collection, index: VectorIndex, encoder: ResidentModel) -> Services:
         settings, sessions = self.settings, self.sessions
-        collection_deletion = CollectionDeletion(
-            sessions, self.kept, self.incoming, self.thumbnails
-        )
+        deletion = CollectionDeletion(sessions, self.stores)
         registry = CollectionRegistry(
             sessions,
             self.model_pool,
-            parts.further_models(settings),
-            self.opened,
-            collection_deletion,
-            (default, index, encoder),
+            models=models.further_models(settings),
+            build=self.open_collection,
+            deletion=deletion,
+            default=(default, index, encoder),
         )
-        gallery = Gallery(
-            sessions,
-            self.sources,
-            self.kept,
-            self.thumbnails,
-            default.id,
-            settings.max_megapixels,
-            self.file_bytes,
-            settings.s3_presign_seconds if settings.s3_serve == "presigned" else None,
-        )
-        queues = (self.queue, ANYWHERE)
-        lease = settings.lease_seconds
-        worker = Worker(
-            self.url, sessions, registry, collection_deletion, queues, lease, self.interrupt
-        )
-        doctor = Doctor(
-            sessions,
-            registry,
-            self.sources,
-            self.incoming,
-            self.thumbnails,
-            settings.max_megapixels,
-            self.file_bytes,
-            settings.batch_size,
-        )
-        signer = parts.open_signer(settings)
+        signer = connections.open_signer(settings)
         loaded = encoder.load()
         return Services(
-            encoder,
-            loaded.device,
-            loaded.precision,
-            registry,
-            gallery,
-            Cursors(signer),
-            FeedbackTokens(signer, settings.token_hours * HOUR),
-            Summaries(sessions),
-            Authenticator(
+            encoder=encoder,
+            device=loaded.device,
+            precision=loaded.precision,
+            registry=registry,
+            gallery=self._gallery(default),
+            cursors=Cursors(signer),
+            tokens=FeedbackTokens(signer, settings.token_hours * HOUR),
+            summaries=Summaries(sessions),
+            access=Authenticator(
                 sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)
             ),
-            worker,
-            doctor,
-            sessions,
+            worker=self._worker(registry, deletion),
+            doctor=self._doctor(registry),
+            sessions=sessions,
         )
 
-    def opened(
+    def open_collection(
         self, collection: Collection, index: VectorIndex, encoder: ResidentModel
     ) -> OpenCollection:
         """All that works on one collection."""
-        settings, sessions = self.settings, self.sessions
-        pixels = settings.max_megapixels
-        kept = disk_of(self.kept, collection)
-        statistics = IndexStatistics(sessions, encoder, index, self.threads, self.interrupt)
-        query_adjustment = QueryAdjustment(sessions, index, self.weights)
-        queries = QueryEncoder(
-            sessions, encoder, index, query_adjustment, self.query_downloader, pixels
-        )
-        uploads = Uploads(sessions, encoder, index, kept, ROOT, pixels, settings.keep_gps)
+        sessions = self.sessions
+        statistics = IndexStatistics(sessions, encoder, index, self.pools.decoding, self.interrupt)
+        queries = self._query_encoder(index, encoder)
+        uploads = self._uploads(collection, index, encoder)
         return OpenCollection(
             collection,
             index,
             encoder,
             search=Search(sessions, index, queries, statistics, self.answer_cache),
             uploads=uploads,
-            job_submission=self._intake(collection),
+            job_submission=self._job_submission(collection),
             duplicates=Duplicates(sessions, index),
             explainer=Explainer(sessions, queries, statistics, index),
             recall=Recall(sessions, encoder, index, self.measuring),
-            listing=SourceLister(
-                sessions,
-                index,
-                self.sources,
-                self.incoming,
-                self.thumbnails,
-                Bounds(max_file_bytes=self.file_bytes),
-                settings.batch_size,
-                self.interrupt,
-                statistics.measure,
-            ),
-            ingest=self._ingest(index, encoder, uploads),
+            source_lister=self._source_lister(index, statistics),
+            batch_indexer=self._batch_indexer(index, encoder, uploads),
             feedback_submission=FeedbackSubmission(sessions, encoder, index),
             evaluation=FeedbackEvaluation(sessions, index, self.weights, self.interrupt),
         )
 
-    def _intake(self, collection: Collection) -> JobSubmission:
+    def _gallery(self, default: Collection) -> Gallery:
+        settings = self.settings
+        return Gallery(
+            sessions=self.sessions,
+            sources=self.sources,
+            stores=self.stores,
+            collection_id=default.id,
+            limits=self.limits,
+            presign_seconds=(
+                settings.s3_presign_seconds if settings.s3_serve == "presigned" else None
+            ),
+        )
+
+    def _worker(self, registry: CollectionRegistry, deletion: CollectionDeletion) -> Worker:
+        return Worker(
+            url=self.url,
+            sessions=self.sessions,
+            registry=registry,
+            collection_deletion=deletion,
+            queues=(self.queue, ANYWHERE),
+            lease_seconds=self.settings.lease_seconds,
+            interrupt=self.interrupt,
+        )
+
+    def _doctor(self, registry: CollectionRegistry) -> Doctor:
+        return Doctor(
+            sessions=self.sessions,
+            registry=registry,
+            sources=self.sources,
+            stores=self.stores,
+            limits=self.limits,
+            batch_size=self.settings.batch_size,
+        )
+
+    def _query_encoder(self, index: VectorIndex, encoder: ResidentModel) -> QueryEncoder:
+        settings = self.settings
+        as_if_sent = int(settings.max_upload_mb * MEGA)
+        return QueryEncoder(
+            sessions=self.sessions,
+            encoder=encoder,
+            index=index,
+            query_adjustment=QueryAdjustment(self.sessions, index, self.weights),
+            downloader=Downloader(as_if_sent, settings.download_allow, total_seconds=QUERY_SECONDS),
+            max_megapixels=settings.max_megapixels,
+        )
+
+    def _uploads(
+        self, collection: Collection, index: VectorIndex, encoder: ResidentModel
+    ) -> Uploads:
+        return Uploads(
+            sessions=self.sessions,
+            encoder=encoder,
+            index=index,
+            disk=disk_of(self.stores.uploads, collection),
+            root=ROOT,
+            max_megapixels=self.limits.max_megapixels,
+            keep_gps=self.settings.keep_gps,
+        )
+
+    def _job_submission(self, collection: Collection) -> JobSubmission:
         settings = self.settings
         return JobSubmission(
-            self.sessions,
-            collection.id,
-            self.incoming,
-            self.queue,
-            (settings.source_dir, *settings.source_dirs),
-            tuple(filter(None, (settings.s3_bucket, *settings.s3_buckets))),
-            settings.batch_size,
+            sessions=self.sessions,
+            collection_id=collection.id,
+            incoming=self.stores.incoming,
+            queue=self.queue,
+            folders=(settings.source_dir, *settings.source_dirs),
+            buckets=tuple(filter(None, (settings.s3_bucket, *settings.s3_buckets))),
+            batch_size=settings.batch_size,
         )
 
-    def _ingest(self, index: VectorIndex, encoder: ResidentModel, uploads: Uploads) -> BatchIndexer:
-        means = ReadingContext(
-            self.sessions,
-            encoder.prepare,
-            self.sources,
-            uploads,
-            self.incoming,
-            self.downloader,
-            self.settings.max_megapixels,
-            self.file_bytes,
-            self.settings.keep_gps,
+    def _source_lister(self, index: VectorIndex, statistics: IndexStatistics) -> SourceLister:
+        return SourceLister(
+            sessions=self.sessions,
+            index=index,
+            sources=self.sources,
+            stores=self.stores,
+            bounds=Bounds(max_file_bytes=self.limits.max_file_bytes),
+            batch_size=self.settings.batch_size,
+            stop=self.interrupt,
+            measure=statistics.measure,
+        )
+
+    def _batch_indexer(
+        self, index: VectorIndex, encoder: ResidentModel, uploads: Uploads
+    ) -> BatchIndexer:
+        context = ReadingContext(
+            sessions=self.sessions,
+            prepare=encoder.prepare,
+            sources=self.sources,
+            uploads=uploads,
+            incoming=self.stores.incoming,
+            downloader=Downloader(self.limits.max_file_bytes, self.settings.download_allow),
+            limits=self.limits,
+            keep_gps=self.settings.keep_gps,
         )
         return BatchIndexer(
-            means,
-            encoder,
-            index,
-            self.thumbnails,
-            self.threads,
-            self.fetchers,
-            self.lanes,
-            self.interrupt,
+            context=context,
+            encoder=encoder,
+            index=index,
+            thumbnails=self.stores.thumbnails,
+            pools=self.pools,
+            stop=self.interrupt,
         )
-
-
-def _swept(disk: Disk) -> Disk:
-    disk.sweep()
-    return disk

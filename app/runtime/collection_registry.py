@@ -62,8 +62,8 @@ class OpenCollection(KnownCollection):
     duplicates: Duplicates
     explainer: Explainer
     recall: Recall
-    listing: SourceLister
-    ingest: BatchIndexer
+    source_lister: SourceLister
+    batch_indexer: BatchIndexer
     feedback_submission: FeedbackSubmission
     evaluation: FeedbackEvaluation
 
@@ -80,14 +80,14 @@ class CollectionRegistry:
         model_pool: ModelPool,
         models: Sequence[ModelName],
         build: Build,
-        collection_deletion: CollectionDeletion,
+        deletion: CollectionDeletion,
         default: tuple[Collection, VectorIndex, ResidentModel],
     ) -> None:
         self._sessions = sessions
         self._residents = model_pool
         self._models = models
         self._build = build
-        self._collection_deletion = collection_deletion
+        self._collection_deletion = deletion
         self._encoder = default[2]
         self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
         self._namespaces: dict[int, str] = {}  # by ids, which are never used again

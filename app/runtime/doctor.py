@@ -20,10 +20,10 @@ from app.database.tables import IMAGE_COLUMNS, OUTCOMES, PRESENT, Image, VectorI
 from app.errors import ImageRejected, ImageSearchError
 from app.index import embeddings, vector_indexes
 from app.ingest import job_control, jobs
-from app.pictures.decoding import decode
+from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.sources.sources import S3_SCHEME, Sources, stored_path
-from app.storage.disk import Disk
+from app.storage.disk import Disk, Stores
 
 PAGE = 500  # rows looked at a time
 YOUNG_SECONDS = 3_600  # a file without a row may be a picture on its way
@@ -46,10 +46,8 @@ class Doctor:
     sessions: Sessions
     registry: CollectionRegistry
     sources: Sources
-    incoming: Disk
-    thumbnails: Disk
-    max_megapixels: float
-    max_file_bytes: int
+    stores: Stores
+    limits: PictureLimits
     batch_size: int
 
     def look(self) -> list[Finding]:
@@ -74,7 +72,7 @@ class Doctor:
             sure = [image for image in lost if self._has_folder(image.path)]
             with self.sessions.begin() as session:
                 image_deletion.mark_deleted(session, sure)
-            delete_marked(self.sessions, self.thumbnails)
+            delete_marked(self.sessions, self.stores.thumbnails)
 
         return Finding("rows without file", [image.path for image in lost], forget)
 
@@ -134,14 +132,16 @@ class Doctor:
     def _stray_incoming(self) -> Finding:
         with self.sessions.begin() as session:
             awaited = set(session.execute(text(AWAITED)).scalars())
-        stray = [path for path in _old(self.incoming) if path.name not in awaited]
+        stray = [path for path in _old(self.stores.incoming) if path.name not in awaited]
         return Finding("sent files without job", _shown(stray), lambda: _delete(stray))
 
     def _stray_thumbnails(self) -> Finding:
         with self.sessions.begin() as session:
             hashes = session.execute(select(images.c.content_hash)).scalars()
             known = {content_hash.hex() for content_hash in hashes}
-        stray = [path for path in _old(self.thumbnails) if path.name.split("-")[0] not in known]
+        stray = [
+            path for path in _old(self.stores.thumbnails) if path.name.split("-")[0] not in known
+        ]
         return Finding("thumbnails without row", _shown(stray), lambda: _delete(stray))
 
     def _tombstones(self) -> Finding:
@@ -151,7 +151,9 @@ class Doctor:
                 query = query.limit(0)
             found = list(session.execute(query).scalars())
 
-        return Finding("tombstones", found, lambda: delete_marked(self.sessions, self.thumbnails))
+        return Finding(
+            "tombstones", found, lambda: delete_marked(self.sessions, self.stores.thumbnails)
+        )
 
     def _without_vector(self) -> Finding:
         missing: list[Image] = []
@@ -168,8 +170,8 @@ class Doctor:
 
     def _embed(self, opened: OpenCollection, image: Image) -> None:
         try:
-            data = self.sources.read(image.path, self.max_file_bytes)
-            picture = decode(data, self.max_megapixels)
+            data = self.sources.read(image.path, self.limits.max_file_bytes)
+            picture = decode(data, self.limits.max_megapixels)
         except ImageRejected:
             return
         vectors = opened.encoder.encode_images([picture.image])

@@ -150,13 +150,13 @@ class Worker:
         """Take up what dead workers and lost tasks left undone; forget old jobs."""
         with self.sessions.begin() as session:
             jobs.rescue(session, self.lease_seconds)
-        listing = self.registry.default.listing
+        lister = self.registry.default.source_lister
         with self.sessions.begin() as session:
             for job in jobs.adrift(session, ADRIFT_LEASES * self.lease_seconds):
                 log.warning("job %s had lost its tasks: it goes on", job.id)
-                job_control.resume(session, job, listing.batch_size)
+                job_control.resume(session, job, lister.batch_size)
             staged = jobs.purge(session)
-        listing.remove_staged(staged)
+        lister.remove_staged(staged)
         self.collection_deletion.finish()
 
     def _register(self, app: procrastinate.App) -> None:
@@ -165,16 +165,18 @@ class Worker:
         @app.task(name=jobs.LIST, retry=retry, pass_context=True)
         def list_source(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
-            self._do(job_id, lambda opened: opened.listing.list_source(job_id, attempt))
+            self._do(job_id, lambda opened: opened.source_lister.list_source(job_id, attempt))
 
         @app.task(name=jobs.INGEST, retry=retry)
         def ingest(job_id: int, item_ids: list[int]) -> None:
-            self._do(job_id, lambda opened: opened.ingest.run_batch(job_id, item_ids, self.name))
+            self._do(
+                job_id, lambda opened: opened.batch_indexer.run_batch(job_id, item_ids, self.name)
+            )
 
         @app.task(name=jobs.FINISH, retry=retry, pass_context=True)
         def finish(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
-            self._do(job_id, lambda opened: opened.listing.finish(job_id, attempt))
+            self._do(job_id, lambda opened: opened.source_lister.finish(job_id, attempt))
 
     def _do(self, job_id: int, work: Callable[[OpenCollection], None]) -> None:
         """Work in the job's collection. What fails once both are deleted has not failed."""

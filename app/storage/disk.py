@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -77,6 +78,15 @@ class Disk:
     def owns(self, path: Path) -> bool:
         """Whether `path` lies under this folder."""
         return path.is_relative_to(self.folder)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where this service keeps files: uploads, bytes that wait for a worker, and thumbnails."""
+
+    uploads: Disk
+    incoming: Disk
+    thumbnails: Disk
 
 
 @contextmanager

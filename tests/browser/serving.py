@@ -16,7 +16,8 @@ from sqlalchemy import make_url
 from app.database import connections
 from app.ingest.job_submission import JobOptions
 from app.main import create_app, server_config
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 
 SECONDS = 60.0  # that anything here may take

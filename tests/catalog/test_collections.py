@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.runtime.assembly import Services
 from app.runtime.doctor import YOUNG_SECONDS
+from app.runtime.services import Services
 from app.settings import ROOT
 from tests.fixtures import folder_jobs
 from tests.fixtures.drawn_pictures import png

@@ -18,7 +18,7 @@ from app.database.tables import images
 from app.index import hnsw_search, vector_indexes
 from app.pictures.decoding import decode
 from app.pictures.perceptual_hash import ALIKE
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import encoded, noise
 

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from app.catalog import gallery, image_deletion
 from app.catalog.gallery import DELETED_AT_ONCE
 from app.database.tables import Image
-from app.runtime.assembly import Services
 from app.runtime.doctor import YOUNG_SECONDS
+from app.runtime.services import Services
 from app.settings import ROOT
 from app.web.routes import collections as web_collections
 from tests.fixtures.drawn_pictures import png
@@ -65,7 +65,7 @@ def test_pictures_are_removed_by_their_ids(client: TestClient, services: Service
     assert left(client) == [ids[1], ids[3]]
     there = [(ROOT / one["path"]).exists() for one in pictures]
     assert there == [False, True, False, True]
-    thumbnails = {path.name.split("-")[0] for path in services.doctor.thumbnails.files()}
+    thumbnails = {path.name.split("-")[0] for path in services.doctor.stores.thumbnails.files()}
     assert thumbnails == {pictures[1]["content_hash"], pictures[3]["content_hash"]}
     assert client.get(f"/images/{ids[0]}").status_code == 404
     assert sql(services, "SELECT count(*) FROM embeddings") == [(2,)]

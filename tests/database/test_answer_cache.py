@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.database.answer_cache import AnswerCache
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.search.search import FlatAnswerCache
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql, statements

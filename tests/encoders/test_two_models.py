@@ -10,8 +10,9 @@ from fastapi.testclient import TestClient
 
 from app.encoders.model_pool import ModelName
 from app.main import create_app
-from app.runtime.assembly import Services, open_services
-from app.runtime.parts import further_models
+from app.runtime.assembly import open_services
+from app.runtime.models import further_models
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png

@@ -25,8 +25,8 @@ from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.ratings import JudgedSearch, Judgement
 from app.feedback.rocchio import RocchioWeights
 from app.index.vector_indexes import Shape
-from app.runtime import parts
-from app.runtime.assembly import Services
+from app.runtime.assembly import rocchio_weights
+from app.runtime.services import Services
 from app.settings import Settings
 from scripts.demo_model.relevant_pictures import truths
 from scripts.evaluate_feedback import held
@@ -51,7 +51,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def weights(settings: Settings) -> RocchioWeights:
-    return parts.weights(settings)
+    return rocchio_weights(settings)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from app.index.exact_search import answer_exactly, read_vectors
 from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall, RecallMeasurement
 from app.index.vector_indexes import Shape
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.vectors import Vectors, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 

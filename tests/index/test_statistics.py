@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from app.index import statistics as census_module
 from app.index.calibration import NO_MATCH_BELOW, NullDistribution, unrelated_texts
 from app.index.statistics import Counts, IndexStatistics
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.folder_jobs import run, sql

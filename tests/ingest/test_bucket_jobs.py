@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 
 from app.ingest.job_submission import JobOptions
 from app.main import create_app
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import TEST_IMAGES, local_client
 from tests.fixtures.drawn_pictures import png

@@ -17,7 +17,8 @@ from sqlalchemy import text
 
 from app.ingest.job_submission import JobOptions
 from app.main import create_app
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from app.storage.disk import PART
 from tests.conftest import local_client

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, SYNC, counts, items, nearest, rows, run, sql, vectors

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, make_url, text
 from app.errors import SettingsInvalid
 from app.ingest.folder_watcher import FolderWatcher
 from app.main import serve
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from app.sources.sources import QUIET_SECONDS
 from tests.fixtures.drawn_pictures import png

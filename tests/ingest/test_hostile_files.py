@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from tests.conftest import SHARED
 from tests.fixtures.folder_jobs import run
 

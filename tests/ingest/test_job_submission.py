@@ -13,7 +13,7 @@ from sqlalchemy import text
 from app.database.connections import Sessions
 from app.errors import CollectionNotFound
 from app.ingest.job_submission import JobOptions, SentFile
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from app.sources.sidecars import Annotation
 from tests.fixtures.drawn_pictures import png

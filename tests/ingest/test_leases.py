@@ -14,7 +14,7 @@ from app.ingest import job_control, job_items, jobs, leases
 from app.ingest.job_items import NewItem
 from app.ingest.jobs import INGEST, LIST, NewJob
 from app.ingest.leases import ItemResult
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import staged, working
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.ingest.job_submission import JobOptions
 from app.ingest.source_diff import STRETCH
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import encoded, noise, png
 from tests.fixtures.folder_jobs import SYNC, counts, items, nearest, rows, run, sql, vectors

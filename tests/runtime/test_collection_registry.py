@@ -18,8 +18,9 @@ from app.errors import CollectionNotFound
 from app.index.vector_indexes import Shape
 from app.ingest.job_submission import SentFile
 from app.runtime import collection_registry
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
 from app.runtime.collection_registry import OpenCollection
+from app.runtime.services import Services
 from app.settings import Settings
 from app.sources.sidecars import Annotation
 from tests.fixtures.drawn_pictures import png
@@ -66,7 +67,7 @@ def left(services: Services, settings: Settings) -> list[str]:
     """What tells of collections other than the default one, in the database and on disk."""
     rows = sql(services, LEFT, default=services.search.index.id)
     folders = [path.name for path in settings.storage_dir.glob("collection-*")]
-    files = [path.name for path in services.doctor.thumbnails.files()]
+    files = [path.name for path in services.doctor.stores.thumbnails.files()]
     return [*(told for (told,) in rows), *folders, *files, *staged(services)]
 
 

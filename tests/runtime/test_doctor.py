@@ -14,8 +14,9 @@ from app.index import vector_indexes
 from app.ingest.job_submission import SentFile
 from app.ingest.uploads import Upload
 from app.pictures.decoding import decode
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
 from app.runtime.doctor import STUCK_SECONDS, YOUNG_SECONDS
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from app.sources.sidecars import Annotation
 from tests.fixtures.drawn_pictures import png
@@ -42,7 +43,7 @@ def pictures(services: Services, tmp_path: Path) -> Iterator[list[Path]]:
     for table in ("images", "jobs", "procrastinate_jobs", "embeddings"):
         sql(services, f"DELETE FROM {table}")
     doctor = services.doctor
-    for disk in (services.uploads.disk, doctor.incoming, doctor.thumbnails):
+    for disk in (services.uploads.disk, doctor.stores.incoming, doctor.stores.thumbnails):
         for path in disk.files():
             path.unlink()
 
@@ -81,7 +82,7 @@ def thumbnails(services: Services, *originals: Path) -> list[Path]:
         query = "SELECT id FROM images WHERE path LIKE '%' || :name"
         ((image_id,),) = sql(services, query, name=path.name)
         services.gallery.thumbnail(image_id, 64)
-    return [age(path) for path in services.doctor.thumbnails.files()]
+    return [age(path) for path in services.doctor.stores.thumbnails.files()]
 
 
 def paths(services: Services) -> set[str]:
@@ -141,7 +142,7 @@ def test_a_file_without_row_is_deleted_unless_it_is_young(
 def test_a_sent_file_that_no_job_awaits_is_deleted(
     services: Services, pictures: list[Path], tmp_path: Path
 ) -> None:
-    incoming = services.doctor.incoming
+    incoming = services.doctor.stores.incoming
     (tmp_path / "sent.png").write_bytes(png(9))
     with (tmp_path / "sent.png").open("rb") as file, (tmp_path / "sent.png").open("rb") as again:
         archive = SentFile("pictures.zip", again)
@@ -157,7 +158,7 @@ def test_a_sent_file_that_no_job_awaits_is_deleted(
 
 
 def test_a_thumbnail_without_row_is_deleted(services: Services, pictures: list[Path]) -> None:
-    disk = services.doctor.thumbnails
+    disk = services.doctor.stores.thumbnails
     kept = thumbnails(services, pictures[0], pictures[2])
     stray = age(disk.put(f"{'ab' * 32}-64.webp", b"x"))
     young = disk.put(f"{'cd' * 32}-64.webp", b"x")

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.access.signed_tokens import Signer
 from app.index.paged_scans import Scan
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.search.cursors import AUDIENCE, Cursors
 from app.search.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fusion

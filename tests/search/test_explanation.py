@@ -19,8 +19,8 @@ from app.index.embeddings import put_vectors
 from app.index.vector_indexes import Shape
 from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
-from app.runtime.assembly import Services
 from app.runtime.collection_registry import OpenCollection
+from app.runtime.services import Services
 from app.search.explanation import DEPTH, Explainer, Explanation, Target
 from tests.fixtures import http_jobs
 from tests.fixtures.drawn_pictures import png

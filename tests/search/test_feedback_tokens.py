@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi.testclient import TestClient
 
 from app.access.signed_tokens import ALGORITHM, LEEWAY_SECONDS, Signer
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.search.feedback_tokens import AUDIENCE, MAX_TEXT, quantised
 from app.search.query_encoding import Query
 from tests.conftest import TEST_IMAGES

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.database.tables import images
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.search.lexical import LexicalSearch
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql

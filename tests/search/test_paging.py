@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.index import vector_indexes
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.search import search_response
 from app.search.query_encoding import Term
 from app.search.ranking import Ranking

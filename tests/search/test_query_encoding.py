@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import SHARED, TEST_IMAGES
 from tests.fixtures.drawn_pictures import png

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.catalog import collections
 from app.catalog.fields import index_name
 from app.database import connections
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.http_jobs import IMAGES, Answer, counts, done

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from app.feedback import query_adjustment
 from app.feedback.evaluation import Verdict
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.web.routes import feedback as web
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.folder_jobs import sql

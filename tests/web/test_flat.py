@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.ingest.job_submission import JobOptions
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import encoded, noise, png
 

@@ -31,7 +31,7 @@ from schemathesis.specs.openapi.checks import (
 from schemathesis.transport.serialization import Binary
 
 from app.main import create_app
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import png
 

@@ -20,7 +20,7 @@ from app.access import api_keys
 from app.access import authentication as access_of
 from app.access.authentication import Authenticator, Caller, is_loopback
 from app.main import create_app
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from app.web.middleware.guard import Guard, Guarded, Lane, Need, address_of, needs, presented_key
 from tests.conftest import local_client

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.database.connections import Sessions
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import (

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from app import metrics
 from app.database import connections
 from app.main import create_app
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from app.web.middleware import request_metrics
 from app.web.middleware.request_metrics import RequestMetrics

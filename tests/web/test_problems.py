@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from app import errors
 from app.access import api_keys
 from app.main import create_app
-from app.runtime.assembly import Services, open_services
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
 from app.settings import Settings
 from app.web import problems
 from tests.conftest import local_client

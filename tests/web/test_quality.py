@@ -9,7 +9,7 @@ from sqlalchemy import text
 from app.catalog import image_rows
 from app.catalog.image_rows import NewImage
 from app.index import vector_indexes
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.generated_vectors import clip_like
 

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from app.access import api_keys
 from app.main import create_app
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.search_library import (
     PICTURES,

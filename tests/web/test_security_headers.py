@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
-from app.runtime.assembly import Services
+from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import local_client
 

@@ -1,50 +1,26 @@
-"""Settings to parts: the database, the models, the buckets and the secret that they name."""
+"""The models that the settings name, and the pictures that one is calibrated on."""
 
 import os
 import random
-import sys
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import make_url
-
-from app.access import signed_tokens
-from app.access.signed_tokens import Signer
-from app.database import connections
-from app.database.embedded_postgres import embedded_server
 from app.encoders.model_pool import ModelName
 from app.encoders.model_request import ModelRequest, RuntimeOptions
 from app.errors import ImageRejected
-from app.feedback.rocchio import RocchioWeights
 from app.pictures.decoding import PillowImage, decode
 from app.settings import DEMO_MODEL_DIR, ROOT, Settings
-from app.storage.buckets import Buckets
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
 
 DEMO_MODEL = "demo model"
-SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
-DECODING_NICENESS = 10
 BUNDLED_IMAGES = ROOT / "data" / "test_images"
 FEWEST_SAMPLES = 100  # pictures of one's own that a model is calibrated on, else the bundled ones
 LISTED_SAMPLES = 50_000  # files that are looked through for them: a second or so
-
-
-@contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """The URL of the database to use, its server running."""
-    if settings.database_url:
-        yield settings.database_url
-        return
-    with embedded_server(settings.postgres_dir) as url:
-        connections.create_database(url, settings.database_name)
-        mine = make_url(url).set(database=settings.database_name)
-        yield mine.render_as_string(hide_password=False)
 
 
 def default_model(settings: Settings) -> ModelName:
@@ -118,38 +94,3 @@ def hand_over_hub_settings(settings: Settings) -> None:
             os.environ[name.upper()] = value
     if settings.hf_hub_offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
-
-
-def open_buckets(settings: Settings) -> Buckets:
-    """The buckets that the settings have keys to; nothing is asked yet."""
-    secret = settings.s3_secret_access_key
-    return Buckets(
-        settings.s3_endpoint_url,
-        settings.s3_access_key_id,
-        secret.get_secret_value() if secret else None,
-        settings.s3_region,
-    )
-
-
-def open_signer(settings: Settings) -> Signer:
-    """What signs tokens: with the secret of the settings, or one that is made and kept."""
-    if settings.jwt_secret is not None:
-        return Signer(settings.jwt_secret.get_secret_value())
-    return Signer(signed_tokens.kept_secret(settings.storage_dir / SECRET_FILE))
-
-
-def weights(settings: Settings) -> RocchioWeights:
-    """How much judgements may do."""
-    return RocchioWeights(
-        settings.feedback_liked,
-        settings.feedback_disliked,
-        settings.feedback_cap,
-        settings.feedback_similarity,
-        settings.feedback_half_life_days,
-    )
-
-
-def step_back() -> None:
-    """Give this thread's time to whoever answers a search, where the system can."""
-    if sys.platform == "linux":  # where a thread has a niceness of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), DECODING_NICENESS)

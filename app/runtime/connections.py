@@ -1,0 +1,49 @@
+"""What the settings connect to: the database, the buckets, and the secret that signs tokens."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url
+
+from app.access import signed_tokens
+from app.access.signed_tokens import Signer
+from app.database import connections
+from app.database.embedded_postgres import embedded_server
+from app.settings import Settings
+from app.storage.buckets import Buckets
+
+if TYPE_CHECKING:
+    pass
+
+SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of the database to use, its server running."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with embedded_server(settings.postgres_dir) as url:
+        connections.create_database(url, settings.database_name)
+        mine = make_url(url).set(database=settings.database_name)
+        yield mine.render_as_string(hide_password=False)
+
+
+def open_buckets(settings: Settings) -> Buckets:
+    """The buckets that the settings have keys to; nothing is asked yet."""
+    secret = settings.s3_secret_access_key
+    return Buckets(
+        settings.s3_endpoint_url,
+        settings.s3_access_key_id,
+        secret.get_secret_value() if secret else None,
+        settings.s3_region,
+    )
+
+
+def open_signer(settings: Settings) -> Signer:
+    """What signs tokens: with the secret of the settings, or one that is made and kept."""
+    if settings.jwt_secret is not None:
+        return Signer(settings.jwt_secret.get_secret_value())
+    return Signer(signed_tokens.kept_secret(settings.storage_dir / SECRET_FILE))

@@ -1,0 +1,75 @@
+"""What is open while the program runs: all that routes and scripts work with."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from app.access.authentication import Authenticator
+from app.catalog.duplicates import Duplicates
+from app.catalog.gallery import Gallery
+from app.database.connections import Sessions
+from app.encoders.resident import ResidentModel
+from app.feedback.summaries import Summaries
+from app.ingest.job_submission import JobSubmission
+from app.ingest.uploads import Uploads
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.doctor import Doctor
+from app.runtime.worker import Worker
+from app.search.cursors import Cursors
+from app.search.feedback_tokens import FeedbackTokens
+from app.search.search import Search
+
+
+@dataclass(frozen=True)
+class Services:
+    """All that the routes and the scripts work with."""
+
+    encoder: ResidentModel
+    device: str
+    precision: str
+    registry: CollectionRegistry
+    gallery: Gallery
+    cursors: Cursors
+    tokens: FeedbackTokens
+    summaries: Summaries
+    access: Authenticator
+    worker: Worker
+    doctor: Doctor
+    sessions: Sessions
+
+    @property
+    def model_name(self) -> str:
+        """What answers: `demo model`, or the name and tag of a real one."""
+        return self.encoder.space.name
+
+    @property
+    def search(self) -> Search:
+        """Of the default collection, as what follows."""
+        return self.registry.default.search
+
+    @property
+    def uploads(self) -> Uploads:
+        """Takes pictures in at once."""
+        return self.registry.default.uploads
+
+    @property
+    def job_submission(self) -> JobSubmission:
+        """Takes jobs in."""
+        return self.registry.default.job_submission
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """Finds pictures alike."""
+        return self.registry.default.duplicates
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Have the queue worked on by a thread of this process."""
+        thread = threading.Thread(target=self.worker.run, name="worker")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.worker.stop()
+            thread.join()
