@@ -30,7 +30,7 @@ from app.storage.disk import whole_file
 from app.vectors import VectorSpace
 
 if TYPE_CHECKING:
-    from app.encoders.torch_models.openclip import LoadedModel
+    from app.encoders.torch_models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from app.encoders.encoder import OpenClipEncoder
 from app.encoders.fidelity import lowest_cosine
 from app.encoders.resident import ResidentModel
 from app.encoders.torch_models import openclip
-from app.encoders.torch_models.openclip import LoadedModel
+from app.encoders.torch_models.loaded_model import LoadedModel
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR
 from tests.fixtures.drawn_pictures import noise

@@ -16,7 +16,7 @@ from app.encoders.encoder import OpenClipEncoder
 from app.encoders.openvino import IMAGE, TEXT
 from app.encoders.torch_models import conversion, openclip
 from app.encoders.torch_models.conversion import whole_folder
-from app.encoders.torch_models.openclip import LoadedModel
+from app.encoders.torch_models.loaded_model import LoadedModel
 from app.pictures.decoding import decode
 from app.settings import DEMO_MODEL_DIR, ROOT
 from tests.conftest import TEST_IMAGES

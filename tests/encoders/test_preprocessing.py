@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from app.encoders.preprocessing import MODES, Preprocessing
-from app.encoders.torch_models.openclip import split
+from app.encoders.torch_models.loaded_model import split
 from tests.fixtures.drawn_pictures import noise
 
 SIZES = [(500, 375), (375, 500), (80, 120), (224, 224), (225, 223), (1999, 700), (33, 900), (5, 3)]

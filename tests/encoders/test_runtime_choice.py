@@ -12,7 +12,7 @@ import torch
 from app.encoders import model_request
 from app.encoders.model_request import RuntimeOptions
 from app.encoders.torch_models import gpu_batching, openclip, runtime_choice
-from app.encoders.torch_models.openclip import LoadedModel
+from app.encoders.torch_models.loaded_model import LoadedModel
 from app.encoders.torch_models.runtime_choice import PLAIN, Trial, best_first, candidates, chosen
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR

@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.encoders.interfaces import TokenCut
 from app.encoders.torch_models import openclip
-from app.encoders.torch_models.openclip import LoadedModel, split
+from app.encoders.torch_models.loaded_model import LoadedModel, split
 from app.encoders.torch_models.towers import ImageTower, Normalisation, TextTower
 from app.errors import ModelUnavailable
 from app.pictures.decoding import decode

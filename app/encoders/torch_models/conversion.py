@@ -20,7 +20,7 @@ from app.encoders.interfaces import Pixels, Tokens
 from app.encoders.openvino import IMAGE, NAME_DIGITS, TEXT, OpenVinoTowers, place
 
 if TYPE_CHECKING:
-    from app.encoders.torch_models.openclip import LoadedModel
+    from app.encoders.torch_models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 

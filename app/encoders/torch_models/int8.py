@@ -24,7 +24,7 @@ from app.vectors import Vectors
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
     from app.encoders.interfaces import Pixels
-    from app.encoders.torch_models.openclip import LoadedModel
+    from app.encoders.torch_models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 

@@ -1,70 +1,26 @@
 """A model of open_clip's: loaded and fingerprinted, and what it can be made to run on."""
 
-import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from torchvision.transforms import Compose, Normalize, ToTensor
 
 from app.encoders import fast_start
-from app.encoders.encoder import OpenClipEncoder, Shape
-from app.encoders.file_identity import Files, identities
-from app.encoders.interfaces import Tokens
+from app.encoders.encoder import OpenClipEncoder
+from app.encoders.file_identity import identities
 from app.encoders.model_request import ModelRequest, RuntimeOptions
 from app.encoders.torch_models.checkpoints import WAYS_OUT, find_checkpoint
-from app.encoders.torch_models.towers import ImageTower, Normalisation, TextTower, TorchTowers
+from app.encoders.torch_models.loaded_model import LoadedModel, TorchTokenizer
+from app.encoders.torch_models.runtime_choice import chosen
+from app.encoders.torch_models.towers import TextTower
 from app.errors import ModelUnavailable
 from app.vectors import VectorSpace
 
-TorchTokenizer = Callable[[list[str]], torch.Tensor]
-"""Texts to token ids: int64, shape (len(texts), context length)."""
-
 PROBE_TEXTS = ["A green tree, and a RED car!", "it's  naïve — 自行车", "long " * 200]
-
-
-class LoadedModel:
-    """A model's torch modules in fp32, and the encoders that can be made of them."""
-
-    def __init__(
-        self,
-        text: TextTower,
-        transform: Compose,
-        tokenizer: TorchTokenizer,
-        space: VectorSpace,
-        device: str,
-        place: Path | None = None,
-        files: Files | None = None,
-    ) -> None:
-        """`place` has what it was read from, None: it has no single one; `files` as it was then."""
-        shape, self._normalisation = split(transform)
-        self.place = place
-        self.files = files or {}
-        self.text = text.to(device)
-        self.tokenizer = tokenizer
-        self.device = device
-        self.encoder = OpenClipEncoder(
-            self.towers(torch.float32), shape, partial(_arrays, tokenizer), text.cut, space
-        )
-
-    def towers(self, dtype: torch.dtype) -> TorchTowers:
-        """Both towers in torch; the model is copied for any other dtype than its own."""
-        if dtype == torch.float32:
-            return TorchTowers(self.image_tower(), self.text, self.device)
-        text = copy.deepcopy(self.text).to(dtype)
-        return TorchTowers(self.image_tower(text.model, dtype), text, self.device)
-
-    def image_tower(self, model: Any = None, dtype: torch.dtype = torch.float32) -> ImageTower:
-        """Of the model itself, or of a copy of another dtype."""
-        tower = ImageTower(model or self.text.model, self._normalisation, dtype).to(self.device)
-        # Pixels come with the channels last: convolutions on a GPU take them so.
-        return tower.to(memory_format=torch.channels_last) if self.device == "cuda" else tower
 
 
 def load(
@@ -80,8 +36,6 @@ def load(
     where no weights can be had, they do not fit the architecture, or what is wanted of the runtime
     cannot be.
     """
-    from app.encoders.torch_models.runtime_choice import chosen
-
     wanted = wanted or RuntimeOptions()
     loaded = load_torch(model, pretrained, device, name)
     encoder, trials = chosen(loaded, wanted)
@@ -120,22 +74,6 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
     return LoadedModel(
         text, transform, tokenizer, space, choose_device(device), checkpoint.place, files
     )
-
-
-def _arrays(tokenizer: TorchTokenizer, texts: list[str]) -> Tokens:
-    tokens: Tokens = tokenizer(texts).numpy()
-    return tokens
-
-
-def split(transform: Compose) -> tuple[Shape, Normalisation]:
-    """open_clip's preprocessing as what it does to pictures and what it does to numbers.
-
-    Raises ModelUnavailable where it does not end with ToTensor and Normalize.
-    """
-    *shaping, to_tensor, normalize = transform.transforms
-    if not (isinstance(to_tensor, ToTensor) and isinstance(normalize, Normalize)):
-        raise ModelUnavailable(f"This model prepares pictures in a way not known here: {transform}")
-    return Compose(shaping), Normalisation(tuple(normalize.mean), tuple(normalize.std))
 
 
 def choose_device(wanted: str) -> str:

@@ -27,7 +27,7 @@ from app.storage.disk import whole_file
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
-    from app.encoders.torch_models.openclip import LoadedModel
+    from app.encoders.torch_models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 
