@@ -23,8 +23,8 @@ from app.pictures.decoding import (
     thumbnail_name,
     thumbnail_side,
 )
+from app.sources.folders import S3_SCHEME, Sources
 from app.sources.sidecars import Annotation, check_metadata
-from app.sources.sources import S3_SCHEME, Sources
 from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)

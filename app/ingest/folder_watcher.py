@@ -13,7 +13,7 @@ from watchfiles import watch
 
 from app.errors import ImageSearchError
 from app.ingest.job_submission import JobOptions, JobSubmission
-from app.sources.sources import QUIET_SECONDS
+from app.sources.folders import QUIET_SECONDS
 
 log = logging.getLogger(__name__)
 

@@ -33,8 +33,8 @@ from app.ingest.source_diff import SourceDiff, stretches
 from app.sources import archives
 from app.sources.archives import ArchiveEntry
 from app.sources.decompression import Bounds
+from app.sources.folders import Sources
 from app.sources.sidecars import Annotation
-from app.sources.sources import Sources
 from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)

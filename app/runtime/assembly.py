@@ -44,7 +44,7 @@ from app.search.search import FlatAnswerCache, Search
 from app.settings import ROOT, Settings
 from app.sources.decompression import Bounds
 from app.sources.download import Downloader
-from app.sources.sources import Sources
+from app.sources.folders import Sources
 from app.storage.disk import Disk, Stores
 
 MEGA = 1_000_000

@@ -22,7 +22,7 @@ from app.index import embeddings, vector_indexes
 from app.ingest import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
-from app.sources.sources import S3_SCHEME, Sources, stored_path
+from app.sources.folders import S3_SCHEME, Sources, stored_path
 from app.storage.disk import Disk, Stores
 
 PAGE = 500  # rows looked at a time

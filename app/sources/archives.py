@@ -25,7 +25,7 @@ from app.sources.sidecars import (
     parse_sidecar,
     parse_table,
 )
-from app.sources.zip_and_tar import MISSING, ArchiveMember, tar_members, zip_members
+from app.sources.tar_reader import MISSING, ArchiveMember, tar_members, zip_members
 
 MAX_ANNOTATION_BYTES = 20_000_000  # of an archive's tables and sidecars together
 MAX_NAME_CHARACTERS = 1_000

@@ -15,7 +15,7 @@ from app.ingest.folder_watcher import FolderWatcher
 from app.main import serve
 from app.runtime.services import Services
 from app.settings import Settings
-from app.sources.sources import QUIET_SECONDS
+from app.sources.folders import QUIET_SECONDS
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, SYNC, run, sql, vectors
 

@@ -28,7 +28,7 @@ from app.sources import archives
 from app.sources.archives import Annotations, ArchiveEntry, RefusedEntry, annotations, entries
 from app.sources.decompression import PIECE_BYTES, Bounds
 from app.sources.sidecars import Annotation
-from app.sources.zip_and_tar import MISSING
+from app.sources.tar_reader import MISSING
 
 BOUNDS = Bounds(max_file_bytes=1000, max_entries=20, max_unpacked_bytes=3_000_000, max_ratio=100)
 ZEROS = bytes(600_000)
