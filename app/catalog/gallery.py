@@ -23,8 +23,9 @@ from app.pictures.decoding import (
     thumbnail_name,
     thumbnail_side,
 )
-from app.sources.folders import S3_SCHEME, Sources
+from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation, check_metadata
+from app.sources.sources import Sources
 from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,10 @@ from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.uploads import PreparedUpload, Uploads
 from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode, thumbnail_of
 from app.sources.download import Downloader
-from app.sources.folders import S3_SCHEME, Source, Sources, read_file
+from app.sources.folders import read_file
+from app.sources.interfaces import S3_SCHEME, Source
 from app.sources.sidecars import Annotation
+from app.sources.sources import Sources
 from app.storage.disk import Disk
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from app.catalog.image_rows import KnownFile
 from app.database.connections import Sessions
 from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import Job
-from app.sources.folders import Source, SourceFile
+from app.sources.interfaces import Source, SourceFile
 
 T = TypeVar("T")
 Add = Callable[[Job, ListedFile], bool]

@@ -32,9 +32,9 @@ from app.ingest.leases import ItemResult
 from app.ingest.source_diff import SourceDiff, stretches
 from app.sources import archives
 from app.sources.archives import ArchiveEntry
-from app.sources.decompression import Bounds
-from app.sources.folders import Sources
+from app.sources.decompression import ArchiveLimits
 from app.sources.sidecars import Annotation
+from app.sources.sources import Sources
 from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class SourceLister:
     index: VectorIndex
     sources: Sources
     stores: Stores
-    bounds: Bounds
+    archive_limits: ArchiveLimits
     batch_size: int
     stop: threading.Event
     measure: Callable[[], None]
@@ -115,9 +115,11 @@ class SourceLister:
         if not archive.exists():
             raise ArchiveRejected("The archive was refused and is gone: send another.")
         mark = job.checkpoint
-        told = archives.annotations(archive, self.bounds)
+        told = archives.annotations(archive, self.archive_limits)
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
-        entries = self._staged(archives.entries(archive, self.bounds, int(mark or -1)), told, sent)
+        entries = self._staged(
+            archives.entries(archive, self.archive_limits, int(mark or -1)), told, sent
+        )
         for stretch in stretches(entries, self.batch_size):
             items = [item for _, item in stretch]
             checkpoint = str(stretch[-1][0])

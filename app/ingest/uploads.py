@@ -22,7 +22,8 @@ from app.encoders.batching import Priority
 from app.encoders.resident import ResidentModel
 from app.errors import ImageRejected
 from app.pictures.decoding import FORMATS, Picture, decode
-from app.sources.folders import S3_SCHEME, stored_path
+from app.sources.folders import stored_path
+from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation
 from app.storage.disk import Disk
 from app.vectors import Vectors

@@ -42,9 +42,9 @@ from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_encoding import QUERY_SECONDS, QueryEncoder
 from app.search.search import FlatAnswerCache, Search
 from app.settings import ROOT, Settings
-from app.sources.decompression import Bounds
+from app.sources.decompression import ArchiveLimits
 from app.sources.download import Downloader
-from app.sources.folders import Sources
+from app.sources.sources import Sources
 from app.storage.disk import Disk, Stores
 
 MEGA = 1_000_000
@@ -271,7 +271,7 @@ class _Assembly:
             index=index,
             sources=self.sources,
             stores=self.stores,
-            bounds=Bounds(max_file_bytes=self.limits.max_file_bytes),
+            archive_limits=ArchiveLimits(max_file_bytes=self.limits.max_file_bytes),
             batch_size=self.settings.batch_size,
             stop=self.interrupt,
             measure=statistics.measure,

@@ -22,7 +22,9 @@ from app.index import embeddings, vector_indexes
 from app.ingest import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
-from app.sources.folders import S3_SCHEME, Sources, stored_path
+from app.sources.folders import stored_path
+from app.sources.interfaces import S3_SCHEME
+from app.sources.sources import Sources
 from app.storage.disk import Disk, Stores
 
 PAGE = 500  # rows looked at a time

@@ -1,4 +1,4 @@
-"""Where pictures come from: folders and buckets, archives, URLs, and the sidecars beside pictures.
+"""Where pictures come from: folders, buckets, archives and URLs, and the sidecars beside them.
 
-Read `sources.py` first.
+Read `interfaces.py` first, then `folders.py`; an archive is read by `archives.py`.
 """

@@ -1,7 +1,7 @@
-"""Archives as streams of entries: zip, and tar plain or packed with gzip, bzip2, xz or zstd.
+"""Archives as streams of entries: zip, and tar plain or compressed by gzip, bzip2, xz or zstd.
 
-Nothing is extracted to a path, and no header is believed: bytes are counted while they are
-unpacked, one entry at a time is held in memory, and what is only skipped is not held at all.
+Nothing is extracted to a path and no header is trusted: bytes are counted as they are
+decompressed, and only one entry at a time is held in memory; skipped entries are not held at all.
 """
 
 import posixpath
@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from app.errors import AnnotationInvalid, ArchiveRejected, EntryRefused
-from app.sources.decompression import Bounds
+from app.sources.archive_members import NOT_AN_ARCHIVE, ArchiveMember
+from app.sources.decompression import ArchiveLimits
 from app.sources.sidecars import (
     COMPANIONS,
     MAX_SIDECAR_BYTES,
@@ -25,7 +26,8 @@ from app.sources.sidecars import (
     parse_sidecar,
     parse_table,
 )
-from app.sources.tar_reader import MISSING, ArchiveMember, tar_members, zip_members
+from app.sources.tar_reader import tar_members
+from app.sources.zip_reader import zip_members
 
 MAX_ANNOTATION_BYTES = 20_000_000  # of an archive's tables and sidecars together
 MAX_NAME_CHARACTERS = 1_000
@@ -58,7 +60,7 @@ class ArchiveEntry:
 
 @dataclass(frozen=True)
 class RefusedEntry:
-    """An entry that is not taken; its name is printable and may be shortened."""
+    """An entry that is refused; its name is printable and may be shortened."""
 
     index: int
     name: str
@@ -67,23 +69,23 @@ class RefusedEntry:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the archive tells of its pictures, and why a sidecar is left out: by entry name."""
+    """Captions and metadata in the archive, and why a sidecar was ignored, both by entry name."""
 
     by_name: dict[str, Annotation]
     notes: dict[str, str]
 
 
-def annotations(archive: Path, bounds: Bounds) -> Annotations:
-    """Read the tables and sidecars; of one picture, a sidecar's keys win over a table's.
+def annotations(archive: Path, limits: ArchiveLimits) -> Annotations:
+    """Read the tables and sidecars; a sidecar's keys take precedence over a table's.
 
-    Where the archive is damaged or over a bound, what comes before counts; `entries` says so.
-    Raises ArchiveRejected for a malformed table, and where there is too much in all.
+    If the archive is damaged or exceeds a limit, what was read before that counts: `entries`
+    reports the fault. Raises ArchiveRejected for a malformed table or too much metadata in all.
     """
     tables: dict[str, Annotation] = {}
     sidecars: dict[str, Annotation] = {}
     notes: dict[str, str] = {}
     left = MAX_ANNOTATION_BYTES
-    for found in _annotating(archive, bounds):
+    for found in _annotation_files(archive, limits):
         left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
         if left < 0:
             raise ArchiveRejected(f"Its metadata has more than {MAX_ANNOTATION_BYTES / 1e6:g} MB.")
@@ -99,41 +101,41 @@ def annotations(archive: Path, bounds: Bounds) -> Annotations:
 
 
 def entries(
-    archive: Path, bounds: Bounds, after: int = -1
+    archive: Path, limits: ArchiveLimits, after: int = -1
 ) -> Iterator[ArchiveEntry | RefusedEntry]:
-    """The files with an index over `after`; hidden and companion files are passed over.
+    """The files whose index is greater than `after`; hidden and companion files are skipped.
 
-    Raises ArchiveRejected where the archive is none, is damaged or goes over a bound: after
-    all that comes before. What a zip has up to `after` is not counted as unpacked.
+    Yields everything readable first, then raises ArchiveRejected if the file is no archive, is
+    damaged or exceeds a limit. What a zip holds up to `after` does not count as unpacked.
     """
     seen: set[str] = set()
-    for member in _members(archive, bounds):
+    for member in _members(archive, limits):
         if member.passed_over:
             continue
         refusal = member.refusal or _refusal(member.name, seen)
         if not refusal:
             seen.add(member.name)
         if member.index > after:
-            yield _taken(replace(member, refusal=refusal), bounds.max_file_bytes)
+            yield _read_entry(replace(member, refusal=refusal), limits.max_file_bytes)
 
 
-# --- What is taken
+# --- Which entries are accepted
 
 
-def _members(archive: Path, bounds: Bounds) -> Iterator[ArchiveMember]:
+def _members(archive: Path, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
     with archive.open("rb") as file:
         packing = _packing(file.read(tarfile.BLOCKSIZE))
         if packing in {"7z", "rar"}:
-            raise ArchiveRejected(MISSING)
+            raise ArchiveRejected(NOT_AN_ARCHIVE)
         members = zip_members if packing == "zip" else partial(tar_members, packing)
-        for member in members(file, bounds):
-            if member.index >= bounds.max_entries:
-                raise ArchiveRejected(f"The archive has more than {bounds.max_entries} entries.")
-            yield _judged(member)
+        for member in members(file, limits):
+            if member.index >= limits.max_entries:
+                raise ArchiveRejected(f"The archive has more than {limits.max_entries} entries.")
+            yield _checked(member)
 
 
-def _judged(member: ArchiveMember) -> ArchiveMember:
-    """The member under the name that it goes by, and whether that is one to take."""
+def _checked(member: ArchiveMember) -> ArchiveMember:
+    """The member under its printable name, refused or skipped if its name demands it."""
     refusal = _name_refusal(member.name)
     if refusal:
         name = _printable(member.name[:MAX_SHOWN_CHARACTERS])
@@ -159,7 +161,7 @@ def _refusal(name: str, seen: set[str]) -> str:
     return "Another entry has the same name." if name in seen else ""
 
 
-def _taken(member: ArchiveMember, max_bytes: int) -> ArchiveEntry | RefusedEntry:
+def _read_entry(member: ArchiveMember, max_bytes: int) -> ArchiveEntry | RefusedEntry:
     reason = member.refusal
     try:
         data = b"" if reason else member.read(max_bytes + 1)
@@ -176,18 +178,18 @@ def _taken(member: ArchiveMember, max_bytes: int) -> ArchiveEntry | RefusedEntry
 
 
 def _packing(head: bytes) -> str:
-    """The kind of archive that begins with `head`; empty where none does."""
+    """The kind of archive that begins with `head`; empty if it is none."""
     found = next((SIGNATURES[start] for start in SIGNATURES if head.startswith(start)), "")
     return found or ("tar" if head[257:262] == b"ustar" else "")
 
 
 def _parts(name: str) -> list[str]:
-    """Split at slashes, and at the backslashes that old zip programs of Windows write."""
+    """Split at slashes, and at the backslashes that old Windows zip programs write."""
     return [part for part in re.split(r"[/\\]", name) if part not in {"", "."}]
 
 
 def _printable(name: str) -> str:
-    """The name with controls and undecodable bytes escaped, each in its own way."""
+    """The name with control characters and undecodable bytes escaped."""
     return "".join(
         char.encode("unicode_escape").decode()
         if unicodedata.category(char) in UNPRINTABLE
@@ -204,15 +206,17 @@ def _is_hidden(name: str) -> bool:
 # --- Tables and sidecars
 
 
-def _annotating(archive: Path, bounds: Bounds) -> Iterator[ArchiveEntry | RefusedEntry]:
+def _annotation_files(
+    archive: Path, limits: ArchiveLimits
+) -> Iterator[ArchiveEntry | RefusedEntry]:
     with suppress(ArchiveRejected):
-        for member in _members(archive, bounds):
+        for member in _members(archive, limits):
             if member.folder or _is_hidden(member.name):
                 continue
             if _is_table(member.name):
-                yield _taken(member, MAX_TABLE_BYTES)
+                yield _read_entry(member, MAX_TABLE_BYTES)
             elif _is_sidecar(member.name):
-                yield _taken(member, MAX_SIDECAR_BYTES)
+                yield _read_entry(member, MAX_SIDECAR_BYTES)
 
 
 def _is_table(name: str) -> bool:
@@ -225,7 +229,7 @@ def _is_sidecar(name: str) -> bool:
 
 
 def _table(found: ArchiveEntry | RefusedEntry) -> dict[str, Annotation]:
-    """Its rows by entry name: those in it are relative to its folder."""
+    """Its rows by entry name; names in a table are relative to its folder."""
     if isinstance(found, RefusedEntry):
         raise ArchiveRejected(f"{found.name}: {found.reason}")
     try:

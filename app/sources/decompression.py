@@ -1,4 +1,4 @@
-"""Packed bytes as streams: counted while they are unpacked, and held to bounds."""
+"""Compressed bytes as streams that count what they decompress and enforce limits."""
 
 import bz2
 import lzma
@@ -12,18 +12,20 @@ from typing import BinaryIO, Protocol, cast
 
 from app.errors import ArchiveRejected
 
-RATIO_FROM_BYTES = 1_000_000  # unpacked: less may be a small picture that packs well
-PACKED_BYTES = 16_384  # read at a time: the ratio is known to this
+RATIO_FROM_BYTES = (
+    1_000_000  # decompressed: anything smaller may be a small picture that compresses well
+)
+PACKED_BYTES = 16_384  # read at a time, so the ratio is known this precisely
 PIECE_BYTES = 65_536  # unpacked at a time
-MAX_WINDOW_BYTES = 2**27  # that xz, LZMA or zstd may ask for: their highest usual levels do
+MAX_WINDOW_BYTES = 2**27  # for xz, LZMA and zstd: enough for their highest usual levels
 
 Read = Callable[[int], bytes]
-"""Takes a number of bytes and gives at most so many, none only at the end."""
+"""Takes a number of bytes and returns at most that many; none only at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """What an archive may hold: over `max_file_bytes` a file is refused, over others it ends.
+class ArchiveLimits:
+    """Limits of an archive: exceeding `max_file_bytes` refuses the file, any other the rest.
 
     `max_entries` counts folders and refused entries too; `max_ratio` is unpacked : packed.
     """
@@ -36,26 +38,26 @@ class Bounds:
 
 @dataclass
 class Meter:
-    """What has been unpacked of how many bytes. Raises ArchiveRejected over a bound."""
+    """Counts compressed and decompressed bytes. Raises ArchiveRejected over a limit."""
 
-    bounds: Bounds
+    limits: ArchiveLimits
     packed: int = 0
     unpacked: int = 0
 
     def add(self, packed: int, unpacked: int) -> None:
-        """Count so many bytes more."""
+        """Count these bytes."""
         self.packed += packed
         self.unpacked += unpacked
-        allowed = self.bounds.max_unpacked_bytes
+        allowed = self.limits.max_unpacked_bytes
         if self.unpacked > allowed:
             raise ArchiveRejected(f"The archive unpacks to more than {allowed / 1e6:g} MB.")
-        if self.unpacked > max(RATIO_FROM_BYTES, self.bounds.max_ratio * self.packed):
-            times = self.bounds.max_ratio
+        if self.unpacked > max(RATIO_FROM_BYTES, self.limits.max_ratio * self.packed):
+            times = self.limits.max_ratio
             raise ArchiveRejected(f"The archive unpacks to more than {times} times its size.")
 
 
 class Source:
-    """At most `size` bytes of a file from `start` on, and how many of them are `taken`."""
+    """At most `size` bytes of a file from `start` on; `taken` counts those read so far."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         file.seek(start)
@@ -71,7 +73,7 @@ class Source:
 
 
 class DecompressedStream:
-    """What `unpack` makes of `source`, counted by each of `meters`; damage raises `damaged`."""
+    """`source` decompressed by `unpack` and counted by `meters`; damage raises `damaged`."""
 
     def __init__(
         self, source: Source, unpack: Read, meters: list[Meter], damaged: type[Exception]
@@ -80,7 +82,7 @@ class DecompressedStream:
         self._meters, self._damaged = meters, damaged
 
     def read(self, size: int) -> bytes:
-        """As many bytes as asked for, fewer only at the end. May raise ArchiveRejected."""
+        """`size` bytes, fewer only at the end. May raise ArchiveRejected."""
         pieces = []
         while size > 0 and (piece := self._piece(min(size, PIECE_BYTES))):
             pieces.append(piece)
@@ -111,7 +113,7 @@ class _Decoder(Protocol):
 
 
 class _Decoded:
-    """Bytes through decoders that `start` makes, one for each stream that `source` holds."""
+    """Decodes `source`; `start` makes a decoder for each of the streams it is made of."""
 
     def __init__(self, source: Source, start: Callable[[], _Decoder], first: bytes = b"") -> None:
         self._source, self._start = source, start
@@ -186,7 +188,7 @@ def _zstd(source: Source) -> Read:
 
 
 def _zip_lzma(source: Source) -> Read:
-    """A version, the length of the properties, these; then the bytes of an .lzma file."""
+    """A version, the length of the properties, the properties; then as in an .lzma file."""
     properties = source.read(9)[4:]
     unknown_size = b"\xff" * 8
     start = partial(lzma.LZMADecompressor, lzma.FORMAT_ALONE, MAX_WINDOW_BYTES)

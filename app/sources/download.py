@@ -1,9 +1,9 @@
-"""The file behind a stranger's URL, fetched so that nobody reaches our own network through it.
+"""Fetches user-supplied URLs without giving access to our own network (SSRF).
 
-A host name is resolved once a hop, every address it has is checked, and the connection is made
-to one of those very addresses: a name server that would answer differently the second time is
-not asked again. Redirects are hops like the first. Host header, SNI and certificate stay those
-of the name. Proxies of the environment, cookies and credentials play no part.
+A host name is resolved once per hop, all its addresses are checked, and the connection is made
+to one of those addresses: a name server that would answer differently the second time (DNS
+rebinding) is not asked again. Redirects are checked like the first hop. Host header, SNI and
+certificate remain those of the name. Proxy settings, cookies and credentials are ignored.
 """
 
 import io
@@ -55,7 +55,7 @@ class Download:
 
 
 class _Wire(io.RawIOBase):
-    """A socket to read from: until the deadline, however it drips, and so many bytes at most."""
+    """A socket to read from, with an overall deadline and a limit in bytes."""
 
     def __init__(self, sock: socket.socket, deadline: float, max_bytes: int) -> None:
         self._sock = sock
@@ -63,7 +63,7 @@ class _Wire(io.RawIOBase):
         self._bytes_left = max_bytes
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """What HTTPResponse asks of a socket."""
+        """The one method that HTTPResponse calls on a socket."""
         return io.BufferedReader(self, PIECE_BYTES)
 
     def readable(self) -> bool:
@@ -90,8 +90,8 @@ def addresses_of(host: str, port: int) -> list[str]:
 class Downloader:
     """Fetches files over HTTP and HTTPS, up to `max_bytes`.
 
-    `allow` opens addresses that are shut otherwise; an IPv4 address inside an IPv6 one has to
-    be open in its own right as well.
+    `allow` permits networks that are blocked by default; an IPv4 address embedded in an IPv6 one
+    must be permitted as well.
     """
 
     max_bytes: int
@@ -102,65 +102,65 @@ class Downloader:
     total_seconds: float = TOTAL_SECONDS  # for everything, over all redirects
 
     def fetch(self, url: str) -> Download:
-        """The file at `url`, after three redirects at most.
+        """The file at `url`, after at most three redirects.
 
-        Raises UrlNotAllowed, in the same words whatever is wrong with an address or a spelling;
-        SourceUnavailable if asking again may help; UrlUnreadable if not; ImageTooLarge.
-        As a name without an address is SourceUnavailable, who asks can find out that an
-        internal name exists, but not where it leads or whether anything answers there.
+        Raises UrlNotAllowed, with the same message for every disallowed address or syntax;
+        SourceUnavailable if trying again may help; UrlUnreadable if not; ImageTooLarge.
+        Since a name without an address is SourceUnavailable, a client can learn that an internal
+        name exists, but not its address nor whether anything answers there.
         """
         deadline = time.monotonic() + self.total_seconds
         for _ in range(MAX_REDIRECTS + 1):
-            place = checked_url(url)
-            with _in_plain_words(place.host):
-                answer = self._hop(url, place, deadline)
+            checked = checked_url(url)
+            with _translated_errors(checked.host):
+                answer = self._hop(url, checked, deadline)
             if isinstance(answer, Download):
                 return answer
             url = answer
-        raise UrlUnreadable(f"{place.host} redirects more than {MAX_REDIRECTS} times in a row.")
+        raise UrlUnreadable(f"{checked.host} redirects more than {MAX_REDIRECTS} times in a row.")
 
-    def _hop(self, url: str, place: CheckedUrl, deadline: float) -> Download | str:
-        """The file, or the URL to go on to."""
-        with self._connect(place, self._addresses(place, deadline), deadline) as sock:
+    def _hop(self, url: str, checked: CheckedUrl, deadline: float) -> Download | str:
+        """The file, or the URL of the next hop."""
+        with self._connect(checked, self._addresses(checked, deadline), deadline) as sock:
             sock.settimeout(_left(deadline))
-            sock.sendall(_request(place))
+            sock.sendall(_request(checked))
             wire = _Wire(sock, deadline, self.max_bytes + OVERHEAD_BYTES)
             with HTTPResponse(cast(socket.socket, wire), method="GET") as response:
                 response.begin()
                 if response.status in REDIRECTS:
-                    return _next_url(url, place, response)
-                _check_answer(place, response)
-                return Download(self._body(place, response), url, _etag(response))
+                    return _next_url(url, checked, response)
+                _check_response(checked, response)
+                return Download(self._body(checked, response), url, _etag(response))
 
-    def _addresses(self, place: CheckedUrl, deadline: float) -> list[Address]:
-        """All addresses of the host, once each of them is found open."""
-        if ":" in place.host or NUMBER_LAST.fullmatch(place.host):
-            return [checked_address(place.host, self.allow)]
+    def _addresses(self, checked: CheckedUrl, deadline: float) -> list[Address]:
+        """All addresses of the host; each must be allowed."""
+        if ":" in checked.host or NUMBER_LAST.fullmatch(checked.host):
+            return [checked_address(checked.host, self.allow)]
         try:
-            texts = _resolved(self.resolve, place, _left(deadline))
+            texts = _resolved(self.resolve, checked, _left(deadline))
         except TimeoutError:
             raise
         except OSError:
             texts = []
         if not texts:
-            raise SourceUnavailable(f"No address is known for {place.host}.")
+            raise SourceUnavailable(f"No address is known for {checked.host}.")
         return [checked_address(text, self.allow) for text in texts]
 
     def _connect(
-        self, place: CheckedUrl, addresses: list[Address], deadline: float
+        self, checked: CheckedUrl, addresses: list[Address], deadline: float
     ) -> socket.socket:
-        sock = self._reach(addresses, place.port, deadline)
-        if place.scheme == "http":
+        sock = self._reach(addresses, checked.port, deadline)
+        if checked.scheme == "http":
             return sock
         try:
             sock.settimeout(min(self.connect_seconds, _left(deadline)))
-            return self.tls.wrap_socket(sock, server_hostname=place.host)
+            return self.tls.wrap_socket(sock, server_hostname=checked.host)
         except BaseException:
             sock.close()
             raise
 
     def _reach(self, addresses: list[Address], port: int, deadline: float) -> socket.socket:
-        """A connection to the first address that takes one."""
+        """A connection to the first address that accepts one."""
         failure = OSError()
         for address in addresses:
             try:
@@ -170,7 +170,7 @@ class Downloader:
                 failure = error
         raise failure
 
-    def _body(self, place: CheckedUrl, response: HTTPResponse) -> bytes:
+    def _body(self, checked: CheckedUrl, response: HTTPResponse) -> bytes:
         """The body, counted while it is read."""
         body = bytearray()
         announced = response.length or 0
@@ -182,23 +182,23 @@ class Downloader:
         else:
             raise ImageTooLarge(f"The file has more than the {self.max_bytes / 1e6:g} MB allowed.")
         if response.length:
-            raise SourceUnavailable(f"{place.host} broke off in the middle of the file.")
+            raise SourceUnavailable(f"{checked.host} broke off in the middle of the file.")
         if not body:
-            raise UrlUnreadable(f"{place.host} sends an empty file.")
+            raise UrlUnreadable(f"{checked.host} sends an empty file.")
         return bytes(body)
 
 
-def _resolved(resolve: Resolve, place: CheckedUrl, seconds: float) -> list[str]:
+def _resolved(resolve: Resolve, checked: CheckedUrl, seconds: float) -> list[str]:
     """Raises TimeoutError and what `resolve` raises.
 
-    getaddrinfo has no time limit. Its thread is left behind where it takes too long, and ends
-    when the system's own attempts do: within half a minute or so.
+    getaddrinfo has no time limit. A thread that takes too long is abandoned; it ends when the
+    system's own attempts do, within half a minute or so.
     """
     answer: Future[list[str]] = Future()
 
     def work() -> None:
         try:
-            answer.set_result(resolve(place.host, place.port))
+            answer.set_result(resolve(checked.host, checked.port))
         except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
             answer.set_exception(error)
 
@@ -214,49 +214,49 @@ def _left(deadline: float) -> float:
     return seconds
 
 
-def _request(place: CheckedUrl) -> bytes:
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    if place.port != PORTS[place.scheme]:
-        host += f":{place.port}"
+def _request(checked: CheckedUrl) -> bytes:
+    host = f"[{checked.host}]" if ":" in checked.host else checked.host
+    if checked.port != PORTS[checked.scheme]:
+        host += f":{checked.port}"
     return (
-        f"GET {place.target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: image-search\r\n"
+        f"GET {checked.target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: image-search\r\n"
         "Accept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
     ).encode("ascii")
 
 
-def _next_url(url: str, place: CheckedUrl, response: HTTPResponse) -> str:
-    """Where a redirect leads. Raises UrlNotAllowed from https to anything else."""
+def _next_url(url: str, checked: CheckedUrl, response: HTTPResponse) -> str:
+    """The target of a redirect. Raises UrlNotAllowed from https to anything else."""
     location = response.headers.get("Location", "").strip()
     if not location:
-        raise UrlUnreadable(f"{place.host} redirects to nowhere.")
+        raise UrlUnreadable(f"{checked.host} redirects to nowhere.")
     try:
         following = urljoin(url, quote(location, safe=string.punctuation, encoding="latin-1"))
     except ValueError:
         raise not_allowed() from None
-    if place.scheme == "https" and not following.lower().startswith("https:"):
+    if checked.scheme == "https" and not following.lower().startswith("https:"):
         raise not_allowed()
     return following
 
 
-def _check_answer(place: CheckedUrl, response: HTTPResponse) -> None:
+def _check_response(checked: CheckedUrl, response: HTTPResponse) -> None:
     status = response.status
     if status == 429 or status >= 500:
-        raise SourceUnavailable(f"{place.host} answers with status {status}; try again later.")
+        raise SourceUnavailable(f"{checked.host} answers with status {status}; try again later.")
     if status != 200:
-        raise UrlUnreadable(f"{place.host} answers with status {status}.")
+        raise UrlUnreadable(f"{checked.host} answers with status {status}.")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UrlUnreadable(f"{place.host} sends the file compressed, though asked not to.")
+        raise UrlUnreadable(f"{checked.host} sends the file compressed, though asked not to.")
 
 
 def _etag(response: HTTPResponse) -> str | None:
-    """The ETag, if it is one that can be kept and sent back."""
+    """The ETag, if it is printable and of a sensible length."""
     etag = response.headers.get("ETag", "")
     return etag if etag.isprintable() and 0 < len(etag) <= MAX_ETAG else None
 
 
 @contextmanager
-def _in_plain_words(host: str) -> Iterator[None]:
-    """Turn what sockets, TLS and http.client raise into the errors of the domain."""
+def _translated_errors(host: str) -> Iterator[None]:
+    """Turn the exceptions of sockets, TLS and http.client into ours."""
     try:
         yield
     except TimeoutError as error:

@@ -1,8 +1,8 @@
-"""Captions and metadata that come beside pictures: sent, in sidecar files, and in tables.
+"""Captions and metadata: sent with a request, in sidecar files, and in tables.
 
-A sidecar `picture.jpg.json` is a JSON object on one picture; a table `metadata.csv` or
-`metadata.jsonl` has a row for each picture of its folder. Metadata is what Postgres can keep
-as jsonb. Whatever is malformed raises AnnotationInvalid.
+A sidecar `picture.jpg.json` is a JSON object about one picture; a table `metadata.csv` or
+`metadata.jsonl` has a row for each picture of its folder. Metadata is anything that Postgres can
+store as jsonb. Malformed input raises AnnotationInvalid.
 """
 
 import csv
@@ -35,18 +35,18 @@ DELIMITERS = (",", ";", "\t")
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
-"""What stays itself as a JSON number: no sign +, leading zero (007 is a name) or exponent."""
+"""Cells that become JSON numbers: no plus sign, leading zero (007 is a name) or exponent."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is told of one picture: words, and any JSON object."""
+    """The caption and metadata of one picture."""
 
     caption: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def over(self, other: "Annotation") -> "Annotation":
-        """Both together; what this one says wins."""
+        """Both merged; this one takes precedence."""
         caption = other.caption if self.caption is None else self.caption
         return Annotation(caption, other.metadata | self.metadata)
 
@@ -70,9 +70,9 @@ def check_caption(text: str) -> str:
 
 
 def parse_sidecar(data: bytes) -> Annotation:
-    """The bytes of a file like `{"caption": "…", "metadata": {…}}`; both may be absent.
+    """Parse a file like `{"caption": "…", "metadata": {…}}`; both keys are optional.
 
-    Other keys become metadata too; where one is also in `metadata`, the latter is kept.
+    Other keys become metadata too; a key that is also in `metadata` is taken from there.
     """
     if len(data) > MAX_SIDECAR_BYTES:
         raise AnnotationInvalid(f"The sidecar has more than {MAX_SIDECAR_BYTES:,} bytes.")
@@ -83,13 +83,13 @@ def parse_sidecar(data: bytes) -> Annotation:
 
 
 def parse_table(name: str, data: bytes) -> dict[str, Annotation]:
-    """The annotations of a table, by the names of files as they stand in it.
+    """The annotations of a table, by the file names in it.
 
-    The first of FILE_COLUMNS that there is names the file, the first of CAPTION_COLUMNS is
-    its caption, whatever the case of their letters; every other column is metadata. A CSV is
+    The first of FILE_COLUMNS present names the file, the first of CAPTION_COLUMNS is its
+    caption, ignoring case; every other column is metadata. A CSV is
     UTF-8, delimited by comma, semicolon or tab, and has a header; its empty cells and its
-    columns without a name are left out, plain numbers like -3 or 2.50 become numbers (2.5),
-    and all else stays text. A line of JSON is read as a sidecar is. `name` is for messages.
+    columns without a name are left out, plain numbers like -3 or 2.50 become numbers (2.5), and
+    everything else stays text. A line of JSON is read like a sidecar. `name` is for messages.
     """
     if len(data) > MAX_TABLE_BYTES:
         raise AnnotationInvalid(f"{name} has more than {MAX_TABLE_BYTES / 1e6:g} MB.")
@@ -117,7 +117,7 @@ def _add(row: dict[str, Any], found: dict[str, Annotation]) -> None:
 
 
 def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row as its line and its filled cells, by column."""
+    """The line number and the non-empty cells, by column, of each row."""
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise AnnotationInvalid(f"{name}, line {line}: a NUL is no text.")
@@ -135,7 +135,7 @@ def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _delimiter(text: str) -> str:
-    """The first that leaves a column of file names in the header; a comma where none does."""
+    """The first delimiter that yields a column of file names; a comma if none does."""
     header = text.partition("\n")[0]
     for delimiter in DELIMITERS:
         columns = {column.strip('" \r').lower() for column in header.split(delimiter)}
@@ -198,13 +198,13 @@ def _annotation(values: dict[str, Any], caption_keys: tuple[str, ...]) -> Annota
 
 
 def _take(values: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The value of the first of `names` that is a key, taken out; else None."""
+    """Remove and return the value of the first of `names` that is a key; None without one."""
     key = _first(values, names)
     return None if key is None else values.pop(key)
 
 
 def _first(values: dict[str, Any], names: tuple[str, ...]) -> str | None:
-    """The key that is the first of `names` to be there, whatever the case of its letters."""
+    """The key that matches the first of `names` present, ignoring case."""
     keys = {key.lower(): key for key in values}
     return next((keys[name] for name in names if name in keys), None)
 

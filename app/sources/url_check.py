@@ -1,4 +1,4 @@
-"""Where a stranger's URL may lead: how it may be spelt, and to which addresses."""
+"""Checks user-supplied URLs against SSRF: their syntax, and the addresses they resolve to."""
 
 import re
 import string
@@ -23,7 +23,7 @@ RESERVED = ("192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4", "200
 EXAMPLES = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
 BENCHMARKS = ("198.18.0.0/15",)  # IPv6's are in 2001::/23, as is Teredo
 SIX_TO_FOUR = ("2002::/16",)
-SHUT = tuple(
+BLOCKED = tuple(
     ip_network(text)
     for text in LOCAL + PRIVATE + METADATA + RESERVED + EXAMPLES + BENCHMARKS + SIX_TO_FOUR
 )
@@ -37,7 +37,7 @@ ISATAP_MASK = 0xFDFFFFFF
 
 @dataclass(frozen=True)
 class CheckedUrl:
-    """A URL taken apart: `host` in ASCII, `target` as it is asked for."""
+    """The parts of a URL: `host` in ASCII, `target` as the request line has it."""
 
     scheme: str
     host: str
@@ -46,7 +46,7 @@ class CheckedUrl:
 
 
 def checked_url(url: str) -> CheckedUrl:
-    """The URL taken apart. Raises UrlNotAllowed for anything but a plain one.
+    """Parse the URL. Raises UrlNotAllowed for anything but a plain one.
 
     Spaces, control characters and backslashes are refused before `urlsplit` drops some of them.
     """
@@ -62,7 +62,7 @@ def checked_url(url: str) -> CheckedUrl:
 
 
 def _host_and_port(authority: str, default_port: int) -> tuple[str, int]:
-    """Raises ValueError unless it is one plain host, and perhaps a port."""
+    """Raises ValueError unless it is a plain host with an optional port."""
     match = AUTHORITY.fullmatch(authority)
     if match is None:
         raise ValueError(authority)
@@ -83,7 +83,7 @@ def _ascii_name(name: str) -> str:
 
 
 def checked_address(text: str, allow: tuple[Network, ...] = ()) -> Address:
-    """The address to connect to: an IPv4-mapped one comes out as the IPv4 one.
+    """The address to connect to; an IPv4-mapped one is returned as IPv4.
 
     Raises UrlNotAllowed unless it, and any IPv4 address inside it, is public or in `allow`.
     """
@@ -102,11 +102,11 @@ def _is_open(address: Address, allow: tuple[Network, ...]) -> bool:
     if any(address in network for network in allow):
         return True
     unicast = address.version == 4 or address in GLOBAL_IPV6
-    return unicast and not any(address in network for network in SHUT)
+    return unicast and not any(address in network for network in BLOCKED)
 
 
 def _ipv4_inside(address: Address) -> tuple[IPv4Address, ...]:
-    """Where a tunnel or a translator would carry what is sent to an IPv6 address."""
+    """The IPv4 addresses that a tunnel or translator would forward an IPv6 address to."""
     if isinstance(address, IPv4Address) or int(address) <= 1:  # ::1 and :: are no IPv4-compatible
         return ()
     if address.teredo:
@@ -120,5 +120,5 @@ def _ipv4_inside(address: Address) -> tuple[IPv4Address, ...]:
 
 
 def not_allowed() -> UrlNotAllowed:
-    """In the same words whatever is wrong."""
+    """The same message whatever is wrong, so that it reveals nothing."""
     return UrlNotAllowed("URL not allowed")

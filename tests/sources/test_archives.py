@@ -25,12 +25,14 @@ from hypothesis import strategies as some
 
 from app.errors import ArchiveRejected
 from app.sources import archives
+from app.sources.archive_members import NOT_AN_ARCHIVE
 from app.sources.archives import Annotations, ArchiveEntry, RefusedEntry, annotations, entries
-from app.sources.decompression import PIECE_BYTES, Bounds
+from app.sources.decompression import PIECE_BYTES, ArchiveLimits
 from app.sources.sidecars import Annotation
-from app.sources.tar_reader import MISSING
 
-BOUNDS = Bounds(max_file_bytes=1000, max_entries=20, max_unpacked_bytes=3_000_000, max_ratio=100)
+LIMITS = ArchiveLimits(
+    max_file_bytes=1000, max_entries=20, max_unpacked_bytes=3_000_000, max_ratio=100
+)
 ZEROS = bytes(600_000)
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "tar": bytes,
@@ -99,33 +101,33 @@ class Reader:
         self.path = folder / "archive"
 
     def all(
-        self, data: bytes, bounds: Bounds = BOUNDS, after: int = -1
+        self, data: bytes, limits: ArchiveLimits = LIMITS, after: int = -1
     ) -> tuple[list[ArchiveEntry | RefusedEntry], str]:
         """What comes before the end, and why it ended; the bytes are kept in a file."""
         self.path.write_bytes(data)
         found: list[ArchiveEntry | RefusedEntry] = []
         try:
-            found.extend(entries(self.path, bounds, after))
+            found.extend(entries(self.path, limits, after))
         except ArchiveRejected as error:
             return found, str(error)
         return found, ""
 
-    def names(self, data: bytes, bounds: Bounds = BOUNDS) -> list[str]:
-        found, ended = self.all(data, bounds)
+    def names(self, data: bytes, limits: ArchiveLimits = LIMITS) -> list[str]:
+        found, ended = self.all(data, limits)
         assert (ended, [one for one in found if isinstance(one, RefusedEntry)]) == ("", [])
         return [one.name for one in found]
 
-    def refusal(self, data: bytes, bounds: Bounds = BOUNDS) -> RefusedEntry:
+    def refusal(self, data: bytes, limits: ArchiveLimits = LIMITS) -> RefusedEntry:
         """The one refusal, after and before entries that are taken."""
-        found, ended = self.all(data, bounds)
+        found, ended = self.all(data, limits)
         (refused,) = (one for one in found if isinstance(one, RefusedEntry))
         assert ended == ""
         assert found[-1] != refused
         return refused
 
-    def annotations(self, files: dict[str, bytes], bounds: Bounds = BOUNDS) -> Annotations:
+    def annotations(self, files: dict[str, bytes], limits: ArchiveLimits = LIMITS) -> Annotations:
         self.path.write_bytes(zipped(files.items()))
-        return annotations(self.path, bounds)
+        return annotations(self.path, limits)
 
 
 @pytest.fixture
@@ -170,20 +172,20 @@ def test_empty_archives_are_empty(reader: Reader) -> None:
 
 def test_a_long_entry_is_read_in_pieces(reader: Reader) -> None:
     data = random.Random(1).randbytes(300_000)
-    bounds = Bounds(max_file_bytes=len(data))
+    limits = ArchiveLimits(max_file_bytes=len(data))
     for archive in (
         zipped([("a", data)], 8),
         zipped([("a", data)]),
         gzip.compress(tarred([("a", data)])),
     ):
-        assert reader.all(archive, bounds) == ([ArchiveEntry(0, "a", data)], "")
+        assert reader.all(archive, limits) == ([ArchiveEntry(0, "a", data)], "")
 
 
 def test_what_a_decoder_holds_back_is_not_lost(reader: Reader) -> None:
     piece = PIECE_BYTES
     files = [(f"{n}.jpg", bytes(piece + n)) for n in range(1, 260)]
-    bounds = Bounds(max_file_bytes=piece + 260, max_ratio=10**6)
-    assert len(reader.names(zipped(files, zipfile.ZIP_DEFLATED), bounds)) == len(files)
+    limits = ArchiveLimits(max_file_bytes=piece + 260, max_ratio=10**6)
+    assert len(reader.names(zipped(files, zipfile.ZIP_DEFLATED), limits)) == len(files)
 
 
 def test_global_pax_headers_name_no_entry(reader: Reader) -> None:
@@ -311,7 +313,10 @@ def test_an_archive_inside_is_refused_whatever_its_name(reader: Reader, inner: s
         else PACKERS[inner](tarred([]) if inner != "tar" else tarred([LAST]))
     )
     files = [("a.jpg", data), LAST]
-    assert "archive inside" in reader.refusal(zipped(files), Bounds(max_file_bytes=20_000)).reason
+    assert (
+        "archive inside"
+        in reader.refusal(zipped(files), ArchiveLimits(max_file_bytes=20_000)).reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -371,8 +376,8 @@ def test_a_file_over_its_bound_is_refused_without_being_read(reader: Reader) -> 
     files = [("a.jpg", b"x" * 1000), ("b.jpg", b"x" * 1001), LAST]
     for data in (zipped(files), tarred(files)):
         assert reader.refusal(data) == RefusedEntry(1, "b.jpg", "The file has more than 0.001 MB.")
-    bounds = Bounds(max_file_bytes=1000, max_unpacked_bytes=5000)
-    assert reader.refusal(zipped([("b.jpg", ZEROS), LAST], 8), bounds).name == "b.jpg"
+    limits = ArchiveLimits(max_file_bytes=1000, max_unpacked_bytes=5000)
+    assert reader.refusal(zipped([("b.jpg", ZEROS), LAST], 8), limits).name == "b.jpg"
 
 
 def test_a_name_is_taken_once(reader: Reader) -> None:
@@ -383,25 +388,25 @@ def test_a_name_is_taken_once(reader: Reader) -> None:
 
 def test_all_entries_count_for_their_bound(reader: Reader) -> None:
     files = [("d/", b""), ("../x.jpg", b""), ("a.txt", b""), ("a.jpg", b"")]
-    bounds = Bounds(max_file_bytes=10, max_entries=4)
+    limits = ArchiveLimits(max_file_bytes=10, max_entries=4)
     folder = tarfile.TarInfo("d")
     folder.type = tarfile.DIRTYPE
     for archive in (zipped(files), tarred([(folder, b""), *files[1:]])):
-        assert len(reader.all(archive, bounds)[0]) == 2
+        assert len(reader.all(archive, limits)[0]) == 2
     for archive in (zipped([*files, LAST]), tarred([(folder, b""), *files[1:], LAST])):
-        found, ended = reader.all(archive, bounds)
+        found, ended = reader.all(archive, limits)
         assert (len(found), ended) == (2, "The archive has more than 4 entries.")
 
 
 def test_the_bound_on_unpacked_bytes_holds_in_all(reader: Reader) -> None:
     files = [(f"{n}.jpg", b"x" * 1000) for n in range(5)]
-    bounds = Bounds(max_file_bytes=1000, max_unpacked_bytes=4500)
-    found, ended = reader.all(zipped(files), bounds)
+    limits = ArchiveLimits(max_file_bytes=1000, max_unpacked_bytes=4500)
+    found, ended = reader.all(zipped(files), limits)
     assert (len(found), ended) == (4, "The archive unpacks to more than 0.0045 MB.")
-    found, ended = reader.all(gzip.compress(tarred(files)), bounds)
+    found, ended = reader.all(gzip.compress(tarred(files)), limits)
     assert (len(found), ended) == (2, "The archive unpacks to more than 0.0045 MB.")
     skipped = gzip.compress(tarred([("a.txt", bytes(5000)), LAST]))
-    assert reader.all(skipped, bounds)[1].startswith("The archive unpacks")
+    assert reader.all(skipped, limits)[1].startswith("The archive unpacks")
 
 
 RATIO = "The archive unpacks to more than 100 times its size."
@@ -410,23 +415,23 @@ RATIO = "The archive unpacks to more than 100 times its size."
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_a_zip_entry_that_unpacks_too_far_ends_it(reader: Reader, method: int) -> None:
     filler = random.Random(3).randbytes(100_000)
-    bounds = Bounds(max_file_bytes=10**9)
+    limits = ArchiveLimits(max_file_bytes=10**9)
     data = zipped([("a.jpg", filler), ("b.jpg", ZEROS * 3)], method)
-    found, ended = reader.all(data, bounds)
+    found, ended = reader.all(data, limits)
     assert (found, ended) == ([ArchiveEntry(0, "a.jpg", filler)], RATIO)
-    assert reader.names(zipped([("a.jpg", ZEROS)], method), bounds) == ["a.jpg"]
+    assert reader.names(zipped([("a.jpg", ZEROS)], method), limits) == ["a.jpg"]
 
 
 def test_zip_entries_that_unpack_too_far_together_end_it(reader: Reader) -> None:
     data = zipped([(f"{n}.jpg", ZEROS) for n in range(3)], 8)
-    found, ended = reader.all(data, Bounds(max_file_bytes=10**9))
+    found, ended = reader.all(data, ArchiveLimits(max_file_bytes=10**9))
     assert (len(found), ended) == (1, RATIO)
 
 
 @pytest.mark.parametrize("packing", ["gzip", "bzip2", "xz", "zstd"])
 def test_a_tar_that_unpacks_too_far_ends(reader: Reader, packing: str) -> None:
     files = [("a.jpg", b"x"), ("b.txt", ZEROS * 3)]
-    found, ended = reader.all(PACKERS[packing](tarred(files)), Bounds(max_file_bytes=10**9))
+    found, ended = reader.all(PACKERS[packing](tarred(files)), ArchiveLimits(max_file_bytes=10**9))
     assert (len(found), ended) == (1, RATIO)
 
 
@@ -437,7 +442,7 @@ def test_a_bomb_takes_no_memory(reader: Reader, packing: str) -> None:
     data = zipped(files, zipfile.ZIP_BZIP2) if packing == "zip" else bz2.compress(tarred(files))
     del zeros, files
     tracemalloc.start()
-    ended = reader.all(data, Bounds(max_file_bytes=10**9))[1]
+    ended = reader.all(data, ArchiveLimits(max_file_bytes=10**9))[1]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert ended == RATIO
@@ -482,7 +487,7 @@ def test_wide_windows_are_not_granted(reader: Reader) -> None:
     ],
 )
 def test_what_is_no_archive_is_said_so(reader: Reader, data: bytes) -> None:
-    assert reader.all(data) == ([], MISSING)
+    assert reader.all(data) == ([], NOT_AN_ARCHIVE)
 
 
 def test_an_archive_cut_short_ends_after_what_it_has(reader: Reader) -> None:
@@ -587,7 +592,7 @@ def test_tables_and_sidecars_are_found(reader: Reader) -> None:
 def test_names_in_a_table_are_those_of_entries(reader: Reader) -> None:
     table = json.dumps({"file": "./caf\\é\x1b.jpg"}).encode()
     tar = tarred([("./d/caf/é\x1b.jpg", b""), ("./d/metadata.jsonl", table)])
-    assert reader.names(tar) == list(annotations(reader.path, BOUNDS).by_name)
+    assert reader.names(tar) == list(annotations(reader.path, LIMITS).by_name)
 
 
 def test_a_malformed_table_ends_it(reader: Reader) -> None:
@@ -595,7 +600,7 @@ def test_a_malformed_table_ends_it(reader: Reader) -> None:
         reader.annotations({"b/metadata.csv": b"x\n"})
     reader.path.write_bytes(zipped([("metadata.csv", b"file\n")], flag_bits=1))
     with pytest.raises(ArchiveRejected, match=r"^metadata\.csv: The file is encrypted"):
-        annotations(reader.path, BOUNDS)
+        annotations(reader.path, LIMITS)
 
 
 def test_annotations_are_bounded_in_all(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -608,7 +613,7 @@ def test_annotations_are_bounded_in_all(reader: Reader, monkeypatch: pytest.Monk
 def test_what_comes_before_damage_is_told_and_entries_says_why(reader: Reader) -> None:
     data = tarred([("a.jpg.json", b'{"a": 1}'), ("a.jpg", b"a" * 600), ("b.jpg.json", b"{}")])
     found, ended = reader.all(data[:2500])
-    assert (len(found), annotations(reader.path, BOUNDS).by_name) == (
+    assert (len(found), annotations(reader.path, LIMITS).by_name) == (
         1,
         {"a.jpg": Annotation(None, {"a": 1})},
     )
@@ -632,7 +637,7 @@ SMALL = examples(
 @given(data=some.binary(max_size=600), head=some.sampled_from([b"", *archives.SIGNATURES]))
 def test_random_bytes_end_in_a_sentence(reader: Reader, data: bytes, head: bytes) -> None:
     reader.all(head + data)
-    annotations(reader.path, BOUNDS)
+    annotations(reader.path, LIMITS)
 
 
 @SMALL
@@ -651,4 +656,4 @@ def test_mutated_archives_end_in_a_sentence(
     assert re.fullmatch(r"[A-Z][^\n]*\.", ended or "None.")
     for one in found:
         assert not re.search("[\0-\x1f\x7f-\x9f\ud800-\udfff]", one.name)
-    annotations(reader.path, BOUNDS)
+    annotations(reader.path, LIMITS)

@@ -18,8 +18,10 @@ from app.errors import (
     SourceUnreadable,
 )
 from app.settings import ROOT
-from app.sources.folders import QUIET_SECONDS, Folder, SourceFile, Sources, stored_path
+from app.sources.folders import QUIET_SECONDS, Folder, stored_path
+from app.sources.interfaces import SourceFile
 from app.sources.sidecars import COMPANIONS, Annotation
+from app.sources.sources import Sources
 from app.storage.buckets import Buckets
 
 ORDER = ["a!.png", "a-b/1.png", "a-b.png", "a.png", "a/1.png", "a/b-/1.png", "a/b/1.png", "a0.png",

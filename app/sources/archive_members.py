@@ -1,0 +1,21 @@
+"""What the zip reader and the tar reader yield."""
+
+from dataclasses import dataclass
+
+from app.sources.decompression import Read
+
+NOT_AN_ARCHIVE = (
+    "This is no archive: send a zip, or a tar, plain or packed with gzip, bzip2, xz or zstd."
+)
+
+
+@dataclass(frozen=True)
+class ArchiveMember:
+    """One member of an archive. Call `read` before asking for the next member."""
+
+    index: int
+    name: str
+    read: Read
+    refusal: str = ""
+    folder: bool = False
+    passed_over: bool = False

@@ -1,0 +1,56 @@
+"""Opens the source that a job names, and reads the files of pictures wherever they are."""
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.sources.bucket_folders import BucketFolder
+from app.sources.folders import Folder, read_file
+from app.sources.interfaces import S3_SCHEME, Source
+from app.storage.buckets import Bucket, Buckets
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Opens what a job's `source` names; `root` is where relative paths start."""
+
+    root: Path
+    buckets: Buckets
+
+    def open(self, source: Mapping[str, Any]) -> Source | None:
+        """The folder or bucket; None if the job's files were uploaded with it."""
+        if "folder" in source:
+            return Folder(Path(source["folder"]), self.root)
+        if "bucket" in source:
+            bucket = self.buckets.bucket(source["bucket"])
+            return BucketFolder(bucket, source.get("prefix", ""))
+        return None
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """The bytes of the picture at `path` in the catalog. Raises as `Source.read`."""
+        if path.startswith(S3_SCHEME):
+            bucket, key = self.stored_object(path)
+            return bucket.read(key, max_bytes)
+        return read_file(self.root / path, max_bytes)
+
+    def stored_object(self, path: str) -> tuple[Bucket, str]:
+        """The bucket and the key of s3://bucket/key."""
+        name, _, key = path.removeprefix(S3_SCHEME).partition("/")
+        return self.buckets.bucket(name), key
+
+    def exists(self, path: str) -> bool:
+        """Whether the file exists; assumed of a file that we lack the permission to look up.
+
+        Raises SourceUnavailable if a bucket does not answer.
+        """
+        if path.startswith(S3_SCHEME):
+            bucket, key = self.stored_object(path)
+            return bucket.exists(key)
+        try:
+            return not stat.S_ISDIR((self.root / path).stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
