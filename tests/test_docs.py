@@ -11,7 +11,31 @@ from fastapi.testclient import TestClient
 from app.settings import ROOT, Settings
 from scripts.env_example import shown
 
-README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in DOCS.glob("*.md"))]
+README_LINES = 250  # a stranger reads the README whole; everything else is a page of docs/
+
+
+def page_text(page: str) -> str:
+    return (ROOT / page).read_text()
+
+
+def prose(page: str) -> str:
+    """A page without its blocks of code, which hold no links and no headings."""
+    return re.sub(r"^```.*?^```$", "", page_text(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: str) -> list[tuple[str, str]]:
+    """The links of a page into this repository: each a path (empty: the page) and an anchor."""
+    found = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    parts = [link.partition("#") for link in found if not link.startswith("http")]
+    return [(path, anchor) for path, _, anchor in parts]
 
 
 def makefile_targets() -> set[str]:
@@ -19,15 +43,34 @@ def makefile_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", text, re.MULTILINE))
 
 
-def readme_routes() -> set[tuple[str, str]]:
-    found = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)", README.read_text())
-    return set(found)
+def routes_named_in(page: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)", page_text(page)))
 
 
-def test_the_readme_lists_exactly_the_routes(client: TestClient) -> None:
+def served_routes(client: TestClient) -> set[tuple[str, str]]:
     paths = client.get("/openapi.json").json()["paths"]
-    served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert readme_routes() == served
+    return {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(page_text("README.md").splitlines()) <= README_LINES
+
+
+def test_the_index_of_the_docs_lists_every_page() -> None:
+    listed = {path for path, _ in links("docs/README.md") if "/" not in path}
+    assert listed == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+
+
+def test_api_md_lists_exactly_the_routes(client: TestClient) -> None:
+    assert routes_named_in("docs/api.md") == served_routes(client)
+
+
+def test_routes_named_in_the_docs_are_served(client: TestClient) -> None:
+    named = {(page, *route) for page in PAGES for route in routes_named_in(page)}
+    served = served_routes(client)
+    wrong = [each for each in named if each[1:] not in served]
+    assert named
+    assert not wrong
 
 
 def test_every_reference_of_the_openapi_document_leads_somewhere(client: TestClient) -> None:
@@ -40,11 +83,13 @@ def test_every_reference_of_the_openapi_document_leads_somewhere(client: TestCli
             found = found[part]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_commands_in_the_docs_are_targets(page: str) -> None:
-    commands = set(re.findall(r"\bmake ([a-z][a-z-]*)", (ROOT / page).read_text()))
-    assert commands
-    assert commands <= makefile_targets()
+def test_commands_in_the_docs_are_targets() -> None:
+    """A command is what follows a prompt or begins a span of code, after variables if any."""
+    command = re.compile(r"(?:^\$ |`)(?:[A-Z_]+=\S* )*make ([a-z][a-z-]*)", re.MULTILINE)
+    named = {(page, target) for page in PAGES for target in command.findall(page_text(page))}
+    targets = makefile_targets()
+    assert named
+    assert not [each for each in named if each[1] not in targets]
 
 
 def test_every_target_explains_itself() -> None:
@@ -61,16 +106,17 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    assert settings_table() in README.read_text(), f"expected:\n{settings_table()}"
+def test_settings_md_lists_every_setting_with_its_default() -> None:
+    assert settings_table() in page_text("docs/settings.md"), f"expected:\n{settings_table()}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/decisions.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text()
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        if not target.startswith("http"):
-            assert ((ROOT / page).parent / target).exists(), target
+    for path, anchor in links(page):
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists(), path
+        if anchor:
+            assert anchor in anchors(str(target.relative_to(ROOT))), f"{path}#{anchor}"
 
 
 def test_the_lock_fits_the_project(tmp_path: Path) -> None:
