@@ -239,7 +239,7 @@ def progress_bar(**options: Any) -> Iterator[Callable[[Job], None]]:
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
     """A socket bound to the address, so that a port that is taken is known before all else.
 
-    Raises PlaceInUse naming the process that has it, or SettingsInvalid.
+    Raises ResourceInUse naming the process that has it, or SettingsInvalid.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:

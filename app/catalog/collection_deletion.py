@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog import collections, fields, image_deletion, image_rows
 from app.catalog.gallery import remove_thumbnails
-from app.database.connections import Sessions, patiently
+from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection
 from app.errors import CollectionNotFound
 from app.index import vector_indexes
@@ -92,7 +92,7 @@ class CollectionDeletion:
 
     def _do(self, collection_id: int, step: Step) -> bool:
         """Whether the step was done: not where another process is at it, or it is over."""
-        return patiently(self.sessions, partial(_done, collection_id=collection_id, step=step))
+        return retry_on_lock(self.sessions, partial(_done, collection_id=collection_id, step=step))
 
     def _remove_pictures(self, collection_id: int) -> bool:
         """Delete its pictures, some at a time; False where another process is at it.

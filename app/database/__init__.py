@@ -1,1 +1,4 @@
-"""Postgres: connections and migrations (`connections.py`), the embedded server, the tables."""
+"""Postgres: engine, sessions and migrations, the embedded server, and the tables.
+
+Read `connections.py` first, then `tables.py`.
+"""

@@ -1,7 +1,7 @@
-"""Answers that are asked for again: given again while nothing was written to the database.
+"""A cache of search answers that is valid until anything is written to the database.
 
-Postgres says so by its snapshot, which changes with each transaction that has written anything,
-whichever process it was of, once it is committed. So an answer is never older than the database.
+Each entry remembers the Postgres snapshot it was computed under. The snapshot changes whenever a
+writing transaction of any process commits, so a cached answer is never older than the database.
 """
 
 import threading
@@ -16,57 +16,57 @@ from app.database.connections import Sessions
 
 T = TypeVar("T")
 
-MOST_LENGTH = 8_000_000  # characters of all answers, written out: some 900 of ten pictures each
+MAX_CHARACTERS = 8_000_000  # of all cached answers as text: about 900 answers of ten pictures
 SNAPSHOT = "SELECT CAST(pg_current_snapshot() AS text)"
 
 
 @dataclass(frozen=True)
-class _Kept(Generic[T]):
+class _Entry(Generic[T]):
     snapshot: str
     answer: T
     length: int
 
 
 class AnswerCache(Generic[T]):
-    """The answers that were asked for last, as many as `most` characters have room for.
+    """The most recently used answers, up to `max_characters` in total. Thread-safe.
 
-    `length` is of an answer and its question, written out: above 0. Any thread may call.
+    `length` gives the size of an answer and its question as text, in characters, above 0.
     """
 
     def __init__(
-        self, sessions: Sessions, length: Callable[[T], int], most: int = MOST_LENGTH
+        self, sessions: Sessions, length: Callable[[T], int], max_characters: int = MAX_CHARACTERS
     ) -> None:
         engine: Engine = sessions.kw["bind"]
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._length_of = length
-        self._most = most
+        self._max_characters = max_characters
         self._length = 0
-        self._kept: OrderedDict[Hashable, _Kept[T]] = OrderedDict()  # the last used is the last
+        self._entries: OrderedDict[Hashable, _Entry[T]] = OrderedDict()  # least recent first
         self._lock = threading.Lock()
 
-    def answer(self, question: Hashable, ask: Callable[[], T]) -> T:
-        """What `ask` gave for the same question, if it would give it now; else it is asked."""
-        snapshot = self._snapshot()  # before: what is written meanwhile makes the answer void
+    def answer(self, question: Hashable, compute: Callable[[], T]) -> T:
+        """The cached answer to `question` if it is still valid; otherwise that of `compute`."""
+        snapshot = self._snapshot()  # taken first: a write during `compute` invalidates its answer
         with self._lock:
-            kept = self._kept.get(question)
-            if kept is not None and kept.snapshot == snapshot:
-                self._kept.move_to_end(question)
-                return kept.answer
-        answer = ask()
-        self._keep(question, _Kept(snapshot, answer, self._length_of(answer)))
+            entry = self._entries.get(question)
+            if entry is not None and entry.snapshot == snapshot:
+                self._entries.move_to_end(question)
+                return entry.answer
+        answer = compute()
+        self._store(question, _Entry(snapshot, answer, self._length_of(answer)))
         return answer
 
-    def _keep(self, question: Hashable, kept: _Kept[T]) -> None:
+    def _store(self, question: Hashable, entry: _Entry[T]) -> None:
         with self._lock:
-            before = self._kept.pop(question, None)
-            self._kept[question] = kept
-            self._length += kept.length - (before.length if before else 0)
-            while self._length > self._most:
-                _, longest_unused = self._kept.popitem(last=False)
-                self._length -= longest_unused.length
+            previous = self._entries.pop(question, None)
+            self._entries[question] = entry
+            self._length += entry.length - (previous.length if previous else 0)
+            while self._length > self._max_characters:
+                _, least_recent = self._entries.popitem(last=False)
+                self._length -= least_recent.length
 
     def _snapshot(self) -> str:
-        """Asked by the shortest way there is: it is most of what a repeated answer costs."""
+        """The current snapshot, by the cheapest query: it is most of the cost of a cache hit."""
         with self._engine.connect() as connection:
-            found: str = connection.exec_driver_sql(SNAPSHOT).scalar_one()
-            return found
+            snapshot: str = connection.exec_driver_sql(SNAPSHOT).scalar_one()
+            return snapshot

@@ -1,4 +1,4 @@
-"""The database: engine, sessions and migrations."""
+"""The SQLAlchemy engine, sessions and migrations."""
 
 import time
 from collections.abc import Callable
@@ -29,22 +29,22 @@ T = TypeVar("T")
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 MINIMUM_PGVECTOR = (0, 8)
 MIGRATION_LOCK = 7_305_811_220_640_114_213  # advisory lock: one migration at a time
-POOL_SIZE = 10  # connections kept
-POOL_OVERFLOW = 30  # connections more under load: FastAPI's 40 threads never wait for one
+POOL_SIZE = 10  # connections kept open
+POOL_OVERFLOW = 30  # further connections under load: one for each of FastAPI's 40 threads
 POOL_TIMEOUT = 10  # seconds
 CONNECT_TIMEOUT = 10  # seconds
-LOCK_MS = 1_500  # longer than Postgres's deadlock_timeout: an autovacuum in the way steps back
-LOCK_TRIES = 5
+LOCK_TIMEOUT_MS = 1_500  # above Postgres's deadlock_timeout, after which an autovacuum yields
+LOCK_ATTEMPTS = 5
 LOCK_PAUSE_SECONDS = 1.0
-BEGAN = "statement began"  # in what is noted of a connection: of time.perf_counter
+STARTED_AT = "statement started at"  # key in Connection.info: seconds of time.perf_counter()
 
-# Each query is planned for its own values: a generic plan would not see which partition it
-# needs. Set once a connection, so that no request pays for it.
+# Plan each query for its own values: a generic plan cannot know which partition is needed. Set once
+# per connection, so that no request pays for it.
 SESSION_OPTIONS = "-c plan_cache_mode=force_custom_plan -c jit=off"
 
 
 def open_engine(url: str) -> Engine:
-    """An engine on `url` (postgresql://…), checked to answer.
+    """An engine on `url` (postgresql://…), after a first connection has succeeded.
 
     Raises DatabaseUnusable when the URL is malformed or nothing answers there.
     """
@@ -56,28 +56,28 @@ def open_engine(url: str) -> Engine:
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=True,
-            hide_parameters=True,  # errors are logged: queries and comments are not
+            hide_parameters=True,  # errors are logged, but not the users' texts in them
             connect_args={"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT},
         )
         _time_statements(engine)
         with engine.connect():
             return engine
-    except Exception as error:  # whatever a malformed URL or a dead host may raise
+    except Exception as error:  # many types: malformed URLs, dead hosts, refused logins
         raise DatabaseUnusable(
             f"No Postgres can be used at DATABASE_URL: {_first_line(error)}"
         ) from error
 
 
 def _time_statements(engine: Engine) -> None:
-    """Have each statement counted with the time that the database takes, also where it fails."""
+    """Report the duration of every statement to the metrics, including those that fail."""
 
     @event.listens_for(engine, "before_cursor_execute")
     def begin(connection: Connection, *_: object) -> None:
-        connection.info[BEGAN] = time.perf_counter()
+        connection.info[STARTED_AT] = time.perf_counter()
 
     @event.listens_for(engine, "after_cursor_execute")
     def end(connection: Connection, *_: object) -> None:
-        began = connection.info.pop(BEGAN, None)
+        began = connection.info.pop(STARTED_AT, None)
         if began is not None:
             metrics.observe_statement(time.perf_counter() - began)
 
@@ -88,32 +88,32 @@ def _time_statements(engine: Engine) -> None:
 
 
 def open_sessions(engine: Engine) -> Sessions:
-    """A factory of short sessions on `engine`; rows live on after their transaction."""
+    """A factory of short sessions on `engine`; objects stay readable after the commit."""
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def patiently(sessions: Sessions, work: Callable[[Session], T]) -> T:
-    """`work` in a transaction that waits for each lock only briefly: others queue behind it.
+def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
+    """Run `work` in a transaction with a short lock timeout, because others queue behind its wait.
 
-    Where it has waited in vain, or in a circle, it is begun again after a pause for the others; at
-    last the error is raised.
+    After a lock timeout or a deadlock it is run again from the start after LOCK_PAUSE_SECONDS, at
+    most LOCK_ATTEMPTS times in all. Raises the OperationalError of the last attempt.
     """
-    for left in reversed(range(LOCK_TRIES)):
+    for remaining in reversed(range(LOCK_ATTEMPTS)):
         try:
             with sessions.begin() as session:
-                session.execute(select(func.set_config("lock_timeout", str(LOCK_MS), True)))
+                session.execute(select(func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True)))
                 return work(session)
         except OperationalError as error:
-            if not (left and isinstance(error.orig, (LockNotAvailable, DeadlockDetected))):
+            if not (remaining and isinstance(error.orig, (LockNotAvailable, DeadlockDetected))):
                 raise
         time.sleep(LOCK_PAUSE_SECONDS)
-    raise AssertionError  # the last try returns or raises
+    raise AssertionError  # unreachable: the last attempt returns or raises
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema up to date; processes that start together take turns.
+    """Bring the schema up to date; an advisory lock serializes concurrent starts.
 
-    Raises DatabaseUnusable where pgvector is absent, too old, or may not be created.
+    Raises DatabaseUnusable if pgvector is missing, too old, or may not be created.
     """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -127,7 +127,7 @@ def migrate(engine: Engine) -> None:
         except DBAPIError as error:
             if isinstance(error.orig, InsufficientPrivilege):
                 raise DatabaseUnusable(
-                    f"The database user may not do what the migrations need: "
+                    f"The database user lacks a right that the migrations need: "
                     f"{_first_line(error)} Grant it, or run CREATE EXTENSION vector as superuser."
                 ) from error
             raise
@@ -139,14 +139,14 @@ SELECT default_version, installed_version FROM pg_available_extensions WHERE nam
 
 
 class Available(NamedTuple):
-    """The versions of pgvector that a server offers and that a database has, if any."""
+    """pgvector's version as offered by the server, and as installed in the database if it is."""
 
     default_version: str
     installed_version: str | None
 
 
 def check_pgvector(found: Available | None) -> None:
-    """Raise DatabaseUnusable unless pgvector is there and new enough."""
+    """Raise DatabaseUnusable unless pgvector is available and recent enough."""
     needed = ".".join(map(str, MINIMUM_PGVECTOR))
     if found is None:
         raise DatabaseUnusable(
@@ -161,7 +161,7 @@ def check_pgvector(found: Available | None) -> None:
 
 
 def create_database(url: str, name: str) -> None:
-    """Create the database `name` on the server at `url` unless it is there."""
+    """Create the database `name` on the server at `url` unless it exists."""
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
     )
@@ -172,7 +172,7 @@ def create_database(url: str, name: str) -> None:
                 connection.execute(text(f'CREATE DATABASE "{name}"'))
             except DBAPIError as error:
                 if not isinstance(error.orig, (DuplicateDatabase, UniqueViolation)):
-                    raise  # those two: another process was faster
+                    raise  # those two mean that another process was faster
     engine.dispose()
 
 
@@ -187,19 +187,19 @@ FROM p LEFT JOIN v USING (collection_id)
 
 
 def count_holdings(session: Session, timeout_ms: int) -> Holdings:
-    """What all collections hold together; a tombstone's vector covers no picture.
+    """Counts over all collections; deleted pictures do not count, nor do their vectors.
 
-    Raises OperationalError where the database takes longer than `timeout_ms`.
+    Raises OperationalError if the database takes longer than `timeout_ms`.
     """
     session.execute(select(func.set_config("statement_timeout", str(timeout_ms), True)))
     return Holdings(*session.execute(text(HOLDINGS)).one())
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether `error` says that the database is away or overloaded, not that SQL is wrong."""
+    """Whether the database is unreachable or overloaded, rather than the SQL wrong."""
     return isinstance(error, OperationalError) or error.connection_invalidated
 
 
 def _first_line(error: Exception) -> str:
-    words = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return words.splitlines()[0]
+    message = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return message.splitlines()[0]

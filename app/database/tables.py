@@ -1,4 +1,4 @@
-"""The tables, and the records that their rows become."""
+"""The tables of the catalog, indexes, jobs and API keys, and their rows as dataclasses."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +42,7 @@ metadata = MetaData(
 
 
 def now_column() -> Column[datetime]:
-    """When a row was written."""
+    """A `created_at` column: when the row was inserted."""
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
@@ -57,7 +57,7 @@ OUTCOMES = (
     "failed",
     "cancelled",
 )
-"""What may become of a file; a job counts each in a column of that name."""
+"""The possible outcomes of a job item; `jobs` has a counter column for each."""
 
 collections = Table(
     "collections",
@@ -84,7 +84,7 @@ vector_indexes = Table(
     Column("ef_construction", Integer, nullable=False),
     Column("state", Text, nullable=False),  # building | active | retired
     Column("storage", Text, nullable=False, server_default=text("'halfvec'")),
-    Column("ef_search", Integer),  # as tuned; null: the code's own
+    Column("ef_search", Integer),  # as tuned; null: the default
     Column("chance", LargeBinary),  # the scores that unrelated queries reach: `chance.Chance`
     Column("trial", JSONB),  # whether judgements improve its answers: `trials.Verdict`
     now_column(),
@@ -110,10 +110,10 @@ images = Table(
     Column("format", Text, nullable=False),
     Column("caption", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    Column("origin", Text),  # the name it was sent under: a file's, an archive entry's, a URL
+    Column("origin", Text),  # the name it was submitted under: file, archive entry or URL
     Column("taken_at", DateTime(timezone=True)),
-    Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: kept before there was one
-    Column("removed_at", DateTime(timezone=True)),  # a tombstone: in no answer, soon deleted
+    Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: from before there was one
+    Column("removed_at", DateTime(timezone=True)),  # tombstone: hidden from answers, deleted soon
     Column("language", REGCONFIG, nullable=False, server_default=text("'english'::regconfig")),
     Column(
         "words",
@@ -160,9 +160,9 @@ jobs = Table(
     Column("source", JSONB, nullable=False),
     Column("mode", Text, nullable=False),  # add | sync
     Column("dry_run", Boolean, nullable=False),
-    Column("queue", Text, nullable=False),  # of its tasks: who can read the source
+    Column("queue", Text, nullable=False),  # procrastinate's: which workers can read the source
     Column("state", Text, nullable=False, server_default=text("'pending'")),
-    Column("reason", Text),  # why the whole of it failed
+    Column("reason", Text),  # why the job as a whole failed
     Column("checkpoint", Text(collation="C")),  # the source is listed up to here
     Column("listed", Boolean, nullable=False, server_default=text("false")),
     _count("total"),
@@ -183,15 +183,17 @@ job_items = Table(
     Column("etag", Text, nullable=False),
     Column("bytes", BigInteger),
     Column("removal", Boolean, nullable=False, server_default=text("false")),
-    Column("staged", Text),  # the name of its bytes among those that wait
+    Column("staged", Text),  # the file name of its bytes in the incoming store
     Column("caption", Text),
     Column("metadata", JSONB),
     Column("state", Text, nullable=False, server_default=text("'pending'")),
     Column("outcome", Text),  # one of OUTCOMES
     Column("reason", Text),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("leases", Integer, nullable=False, server_default=text("0")),  # how often it was taken
-    Column("worker", Text),  # host and process that took it last
+    Column(
+        "leases", Integer, nullable=False, server_default=text("0")
+    ),  # how often a worker took it
+    Column("worker", Text),  # host:pid of the last one
     Column("image_id", BigInteger),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index(None, "job_id", "state", "id"),
@@ -213,12 +215,12 @@ api_keys = Table(
 )
 
 Storage = Literal["halfvec", "vector", "bit"]
-"""How an index keeps its vectors: two bytes a dimension, four, or two with a graph of one bit."""
+"""2 bytes per dimension, 4 bytes, or 2 bytes with an HNSW index on 1 bit per dimension."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Pictures of one owner, searched together; `fields` declares metadata, by name and type."""
+    """A set of pictures searched together; `fields` maps declared metadata fields to types."""
 
     id: int
     namespace: str
@@ -232,7 +234,7 @@ class Collection:
 class VectorIndex:
     """One generation of a collection's embeddings.
 
-    `ef_search` is how many candidates a search keeps, where that was tuned.
+    `ef_search` is HNSW's candidate list size if it was tuned, else None.
     """
 
     id: int
@@ -248,7 +250,7 @@ class VectorIndex:
 
     @property
     def space(self) -> VectorSpace:
-        """The space of its vectors."""
+        """The embedding space of its vectors."""
         return VectorSpace(self.model, self.pretrained, self.fingerprint, self.dimensions)
 
     @property
@@ -282,12 +284,12 @@ class Image:
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:
-        """The record of a row that has at least IMAGE_COLUMNS."""
+        """From a row that has at least IMAGE_COLUMNS."""
         return cls(**{name: row[name] for name in cls.__dataclass_fields__})
 
 
 PRESENT = images.c.removed_at.is_(None)
-"""True of the pictures that have no tombstone: the only ones that answers may show."""
+"""SQL condition: the picture is not deleted. Answers may show no others."""
 
 IMAGE_COLUMNS = [images.c[name] for name in Image.__dataclass_fields__]
 COLLECTION_COLUMNS = [collections.c[name] for name in Collection.__dataclass_fields__]

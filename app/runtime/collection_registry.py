@@ -19,7 +19,7 @@ from app.catalog import collections, fields, image_rows
 from app.catalog.collection_deletion import CollectionDeletion, drop_field_indexes
 from app.catalog.collections import NewCollection
 from app.catalog.duplicates import Duplicates
-from app.database.connections import Sessions, patiently
+from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident import ResidentModel
@@ -204,7 +204,7 @@ class CollectionRegistry:
             _index_fields(session, collection, new.fields)
             return collection, index
 
-        return self._keep(self._build(*patiently(self._sessions, write), encoder))
+        return self._keep(self._build(*retry_on_lock(self._sessions, write), encoder))
 
     def _allowed(self, model: ModelName) -> ResidentModel:
         space = self._encoder.space
@@ -231,12 +231,12 @@ class CollectionRegistry:
             with self._sessions.begin() as session:
                 collections.check_language(session, language)
         if declared is not None:
-            patiently(
+            retry_on_lock(
                 self._sessions, partial(_declare, collection_id=collection_id, declared=declared)
             )
             self._drop_undeclared(collection_id)
         if language is not None:
-            patiently(
+            retry_on_lock(
                 self._sessions, partial(_read_in, collection_id=collection_id, language=language)
             )
         return self.find_id(collection_id)
@@ -244,7 +244,7 @@ class CollectionRegistry:
     def _drop_undeclared(self, collection_id: int) -> None:
         """Drop indexes of fields that it no longer declares; its next change tries again."""
         try:
-            patiently(self._sessions, partial(_drop_undeclared, collection_id=collection_id))
+            retry_on_lock(self._sessions, partial(_drop_undeclared, collection_id=collection_id))
         except OperationalError as error:
             log.warning("old indexes of collection %s stay: %s", collection_id, error.orig)
 

@@ -1,7 +1,7 @@
-"""The queue's worker: procrastinate's tasks, on a thread of the server or in a process of its own.
+"""The queue's worker: runs procrastinate's tasks, in a server thread or a process of its own.
 
-A worker notes three times a lease that it is alive. Whoever is alive takes up again what belongs to
-workers that have been silent for a lease, and the jobs that have lost their tasks.
+Each worker writes a heartbeat three times per lease. Live workers take over the tasks of workers
+whose heartbeat is older than a lease, and requeue jobs that have lost their tasks.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 
 log = logging.getLogger(__name__)
 
-CONCURRENCY = 3  # batches at once: one is decoded, one encoded, one written
-POLL_SECONDS = 2.0  # between looks at the queue, should a notification get lost
-STOP_SECONDS = 8.0  # how long a stop waits for tasks under way; others take them up then
-RESTART_SECONDS = 1.0  # before a worker that lost its database tries again
-TRIAL_LOOK_SECONDS = 60.0  # between looks whether a trial of judgements is due
-LOOK_SECONDS = 0.1  # between looks whether to stop
-RETRY_SECONDS = 5  # before a task is run again that failed for a while only
-WAITS = ((Interrupted, 0), (ModelUnavailable, 60))  # seconds, where the error tells more
-ADRIFT_LEASES = 2  # a job without tasks has lost them after so many leases
+CONCURRENCY = 3  # batches at a time: one decoding, one encoding, one being written
+POLL_SECONDS = 2.0  # between polls of the queue, in case a notification is lost
+STOP_SECONDS = 8.0  # how long a stop waits for running tasks; other workers take over the rest
+RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
+EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
+STOP_POLL_SECONDS = 0.1  # between checks whether to stop
+RETRY_SECONDS = 5  # before a task that failed for a passing reason is run again
+RETRY_SECONDS_OF = ((Interrupted, 0), (ModelUnavailable, 60))  # overrides by error type
+ORPHAN_LEASES = 2  # a job without tasks for this many leases has lost them
 
 
 @dataclass
 class Worker:
     """Runs tasks from `queues` until it is stopped; `url` is the database's.
 
-    `interrupt` is set for whatever is under way once it stops.
+    `interrupt` is set on stop and tells running work to end early.
     """
 
     url: str
@@ -53,25 +53,27 @@ class Worker:
     interrupt: threading.Event
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
-    _failed: dict[int, datetime] = field(default_factory=dict, init=False)  # nights of trials
+    _failed: dict[int, datetime] = field(
+        default_factory=dict, init=False
+    )  # last night whose evaluation failed, by collection id
 
     def run(self) -> None:
-        """Work until `stop`, through restarts of the database."""
+        """Work until `stop`, reconnecting after the database was lost."""
         while not self._stopping.is_set():
             try:
                 asyncio.run(self._serve())
-            except Exception as error:  # whatever a lost database raises
+            except Exception as error:  # many types: whatever a lost connection raises
                 if not self._stopping.is_set():
-                    log.warning("the queue's worker starts again", exc_info=error)
+                    log.warning("the queue's worker restarts", exc_info=error)
                     self._stopping.wait(RESTART_SECONDS)
 
     def stop(self) -> None:
-        """Begin no task any more; those under way end soon or are given back."""
+        """Start no further tasks; running ones end soon or are returned to the queue."""
         self._stopping.set()
         self.interrupt.set()
 
     async def _serve(self) -> None:
-        """Work until `stop` or an error, which is raised."""
+        """Work until `stop`. Raises the first error of its loops."""
         url = make_url(self.url).set(drivername="postgresql")
         connector = procrastinate.PsycopgConnector(
             conninfo=url.render_as_string(hide_password=False), max_size=CONCURRENCY + 3
@@ -79,13 +81,13 @@ class Worker:
         app = procrastinate.App(connector=connector)
         self._register(app)
         async with app.open_async():
-            ways_to_end = [
+            loops = [
                 asyncio.create_task(self._work(app)),
-                asyncio.create_task(self._look_after_queue()),
-                asyncio.create_task(self._hold_trials()),
+                asyncio.create_task(self._maintain_queue()),
+                asyncio.create_task(self._evaluate_feedback()),
                 asyncio.create_task(self._until_stopped()),
             ]
-            ended, others = await asyncio.wait(ways_to_end, return_when=asyncio.FIRST_COMPLETED)
+            ended, others = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
@@ -100,35 +102,35 @@ class Worker:
             fetch_job_polling_interval=POLL_SECONDS,
             shutdown_graceful_timeout=STOP_SECONDS,
             install_signal_handlers=False,
-            delete_jobs="always",  # what a person wants to know is in our own tables
+            delete_jobs="always",  # what people ask about is in our own tables
             update_heartbeat_interval=self.lease_seconds / 3,
             stalled_worker_timeout=self.lease_seconds,
         )
 
     async def _until_stopped(self) -> None:
         while not self._stopping.is_set():  # set by another thread
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(STOP_POLL_SECONDS)
 
-    async def _look_after_queue(self) -> None:
+    async def _maintain_queue(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self.look_after_queue)
-            except Exception:  # the work itself goes on
-                log.exception("looking after the queue failed")
+                await asyncio.to_thread(self.maintain_queue)
+            except Exception:  # the tasks themselves go on
+                log.exception("queue maintenance failed")
             await asyncio.sleep(self.lease_seconds / 3)
 
-    async def _hold_trials(self) -> None:
+    async def _evaluate_feedback(self) -> None:
         while True:
-            await asyncio.sleep(TRIAL_LOOK_SECONDS)
+            await asyncio.sleep(EVALUATION_POLL_SECONDS)
             try:
-                await asyncio.to_thread(self.hold_trials)
+                await asyncio.to_thread(self.evaluate_feedback)
             except Interrupted:
                 return
-            except Exception:  # the work itself goes on; the next look tries again
-                log.exception("trying judgements failed")
+            except Exception:  # the tasks themselves go on; tried again at the next check
+                log.exception("evaluating feedback failed")
 
-    def hold_trials(self) -> None:
-        """Once a night, switch what judgements do on or off, as their trial says.
+    def evaluate_feedback(self) -> None:
+        """Once a night, evaluate each collection's feedback and switch its effect on or off.
 
         Raises Interrupted.
         """
@@ -142,18 +144,18 @@ class Worker:
                 self.registry.open_id(collection_id).evaluation.hold()
             except Interrupted:
                 raise
-            except Exception:  # the other collections have theirs
-                log.exception("trying the judgements of collection %s failed", collection_id)
+            except Exception:  # the other collections are still evaluated
+                log.exception("evaluating the feedback of collection %s failed", collection_id)
                 self._failed[collection_id] = night
 
-    def look_after_queue(self) -> None:
-        """Take up what dead workers and lost tasks left undone; forget old jobs."""
+    def maintain_queue(self) -> None:
+        """Requeue the work of dead workers and of jobs without tasks; delete old jobs."""
         with self.sessions.begin() as session:
             jobs.rescue(session, self.lease_seconds)
         lister = self.registry.default.source_lister
         with self.sessions.begin() as session:
-            for job in jobs.adrift(session, ADRIFT_LEASES * self.lease_seconds):
-                log.warning("job %s had lost its tasks: it goes on", job.id)
+            for job in jobs.adrift(session, ORPHAN_LEASES * self.lease_seconds):
+                log.warning("job %s had lost its tasks: they are queued again", job.id)
                 job_control.resume(session, job, lister.batch_size)
             staged = jobs.purge(session)
         lister.remove_staged(staged)
@@ -179,7 +181,7 @@ class Worker:
             self._do(job_id, lambda opened: opened.source_lister.finish(job_id, attempt))
 
     def _do(self, job_id: int, work: Callable[[OpenCollection], None]) -> None:
-        """Work in the job's collection. What fails once both are deleted has not failed."""
+        """Run `work` in the job's collection; failures after a deletion of either are ignored."""
         opened = self._opened(job_id)
         if opened is None:
             return
@@ -192,7 +194,7 @@ class Worker:
             self.collection_deletion.finish_pending(opened.collection)
 
     def _opened(self, job_id: int) -> OpenCollection | None:
-        """The job's collection; None where job or collection were deleted."""
+        """The job's collection; None if the job or the collection was deleted."""
         try:
             return self.registry.of_job(job_id)
         except (JobNotFound, CollectionNotFound):
@@ -203,12 +205,13 @@ class Worker:
 
 
 class _Retry(procrastinate.BaseRetryStrategy):
-    """Every task that did not end is run again: when it has failed for good it knows itself."""
+    """Retries every task that raised: a task ends normally once its job has failed for good."""
 
     def get_retry_decision(
         self, *, exception: BaseException, job: Task
     ) -> procrastinate.RetryDecision:
         wait = next(
-            (seconds for kind, seconds in WAITS if isinstance(exception, kind)), RETRY_SECONDS
+            (seconds for kind, seconds in RETRY_SECONDS_OF if isinstance(exception, kind)),
+            RETRY_SECONDS,
         )
         return procrastinate.RetryDecision(retry_in={"seconds": wait})

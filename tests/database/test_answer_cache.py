@@ -28,77 +28,79 @@ class Asked:
 
 
 @pytest.fixture
-def repeats(services: Services) -> AnswerCache[int]:
+def cache(services: Services) -> AnswerCache[int]:
     return AnswerCache(services.sessions, lambda _: 1)
 
 
-def test_the_same_question_is_asked_once(repeats: AnswerCache[int]) -> None:
+def test_the_same_question_is_asked_once(cache: AnswerCache[int]) -> None:
     asked = Asked()
-    assert [repeats.answer("a", asked) for _ in range(5)] == [1] * 5
-    assert repeats.answer("b", asked) == 2
+    assert [cache.answer("a", asked) for _ in range(5)] == [1] * 5
+    assert cache.answer("b", asked) == 2
 
 
 def test_what_anybody_writes_makes_answers_void(
-    repeats: AnswerCache[int], services: Services
+    cache: AnswerCache[int], services: Services
 ) -> None:
     asked = Asked()
-    assert repeats.answer("a", asked) == 1
+    assert cache.answer("a", asked) == 1
     sql(services, "UPDATE collections SET name = name")
-    assert repeats.answer("a", asked) == 2
-    assert repeats.answer("a", asked) == 2
+    assert cache.answer("a", asked) == 2
+    assert cache.answer("a", asked) == 2
 
 
 def test_what_is_not_committed_changes_nothing_until_it_is(
-    repeats: AnswerCache[int], services: Services
+    cache: AnswerCache[int], services: Services
 ) -> None:
     asked = Asked()
     with services.sessions.begin() as session:
         session.execute(text("UPDATE collections SET name = name"))
-        during = repeats.answer("a", asked)
-    assert repeats.answer("a", asked) == during + 1
+        during = cache.answer("a", asked)
+    assert cache.answer("a", asked) == during + 1
 
 
 def test_what_is_written_while_it_is_asked_makes_the_answer_void(
-    repeats: AnswerCache[int], services: Services
+    cache: AnswerCache[int], services: Services
 ) -> None:
     def ask() -> int:
         sql(services, "UPDATE collections SET name = name")
         return 1
 
-    assert repeats.answer("a", ask) == 1
-    assert repeats.answer("a", lambda: 2) == 2
+    assert cache.answer("a", ask) == 1
+    assert cache.answer("a", lambda: 2) == 2
 
 
-def test_a_failure_is_not_kept(repeats: AnswerCache[int]) -> None:
+def test_a_failure_is_not_kept(cache: AnswerCache[int]) -> None:
     def fail() -> int:
         raise ValueError("away")
 
     with pytest.raises(ValueError, match="away"):
-        repeats.answer("a", fail)
-    assert repeats.answer("a", lambda: 2) == 2
+        cache.answer("a", fail)
+    assert cache.answer("a", lambda: 2) == 2
 
 
 def test_those_asked_longest_ago_are_forgotten(services: Services) -> None:
-    repeats: AnswerCache[int] = AnswerCache(services.sessions, lambda _: 1, most=2)
+    cache: AnswerCache[int] = AnswerCache(services.sessions, lambda _: 1, max_characters=2)
     asked = Asked()
     for name in ("a", "b", "a", "c"):  # b goes
-        repeats.answer(name, asked)
-    assert repeats.answer("a", asked) == 1
-    assert repeats.answer("b", asked) == 4
+        cache.answer(name, asked)
+    assert cache.answer("a", asked) == 1
+    assert cache.answer("b", asked) == 4
 
 
 def test_long_answers_take_the_room_of_many(services: Services) -> None:
-    repeats: AnswerCache[int] = AnswerCache(services.sessions, lambda answer: answer, most=10)
-    assert repeats.answer("small", lambda: 4) == 4
-    assert repeats.answer("other", lambda: 6) == 6
-    assert repeats.answer("small", lambda: 1) == 4  # all of them have room
-    assert repeats.answer("too long", lambda: 11) == 11
-    assert repeats.answer("too long", lambda: 2) == 2  # none had
-    assert repeats.answer("small", lambda: 3) == 3
+    cache: AnswerCache[int] = AnswerCache(
+        services.sessions, lambda answer: answer, max_characters=10
+    )
+    assert cache.answer("small", lambda: 4) == 4
+    assert cache.answer("other", lambda: 6) == 6
+    assert cache.answer("small", lambda: 1) == 4  # all of them have room
+    assert cache.answer("too long", lambda: 11) == 11
+    assert cache.answer("too long", lambda: 2) == 2  # none had
+    assert cache.answer("small", lambda: 3) == 3
     sql(services, "UPDATE collections SET name = name")
-    assert repeats.answer("small", lambda: 5) == 5
-    assert repeats.answer("third", lambda: 3) == 3
-    assert repeats.answer("small", lambda: 0) == 5  # what it was before takes no room
+    assert cache.answer("small", lambda: 5) == 5
+    assert cache.answer("third", lambda: 3) == 3
+    assert cache.answer("small", lambda: 0) == 5  # what it was before takes no room
 
 
 def test_what_people_say_of_pictures_is_counted(client: TestClient, services: Services) -> None:
@@ -107,18 +109,18 @@ def test_what_people_say_of_pictures_is_counted(client: TestClient, services: Se
     client.post("/upload", files={"file": ("long.png", png(78))}, data=said)
     hits = services.search.by_image(png(78), 1).hits
     assert hits[0].image.metadata == {"about": "x" * 10_000}
-    repeats = FlatAnswerCache(services.sessions)
-    repeats.answer("a", lambda: hits)
-    assert repeats._length > 10_000
-    repeats.answer("b", list)
-    assert len(repeats._kept) == 2
-    assert repeats._length > 14_000  # what finds nothing takes room too
+    cache = FlatAnswerCache(services.sessions)
+    cache.answer("a", lambda: hits)
+    assert cache._length > 10_000
+    cache.answer("b", list)
+    assert len(cache._entries) == 2
+    assert cache._length > 14_000  # what finds nothing takes room too
 
 
-def test_any_thread_may_ask(repeats: AnswerCache[int]) -> None:
+def test_any_thread_may_ask(cache: AnswerCache[int]) -> None:
     asked = Asked()
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda n: repeats.answer(n % 5, asked), range(200)))
+        answers = list(threads.map(lambda n: cache.answer(n % 5, asked), range(200)))
     assert {answers[n] for n in range(5)} == {*answers}
 
 

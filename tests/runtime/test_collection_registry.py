@@ -213,7 +213,7 @@ def test_a_long_reader_holds_up_the_deletion_and_nobody_else(
         assert made(services).collection.name == "mine"  # the name is free
         assert "is deleted later" in caplog.text
         assert slowest < 2.5
-    services.worker.look_after_queue()
+    services.worker.maintain_queue()
     assert delete(client).status_code == 204
     assert left(services, settings) == []
 
@@ -228,7 +228,7 @@ def test_what_a_crash_leaves_of_a_deletion_is_deleted(
     found = client.get(COLLECTIONS).json()["collections"]
     assert [one["name"] for one in found] == ["default"]
     assert left(services, settings) != []
-    services.worker.look_after_queue()
+    services.worker.maintain_queue()
     assert left(services, settings) == []
 
 
@@ -248,7 +248,7 @@ def test_no_picture_of_a_buried_collection_is_served(
     ]
     assert [answer.status_code for answer in answers] == [404] * 5 + [200]
     assert answers[-1].json()["removed"] == 0
-    services.worker.look_after_queue()
+    services.worker.maintain_queue()
     assert left(services, settings) == []
 
 

@@ -254,7 +254,7 @@ def test_what_an_old_index_cannot_be_dropped_for_keeps_no_change_up(
     client: TestClient, services: Services, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Someone reads the pictures for hours: new indexes are built, the old ones go later."""
-    monkeypatch.setattr(connections, "LOCK_TRIES", 1)
+    monkeypatch.setattr(connections, "LOCK_ATTEMPTS", 1)
     create("one", fields={"old": "text", "other": "text"})
     ((collection_id,),) = sql(services, "SELECT id FROM collections WHERE name = 'one'")
     fields = {"old": "number", "new": "date"}
