@@ -1,4 +1,4 @@
-"""Who is asking and what they may do: API keys, roles, signed tokens.
+"""Authentication and authorization: API keys, roles, signed tokens.
 
 Read `authentication.py` first.
 """

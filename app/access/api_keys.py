@@ -1,7 +1,7 @@
 """SQL on API keys.
 
-Every function takes a Session and leaves the transaction to its caller. The database has no
-more of a key's text than its SHA-256.
+Every function takes a Session and leaves the transaction to its caller. The database stores
+only the SHA-256 of a key.
 """
 
 import hashlib
@@ -19,22 +19,22 @@ from app.database.tables import api_keys
 from app.errors import StartError
 
 Role = Literal["reader", "writer", "admin"]
-"""What a key lets do; each lets do all that those before it do."""
+"""What a key permits; each role includes the ones before it."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 MAX_ID = 2**31 - 1  # Postgres's integer
 MAX_NAME = 100  # characters
 SECRET_BYTES = 32
-LAST_USED_SECONDS = 60  # so much older than the truth `last_used_at` may be
+LAST_USED_SECONDS = 60  # how far `last_used_at` may lag behind
 MAX_KEY = 58  # characters: isk_, ten digits, _ and 43 that spell SECRET_BYTES
 KEY = re.compile(r"isk_([1-9][0-9]{0,9})_[A-Za-z0-9_-]{43}")
 NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-UNNAMABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # what cannot be seen, or ends a line
+UNNAMABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: invisible, or line breaks
 
 
 @dataclass(frozen=True)
 class Key:
-    """An API key as the database knows it; `hash` is the SHA-256 of its text."""
+    """An API key's row; `hash` is the SHA-256 of its text."""
 
     id: int
     namespace: str
@@ -49,7 +49,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Presented:
-    """A text that has a key's form: the id in it, and its SHA-256."""
+    """A well-formed key from a request: the id in it, and its SHA-256."""
 
     id: int
     hash: bytes
@@ -59,7 +59,7 @@ KEY_COLUMNS = [api_keys.c[name] for name in Key.__dataclass_fields__]
 
 
 def read(presented: str) -> Presented | None:
-    """The parts of a text, whatever is in it; None: this was never a key."""
+    """Parse a presented key; None if it is not well-formed."""
     match = KEY.fullmatch(presented) if len(presented) <= MAX_KEY else None
     if match is None or int(match[1]) > MAX_ID:
         return None
@@ -73,12 +73,12 @@ def _hash(key: str) -> bytes:
 def create(
     session: Session, namespace: str, name: str, role: Role, expires_at: datetime | None
 ) -> tuple[Key, str]:
-    """Write a key; returns it with its text, which nobody can be told again.
+    """Create a key; returns it with its text, which cannot be recovered later.
 
-    `expires_at` has a time zone. Raises StartError for a namespace or a name that cannot be.
+    `expires_at` has a time zone. Raises StartError for an invalid namespace or name.
     """
     _check_names(namespace, name)
-    # The id first: it is part of the text that is hashed.
+    # The id is drawn first: it is part of the text that is hashed.
     next_id = text("SELECT nextval(pg_get_serial_sequence('api_keys', 'id'))")
     key_id = session.execute(next_id).scalar_one()
     key = f"isk_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
@@ -96,34 +96,32 @@ def create(
 def _check_names(namespace: str, name: str) -> None:
     if not NAMESPACE.fullmatch(namespace):
         raise StartError(
-            f"namespace: {namespace[:MAX_NAME]!r} is none; it has 1 to 63 small letters of "
-            "a to z, digits, - and _, and begins with a letter or a digit."
+            f"namespace: {namespace[:MAX_NAME]!r} is not valid: use 1 to 63 of the letters a "
+            "to z, digits, - and _, beginning with a letter or a digit."
         )
     if len(name) > MAX_NAME or any(unicodedata.category(sign) in UNNAMABLE for sign in name):
-        raise StartError(
-            f"name: it has 1 to {MAX_NAME} characters, and no control characters among them."
-        )
+        raise StartError(f"name: use 1 to {MAX_NAME} characters, without control characters.")
     if not name.strip():
         raise StartError("name: it is empty; say whose key it is, or what for.")
 
 
 def get(session: Session, key_id: int) -> Key | None:
-    """One key, also one that is revoked or expired; `key_id` is at most MAX_ID."""
+    """One key, even if revoked or expired; `key_id` is at most MAX_ID."""
     query = select(*KEY_COLUMNS).where(api_keys.c.id == key_id)
     row = session.execute(query).mappings().one_or_none()
     return Key(**row) if row else None
 
 
 def listed(session: Session) -> list[Key]:
-    """Every key, also those that are revoked or expired, the oldest first."""
+    """All keys, including revoked and expired ones, oldest first."""
     query = select(*KEY_COLUMNS).order_by(api_keys.c.id)
     return [Key(**row) for row in session.execute(query).mappings()]
 
 
 def revoke(session: Session, key_id: int) -> Key:
-    """From now on it is no key; one that was revoked before stays as it is.
+    """Revoke a key; one revoked earlier keeps its date.
 
-    Raises StartError where there is none of this id.
+    Raises StartError if no key has this id.
     """
     known = get(session, key_id) if 0 < key_id <= MAX_ID else None
     if known is None:
@@ -134,9 +132,9 @@ def revoke(session: Session, key_id: int) -> Key:
 
 
 def note_use(session: Session, key_id: int) -> None:
-    """Note that it is used now, unless that was noted within LAST_USED_SECONDS.
+    """Set `last_used_at`, unless it was set within the last LAST_USED_SECONDS.
 
-    Waits for nobody: whoever has the row locked notes the same, or revokes the key.
+    Never waits: whoever holds the row's lock sets the same value, or revokes the key.
     """
     ago = func.now() - timedelta(seconds=LAST_USED_SECONDS)
     is_old = api_keys.c.last_used_at.is_(None) | (api_keys.c.last_used_at < ago)
@@ -146,5 +144,5 @@ def note_use(session: Session, key_id: int) -> None:
 
 
 def any_created(session: Session) -> bool:
-    """Whether there was ever a key: none is deleted, whatever becomes of it."""
+    """Whether a key was ever created: rows are never deleted."""
     return session.execute(select(select(api_keys.c.id).exists())).scalar_one()

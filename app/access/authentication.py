@@ -1,4 +1,4 @@
-"""Who asks, and what they may: API keys as they are presented, and those who have none."""
+"""Authentication: the caller behind an API key, or behind a request without one."""
 
 import hmac
 import socket
@@ -19,19 +19,19 @@ from app.errors import KeyRejected, SettingsInvalid
 
 Role = api_keys.Role
 Anonymous = Literal["none", "read"]
-"""What somebody without a key may do once there are keys."""
+"""What callers without a key may do once keys exist."""
 
-KEY_SECONDS = 2.0  # how long a key is believed unasked: a revocation works within that
-MAX_CACHED = 1024  # keys that are believed at a time
-NO_HASH = bytes(32)  # compared where there is no key, so that both cases do the same
+KEY_SECONDS = 2.0  # how long a lookup is cached: a revocation takes effect within that
+MAX_CACHED = 1024  # keys
+NO_HASH = bytes(32)  # compared where the id is unknown: both cases take equally long
 HOW = "send Authorization: Bearer <key> or X-API-Key; `make create-key` makes one."
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: a key, or somebody without one.
+    """The caller of a request: a key, or somebody without one.
 
-    It reaches one namespace, or with None every one: then the service is open.
+    Restricted to one namespace; None means all of them, when the service is open.
     """
 
     role: Role
@@ -40,21 +40,21 @@ class Caller:
     name: str = "anonymous"
 
     def may(self, role: Role) -> bool:
-        """Whether what takes `role` is open to it."""
+        """Whether the caller has at least `role`."""
         return api_keys.ROLES.index(self.role) >= api_keys.ROLES.index(role)
 
     @property
     def is_stranger(self) -> bool:
-        """Whether it has no key although there are keys: it may read, on purpose, and no more."""
+        """Whether the caller is anonymous on a service with keys, allowed to read and no more."""
         return self.key_id is None and self.namespace is not None
 
     def reaches(self, namespace: str) -> bool:
-        """Whether what lies in `namespace` is open to it."""
+        """Whether the caller may access `namespace`."""
         return self.namespace in {None, namespace}
 
     @property
     def home(self) -> str:
-        """The namespace that it means where it names none."""
+        """The namespace used where a request names none."""
         return DEFAULT_NAMESPACE if self.namespace is None else self.namespace
 
 
@@ -64,7 +64,7 @@ READER = Caller("reader", DEFAULT_NAMESPACE)
 
 @dataclass(frozen=True)
 class CachedKey:
-    """Whose key it is, as the database said; `until` is a reading of the clock, in seconds."""
+    """A cached lookup; `until` is a reading of the monotonic clock, in seconds."""
 
     caller: Caller
     expires_at: datetime | None
@@ -72,9 +72,9 @@ class CachedKey:
 
 
 class Authenticator:
-    """Tells callers apart; what the database said is believed for KEY_SECONDS. Thread-safe.
+    """Authenticates callers; lookups are cached for KEY_SECONDS. Thread-safe.
 
-    `loopback` says that only this machine reaches the service: without any key it is open then.
+    `loopback`: only this machine can reach the service, which is open then while no key exists.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class Authenticator:
         self._loopback = loopback
         self._clock = clock
         self._lock = threading.Lock()
-        self._believed: OrderedDict[bytes, CachedKey] = OrderedDict()  # by the key's SHA-256
+        self._cache: OrderedDict[bytes, CachedKey] = OrderedDict()  # by the key's SHA-256
         self._is_locked = False
         self._unlocked_until = -float("inf")
 
     def cached(self, presented: str | None) -> Caller | None:
-        """Who it is, without the database; None: `caller` has to tell."""
+        """The caller, if known without the database; otherwise None, and `caller` looks it up."""
         if presented is None:
             locked = self._known_lock() if self._loopback else True
             return None if locked is None else self._keyless(is_open=not locked)
@@ -103,10 +103,10 @@ class Authenticator:
         return self._recall(key) if key else None
 
     def caller(self, presented: str | None) -> Caller:
-        """Who it is; may ask the database.
+        """The caller; may query the database.
 
-        Raises KeyRejected with the reason, never with the key: also where the service is open to
-        those who present none.
+        Raises KeyRejected with the reason, never quoting the key: an invalid key is refused even
+        where none is needed.
         """
         known = self.cached(presented)
         if known is not None:
@@ -119,14 +119,14 @@ class Authenticator:
         return keyless
 
     def is_locked(self) -> bool:
-        """Whether there was ever a key, also one that is revoked or expired by now."""
+        """Whether a key was ever created, even if it is revoked or expired by now."""
         known = self._known_lock()
         if known is not None:
             return known
         asked = self._clock()
         with self._sessions() as session:
             if api_keys.any_created(session):
-                self._is_locked = True  # for ever: no later answer can take it back
+                self._is_locked = True  # for good: keys are never deleted
             else:
                 self._unlocked_until = asked + KEY_SECONDS
         return self._is_locked
@@ -137,14 +137,14 @@ class Authenticator:
         return False if self._clock() < self._unlocked_until else None
 
     def _keyless(self, *, is_open: bool) -> Caller | None:
-        """Who asks without a key; None: nobody may."""
+        """The caller of a request without a key; None if a key is required."""
         if is_open:
             return OPEN
         return READER if self._anonymous == "read" else None
 
     def _recall(self, key: Presented) -> Caller | None:
         with self._lock:
-            found = self._believed.get(key.hash)
+            found = self._cache.get(key.hash)
         if found is None or self._clock() >= found.until or _is_past(found.expires_at):
             return None
         return found.caller
@@ -153,24 +153,24 @@ class Authenticator:
         key = api_keys.read(presented)
         if key is None:
             raise _unknown()
-        asked = self._clock()  # before: a revocation meanwhile counts from then on
+        asked = self._clock()  # before the lookup, so that the cache never outlives a revocation
         with self._sessions.begin() as session:
             found = _verified(api_keys.get(session, key.id), key)
             api_keys.note_use(session, found.id)
         caller = Caller(found.role, found.namespace, found.id, found.name)
-        self._believe(key, CachedKey(caller, found.expires_at, asked + KEY_SECONDS))
+        self._remember(key, CachedKey(caller, found.expires_at, asked + KEY_SECONDS))
         return caller
 
-    def _believe(self, key: Presented, found: CachedKey) -> None:
+    def _remember(self, key: Presented, found: CachedKey) -> None:
         with self._lock:
-            self._believed[key.hash] = found
-            self._believed.move_to_end(key.hash)
-            while len(self._believed) > MAX_CACHED:
-                self._believed.popitem(last=False)  # the one that was asked longest ago
+            self._cache[key.hash] = found
+            self._cache.move_to_end(key.hash)
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)  # least recently used
 
 
 def _verified(found: Key | None, key: Presented) -> Key:
-    """The key, if it is one. Why it is none any more is told only to who has all of it."""
+    """The key, if valid. Why it no longer is, is only told to those who hold all of it."""
     is_same = hmac.compare_digest(found.hash if found else NO_HASH, key.hash)
     if found is None or not is_same:
         raise _unknown()
@@ -191,7 +191,7 @@ def _is_past(moment: datetime | None) -> bool:
 
 
 def check_address(host: str, anonymous: Anonymous, sessions: Sessions) -> None:
-    """Raise SettingsInvalid where strangers reach `host` and nothing would keep them out."""
+    """Raise SettingsInvalid if `host` is reachable from outside and no key protects it."""
     if anonymous == "read" or is_loopback(host):
         return
     with sessions() as session:
@@ -206,16 +206,16 @@ def check_address(host: str, anonymous: Anonymous, sessions: Sessions) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`, an address or a name.
+    """Whether `host`, an address or a name, can only be reached from this machine.
 
-    A name is looked up: all its addresses must be loopback, and it must have one.
+    A name is resolved: all its addresses must be loopback, and it must have one.
     """
     if not host:
-        return False  # every address of this machine
+        return False  # listens on every address of this machine
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return bool(found) and all(_is_local(str(one[4][0])) for one in found)
-    except (OSError, ValueError):  # no such name; no name at all
+    except (OSError, ValueError):  # an unknown or malformed name
         return False
 
 

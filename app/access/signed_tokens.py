@@ -1,4 +1,4 @@
-"""Signed tokens: what a client carries for us and cannot alter."""
+"""Signed tokens (JWT): state that clients carry and cannot alter."""
 
 import secrets
 import time
@@ -14,12 +14,12 @@ from app.storage.disk import sync_folder, whole_file
 
 ALGORITHM = "HS256"  # pinned: a token that names another is refused
 SECRET_BYTES = 32
-LEAST_CHARACTERS = 32  # of a secret: fewer could be guessed
-LEEWAY_SECONDS = 60  # between the clocks of two servers
+LEAST_CHARACTERS = 32  # in a secret: a shorter one could be guessed
+LEEWAY_SECONDS = 60  # allowed between the clocks of two servers
 
 
 class Signer:
-    """Signs and reads JSON Web Tokens; one that was signed for one audience is none for another."""
+    """Signs and verifies JSON Web Tokens; each is valid for one audience only."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
@@ -31,7 +31,7 @@ class Signer:
         return jwt.encode(claims, self._secret, ALGORITHM)
 
     def read(self, audience: str, token: str) -> dict[str, Any]:
-        """The claims of a token. Raises TokenRejected with the reason."""
+        """The claims of a valid token. Raises TokenRejected with the reason."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -41,7 +41,7 @@ class Signer:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["aud", "exp", "iat"]},
             )
-        except (jwt.InvalidTokenError, ValueError) as error:  # ValueError: halves of surrogates
+        except (jwt.InvalidTokenError, ValueError) as error:  # ValueError: lone surrogates
             raise TokenRejected(str(error)) from None
         return claims
 

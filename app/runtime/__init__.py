@@ -1,4 +1,4 @@
-"""Settings to running services: assembly, the open collections, the worker, the doctor.
+"""From settings to running services: assembly, open collections, the worker, the doctor.
 
 Read `assembly.py` first.
 """

@@ -1,7 +1,7 @@
-"""All collections of this service: made, opened as they are asked for, changed, deleted.
+"""The collections of this service: created, opened on demand, changed and deleted.
 
-What works on a collection is made once and kept; its rows are read anew at each opening, so that
-another process's changes are seen at once. Its model is needed to open it, not to find it.
+The services of a collection are built once and cached; its rows are read at every opening, so that
+changes by other processes are seen at once. Opening a collection needs its model, finding it not.
 """
 
 import logging
@@ -40,12 +40,12 @@ from app.search.search import Search
 
 log = logging.getLogger(__name__)
 
-MOST_OPEN = 100  # collections whose services are kept: those used last
+MOST_OPEN = 100  # collections whose services are cached, least recently used out first
 
 
 @dataclass(frozen=True)
 class KnownCollection:
-    """A collection and its index, as their rows say."""
+    """A collection and its active index, as read from the database."""
 
     collection: Collection
     index: VectorIndex
@@ -53,7 +53,7 @@ class KnownCollection:
 
 @dataclass(frozen=True)
 class OpenCollection(KnownCollection):
-    """A collection, its index and all that works on them."""
+    """A collection with its active index and the services that work on them."""
 
     encoder: ResidentModel
     search: Search
@@ -72,7 +72,7 @@ Build = Callable[[Collection, VectorIndex, ResidentModel], OpenCollection]
 
 
 class CollectionRegistry:
-    """Opens collections. `models` are those that a request may name, the default one apart."""
+    """Opens collections. `models` are those that requests may choose, besides the default one."""
 
     def __init__(
         self,
@@ -84,13 +84,13 @@ class CollectionRegistry:
         default: tuple[Collection, VectorIndex, ResidentModel],
     ) -> None:
         self._sessions = sessions
-        self._residents = model_pool
+        self._model_pool = model_pool
         self._models = models
         self._build = build
         self._collection_deletion = deletion
         self._encoder = default[2]
         self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
-        self._namespaces: dict[int, str] = {}  # by ids, which are never used again
+        self._namespaces: dict[int, str] = {}  # by id: ids are never reused
         self._lock = threading.Lock()
         self.default = build(*default)
 
@@ -101,13 +101,13 @@ class CollectionRegistry:
             return KnownCollection(collection, vector_indexes.active_index(session, collection.id))
 
     def find_id(self, collection_id: int) -> KnownCollection:
-        """The same by its id."""
+        """A collection by its id. Raises CollectionNotFound, IndexGone."""
         with self._sessions.begin() as session:
             collection = collections.get_by_id(session, collection_id)
             return KnownCollection(collection, vector_indexes.active_index(session, collection_id))
 
     def namespace_of(self, collection_id: int) -> str:
-        """Where a collection belongs: that never changes. Raises CollectionNotFound."""
+        """The namespace of a collection, cached: it never changes. Raises CollectionNotFound."""
         if collection_id not in self._namespaces:
             with self._sessions.begin() as session:
                 found = collections.get_by_id(session, collection_id).namespace
@@ -115,7 +115,7 @@ class CollectionRegistry:
         return self._namespaces[collection_id]
 
     def listed(self, namespace: str, after: str, limit: int) -> list[KnownCollection]:
-        """The namespace's collections by name, from the one after the name `after` on."""
+        """A page of the namespace's collections, sorted by name, whose names come after `after`."""
         with self._sessions.begin() as session:
             return _with_index(session, collections.listed(session, namespace, after, limit))
 
@@ -125,7 +125,7 @@ class CollectionRegistry:
             return _with_index(session, collections.every(session))
 
     def counts(self, known: Sequence[KnownCollection]) -> list[Counts]:
-        """Of each: how many pictures it has, and how many vectors of them."""
+        """For each: the number of pictures, and of pictures with a vector."""
         with self._sessions.begin() as session:
             found = image_rows.count_covered(session, [one.index for one in known])
         return [Counts(*one) for one in found]
@@ -135,11 +135,11 @@ class CollectionRegistry:
         return self._open(self.find(namespace, name))
 
     def open_id(self, collection_id: int) -> OpenCollection:
-        """The same by its id."""
+        """A collection by its id. Raises as `open`."""
         return self._open(self.find_id(collection_id))
 
     def of_job(self, job_id: int) -> OpenCollection:
-        """The collection that a job is for. Raises JobNotFound, and as `open`."""
+        """The collection of a job. Raises JobNotFound, and as `open`."""
         with self._sessions.begin() as session:
             collection_id = jobs.get(session, job_id).collection_id
         return self.open_id(collection_id)
@@ -155,7 +155,7 @@ class CollectionRegistry:
         return opened
 
     def _kept(self, known: KnownCollection) -> OpenCollection | None:
-        """What was built for the very index before."""
+        """The cached services, if they were built for the same index."""
         with self._lock:
             if known.collection.id == self.default.collection.id:
                 opened: OpenCollection | None = self.default
@@ -175,10 +175,10 @@ class CollectionRegistry:
         return opened
 
     def _resident(self, index: VectorIndex) -> ResidentModel:
-        """The model of the index. Raises ModelUnavailable where it is not what it was."""
+        """The model of the index. Raises ModelUnavailable if its weights have changed."""
         if index.fingerprint == self._encoder.space.fingerprint:
             return self._encoder
-        resident = self._residents.of(ModelName(index.model, index.pretrained))
+        resident = self._model_pool.of(ModelName(index.model, index.pretrained))
         if resident.space.fingerprint != index.fingerprint:
             raise ModelUnavailable(
                 f"The weights of {index.space.name} are not those that this collection was "
@@ -188,7 +188,7 @@ class CollectionRegistry:
         return resident
 
     def create(self, new: NewCollection, model: ModelName | None, shape: Shape) -> OpenCollection:
-        """A collection without pictures; its model is loaded now, by default the service's own.
+        """Create an empty collection and load its model, by default the service's own.
 
         Raises CollectionExists, CollectionRejected, ModelUnavailable.
         """
@@ -215,12 +215,12 @@ class CollectionRegistry:
                 f"model: {model.model} {model.pretrained} is not open to collections: "
                 "COLLECTION_MODELS names those that are."
             )
-        return self._residents.of(model)
+        return self._model_pool.of(model)
 
     def change(
         self, known: KnownCollection, language: str | None, declared: Mapping[str, str] | None
     ) -> KnownCollection:
-        """Give it other declared fields with their indexes, or another language; None: none.
+        """Replace its declared fields and their indexes, or its language; None leaves them.
 
         Raises CollectionRejected, CollectionNotFound.
         """
@@ -237,19 +237,20 @@ class CollectionRegistry:
             self._drop_undeclared(collection_id)
         if language is not None:
             retry_on_lock(
-                self._sessions, partial(_read_in, collection_id=collection_id, language=language)
+                self._sessions,
+                partial(_set_language, collection_id=collection_id, language=language),
             )
         return self.find_id(collection_id)
 
     def _drop_undeclared(self, collection_id: int) -> None:
-        """Drop indexes of fields that it no longer declares; its next change tries again."""
+        """Drop the indexes of fields no longer declared; if that fails, the next change retries."""
         try:
             retry_on_lock(self._sessions, partial(_drop_undeclared, collection_id=collection_id))
         except OperationalError as error:
             log.warning("old indexes of collection %s stay: %s", collection_id, error.orig)
 
     def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
-        """Keep so many candidates in its searches from now on."""
+        """Set `ef_search`, the number of candidates its searches keep."""
         with self._sessions.begin() as session:
             vector_indexes.tune(session, opened.index, ef_search)
         return self.open_id(opened.collection.id)
@@ -257,7 +258,7 @@ class CollectionRegistry:
     def delete(self, known: KnownCollection) -> None:
         """Delete it with its pictures, vectors, jobs, uploaded files and thumbnails.
 
-        Files in folders and buckets of the user's stay. Raises CollectionRejected,
+        Files in the user's folders and buckets are kept. Raises CollectionRejected,
         CollectionNotFound.
         """
         collection = known.collection
@@ -275,7 +276,7 @@ def _with_index(session: Session, found: Sequence[Collection]) -> list[KnownColl
 
 
 def _declare(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
-    """Other fields: new indexes are built, which keeps no search waiting; none is dropped."""
+    """Set the declared fields and build new indexes, which does not block searches."""
     before = collections.lock(session, collection_id)
     collections.set_fields(session, before, declared)
     if len(declared) > len(before.fields):
@@ -294,8 +295,8 @@ def _index_fields(session: Session, collection: Collection, declared: Mapping[st
         session.execute(text(fields.index_statement(collection.id, name, kind)))
 
 
-def _read_in(session: Session, collection_id: int, language: str) -> None:
-    """Another language; who is adding pictures is waited for, and then sees it."""
+def _set_language(session: Session, collection_id: int, language: str) -> None:
+    """Set the language, after waiting for transactions that are adding pictures."""
     before = collections.lock(session, collection_id)
     if before.language != language:
         vector_indexes.claim(session, vector_indexes.active_index(session, collection_id))

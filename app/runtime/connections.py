@@ -1,8 +1,7 @@
-"""What the settings connect to: the database, the buckets, and the secret that signs tokens."""
+"""Connections made from settings: the database, buckets, and the signer of tokens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
 
@@ -13,15 +12,12 @@ from app.database.embedded_postgres import embedded_server
 from app.settings import Settings
 from app.storage.buckets import Buckets
 
-if TYPE_CHECKING:
-    pass
-
 SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
 
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The URL of the database to use, its server running."""
+    """The URL of the database; the embedded server runs for the duration, if it is the one used."""
     if settings.database_url:
         yield settings.database_url
         return
@@ -32,7 +28,7 @@ def database(settings: Settings) -> Iterator[str]:
 
 
 def open_buckets(settings: Settings) -> Buckets:
-    """The buckets that the settings have keys to; nothing is asked yet."""
+    """Access to buckets with the settings' keys; no request is made yet."""
     secret = settings.s3_secret_access_key
     return Buckets(
         settings.s3_endpoint_url,
@@ -43,7 +39,7 @@ def open_buckets(settings: Settings) -> Buckets:
 
 
 def open_signer(settings: Settings) -> Signer:
-    """What signs tokens: with the secret of the settings, or one that is made and kept."""
+    """The signer of tokens, with the secret from the settings, or a generated one."""
     if settings.jwt_secret is not None:
         return Signer(settings.jwt_secret.get_secret_value())
     return Signer(signed_tokens.kept_secret(settings.storage_dir / SECRET_FILE))

@@ -1,4 +1,4 @@
-"""The models that the settings name, and the pictures that one is calibrated on."""
+"""The models named by the settings, and sample pictures to calibrate one on."""
 
 import os
 import random
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 DEMO_MODEL = "demo model"
 BUNDLED_IMAGES = ROOT / "data" / "test_images"
-FEWEST_SAMPLES = 100  # pictures of one's own that a model is calibrated on, else the bundled ones
-LISTED_SAMPLES = 50_000  # files that are looked through for them: a second or so
+FEWEST_SAMPLES = 100  # of the user's pictures for a calibration; with fewer, bundled ones serve
+LISTED_SAMPLES = 50_000  # files listed to choose from: takes about a second
 
 
 def default_model(settings: Settings) -> ModelName:
@@ -31,12 +31,12 @@ def default_model(settings: Settings) -> ModelName:
 
 
 def further_models(settings: Settings) -> list[ModelName]:
-    """The models that collections may have of their own: `model@tag`, or a name that says all."""
+    """The models collections may choose: `model@tag`, or a name that needs no tag."""
     return [_model_name(text) for text in settings.collection_models]
 
 
 def _model_name(text: str) -> ModelName:
-    """`local-dir:/a@b` and `hf-hub:a/b` have no tag, whatever signs are in them."""
+    """Parse `model@tag`; `local-dir:/a@b` and `hf-hub:a/b` have no tag, even with an @."""
     if ":" in text.partition("@")[0]:
         return ModelName(text, "")
     model, _, tag = text.partition("@")
@@ -56,7 +56,7 @@ def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
 
 
 def wanted(settings: Settings) -> RuntimeOptions:
-    """What the settings ask of a model's runtime."""
+    """The runtime options from the settings."""
     return RuntimeOptions(
         settings.runtime,
         settings.precision,
@@ -66,9 +66,9 @@ def wanted(settings: Settings) -> RuntimeOptions:
 
 
 def sample_pictures(settings: Settings, count: int) -> list[PillowImage]:
-    """Up to `count` RGB pictures from all over the user's folders, or of the bundled ones.
+    """Up to `count` RGB pictures sampled from the user's folders, or from the bundled ones.
 
-    Always the same ones while the folders stay as they are. What cannot be read is passed over.
+    Deterministic while the folders do not change. Unreadable files are skipped.
     """
     folders = (settings.source_dir, *settings.source_dirs, settings.storage_dir)
     found = list(islice(_pictures(folders, settings), count))
@@ -77,7 +77,7 @@ def sample_pictures(settings: Settings, count: int) -> list[PillowImage]:
 
 
 def _pictures(folders: Iterable[Path], settings: Settings) -> Iterator[PillowImage]:
-    """The pictures in `folders` in an order that means nothing, and repeats itself."""
+    """The pictures in `folders`, shuffled with a fixed seed."""
     listed = (path for folder in folders for path in folder.rglob("*"))
     paths = sorted(islice((path for path in listed if path.is_file()), LISTED_SAMPLES))
     random.Random(0).shuffle(paths)  # noqa: S311  # not a secret
@@ -88,7 +88,7 @@ def _pictures(folders: Iterable[Path], settings: Settings) -> Iterator[PillowIma
 
 
 def hand_over_hub_settings(settings: Settings) -> None:
-    """huggingface_hub reads its settings from the environment when it is imported."""
+    """Export the hub's settings: huggingface_hub reads the environment when it is imported."""
     for name in ("hf_home", "hf_endpoint"):
         if value := getattr(settings, name):
             os.environ[name.upper()] = value

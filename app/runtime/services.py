@@ -1,4 +1,4 @@
-"""What is open while the program runs: all that routes and scripts work with."""
+"""The services of a running process, used by routes and scripts."""
 
 import threading
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from app.search.search import Search
 
 @dataclass(frozen=True)
 class Services:
-    """All that the routes and the scripts work with."""
+    """The services of a running process; the properties below are of the default collection."""
 
     encoder: ResidentModel
     device: str
@@ -40,32 +40,32 @@ class Services:
 
     @property
     def model_name(self) -> str:
-        """What answers: `demo model`, or the name and tag of a real one."""
+        """`demo model`, or the name and tag of the model."""
         return self.encoder.space.name
 
     @property
     def search(self) -> Search:
-        """Of the default collection, as what follows."""
+        """Searches the default collection."""
         return self.registry.default.search
 
     @property
     def uploads(self) -> Uploads:
-        """Takes pictures in at once."""
+        """Stores and indexes uploads into the default collection immediately."""
         return self.registry.default.uploads
 
     @property
     def job_submission(self) -> JobSubmission:
-        """Takes jobs in."""
+        """Submits jobs for the default collection."""
         return self.registry.default.job_submission
 
     @property
     def duplicates(self) -> Duplicates:
-        """Finds pictures alike."""
+        """Finds duplicates in the default collection."""
         return self.registry.default.duplicates
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Have the queue worked on by a thread of this process."""
+        """Run the worker on a thread of this process for the duration."""
         thread = threading.Thread(target=self.worker.run, name="worker")
         thread.start()
         try:

@@ -1,1 +1,1 @@
-"""Where files are kept: this machine's disk (`disk.py`), and S3 or R2 (`buckets.py`)."""
+"""File storage: the local disk (`disk.py`), and S3 or R2 (`buckets.py`)."""

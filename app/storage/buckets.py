@@ -1,4 +1,4 @@
-"""Objects in buckets of S3, R2 or the like, to read from. No other module knows boto3."""
+"""Read access to buckets of S3, R2 and compatible services. Only this module imports boto3."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -16,9 +16,9 @@ from app.storage.disk import whole_file
 
 AUTO = "auto"  # R2's only region; on AWS: the one that boto3 or the bucket itself names
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 20.0  # of silence, not of the whole answer
-ATTEMPTS = 3  # with the first one; boto3 waits up to 1 s, then up to 2 s between them
-CONNECTIONS = 32  # kept for threads side by side
+READ_SECONDS = 20.0  # without a byte, not for the whole response
+ATTEMPTS = 3  # including the first; boto3 waits up to 1 s, then up to 2 s in between
+CONNECTIONS = 32  # in the pool that all threads share
 CHUNK_BYTES = 1 << 18
 KEYS = "S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY"
 ENDPOINT = "S3_ENDPOINT_URL"
@@ -40,7 +40,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class OpenedObject:
-    """An object being read: `size` bytes, in chunks, once; `close` gives up the rest."""
+    """An object being read: `size` bytes in chunks, once; `close` abandons the rest."""
 
     bucket: str
     key: str
@@ -48,7 +48,7 @@ class OpenedObject:
     body: Any
 
     def __iter__(self) -> Iterator[bytes]:
-        """The chunks. Raises SourceUnavailable where they break off or cease to come."""
+        """The chunks. Raises SourceUnavailable if the connection breaks or stalls."""
         with closing(self):
             while True:
                 with _in_words(self.bucket, self.key):
@@ -58,13 +58,13 @@ class OpenedObject:
                 yield chunk
 
     def close(self) -> None:
-        """Give the connection back, or close it where the object was not read to its end."""
+        """Return the connection to the pool, or close it if the object was not read to its end."""
         self.body.close()
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """Where buckets are: without `endpoint_url` on AWS; without keys, boto3 looks for some."""
+    """Access to an endpoint: AWS without `endpoint_url`; boto3's credential chain without keys."""
 
     endpoint_url: str | None = None
     access_key_id: str | None = None
@@ -77,16 +77,16 @@ class Buckets:
     _homes: Any = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def bucket(self, name: str) -> "Bucket":
-        """The bucket of that name; whether it is there, its first use shows."""
+        """The bucket of that name; a missing bucket raises at its first use."""
         return Bucket(name, self)
 
     def client(self) -> Any:
         """boto3's client. Raises boto3's errors, or ValueError for a malformed endpoint."""
-        with self._lock:  # clients are for several threads, but making one is not
+        with self._lock:  # clients are thread-safe, creating one is not
             return self._client
 
     def at_home(self, name: str) -> "Buckets":
-        """The same in the bucket's region, which AWS, asked once, wants in a presigned URL."""
+        """The same in the bucket's region, looked up once: AWS needs it in presigned URLs."""
         if self.endpoint_url is not None or self.region != AUTO:
             return self
         if name not in self._homes:
@@ -97,7 +97,7 @@ class Buckets:
 
     @cached_property
     def _client(self) -> Any:
-        from boto3.session import Session  # 0.1 s, which only those with a bucket shall pay
+        from boto3.session import Session  # takes 0.1 s: only users of buckets pay for it
         from botocore.config import Config
 
         aws = self.endpoint_url is None
@@ -108,7 +108,7 @@ class Buckets:
             max_pool_connections=CONNECTIONS,
             signature_version="s3v4",
             s3={"addressing_style": "auto" if aws else "path"},
-            request_checksum_calculation="when_required",  # R2 and others know no more
+            request_checksum_calculation="when_required",  # all that R2 and others support
             response_checksum_validation="when_required",
         )
         region = None if aws and self.region == AUTO else self.region
@@ -123,10 +123,10 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Bucket:
-    """One bucket, to read from.
+    """Read access to one bucket.
 
-    Every method raises SourceUnreadable where a person must act (keys, names, the endpoint),
-    and SourceUnavailable where trying again may help.
+    Every method raises SourceUnreadable if a person must act (keys, names, the endpoint), and
+    SourceUnavailable if a retry may help.
     """
 
     name: str
@@ -135,8 +135,8 @@ class Bucket:
     def objects(self, prefix: str = "", after: str | None = None) -> Iterator[StoredObject]:
         """The objects whose keys begin with `prefix`, sorted by the UTF-8 bytes of their keys.
 
-        With `after`, only those behind that key: a listing is taken up where it was left.
-        Folders, whose keys end in /, are passed over.
+        With `after`, only keys greater than it, so that a listing can be resumed. Folders, whose
+        keys end in /, are skipped.
         """
         place = {"StartAfter": after} if after else {}
         while True:
@@ -149,14 +149,14 @@ class Bucket:
             place = {"ContinuationToken": page["NextContinuationToken"]}
 
     def exists(self, key: str) -> bool:
-        """Whether the object is there; a HEAD would not tell it from an absent bucket."""
+        """Whether the object exists; a HEAD could not tell a missing key from a missing bucket."""
         page = self._page(Prefix=key, MaxKeys=1)
         return any(item["Key"] == key for item in page.get("Contents", ()))
 
     def open(self, key: str, etag: str | None = None) -> OpenedObject:
-        """An object to be read in chunks; with `etag`, only if it still has that one.
+        """An object to read in chunks; with `etag`, only if it is unchanged.
 
-        Raises ImageVanished if it is gone or replaced, EntryRefused if it lies in an archive.
+        Raises ImageVanished if it is gone or was replaced, EntryRefused if it is archived.
         """
         wanted = {} if etag is None else {"IfMatch": f'"{etag}"'}
         with _in_words(self.name, key):
@@ -164,7 +164,7 @@ class Bucket:
         return OpenedObject(self.name, key, answer["ContentLength"], answer["Body"])
 
     def read(self, key: str, max_bytes: int) -> bytes:
-        """The object's bytes. Raises what `open` does, ImageTooLarge over `max_bytes`."""
+        """The object's bytes. Raises as `open`, and ImageTooLarge above `max_bytes`."""
         data = bytearray()
         with closing(self.open(key)) as opened:
             for chunk in opened:
@@ -175,9 +175,9 @@ class Bucket:
         return bytes(data)
 
     def download(self, key: str, etag: str, target: Path, stop: Event | None = None) -> None:
-        """Copy the object to `target`, whole or not at all; its folder must be there.
+        """Copy the object to `target`, completely or not at all; its folder must exist.
 
-        Raises what `open` does, SourceUnavailable once `stop` is set, or OSError.
+        Raises as `open`, SourceUnavailable once `stop` is set, or OSError.
         """
         with closing(self.open(key, etag)) as opened, whole_file(target) as file:
             for chunk in opened:
@@ -186,7 +186,7 @@ class Bucket:
                 file.write(chunk)
 
     def presigned_url(self, key: str, seconds: int) -> str:
-        """A URL by which anyone may GET the object for so many seconds."""
+        """A URL with which anyone can GET the object for that many seconds."""
         wanted = {"Bucket": self.name, "Key": key}
         with _in_words(self.name, key):
             client = self.buckets.at_home(self.name).client()
@@ -197,13 +197,13 @@ class Bucket:
             page: dict[str, Any] = self.buckets.client().list_objects_v2(Bucket=self.name, **wanted)
         if page.get("IsTruncated") is False or "NextContinuationToken" in page:
             return page
-        # Taken for the end of the listing, it would make all other objects look deleted.
+        # Read as the end of the listing, this would make all other objects look deleted.
         raise errors.SourceUnreadable(f"{ENDPOINT} does not answer as S3 does.")
 
 
 @contextmanager
 def _in_words(bucket: str, key: str | None = None) -> Iterator[None]:
-    """boto3's errors as ours, without boto3's texts, which quote endpoints and keys."""
+    """Translate boto3's errors, dropping their texts, which quote endpoints and keys."""
     try:
         yield
     except boto.ClientError as error:
@@ -219,7 +219,7 @@ def _in_words(bucket: str, key: str | None = None) -> Iterator[None]:
 
 
 def _refusal(answer: Mapping[str, Any], bucket: str, key: str | None) -> errors.ImageSearchError:
-    """What an answer that is an error means."""
+    """The domain error for an S3 error response."""
     code = str(answer["Error"].get("Code"))
     status: int = answer["ResponseMetadata"]["HTTPStatusCode"]
     if key is not None and code in GONE_CODES:

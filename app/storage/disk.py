@@ -1,4 +1,4 @@
-"""Files on this machine's disk: uploads, what waits for a worker, and thumbnails."""
+"""Files on the local disk: uploads, files waiting for a worker, and thumbnails."""
 
 import io
 import os
@@ -13,27 +13,27 @@ from typing import BinaryIO
 from uuid import uuid4
 
 PART = ".part-"
-PART_SECONDS = 3600  # a write takes less
+PART_SECONDS = 3600  # no write takes longer
 IDENTITY = ".identity"
 SHARD = 2  # characters of the hash that name the sub-folder: 256 folders
 
 
 class Disk:
-    """Keeps bytes under names of the caller's making, whole or not at all."""
+    """A folder of files that are written completely or not at all; the caller names them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, name: str) -> Path:
-        """Where `name` is kept: in a sub-folder named by its first characters."""
+        """The file of `name`, in a sub-folder named after its first characters."""
         return self.folder / name[:SHARD] / name
 
     def put(self, name: str, data: bytes) -> Path:
-        """Write `data` unless it is there; after the return it survives a power cut."""
+        """Write `data` unless `name` exists; once this returns, the file survives a power cut."""
         return self.copy(name, io.BytesIO(data))
 
     def copy(self, name: str, source: BinaryIO) -> Path:
-        """The same with what `source` gives, a piece at a time."""
+        """Like `put`, reading from `source` piece by piece."""
         target = self.path(name)
         if target.exists():
             return target
@@ -45,31 +45,31 @@ class Disk:
         return target
 
     def files(self) -> Iterator[Path]:
-        """Every file that is kept, and none that is being written."""
+        """Every complete file; those still being written are skipped."""
         for path in self.folder.glob(f"{'[0-9a-f]' * SHARD}/*"):
             if not path.name.startswith(PART):
                 yield path
 
     def identity(self) -> str:
-        """What all processes that see this disk have in common, and no others: made once."""
+        """A random name of this disk, created once: equal for all processes that share it."""
         place = self.folder / IDENTITY
         if not place.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             name = uuid4().hex
             mine = self.folder / f"{PART}{name}"
             mine.write_text(name)
-            with suppress(FileExistsError):  # of two that make it at once, one wins
+            with suppress(FileExistsError):  # of two processes that create it at once, one wins
                 place.hardlink_to(mine)
             mine.unlink()
         return place.read_text()
 
     def remove(self, pattern: str) -> None:
-        """Delete the files whose names match the glob `pattern`, which starts with a shard."""
+        """Delete the files matching the glob `pattern`, whose first characters are literal."""
         for path in self.path(pattern).parent.glob(pattern):
             path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Delete the temporary files that a kill left behind, once no write can own them."""
+        """Delete temporary files that a killed process left, once they are too old to be in use."""
         oldest = time.time() - PART_SECONDS
         for path in self.folder.glob(f"*/{PART}*"):
             if path.stat().st_mtime < oldest:
@@ -82,7 +82,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Stores:
-    """Where this service keeps files: uploads, bytes that wait for a worker, and thumbnails."""
+    """The folders this service writes to: uploads, files waiting for a worker, thumbnails."""
 
     uploads: Disk
     incoming: Disk
@@ -91,7 +91,7 @@ class Stores:
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[BinaryIO]:
-    """A file that becomes `target` once it is whole and on the disk, or never does."""
+    """A temporary file, renamed to `target` once it is complete and synced to the disk."""
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=PART)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -106,7 +106,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was renamed or linked in it survive a power cut."""
+    """Sync a folder's entries to the disk: renames and links in it then survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -352,9 +352,9 @@ def test_what_is_remembered_is_bounded_and_without_texts(
     assert [access.cached(one) is not None for one in shown] == [False] * 2 + [True] * 3
     for number in range(1, 50):
         assert refused(access, f"isk_{number}_{SECRET}")
-    assert len(access._believed) == 3
-    assert all(len(digest) == 32 for digest in access._believed)
-    remembered = repr(vars(access)) + repr(access._believed)
+    assert len(access._cache) == 3
+    assert all(len(digest) == 32 for digest in access._cache)
+    remembered = repr(vars(access)) + repr(access._cache)
     assert not any(one in remembered or one[-43:] in remembered for one in shown)
 
 
@@ -410,7 +410,7 @@ def test_eight_threads_at_once(sessions: Sessions, monkeypatch: pytest.MonkeyPat
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert len(access._believed) <= 2
+    assert len(access._cache) <= 2
 
 
 def test_a_key_revoked_under_load_is_refused_within_its_seconds(

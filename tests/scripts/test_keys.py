@@ -125,9 +125,9 @@ def test_what_it_is_not_made_for_is_told_before_all_else(options: list[str], tol
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["create", *OF_ME, "--namespace", "A b"], "namespace: 'A b' is none"),
+        (["create", *OF_ME, "--namespace", "A b"], "namespace: 'A b' is not valid"),
         (["create", *OF_ME, "--name", ""], "name: it is empty"),
-        (["create", *OF_ME, "--name", "\udcff"], "name: it has 1 to 100 characters"),
+        (["create", *OF_ME, "--name", "\udcff"], "name: use 1 to 100 characters"),
         (["revoke", "--id", "123456"], "There is no key 123456: `make list-keys` shows all."),
     ],
 )
