@@ -13,6 +13,7 @@ from scripts.env_example import shown
 
 DOCS = ROOT / "docs"
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in DOCS.glob("*.md"))]
+CODE = ("app", "benchmarks", "migrations", "scripts", "tests")
 README_LINES = 250  # a stranger reads the README whole; everything else is a page of docs/
 
 
@@ -108,6 +109,19 @@ def settings_table() -> str:
 
 def test_settings_md_lists_every_setting_with_its_default() -> None:
     assert settings_table() in page_text("docs/settings.md"), f"expected:\n{settings_table()}"
+
+
+def test_modules_named_in_the_docs_exist() -> None:
+    """A module is named by its file, with as many of its folders as tell it apart."""
+    named = {
+        (page, module)
+        for page in [*PAGES, "CHANGELOG.md", "data/models/demo/README.md"]
+        for module in re.findall(r"`([\w/]+\.py)`", page_text(page))
+    }
+    files = [f"/{path.relative_to(ROOT)}" for top in CODE for path in (ROOT / top).rglob("*.py")]
+    missing = [each for each in named if not any(file.endswith(f"/{each[1]}") for file in files)]
+    assert named
+    assert not missing
 
 
 @pytest.mark.parametrize("page", PAGES)
