@@ -1,7 +1,7 @@
-"""A batch of a job's files: prepared, encoded, written.
+"""Indexes a batch of a job's files: read, encode, write.
 
 The batch's rows, vectors, items and counts are one transaction, so that a kill at any moment leaves
-whole pictures and true counts. What only some other moment may allow is tried again.
+complete pictures and correct counts. Failures that may pass are retried.
 """
 
 import logging
@@ -34,7 +34,7 @@ from app.ingest.reading import (
     PictureInPlace,
     Prepared,
     ReadingContext,
-    again,
+    retry_later,
 )
 from app.ingest.uploads import PreparedUpload
 from app.pictures.decoding import thumbnail_name
@@ -47,14 +47,14 @@ T = TypeVar("T")
 Encoded = dict[int, Vectors]
 """Vectors, float32 (dimensions,), by the ids of the items that need one."""
 
-STOP_SECONDS = 0.2  # how often a batch that waits looks whether the worker stops
+STOP_SECONDS = 0.2  # between checks whether the worker stops
 
 
 @dataclass(frozen=True)
 class ReadingPools:
-    """The threads that read pictures; while somebody searches only as many decode as `lanes` lets.
+    """The threads that read pictures; during searches the semaphore `lanes` limits decoding.
 
-    `fetching` reads what URLs lead to, since their servers may be slow; `decoding` all else.
+    `fetching` reads URLs, whose servers may be slow; `decoding` everything else.
     """
 
     decoding: Executor
@@ -64,7 +64,7 @@ class ReadingPools:
 
 @dataclass(frozen=True)
 class BatchIndexer:
-    """Works on batches, on whatever thread calls; `stop` interrupts."""
+    """Indexes batches on the calling thread; `stop` interrupts."""
 
     context: ReadingContext
     encoder: ResidentModel
@@ -74,52 +74,52 @@ class BatchIndexer:
     stop: threading.Event
 
     def run_batch(self, job_id: int, item_ids: Sequence[int], worker: str) -> None:
-        """Take the items that are still open and settle each. Raises Interrupted."""
+        """Acquire the items that are still open and index them. Raises Interrupted."""
         with self.context.sessions.begin() as session:
             jobs.start(session, job_id)
         with self.context.sessions.begin() as session:
-            taken = leases.take(session, job_id, item_ids, worker)
-        if not taken.items:
+            batch = leases.acquire(session, job_id, item_ids, worker)
+        if not batch.items:
             return
         try:
-            prepared = self._prepared(taken)
+            prepared = self._prepared(batch)
             with self.context.sessions.begin() as session:
-                leases.survived(session, taken.items)
-            results = self._settled(taken, prepared)
+                leases.clear_attempt(session, batch.items)
+            results = self._settled(batch, prepared)
         except Interrupted:
             with self.context.sessions.begin() as session:
-                leases.release(session, taken.items)
+                leases.release(session, batch.items)
             raise
-        self._tidy(prepared, results)
+        self._clean_up(prepared, results)
 
-    def _prepared(self, taken: LeasedBatch) -> list[Prepared]:
-        preparation = ItemReader(self.context, taken)
-        if len(taken.items) == 1:  # maybe under suspicion: then it must not wait its turn
-            return [preparation.of(taken.items[0])]
-        if "urls" in taken.job.source:
-            tasks = [self.pools.fetching.submit(preparation.of, item) for item in taken.items]
+    def _prepared(self, batch: LeasedBatch) -> list[Prepared]:
+        reader = ItemReader(self.context, batch)
+        if len(batch.items) == 1:  # perhaps one that kills workers: it must not wait behind others
+            return [reader.of(batch.items[0])]
+        if "urls" in batch.job.source:
+            tasks = [self.pools.fetching.submit(reader.of, item) for item in batch.items]
         else:
-            one = partial(self._one_prepared, preparation)
-            tasks = [self.pools.decoding.submit(one, item) for item in taken.items]
+            one = partial(self._one_prepared, reader)
+            tasks = [self.pools.decoding.submit(one, item) for item in batch.items]
         return self._wait(tasks)
 
-    def _one_prepared(self, preparation: ItemReader, item: Item) -> Prepared:
-        """While somebody searches half of the cores are left to that."""
+    def _one_prepared(self, reader: ItemReader, item: Item) -> Prepared:
+        """During searches half of the cores are left to them."""
         with self.pools.lanes if self.encoder.is_searched() else nullcontext():
-            return preparation.of(item)
+            return reader.of(item)
 
-    def _settled(self, taken: LeasedBatch, prepared: Sequence[Prepared]) -> list[ItemResult]:
-        """Encode and write; an error that is no file's fault is noted at each of its items."""
+    def _settled(self, batch: LeasedBatch, prepared: Sequence[Prepared]) -> list[ItemResult]:
+        """Encode and write; an error that is no file's fault is recorded for every item."""
         try:
-            vectors = self._encoded(taken.job, prepared)
-            return self._write(taken, prepared, vectors)
+            vectors = self._encoded(batch.job, prepared)
+            return self._write(batch, prepared, vectors)
         except Interrupted:
             raise
         except Exception as error:
             if isinstance(error, DBAPIError) and is_unavailable(error):
-                raise  # nothing can be noted; the batch is taken up again once the lease is over
-            log.exception("a batch of job %s failed", taken.job.id)
-            return self._write_failure(taken, own_fault(error))
+                raise  # nothing can be written; the batch is requeued when the lease expires
+            log.exception("a batch of job %s failed", batch.job.id)
+            return self._write_failure(batch, own_fault(error))
 
     def _encoded(self, job: Job, prepared: Sequence[Prepared]) -> Encoded:
         in_place = job.source.keys() & {"folder", "bucket"}
@@ -133,7 +133,7 @@ class BatchIndexer:
         return {item: row[0] for item, row in zip(items, rows, strict=True)}
 
     def _wait(self, futures: "Sequence[Future[T]]") -> list[T]:
-        """The results in order. Raises Interrupted once the worker stops."""
+        """The results in order. Raises Interrupted if the worker stops."""
         waiting = set(futures)
         while waiting:
             if self.stop.is_set():
@@ -144,24 +144,24 @@ class BatchIndexer:
         return [future.result() for future in futures]
 
     def _write(
-        self, taken: LeasedBatch, prepared: Sequence[Prepared], vectors: Encoded
+        self, batch: LeasedBatch, prepared: Sequence[Prepared], vectors: Encoded
     ) -> list[ItemResult]:
         with self.context.sessions.begin() as session:
-            ours = leases.still_ours(session, taken.items)
-            writing = _Writing(self, session, taken.job, vectors)
+            ours = leases.still_held(session, batch.items)
+            writing = _Writing(self, session, batch.job, vectors)
             results = writing.results([one for one in prepared if one.item.id in ours])
-            leases.record(session, taken.job, results)
+            leases.record(session, batch.job, results)
         return results
 
-    def _write_failure(self, taken: LeasedBatch, reason: str) -> list[ItemResult]:
+    def _write_failure(self, batch: LeasedBatch, reason: str) -> list[ItemResult]:
         with self.context.sessions.begin() as session:
-            ours = leases.still_ours(session, taken.items)
-            results = [again(item, reason) for item in taken.items if item.id in ours]
-            leases.record(session, taken.job, results)
+            ours = leases.still_held(session, batch.items)
+            results = [retry_later(item, reason) for item in batch.items if item.id in ours]
+            leases.record(session, batch.job, results)
         return results
 
-    def _tidy(self, prepared: Sequence[Prepared], results: Sequence[ItemResult]) -> None:
-        """What need not be in the transaction: files that have served, thumbnails to keep."""
+    def _clean_up(self, prepared: Sequence[Prepared], results: Sequence[ItemResult]) -> None:
+        """After the transaction: delete staged files, keep thumbnails."""
         for result in results:
             if result.item.staged and not leases.keeps_staged(result):
                 self.context.incoming.remove(result.item.staged)
@@ -184,7 +184,7 @@ class _Writing:
         self._vectors = vectors
 
     def results(self, prepared: Sequence[Prepared]) -> list[ItemResult]:
-        """Write what was found; one result an item."""
+        """Write what was found; one result per item."""
         places = [(one, one.found) for one in prepared if isinstance(one.found, PictureInPlace)]
         drafts = [(one, one.found) for one in prepared if isinstance(one.found, PreparedUpload)]
         kept = [
@@ -196,7 +196,7 @@ class _Writing:
         return [*self._places(places), *self._drafts(drafts), *kept, *settled]
 
     def _places(self, places: list[tuple[Prepared, PictureInPlace]]) -> list[ItemResult]:
-        places.sort(key=lambda pair: pair[1].new.path)  # two batches never wait in a circle
+        places.sort(key=lambda pair: pair[1].new.path)  # two batches never deadlock
         new = [place.new for _, place in places]
         images = image_rows.add_images(self._session, self._ingest.index, new, self._rows(places))
         return [
@@ -205,7 +205,7 @@ class _Writing:
         ]
 
     def _drafts(self, drafts: list[tuple[Prepared, PreparedUpload]]) -> list[ItemResult]:
-        """Of the same bytes twice in a batch, the second is a duplicate."""
+        """If a batch holds the same bytes twice, the second is a duplicate."""
         first = {draft.new.content_hash: (one, draft) for one, draft in reversed(drafts)}
         chosen = [first[content_hash] for content_hash in sorted(first)]
         uploads = self._ingest.context.uploads
@@ -227,7 +227,7 @@ class _Writing:
         place = (item.path, item.etag, kept.annotation)
         if self._job.dry_run or image_rows.place_image(self._session, kept.known, *place):
             return ItemResult(item, kept.outcome, None, kept.known.id)
-        return again(item, "The picture was moved or deleted meanwhile.")
+        return retry_later(item, "The picture was moved or deleted meanwhile.")
 
 
 def _noted(one: Prepared, result: ItemResult) -> ItemResult:

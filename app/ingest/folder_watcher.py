@@ -1,4 +1,4 @@
-"""Folders kept in step as they change: what happens below them becomes sync jobs."""
+"""The folder watcher: changes below watched folders become sync jobs."""
 
 import logging
 import os
@@ -17,26 +17,26 @@ from app.sources.folders import QUIET_SECONDS
 
 log = logging.getLogger(__name__)
 
-STEP_MS = 100  # changes are gathered until it was quiet for so long
-DEBOUNCE_MS = 400  # or for so long at most
-LOOK_MS = 300  # between looks at what has become quiet
-SETTLED_SECONDS = QUIET_SECONDS + 0.2  # after the last change a file counts as whole
+STEP_MS = 100  # changes are collected until none came for so long
+DEBOUNCE_MS = 400  # but for at most so long
+LOOK_MS = 300  # between checks for what has become quiet
+SETTLED_SECONDS = QUIET_SECONDS + 0.2  # after its last change a file counts as complete
 SYNC = JobOptions(sync=True)
 
 
 @dataclass
 class FolderWatcher:
-    """Watches `folders` until it is stopped. What changed before is found by a first sync.
+    """Watches `folders`. Changes made before it started are found by an initial sync.
 
-    That one waits as every other until it was quiet: what was still being written when the watch
-    began is whole by then, or is seen to change.
+    Like every other sync it waits until the folder is quiet: a file that was still being written
+    when the watch began is complete by then, or its change is reported.
     """
 
     job_submission: JobSubmission
     folders: Sequence[Path]
     clock: Callable[[], float] = time.monotonic
-    _changed: dict[Path, float] = field(default_factory=dict, init=False)  # when last
-    _jobs: dict[Path, int] = field(default_factory=dict, init=False)  # the last one, by folder
+    _changed: dict[Path, float] = field(default_factory=dict, init=False)  # time of the last change
+    _jobs: dict[Path, int] = field(default_factory=dict, init=False)  # the last job by folder
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop`."""
@@ -51,14 +51,14 @@ class FolderWatcher:
             ignore_permission_denied=True,
         ):
             now = self.clock()
-            if not self._changed and not self._jobs:  # the watch has just begun
+            if not self._changed and not self._jobs:  # the watch has just started
                 self._changed.update(dict.fromkeys(self.folders, now))
             self._changed.update((Path(path), now) for _, path in changes)
             for folder in self.folders:
-                self._look(folder, now)
+                self._sync_settled(folder, now)
 
-    def _look(self, folder: Path, now: float) -> None:
-        """Sync what has been quiet for long enough; once the database answers, if it is away."""
+    def _sync_settled(self, folder: Path, now: float) -> None:
+        """Sync what has been quiet for long enough; retried later if the database is away."""
         below = [path for path in self._changed if path.is_relative_to(folder)]
         settled = [path for path in below if now - self._changed[path] >= SETTLED_SECONDS]
         try:
@@ -70,24 +70,24 @@ class FolderWatcher:
             log.warning("changes below %s wait for the database: %s", folder, error)
             self._changed.update(dict.fromkeys(settled, now))
 
-    def _sync(self, folder: Path, told: Sequence[Path]) -> None:
-        """A job on what has changed, as deep below `folder` as one can be."""
-        if told:
+    def _sync(self, folder: Path, changed: Sequence[Path]) -> None:
+        """Submit a job on the deepest folder that contains all changes."""
+        if changed:
             self._jobs[folder] = self.job_submission.folder(
-                _common_folder(told, folder),
+                _common_folder(changed, folder),
                 SYNC,
                 settled=True,
-                witnessed=any(path != folder for path in told),
+                witnessed=any(path != folder for path in changed),
                 anew=folder not in self._jobs,
             )
 
     def _is_idle(self, folder: Path) -> bool:
-        """Whether the last job has ended: two at once would read the same files twice."""
+        """Whether the last job has ended; two at once would read the same files twice."""
         if folder not in self._jobs:
             return True
         try:
             return self.job_submission.job(self._jobs[folder]).finished_at is not None
-        except ImageSearchError:  # forgotten: it ended long ago
+        except ImageSearchError:  # deleted: it ended long ago
             return True
 
 
@@ -96,7 +96,7 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 
 def _common_folder(paths: Iterable[Path], folder: Path) -> Path:
-    """The deepest folder that holds all of `paths` and is there."""
+    """The deepest existing folder that contains all of `paths`."""
     common = Path(os.path.commonpath([path.parent for path in paths]))
     while common != folder and not common.is_dir():
         common = common.parent

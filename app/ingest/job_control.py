@@ -1,4 +1,4 @@
-"""What people, and whoever looks after the queue, ask of a job: cancel, retry, resume.
+"""Cancel, retry and resume jobs.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
@@ -11,11 +11,11 @@ from app.errors import JobConflict
 from app.ingest.job_items import OPEN, enqueue_batches
 from app.ingest.jobs import BULK_PRIORITY, LIST, SENT_PRIORITY, Job, enqueue, get, settle
 
-SENT = {"files", "archive"}  # the kinds of source whose bytes came with the request
+SENT = {"files", "archive"}  # sources that were uploaded with the request
 
 
 def resume(session: Session, job: Job, batch_size: int) -> None:
-    """Write the tasks that an open job lacks, and note that something has happened."""
+    """Write the missing tasks of an unfinished job, and touch its `updated_at`."""
     session.execute(update(jobs).where(jobs.c.id == job.id).values(updated_at=func.now()))
     if not job.listed:
         enqueue(session, LIST, job.queue, {"job_id": job.id})
@@ -27,7 +27,7 @@ def resume(session: Session, job: Job, batch_size: int) -> None:
 
 
 def cancel(session: Session, job_id: int) -> Job:
-    """Cancel what has not been begun; what is under way ends. Raises JobNotFound, JobConflict."""
+    """Cancel all items not yet begun; those in progress finish. Raises JobNotFound, JobConflict."""
     job = get(session, job_id)
     if job.finished_at is not None:
         raise JobConflict(f"Job {job_id} has ended as {job.state}: there is nothing to cancel.")
@@ -46,7 +46,7 @@ def cancel(session: Session, job_id: int) -> Job:
 def retry(session: Session, job_id: int, batch_size: int) -> Job:
     """Try the failed files of an ended job again, and the listing if that failed.
 
-    What was sent along and refused is gone and stays failed. Raises JobNotFound, JobConflict.
+    Uploaded files that were refused are deleted and stay failed. Raises JobNotFound, JobConflict.
     """
     job = get(session, job_id)
     if job.finished_at is None:

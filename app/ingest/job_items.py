@@ -1,7 +1,7 @@
-"""SQL on the files of jobs, as they are listed and as they are read.
+"""SQL on the files of jobs.
 
-Every function takes a Session and leaves the transaction to its caller. Whoever writes items and
-their job writes the items first, so that nobody waits in a circle.
+Every function takes a Session and leaves the transaction to its caller. Items are always written
+before their job's row, to avoid deadlocks.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class NewItem:
-    """A file that a source lists; `reason` where it is refused at once, `note` where it is not."""
+    """A file found by the listing; with a `reason` it is refused at once, a `note` is a warning."""
 
     path: str
     etag: str = ""
@@ -54,7 +54,7 @@ class NewItem:
     note: str | None = None
 
     def values(self) -> dict[str, Any]:
-        """Its columns, but for the job."""
+        """Its columns, without the job."""
         columns = {**vars(self), "reason": self.reason or self.note}
         del columns["note"]
         failed = "failed" if self.reason else None
@@ -63,9 +63,9 @@ class NewItem:
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A stretch of a source's listing, from the checkpoint `after` to `checkpoint`.
+    """A chunk of a source's listing, from the checkpoint `after` to `checkpoint`.
 
-    `unchanged` files become no items.
+    `unchanged` counts files that become no items; `whole` marks the end of the listing.
     """
 
     after: str | None
@@ -89,7 +89,7 @@ def items(
     outcome: str | None = None,
     after: int = 0,
 ) -> list[Item]:
-    """Items of a job in the order of its listing, from the one after the id `after` on."""
+    """Items of a job with ids above `after`, in the order of its listing."""
     query = select(*ITEM_COLUMNS).where(job_items.c.job_id == job_id, job_items.c.id > after)
     if state is not None:
         query = query.where(job_items.c.state == state)
@@ -102,7 +102,7 @@ def items(
 def attach(
     session: Session, job_id: int, new: Sequence[NewItem], batch_size: int, priority: int
 ) -> None:
-    """Write files that came with the request, and the tasks of those that are not refused."""
+    """Write the files of an upload, and the tasks of those that are not refused."""
     job = get(session, job_id)
     fresh = _insert(session, job, new)
     enqueue_batches(session, job, fresh, batch_size, priority)
@@ -112,7 +112,7 @@ def attach(
 
 
 def _insert(session: Session, job: Job, new: Sequence[NewItem]) -> list[int]:
-    """Write items; the ids of those on which there is work to do."""
+    """Write items; returns the ids of those to work on."""
     rows = [{"job_id": job.id, **item.values()} for item in new]
     query = insert(job_items).returning(job_items.c.id, sort_by_parameter_order=True)
     ids = session.execute(query, rows).scalars() if rows else ()
@@ -121,10 +121,10 @@ def _insert(session: Session, job: Job, new: Sequence[NewItem]) -> list[int]:
 
 
 def add_listed(session: Session, job: Job, listed: ListedFile, batch_size: int) -> bool:
-    """Write a stretch of the listing and the tasks of its items, `batch_size` each.
+    """Write a chunk of the listing and the tasks of its items, `batch_size` each.
 
-    False where the job is no longer running, or somebody else has listed this: then the caller
-    has nothing to list any more, and rolls back.
+    False if the job is no longer running or another worker has listed this chunk: the caller
+    must then stop listing and roll back.
     """
     fresh = _insert(session, job, listed.items)
     enqueue_batches(session, job, fresh, batch_size, listed.priority)
@@ -153,7 +153,7 @@ def add_listed(session: Session, job: Job, listed: ListedFile, batch_size: int) 
 def enqueue_batches(
     session: Session, job: Job, ids: Sequence[int], size: int, priority: int, wait_seconds: int = 0
 ) -> None:
-    """Write the tasks of these items, `size` each."""
+    """Write tasks for these items, `size` items each."""
     batches = [
         {"job_id": job.id, "item_ids": list(ids[start : start + size])}
         for start in range(0, len(ids), size)
@@ -163,7 +163,7 @@ def enqueue_batches(
 
 
 def moved(session: Session, job_id: int, image_ids: Sequence[int]) -> set[int]:
-    """Which of the pictures a dry run has found elsewhere so far."""
+    """Which of the pictures this dry run has found moved."""
     query = select(job_items.c.image_id).where(
         job_items.c.job_id == job_id,
         job_items.c.outcome == "moved",
@@ -173,7 +173,7 @@ def moved(session: Session, job_id: int, image_ids: Sequence[int]) -> set[int]:
 
 
 def staged_of_cancelled(session: Session, job_id: int) -> list[str]:
-    """The names of the bytes that were sent along for files that were then cancelled."""
+    """The names of the staged files of cancelled items."""
     query = select(job_items.c.staged).where(
         job_items.c.job_id == job_id,
         job_items.c.state == "cancelled",
@@ -183,7 +183,7 @@ def staged_of_cancelled(session: Session, job_id: int) -> list[str]:
 
 
 def removals(session: Session, job_id: int, limit: int) -> list[Item]:
-    """Pictures whose file the listing lacks, and on which nothing is decided yet."""
+    """Pictures missing from the listing that are not decided yet."""
     query = select(*ITEM_COLUMNS).where(
         job_items.c.job_id == job_id, job_items.c.removal, job_items.c.state == "pending"
     )
@@ -192,11 +192,11 @@ def removals(session: Session, job_id: int, limit: int) -> list[Item]:
 
 
 def dismiss(session: Session, ids: Sequence[int]) -> None:
-    """Forget removals that turned out to be none: the file was moved, or is there again."""
+    """Delete removals that turned out to be none: the file was moved, or is back."""
     session.execute(delete(job_items).where(job_items.c.id.in_(ids)))
 
 
 def dismiss_removals(session: Session, job_id: int) -> None:
-    """Forget all removals on which nothing was decided."""
+    """Delete all undecided removals."""
     undecided = (job_items.c.job_id == job_id, job_items.c.removal, job_items.c.state == "pending")
     session.execute(delete(job_items).where(*undecided))

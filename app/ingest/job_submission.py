@@ -1,9 +1,9 @@
-"""What people hand in, accepted as jobs, and what they ask of those.
+"""Accepts folders, buckets, URLs, files and archives as jobs, and answers questions about jobs.
 
-It is checked, its bytes are made safe on disk, then the job is written in one transaction.
+Input is checked, uploaded bytes are synced to disk, then the job is written in one transaction.
 
-A request may read only the folders and buckets that the settings open; commands of whoever runs
-the service may read any.
+HTTP requests may read only the folders and buckets that the settings permit; commands of the
+operator may read any.
 """
 
 import os
@@ -26,14 +26,14 @@ from app.storage.disk import Disk
 MAX_FILES = 1_000  # in one request
 MAX_URLS = 1_000  # in one request
 URLS_AT_ONCE = 8  # in a batch: each may take half a minute to fail
-PAGE = 1_000  # files read at a time
-FOLLOW_SECONDS = 0.1  # between looks at a job that is waited for
-ANYWHERE = "anywhere"  # the queue of what every worker can read: buckets
+PAGE = 1_000  # items read at a time
+FOLLOW_SECONDS = 0.1  # between polls of a job that is followed
+ANYWHERE = "anywhere"  # the queue of sources that every worker can read: buckets
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How a source is to be taken in; `sync`: what it lacks is forgotten."""
+    """How a source is indexed; with `sync`, pictures that it lacks are removed."""
 
     sync: bool = False
     dry_run: bool = False
@@ -41,7 +41,7 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class SentFile:
-    """A file of a request: the name its sender gave it, and its open bytes."""
+    """An uploaded file: its name, and its open stream."""
 
     name: str
     file: BinaryIO
@@ -49,7 +49,7 @@ class SentFile:
 
 @dataclass(frozen=True)
 class JobSubmission:
-    """Makes jobs. `queue` is that of the workers which see this machine's disk."""
+    """Makes jobs. `queue` is that of the workers that share this machine's disk."""
 
     sessions: Sessions
     collection_id: int
@@ -71,14 +71,14 @@ class JobSubmission:
         return self.bucket(source["bucket"], source.get("prefix", ""), options)
 
     def _allowed_folder(self, name: str) -> Path:
-        """The folder under the name that the catalog would know its pictures by.
+        """The folder, with links kept as the catalog's paths have them.
 
-        Links are followed for the verdict alone: one must not lead out of what is open.
+        Links are resolved only for the check: they must not lead out of the permitted folders.
         """
         place = Path(os.path.abspath(self.folders[0] / name))  # noqa: PTH100  # keeps links
         try:
             real = place.resolve()
-            with suppress(FileNotFoundError, NotADirectoryError):  # that is for the job to say
+            with suppress(FileNotFoundError, NotADirectoryError):  # reported by the job
                 real.stat()
             is_open = any(real.is_relative_to(folder.resolve()) for folder in self.folders)
         except (OSError, ValueError, RuntimeError):  # a NUL, a name too long, a loop of links
@@ -101,9 +101,9 @@ class JobSubmission:
     ) -> int:
         """A job on a folder of this machine.
 
-        `settled` passes over files that may still be written to. `witnessed` says that files were
-        seen to go: then an empty folder is believed. `anew` cancels what is under way on the same
-        folder: this job begins from the start.
+        `settled` skips files that may still be changing. `witnessed` means that files were seen to
+        go, so that an empty folder is believed. `anew` cancels unfinished jobs on the same
+        folder, so that this one starts from the beginning.
         """
         flags = {"settled": settled, "witnessed": witnessed}
         source = {"folder": str(folder), **{name: True for name, on in flags.items() if on}}
@@ -120,12 +120,12 @@ class JobSubmission:
         new = NewJob(self.collection_id, source, queue, mode, options.dry_run)
         with self.sessions.begin() as session:
             for job_id in jobs.open_like(session, new) if anew else ():
-                with suppress(JobConflict):  # it ended just now
+                with suppress(JobConflict):  # it has just ended
                     job_control.cancel(session, job_id)
             return jobs.create(session, new)
 
     def urls(self, urls: Sequence[str], annotation: Annotation, *, dry_run: bool = False) -> int:
-        """A job on pictures that are fetched from their URLs. Raises UploadRejected."""
+        """A job on pictures that are downloaded from URLs. Raises UploadRejected."""
         if not 0 < len(urls) <= MAX_URLS:
             raise UploadRejected(f"urls: 1 to {MAX_URLS} are taken in one request.")
         items = [
@@ -144,7 +144,7 @@ class JobSubmission:
         *,
         dry_run: bool = False,
     ) -> int:
-        """A job on files, and the entries of an archive, that came with the request.
+        """A job on uploaded files and the entries of an uploaded archive.
 
         Raises UploadRejected.
         """
@@ -172,7 +172,7 @@ class JobSubmission:
 
     @contextmanager
     def _staged(self, sent: Sequence[SentFile]) -> Iterator[list[str]]:
-        """The files' bytes on disk, under names of their own; gone again where no job comes."""
+        """The files on disk under unique names; deleted again if no job is made."""
         names = [uuid4().hex for _ in sent]
         try:
             for one, name in zip(sent, names, strict=True):
@@ -209,13 +209,13 @@ class JobSubmission:
     def items(
         self, job_id: int, limit: int, *, state: str | None = None, after: int = 0
     ) -> list[Item]:
-        """Files of a job, from the one after the id `after` on. Raises JobNotFound."""
+        """Items of a job with ids above `after`. Raises JobNotFound."""
         with self.sessions.begin() as session:
             jobs.get(session, job_id)
             return job_items.items(session, job_id, limit, state=state, after=after)
 
     def every(self, job_id: int, outcome: str) -> Iterator[Item]:
-        """All files of a job with this outcome."""
+        """All items of a job with this outcome."""
         after = 0
         while found := self._page(job_id, outcome, after):
             yield from found
@@ -226,7 +226,7 @@ class JobSubmission:
             return job_items.items(session, job_id, PAGE, outcome=outcome, after=after)
 
     def cancel(self, job_id: int) -> Job:
-        """Begin nothing more of a job. Raises JobNotFound, JobConflict."""
+        """Start nothing more of a job. Raises JobNotFound, JobConflict."""
         with self.sessions.begin() as session:
             return job_control.cancel(session, job_id)
 
@@ -241,7 +241,7 @@ class JobSubmission:
         show: Callable[[Job], object] = lambda job: None,
         stop: threading.Event | None = None,
     ) -> Job:
-        """Wait for a job's end, or for `stop`, and show it on the way."""
+        """Wait until the job ends or `stop` is set, calling `show` with its progress."""
         stop = stop or threading.Event()
         job = self.job(job_id)
         while job.finished_at is None and not stop.wait(FOLLOW_SECONDS):

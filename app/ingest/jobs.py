@@ -1,8 +1,10 @@
 """SQL on jobs and on the queue of their tasks.
 
-A job is what a person sees: a source, and what became of its files. Its work is done by tasks of
-procrastinate's, written in the same transaction as what they are about: no job without a task, no
-task without a job. Every function takes a Session and leaves the transaction to its caller.
+A job is what a person sees: a source, and the outcome of each of its files. The work is done by
+procrastinate tasks, written in the same transaction as the rows they concern: there is no job
+without a task, and no task without a job.
+
+Every function takes a Session and leaves the transaction to its caller.
 """
 
 from collections.abc import Mapping
@@ -20,9 +22,13 @@ from app.database.tables import OUTCOMES, collections, job_items, jobs
 from app.errors import CollectionNotFound, JobNotFound
 from app.metrics import Work
 
-LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order of a job's life
-BULK_PRIORITY, SENT_PRIORITY = 0, 10  # what somebody has just sent goes before a bucket's load
-RETENTION = timedelta(days=30)  # what a finished job tells is kept so long
+LIST, INGEST, FINISH = (
+    "list",
+    "ingest",
+    "finish",
+)  # the tasks, in the order in which a job runs them
+BULK_PRIORITY, SENT_PRIORITY = 0, 10  # uploads go before bulk loads
+RETENTION = timedelta(days=30)  # how long finished jobs are kept
 
 STATES = ("pending", "running", "succeeded", "failed", "cancelling", "cancelled")
 DONE = tuple(outcome for outcome in OUTCOMES if outcome not in {"removed", "gone"})
@@ -61,7 +67,7 @@ class Job:
 
     @property
     def done(self) -> int:
-        """How many of the files that are listed so far are dealt with."""
+        """How many of the files listed so far are finished."""
         return sum(int(getattr(self, outcome)) for outcome in DONE)
 
     @property
@@ -71,7 +77,7 @@ class Job:
 
     @property
     def rate(self) -> float | None:
-        """Files that needed work, a second; None before the first."""
+        """Files processed per second, without the unchanged ones; None before the first."""
         worked = self.done - self.unchanged
         if not worked or self.started_at is None:
             return None
@@ -100,7 +106,7 @@ JOB_COLUMNS: list[ColumnElement[Any]] = [
 
 @cache
 def _tasks() -> procrastinate.App:
-    """For writing tasks alone: it opens no connection of its own."""
+    """Only for writing tasks: it opens no connection of its own."""
     return procrastinate.App(connector=procrastinate.PsycopgConnector())
 
 
@@ -112,10 +118,10 @@ def enqueue(
     priority: int = BULK_PRIORITY,
     wait_seconds: int = 0,
 ) -> None:
-    """Write tasks, one for each of `arguments`, in the caller's transaction."""
+    """Write a task for each of `arguments`, in the caller's transaction."""
     driver = session.connection().connection.driver_connection
-    # One of a kind at a time. LIST and FINISH share no lock: FINISH, written within LIST, would be
-    # passed over when it is announced, and lie until the next poll.
+    # One task of each kind at a time. LIST and FINISH have separate locks: a FINISH written by LIST
+    # would be skipped when it is announced, and wait for the next poll.
     lock = None if task == INGEST else f"{task} {arguments[0]['job_id']}"
     deferrer = _tasks().configure_task(
         task,
@@ -130,14 +136,14 @@ def enqueue(
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be: its source, the queue of those who can read it, and what is to be done."""
+    """A job before it has a row: its source, the queue of workers that can read it, its mode."""
 
     collection_id: int
     source: Mapping[str, Any]
     queue: str
-    mode: str = "add"  # sync: what the source lacks is forgotten
+    mode: str = "add"  # sync: pictures that the source lacks are removed
     dry_run: bool = False
-    listed: bool = False  # nothing is to be listed: all its files are known
+    listed: bool = False  # all its files are known already
 
 
 def create(session: Session, new: NewJob) -> int:
@@ -149,7 +155,7 @@ def create(session: Session, new: NewJob) -> int:
     query = insert(jobs).values(values).returning(jobs.c.id)
     try:
         job_id: int = session.execute(query).scalar_one()
-    except IntegrityError as error:  # it refers to nothing else
+    except IntegrityError as error:  # the only foreign key
         raise CollectionNotFound("This collection was deleted.") from error
     if not new.listed:
         enqueue(session, LIST, new.queue, {"job_id": job_id}, priority=SENT_PRIORITY)
@@ -157,7 +163,7 @@ def create(session: Session, new: NewJob) -> int:
 
 
 def open_like(session: Session, new: NewJob) -> list[int]:
-    """The ids of the jobs that have not ended and that `new` would repeat."""
+    """The ids of unfinished jobs identical to `new`."""
     query = select(jobs.c.id).where(
         jobs.c.finished_at.is_(None),
         jobs.c.collection_id == new.collection_id,
@@ -184,10 +190,7 @@ def newest(
     limit: int,
     namespace: str | None = None,
 ) -> list[Job]:
-    """Jobs, newest first, from the one before the id `before` on.
-
-    Of one collection, of all in a namespace, or of all.
-    """
+    """Jobs with ids below `before`, newest first; of one collection, a namespace, or all."""
     query = select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
     if namespace is not None:
         here = select(collections.c.id).where(collections.c.namespace == namespace)
@@ -202,16 +205,17 @@ def newest(
 
 
 def start(session: Session, job_id: int) -> Job:
-    """Note that the job is being worked on, unless it has been before."""
+    """Mark the job as running unless it has been started before."""
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "pending")
     session.execute(query.values(state="running", started_at=func.now(), updated_at=func.now()))
     return get(session, job_id)
 
 
 def settle(session: Session, job_id: int) -> None:
-    """Write the task that finishes the job if nothing else of it is left to do.
+    """Write the task that finishes the job if no other work is left.
 
-    The caller has just written the job's row: of two that end together the second sees the first.
+    The caller must have just updated the job's row, so that of two transactions that end at the
+    same time the second sees the first.
     """
     job = get(session, job_id)
     if job.listed and job.done >= job.total and job.finished_at is None:
@@ -219,14 +223,14 @@ def settle(session: Session, job_id: int) -> None:
 
 
 def give_up_listing(session: Session, job: Job, reason: str) -> None:
-    """The source cannot be listed whole: what was listed is done, then the job has failed."""
+    """The source cannot be listed completely: work on what was listed, then fail the job."""
     query = update(jobs).where(jobs.c.id == job.id, jobs.c.state == "running")
     session.execute(query.values(listed=True, reason=reason, updated_at=func.now()))
     settle(session, job.id)
 
 
 def close(session: Session, job: Job, reason: str | None = None) -> None:
-    """The job has ended; `reason` where it has failed as a whole."""
+    """End the job; with a `reason` it has failed as a whole."""
     state = "cancelled" if job.state == "cancelling" else "failed" if reason else "succeeded"
     query = update(jobs).where(jobs.c.id == job.id, jobs.c.finished_at.is_(None))
     now = func.now()
@@ -234,7 +238,7 @@ def close(session: Session, job: Job, reason: str | None = None) -> None:
 
 
 def rescue(session: Session, lease_seconds: float) -> None:
-    """Put back the tasks of workers that have been silent for so long; each is put back once."""
+    """Requeue the tasks of workers whose heartbeat is older than this, each once."""
     stalled = text(
         "SELECT q.id FROM procrastinate_jobs q LEFT JOIN procrastinate_workers w "
         "ON w.id = q.worker_id WHERE q.status = 'doing' AND (w.id IS NULL "
@@ -246,8 +250,8 @@ def rescue(session: Session, lease_seconds: float) -> None:
         session.execute(again, {"task": task})
 
 
-def adrift(session: Session, seconds: float) -> list[Job]:
-    """Open jobs on which nothing has happened for `seconds` and that have no task any more."""
+def without_tasks(session: Session, seconds: float) -> list[Job]:
+    """Unfinished jobs without a task that have not been updated for `seconds`."""
     query = select(*JOB_COLUMNS).where(
         jobs.c.finished_at.is_(None),
         jobs.c.updated_at < func.now() - timedelta(seconds=seconds),
@@ -256,18 +260,18 @@ def adrift(session: Session, seconds: float) -> list[Job]:
             "AND (q.args->>'job_id')::bigint = jobs.id)"
         ),
     )
-    query = query.with_for_update(skip_locked=True)  # of two that look, one resumes it
+    query = query.with_for_update(skip_locked=True)  # only one of two workers resumes it
     return [Job(**row) for row in session.execute(query).mappings()]
 
 
 def any_open(session: Session) -> bool:
-    """Whether some job has not ended."""
+    """Whether any job is unfinished."""
     query = select(jobs.c.id).where(jobs.c.finished_at.is_(None)).limit(1)
     return session.execute(query).first() is not None
 
 
 def count_work(session: Session) -> Work:
-    """The tasks that wait for a worker, and the jobs by their state."""
+    """The number of tasks waiting for a worker, and of jobs by state."""
     waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
     by_state = select(jobs.c.state, func.count()).group_by(jobs.c.state)
     found = dict(session.execute(by_state).tuples().all())
@@ -276,9 +280,9 @@ def count_work(session: Session) -> Work:
 
 
 def purge(session: Session) -> list[str]:
-    """Forget the jobs that ended longer than RETENTION ago, with their items.
+    """Delete the jobs that ended more than RETENTION ago, with their items.
 
-    Returns the names of the bytes that were kept should they be tried again.
+    Returns the names of their staged files, which were kept for a retry.
     """
     old = jobs.c.finished_at < func.now() - RETENTION
     of_items = select(job_items.c.staged).join(jobs, jobs.c.id == job_items.c.job_id)

@@ -1,4 +1,4 @@
-"""SQL on the files of jobs that workers take: leased, given back, settled.
+"""SQL on leases: a worker acquires a batch of a job's files, then records results or releases it.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
@@ -14,11 +14,11 @@ from app.database.tables import job_items, jobs
 from app.ingest.job_items import ITEM_COLUMNS, OPEN, Item, enqueue_batches
 from app.ingest.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, get, settle
 
-MAX_ATTEMPTS = 3  # an item is tried so often, then it has failed
+MAX_ATTEMPTS = 3  # of an item, before it has failed
 RETRY_SECONDS = 2  # before the second attempt; doubled for the third
-MAX_LEASES = 30  # whatever killed its workers: then it has failed
-WORN_OUT = "Each worker that worked on this file died."
-SUSPECTS = 4  # files of a batch that may have killed a worker go so many at a time, then alone
+MAX_LEASES = 30  # of an item, whatever killed its workers, before it has failed
+EXHAUSTED = "Each worker that worked on this file died."
+SUSPECTS = 4  # items at a time of a batch that may have killed a worker; after that one by one
 
 STATE_OF = {
     **dict.fromkeys(("added", "changed", "moved", "removed"), "succeeded"),
@@ -31,31 +31,31 @@ STATE_OF = {
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What became of an item; without an outcome it is to be tried again.
+    """The outcome of an item; None if it is to be tried again.
 
-    `curable`: it has failed, but might not another day.
+    `retryable`: it has failed, but a later retry may succeed.
     """
 
     item: Item
     outcome: str | None
     reason: str | None = None
     image_id: int | None = None
-    curable: bool = False
+    retryable: bool = False
 
 
 @dataclass(frozen=True)
 class LeasedBatch:
-    """The items that a worker may now work on, and their job as it was then."""
+    """The items that a worker has acquired, and their job at that time."""
 
     job: Job
     items: Sequence[Item]
 
 
-def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) -> LeasedBatch:
-    """Take a batch that a task names, as far as it is still open.
+def acquire(session: Session, job_id: int, item_ids: Sequence[int], worker: str) -> LeasedBatch:
+    """Acquire those items of a task's batch that are still open.
 
-    A batch that was taken before, by a worker that died of one of them, maybe, is written as
-    smaller ones instead, at last of one each: then only the one to blame fails.
+    A batch that was acquired before, perhaps by a worker that one of its files killed, is split
+    into smaller batches instead, finally of one item each, so that only the culprit fails.
     """
     job = get(session, job_id)
     query = select(*ITEM_COLUMNS).where(job_items.c.id.in_(item_ids), OPEN)
@@ -64,28 +64,30 @@ def take(session: Session, job_id: int, item_ids: Sequence[int], worker: str) ->
     if job.state in {"cancelling", "cancelled"}:
         record(session, job, [ItemResult(item, "cancelled") for item in found])
         return LeasedBatch(job, [])
-    worn = [item for item in found if _is_worn_out(item)]
-    record(session, job, [ItemResult(item, "failed", WORN_OUT, curable=True) for item in worn])
-    found = [item for item in found if not _is_worn_out(item)]
-    size = _bearable(len(item_ids), max((item.leases for item in found), default=0))
+    exhausted = [item for item in found if _is_exhausted(item)]
+    record(
+        session, job, [ItemResult(item, "failed", EXHAUSTED, retryable=True) for item in exhausted]
+    )
+    found = [item for item in found if not _is_exhausted(item)]
+    size = _batch_limit(len(item_ids), max((item.leases for item in found), default=0))
     if len(found) > size:
-        # Last of all: a file that kills its workers must not keep the others from their work.
+        # At the lowest priority: a file that kills its workers must not delay the others.
         enqueue_batches(session, job, [item.id for item in found], size, BULK_PRIORITY)
         return LeasedBatch(job, [])
     return LeasedBatch(job, _mark_running(session, found, worker))
 
 
-def _is_worn_out(item: Item) -> bool:
+def _is_exhausted(item: Item) -> bool:
     return item.attempts >= MAX_ATTEMPTS or item.leases >= MAX_LEASES
 
 
-def _bearable(size: int, leases: int) -> int:
-    """How many items a worker may risk at once that have been taken so often."""
+def _batch_limit(size: int, leases: int) -> int:
+    """How many items that have been leased so often a worker may take at once."""
     return size if leases == 0 else SUSPECTS if leases == 1 else 1
 
 
 def _mark_running(session: Session, found: Sequence[Item], worker: str) -> list[Item]:
-    """The items as they are now, but for the attempt of one that is alone: see `survived`."""
+    """The items as they are now, without the attempt counted in advance: see `clear_attempt`."""
     query = update(job_items).where(job_items.c.id.in_([item.id for item in found]))
     query = query.values(
         state="running",
@@ -98,19 +100,19 @@ def _mark_running(session: Session, found: Sequence[Item], worker: str) -> list[
     return [replace(item, state="running", leases=item.leases + 1, worker=worker) for item in found]
 
 
-def survived(session: Session, taken: Sequence[Item]) -> None:
-    """The worker has read and decoded the one file that it took, and lives.
+def clear_attempt(session: Session, taken: Sequence[Item]) -> None:
+    """Take back the attempt counted for a single item, once it was read and decoded safely.
 
-    Should it die later the file is not to blame: without this, one would fail that only happened
-    to be at hand when three workers died. Of many that are taken together none is blamed.
+    If the worker dies later, the file is not the cause: otherwise a file that merely happened to
+    be in work when three workers died would fail. Items leased together are never blamed.
     """
     if len(taken) == 1:
         query = update(job_items).where(_ours(taken))
         session.execute(query.values(attempts=taken[0].attempts))
 
 
-def still_ours(session: Session, taken: Sequence[Item]) -> set[int]:
-    """Lock the items; the ids of those that nobody else has taken meanwhile."""
+def still_held(session: Session, taken: Sequence[Item]) -> set[int]:
+    """Lock the items; returns the ids of those whose lease nobody else has taken over."""
     query = select(job_items.c.id).where(_ours(taken)).order_by(job_items.c.id)
     return set(session.execute(query.with_for_update()).scalars())
 
@@ -122,8 +124,8 @@ def _ours(taken: Sequence[Item]) -> ColumnElement[bool]:
     )
 
 
-def note(session: Session, job: Job, results: Sequence[ItemResult]) -> None:
-    """Write what became of items, and count it."""
+def write_results(session: Session, job: Job, results: Sequence[ItemResult]) -> None:
+    """Write the results of items, and update the job's counts."""
     if not results:
         return
     _write(session, results)
@@ -134,10 +136,10 @@ def note(session: Session, job: Job, results: Sequence[ItemResult]) -> None:
 
 
 def record(session: Session, job: Job, results: Sequence[ItemResult]) -> None:
-    """Write what became of items, count it, and finish the job or try again what is left."""
+    """Write and count results, then requeue what is to be retried, or finish the job."""
     if not results:
         return
-    note(session, job, results)
+    write_results(session, job, results)
     again = [result.item for result in results if result.outcome is None]
     for attempts in sorted({item.attempts for item in again}):
         ids = [item.id for item in again if item.attempts == attempts]
@@ -147,8 +149,8 @@ def record(session: Session, job: Job, results: Sequence[ItemResult]) -> None:
 
 
 def keeps_staged(result: ItemResult) -> bool:
-    """Whether the bytes that were sent along stay; what is cancelled goes at the job's end."""
-    return result.outcome in {None, "cancelled"} or result.curable
+    """Whether the item's staged file is kept; those of cancelled items go at the job's end."""
+    return result.outcome in {None, "cancelled"} or result.retryable
 
 
 def _write(session: Session, results: Sequence[ItemResult]) -> None:
@@ -171,7 +173,7 @@ def _write(session: Session, results: Sequence[ItemResult]) -> None:
             "the_reason": result.reason,
             "the_image": result.image_id,
             "the_attempts": result.item.attempts + 1,
-            # To be tried again, but nobody died of it: it need not go in fours.
+            # A retry without a dead worker: its batch need not be split.
             "the_leases": result.item.leases - (result.outcome is None),
             "the_staged": result.item.staged if keeps_staged(result) else None,
         }
@@ -181,9 +183,9 @@ def _write(session: Session, results: Sequence[ItemResult]) -> None:
 
 
 def release(session: Session, taken: Sequence[Item]) -> None:
-    """Give back what was not done: the worker stops, and no attempt is counted."""
+    """Give back unfinished items because the worker stops; no attempt is counted."""
     attempts = {item.id: item.attempts for item in taken}
-    for item_id in still_ours(session, taken):
+    for item_id in still_held(session, taken):
         query = update(job_items).where(job_items.c.id == item_id)
         session.execute(
             query.values(state="pending", attempts=attempts[item_id], leases=job_items.c.leases - 1)

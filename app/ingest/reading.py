@@ -1,4 +1,4 @@
-"""From a job's item to what it turned out to be: read, compared with the catalog, decoded."""
+"""Reads a job's file: fetch its bytes, compare them with the catalog, decode the picture."""
 
 import hashlib
 import logging
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT_THUMBNAIL = 256  # pixels: of a bucket's pictures, so that a page of hits costs no download
+KEPT_THUMBNAIL = (
+    256  # pixels; kept for a bucket's pictures so that a page of hits needs no download
+)
 
 
 @dataclass(frozen=True)
 class PictureInPlace:
-    """A picture that stays where it is and needs a vector; `known` if its path has a row."""
+    """A picture that is indexed in place and needs a vector; `known` if its path has a row."""
 
     new: NewImage
     pixels: "Pixels"
@@ -49,7 +51,7 @@ class PictureInPlace:
 
 @dataclass(frozen=True)
 class KnownContent:
-    """A content that has a row already, here or where it is gone, and what is to be noted of it."""
+    """Content that has a row already, at this path or at one whose file is gone."""
 
     known: KnownFile
     annotation: Annotation
@@ -58,9 +60,9 @@ class KnownContent:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An item and what it turned out to be; a Result where nothing is left to do.
+    """An item and what was found; an ItemResult if nothing is left to do.
 
-    `note` is what its owner should know although it was taken.
+    `note` is a warning about a file that was accepted.
     """
 
     item: Item
@@ -70,7 +72,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class ReadingContext:
-    """What preparing needs: where files come from and go to, and the bounds."""
+    """What reading needs: where files come from and go to, and the limits."""
 
     sessions: Sessions
     prepare: "Callable[[PillowImage], Pixels]"
@@ -83,29 +85,29 @@ class ReadingContext:
 
 
 class ItemReader:
-    """One batch's, called on many threads. `of` never raises: what is wrong becomes a Result."""
+    """Reads the items of one batch, on many threads. `of` never raises."""
 
-    def __init__(self, context: ReadingContext, taken: LeasedBatch) -> None:
+    def __init__(self, context: ReadingContext, batch: LeasedBatch) -> None:
         self._context = context
-        self._job = taken.job
-        self._source = context.sources.open(taken.job.source)
+        self._job = batch.job
+        self._source = context.sources.open(batch.job.source)
         with context.sessions.begin() as session:
-            paths = [item.path for item in taken.items] if self._source else []
-            self._known = image_rows.known_at(session, taken.job.collection_id, paths)
-        self._claimed: set[int] = set()  # rows of vanished files that were found elsewhere
+            paths = [item.path for item in batch.items] if self._source else []
+            self._known = image_rows.known_at(session, batch.job.collection_id, paths)
+        self._claimed: set[int] = set()  # rows whose file vanished and was found elsewhere
         self._claiming = threading.Lock()
 
     def of(self, item: Item) -> Prepared:
-        """Whatever is wrong with a file becomes its Result."""
+        """Read one item; whatever is wrong with its file becomes its result."""
         try:
             return self._in_place(item, self._source) if self._source else self._sent(item)
         except ImageRejected as error:
             return Prepared(item, ItemResult(item, "failed", str(error)))
         except (SourceUnavailable, SourceUnreadable) as error:
-            return Prepared(item, again(item, str(error)))
+            return Prepared(item, retry_later(item, str(error)))
         except Exception as error:
             log.exception("%s of job %s failed", item.path, self._job.id)
-            return Prepared(item, again(item, own_fault(error)))
+            return Prepared(item, retry_later(item, own_fault(error)))
 
     def _in_place(self, item: Item, source: Source) -> Prepared:
         known = self._known.get(item.path)
@@ -136,7 +138,7 @@ class ItemReader:
         return PictureInPlace(new, self._context.prepare(picture.image), known, small)
 
     def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:
-        """A row with these bytes whose file is gone: the file was moved. Each is claimed once."""
+        """A row with this content whose file is gone: it was moved. Each is claimed once."""
         job = self._job
         with self._context.sessions.begin() as session:
             same = image_rows.files_with_content(session, job.collection_id, content_hash)
@@ -151,7 +153,7 @@ class ItemReader:
         return None
 
     def _sent(self, item: Item) -> Prepared:
-        """A picture that came with the request, or that its URL gives."""
+        """A picture that was uploaded or is downloaded from its URL."""
         data = self._bytes_of(item)
         if known := self._context.uploads.known(data):
             return Prepared(item, ItemResult(item, "duplicate", image_id=known.id))
@@ -174,15 +176,15 @@ class ItemReader:
 
 
 def _annotation(source: Source, path: str) -> tuple[Annotation, str | None]:
-    """What the sidecar says, and a note where it is malformed: that never costs the picture."""
+    """The sidecar's contents, and a note if it is malformed, which never fails the picture."""
     try:
         return source.annotation(path) or Annotation(), None
     except (AnnotationInvalid, ImageRejected) as error:
         return Annotation(), f"Its sidecar was passed over: {error}"
 
 
-def again(item: Item, reason: str) -> ItemResult:
-    """To be tried again; failed after the last attempt."""
+def retry_later(item: Item, reason: str) -> ItemResult:
+    """A result to be tried again; failed after the last attempt."""
     if item.attempts + 1 < leases.MAX_ATTEMPTS:
         return ItemResult(item, None, reason)
-    return ItemResult(item, "failed", reason, curable=True)
+    return ItemResult(item, "failed", reason, retryable=True)

@@ -1,4 +1,4 @@
-"""A source compared with the catalog, stretch by stretch, both in the order of their paths."""
+"""The diff of a folder or bucket and the catalog: what is new, changed or missing."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -12,13 +12,13 @@ from app.sources.interfaces import Source, SourceFile
 
 T = TypeVar("T")
 Add = Callable[[Job, ListedFile], bool]
-"""Writes a stretch of a job's listing; False where nothing is to be listed any more."""
+"""Writes a chunk of a job's listing; False if the listing is to stop."""
 
-STRETCH = 1_000  # files listed at a time: as many as a page of S3's listing holds
+LISTING_CHUNK = 1_000  # files at a time, as in a page of S3's listing
 
 
 class SourceDiff:
-    """One job's source against the catalog, both in the order of their paths."""
+    """Compares one job's source with the catalog in a single pass, both sorted by path."""
 
     def __init__(self, sessions: Sessions, add: Add, job: Job, source: Source) -> None:
         self._sessions = sessions
@@ -26,19 +26,21 @@ class SourceDiff:
         self._job = job
         self._source = source
         self._quiet = bool(job.source.get("settled"))
-        self._after = self._mark = job.checkpoint  # listed up to, compared and as written
+        self._after = self._mark = (
+            job.checkpoint
+        )  # the last path compared, and the checkpoint written
 
     def run(self) -> None:
-        """List the source to its end, or until the writing says that it is enough."""
+        """List the source to its end, or until writing a chunk returns False."""
         files = self._source.files(self._after)
-        for stretch in stretches(files, STRETCH):
-            if not self._compare(stretch):
+        for chunk in chunks(files, LISTING_CHUNK):
+            if not self._compare(chunk):
                 return
         self._compare_rest()
 
     def _compare_rest(self) -> None:
-        """What is known beyond the last file, a stretch at a time."""
-        while rest := self._known(None, limit=STRETCH):
+        """The catalog's paths after the last file, a chunk at a time."""
+        while rest := self._known(None, limit=LISTING_CHUNK):
             upto = max(rest)
             items = [NewItem(row.path, row.etag, removal=True) for row in rest.values()]
             if not self._add(ListedFile(self._mark, items, 0, upto)):
@@ -60,7 +62,7 @@ class SourceDiff:
         return self._write(self._job, listed)
 
     def _compare(self, files: list[SourceFile]) -> bool:
-        """Write one stretch, up to its last path."""
+        """Compare and write one chunk, up to its last path."""
         named = [file for file in files if _is_storable(file.path)]
         upto = named[-1].path if named else self._after
         known = self._known(upto) if named else {}
@@ -69,7 +71,7 @@ class SourceDiff:
         for file in named:
             row = known.pop(file.path, None)
             if self._quiet and not file.settled:
-                unchanged += row is not None  # its last write will bring it here again
+                unchanged += row is not None  # its last write will trigger another job
             elif row is not None and row.etag == file.etag:
                 unchanged += 1
             else:
@@ -78,21 +80,21 @@ class SourceDiff:
         return self._add(ListedFile(self._mark, items, unchanged, upto))
 
 
-def stretches(found: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Up to `size` at a time; what was found before an error comes before the error."""
-    stretch: list[T] = []
+def chunks(found: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Up to `size` at a time; what precedes an error is yielded before it is raised."""
+    chunk: list[T] = []
     try:
         for one in found:
-            stretch.append(one)
-            if len(stretch) == size:
-                yield stretch
-                stretch = []
+            chunk.append(one)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
     except Exception:
-        if stretch:
-            yield stretch
+        if chunk:
+            yield chunk
         raise
-    if stretch:
-        yield stretch
+    if chunk:
+        yield chunk
 
 
 def _is_storable(path: str) -> bool:

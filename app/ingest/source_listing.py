@@ -1,8 +1,9 @@
-"""The two ends of a job: what its source lists, and what is to be forgotten.
+"""The first and last task of a job: listing its source, and removing what the source lacks.
 
-A source is listed in stretches, each one transaction of items, tasks and checkpoint: a killed
-listing goes on where it was. What the listing lacks is noted, and forgotten only in `sync`, only
-once all of the source was listed, and only after every file was looked at, since it may have moved.
+A source is listed in chunks; each is one transaction of items, tasks and checkpoint, so that a
+killed listing resumes where it was. Pictures missing from the listing are noted. They are removed
+only in `sync`, only if the source was listed completely, and only after every file was read, since
+a file may have moved.
 """
 
 import logging
@@ -29,7 +30,7 @@ from app.ingest import job_items, jobs, leases
 from app.ingest.job_items import Item, ListedFile, NewItem
 from app.ingest.jobs import SENT_PRIORITY, Job
 from app.ingest.leases import ItemResult
-from app.ingest.source_diff import SourceDiff, stretches
+from app.ingest.source_diff import SourceDiff, chunks
 from app.sources import archives
 from app.sources.archives import ArchiveEntry
 from app.sources.decompression import ArchiveLimits
@@ -39,15 +40,15 @@ from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)
 
-REMOVALS = 500  # pictures judged in one transaction
-MAX_ATTEMPTS = 20  # of listing or finishing, deaths of workers among them; then the job fails
+REMOVALS = 500  # pictures decided on in one transaction
+MAX_ATTEMPTS = 20  # of listing or finishing, including those whose worker died; then the job fails
 
 
 @dataclass(frozen=True)
 class SourceLister:
-    """Begins and ends jobs, on whatever thread calls.
+    """Runs the first and last task of jobs, on the calling thread.
 
-    `measure` is called once pictures may have come or gone: it looks whether that matters.
+    `measure` is called whenever pictures may have been added or removed.
     """
 
     sessions: Sessions
@@ -60,9 +61,10 @@ class SourceLister:
     measure: Callable[[], None]
 
     def list_source(self, job_id: int, attempt: int) -> None:
-        """List what the job's source holds and write the tasks that deal with it.
+        """List the job's source and write the tasks for its files.
 
-        `attempt` counts from 1; until the last, what is no verdict on the source is raised.
+        `attempt` counts from 1; until the last, errors that say nothing about the source are
+        raised, so that the task is retried.
         """
         with self.sessions.begin() as session:
             job = jobs.start(session, job_id)
@@ -81,7 +83,7 @@ class SourceLister:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("listing the source of job %s failed for good", job_id)
-            self._give_up(job, _told(error))
+            self._give_up(job, _reason(error))
 
     def _list(self, job: Job) -> None:
         if not job.dry_run:
@@ -97,7 +99,7 @@ class SourceLister:
             jobs.give_up_listing(session, job, reason)
 
     def add(self, job: Job, listed: ListedFile) -> bool:
-        """Write a stretch; False where nothing is to be listed any more. Raises Interrupted."""
+        """Write a chunk; False if the listing is to stop. Raises Interrupted."""
         self._check_stop()
         with self.sessions() as session:
             running = job_items.add_listed(session, job, listed, self.batch_size)
@@ -120,9 +122,9 @@ class SourceLister:
         entries = self._staged(
             archives.entries(archive, self.archive_limits, int(mark or -1)), told, sent
         )
-        for stretch in stretches(entries, self.batch_size):
-            items = [item for _, item in stretch]
-            checkpoint = str(stretch[-1][0])
+        for chunk in chunks(entries, self.batch_size):
+            items = [item for _, item in chunk]
+            checkpoint = str(chunk[-1][0])
             listed = ListedFile(mark, items, 0, checkpoint, priority=SENT_PRIORITY)
             if not self._added(job, listed):
                 return
@@ -130,7 +132,7 @@ class SourceLister:
         self.add(job, ListedFile(mark, whole=True))
 
     def _added(self, job: Job, listed: ListedFile) -> bool:
-        """As `add`; what was staged for nothing is deleted."""
+        """As `add`; deletes the staged files again if nothing was written."""
         added = False
         try:
             added = self.add(job, listed)
@@ -140,7 +142,7 @@ class SourceLister:
         return added
 
     def remove_staged(self, names: Iterable[str | None]) -> None:
-        """Delete bytes that were sent along and have served."""
+        """Delete staged files that are no longer needed."""
         for name in filter(None, names):
             self.stores.incoming.remove(name)
 
@@ -170,7 +172,7 @@ class SourceLister:
             )
 
     def finish(self, job_id: int, attempt: int) -> None:
-        """Forget what is gone, build the graph, close the job; `attempt` as for the listing."""
+        """Remove what is gone, build the graph, close the job; `attempt` as for the listing."""
         with self.sessions.begin() as session:
             job = jobs.get(session, job_id)
         if job.finished_at is not None:
@@ -183,12 +185,12 @@ class SourceLister:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("job %s could not be finished", job_id)
-            reason = job.reason or _told(error)
+            reason = job.reason or _reason(error)
         with self.sessions.begin() as session:
             jobs.close(session, jobs.get(session, job_id), reason)
 
     def _conclude(self, job: Job) -> str | None:
-        """All but the closing; why the job has failed, if it has."""
+        """Everything but the closing; returns why the job has failed, if it has."""
         reason = job.reason
         if job.state == "running" and reason is None:
             reason = self._doubt(job)
@@ -196,7 +198,7 @@ class SourceLister:
                 self._settle_removals(job)
         delete_marked(self.sessions, self.stores.thumbnails)
         with self.sessions.begin() as session:
-            if job.reason is None:  # else the listing may be taken up again
+            if job.reason is None:  # else a retry may resume the listing
                 job_items.dismiss_removals(session, job.id)
             cancelled = job_items.staged_of_cancelled(session, job.id)
         self.remove_staged(cancelled)
@@ -209,7 +211,7 @@ class SourceLister:
         return reason
 
     def _doubt(self, job: Job) -> str | None:
-        """Why nothing is to be forgotten although the listing is whole, if so."""
+        """Why nothing may be removed although the listing is complete; None if removal is safe."""
         if job.mode != "sync" or job.total or "witnessed" in job.source:
             return None
         with self.sessions.begin() as session:
@@ -221,7 +223,7 @@ class SourceLister:
         )
 
     def _settle_removals(self, job: Job) -> None:
-        """Of what the listing lacks: moved meanwhile, there after all, or gone."""
+        """Decide on what the listing lacks: moved meanwhile, there after all, or gone."""
         while True:
             with self.sessions.begin() as session:
                 found = job_items.removals(session, job.id, REMOVALS)
@@ -242,14 +244,14 @@ class SourceLister:
     def _note_removals(
         self, session: Session, job: Job, found: Sequence[Item], gone: set[str]
     ) -> None:
-        """Count each path once: a listing that was retried may have noted it twice."""
+        """Count each path once: a retried listing may have noted it twice."""
         last = {item.path: item for item in found if item.path in gone}
         outcome = "removed" if job.mode == "sync" else "gone"
-        leases.note(session, job, [ItemResult(item, outcome) for item in last.values()])
+        leases.write_results(session, job, [ItemResult(item, outcome) for item in last.values()])
         kept = {item.id for item in last.values()}
         job_items.dismiss(session, [item.id for item in found if item.id not in kept])
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """An error as a job's reason."""
     return str(error) if isinstance(error, ImageSearchError) else own_fault(error)

@@ -1,8 +1,8 @@
-"""Pictures that are kept here: from their bytes to a stored file and a searchable row.
+"""Uploads: from a picture's bytes to a stored file and a searchable row.
 
-The row and its vector are written in one transaction once the file is safe on disk: a kill at any
-moment leaves whole pictures or none, and at worst a file without a row, which the next upload of
-the same bytes takes over.
+The row and its vector are written in one transaction after the file is synced to disk. A kill at
+any moment leaves complete pictures or none; at worst a file without a row, which the next upload
+of the same bytes reuses.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ Status = Literal["stored", "duplicate", "refused"]
 
 @dataclass(frozen=True)
 class Upload:
-    """One file of a request: the name its sender gave it, and its bytes."""
+    """One uploaded file: its name, and its bytes."""
 
     name: str
     data: bytes
@@ -44,7 +44,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one upload: `image` unless it was refused, `error` if it was."""
+    """The outcome of one upload: `error` if it was refused, else `image`."""
 
     name: str
     status: Status
@@ -54,9 +54,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PreparedUpload:
-    """A picture that is decoded and kept, but has no vector and no row yet.
+    """A picture that is decoded and stored, but has no vector and no row yet.
 
-    `read` gives its bytes once more, should its file be deleted meanwhile.
+    `read` returns its bytes again, in case its file is deleted meanwhile.
     """
 
     new: NewImage
@@ -66,7 +66,7 @@ class PreparedUpload:
 
 @dataclass(frozen=True)
 class Uploads:
-    """Takes pictures into one index; `root` is where relative paths start."""
+    """Adds uploaded pictures to one index; relative paths start at `root`."""
 
     sessions: Sessions
     encoder: ResidentModel
@@ -79,9 +79,9 @@ class Uploads:
     def store(
         self, files: Sequence[Upload], caption: str | None, metadata: Mapping[str, Any]
     ) -> list[Outcome]:
-        """Keep pictures and index them; one outcome a file, in their order.
+        """Store and index pictures; one outcome per file, in their order.
 
-        Bytes that are known, or come twice in one request, are stored once.
+        Bytes that are known, or occur twice in one request, are stored once.
         """
         annotation = Annotation(caption, dict(metadata))
         drafts = [self._attempt(file, annotation) for file in files]
@@ -106,14 +106,14 @@ class Uploads:
         return PreparedUpload(new, lambda: file.data, self.encoder.prepare(picture.image))
 
     def known(self, data: bytes) -> Image | None:
-        """The picture with these very bytes, if there is one and its file is there."""
+        """The picture with exactly these bytes, if its file exists."""
         content_hash = hashlib.sha256(data).digest()
         with self.sessions.begin() as session:
             known = image_rows.find_by_hash(session, self.index.collection_id, content_hash)
         return known if known and self._has_file(known) else None
 
     def keep(self, name: str, data: bytes, picture: Picture, annotation: Annotation) -> NewImage:
-        """Keep the file that was decoded to `picture`; what its row is to be."""
+        """Store the file that was decoded to `picture`; returns the row to write."""
         content_hash = hashlib.sha256(data).hexdigest()
         _, suffix = FORMATS[picture.format]
         path = stored_path(self.disk.put(content_hash + suffix, data), self.root)
@@ -125,10 +125,10 @@ class Uploads:
     def write(
         self, session: Session, drafts: Sequence[PreparedUpload], vectors: Vectors
     ) -> dict[bytes, tuple[Status, Image]]:
-        """Write rows with their vectors, float32 (len(drafts), dimensions): by content hash.
+        """Write rows with their vectors, float32 (len(drafts), dimensions).
 
-        `drafts` are sorted by content hash, so that two callers never wait for each other, and
-        hold none twice.
+        Returns status and row by content hash. `drafts` must be sorted by content hash, without
+        duplicates, so that two callers never deadlock.
         """
         written: dict[bytes, tuple[Status, Image]] = {}
         for draft in drafts:
@@ -137,11 +137,11 @@ class Uploads:
                 session, self.index.collection_id, draft.new.content_hash
             )
             name = Path(draft.new.path).name
-            if not self.disk.path(name).exists():  # a deletion was faster than the lock
+            if not self.disk.path(name).exists():  # it was deleted before we had the lock
                 self.disk.put(name, draft.read())
             if known and self._has_file(known):  # somebody else was faster
                 written[known.content_hash] = "duplicate", known
-            elif known:  # its file is gone: from now on it is this one
+            elif known:  # its file is gone: this one replaces it
                 image_rows.place_image(session, known, draft.new.path, draft.new.etag)
                 written[known.content_hash] = "stored", replace(known, path=draft.new.path)
         fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
@@ -151,7 +151,7 @@ class Uploads:
         return written
 
     def _has_file(self, image: Image) -> bool:
-        """One in a bucket is taken to be there: no network within a transaction."""
+        """Assumed of a file in a bucket: no network calls within a transaction."""
         return image.path.startswith(S3_SCHEME) or (self.root / image.path).exists()
 
     def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
@@ -164,7 +164,7 @@ class Uploads:
 def _outcome(
     file: Upload, draft: PreparedUpload, written: dict[bytes, tuple[Status, Image]]
 ) -> Outcome:
-    """The first file with these bytes takes `stored` away; after it they are a duplicate."""
+    """`stored` for the first file with these bytes, `duplicate` for any further one."""
     status, image = written[draft.new.content_hash]
     written[draft.new.content_hash] = "duplicate", image
     return Outcome(file.name, status, image)

@@ -186,7 +186,7 @@ class Doctor:
 
     def _stuck_jobs(self) -> Finding:
         with self.sessions.begin() as session:
-            stuck = jobs.adrift(session, STUCK_SECONDS)
+            stuck = jobs.without_tasks(session, STUCK_SECONDS)
 
         def resume() -> None:
             with self.sessions.begin() as session:

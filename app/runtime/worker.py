@@ -154,7 +154,7 @@ class Worker:
             jobs.rescue(session, self.lease_seconds)
         lister = self.registry.default.source_lister
         with self.sessions.begin() as session:
-            for job in jobs.adrift(session, ORPHAN_LEASES * self.lease_seconds):
+            for job in jobs.without_tasks(session, ORPHAN_LEASES * self.lease_seconds):
                 log.warning("job %s had lost its tasks: they are queued again", job.id)
                 job_control.resume(session, job, lister.batch_size)
             staged = jobs.purge(session)

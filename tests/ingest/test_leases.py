@@ -82,17 +82,17 @@ def test_a_batch_whose_worker_died_is_cut_down_to_single_files(sessions: Session
     halves = [ids[: leases.SUSPECTS], ids[leases.SUSPECTS :]]
     with sessions.begin() as session:
         assert fetched(session) == [ids]
-        first = leases.take(session, job_id, ids, "one")
+        first = leases.acquire(session, job_id, ids, "one")
         assert [item.id for item in first.items] == ids
     with sessions.begin() as session:  # its worker died: the task runs again
-        assert leases.take(session, job_id, ids, "two").items == []
+        assert leases.acquire(session, job_id, ids, "two").items == []
         assert fetched(session) == halves
-        second = leases.take(session, job_id, halves[0], "two")
+        second = leases.acquire(session, job_id, halves[0], "two")
         assert [item.id for item in second.items] == halves[0]
     with sessions.begin() as session:  # and died again
-        assert leases.take(session, job_id, halves[0], "three").items == []
+        assert leases.acquire(session, job_id, halves[0], "three").items == []
         assert fetched(session) == [[item_id] for item_id in halves[0]]
-        (single,) = leases.take(session, job_id, halves[0][:1], "three").items
+        (single,) = leases.acquire(session, job_id, halves[0][:1], "three").items
         assert (single.attempts, single.worker, single.state) == (0, "three", "running")
         query = text("SELECT attempts FROM job_items WHERE id = :id")
         assert session.execute(query, {"id": single.id}).scalar_one() == 1, "until it is survived"
@@ -102,10 +102,10 @@ def test_a_file_that_its_worker_survived_is_not_suspected(sessions: Sessions) ->
     job_id, ids = with_items(sessions, 1)
     for _ in range(2 * leases.MAX_ATTEMPTS):  # workers that die, but later than at decoding
         with sessions.begin() as session:
-            (item,) = leases.take(session, job_id, ids, "dies").items
-            leases.survived(session, [item])
+            (item,) = leases.acquire(session, job_id, ids, "dies").items
+            leases.clear_attempt(session, [item])
     with sessions.begin() as session:
-        (item,) = leases.take(session, job_id, ids, "lives").items
+        (item,) = leases.acquire(session, job_id, ids, "lives").items
         leases.record(session, jobs.get(session, job_id), [leases.ItemResult(item, "added")])
         assert jobs.get(session, job_id).failed == 0
 
@@ -114,10 +114,10 @@ def test_the_file_to_blame_fails_alone(sessions: Sessions) -> None:
     job_id, ids = with_items(sessions, 3)
     for _ in range(leases.MAX_ATTEMPTS):
         with sessions.begin() as session:
-            assert len(leases.take(session, job_id, ids[:1], "dies").items) == 1
+            assert len(leases.acquire(session, job_id, ids[:1], "dies").items) == 1
     with sessions.begin() as session:
         session.execute(text("DELETE FROM procrastinate_jobs"))
-        taken = leases.take(session, job_id, ids, "lives")
+        taken = leases.acquire(session, job_id, ids, "lives")
         rest = sorted(ids[1:])
         assert [item.id for item in taken.items] in ([], rest)
         assert taken.items or sorted(chain.from_iterable(fetched(session))) == rest
@@ -131,23 +131,23 @@ def test_the_file_to_blame_fails_alone(sessions: Sessions) -> None:
 def test_what_a_worker_does_that_was_thought_dead_is_dropped(sessions: Sessions) -> None:
     job_id, ids = with_items(sessions, 1)
     with sessions.begin() as session:
-        dead = leases.take(session, job_id, ids, "dead").items
-        assert leases.still_ours(session, dead) == set(ids)
+        dead = leases.acquire(session, job_id, ids, "dead").items
+        assert leases.still_held(session, dead) == set(ids)
     with sessions.begin() as session:
-        alive = leases.take(session, job_id, ids, "alive").items
+        alive = leases.acquire(session, job_id, ids, "alive").items
     with sessions.begin() as session:
-        assert leases.still_ours(session, dead) == set()
+        assert leases.still_held(session, dead) == set()
         leases.release(session, dead)  # nor can it give back what is another's
-        assert leases.still_ours(session, alive) == set(ids)
+        assert leases.still_held(session, alive) == set(ids)
     with sessions.begin() as session:
         leases.record(session, jobs.get(session, job_id), [ItemResult(alive[0], "added")])
-        assert leases.still_ours(session, alive) == set()
+        assert leases.still_held(session, alive) == set()
 
 
 def test_what_is_given_back_costs_no_attempt(sessions: Sessions) -> None:
     job_id, ids = with_items(sessions, 2)
     with sessions.begin() as session:
-        taken = leases.take(session, job_id, ids, "stops").items
+        taken = leases.acquire(session, job_id, ids, "stops").items
         leases.release(session, taken)
         found = job_items.items(session, job_id, 2)
         assert [(item.state, item.attempts) for item in found] == [("pending", 0)] * 2
@@ -156,11 +156,11 @@ def test_what_is_given_back_costs_no_attempt(sessions: Sessions) -> None:
 def test_a_cancelled_job_is_not_worked_on(sessions: Sessions) -> None:
     job_id, ids = with_items(sessions, 2)
     with sessions.begin() as session:
-        leases.take(session, job_id, ids, "dies")
+        leases.acquire(session, job_id, ids, "dies")
         job_control.cancel(session, job_id)
         assert jobs.get(session, job_id).cancelled == 0  # they are under way
     with sessions.begin() as session:
-        assert leases.take(session, job_id, ids, "lives").items == []
+        assert leases.acquire(session, job_id, ids, "lives").items == []
         job = jobs.get(session, job_id)
         assert (job.state, job.cancelled, job.done) == ("cancelling", 2, 2)
 
@@ -212,7 +212,7 @@ def test_only_old_jobs_without_tasks_are_adrift(sessions: Sessions) -> None:
         session.execute(doing, {"job": under_way})
         jobs.close(session, jobs.get(session, over))
     with sessions.begin() as session:
-        assert [job.id for job in jobs.adrift(session, 60)] == [lost]
+        assert [job.id for job in jobs.without_tasks(session, 60)] == [lost]
 
 
 @pytest.mark.parametrize("listed", [False, True])
@@ -278,12 +278,12 @@ def test_what_was_given_back_is_not_suspected(sessions: Sessions) -> None:
     job_id, ids = with_items(sessions, BATCH)
     for _ in range(3):  # workers that are stopped, and a source that hiccups
         with sessions.begin() as session:
-            taken = leases.take(session, job_id, ids, "stops").items
+            taken = leases.acquire(session, job_id, ids, "stops").items
             assert len(taken) == BATCH
             leases.release(session, taken)
     with sessions.begin() as session:
-        taken = leases.take(session, job_id, ids, "hiccups").items
+        taken = leases.acquire(session, job_id, ids, "hiccups").items
         job = jobs.get(session, job_id)
         leases.record(session, job, [leases.ItemResult(item, None, "away") for item in taken])
     with sessions.begin() as session:
-        assert len(leases.take(session, job_id, ids, "lives").items) == BATCH
+        assert len(leases.acquire(session, job_id, ids, "lives").items) == BATCH

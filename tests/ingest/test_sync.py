@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.ingest.job_submission import JobOptions
-from app.ingest.source_diff import STRETCH
+from app.ingest.source_diff import LISTING_CHUNK
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import encoded, noise, png
@@ -21,7 +21,7 @@ from tests.sources.test_folders import too_deep
 pytestmark = pytest.mark.usefixtures("worker")
 
 DRY_SYNC = JobOptions(sync=True, dry_run=True)
-MANY = STRETCH + 200
+MANY = LISTING_CHUNK + 200
 
 
 @pytest.fixture
@@ -271,15 +271,15 @@ def test_more_files_than_are_listed_at_a_time(services: Services, tmp_path: Path
         (folder / f"{number:04}.png").write_bytes(png(5_000 + number, (8, 8)))
     assert counts(run(services, folder, SYNC)) == {"added": MANY}
     before, written = rows(services), vectors(services)
-    borders = (0, STRETCH - 2, STRETCH - 1, STRETCH, STRETCH + 1, MANY - 1)
+    borders = (0, LISTING_CHUNK - 2, LISTING_CHUNK - 1, LISTING_CHUNK, LISTING_CHUNK + 1, MANY - 1)
     for number in borders:
         (folder / f"{number:04}.png").unlink()
-    (folder / f"{STRETCH + 50:04}.png").rename(folder / "0000-moved.png")
+    (folder / f"{LISTING_CHUNK + 50:04}.png").rename(folder / "0000-moved.png")
     expected = {"removed": len(borders), "moved": 1, "unchanged": MANY - len(borders) - 1}
     assert counts(run(services, folder, SYNC)) == expected
     after = rows(services)
     assert len(after) == MANY - len(borders)
-    assert after["0000-moved.png"] == before[f"{STRETCH + 50:04}.png"]
+    assert after["0000-moved.png"] == before[f"{LISTING_CHUNK + 50:04}.png"]
     assert vectors(services).items() <= written.items()
     sql(services, "DELETE FROM images")
 
