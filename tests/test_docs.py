@@ -116,7 +116,7 @@ def test_modules_named_in_the_docs_exist() -> None:
     named = {
         (page, module)
         for page in [*PAGES, "CHANGELOG.md", "data/models/demo/README.md"]
-        for module in re.findall(r"`([\w/]+\.py)`", page_text(page))
+        for module in re.findall(r"`([a-z0-9_/]+\.py)`", page_text(page))
     }
     files = [f"/{path.relative_to(ROOT)}" for top in CODE for path in (ROOT / top).rglob("*.py")]
     missing = [each for each in named if not any(file.endswith(f"/{each[1]}") for file in files)]
