@@ -85,7 +85,7 @@ vector_indexes = Table(
     Column("state", Text, nullable=False),  # building | active | retired
     Column("storage", Text, nullable=False, server_default=text("'halfvec'")),
     Column("ef_search", Integer),  # as tuned; null: the default
-    Column("chance", LargeBinary),  # the scores that unrelated queries reach: `chance.Chance`
+    Column("chance", LargeBinary),  # a `calibration.NullDistribution`
     Column("trial", JSONB),  # whether judgements improve its answers: `trials.Verdict`
     now_column(),
     Index(

@@ -13,10 +13,13 @@ from sqlalchemy.orm import Session
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.vectors import Vectors
 
-SENT = {"embedding": (func.halfvec_send, ">f2"), "full_embedding": (func.vector_send, ">f4")}
-"""pgvector's binary form of each column: to read it takes a third of the time that text takes."""
+BINARY_FORMATS = {
+    "embedding": (func.halfvec_send, ">f2"),
+    "full_embedding": (func.vector_send, ">f4"),
+}
+"""By column, pgvector's send function and its number type: a third of the time that text takes."""
 
-SENT_HEAD = 4  # bytes before the numbers: how many, and none of use
+BINARY_HEADER = 4  # bytes before the numbers: their count, and two unused
 
 
 def put_vectors(
@@ -40,7 +43,7 @@ def get_vectors(
     session: Session, index: VectorIndex, image_ids: Sequence[int]
 ) -> dict[int, Vectors]:
     """The vectors, float32 (dimensions,), of those of the pictures that have one, by their ids."""
-    as_bytes, kind = SENT[index.column.name]
+    as_bytes, kind = BINARY_FORMATS[index.column.name]
     stored = as_bytes(index.column, type_=LargeBinary)
     query = select(embeddings.c.image_id, stored).where(
         embeddings.c.index_id == index.id,
@@ -48,16 +51,18 @@ def get_vectors(
         embeddings.c.region == 0,
     )
     return {
-        image_id: np.frombuffer(sent, kind, offset=SENT_HEAD).astype(np.float32)
+        image_id: np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
         for image_id, sent in session.execute(query)
     }
 
 
-def sample(session: Session, index: VectorIndex, most: int) -> dict[int, Vectors]:
-    """The vectors, by id, of `most` pictures that are chosen evenly, always the same ones."""
+def sample(session: Session, index: VectorIndex, limit: int) -> dict[int, Vectors]:
+    """The vectors of a uniform sample of `limit` pictures, by id: always the same sample."""
     query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id)
     query = query.where(embeddings.c.region == 0)
-    chosen = query.order_by(func.hashint8(embeddings.c.image_id), embeddings.c.image_id).limit(most)
+    chosen = query.order_by(func.hashint8(embeddings.c.image_id), embeddings.c.image_id).limit(
+        limit
+    )
     return get_vectors(session, index, list(session.execute(chosen).scalars()))
 
 

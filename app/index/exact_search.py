@@ -23,35 +23,36 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class ExactNeighbours:
-    """By query, shape (n,): how many pictures its answer has, and the distance of its last.
+    """The exact answers to n queries, each summed up in two numbers, shape (n,).
 
-    That distance is −∞ where there are none. `vectors` is how many were compared.
+    `counts` is the number of neighbours in an answer, at most k; `farthest` the distance of the
+    last, −∞ where there are none. `vectors` is how many vectors were compared.
     """
 
-    wanted: NDArray[np.int64]
+    counts: NDArray[np.int64]
     farthest: NDArray[np.float32]
     vectors: int
 
     def part(self, some: slice) -> "ExactNeighbours":
-        """Of some of the queries."""
-        return ExactNeighbours(self.wanted[some], self.farthest[some], self.vectors)
+        """That of some of the queries."""
+        return ExactNeighbours(self.counts[some], self.farthest[some], self.vectors)
 
 
-def answer_exactly(
-    session: Session, index: VectorIndex, queries: Vectors, left_out: Ids, k: int
+def exact_neighbours(
+    session: Session, index: VectorIndex, queries: Vectors, excluded: Ids, k: int
 ) -> ExactNeighbours:
-    """Of each of the queries, shape (n, d), the `k` nearest; no chunk of vectors is kept.
+    """The `k` nearest neighbours of each query, shape (n, d), in one pass over all vectors.
 
-    The picture `left_out`, shape (n,), is in no answer to its query; an id of no picture leaves
-    out nothing. The queries are rounded as the database rounds them.
+    The picture `excluded[i]` is left out of the answer to query i; an id of no picture excludes
+    nothing. Queries are rounded as the database rounds them.
     """
-    asked = unit_rows(queries.astype(_value_type(index)).astype(np.float32))
+    rounded = unit_rows(queries.astype(_value_type(index)).astype(np.float32))
     best = np.full((len(queries), k), -np.inf, np.float32)
     count = 0
     for ids, vectors in read_vectors(session, index):
         count += len(ids)
-        scores = asked @ vectors.T
-        scores[left_out[:, np.newaxis] == ids] = -np.inf
+        scores = rounded @ vectors.T
+        scores[excluded[:, np.newaxis] == ids] = -np.inf
         better = (scores > best.min(axis=1, keepdims=True)).any(axis=0)  # soon very few
         pool = np.hstack([best, scores[:, better]])
         best = np.partition(pool, -k, axis=1)[:, -k:]
@@ -63,7 +64,7 @@ def answer_exactly(
 def read_vectors(session: Session, index: VectorIndex) -> Iterator[tuple[Ids, Vectors]]:
     """All vectors of whole pictures, CHUNK at a time: ids, shape (n,), and unit rows, (n, d).
 
-    In no order. As COPY sends them: a million go in seconds, where rows would take a minute.
+    In no particular order. COPY reads a million in seconds, where SELECT takes a minute.
     """
     raw: Any = session.connection().connection.driver_connection
     statement = SQL(
@@ -80,7 +81,7 @@ def read_vectors(session: Session, index: VectorIndex) -> Iterator[tuple[Ids, Ve
             if len(data) - start >= full:
                 yield _parsed(data, row, start)
                 data, start = data[start + full :], 0
-    if len(data) - start >= row.itemsize:  # but for two bytes that end it all
+    if len(data) - start >= row.itemsize:  # the trailer has two bytes
         yield _parsed(data, row, start)
 
 
@@ -93,7 +94,7 @@ def _parsed(data: bytearray, row: np.dtype[np.void], start: int) -> tuple[Ids, V
 
 
 def _row_type(index: VectorIndex) -> np.dtype[np.void]:
-    """(int8, halfvec or vector), each field after its length in bytes; numbers are big-endian."""
+    """A row of COPY's binary format, big-endian: int8, halfvec or vector, each after its length."""
     value = _value_type(index).newbyteorder(">")
     return np.dtype(
         [("fields", ">i2"), ("eight", ">i4"), ("image_id", ">i8"), ("length", ">i4"),
@@ -102,5 +103,5 @@ def _row_type(index: VectorIndex) -> np.dtype[np.void]:
 
 
 def _value_type(index: VectorIndex) -> np.dtype[Any]:
-    """Of a stored vector's numbers, which a query is rounded to as well."""
+    """The type of a stored vector's numbers; queries are rounded to it too."""
     return np.dtype(np.float32 if index.storage == "vector" else np.float16)

@@ -27,26 +27,27 @@ from sqlalchemy.sql.selectable import FromClause
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.vectors import Vectors
 
-MIN_EF_SEARCH = 400  # candidates kept: recall@10 is 0.96 on 100,000 CLIP-like vectors, 0.87 of 200
+MIN_EF_SEARCH = 400  # recall@10 on 100,000 CLIP-like vectors is 0.96, and 0.87 at 200
 MAX_EF_SEARCH = 1000  # pgvector's bound
-LINKS_EF_SEARCH = 40  # what is very near is found with few candidates: 0.8 ms a picture, not 4
-RERANKED = 1000  # pictures of a graph of bits that are put in order by their vectors
-MAX_SCAN_TUPLES = 40_000  # vectors that one scan of the graph looks at
-SCAN_MEMORY = 16  # times work_mem, for the vectors that a scan has seen
+PAIRS_EF_SEARCH = 40  # near-duplicates need few candidates: 0.8 ms a picture instead of 4
+RERANKED_CANDIDATES = 1000  # hits of a `bit` graph that are re-ranked by their vectors
+MAX_SCAN_TUPLES = 40_000  # hnsw.max_scan_tuples
+SCAN_MEMORY_MULTIPLIER = 16  # hnsw.scan_mem_multiplier
 STATEMENT_TIMEOUT_MS = 5_000
-STATEMENTS_KEPT = 100  # of indexes: those asked last
+CACHED_STATEMENTS = 100  # one for each index: the least recently used goes
 
-ONLY_THE_GRAPH = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
-"""Ways that the planner would take in a small table, whose order another page would not share."""
+OTHER_PLANS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
+"""Planner methods switched off for graph searches: on a small table the planner would prefer them,
+and then the next page would not continue the order of this one."""
 
-Link = tuple[int, int, float]
+NeighbourPair = tuple[int, int, float]
 """The ids of two pictures, and the cosine distance between them."""
 
 Near = tuple[int, float]
 """The id of a picture, and its cosine distance to the query, 0 to 2."""
 
 Condition = ColumnElement[bool] | None
-"""Over `images`: what the pictures of an answer have in common; None: nothing is asked."""
+"""A filter over `images`; None: every picture passes."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,17 @@ def find_nearest(
     session: Session, index: VectorIndex, vector: Vectors, limit: int
 ) -> list[Neighbour]:
     """The `limit` pictures nearest to `vector`, shape (dimensions,), nearest first."""
-    prepare(session, candidates(index, limit))
-    asked = {"vector": vector, "looked_at": looked_at(index, limit), "limit": limit}
-    rows = session.execute(_neighbours(index), asked).mappings()
+    prepare(session, ef_search_for(index, limit))
+    values = {"vector": vector, "rerank_depth": rerank_depth(index, limit), "limit": limit}
+    rows = session.execute(_neighbours(index), values).mappings()
     return [Neighbour(Image.of(row), row["distance"]) for row in rows]
 
 
-@lru_cache(maxsize=STATEMENTS_KEPT)
+@lru_cache(maxsize=CACHED_STATEMENTS)
 def _neighbours(index: VectorIndex) -> Select[Any]:
-    """The statement of `find_nearest`: to build it anew takes longer than to send it."""
+    """The statement of `find_nearest`: building it takes longer than sending it."""
     vector = bindparam("vector", type_=typed(index, index.column).type)
-    nearest = nearest_query(index, vector, bindparam("looked_at"))
+    nearest = nearest_query(index, vector, bindparam("rerank_depth"))
     found = nearest.cte("nearest").prefix_with("MATERIALIZED")
     return (
         select(*IMAGE_COLUMNS, found.c.distance)
@@ -82,18 +83,19 @@ def _neighbours(index: VectorIndex) -> Select[Any]:
     )
 
 
-def looked_at(index: VectorIndex, limit: int) -> int:
-    """How many the graph gives, to be put in order by their vectors, for `limit` hits.
+def rerank_depth(index: VectorIndex, limit: int) -> int:
+    """How many rows to read from the graph and re-rank by their vectors, for `limit` hits.
 
-    A graph of bits is in the order of its signs alone: in whole blocks of about RERANKED.
+    Only a `bit` graph needs more than `limit`, since it orders by Hamming distance: then it is the
+    multiple of `limit` that comes nearest to RERANKED_CANDIDATES.
     """
-    return limit * max(1, RERANKED // limit) if index.storage == "bit" else limit
+    return limit * max(1, RERANKED_CANDIDATES // limit) if index.storage == "bit" else limit
 
 
 def find_nearest_distance(session: Session, index: VectorIndex, vector: Vectors) -> float:
     """The cosine distance of the nearest picture; infinity where there is none."""
-    prepare(session, candidates(index, 1))
-    near = nearest_query(index, vector, looked_at(index, 1)).subquery()
+    prepare(session, ef_search_for(index, 1))
+    near = nearest_query(index, vector, rerank_depth(index, 1)).subquery()
     found: float | None = session.execute(select(func.min(near.c.distance))).scalar_one()
     return float("inf") if found is None else found
 
@@ -120,11 +122,11 @@ def nearest_query(
     reach: int | None = None,
     without: int | None = None,
 ) -> Select[tuple[int, float]]:
-    """A window of the graph's order: nothing but ORDER BY distance LIMIT.
+    """Rows `offset` to `offset + limit` of a graph scan: nothing but ORDER BY distance LIMIT.
 
-    Ties and the join to what is shown come after it, so that the planner sees what HNSW can serve.
-    With a condition, of what passes; the first `reach` pictures of the graph are looked at, or all.
-    The picture `without` is passed over.
+    Tie-breaks and joins go around it, so that the planner sees a query that HNSW can serve.
+    With a condition, only rows that pass count, among the first `reach` of the scan, or all of it.
+    The picture `without` is left out.
     """
     stored = typed(index, index.column)
     asked = cast(vector, stored.type)
@@ -151,7 +153,7 @@ def typed(index: VectorIndex, column: ColumnElement[Any]) -> Any:
 
 
 def _graph_order(index: VectorIndex, stored: Any, asked: Any) -> ColumnElement[Any]:
-    """What the graph's neighbours are near by: the cosine, or the signs of the dimensions."""
+    """What the graph is ordered by: cosine distance, or Hamming distance of the signs."""
     if index.storage != "bit":
         return stored.cosine_distance(asked)  # type: ignore[no-any-return]
     bits = BIT(index.dimensions)
@@ -160,8 +162,8 @@ def _graph_order(index: VectorIndex, stored: Any, asked: Any) -> ColumnElement[A
     )
 
 
-def candidates(index: VectorIndex, limit: int, share: float = 1.0) -> int:
-    """How many to keep for `limit` hits, where a filter lets this share of the pictures pass."""
+def ef_search_for(index: VectorIndex, limit: int, share: float = 1.0) -> int:
+    """The `hnsw.ef_search` for `limit` hits, where this share of the pictures passes the filter."""
     if index.storage == "bit":
         return MAX_EF_SEARCH
     wanted = max(index.ef_search or MIN_EF_SEARCH, 2 * limit) / share
@@ -169,18 +171,18 @@ def candidates(index: VectorIndex, limit: int, share: float = 1.0) -> int:
 
 
 def any_of(ids: Sequence[int]) -> Any:
-    """To compare with: one array, however many ids."""
+    """`= ANY(ids)` with one array parameter: the same statement for any number of ids."""
     return any_(cast(list(ids), ARRAY(BigInteger)))
 
 
 def find_neighbour_pairs(
     session: Session, index: VectorIndex, image_ids: Sequence[int], limit: int, most: float
-) -> list[Link]:
-    """From each of the pictures to those of its `limit` nearest at a distance of at most `most`.
+) -> list[NeighbourPair]:
+    """Each of the pictures with those of its `limit` nearest that are at most `most` away.
 
-    A picture is one of its own nearest, but no link leads to itself.
+    The picture itself counts towards `limit` but makes no pair.
     """
-    prepare(session, LINKS_EF_SEARCH)
+    prepare(session, PAIRS_EF_SEARCH)
     rows = session.execute(neighbour_pairs_query(index, image_ids, limit, most))
     return [(one, other, distance) for one, other, distance in rows]
 
@@ -188,7 +190,7 @@ def find_neighbour_pairs(
 def neighbour_pairs_query(
     index: VectorIndex, image_ids: Sequence[int], limit: int, most: float
 ) -> Select[tuple[int, int, float]]:
-    """The statement: per picture, inside the lateral part, nothing but ORDER BY distance LIMIT."""
+    """A lateral join: for each picture nothing but ORDER BY distance LIMIT, so HNSW serves it."""
     asked, near = embeddings.alias("asked"), embeddings.alias("near")
     one, other = _of(index, asked), _of(index, near)
     found = (
@@ -211,35 +213,36 @@ def _of(index: VectorIndex, table: FromClause) -> Any:
     return typed(index, table.c[index.column.name])
 
 
-def prepare(session: Session, kept: int | None = None) -> None:
-    """Settings for this transaction alone; so many candidates are `kept` while a graph is walked.
+def prepare(session: Session, ef_search: int | None = None) -> None:
+    """Set the timeout and the planner's methods for this transaction alone.
 
-    The iterative scan goes on past vectors of deleted pictures until the limit is full. Where
-    `kept` is None no graph is to be used, and the planner may choose.
+    With `ef_search` only the HNSW graph may be used, by an iterative scan, which goes on past the
+    vectors of deleted pictures until the limit is full. Without it the planner may choose.
     """
-    told = {"timeout": str(STATEMENT_TIMEOUT_MS)}
-    if kept is None:
-        session.execute(ANY_WAY, told)
+    values = {"timeout": str(STATEMENT_TIMEOUT_MS)}
+    if ef_search is None:
+        session.execute(EXACT_SETTINGS, values)
     else:
-        told |= {"kept": str(kept), "tuples": str(MAX_SCAN_TUPLES), "memory": str(SCAN_MEMORY)}
-        session.execute(BY_GRAPH, told)
+        values |= {"ef_search": str(ef_search), "tuples": str(MAX_SCAN_TUPLES)}
+        values["memory"] = str(SCAN_MEMORY_MULTIPLIER)
+        session.execute(HNSW_SETTINGS, values)
 
 
 def _settings(values: Mapping[str, str]) -> TextClause:
-    """A statement that sets them, for its transaction alone."""
+    """A statement that sets them for its transaction alone, in one round trip."""
     return text("SELECT " + ", ".join(f"set_config('{n}', {v}, true)" for n, v in values.items()))
 
 
-ANY_WAY = _settings(
-    {"statement_timeout": ":timeout"} | {f"enable_{way}": "'on'" for way in ONLY_THE_GRAPH}
+EXACT_SETTINGS = _settings(
+    {"statement_timeout": ":timeout"} | {f"enable_{way}": "'on'" for way in OTHER_PLANS}
 )
-BY_GRAPH = _settings(
+HNSW_SETTINGS = _settings(
     {
         "statement_timeout": ":timeout",
-        "hnsw.ef_search": ":kept",
+        "hnsw.ef_search": ":ef_search",
         "hnsw.iterative_scan": "'relaxed_order'",
         "hnsw.max_scan_tuples": ":tuples",
         "hnsw.scan_mem_multiplier": ":memory",
     }
-    | {f"enable_{way}": "'off'" for way in ONLY_THE_GRAPH}
+    | {f"enable_{way}": "'off'" for way in OTHER_PLANS}
 )

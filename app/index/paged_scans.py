@@ -1,8 +1,8 @@
-"""How an index is read for an answer of many pages: by its graph, or exactly.
+"""How an index is read page by page: through its HNSW graph, or exactly.
 
-A scan of the HNSW graph gives pictures in one order for one vector, however many are asked for:
-so pages are windows of that order. Where the scan ends before all were seen, the rest follows in
-exact order, and no page is short while pictures are left.
+An HNSW scan returns rows in the same order for the same vector, however many are fetched, so pages
+are windows of that order. Where the scan ends before all rows were returned, the others follow in
+exact order: no page is short while pictures are left.
 """
 
 from collections.abc import Sequence
@@ -20,28 +20,27 @@ from app.index.hnsw_search import (
     Condition,
     Near,
     any_of,
-    candidates,
-    looked_at,
+    ef_search_for,
     nearest_query,
     prepare,
+    rerank_depth,
     typed,
 )
 from app.index.vector_indexes import has_hnsw
 from app.vectors import Vectors
 
-EXACT_ROWS = 10_000  # pictures that pass a filter: to compare so few takes no longer than a graph
-REACH = 5_000  # pictures of the graph that the first block must be found among, or
-REACH_BLOCKS = 100  # so many blocks of them: else the filter passes what is far from the query
+EXACT_ROWS = 10_000  # so few are compared one by one as fast as a graph is searched
+REACH = 5_000  # rows of the scan that the first block must be found among, or
+REACH_BLOCKS = 100  # so many blocks: else the filter passes what is far away
 
 
 @dataclass(frozen=True)
 class Scan:
-    """How an index is read: the same for all pages of an answer.
+    """How an index is read, the same for all pages of an answer; cursors carry it.
 
-    `candidates` are kept while the graph is walked; pictures are put in order `block` at a time.
-    `head` is how many pictures the graph gave, once it was read to its end. `few`: so few pictures
-    pass the filter that their vectors are fetched one by one. `gave_up`: the rest would have taken
-    too long.
+    `candidates` is `ef_search`; rows are sorted `block` at a time. `head` is the number of rows
+    that the graph returned, once its scan has ended. `few`: so few pictures pass the filter that
+    their vectors are fetched by id. `gave_up`: the exact rest would have taken too long.
     """
 
     method: Literal["hnsw", "exact"]
@@ -60,7 +59,7 @@ def plan_scan(
     *,
     exact: bool = False,
 ) -> Scan:
-    """How to read the index for pages of `limit` pictures; exactly where few pass the filter."""
+    """Choose how to read the index for pages of `limit` pictures: exactly where few pass."""
     share = 1.0
     if condition is not None:
         prepare(session)
@@ -69,14 +68,14 @@ def plan_scan(
         share = _estimated_share(session, index, condition)
     if exact or not has_hnsw(session, index):
         return Scan("exact", 0, limit)
-    return Scan("hnsw", candidates(index, limit, share), looked_at(index, limit))
+    return Scan("hnsw", ef_search_for(index, limit, share), rerank_depth(index, limit))
 
 
 def _count_passing(session: Session, index: VectorIndex, condition: Condition, most: int) -> int:
     """How many pictures pass; counting stops at `most`.
 
-    It is planned as if all were wanted. Of most metadata the planner knows nothing and takes a
-    third to pass: to find some of them it would read the whole table, and no index.
+    The CTE makes the planner expect all of them to be read. It has no statistics on most metadata
+    and assumes that a third passes; with the limit in sight it would scan the table, not an index.
     """
     passing = _passing(index, condition).cte("passing").prefix_with("MATERIALIZED")
     some = select(passing.c.id).limit(most).subquery()
@@ -89,16 +88,16 @@ def _passing(index: VectorIndex, condition: Condition) -> Select[tuple[int]]:
 
 
 def _estimated_share(session: Session, index: VectorIndex, condition: Condition) -> float:
-    """Which part of the pictures passes, as the planner expects: above 0, at most 1."""
+    """The share of pictures that the planner expects to pass: above 0, at most 1."""
     passing = estimated_rows(session, _passing(index, condition))
     return min(1.0, max(1.0, passing) / max(1.0, estimated_rows(session, _passing(index, None))))
 
 
 @dataclass(frozen=True)
 class IndexReader:
-    """An index, read in the order of nearness to `vector`, shape (dimensions,).
+    """Reads an index in the order of distance to `vector`, shape (dimensions,).
 
-    The picture `without` is passed over.
+    The picture `without` is left out.
     """
 
     session: Session
@@ -108,10 +107,10 @@ class IndexReader:
     without: int | None = None
 
     def window(self, scan: Scan, start: int, stop: int) -> tuple[list[Near], Scan]:
-        """The pictures at the places from `start` up to before `stop`, and the scan to go on with.
+        """The pictures at ranks `start` (from 0) up to `stop`, and the scan for the next page.
 
-        Fewer than that where no more are left, or where the scan gave up. Begin with the first
-        place: what is found there decides how the rest is read.
+        Fewer where none are left or the scan gave up. The first page must be read first: what it
+        finds decides how the others are read.
         """
         found: list[Near] = []
         first = start - start % scan.block
@@ -137,10 +136,10 @@ class IndexReader:
         return rows + rest, replace(scan, gave_up=gave_up)
 
     def _first_block(self, scan: Scan) -> tuple[list[Near], Scan]:
-        """From the graph, or where it does not lead there, exactly, as all blocks after it.
+        """From the graph; if that does not fill it, exactly, and then all later blocks too.
 
-        What passes a filter may lie so far from the query that the graph's scan ends before it
-        comes there: what it then gives are strays, and not the nearest.
+        What passes a filter may lie so far from the query that the scan ends before it gets there.
+        What it returns then is not the nearest.
         """
         reach = max(REACH, REACH_BLOCKS * scan.block)
         rows = self._graph(scan, scan.block, 0, reach)
@@ -152,7 +151,7 @@ class IndexReader:
         return nearest, replace(scan, method="exact")
 
     def _graph(self, scan: Scan, limit: int, offset: int, reach: int | None = None) -> list[Near]:
-        """A window of what passes, of the graph's first `reach` pictures or of all it gives."""
+        """A window of the rows that pass, among the scan's first `reach` rows or all of them."""
         prepare(self.session, scan.candidates)
         query = nearest_query(
             self.index, self.vector, limit, offset, self.condition, reach, self.without
@@ -162,7 +161,7 @@ class IndexReader:
         return [(image_id, distance) for image_id, distance in self.session.execute(ordered)]
 
     def _rest(self, scan: Scan, limit: int, start: int) -> tuple[list[Near], bool]:
-        """What the graph did not give; and whether that took too long."""
+        """What the graph did not return, in exact order; and whether that took too long."""
         head = scan.head or 0
         seen = [image_id for image_id, _ in self._graph(scan, head, 0)] if head else []
         try:
@@ -181,7 +180,7 @@ class IndexReader:
         query = select(image_id, distance).where(embeddings.c.index_id == self.index.id)
         if scan.few:
             passing = _passing(self.index, self.condition).scalar_subquery()
-            # An array, so that the planner fetches them by their ids however many it expects.
+            # An array, so that they are fetched by id whatever number the planner expects.
             query = query.where(image_id == any_(func.array(passing, type_=ARRAY(BigInteger))))
         elif self.condition is not None:
             query = query.where(image_id.in_(_passing(self.index, self.condition)))
@@ -189,6 +188,6 @@ class IndexReader:
             query = query.where(image_id != self.without)
         if seen:
             query = query.where(~(image_id == any_of(seen)))
-        # Plus 0, so that the planner takes no graph: its order is not exact.
+        # Plus 0, so that the planner cannot use the graph, whose order is approximate.
         query = query.order_by(distance + 0, image_id).limit(limit).offset(offset or None)
         return [(near, far) for near, far in self.session.execute(query)]

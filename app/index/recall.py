@@ -1,9 +1,10 @@
 """How much of the exact answer a search finds: measured on an index as it is, and tuned.
 
 The queries are unrelated texts and stored pictures, about as many of each: texts lie apart from
-all pictures, and the graph serves them worse. A picture is left out of its own answers, where it
-would always be right. Both answers count pictures that have a tombstone: the index is compared,
-not what of it is shown. What is written meanwhile may be in one answer and not in the other.
+all pictures, and the graph serves them worse. A picture is left out of the
+answer to itself, since it would always be found. Deleted pictures that still have a vector count
+in both answers: the index is measured, not what is shown of it. What is written meanwhile may be
+in one answer and not in the other.
 """
 
 import threading
@@ -22,21 +23,21 @@ from app.encoders.resident import ResidentModel
 from app.errors import Busy, QueryRejected
 from app.index import embeddings
 from app.index.calibration import unrelated_texts
-from app.index.exact_search import ExactNeighbours, Ids, answer_exactly
-from app.index.hnsw_search import MAX_EF_SEARCH, candidates
+from app.index.exact_search import ExactNeighbours, Ids, exact_neighbours
+from app.index.hnsw_search import MAX_EF_SEARCH, ef_search_for
 from app.index.paged_scans import IndexReader, plan_scan
-from app.index.statistics import TEXTS_AT_ONCE
+from app.index.statistics import TEXT_BATCH
 from app.index.vector_indexes import has_hnsw
 from app.vectors import Vectors
 
 DEFAULT_K, MAX_K = 10, 100
-DEFAULT_SAMPLE, LEAST_SAMPLE, MAX_SAMPLE = 200, 10, 1_000  # queries
-LEAST_RECALL, MOST_RECALL = 0.5, 0.999  # that can be asked of `tune`
+DEFAULT_SAMPLE, MIN_SAMPLE, MAX_SAMPLE = 200, 10, 1_000  # queries
+MIN_TARGET_RECALL, MAX_TARGET_RECALL = 0.5, 0.999  # bounds of the recall that `tune` is asked for
 EF_SEARCHES = (10, 20, 40, 60, 80, 120, 160, 200, 300, 400, 600, 800, MAX_EF_SEARCH)
-FEWEST_TO_TUNE = 1_000  # vectors: so few are found with any ef_search, which would not do for more
-EXACT_QUERIES = 10  # asked where there is no graph: each compares all vectors
-TIE = 1e-5  # of a distance: what rounding makes of two that are equal
-TEXT = 0  # stands for the id of the picture that a query is
+MIN_VECTORS_TO_TUNE = 1_000  # with fewer, any ef_search finds them all
+EXACT_QUERIES = 10  # sampled without a graph: each query compares all vectors
+TIE_TOLERANCE = 1e-5  # distances that differ by less are equal but for rounding
+NO_PICTURE = 0  # in `own_ids`: the query is a text
 EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the texts each
 
 
@@ -44,8 +45,8 @@ EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the tex
 class RecallMeasurement:
     """Recall@k, 0 to 1: of all `queries`, and of the texts and the pictures among them.
 
-    `picture_recall` is None where the index has no picture. `ef_search` is how many candidates
-    were kept, None without a `graph`, where answers are exact. `p50_ms` and `p95_ms` are
+    `picture_recall` is None where the index has no picture. `ef_search` is None
+    without a `graph`, where answers are exact. `p50_ms` and `p95_ms` are
     milliseconds that one approximate answer took.
     """
 
@@ -75,7 +76,7 @@ class EfSearchTrial:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The smallest `ef_search` that holds `wanted`, on `queries` and on as many held out.
+    """The smallest `ef_search` that reaches `wanted`, on `queries` and on as many held out.
 
     Without one that does, it is None, `reached` is false, and the rest is the largest's.
     """
@@ -94,38 +95,38 @@ class TuningResult:
 
 @dataclass(frozen=True, eq=False)
 class _Queries:
-    """`vectors` has the shape (n, d); `own`, (n,), the pictures' ids, TEXT for texts."""
+    """`vectors` has the shape (n, d); `own_ids`, (n,), the pictures' ids, NO_PICTURE for texts."""
 
     vectors: Vectors
-    own: Ids
+    own_ids: Ids
 
     def __len__(self) -> int:
-        return len(self.own)
+        return len(self.own_ids)
 
     @property
     def is_text(self) -> NDArray[np.bool_]:
         """Shape (n,)."""
-        texts: NDArray[np.bool_] = self.own == TEXT
+        texts: NDArray[np.bool_] = self.own_ids == NO_PICTURE
         return texts
 
     def part(self, some: slice) -> "_Queries":
         """Some of them."""
-        return _Queries(self.vectors[some], self.own[some])
+        return _Queries(self.vectors[some], self.own_ids[some])
 
 
 @dataclass(frozen=True, eq=False)
-class _Outcome:
-    """By query, shape (n,): how many were to be found, how many were, and in how long."""
+class _Answers:
+    """By query, shape (n,): the number of true neighbours, how many were found, and the time."""
 
-    wanted: NDArray[np.int64]
-    right: NDArray[np.int64]
+    expected: NDArray[np.int64]
+    hits: NDArray[np.int64]
     ms: NDArray[np.float64]
 
     def recall(self, some: NDArray[np.bool_] | None = None) -> float:
         """Of all or some of the queries; 1 where there was nothing to find."""
         which = slice(None) if some is None else some
-        wanted = int(self.wanted[which].sum())
-        return float(self.right[which].sum()) / wanted if wanted else 1.0
+        expected = int(self.expected[which].sum())
+        return float(self.hits[which].sum()) / expected if expected else 1.0
 
     def percentile(self, share: float) -> float:
         """Of the milliseconds."""
@@ -134,9 +135,9 @@ class _Outcome:
 
 @dataclass(frozen=True)
 class Recall:
-    """Of the searches in one index. The model is never called inside a transaction.
+    """Measures the recall of one index. The model is never called inside a transaction.
 
-    `measuring` is held meanwhile: it reads all vectors and takes a core, so once a process.
+    A measurement reads all vectors and takes a core, so it holds `measuring`, the process's lock.
     """
 
     sessions: Sessions
@@ -150,11 +151,11 @@ class Recall:
         Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
-        with self._alone():
+        with self._one_at_a_time():
             return self._measured(k, sample)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _one_at_a_time(self) -> Iterator[None]:
         if not self.measuring.acquire(blocking=False):
             raise Busy("Recall is being measured already; try again when that has ended.")
         try:
@@ -166,7 +167,7 @@ class Recall:
         graph = self._has_graph()
         queries = self._queries(sample if graph else min(sample, EXACT_QUERIES))
         exact = self._exact(queries, k)
-        found = self._ask(self.index, queries, exact, k)
+        found = self._search(self.index, queries, exact, k)
         texts = int(queries.is_text.sum())
         return RecallMeasurement(
             k,
@@ -176,7 +177,7 @@ class Recall:
             len(queries),
             texts,
             len(queries) - texts,
-            candidates(self.index, k) if graph else None,
+            ef_search_for(self.index, k) if graph else None,
             found.percentile(50),
             found.percentile(95),
             exact.vectors,
@@ -191,21 +192,21 @@ class Recall:
         Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
-        if not LEAST_RECALL <= recall <= MOST_RECALL:
+        if not MIN_TARGET_RECALL <= recall <= MAX_TARGET_RECALL:
             raise QueryRejected(
-                f"recall: {recall:g}; {LEAST_RECALL:g} to {MOST_RECALL:g} are allowed."
+                f"recall: {recall:g}; {MIN_TARGET_RECALL:g} to {MAX_TARGET_RECALL:g} are allowed."
             )
         self._check_tunable()
-        with self._alone():
+        with self._one_at_a_time():
             return self._tuned(recall, k, sample)
 
     def _tuned(self, recall: float, k: int, sample: int) -> TuningResult:
         queries = self._queries(sample)
         exact = self._exact(queries, k)
-        if exact.vectors < FEWEST_TO_TUNE:
+        if exact.vectors < MIN_VECTORS_TO_TUNE:
             raise QueryRejected(
-                f"recall: the index has {exact.vectors} vectors; from {FEWEST_TO_TUNE:,} on, what "
-                "holds now says something of later."
+                f"recall: the index has {exact.vectors} vectors; from "
+                f"{MIN_VECTORS_TO_TUNE:,} on, what holds now says something of later."
             )
         tried = []
         for ef_search in EF_SEARCHES:
@@ -243,10 +244,10 @@ class Recall:
         self, ef_search: int, queries: _Queries, exact: ExactNeighbours, k: int, recall: float
     ) -> EfSearchTrial:
         index = replace(self.index, ef_search=ef_search)
-        chosen = self._ask(index, queries.part(EVEN), exact.part(EVEN), k)
+        chosen = self._search(index, queries.part(EVEN), exact.part(EVEN), k)
         held_out = None
         if chosen.recall() >= recall:
-            held_out = self._ask(index, queries.part(ODD), exact.part(ODD), k).recall()
+            held_out = self._search(index, queries.part(ODD), exact.part(ODD), k).recall()
         return EfSearchTrial(ef_search, chosen.recall(), held_out, chosen.percentile(50))
 
     def _has_graph(self) -> bool:
@@ -258,43 +259,44 @@ class Recall:
         texts = self._texts(sample // 2)
         with self.sessions.begin() as session:
             pictures = embeddings.sample(session, self.index, sample - len(texts))
-        own = np.array([*[TEXT] * len(texts), *pictures], np.int64)
-        return _Queries(np.stack([*texts, *pictures.values()]), own)
+        own_ids = np.array([*[NO_PICTURE] * len(texts), *pictures], np.int64)
+        return _Queries(np.stack([*texts, *pictures.values()]), own_ids)
 
     def _texts(self, most: int) -> Vectors:
         """Embeddings of texts chosen evenly, a few at a time: searches go between them."""
         known = unrelated_texts()
         places = np.linspace(0, len(known) - 1, min(most, len(known))).astype(int)
         rows = []
-        for start in range(0, len(places), TEXTS_AT_ONCE):
-            some = [known[place] for place in places[start : start + TEXTS_AT_ONCE]]
+        for start in range(0, len(places), TEXT_BATCH):
+            some = [known[place] for place in places[start : start + TEXT_BATCH]]
             rows.append(self.encoder.encode_texts(some, Priority.INDEXING))
         return np.concatenate(rows)
 
     def _exact(self, queries: _Queries, k: int) -> ExactNeighbours:
         with self.sessions.begin() as session:
-            return answer_exactly(session, self.index, queries.vectors, queries.own, k)
+            return exact_neighbours(session, self.index, queries.vectors, queries.own_ids, k)
 
-    def _ask(
+    def _search(
         self, index: VectorIndex, queries: _Queries, exact: ExactNeighbours, k: int
-    ) -> _Outcome:
+    ) -> _Answers:
         """Each query as a search for its `k` asks it, in a transaction of its own."""
-        right, ms = [], []
-        for vector, own, farthest in zip(queries.vectors, queries.own, exact.farthest, strict=True):
-            limit = k if own == TEXT else k + 1  # with itself
+        hits, ms = [], []
+        asked = zip(queries.vectors, queries.own_ids, exact.farthest, strict=True)
+        for vector, own_id, farthest in asked:
+            limit = k if own_id == NO_PICTURE else k + 1  # with itself
             began = time.perf_counter()
             with self.sessions.begin() as session:
                 scan = plan_scan(session, index, None, limit)
                 near, _ = IndexReader(session, index, vector, None).window(scan, 0, limit)
             ms.append((time.perf_counter() - began) * 1000)
-            others = [distance for image_id, distance in near if image_id != own][:k]
-            right.append(sum(distance <= farthest + TIE for distance in others))
-        some = np.minimum(right, exact.wanted)  # more where pictures came meanwhile
-        return _Outcome(exact.wanted, some, np.array(ms))
+            others = [distance for image_id, distance in near if image_id != own_id][:k]
+            hits.append(sum(distance <= farthest + TIE_TOLERANCE for distance in others))
+        some = np.minimum(hits, exact.counts)  # more where pictures came meanwhile
+        return _Answers(exact.counts, some, np.array(ms))
 
 
 def _check_sample(k: int, sample: int) -> None:
     if not 1 <= k <= MAX_K:
         raise QueryRejected(f"k: {k}; 1 to {MAX_K} are allowed.")
-    if not LEAST_SAMPLE <= sample <= MAX_SAMPLE:
-        raise QueryRejected(f"sample: {sample}; {LEAST_SAMPLE} to {MAX_SAMPLE:,} are allowed.")
+    if not MIN_SAMPLE <= sample <= MAX_SAMPLE:
+        raise QueryRejected(f"sample: {sample}; {MIN_SAMPLE} to {MAX_SAMPLE:,} are allowed.")

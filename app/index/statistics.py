@@ -1,4 +1,4 @@
-"""What is known of an index as a whole: how many vectors it has, and what chance reaches in it."""
+"""Statistics of an index as a whole: how many vectors it has, and its null distribution."""
 
 import logging
 import threading
@@ -14,15 +14,15 @@ from app.encoders.batching import Priority
 from app.encoders.resident import ResidentModel
 from app.errors import Interrupted
 from app.index import embeddings, vector_indexes
-from app.index.calibration import SAMPLE, NullDistribution, is_stale, measure, unrelated_texts
+from app.index.calibration import SAMPLE_SIZE, NullDistribution, is_stale, measure, unrelated_texts
 from app.index.hnsw_search import find_nearest_distance, prepare
 from app.vectors import Vectors
 
 log = logging.getLogger(__name__)
 
-COUNT_SECONDS = 2.0  # that a count is believed: counting a million rows takes 0.1 s
-FAILURE_SECONDS = 60.0  # before it is measured again after a failure
-TEXTS_AT_ONCE = 8  # encoded in one go: a search waits for so many at most
+COUNT_CACHE_SECONDS = 2.0  # counting a million rows takes 0.1 s
+RETRY_SECONDS = 60.0  # after a failed measurement
+TEXT_BATCH = 8  # a search waits for at most so many texts to be encoded
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Counts:
 
 
 class IndexStatistics:
-    """Of one index. The null distribution is measured by `threads`, unless `stop` is set."""
+    """Those of one index. `threads` measure the null distribution, until `stop` is set."""
 
     def __init__(
         self,
@@ -55,17 +55,17 @@ class IndexStatistics:
         self._threads = threads
         self._stop = stop
         self._counted: tuple[float, Counts] | None = None
-        self._chance: NullDistribution | None = None
+        self._null: NullDistribution | None = None
         self._counting = threading.Lock()
         self._measuring = threading.Lock()
-        self._failed = -FAILURE_SECONDS  # when measuring failed last
+        self._failed_at = -RETRY_SECONDS  # when measuring failed last
 
     def counts(self) -> Counts:
-        """As they are, or were at most COUNT_SECONDS ago."""
+        """The counts, at most COUNT_CACHE_SECONDS old."""
         known = self._counted
-        if known is not None and time.monotonic() - known[0] <= COUNT_SECONDS:
+        if known is not None and time.monotonic() - known[0] <= COUNT_CACHE_SECONDS:
             return known[1]
-        # One counts; whoever has an older count meanwhile takes that.
+        # One thread counts; the others use the previous count, if there is one.
         if not self._counting.acquire(blocking=known is None):
             return known[1] if known else self.counts()
         try:
@@ -79,21 +79,21 @@ class IndexStatistics:
             prepare(session)
             return Counts(*embeddings.count_covered(session, self._index))
 
-    def chance(self) -> NullDistribution | None:
-        """The null distribution; None until it was first measured, which this sets off."""
-        if self._chance is None:
-            self._chance = self._stored()
-        rested = time.monotonic() - self._failed > FAILURE_SECONDS
-        due = rested and self._is_due(self._chance, self.counts())
+    def null_distribution(self) -> NullDistribution | None:
+        """The null distribution, None at first; it is measured in the background when due."""
+        if self._null is None:
+            self._null = self._stored()
+        rested = time.monotonic() - self._failed_at > RETRY_SECONDS
+        due = rested and self._is_due(self._null, self.counts())
         if due and self._measuring.acquire(blocking=False):  # else it is being measured
             self._threads.submit(self._measure_and_release)
-        return self._chance
+        return self._null
 
     @staticmethod
-    def _is_due(chance: NullDistribution | None, counts: Counts) -> bool:
+    def _is_due(null: NullDistribution | None, counts: Counts) -> bool:
         if counts.vectors == 0:
             return False
-        return chance is None or is_stale(chance.counted, counts.vectors)
+        return null is None or is_stale(null.counted, counts.vectors)
 
     def _stored(self) -> NullDistribution | None:
         with self._sessions.begin() as session:
@@ -104,8 +104,8 @@ class IndexStatistics:
             return None
 
     def measure(self) -> None:
-        """Measure the null distribution anew where it is due; answers go on without it."""
-        self._measuring.acquire()  # a Lock and no `with`: another thread may release it
+        """Measure the null distribution now if it is due."""
+        self._measuring.acquire()  # no `with`: see _measure_and_release
         self._measure_and_release()
 
     def _measure_and_release(self) -> None:
@@ -114,7 +114,7 @@ class IndexStatistics:
         except Interrupted:
             pass
         except Exception:  # whatever model or database raise: nobody waits for this
-            self._failed = time.monotonic()
+            self._failed_at = time.monotonic()
             log.exception("the null distribution of index %s was not measured", self._index.id)
         finally:
             self._measuring.release()
@@ -124,14 +124,14 @@ class IndexStatistics:
         counts = self._count()
         if self._is_due(known, counts):
             known = self._measured(self._probes(), counts.vectors)
-        self._chance = known
+        self._null = known
 
     def _probes(self) -> Vectors:
         """The embeddings of the unrelated texts, a few at a time."""
         texts, rows = unrelated_texts(), []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
+        for start in range(0, len(texts), TEXT_BATCH):
             self._check_stop()
-            some = texts[start : start + TEXTS_AT_ONCE]
+            some = texts[start : start + TEXT_BATCH]
             rows.append(self._encoder.encode_texts(some, Priority.INDEXING))
         return np.concatenate(rows)
 
@@ -141,17 +141,17 @@ class IndexStatistics:
 
     def _measured(self, probes: Vectors, count: int) -> NullDistribution | None:
         with self._sessions.begin() as session:
-            sampled = embeddings.sample(session, self._index, SAMPLE)
+            sampled = embeddings.sample(session, self._index, SAMPLE_SIZE)
         if not sampled:  # deleted meanwhile
             return None
         sample = np.stack(list(sampled.values()))
         best = None
         if count > len(sample):
             best = 1 - np.array([self._distance(probe) for probe in probes], np.float32)
-        chance = measure(probes, sample, count, best)
+        null = measure(probes, sample, count, best)
         with self._sessions.begin() as session:
-            vector_indexes.keep_null_distribution(session, self._index, chance.to_bytes())
-        return chance
+            vector_indexes.keep_null_distribution(session, self._index, null.to_bytes())
+        return null
 
     def _distance(self, probe: Vectors) -> float:
         self._check_stop()

@@ -16,26 +16,26 @@ from app.vectors import VectorSpace
 HNSW_M = 16  # pgvector's own defaults
 HNSW_EF_CONSTRUCTION = 64
 
-GRAPHS = {
+HNSW_EXPRESSIONS = {
     "halfvec": "(embedding::halfvec({0})) halfvec_cosine_ops",
     "vector": "(full_embedding::vector({0})) vector_cosine_ops",
     "bit": "(binary_quantize(embedding::halfvec({0}))::bit({0})) bit_hamming_ops",
 }
-"""What the HNSW graph of each storage is built on, given the dimensions."""
+"""By storage, the expression and operator class of the HNSW graph; {0} is the dimensions."""
 
-JUDGED_GRAPH = (
+RATED_QUERIES_HNSW = (
     "CREATE INDEX IF NOT EXISTS feedback_queries_{0}_hnsw_idx ON feedback_queries USING hnsw "
     "((embedding::halfvec({0})) halfvec_cosine_ops) WHERE dimensions = {0}"
 )
-"""The graph of judged queries of so many dimensions: one for all collections."""
+"""The graph over the rated queries of {0} dimensions, shared by all collections."""
 
 MAX_DIMENSIONS = {"halfvec": 4_000, "vector": 2_000, "bit": 4_000}
-"""Of pgvector: beyond them no graph can be built."""
+"""pgvector builds no HNSW graph beyond these."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How an index keeps its vectors: see HNSW for `m` and `ef_construction`."""
+    """Storage of the vectors, and the parameters of the HNSW graph."""
 
     storage: Storage = "halfvec"
     m: int = HNSW_M
@@ -46,12 +46,12 @@ DEFAULT_SHAPE = Shape()
 
 
 def open_index(session: Session, collection_id: int, space: VectorSpace) -> VectorIndex:
-    """The collection's active index, made now if it has none.
+    """The collection's active index, created if it has none.
 
     Raises ModelMismatch where the active index holds another model's vectors.
     """
     lock(session, f"collection {collection_id}")
-    # FOR UPDATE: whoever is adding vectors holds the row, and is waited for.
+    # FOR UPDATE waits for transactions that are adding vectors: they hold the row.
     index = _active(session, collection_id, lock_row=True)
     if index is None:
         return create_index(session, collection_id, space)
@@ -102,8 +102,8 @@ def create_index(
 ) -> VectorIndex:
     """An active index without vectors and without a graph. Raises CollectionRejected.
 
-    The tables that the partition's foreign keys refer to are locked first: two that make indexes
-    never wait in a circle. Attaching keeps neither searches nor writers from `embeddings`.
+    The tables that the partition's foreign keys refer to are locked first, so that two transactions
+    that create indexes cannot deadlock. Attaching blocks neither searches nor writers.
     """
     if space.dimensions > MAX_DIMENSIONS[shape.storage]:
         raise CollectionRejected(
@@ -128,12 +128,12 @@ def create_index(
             f"ALTER TABLE embeddings ATTACH PARTITION {index.partition} FOR VALUES IN ({index.id})"
         )
     )
-    session.execute(text(JUDGED_GRAPH.format(index.dimensions)))
+    session.execute(text(RATED_QUERIES_HNSW.format(index.dimensions)))
     return index
 
 
 def drop_index(session: Session, index: VectorIndex) -> None:
-    """Delete the index and, in one go, all its vectors."""
+    """Delete the index and its partition with all vectors."""
     session.execute(text(f"DROP TABLE {index.partition}"))
     session.execute(delete(vector_indexes).where(vector_indexes.c.id == index.id))
 
@@ -141,7 +141,7 @@ def drop_index(session: Session, index: VectorIndex) -> None:
 def drop_all(session: Session, collection_id: int) -> None:
     """Delete all indexes of a collection. Waits for those who write to them or build a graph.
 
-    What is waited for last is `embeddings` as a whole, which every search reads.
+    The lock on `embeddings`, which every search reads, is taken last.
     """
     retire = update(vector_indexes).where(vector_indexes.c.collection_id == collection_id)
     retire = retire.values(state="retired").returning(*INDEX_COLUMNS)
@@ -161,11 +161,11 @@ def build_hnsw(session: Session, index: VectorIndex) -> None:
     session.execute(
         text(
             f"CREATE INDEX IF NOT EXISTS {name} ON {index.partition} USING hnsw "
-            f"({GRAPHS[index.storage].format(index.dimensions)}) "
+            f"({HNSW_EXPRESSIONS[index.storage].format(index.dimensions)}) "
             f"WITH (m = {index.m}, ef_construction = {index.ef_construction})"
         )
     )
-    # Until the planner has counted what was loaded, it would rather scan than use the graph.
+    # Without statistics on what was loaded the planner prefers a sequential scan to the graph.
     session.execute(text(f"ANALYZE {index.partition}"))
 
 
@@ -184,7 +184,7 @@ def drop_hnsw_if_empty(session: Session, index: VectorIndex) -> None:
 
 
 def hnsw_name(index: VectorIndex) -> str:
-    """The name of its graph."""
+    """The name of the index's HNSW graph in Postgres."""
     return f"{index.partition}_hnsw_idx"
 
 
@@ -195,12 +195,12 @@ def count_vectors(session: Session, index: VectorIndex, limit: int | None = None
 
 
 def require_active(session: Session, index: VectorIndex) -> None:
-    """Keep the index active until the transaction ends. Raises IndexGone where it is not."""
+    """Make sure that the index stays active until the transaction ends. Raises IndexGone."""
     _check_active(session, index, read=True)
 
 
 def claim(session: Session, index: VectorIndex) -> None:
-    """Wait for those who write to the index, and keep others out. Raises IndexGone."""
+    """Wait for current writers and block new ones until the transaction ends. Raises IndexGone."""
     _check_active(session, index, read=False)
 
 
@@ -211,25 +211,25 @@ def _check_active(session: Session, index: VectorIndex, *, read: bool) -> None:
         raise IndexGone("The index of this collection was replaced or deleted.")
 
 
-def tune(session: Session, index: VectorIndex, ef_search: int) -> None:
-    """Keep so many candidates in its searches from now on."""
+def set_ef_search(session: Session, index: VectorIndex, ef_search: int) -> None:
+    """Set the `ef_search` of the index's searches from now on."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
     session.execute(query.values(ef_search=ef_search))
 
 
 def get_null_distribution(session: Session, index: VectorIndex) -> bytes | None:
-    """Its null distribution as it was kept, if it was."""
+    """The stored null distribution, if there is one."""
     query = select(vector_indexes.c.chance).where(vector_indexes.c.id == index.id)
     return session.execute(query).scalar_one_or_none()
 
 
-def keep_null_distribution(session: Session, index: VectorIndex, chance: bytes) -> None:
-    """Keep its null distribution."""
+def keep_null_distribution(session: Session, index: VectorIndex, distribution: bytes) -> None:
+    """Store the null distribution."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
-    session.execute(query.values(chance=chance))
+    session.execute(query.values(chance=distribution))
 
 
 def lock(session: Session, *names: str) -> None:
-    """Hold the advisory locks `names` until the transaction ends; taken in their order."""
+    """Hold the advisory locks `names` until the transaction ends; taken in the given order."""
     name = func.unnest(cast(list(names), ARRAY(Text))).column_valued("name")
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

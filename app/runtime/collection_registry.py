@@ -252,7 +252,7 @@ class CollectionRegistry:
     def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
         """Set `ef_search`, the number of candidates its searches keep."""
         with self._sessions.begin() as session:
-            vector_indexes.tune(session, opened.index, ef_search)
+            vector_indexes.set_ef_search(session, opened.index, ef_search)
         return self.open_id(opened.collection.id)
 
     def delete(self, known: KnownCollection) -> None:

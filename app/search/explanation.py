@@ -156,10 +156,10 @@ class Explainer:
 
     def _confidence(self, vector: Vectors, distance: float | None) -> float | None:
         """Of the query as asked, as in answers; None until the null distribution was measured."""
-        chance = self.statistics.chance()
-        if chance is None or distance is None:
+        null = self.statistics.null_distribution()
+        if null is None or distance is None:
             return None
-        return float(chance.confidence(vector, np.array([1 - distance], np.float32))[0])
+        return float(null.confidence(vector, np.array([1 - distance], np.float32))[0])
 
 
 @dataclass(frozen=True)

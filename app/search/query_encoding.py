@@ -76,9 +76,9 @@ class Query:
     """What is searched by: `vector`, shape (dimensions,); `plain` is it before judgements moved it.
 
     `words` are those of its texts of positive weight; of words alone, the vectors have the shape
-    (0,). `picture_share` as of `chance.picture_share`. `shown` is what was asked, for people, and
-    `text` the same where it is one text. `parts` are known where it was just encoded, and `pulls`,
-    which are the judgements that have moved it.
+    (0,). `picture_share` as of `calibration.picture_share`. `shown` is what was asked, for people,
+    and `text` the same where it is one text. `parts` are known where it was just encoded, and
+    `pulls`, which are the judgements that have moved it.
     """
 
     vector: Vectors

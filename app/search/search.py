@@ -97,8 +97,10 @@ class Search:
         where = parse(page.question.filter, collection.fields)
         began = time.perf_counter()
         counts = self.statistics.counts()  # with a connection of its own: nobody may hold two
-        chance = (
-            self.statistics.chance() if page.query and page.question.mode != "lexical" else None
+        null = (
+            self.statistics.null_distribution()
+            if page.query and page.question.mode != "lexical"
+            else None
         )
         with self.sessions.begin() as session:
             if page.query is None or page.question.mode != "vector":  # that one prepares itself
@@ -107,7 +109,7 @@ class Search:
                 answer = self._listed(session, collection, page, where, counts)
             else:
                 answering = ResponseBuilder(
-                    session, collection, self.index, counts, chance, page, page.query, where
+                    session, collection, self.index, counts, null, page, page.query, where
                 )
                 answer = answering.answer()
             facets = self._facets(session, collection, page.question, where)

@@ -80,7 +80,7 @@ class _Shown:
 class ResponseBuilder:
     """One page of one answer, within the caller's transaction.
 
-    `counts` and `chance` are the index's; `chance` is None until it was measured.
+    `counts` and `null` are the index's; `null` is None until it was measured.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class ResponseBuilder:
         collection: Collection,
         index: VectorIndex,
         counts: Counts,
-        chance: NullDistribution | None,
+        null: NullDistribution | None,
         page: Page,
         query: Query,
         where: Filter,
     ) -> None:
         self._index = index
         self._counts = counts
-        self._chance = chance
+        self._null = null
         self._session = session
         self._collection = collection
         self._page = page
@@ -176,12 +176,12 @@ class ResponseBuilder:
     def _confidences(self, found: Sequence[RankedImage]) -> dict[int, float]:
         """By the ids of those that have a distance; nothing until the null was measured."""
         far = {one.image_id: one.distance for one in found if one.distance is not None}
-        if self._chance is None or not far:
+        if self._null is None or not far:
             return {}
         if self._query.vector is not self._query.plain:  # judgements make nobody surer
             far |= get_distances(self._session, self._index, self._query.plain, list(far))
         scores = 1 - np.array(list(far.values()), np.float32)
-        sure = self._chance.confidence(self._query.plain, scores, self._query.picture_share)
+        sure = self._null.confidence(self._query.plain, scores, self._query.picture_share)
         return {image_id: float(value) for image_id, value in zip(far, sure, strict=True)}
 
     def _is_no_match(

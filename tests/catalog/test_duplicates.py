@@ -296,7 +296,9 @@ def test_neighbours_are_looked_up_once_until_the_content_changes(
     first, second, third = add(services, *pictures)
     looked_up: list[int] = []
 
-    def counted(session: Any, index: Any, ids: Sequence[int], *rest: Any) -> list[hnsw_search.Link]:
+    def counted(
+        session: Any, index: Any, ids: Sequence[int], *rest: Any
+    ) -> list[hnsw_search.NeighbourPair]:
         looked_up.extend(ids)
         return hnsw_search.find_neighbour_pairs(session, index, ids, *rest)
 

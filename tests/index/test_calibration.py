@@ -186,7 +186,7 @@ def test_storing() -> None:
 
 def test_another_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = replace(tiny(5), counted=7).to_bytes()
-    monkeypatch.setattr(calibration, "FORMAT", calibration.FORMAT + 1)
+    monkeypatch.setattr(calibration, "STORED_FORMAT", calibration.STORED_FORMAT + 1)
     with pytest.raises(ValueError, match="measure it anew"):
         NullDistribution.from_bytes(stored)
 

@@ -11,7 +11,7 @@ from app.catalog.collections import NewCollection
 from app.database.tables import VectorIndex
 from app.errors import QueryRejected
 from app.index import exact_search, recall, vector_indexes
-from app.index.exact_search import answer_exactly, read_vectors
+from app.index.exact_search import exact_neighbours, read_vectors
 from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall, RecallMeasurement
 from app.index.vector_indexes import Shape
@@ -78,14 +78,14 @@ def test_exact_answers_are_those_of_brute_force(
     queries = np.concatenate([clip_like(20, DIMENSIONS, seed=3), vectors[[0, 9, COUNT - 1]]])
     left_out = np.array([0] * 20 + [1, 10, COUNT])
     with services.search.sessions.begin() as session:
-        found = answer_exactly(session, index, queries, left_out, 10)
+        found = exact_neighbours(session, index, queries, left_out, 10)
     stored, asked = (
         unit_rows(rows.astype(np.float16).astype(np.float32)) for rows in (vectors, queries)
     )
     distances = 1 - asked @ stored.T
     distances[range(20, 23), [0, 9, COUNT - 1]] = np.inf
     assert found.vectors == COUNT
-    assert found.wanted.tolist() == [10] * 23
+    assert found.counts.tolist() == [10] * 23
     assert found.farthest == pytest.approx(np.sort(distances)[:, 9], abs=1e-5)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.index import statistics as census_module
+from app.index import statistics as statistics_module
 from app.index.calibration import NO_MATCH_BELOW, NullDistribution, unrelated_texts
 from app.index.statistics import Counts, IndexStatistics
 from app.runtime.services import Services
@@ -40,7 +40,7 @@ def pictures(services: Services, worker: None) -> int:
 def forget(services: Services) -> None:
     """As if nothing had been counted and measured."""
     statistics = services.search.statistics
-    statistics._counted = statistics._chance = None
+    statistics._counted = statistics._null = None
     sql(services, "UPDATE vector_indexes SET chance = NULL")
 
 
@@ -124,7 +124,7 @@ def test_a_format_of_another_version_is_measured_anew(
     forget(services)
     sql(services, "UPDATE vector_indexes SET chance = 'old'")
     statistics.measure()
-    assert statistics.chance() is not None
+    assert statistics.null_distribution() is not None
 
 
 def test_a_missing_vector_is_told(
@@ -158,7 +158,7 @@ def test_counts_are_believed_for_a_while(services: Services, statistics: IndexSt
 def _let_counts_age(statistics: IndexStatistics) -> None:
     known = statistics._counted
     if known is not None:
-        statistics._counted = (known[0] - census_module.COUNT_SECONDS, known[1])
+        statistics._counted = (known[0] - statistics_module.COUNT_CACHE_SECONDS, known[1])
 
 
 def test_fewer_pass_a_filter_than_were_asked_for(client: TestClient) -> None:

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.index.recall import (
     DEFAULT_K,
     DEFAULT_SAMPLE,
-    LEAST_RECALL,
-    LEAST_SAMPLE,
     MAX_K,
     MAX_SAMPLE,
-    MOST_RECALL,
+    MAX_TARGET_RECALL,
+    MIN_SAMPLE,
+    MIN_TARGET_RECALL,
 )
 from app.search.explanation import Cause, Explanation
 
@@ -108,11 +108,11 @@ class Tuning(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"recall": 0.97}]})
 
     recall: float = Field(
-        ge=LEAST_RECALL, le=MOST_RECALL, allow_inf_nan=False, description="to be kept"
+        ge=MIN_TARGET_RECALL, le=MAX_TARGET_RECALL, allow_inf_nan=False, description="to be kept"
     )
     k: int = Field(DEFAULT_K, ge=1, le=MAX_K, description="hits of each query")
     sample: int = Field(
-        DEFAULT_SAMPLE, ge=LEAST_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures"
+        DEFAULT_SAMPLE, ge=MIN_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures"
     )
 
 

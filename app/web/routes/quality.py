@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.errors import QueryRejected
-from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, LEAST_SAMPLE, MAX_K, MAX_SAMPLE
+from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, MAX_K, MAX_SAMPLE, MIN_SAMPLE
 from app.search.query_encoding import MAX_QUERY_CHARACTERS
 from app.web.dependencies import InCollection, LibraryService, Utf8
 from app.web.middleware.guard import Guarded, needs
@@ -60,7 +60,7 @@ def measure_recall(
     opened: Opened,
     k: Annotated[int, Query(ge=1, le=MAX_K, description="hits of each query")] = DEFAULT_K,
     sample: Annotated[
-        int, Query(ge=LEAST_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures")
+        int, Query(ge=MIN_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures")
     ] = DEFAULT_SAMPLE,
 ) -> RecallDetails:
     """Ask sampled queries with the graph and without, and compare. Takes seconds."""
