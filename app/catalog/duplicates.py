@@ -17,7 +17,7 @@ from app.catalog.union_find import connected
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.errors import QueryRejected
-from app.pictures.perceptual_hash import ALIKE, BITS
+from app.pictures.perceptual_hash import BITS, DUPLICATE_BITS
 
 Kind = Literal["exact", "perceptual", "semantic"]
 Groups = list[list[int]]
@@ -190,7 +190,7 @@ def check_threshold(kind: Kind, threshold: float | None) -> float | None:
             raise QueryRejected("Exact duplicates have the same bytes: leave threshold out.")
         return None
     if kind == "perceptual":
-        bits = ALIKE if threshold is None else threshold
+        bits = DUPLICATE_BITS if threshold is None else threshold
         if not 0 <= bits <= perceptual_groups.MAX_THRESHOLD or bits != int(bits):
             raise QueryRejected(
                 f"threshold {bits:g}: for perceptual duplicates it is a whole number of differing "

@@ -14,12 +14,10 @@ from app.catalog import image_deletion, image_rows
 from app.database.connections import Sessions
 from app.database.tables import Image, images
 from app.errors import ImageNotFound, ImageVanished, SourceUnavailable, SourceUnreadable
-from app.pictures.decoding import (
-    FORMATS,
+from app.pictures.decoding import FORMATS, PictureLimits, media_type
+from app.pictures.thumbnails import (
     THUMBNAIL_SIDES,
-    PictureLimits,
-    media_type,
-    thumbnail,
+    make_thumbnail,
     thumbnail_name,
     thumbnail_side,
 )
@@ -127,7 +125,7 @@ class Gallery:
             pass
         with _told_of(image):
             data = self.sources.read(image.path, self.limits.max_file_bytes)
-        small = thumbnail(data, side, self.limits.max_megapixels)
+        small = make_thumbnail(data, side, self.limits.max_megapixels)
         if hashlib.sha256(data).digest() == image.content_hash:  # else it changed since
             self._keep_thumbnail(name, small)
         return small

@@ -37,7 +37,7 @@ from app.ingest.reading import (
     retry_later,
 )
 from app.ingest.uploads import PreparedUpload
-from app.pictures.decoding import thumbnail_name
+from app.pictures.thumbnails import thumbnail_name
 from app.storage.disk import Disk
 from app.vectors import Vectors
 

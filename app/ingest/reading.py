@@ -21,7 +21,8 @@ from app.ingest import job_items, leases
 from app.ingest.job_items import Item
 from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.uploads import PreparedUpload, Uploads
-from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode, thumbnail_of
+from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
+from app.pictures.thumbnails import encode_thumbnail
 from app.sources.download import Downloader
 from app.sources.folders import read_file
 from app.sources.interfaces import S3_SCHEME, Source
@@ -134,7 +135,7 @@ class ItemReader:
             item.path, item.etag, data, picture, annotation, keep_gps=keep_gps
         )
         far = item.path.startswith(S3_SCHEME)
-        small = thumbnail_of(picture.image, KEPT_THUMBNAIL) if far else None
+        small = encode_thumbnail(picture.image, KEPT_THUMBNAIL) if far else None
         return PictureInPlace(new, self._context.prepare(picture.image), known, small)
 
     def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:

@@ -1,4 +1,4 @@
-"""Bytes to pictures: safe decoding, thumbnails, Exif, perceptual hashes.
+"""Image files: safe decoding, thumbnails, Exif, perceptual hashes.
 
 Read `decoding.py` first.
 """

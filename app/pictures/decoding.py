@@ -1,8 +1,8 @@
-"""Bytes to pictures, safely: what is accepted, how it is decoded, and thumbnails.
+"""Safe decoding of untrusted image files (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC).
 
-A picture from a stranger is decoded in this order: its format must be on the list, its size
-and shape are judged from the header, and only then are pixels made of it. Whatever a decoder
-raises becomes one of the kinds of `ImageRejected`.
+The checks run from cheap to expensive: the format must be in FORMATS, then the size and shape
+are checked from the header, and only then are pixels decoded. Whatever a decoder raises becomes
+a subclass of `ImageRejected`.
 """
 
 import io
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
@@ -24,8 +22,9 @@ from app.errors import (
     ImageTooNarrow,
     ImageUnsupported,
 )
+from app.pictures.color_conversion import to_rgb
 from app.pictures.exif import Exif, read_exif
-from app.pictures.tiff_tags import bound_pillow, check_tiff
+from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
 
 PillowImage = Pillow.Image
 
@@ -40,30 +39,26 @@ FORMATS = {
     "TIFF": ("image/tiff", ".tif"),
     "WEBP": ("image/webp", ".webp"),
 }
-"""Each accepted format of Pillow's, its media type and the suffix its files are stored under."""
+"""The accepted formats by Pillow's name: media type, and suffix of stored files."""
 
-DECODERS = tuple(name for name in FORMATS if name != "MPO")  # Pillow opens MPO as JPEG
+DECODERS = tuple(name for name in FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
 
-MAX_ASPECT = 100  # longer side : shorter side
-DRAFT_SIDE = 1024  # pixels: a larger JPEG is decoded at 1/2, 1/4 or 1/8, but not below this
-THUMBNAIL_SIDES = (64, 128, 256, 512, 1024)  # pixels: few, so that the cache stays small
-THUMBNAIL_QUALITY = 80  # WebP's scale of 0 to 100
-TONE_TOPS = (1.0, *(float(2**bits - 1) for bits in (8, 10, 12, 14, 16)))  # white, by depth
+MAX_ASPECT_RATIO = 100  # longer side : shorter side
+DRAFT_SIDE = 1024  # pixels: larger JPEGs are decoded at 1/2, 1/4 or 1/8, but not below this
 ORIENTATION_TAG = 0x0112
-SIDEWAYS = {5, 6, 7, 8}  # the EXIF orientations that swap width and height
-WHITE = (255, 255, 255)
+SIDEWAYS = {5, 6, 7, 8}  # the Exif orientations that swap width and height
 LARGE_PIXELS = 8_000_000
 MAX_DECODING_LARGE = 4  # at a time: one of 50 megapixels takes up to 1 GB while it is decoded
 _decoding_large = threading.BoundedSemaphore(MAX_DECODING_LARGE)
-MAX_JPEG_SCANS = 100  # a progressive JPEG has about 10; each costs a pass over all pixels
+MAX_JPEG_SCANS = 100  # a progressive JPEG has about 10; each is a pass over all pixels
 START_OF_SCAN = b"\xff\xda"
-MAX_EXIF_BLOCKS = 200  # Pillow joins a JPEG's one by one, copying all before it: one is usual
+MAX_EXIF_BLOCKS = 200  # usually 1; Pillow joins them one by one, in quadratic time
 START_OF_EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
 class PictureLimits:
-    """The largest picture that is read: in 10^6 pixels, and in bytes of its file."""
+    """The largest accepted picture: in megapixels (10^6 pixels), and in bytes of its file."""
 
     max_megapixels: float
     max_file_bytes: int
@@ -71,9 +66,10 @@ class PictureLimits:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: `image` is upright RGB, and may be smaller than the original.
+    """A decoded picture.
 
-    `width` and `height` are the upright original's, in pixels; `exif` is what the camera wrote.
+    `image` is 8-bit RGB with its Exif orientation applied, and may be smaller than the original.
+    `width` and `height` are the original's in that orientation, in pixels.
     """
 
     image: PillowImage
@@ -84,7 +80,7 @@ class Picture:
 
 
 def decode(data: bytes, max_megapixels: float, draft_side: int = DRAFT_SIDE) -> Picture:
-    """Decode a file's bytes.
+    """Decode a file's bytes; a JPEG may come out smaller, but no side below `draft_side` pixels.
 
     Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow or ImageCorrupt.
     """
@@ -102,57 +98,30 @@ def decode(data: bytes, max_megapixels: float, draft_side: int = DRAFT_SIDE) -> 
         raise ImageTooLarge(f"The picture has too many pixels: {error}.") from error
     except MemoryError as error:
         raise ImageTooLarge("The picture needs more memory than there is.") from error
-    except Exception as error:  # decoders raise whatever their format's parser trips over
+    except Exception as error:  # decoders raise any type on damaged files
         raise ImageCorrupt(f"The picture is damaged or truncated: {_reason(error)}.") from error
 
 
 def _decoded(image: PillowImage, draft_side: int) -> Picture:
     full = image.size
-    drafted = image.draft("RGB", (draft_side, draft_side))  # leaves all but JPEG alone
-    image.load()  # TIFF turns itself upright here, and forgets its orientation
+    drafted = image.draft("RGB", (draft_side, draft_side))  # only JPEG implements it
+    image.load()  # Pillow's TIFF plugin transposes here, and removes the orientation tag
     orientation = _orientation(image)
     width, height = full if drafted else image.size
     if orientation in SIDEWAYS:
         width, height = height, width
     exif = read_exif(image)
-    upright = _upright(_rgb(image), orientation)
+    upright = _upright(to_rgb(image), orientation)
     return Picture(upright, image.format or "", width, height, exif)
 
 
 def media_type(file: BinaryIO) -> str | None:
-    """The media type that a file's header shows, or None if it is no accepted picture."""
+    """The media type by a file's header, or None if it is not an accepted picture."""
     try:
         with _open(file) as image:
             return FORMATS[image.format or ""][0]
-    except Exception:  # noqa: BLE001  # as in decode; here only the answer matters
+    except Exception:  # noqa: BLE001  # as in decode
         return None
-
-
-def thumbnail_side(size: int) -> int:
-    """The smallest kept side that is at least `size` pixels, or the largest there is."""
-    return next((side for side in THUMBNAIL_SIDES if side >= size), THUMBNAIL_SIDES[-1])
-
-
-def thumbnail(data: bytes, side: int, max_megapixels: float) -> bytes:
-    """A WebP no larger than `side` × `side` pixels of the picture in `data`.
-
-    Raises as `decode` does.
-    """
-    return thumbnail_of(decode(data, max_megapixels, draft_side=2 * side).image, side)
-
-
-def thumbnail_of(image: PillowImage, side: int) -> bytes:
-    """The same of a picture that is decoded."""
-    small = image.copy()
-    small.thumbnail((side, side), Pillow.Resampling.LANCZOS)
-    out = io.BytesIO()
-    small.save(out, "WEBP", quality=THUMBNAIL_QUALITY)
-    return out.getvalue()
-
-
-def thumbnail_name(content_hash: bytes, side: int) -> str:
-    """The name that the thumbnail of a content is kept under."""
-    return f"{content_hash.hex()}-{side}.webp"
 
 
 @cache
@@ -160,12 +129,12 @@ def _register_formats() -> None:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    bound_pillow()
-    Pillow.MAX_IMAGE_PIXELS = None  # our own limit is checked before any pixel is decoded
+    limit_pillow_directories()
+    Pillow.MAX_IMAGE_PIXELS = None  # _check_shape applies our own limit
 
 
 def _open(file: BinaryIO) -> PillowImage:
-    """Read the header alone."""
+    """Read the header only."""
     _register_formats()
     check_tiff(file)
     try:
@@ -184,7 +153,7 @@ SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b
 
 
 def _looks_accepted(head: bytes) -> bool:
-    """Whether a file that no decoder opens begins like one of an accepted format."""
+    """Whether the file has the signature of an accepted format: then it is damaged."""
     boxed = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     brand = head[4:8] == b"ftyp" and head[8:12] in {b"avif", b"avis", b"heic", b"mif1"}
     return head.startswith(SIGNATURES) or boxed or brand
@@ -198,21 +167,21 @@ def _check_shape(size: tuple[int, int], max_megapixels: float) -> None:
         )
     if width < 1 or height < 1:
         raise ImageCorrupt("The picture has no pixels.")
-    if max(width, height) > MAX_ASPECT * min(width, height):
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise ImageTooNarrow(
             f"The picture is {width} × {height} pixels; "
-            f"one side may be at most {MAX_ASPECT} times the other."
+            f"one side may be at most {MAX_ASPECT_RATIO} times the other."
         )
 
 
 def _check_scans(image: PillowImage, data: bytes) -> None:
-    """A JPEG of a few kilobytes can ask for thousands of passes over all its pixels."""
+    """A JPEG of a few kilobytes can demand thousands of passes over all its pixels."""
     if image.format in {"JPEG", "MPO"} and data.count(START_OF_SCAN) > MAX_JPEG_SCANS:
         raise ImageCorrupt(f"The JPEG is damaged: it has more than {MAX_JPEG_SCANS} scans.")
 
 
 def _check_exif_blocks(data: bytes) -> None:
-    """A JPEG of a few megabytes can make Pillow copy terabytes before it is open."""
+    """With many Exif blocks a JPEG of some megabytes makes Pillow copy terabytes in `open`."""
     if data.startswith(START_OF_JPEG) and data.count(START_OF_EXIF) > MAX_EXIF_BLOCKS:
         raise ImageCorrupt(
             f"The JPEG is damaged: it has more than {MAX_EXIF_BLOCKS} blocks of Exif."
@@ -222,7 +191,7 @@ def _check_exif_blocks(data: bytes) -> None:
 def _orientation(image: PillowImage) -> int:
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001  # damaged metadata never costs the picture
+    except Exception:  # noqa: BLE001  # damaged metadata does not make the picture unreadable
         return 1
 
 
@@ -237,37 +206,6 @@ def _upright(image: PillowImage, orientation: int) -> PillowImage:
         8: Pillow.Transpose.ROTATE_90,
     }.get(orientation)
     return image if method is None else image.transpose(method)
-
-
-def _rgb(image: PillowImage) -> PillowImage:
-    """Any mode to RGB: deep channels scaled, transparency laid on white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit(image).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Pillow.new("RGB", layer.size, WHITE)
-        paper.paste(layer, mask=layer.getchannel("A"))
-        return paper
-    return image.convert("RGB")
-
-
-def _eight_bit(image: PillowImage) -> PillowImage:
-    """Deep and floating-point greys, shape (height, width), as 8 bits."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float32))
-    low, high = _tone_range(values)
-    scaled = (values - low) * (255 / (high - low))
-    return Pillow.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
-
-
-def _tone_range(values: NDArray[np.float32]) -> tuple[float, float]:
-    """The values that stand for black and white.
-
-    Cameras and scanners store 10, 12 or 14 bits in 16 without shifting them up, so white is
-    the largest value of the fewest bits that hold them all; what fits none is stretched.
-    """
-    low, high = float(values.min()), float(values.max())
-    tops = (top for top in TONE_TOPS if high <= top)
-    return (0.0, next(tops, high)) if low >= 0 else (low, max(high, low + 1))
 
 
 def _reason(error: Exception) -> str:

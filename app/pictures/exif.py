@@ -1,6 +1,6 @@
-"""What a camera wrote into a picture's file: when, with what and where it was taken.
+"""Exif: when, with which camera and where a picture was taken.
 
-The tags and their meanings are those of CIPA DC-008 (Exif 2.32), 4.6.
+Tags as in CIPA DC-008 (Exif 2.32), section 4.6.
 """
 
 import re
@@ -12,25 +12,25 @@ from numbers import Real
 from PIL import Image as Pillow
 from PIL.ExifTags import GPS, IFD, Base
 
-CAMERA_CHARACTERS = 100
-TEXT_CHARACTERS = 1_000  # what is longer is no name and no time, but costs ten times its size
-YEARS = range(1800, 9999)  # before photography nothing was taken; in 9999 an offset overflows
+MAX_CAMERA_CHARACTERS = 100
+MAX_TEXT_CHARACTERS = 1_000  # longer values are neither names nor times, and are slow to clean
+YEARS = range(1800, 9999)  # from before photography; in 9999 a time zone offset overflows
 DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
-OFFSET = re.compile(r"([+-])(0\d|1[0-4]):?([0-5]\d)", re.ASCII)  # no clock is beyond UTC+14
+OFFSET = re.compile(r"([+-])(0\d|1[0-4]):?([0-5]\d)", re.ASCII)  # UTC−14 to UTC+14
 MAX_LATITUDE, MAX_LONGITUDE = 90, 180  # degrees
-MAIN_TAGS = (Base.Make, Base.Model, Base.DateTime)  # of which there may be thousands
+MAIN_TAGS = (Base.Make, Base.Model, Base.DateTime)  # a hostile directory has thousands
 
 Tags = Mapping[int, object]
-"""A directory's values by tag number: whatever types the file says they have."""
+"""Values of one directory (IFD) by tag number, of any type that the file declares."""
 
 
 @dataclass(frozen=True)
 class Exif:
-    """What is known of a photograph; None stands for what was not written or makes no sense.
+    """The Exif fields in use; None for one that is missing or invalid.
 
-    `taken_at` has a time zone: the offset that the camera noted, or UTC where it noted none,
-    which may be hours off. `camera` is printable, of 100 characters at most. `gps` is
-    (latitude, longitude) in degrees, north and east positive, taken to be WGS 84.
+    `taken_at` has a time zone: the recorded offset, or UTC if there is none, which may be hours
+    off. `camera` is printable text of at most MAX_CAMERA_CHARACTERS. `gps` is (latitude,
+    longitude) in degrees, positive to the north and east, assumed to be WGS 84.
     """
 
     taken_at: datetime | None = None
@@ -39,10 +39,10 @@ class Exif:
 
 
 def read_exif(image: Pillow.Image) -> Exif:
-    """What the file of `image` says, in any format that carries Exif. Raises nothing.
+    """Read the Exif of a picture of any format. Never raises.
 
-    `image` is as Pillow opened it: a converted copy has no Exif. It should be loaded, since
-    Pillow would load a PNG here, and what a damaged one raises would be lost.
+    `image` must be the object that Pillow opened, since a converted copy has no Exif, and should
+    be loaded: `getexif` loads a PNG, and the errors of a damaged one would be lost here.
     """
     main, photo = _tags(image, None), _tags(image, IFD.Exif)
     taken_at = (
@@ -55,24 +55,24 @@ def read_exif(image: Pillow.Image) -> Exif:
 
 
 def _tags(image: Pillow.Image, directory: int | None) -> Tags:
-    """A directory's tags, of the main one MAIN_TAGS.
+    """The tags of a directory: of the main one (None) only MAIN_TAGS.
 
-    A damaged directory has none: that costs neither the picture nor the other directories.
+    Empty if the directory is damaged: the others are still read.
     """
     try:
         exif = image.getexif()
         if directory is None:
             return {tag: exif[tag] for tag in MAIN_TAGS if tag in exif}
         return exif.get_ifd(directory)
-    except Exception:  # noqa: BLE001  # the parser raises whatever it trips over
+    except Exception:  # noqa: BLE001  # Pillow raises any type on damaged Exif
         return {}
 
 
 def _text(value: object) -> str:
-    """A value's printable characters on one line: Postgres refuses NUL and lone surrogates."""
-    start = value[:TEXT_CHARACTERS] if isinstance(value, bytes | str) else ""
+    """A value as one line of printable text: Postgres refuses NUL and lone surrogates."""
+    start = value[:MAX_TEXT_CHARACTERS] if isinstance(value, bytes | str) else ""
     text = start.decode("latin-1") if isinstance(start, bytes) else start
-    written = text.partition("\0")[0]  # what follows the end of a C string is left-over memory
+    written = text.partition("\0")[0]  # after the end of a C string is leftover memory
     return " ".join("".join(c if c.isprintable() else " " for c in written).split())
 
 
@@ -83,7 +83,7 @@ def _time(value: object, offset: object) -> datetime | None:
     year, month, day, hour, minute, second = map(int, date.groups())
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=_zone(_text(offset)))
-    except ValueError:  # the 31st of February
+    except ValueError:  # such as 31 February
         return None
 
 
@@ -96,19 +96,19 @@ def _zone(offset: str) -> timezone:
 
 
 def _camera(make: str, model: str) -> str | None:
-    """Make and model; the model alone where it begins with the make's first word."""
-    brand = make.split(" ", maxsplit=1)[
-        0
-    ].casefold()  # of "NIKON CORPORATION", whose model is "NIKON D40"
+    """Make and model, or the model alone if it repeats the make's first word.
+
+    "NIKON CORPORATION" and "NIKON D40" give "NIKON D40".
+    """
+    brand = make.partition(" ")[0].casefold()
     name = model if model.casefold().startswith(brand) else f"{make} {model}"
-    return (name if model else make)[:CAMERA_CHARACTERS].strip() or None
+    return (name if model else make)[:MAX_CAMERA_CHARACTERS].strip() or None
 
 
 def _position(tags: Tags) -> tuple[float, float] | None:
-    """Latitude and longitude, or None without both.
+    """Latitude and longitude in degrees, or None unless both are valid.
 
-    Exactly 0, 0 is None too: many cameras write it until they have a fix, and what lies there
-    is open sea.
+    Exactly (0, 0) is None too: many cameras write it until they have a fix, and it is open sea.
     """
     latitude = _degrees(tags.get(GPS.GPSLatitude), MAX_LATITUDE)
     longitude = _degrees(tags.get(GPS.GPSLongitude), MAX_LONGITUDE)
@@ -120,10 +120,10 @@ def _position(tags: Tags) -> tuple[float, float] | None:
 
 
 def _degrees(value: object, limit: int) -> float | None:
-    """The angle that degrees, minutes and seconds make, or None where they make none."""
+    """Degrees, minutes and seconds as degrees, or None if they are not a valid angle."""
     if not isinstance(value, tuple) or len(value) != 3:
         return None
     parts = [float(part) if isinstance(part, Real) else -1.0 for part in value]
     degrees = parts[0] + parts[1] / 60 + parts[2] / 3600
-    sound = all(part >= 0 for part in parts)  # Pillow's n/0 is NaN, for which this is false
-    return degrees if sound and max(parts[1:]) <= 60 and degrees <= limit else None
+    is_valid = all(part >= 0 for part in parts)  # false for NaN, Pillow's value of n/0
+    return degrees if is_valid and max(parts[1:]) <= 60 and degrees <= limit else None

@@ -1,9 +1,9 @@
-"""Directories of tags, judged before Pillow copies what they claim to hold.
+"""Checks of TIFF directories (IFDs) before Pillow copies the values that they point at.
 
-A TIFF file, a block of Exif and an MPO's index are directories of one form (TIFF 6.0, 2): each
-tag says how many values it has and where they lie. Pillow copies them tag by tag, so 200 tags
-that point at the same 4 MB become 800 MB, and some numbers take fifty times their size. In
-honest files no two tags share their values, beyond a few bytes.
+TIFF files, Exif blocks and MPO indexes are all directories (TIFF 6.0, section 2): each tag says
+how many values it has, and at which offset. Pillow copies the values tag by tag: 200 tags that
+point at the same 4 MB become 800 MB, and as Python objects some numbers take fifty times their
+size. In honest files no two tags share values, except for a few bytes.
 """
 
 import io
@@ -18,8 +18,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from app.errors import ImageCorrupt
 
-MAX_TAGS = 4_096  # of a directory and those below it; fewer than 1,000 have a meaning
-MAX_NUMBERS = 131_072  # of the same: where 65,536 strips of pixels lie, and how long each is
+MAX_TAGS = 4_096  # in a directory and those below it; fewer than 1,000 are defined
+MAX_NUMBERS = 131_072  # likewise: enough for the offset and length of 65,536 strips
 SLACK_BYTES = 65_536  # that tags may share: some writers store two equal resolutions once
 
 HEADERS = {
@@ -30,12 +30,12 @@ HEADERS = {
     b"MM\0+": (">", False),
     b"II+\0": ("<", True),
 }
-"""The first four bytes that Pillow takes: the order of a number's bytes, whether it is BigTIFF.
+"""The signatures that Pillow accepts: byte order (as in `struct`), and whether it is BigTIFF.
 
-The fifth begins a BigTIFF, but Pillow reads it as if it were none.
+The fifth is big-endian BigTIFF, which Pillow reads as plain TIFF.
 """
 
-HEADER_BYTES = 16  # of BigTIFF; the other's are 8
+HEADER_BYTES = 16  # of BigTIFF; plain TIFF has 8
 
 NUMBERS = {
     3: "H",
@@ -50,46 +50,46 @@ NUMBERS = {
     13: "L",
     16: "Q",
 }
-"""The types whose values become objects of Python's, and the form of one in the file."""
+"""The numeric tag types, and the `struct` format of a value; Pillow makes each an object."""
 
-WHOLE = ("H", "L", "b", "h", "l", "Q")
+INTEGERS = ("H", "L", "b", "h", "l", "Q")
 
-SIZES = {1: 1, 2: 1, 7: 1} | {kind: struct.calcsize("=" + form) for kind, form in NUMBERS.items()}
-"""The bytes of one value, of each type that Pillow reads; it passes by the others."""
+SIZES = {1: 1, 2: 1, 7: 1} | {kind: struct.calcsize("=" + code) for kind, code in NUMBERS.items()}
+"""Bytes per value of each tag type that Pillow reads; it skips the others."""
 
 Tree = dict[int, "Tree"]
-BELOW: Tree = {IFD.Exif: {IFD.Interop: {}}, IFD.GPSInfo: {}}
+SUBDIRECTORIES: Tree = {IFD.Exif: {IFD.Interop: {}}, IFD.GPSInfo: {}}
 """The directories that Pillow reads below the main one, by the tags that point at them."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """An entry of a directory; its values lie `at` this place in the file."""
+    """An entry of a directory: `count` values of type `kind`, at `offset` in the file."""
 
     number: int
     kind: int
     count: int
-    at: int
+    offset: int
 
     @property
     def size(self) -> int:
-        """The bytes of all its values, as Pillow counts them."""
+        """The size of all its values in bytes, as Pillow computes it."""
         return self.count * SIZES.get(self.kind, 0)
 
 
 @dataclass(frozen=True)
-class Structure:
-    """A file of directories: `order` is struct's, `big` says whether it is BigTIFF."""
+class TiffReader:
+    """Reads the directories of `file`: byte `order` as in `struct`, `big` for BigTIFF."""
 
     file: IO[bytes]
     order: str
     big: bool
 
     def fault(self, start: int) -> str | None:
-        """What is wrong with the directory at `start` and those below it, if anything."""
+        """What is wrong with the directory at `start` and those below it; None if nothing."""
         length = self.file.seek(0, io.SEEK_END)
         numbers = size = 0
-        for tags, tag in enumerate(self._tags(start, length, BELOW), 1):
+        for tags, tag in enumerate(self._tags(start, length, SUBDIRECTORIES), 1):
             numbers += tag.count if tag.kind in NUMBERS else 0
             size += tag.size
             if size > length + SLACK_BYTES:
@@ -98,49 +98,49 @@ class Structure:
                 return f"it has more than {MAX_TAGS:,} tags, or {MAX_NUMBERS:,} numbers in them"
         return None
 
-    def _tags(self, start: int, length: int, below: Tree) -> Iterator[Tag]:
+    def _tags(self, start: int, length: int, subdirectories: Tree) -> Iterator[Tag]:
         """The tags at `start`, then those of the directories that they point at.
 
-        Of equal tags Pillow keeps the last. However the pointers run, no more than four
-        directories are read: `below` ends.
+        If a tag is repeated, the last one counts, as in Pillow. At most four directories are
+        read, even if the pointers form a cycle, because `subdirectories` is finite.
         """
         pointers = {}
         for tag in self._directory(start, length):
             yield tag
-            if tag.number in below:
+            if tag.number in subdirectories:
                 pointers[tag.number] = tag
         for number, pointer in pointers.items():
-            yield from self._tags(self._first(pointer), length, below[number])
+            yield from self._tags(self._first_value(pointer), length, subdirectories[number])
 
     def _directory(self, start: int, length: int) -> Iterator[Tag]:
-        """The tags at `start` up to the one that Pillow stops at: its values are not there.
+        """The tags at `start`, up to the first whose values lie outside the file, as in Pillow.
 
-        Of too many, one more than is allowed.
+        At most MAX_TAGS + 1.
         """
-        counter, form, inline = ("Q", "HHQ8s", 8) if self.big else ("H", "HHL4s", 4)
-        entry = struct.Struct(self.order + form)
+        counter, layout, inline = ("Q", "HHQ8s", 8) if self.big else ("H", "HHL4s", 4)
+        entry = struct.Struct(self.order + layout)
         first = start + struct.calcsize("=" + counter)
         if not 0 <= start <= first <= length:
             return
         (count,) = struct.unpack(self.order + counter, self._read(start, first - start))
         whole = min(count, (length - first) // entry.size, MAX_TAGS + 1)
         entries = entry.iter_unpack(self._read(first, whole * entry.size))
-        for place, (number, kind, values, value) in enumerate(entries):
-            at = first + (place + 1) * entry.size - inline
-            tag = Tag(number, kind, values, at)
+        for index, (number, kind, values, value) in enumerate(entries):
+            offset = first + (index + 1) * entry.size - inline
+            tag = Tag(number, kind, values, offset)
             if tag.size > inline:
-                (at,) = struct.unpack(self.order + ("Q" if self.big else "L"), value)
-                tag = Tag(number, kind, values, at)
-            if tag.at + tag.size > length:
+                (offset,) = struct.unpack(self.order + ("Q" if self.big else "L"), value)
+                tag = Tag(number, kind, values, offset)
+            if tag.offset + tag.size > length:
                 return
             yield tag
 
-    def _first(self, tag: Tag) -> int:
-        """The tag's first value, if it is a whole number, or else -1, where nothing lies."""
-        form = NUMBERS.get(tag.kind)
-        if form not in WHOLE or not tag.count:
+    def _first_value(self, tag: Tag) -> int:
+        """The tag's first value if it is an integer, else -1, which is never a valid offset."""
+        code = NUMBERS.get(tag.kind)
+        if code not in INTEGERS or not tag.count:
             return -1
-        return int(struct.unpack(self.order + form, self._read(tag.at, SIZES[tag.kind]))[0])
+        return int(struct.unpack(self.order + code, self._read(tag.offset, SIZES[tag.kind]))[0])
 
     def _read(self, start: int, size: int) -> bytes:
         self.file.seek(start)
@@ -148,28 +148,28 @@ class Structure:
 
 
 def check_tiff(file: IO[bytes]) -> None:
-    """Raise ImageCorrupt if `file` is a TIFF whose tags claim what it does not have.
+    """Raise ImageCorrupt if `file` is a TIFF whose tags claim more than it can hold.
 
-    Leaves the file at its start, where it must be.
+    The file must be at its start, and is left there.
     """
     head = file.read(HEADER_BYTES)
     order, big = HEADERS.get(head[:4], ("", False))
     pointer = head[8:16] if big else head[4:8]
     if order and len(pointer) == (8 if big else 4):
         (start,) = struct.unpack(order + ("Q" if big else "L"), pointer)
-        fault = Structure(file, order, big).fault(start)
+        fault = TiffReader(file, order, big).fault(start)
         if fault is not None:
             raise ImageCorrupt(f"The picture is damaged: {fault}.")
     file.seek(0)
 
 
 class BoundedDirectory(ImageFileDirectory_v2):
-    """Pillow's directory, which stays empty where reading it would cost too much."""
+    """Pillow's directory, left empty if reading it would need too much memory."""
 
     def load(self, fp: IO[bytes]) -> None:
-        """Read the directory that the file stands at, or nothing."""
+        """Read the directory at the file's position, or nothing."""
         start = fp.tell()
-        fault = Structure(fp, self._endian, self._bigtiff).fault(start)
+        fault = TiffReader(fp, self._endian, self._bigtiff).fault(start)
         fp.seek(start)
         if fault is None:
             super().load(fp)
@@ -177,10 +177,10 @@ class BoundedDirectory(ImageFileDirectory_v2):
             self.reset()
 
 
-def bound_pillow() -> None:
-    """Let Pillow read no directory that costs too much: damaged metadata is then left out.
+def limit_pillow_directories() -> None:
+    """Replace Pillow's directory class, so that hostile metadata is ignored.
 
-    There is no other place to do so: Pillow reads the Exif of a JPEG or AVIF, which may be
-    spread over the file, and an MPO's index, before it gives away what they are.
+    There is no earlier point: Pillow parses the Exif of a JPEG or AVIF, which may be spread over
+    the file, and an MPO's index while it opens the file.
     """
     TiffImagePlugin.ImageFileDirectory_v2 = BoundedDirectory  # type: ignore[misc]

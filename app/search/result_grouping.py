@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.database.tables import PRESENT, images
 from app.index.hnsw_search import any_of
-from app.pictures.perceptual_hash import ALIKE
+from app.pictures.perceptual_hash import DUPLICATE_BITS
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def group(session: Session, image_ids: Sequence[int]) -> list[Group]:
         mine = by_content.get(content_hash)
         if mine is None and looks is not None:
             bits = np.uint64(looks & (2**64 - 1))
-            near = np.bitwise_count(hashes[: len(hashed)] ^ bits) <= ALIKE
+            near = np.bitwise_count(hashes[: len(hashed)] ^ bits) <= DUPLICATE_BITS
             mine = hashed[int(near.argmax())] if near.any() else None
         if mine is None:
             mine = Group(place, [])

@@ -17,7 +17,7 @@ from app.database.query_plans import explain
 from app.database.tables import images
 from app.index import hnsw_search, vector_indexes
 from app.pictures.decoding import decode
-from app.pictures.perceptual_hash import ALIKE
+from app.pictures.perceptual_hash import DUPLICATE_BITS
 from app.runtime.services import Services
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import encoded, noise
@@ -335,7 +335,7 @@ def test_pictures_are_compared_once_for_all_pages(
 def test_the_more_bits_the_fewer_pictures_are_compared() -> None:
     most = [duplicates.comparable(bits) for bits in range(perceptual_groups.MAX_THRESHOLD + 1)]
     assert most == sorted(most, reverse=True)
-    assert most[ALIKE] == duplicates.MAX_PICTURES
+    assert most[DUPLICATE_BITS] == duplicates.MAX_PICTURES
     assert 50_000 < most[-1] < 100_000
 
 

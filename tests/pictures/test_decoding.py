@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageCorrupt, ImageRejected, ImageTooLarge, ImageTooNarrow, ImageUnsupported
-from app.pictures.decoding import DRAFT_SIDE, FORMATS, decode, media_type, thumbnail, thumbnail_side
+from app.pictures.decoding import DRAFT_SIDE, FORMATS, decode, media_type
 from app.pictures.exif import Exif
 from tests.fixtures.drawn_pictures import encoded, noise, png
 
@@ -181,21 +181,6 @@ def test_a_jpeg_of_endless_scans_is_refused_unread() -> None:
     assert decode(data, MEGAPIXELS).width == 640
     with pytest.raises(ImageCorrupt, match="more than 100 scans"):
         decode(data[:-2] + data[start:-2] * 200 + data[-2:], MEGAPIXELS)
-
-
-@pytest.mark.parametrize(("asked", "kept"), [(1, 64), (64, 64), (65, 128), (999, 1024)])
-def test_thumbnails_come_in_few_sizes(asked: int, kept: int) -> None:
-    assert thumbnail_side(asked) == kept
-
-
-def test_a_thumbnail_fits_its_square_and_keeps_its_shape() -> None:
-    small = Image.open(io.BytesIO(thumbnail(png(4, (400, 200)), 128, MEGAPIXELS)))
-    assert (small.format, small.size) == ("WEBP", (128, 64))
-
-
-def test_a_picture_smaller_than_its_thumbnail_is_not_enlarged() -> None:
-    small = Image.open(io.BytesIO(thumbnail(png(4, (40, 20)), 128, MEGAPIXELS)))
-    assert small.size == (40, 20)
 
 
 @pytest.mark.parametrize("work", ["decode", "resize"])

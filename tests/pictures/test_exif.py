@@ -12,7 +12,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 
 from app.pictures.decoding import FORMATS, decode
-from app.pictures.exif import CAMERA_CHARACTERS, Exif, read_exif
+from app.pictures.exif import MAX_CAMERA_CHARACTERS, Exif, read_exif
 from tests.fixtures.drawn_pictures import encoded, noise
 
 # Pillow warns of damaged tags that it then leaves out.
@@ -278,7 +278,7 @@ def assert_storable(exif: bytes) -> None:
         assert found.taken_at.utcoffset() is not None
         assert 1799 <= found.taken_at.astimezone(UTC).year <= 9999
     if found.camera is not None:
-        assert 0 < len(found.camera) <= CAMERA_CHARACTERS
+        assert 0 < len(found.camera) <= MAX_CAMERA_CHARACTERS
         assert "\0" not in found.camera
         assert found.camera.encode().decode().isprintable()
     if found.gps is not None:

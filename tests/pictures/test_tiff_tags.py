@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import PREFIXES, ImageFileDirectory_v2
 from app.errors import ImageCorrupt, ImageRejected
 from app.pictures.decoding import MAX_EXIF_BLOCKS, decode, media_type
 from app.pictures.exif import Exif
-from app.pictures.tiff_tags import HEADERS, MAX_NUMBERS, MAX_TAGS, SIZES, Structure, check_tiff
+from app.pictures.tiff_tags import HEADERS, MAX_NUMBERS, MAX_TAGS, SIZES, TiffReader, check_tiff
 from tests.fixtures.drawn_pictures import encoded, noise, png
 
 # Pillow warns of damaged tags that it then leaves out.
@@ -283,13 +283,13 @@ def test_any_tags_leave_a_picture_or_are_corrupt(entries: list[Entry], tail: byt
 
 def test_no_photograph_goes_over_a_bound(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults: list[str | None] = []
-    fault = Structure.fault
+    fault = TiffReader.fault
 
-    def noted(structure: Structure, start: int) -> str | None:
+    def noted(structure: TiffReader, start: int) -> str | None:
         faults.append(fault(structure, start))
         return faults[-1]
 
-    monkeypatch.setattr(Structure, "fault", noted)
+    monkeypatch.setattr(TiffReader, "fault", noted)
     for path in photos.iterdir():
         if media_type(io.BytesIO(path.read_bytes())):
             assert decode(path.read_bytes(), MEGAPIXELS).width > 0

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from app.catalog import collections
 from app.database import connections
 from app.database.tables import images
-from app.pictures.perceptual_hash import ALIKE
+from app.pictures.perceptual_hash import DUPLICATE_BITS
 from app.search.result_grouping import group
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import encoded
 from tests.fixtures.search_library import answer, pages
 
-NEAR, FAR = (1 << ALIKE) - 1, (1 << (ALIKE + 1)) - 1  # so many bits are 1
+NEAR, FAR = (1 << DUPLICATE_BITS) - 1, (1 << (DUPLICATE_BITS + 1)) - 1  # so many bits are 1
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_looks_alike_are_one_group_and_others_are_not(session: Session) -> None:
 
 def test_a_group_is_told_by_its_first_alone(session: Session) -> None:
     """Else a chain of pictures alike would lead to one that is not."""
-    ids = kept(session, ("a", 0), ("b", NEAR), ("c", NEAR | NEAR << ALIKE))
+    ids = kept(session, ("a", 0), ("b", NEAR), ("c", NEAR | NEAR << DUPLICATE_BITS))
     assert grouped(session, ids) == [[0, 1], [2]]
 
 

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.catalog.gallery import InBucket, OnDisk
-from app.pictures.decoding import THUMBNAIL_SIDES
+from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.sources.sidecars import check_caption
 from app.web.dependencies import GalleryService, ImageId
 from app.web.middleware.guard import Guarded, needs
