@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, cast, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import REGCONFIG
+from sqlalchemy import ColumnElement, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -122,7 +121,7 @@ def set_language(session: Session, collection: Collection, language: str) -> Non
     query = update(collections).where(collections.c.id == collection.id)
     session.execute(query.values(language=language))
     read_anew = update(images).where(images.c.collection_id == collection.id)
-    session.execute(read_anew.values(language=cast(language, REGCONFIG)))
+    session.execute(read_anew.values(language=language))
 
 
 def mark_deleted(session: Session, collection: Collection) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, cast, exists, func, select, update
-from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -264,7 +264,7 @@ def add_images(
 def _language(collection_id: int) -> ColumnElement[Any]:
     """The text search configuration of a collection's words."""
     language = select(collections.c.language).where(collections.c.id == collection_id)
-    return cast(language.scalar_subquery(), REGCONFIG)
+    return language.scalar_subquery()
 
 
 def place_image(

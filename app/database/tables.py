@@ -26,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG, TSVECTOR
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from app.vectors import VectorSpace
 
@@ -114,7 +114,9 @@ images = Table(
     Column("taken_at", DateTime(timezone=True)),
     Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: from before there was one
     Column("removed_at", DateTime(timezone=True)),  # tombstone: hidden from answers, deleted soon
-    Column("language", REGCONFIG, nullable=False, server_default=text("'english'::regconfig")),
+    Column(
+        "language", Text, nullable=False, server_default=text("'english'")
+    ),  # a text search configuration
     Column(
         "words",
         TSVECTOR,

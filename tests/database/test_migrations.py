@@ -124,3 +124,18 @@ def test_declared_fields_do_not_keep_the_search_schema(engine: Engine) -> None:
     assert asked(engine, functions) == []
     connections.migrate(engine)
     check_searchable(engine)
+
+
+def test_no_column_has_a_type_that_pg_upgrade_refuses(engine: Engine) -> None:
+    """Issue 21, line 42: pg_upgrade refuses any column of these types (regclass and such pass)."""
+    connections.migrate(engine)
+    refused = """
+    SELECT attrelid::regclass::text, attname FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'public'::regnamespace AND NOT attisdropped AND atttypid IN (
+        'regcollation'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype,
+        'regnamespace'::regtype, 'regoper'::regtype, 'regoperator'::regtype,
+        'regproc'::regtype, 'regprocedure'::regtype)
+    """
+    assert asked(engine, refused) == []
+    assert asked(engine, "SELECT DISTINCT language FROM images") == [("english",)]
