@@ -41,13 +41,13 @@ from app.web.middleware.security_headers import SecurityHeaders
 from app.web.routes import (
     collections,
     duplicates,
+    explanation,
     feedback,
     flat,
     health,
     images,
     jobs,
     legacy,
-    quality,
     search,
 )
 
@@ -59,7 +59,7 @@ Beside = Callable[[threading.Event], None]
 
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 SUBJECTS = (
-    *(flat, legacy, images, search, collections, quality, feedback, duplicates),
+    *(flat, legacy, images, search, collections, explanation, feedback, duplicates),
     *(jobs, health, page),
 )
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C

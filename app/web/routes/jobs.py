@@ -24,8 +24,8 @@ from app.web.dependencies import (
 from app.web.middleware.guard import Guarded, needs, presented_key
 from app.web.payloads import examples
 from app.web.payloads.images import MAX_ID, Name
+from app.web.payloads.job_submission import FORM_SCHEMA, Form, Submission, Submitted
 from app.web.payloads.jobs import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
-from app.web.payloads.submissions import FORM_SCHEMA, Form, Submission, Submitted
 from app.web.problems import described
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)

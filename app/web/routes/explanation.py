@@ -11,7 +11,7 @@ from app.web.dependencies import InCollection, LibraryService, Utf8
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.filter_parameter import FilterText
 from app.web.payloads.images import MAX_ID, STORABLE
-from app.web.payloads.quality import ExplanationDetails, RecallDetails, Tuning, TuningDetails
+from app.web.payloads.recall import ExplanationDetails, RecallDetails, Tuning, TuningDetails
 from app.web.problems import described
 from app.web.routes.collections import Opened
 
