@@ -48,6 +48,7 @@ from app.web.routes import (
     images,
     jobs,
     legacy,
+    recall,
     search,
 )
 
@@ -59,7 +60,7 @@ Beside = Callable[[threading.Event], None]
 
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 SUBJECTS = (
-    *(flat, legacy, images, search, collections, explanation, feedback, duplicates),
+    *(flat, legacy, images, search, collections, explanation, recall, feedback, duplicates),
     *(jobs, health, page),
 )
 SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C

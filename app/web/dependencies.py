@@ -19,7 +19,7 @@ from app.ingest.job_submission import JobSubmission
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
-from app.web.payloads.images import MAX_ID, Name
+from app.web.payloads.field_types import MAX_ID, Name
 
 
 async def _gallery(request: Request) -> Gallery:

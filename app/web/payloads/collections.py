@@ -14,7 +14,8 @@ from app.search.cursors import Cursors
 from app.search.search_response import SearchResponse
 from app.web.payloads import examples
 from app.web.payloads.examples import shown
-from app.web.payloads.images import MAX_ID, STORABLE, ImageDetails, Name
+from app.web.payloads.field_types import MAX_ID, STORABLE, Name
+from app.web.payloads.images import ImageDetails
 from app.web.payloads.search import Filter
 
 MAX_MODEL_CHARACTERS = 500

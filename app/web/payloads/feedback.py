@@ -14,7 +14,7 @@ from app.search.feedback_submission import LEAST_RATING, MAX_COMMENT_CHARACTERS,
 from app.search.feedback_tokens import ShownAnswer
 from app.web.payloads import examples
 from app.web.payloads.examples import shown
-from app.web.payloads.images import MAX_ID, STORABLE
+from app.web.payloads.field_types import MAX_ID, STORABLE
 
 MAX_TOKEN_CHARACTERS = 200_000  # the longest words of a search, escaped, and 100 hits
 

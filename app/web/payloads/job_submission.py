@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from app.errors import UploadRejected
 from app.ingest.job_submission import MAX_FILES, MAX_URLS, SentFile
 from app.sources.sidecars import Annotation, check_caption, check_metadata, parse_metadata
-from app.web.payloads.images import STORABLE
+from app.web.payloads.field_types import STORABLE
 
 MAX_JSON_BYTES = 4_000_000  # of a body that is JSON: MAX_URLS long addresses
 MAX_FIELDS = 10  # of a form, files apart

@@ -19,7 +19,8 @@ from app.search.reciprocal_rank_fusion import Fusion
 from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT
 from app.search.search_response import Hit, SearchResponse
 from app.web.payloads.examples import SEARCH, shown
-from app.web.payloads.images import STORABLE, Name, file_url, thumbnail_url
+from app.web.payloads.field_types import STORABLE, Name
+from app.web.payloads.images import file_url, thumbnail_url
 from app.web.payloads.search_terms import SearchTerm, SentQuery
 
 MAX_CURSOR_CHARACTERS = 800_000  # a vector of 4,000 dimensions, all words, the longest filter

@@ -31,8 +31,8 @@ from app.web.payloads.collections import (
     Removal,
     Removed,
 )
+from app.web.payloads.field_types import Name
 from app.web.payloads.filter_parameter import FilterText
-from app.web.payloads.images import Name
 from app.web.payloads.search import FieldName
 from app.web.problems import described
 from app.web.routes.search import Cursor, Limit

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from app.catalog.duplicates import DEFAULT_LIMIT, MAX_LIMIT, Kind
 from app.web.dependencies import InCollection
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.images import DuplicatesPage
+from app.web.payloads.duplicates import DuplicatesPage
 from app.web.problems import described
 
 router = APIRouter(prefix="/api/v1", tags=["duplicates"], route_class=Guarded)

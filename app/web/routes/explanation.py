@@ -5,15 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.errors import QueryRejected
-from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, MAX_K, MAX_SAMPLE, MIN_SAMPLE
 from app.search.query_encoding import MAX_QUERY_CHARACTERS
-from app.web.dependencies import InCollection, LibraryService, Utf8
+from app.web.dependencies import InCollection, Utf8
 from app.web.middleware.guard import Guarded, needs
+from app.web.payloads.explanation import ExplanationDetails
+from app.web.payloads.field_types import MAX_ID, STORABLE
 from app.web.payloads.filter_parameter import FilterText
-from app.web.payloads.images import MAX_ID, STORABLE
-from app.web.payloads.recall import ExplanationDetails, RecallDetails, Tuning, TuningDetails
 from app.web.problems import described
-from app.web.routes.collections import Opened
 
 router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8], route_class=Guarded)
 
@@ -52,30 +50,3 @@ def explain(
     target = image_id if image_id is not None else path or ""
     found = opened.explainer.explain(opened.collection, q, target, where or {})
     return ExplanationDetails.of(found)
-
-
-@router.get("/collections/{name}/recall", responses=described(404, 422, 503))
-@needs("admin", "search")
-def measure_recall(
-    opened: Opened,
-    k: Annotated[int, Query(ge=1, le=MAX_K, description="hits of each query")] = DEFAULT_K,
-    sample: Annotated[
-        int, Query(ge=MIN_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures")
-    ] = DEFAULT_SAMPLE,
-) -> RecallDetails:
-    """Ask sampled queries with the graph and without, and compare. Takes seconds."""
-    return RecallDetails.model_validate(opened.recall.measure(k, sample), from_attributes=True)
-
-
-@router.post(
-    "/collections/{name}/tune",
-    summary="Tune a collection",
-    responses=described(400, 404, 413, 422, 503),
-)
-@needs("admin", "search")
-def tune(registry: LibraryService, opened: Opened, asked: Tuning) -> TuningDetails:
-    """Find the least `ef_search` that keeps a recall on held-out queries, and use it."""
-    tuned = opened.recall.tune(asked.recall, asked.k, asked.sample)
-    if tuned.ef_search is not None:
-        registry.tune(opened, tuned.ef_search)
-    return TuningDetails.model_validate(tuned, from_attributes=True)

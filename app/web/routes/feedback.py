@@ -31,7 +31,7 @@ from app.web.payloads.feedback import (
     FeedbackToBe,
     FeedbackToWithdraw,
 )
-from app.web.payloads.images import Name
+from app.web.payloads.field_types import Name
 from app.web.problems import described
 
 router = APIRouter(prefix="/api/v1", tags=["feedback"], route_class=Guarded)

@@ -24,7 +24,7 @@ from app.sources.sidecars import (
 )
 from app.web.dependencies import Home, NamedModel, SentPicture, TokenService, Utf8
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.images import Hit, Uploaded
+from app.web.payloads.flat import Hit, Uploaded
 from app.web.payloads.job_submission import printable
 from app.web.problems import described, problem, status_of
 

@@ -13,7 +13,7 @@ from app.errors import KeyRejected, RoleRejected
 from app.web.dependencies import CurrentCaller
 from app.web.middleware.guard import Guarded, needs
 from app.web.middleware.request_metrics import HoldingsMetrics
-from app.web.payloads.images import Liveness, Readiness
+from app.web.payloads.health import Liveness, Readiness
 from app.web.problems import described
 
 router = APIRouter(tags=["system"], route_class=Guarded)

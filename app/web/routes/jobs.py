@@ -23,7 +23,7 @@ from app.web.dependencies import (
 )
 from app.web.middleware.guard import Guarded, needs, presented_key
 from app.web.payloads import examples
-from app.web.payloads.images import MAX_ID, Name
+from app.web.payloads.field_types import MAX_ID, Name
 from app.web.payloads.job_submission import FORM_SCHEMA, Form, Submission, Submitted
 from app.web.payloads.jobs import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
 from app.web.problems import described

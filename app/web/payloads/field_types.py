@@ -1,0 +1,10 @@
+"""Types and bounds that fields of several payloads share."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+MAX_ID = 2**63 - 1  # Postgres's bigint
+STORABLE = r"^[^\x00]*$"  # a text column of Postgres holds no NUL
+Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+"""The name of a collection or a namespace."""
