@@ -34,8 +34,14 @@ from app.web import openapi_document, page, problems
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
 from app.web.middleware.body_timeout import BodyTimeout
-from app.web.middleware.guard import EVENTS_AT_ONCE, KEYS_AT_ONCE, OTHERS_AT_ONCE, Guard, Lane
+from app.web.middleware.concurrency_limits import (
+    MAX_EVENT_STREAMS,
+    MAX_KEY_LOOKUPS,
+    MAX_OTHER_REQUESTS,
+)
+from app.web.middleware.guard import Guard
 from app.web.middleware.http_protocol import IDLE_SECONDS, BoundedProtocol, most_connections
+from app.web.middleware.rate_limits import Lane
 from app.web.middleware.request_metrics import RequestMetrics
 from app.web.middleware.security_headers import SecurityHeaders
 from app.web.routes import (
@@ -91,7 +97,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(
         BodyLimit,
         max_bytes=int(settings.max_upload_mb * MEGA),
-        larger={jobs.ADD_IMAGES: int(settings.max_archive_mb * MEGA)},
+        exceptions={jobs.ADD_IMAGES: int(settings.max_archive_mb * MEGA)},
     )
     if settings.cors_origins:
         app.add_middleware(
@@ -112,14 +118,14 @@ def _guard(settings: Settings, services: Services) -> Guard:
         "search": _rate(settings.search_rate),
         "upload": _rate(settings.upload_rate),
     }
-    at_once: dict[Lane, int] = {
+    max_concurrent: dict[Lane, int] = {
         "search": settings.max_searches,
         "upload": settings.max_uploads,
-        "events": EVENTS_AT_ONCE,
-        "other": OTHERS_AT_ONCE,
-        "keys": KEYS_AT_ONCE,
+        "events": MAX_EVENT_STREAMS,
+        "other": MAX_OTHER_REQUESTS,
+        "keys": MAX_KEY_LOOKUPS,
     }
-    return Guard(services.access, rates, at_once, settings.cors_origins)
+    return Guard(services.access, rates, max_concurrent, settings.cors_origins)
 
 
 def _rate(text: str) -> RateLimitItem | None:

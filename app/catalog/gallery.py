@@ -1,4 +1,4 @@
-"""One picture: its record, its file, its thumbnails, and its deletion."""
+"""Pictures by id: record, original file, thumbnails, changes and deletion."""
 
 import hashlib
 import logging
@@ -28,12 +28,12 @@ from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
 
-DELETED_AT_ONCE = 500  # pictures in one transaction: their vectors go with them
+DELETE_BATCH = 500  # pictures in one transaction, with their vectors
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """An original on this machine, and its media type, told from its bytes, not its name."""
+    """An original on this machine; the media type is by its bytes, not its name."""
 
     path: Path
     media_type: str
@@ -41,7 +41,7 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class InBucket:
-    """An original in a bucket, and a URL by which anyone may read it for some seconds."""
+    """An original in a bucket, and a presigned URL that is valid for some seconds."""
 
     url: str
     seconds: int
@@ -49,7 +49,7 @@ class InBucket:
 
 @dataclass(frozen=True)
 class Streamed:
-    """An original in a bucket, read while it is sent; `size` in bytes."""
+    """An original in a bucket, read while it is sent; `size` is in bytes."""
 
     chunks: Iterable[bytes]
     size: int
@@ -60,8 +60,8 @@ class Streamed:
 class Gallery:
     """Serves pictures by id, never by a path from a client.
 
-    Originals in a bucket are served by URLs that are valid for `presign_seconds`; where that is
-    None they are streamed through.
+    Originals in a bucket are served by redirects to URLs valid for `presign_seconds`, or streamed
+    through this process if that is None.
     """
 
     sessions: Sessions
@@ -82,9 +82,9 @@ class Gallery:
             return image_rows.get_image(session, image_id)
 
     def original(self, image_id: int) -> OnDisk | InBucket | Streamed:
-        """The file as it came.
+        """The original file.
 
-        Raises ImageNotFound, also where the file is gone or no longer a picture, or
+        Raises ImageNotFound, also if the file is gone or is no longer a picture, or
         SourceUnavailable.
         """
         image = self.get(image_id)
@@ -102,7 +102,7 @@ class Gallery:
 
     def _in_bucket(self, image: Image) -> InBucket | Streamed:
         bucket, key = self.sources.stored_object(image.path)
-        with _told_of(image):
+        with _read_errors(image):
             if self.presign_seconds is not None:
                 url = bucket.presigned_url(key, self.presign_seconds)
                 return InBucket(url, self.presign_seconds)
@@ -111,37 +111,37 @@ class Gallery:
         return Streamed(opened, opened.size, kind)
 
     def thumbnail(self, image_id: int, size: int) -> bytes:
-        """A WebP whose sides are at most `size` pixels, rounded up to a kept size.
+        """A WebP whose sides are at most `size` pixels, rounded up to one of THUMBNAIL_SIDES.
 
-        Raises ImageNotFound, SourceUnavailable, or as `pictures.decode` where the file was damaged
-        since.
+        Raises ImageNotFound, SourceUnavailable, or what `decode` raises if the file has become
+        unreadable.
         """
         image = self.get(image_id)
         side = thumbnail_side(size)
         name = thumbnail_name(image.content_hash, side)
         try:
             return self.stores.thumbnails.path(name).read_bytes()
-        except OSError:  # not made yet, or the cache cannot be read
+        except OSError:  # not cached yet, or the cache cannot be read
             pass
-        with _told_of(image):
+        with _read_errors(image):
             data = self.sources.read(image.path, self.limits.max_file_bytes)
         small = make_thumbnail(data, side, self.limits.max_megapixels)
-        if hashlib.sha256(data).digest() == image.content_hash:  # else it changed since
-            self._keep_thumbnail(name, small)
+        if hashlib.sha256(data).digest() == image.content_hash:  # else the file has changed
+            self._cache_thumbnail(name, small)
         return small
 
-    def _keep_thumbnail(self, name: str, small: bytes) -> None:
+    def _cache_thumbnail(self, name: str, small: bytes) -> None:
         try:
             self.stores.thumbnails.put(name, small)
-        except OSError as error:  # a full disk costs the cache, not the answer
+        except OSError as error:  # a full disk must not fail the request
             log.warning("thumbnail not kept: %s", error)
 
     def change(
         self, image_id: int, caption: str | None, changes: Mapping[str, Any] | None
     ) -> Image:
-        """Set the caption unless it is None, "" takes it away; merge the changes into the metadata.
+        """Set the caption unless it is None ("" removes it), and merge changes into the metadata.
 
-        A change to None takes a key away. Raises ImageNotFound, AnnotationInvalid.
+        A change to None removes the key. Raises ImageNotFound, AnnotationInvalid.
         """
         with self.sessions.begin() as session:
             image = image_rows.get_image(session, image_id, for_update=True)
@@ -151,33 +151,33 @@ class Gallery:
             return image_rows.annotate(session, image, annotation)
 
     def delete(self, image_id: int) -> None:
-        """Delete the row, its vector, its thumbnails, and its file if it was uploaded.
+        """Delete the row, its vectors and thumbnails, and the file if it was uploaded.
 
-        A file in a folder of the user's stays. Raises ImageNotFound.
+        A file in the user's own folder stays. Raises ImageNotFound.
         """
         if not self._remove([image_id]):
             raise ImageNotFound(f"There is no picture with id {image_id}.")
 
     def remove(self, image_ids: Sequence[int], collection_id: int) -> list[int]:
-        """The same with those of the pictures that the collection has; returns their ids."""
+        """Delete those of the pictures that the collection has; returns their ids."""
         removed: list[int] = []
-        for start in range(0, len(image_ids), DELETED_AT_ONCE):
-            chosen = image_ids[start : start + DELETED_AT_ONCE]
+        for start in range(0, len(image_ids), DELETE_BATCH):
+            chosen = image_ids[start : start + DELETE_BATCH]
             removed += self._remove(chosen, images.c.collection_id == collection_id)
         return sorted(removed)
 
     def remove_matching(
         self, collection_id: int, condition: ColumnElement[bool], limit: int
     ) -> tuple[list[int], bool]:
-        """The same with up to `limit` of its pictures for which the condition holds.
+        """Delete up to `limit` of the collection's pictures that match the condition.
 
-        Also whether it holds for more of them.
+        Returns their ids, and whether there are more that match.
         """
         condition = and_(images.c.collection_id == collection_id, condition)
         removed: list[int] = []
         after = 0
         while chosen := self._matching(condition, after):
-            wanted = min(limit - len(removed), DELETED_AT_ONCE)
+            wanted = min(limit - len(removed), DELETE_BATCH)
             if wanted == 0:
                 return removed, True
             removed += self._remove(chosen[:wanted], condition)
@@ -186,10 +186,10 @@ class Gallery:
 
     def _matching(self, condition: ColumnElement[bool], after: int) -> list[int]:
         with self.sessions.begin() as session:
-            return image_deletion.matching(session, condition, after, DELETED_AT_ONCE)
+            return image_deletion.matching(session, condition, after, DELETE_BATCH)
 
     def _remove(self, image_ids: Sequence[int], *conditions: ColumnElement[bool]) -> list[int]:
-        """Asks the conditions again: a picture that was changed since it was chosen stays."""
+        """Checks the conditions again: a picture that has changed since it was chosen stays."""
         with self.sessions.begin() as session:
             removed = image_deletion.remove(session, image_ids, *conditions)
         for image in removed:
@@ -199,9 +199,9 @@ class Gallery:
         return sorted(image.id for image in removed)
 
     def _delete_file(self, image: Image) -> None:
-        """Once the row is gone for good: a crash between leaves a file, never a row without one.
+        """Delete the file after the row: a crash in between leaves a file, never a row without one.
 
-        The lock keeps out an upload of the same bytes that would take the file over meanwhile.
+        The lock keeps out a concurrent upload of the same bytes, which would reuse the file.
         """
         with self.sessions.begin() as session:
             image_rows.lock_content(session, image.content_hash)
@@ -210,16 +210,16 @@ class Gallery:
 
 
 def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
-    """Delete all sizes of a content's, by their names: a folder of thousands is not searched."""
+    """Delete a picture's thumbnails of all sizes, by name: the folder is too large to search."""
     for side in THUMBNAIL_SIDES:
         thumbnails.path(thumbnail_name(content_hash, side)).unlink(missing_ok=True)
 
 
 def delete_marked(sessions: Sessions, thumbnails: Disk) -> None:
-    """Delete every picture that has a tombstone, with its vectors and thumbnails."""
+    """Delete every picture marked for deletion, with its vectors and thumbnails."""
     while True:
         with sessions.begin() as session:
-            hashes = image_deletion.remove_marked(session, DELETED_AT_ONCE)
+            hashes = image_deletion.remove_marked(session, DELETE_BATCH)
         for content_hash in hashes:
             remove_thumbnails(thumbnails, content_hash)
         if not hashes:
@@ -227,12 +227,12 @@ def delete_marked(sessions: Sessions, thumbnails: Disk) -> None:
 
 
 @contextmanager
-def _told_of(image: Image) -> Iterator[None]:
-    """What reading an original may raise, as a request is told of it."""
+def _read_errors(image: Image) -> Iterator[None]:
+    """Turn the errors of reading an original into those of a request for it."""
     try:
         yield
     except ImageVanished as error:
         raise ImageNotFound(f"The file of picture {image.id} is gone.") from error
-    except SourceUnreadable as error:  # the bucket's keys or name: for the operator to set right
+    except SourceUnreadable as error:  # wrong keys or bucket name: for the operator
         log.warning("picture %s: %s", image.id, error)
         raise SourceUnavailable("The picture's bucket cannot be read now.") from error

@@ -1,6 +1,7 @@
-"""The page: one document in two languages, and the files that it loads.
+"""The web page: one HTML document in two languages, and the files that it loads.
 
-All of it is read once and held: a version's files never change under its address.
+All are read once and kept in memory. The files' addresses contain the version, so they never
+change.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ Language = Literal["en", "zh"]
 
 FOLDER = Path(__file__).with_name("static")
 LANGUAGES: tuple[Language, ...] = get_args(Language)
-TAGS: dict[Language, str] = {"en": "en", "zh": "zh-Hans"}  # as HTML and Intl call them
+TAGS: dict[Language, str] = {"en": "en", "zh": "zh-Hans"}  # BCP 47
 MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -34,15 +35,15 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-FOREVER = "public, max-age=31536000, immutable"  # a year in seconds, the most that is believed
+FOREVER = "public, max-age=31536000, immutable"  # a year in seconds
 ETAG_DIGITS = 32  # of a SHA-256 in hexadecimal
 VERSION_DIGITS = 16  # likewise
-MAX_RANGES = 20  # of an Accept-Language that are looked at
+MAX_RANGES = 20  # language ranges of an Accept-Language header; the rest is ignored
 
 
 @dataclass(frozen=True)
 class Document:
-    """The page in one language; `etag` has its quotes."""
+    """The page in one language; `etag` includes the quotes."""
 
     body: bytes
     etag: str
@@ -50,7 +51,7 @@ class Document:
 
 @dataclass(frozen=True)
 class PageFiles:
-    """All that is delivered: the documents, and the files of this version by name."""
+    """The documents by language, and this version's files by name."""
 
     version: str
     documents: Mapping[Language, Document]
@@ -59,7 +60,7 @@ class PageFiles:
 
 @lru_cache(maxsize=1)
 def site() -> PageFiles:
-    """The site as it lies in FOLDER. Raises KeyError where a text is missing."""
+    """The page's files in FOLDER. Raises KeyError if a text is missing."""
     files = {
         path.name: path.read_bytes()
         for path in sorted(FOLDER.iterdir())
@@ -84,13 +85,13 @@ def _document(language: Language, base: str) -> Document:
 
 
 def texts_of(language: Language) -> dict[str, str]:
-    """All texts of the page by their keys."""
+    """The page's texts by key."""
     texts: dict[str, str] = json.loads((FOLDER / "texts" / f"{language}.json").read_text("utf-8"))
     return texts
 
 
 def _json_in_html(value: object) -> str:
-    """JSON that ends no element, whatever is in it."""
+    """JSON that is safe inside a script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -98,7 +99,7 @@ def _json_in_html(value: object) -> str:
 
 
 def _digest(*parts: bytes) -> str:
-    """Of the parts and of where each ends."""
+    """SHA-256 of the parts, each preceded by its length."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
@@ -106,29 +107,30 @@ def _digest(*parts: bytes) -> str:
 
 
 def chosen_language(cookie: str | None, accepted: str | None) -> Language:
-    """The one that was chosen by the switch, else the one that the browser likes best."""
+    """The language chosen on the page, else the one that the browser prefers."""
     for language in LANGUAGES:
         if cookie == language:
             return language
-    liked = _qualities(accepted or "")
-    anything = liked.get("*", 0.0)
-    named = [language for tag in liked for language in LANGUAGES if tag == language and liked[tag]]
-    order = [*named, *LANGUAGES]  # of equals the first named in the header, else English
-    return max(order, key=lambda language: liked.get(language, anything))
+    quality = _qualities(accepted or "")
+    default = quality.get("*", 0.0)
+    named = [tag for tag in LANGUAGES if quality.get(tag)]
+    named.sort(key=list(quality).index)
+    order = [*named, *LANGUAGES]  # among equals the first in the header, else English
+    return max(order, key=lambda language: quality.get(language, default))
 
 
 def _qualities(accepted: str) -> dict[str, float]:
-    """How much each language of an Accept-Language is liked, whatever its region."""
-    liked: dict[str, float] = {}
+    """The quality value of each primary language of an Accept-Language header."""
+    qualities: dict[str, float] = {}
     for one in accepted.split(",", MAX_RANGES)[:MAX_RANGES]:
         tag, *parameters = (part.strip().lower() for part in one.split(";"))
         primary = tag.partition("-")[0]
-        liked[primary] = max(liked.get(primary, 0.0), _quality(parameters))
-    return liked
+        qualities[primary] = max(qualities.get(primary, 0.0), _quality(parameters))
+    return qualities
 
 
 def _quality(parameters: list[str]) -> float:
-    """From 0 to 1; what is no such number counts as 0: that range is not understood."""
+    """The `q` parameter, from 0 to 1; an invalid one counts as 0."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
@@ -142,12 +144,12 @@ def _quality(parameters: list[str]) -> float:
 
 @router.api_route("/", methods=["GET", "HEAD"], summary="The page")
 @needs(None)
-async def page(  # not on a thread: it answers while all of them are busy
+async def page(  # async: it answers while all threads are busy
     language: Annotated[str | None, Cookie()] = None,
     accept_language: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The page in the reader's language; it needs no key, what it asks for may."""
+    """The page in the reader's language; needs no key, unlike the calls that it makes."""
     chosen = chosen_language(language, accept_language)
     document = site().documents[chosen]
     headers = {
@@ -165,7 +167,7 @@ async def page(  # not on a thread: it answers while all of them are busy
 @router.api_route("/static/{version}/{name}", methods=["GET", "HEAD"], summary="A file of it")
 @needs(None)
 async def static(version: str, name: str) -> Response:
-    """A file of this version of the page. Raises HTTPException for any other."""
+    """A file of this version of the page. Raises HTTPException 404."""
     found = site().files.get(name) if version == site().version else None
     if found is None:
         raise HTTPException(404, "There is no such file of the page: load the page again.")
@@ -174,6 +176,6 @@ async def static(version: str, name: str) -> Response:
 
 
 def _is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether the browser has it; weak tags match, as RFC 9110 has it for GET."""
+    """Whether If-None-Match has the ETag, by weak comparison (RFC 9110, 13.1.2)."""
     tags = [tag.strip() for tag in (if_none_match or "").split(",")]
     return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)

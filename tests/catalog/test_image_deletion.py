@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.catalog import gallery, image_deletion
-from app.catalog.gallery import DELETED_AT_ONCE
+from app.catalog.gallery import DELETE_BATCH
 from app.database.tables import Image
 from app.runtime.doctor import YOUNG_SECONDS
 from app.runtime.services import Services
@@ -138,7 +138,7 @@ def test_files_in_a_persons_folder_stay(
 
 
 def test_more_than_one_transaction_holds(client: TestClient, services: Services) -> None:
-    many = 2 * DELETED_AT_ONCE + 5
+    many = 2 * DELETE_BATCH + 5
     sql(
         services,
         "INSERT INTO images (collection_id, path, content_hash, etag, bytes, width, height, format)"
@@ -156,7 +156,7 @@ def test_one_request_removes_only_so_many(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_collections, "MAX_REMOVED", 3)
-    monkeypatch.setattr(gallery, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(gallery, "DELETE_BATCH", 2)
     ids = stored(client, *range(7))
     answers = [remove(client, filter={"id": {"gt": 0}}).json() for _ in range(3)]
     assert [one["ids"] for one in answers] == [ids[:3], ids[3:6], ids[6:]]

@@ -1,4 +1,4 @@
-"""The door: keys, rates, and how many at a time."""
+"""The guard: API keys, rate limits and concurrency limits."""
 
 import asyncio
 import logging
@@ -22,7 +22,9 @@ from app.access.authentication import Authenticator, Caller, is_loopback
 from app.main import create_app
 from app.runtime.services import Services
 from app.settings import Settings
-from app.web.middleware.guard import Guard, Guarded, Lane, Need, address_of, needs, presented_key
+from app.web.middleware.client_address import client_address
+from app.web.middleware.guard import Guard, Guarded, Need, needs, presented_key
+from app.web.middleware.rate_limits import Lane
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
@@ -164,7 +166,7 @@ def test_who_asks_with_the_same_key_at_once_is_looked_up_once(services: Services
 
     async def pass_through() -> str:
         scope = scope_of("GET", "/images/1", b"")
-        async with guard.passage(Need("reader", "other"), scope):
+        async with guard.admit(Need("reader", "other"), scope):
             return str(scope["state"]["caller"].role)
 
     async def ask() -> list[str]:
@@ -344,7 +346,7 @@ def test_a_key_is_read_from_either_header(headers: dict[str, str], found: str | 
 )
 def test_an_ipv6_customer_is_one_address(client: Any, unit: str) -> None:
     scope: Scope = {"client": client}
-    assert address_of(scope) == unit
+    assert client_address(scope) == unit
 
 
 def test_a_key_that_is_refused_says_how_to_come_in(

@@ -22,7 +22,7 @@ from app.database import connections
 from app.main import create_app
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
-from app.web.middleware import request_metrics
+from app.web import database_metrics
 from app.web.middleware.request_metrics import RequestMetrics
 from tests.conftest import TEST_IMAGES, local_client
 from tests.fixtures.folder_jobs import sql
@@ -62,7 +62,7 @@ def moved(client: TestClient) -> Iterator[Callable[..., float]]:
 @pytest.fixture(autouse=True)
 def _fresh_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the database holds is counted each time."""
-    monkeypatch.setattr(request_metrics, "STOCK_SECONDS", -1.0)
+    monkeypatch.setattr(database_metrics, "CACHE_SECONDS", -1.0)
 
 
 @pytest.fixture
@@ -156,9 +156,9 @@ def test_what_is_counted_is_believed_for_a_while(
     pictures = value(read(client), "pictures")
     assert pictures >= 3
     sql(services, "DELETE FROM collections WHERE name = 'secret-set'")
-    monkeypatch.setattr(request_metrics, "STOCK_SECONDS", 60.0)
+    monkeypatch.setattr(database_metrics, "CACHE_SECONDS", 60.0)
     assert value(read(client), "pictures") == pictures
-    monkeypatch.setattr(request_metrics, "STOCK_SECONDS", -1.0)
+    monkeypatch.setattr(database_metrics, "CACHE_SECONDS", -1.0)
     assert value(read(client), "pictures") == pictures - 3
 
 
@@ -209,7 +209,7 @@ def test_without_a_database_the_rest_is_told(another: Callable[[str], TestClient
 def test_a_database_that_hangs_is_not_waited_for(
     another: Callable[[str], TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_metrics, "STOCK_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(database_metrics, "WAIT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         client = another(f"postgresql+psycopg://nobody@127.0.0.1:{port}/x?connect_timeout=2")
@@ -222,7 +222,7 @@ def test_a_database_that_hangs_is_not_waited_for(
 def test_counts_that_take_too_long_are_left_out(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_metrics, "COUNT_TIMEOUT_MS", 50)
+    monkeypatch.setattr(database_metrics, "COUNT_TIMEOUT_MS", 50)
     with services.gallery.sessions.begin() as session:
         session.execute(text("LOCK TABLE images IN ACCESS EXCLUSIVE MODE"))
         told = read(client)

@@ -474,7 +474,7 @@ def test_an_answer_that_is_read_slowly_is_not_dropped(live: Live) -> None:
 def test_connections_leave_files_for_all_else() -> None:
     """In a process of its own, whose limits are the test's."""
     asked = (
-        "import resource as r; from app.web.protocol import most_connections as m; "
+        "import resource as r; from app.web.middleware.http_protocol import most_connections as m; "
         "r.setrlimit(r.RLIMIT_NOFILE, ({0}, {1})); print(m(), r.getrlimit(r.RLIMIT_NOFILE)[0])"
     )
     for soft, hard, told in ((256, 700, "500 700"), (256, 4_000, "2000 2200"), (50, 90, "1 90")):

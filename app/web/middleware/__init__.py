@@ -1,1 +1,4 @@
-"""What every request passes through: access, limits, timeouts, headers, logging, metrics."""
+"""What every request passes through: access control, limits, timeouts, headers, audit, metrics.
+
+Read `guard.py` first.
+"""

@@ -1,6 +1,6 @@
-"""The audit log: who changed what, and when; one line for each request that could change something.
+"""The audit log: who changed what and when, one line for each request that may change data.
 
-It holds no key, no token, no query and no body.
+It contains no keys, tokens, queries or bodies.
 """
 
 import logging
@@ -12,30 +12,30 @@ from app.web.middleware.guard import Need
 
 log = logging.getLogger("audit")
 
-READING = {"GET", "HEAD", "OPTIONS"}
-ALSO = {"create_feedback", "judge", "withdraw_feedback"}  # what a reader may write
+READ_METHODS = {"GET", "HEAD", "OPTIONS"}
+READER_WRITES = {"create_feedback", "judge", "withdraw_feedback"}  # operations open to readers
 
 
 class AuditLog:
-    """Writes the line once the answer has ended, whatever it was."""
+    """Writes the line when the response has ended, whatever its status."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a `send` that notes the status."""
-        if scope["type"] != "http" or scope["method"] in READING:
+        """Pass the request on with a `send` that remembers the status."""
+        if scope["type"] != "http" or scope["method"] in READ_METHODS:
             return await self._app(scope, receive, send)
-        status = 500  # where no answer begins
+        status = 500  # if no response is started
 
-        async def note(message: Message) -> None:
+        async def remember_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, remember_status)
         finally:
             _write(scope, status)
 
@@ -45,9 +45,9 @@ def _write(scope: Scope, status: int) -> None:
     need: Need | None = state.get("need")
     route = scope.get("route")
     operation = getattr(route, "name", None)
-    if need is None or (need.role == "reader" and operation not in ALSO):
+    if need is None or (need.role == "reader" and operation not in READER_WRITES):
         return
-    caller: Caller | None = state.get("caller")  # None: it was refused before it was known
+    caller: Caller | None = state.get("caller")  # None: refused before the key was looked up
     log.info(
         operation,
         extra={

@@ -1,4 +1,4 @@
-"""The bound on a request's body, kept while it arrives."""
+"""The limit on the size of request bodies, enforced while they arrive."""
 
 from collections.abc import Mapping
 
@@ -12,23 +12,23 @@ MEGA = 1_000_000
 
 
 class BodyLimit:
-    """Answers 413 to a body over `max_bytes`: at once where its length is declared.
+    """Answers 413 to a body over `max_bytes`: immediately if its Content-Length says so.
 
-    `larger` has other bounds, by path.
+    `exceptions` are other limits in bytes, by path.
 
-    Starlette's own limit answers in plain text; here every error is a problem.
+    Starlette's own limit answers in plain text; here every error is a problem document.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int]) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, exceptions: Mapping[str, int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._larger = larger
+        self._exceptions = exceptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a `receive` that counts."""
+        """Pass the request on with a `receive` that counts bytes."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        max_bytes = self._larger.get(scope["path"], self._max_bytes)
+        max_bytes = self._exceptions.get(scope["path"], self._max_bytes)
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > max_bytes:
             refusal = problem(413, _detail(max_bytes), headers={"Connection": "close"})

@@ -1,8 +1,8 @@
-"""Is a request of this machine's own? An open service answers no others.
+"""Restriction of a service without API keys to requests from this machine.
 
-Without keys whoever reaches the service may do all, and browsers reach loopback for any page that
-they show: by a form of another origin, or under a foreign name that is made to lead here (DNS
-rebinding). Proxies reach it for the whole network.
+Without keys, everyone who reaches the service may do everything. Listening on loopback is not
+enough: web pages make the user's browser send requests there, by cross-origin forms or by DNS
+rebinding, and a proxy forwards requests from the whole network.
 """
 
 from collections.abc import Collection
@@ -13,16 +13,16 @@ from starlette.datastructures import Headers
 
 from app.errors import RoleRejected
 
-PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip")
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 HOW = "Without an API key only this machine may ask: `make create-key` opens the service to others."
 
 
 def check_is_local(headers: Headers, origins: Collection[str]) -> None:
-    """Raises RoleRejected where a page of another origin asks, or another machine.
+    """Raises RoleRejected for requests from other machines, and from pages of other origins.
 
-    `origins` are those whose pages may.
+    `origins` are the other origins that are allowed.
     """
-    if any(name in headers for name in PROXIED):
+    if any(name in headers for name in PROXY_HEADERS):
         raise RoleRejected(f"This came through a proxy. {HOW}")
     host = headers.get("host", "")
     if not _is_loopback(host):
@@ -37,7 +37,7 @@ def _is_loopback(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: always this machine
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: always loopback
         return True
     try:
         return ip_address(name).is_loopback

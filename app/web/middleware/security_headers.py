@@ -1,9 +1,9 @@
-"""What every answer says to browsers: how little they may do with it."""
+"""Security headers of every response."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-DOCUMENTATION = ("/docs", "/redoc")  # FastAPI's pages: their scripts come from a CDN, some inline
+DOCUMENTATION = ("/docs", "/redoc")  # FastAPI's pages load scripts from a CDN and have inline ones
 DOCUMENTATION_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
@@ -15,9 +15,9 @@ POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-acti
 
 
 class SecurityHeaders:
-    """Adds the headers that a route has not set itself.
+    """Adds security headers, except those that a route has set itself.
 
-    `embeddable`: pages of other origins may show the pictures, as CORS_ORIGINS asks for.
+    `embeddable`: pages of other origins may embed the pictures (CORS_ORIGINS is set).
     """
 
     def __init__(self, app: ASGIApp, *, embeddable: bool) -> None:

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, and what does it do."""
+"""Liveness, readiness and metrics."""
 
 import asyncio
 from functools import lru_cache
@@ -10,9 +10,9 @@ from app import metrics
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.database.connections import Sessions
 from app.errors import KeyRejected, RoleRejected
+from app.web.database_metrics import DatabaseMetrics
 from app.web.dependencies import CurrentCaller
 from app.web.middleware.guard import Guarded, needs
-from app.web.middleware.request_metrics import HoldingsMetrics
 from app.web.payloads.health import Liveness, Readiness
 from app.web.problems import described
 
@@ -26,7 +26,7 @@ EXPOSITION = {
 
 @router.get("/healthz", summary="Is it alive?")
 @needs(None)
-async def healthz() -> Liveness:  # not on a thread: it answers while all of them are busy
+async def healthz() -> Liveness:  # async: it answers while all threads are busy
     """The process answers, whatever else does not."""
     return Liveness(status="alive")
 
@@ -46,9 +46,9 @@ def readyz(request: Request) -> Readiness:
 
 
 def _counted(services: Any) -> int | None:
-    """How many pictures there are; to those who would need a key to see them, nothing is told.
+    """How many pictures there are, or None for callers who would need a key to see them.
 
-    The database is asked in any case.
+    The database is queried in any case, since readiness depends on it.
     """
     count: int = services.gallery.count()
     try:
@@ -65,20 +65,18 @@ def _counted(services: Any) -> int | None:
     responses={200: {"content": {"text/plain": EXPOSITION}}},
 )
 @needs("admin")
-async def get_metrics(
-    caller: CurrentCaller, request: Request
-) -> Response:  # not on a thread: as `healthz`
+async def get_metrics(caller: CurrentCaller, request: Request) -> Response:  # async: as `healthz`
     """Counts and times for Prometheus, in its text format; nothing of what they are about."""
     if not caller.reaches(DEFAULT_NAMESPACE):
         raise RoleRejected("The whole service is told of to keys of the namespace default alone.")
     services = request.app.state.services
     space = services.encoder.space
     model = metrics.Model(space.name, space.fingerprint, services.device, services.precision)
-    stock = await _stocktaking(services.gallery.sessions).stock()
-    told = await asyncio.to_thread(metrics.exposition, model, stock)  # not one of the routes'
-    return Response(told, media_type=metrics.MEDIA_TYPE)
+    stock = await _database_metrics(services.gallery.sessions).stock()
+    text = await asyncio.to_thread(metrics.exposition, model, stock)  # not a thread of the routes
+    return Response(text, media_type=metrics.MEDIA_TYPE)
 
 
 @lru_cache(maxsize=1)  # a process serves one database
-def _stocktaking(sessions: Sessions) -> HoldingsMetrics:
-    return HoldingsMetrics(sessions)
+def _database_metrics(sessions: Sessions) -> DatabaseMetrics:
+    return DatabaseMetrics(sessions)

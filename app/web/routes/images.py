@@ -1,4 +1,4 @@
-"""Pictures by id: record, file, thumbnail, deletion."""
+"""Pictures by id: record, file, thumbnail, change, deletion."""
 
 from typing import Annotated
 
@@ -17,9 +17,9 @@ from app.web.problems import described
 router = APIRouter(tags=["images"], route_class=Guarded)
 
 DEFAULT_THUMBNAIL = 256  # pixels
-MAX_AGE_SECONDS = 3_600  # that a browser may show a file again without asking
+MAX_AGE_SECONDS = 3_600  # for which a browser may reuse a file without asking
 
-# A stranger's file is shown as the picture that its bytes are, and can run nothing.
+# An untrusted file is shown with the media type of its bytes, and cannot run scripts.
 SAFE_FILE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -40,7 +40,7 @@ class WholeFile(FileResponse):
 @router.get("/images/{image_id}", responses=described(404, 422, 503))
 @needs("reader")
 def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
-    """Everything known of one picture."""
+    """Everything known about one picture."""
     return ImageDetails.of(gallery.get(image_id))
 
 
