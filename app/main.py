@@ -1,4 +1,7 @@
-"""The program: settings to services to application, and the process that serves it."""
+"""The program: it reads the settings, opens the services and serves the application.
+
+The application itself is made in `app.web.application`.
+"""
 
 import errno
 import logging
@@ -11,12 +14,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
-import limits
 import psutil
 import uvicorn
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
-from limits import RateLimitItem
+from limits import RateLimitItem, parse
 from tqdm import tqdm
 
 from app import logs
@@ -30,115 +31,38 @@ from app.runtime.assembly import MEGA, open_services
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
 from app.settings import NO_RATE, ROOT, Settings
-from app.web import openapi_document, page, problems
-from app.web.middleware.audit_log import AuditLog
-from app.web.middleware.body_limit import BodyLimit
-from app.web.middleware.body_timeout import BodyTimeout
-from app.web.middleware.concurrency_limits import (
-    MAX_EVENT_STREAMS,
-    MAX_KEY_LOOKUPS,
-    MAX_OTHER_REQUESTS,
-)
-from app.web.middleware.guard import Guard
+from app.web import application
+from app.web.application import HttpLimits
 from app.web.middleware.http_protocol import IDLE_SECONDS, BoundedProtocol, most_connections
-from app.web.middleware.rate_limits import Lane
-from app.web.middleware.request_metrics import RequestMetrics
-from app.web.middleware.security_headers import SecurityHeaders
-from app.web.routes import (
-    collections,
-    duplicates,
-    explanation,
-    feedback,
-    flat,
-    health,
-    images,
-    jobs,
-    legacy,
-    recall,
-    search,
-)
 
 log = logging.getLogger(__name__)
 
-DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
-Beside = Callable[[threading.Event], None]
+BackgroundTask = Callable[[threading.Event], None]
 """Runs beside the server until the event is set."""
 
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
-SUBJECTS = (
-    *(flat, legacy, images, search, collections, explanation, recall, feedback, duplicates),
-    *(jobs, health, page),
-)
-SHUTDOWN_SECONDS = 10  # how long requests under way may take to end after Ctrl-C
+SHUTDOWN_SECONDS = 10  # that running requests have to end after Ctrl-C
 
 
 def create_app(settings: Settings, services: Services) -> FastAPI:
-    """The application on services that are open."""
-    app = FastAPI(
-        title="Image search",
-        description=_description(services.model_name),
-        openapi_tags=openapi_document.TAGS,
-        generate_unique_id_function=openapi_document.operation_id,
+    """The application around services that are open, with the limits of the settings."""
+    limits = HttpLimits(
+        max_upload_bytes=int(settings.max_upload_mb * MEGA),
+        max_archive_bytes=int(settings.max_archive_mb * MEGA),
+        rates={"search": _rate(settings.search_rate), "upload": _rate(settings.upload_rate)},
+        max_searches=settings.max_searches,
+        max_uploads=settings.max_uploads,
+        cors_origins=settings.cors_origins,
     )
-    _add_middleware(app, settings)
-    app.state.services = services
-    app.state.guard = _guard(settings, services)
-    app.state.is_stopping = lambda: False
-    for module in SUBJECTS:
-        app.include_router(module.router)
-    problems.install(app)
-    openapi_document.install(app)
-    return app
-
-
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
-    """The last one added is the first that a request meets."""
-    app.add_middleware(BodyTimeout)
-    app.add_middleware(
-        BodyLimit,
-        max_bytes=int(settings.max_upload_mb * MEGA),
-        exceptions={jobs.ADD_IMAGES: int(settings.max_archive_mb * MEGA)},
-    )
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
-            expose_headers=["Location", "Retry-After", "X-Model", "X-Request-Id", "X-Search-Token"],
-            allow_credentials=False,  # a key is sent on purpose, never by the browser itself
-        )
-    app.add_middleware(AuditLog)
-    app.add_middleware(RequestMetrics)
-    app.add_middleware(SecurityHeaders, embeddable=bool(settings.cors_origins))
-
-
-def _guard(settings: Settings, services: Services) -> Guard:
-    rates: dict[Lane, RateLimitItem | None] = {
-        "search": _rate(settings.search_rate),
-        "upload": _rate(settings.upload_rate),
-    }
-    max_concurrent: dict[Lane, int] = {
-        "search": settings.max_searches,
-        "upload": settings.max_uploads,
-        "events": MAX_EVENT_STREAMS,
-        "other": MAX_OTHER_REQUESTS,
-        "keys": MAX_KEY_LOOKUPS,
-    }
-    return Guard(services.access, rates, max_concurrent, settings.cors_origins)
+    return application.create_app(services, limits)
 
 
 def _rate(text: str) -> RateLimitItem | None:
-    return None if text == NO_RATE else limits.parse(text)
-
-
-def _description(model_name: str) -> str:
-    note = f" {DEMO_NOTE}" if model_name == DEMO_MODEL else ""
-    return f"Find pictures by words and by picture. Model: {model_name}.{note}"
+    return None if text == NO_RATE else parse(text)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal. Raises a StartError where it cannot begin."""
+    """Serve until a signal. Raises a StartError if the server cannot start."""
     _check_watch_dirs(settings)
     sole = nullcontext() if settings.database_url else sole_owner(settings.postgres_dir)
     with _listener(settings.api_host, settings.api_port) as listener, sole:
@@ -150,7 +74,7 @@ def serve(settings: Settings) -> None:
             check_address(settings.api_host, settings.allow_anonymous, services.sessions)
             app = create_app(settings, services)
             server = uvicorn.Server(server_config(app))
-            app.state.is_stopping = lambda: server.should_exit  # for answers without an end
+            app.state.is_stopping = lambda: server.should_exit  # ends event streams
             with services.working() if settings.worker == "embedded" else nullcontext():
                 _run(
                     server,
@@ -161,7 +85,7 @@ def serve(settings: Settings) -> None:
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
-    """How the application is served: with bounds on what clients may hold."""
+    """How uvicorn serves the application: with limits on connections, idle time and shutdown."""
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -174,16 +98,16 @@ def server_config(app: FastAPI) -> uvicorn.Config:
 
 
 def _check_watch_dirs(settings: Settings) -> None:
-    """Raises SettingsInvalid naming a folder that is not there."""
+    """Raises SettingsInvalid naming a folder that does not exist."""
     for folder in settings.watch_dirs:
         if not folder.is_dir():
             raise SettingsInvalid(f"WATCH_DIRS: {folder} is not a folder. Create it first.")
 
 
-def _run(server: uvicorn.Server, listener: socket.socket, *beside: Beside) -> None:
-    """Serve until a signal, with each of `beside` on a thread of its own until then."""
+def _run(server: uvicorn.Server, listener: socket.socket, *tasks: BackgroundTask) -> None:
+    """Serve until a signal, each task on a thread of its own meanwhile."""
     stop = threading.Event()
-    threads = [threading.Thread(target=one, args=(stop,)) for one in beside]
+    threads = [threading.Thread(target=task, args=(stop,)) for task in tasks]
     for thread in threads:
         thread.start()
     try:
@@ -195,18 +119,18 @@ def _run(server: uvicorn.Server, listener: socket.socket, *beside: Beside) -> No
 
 
 def _watch(settings: Settings, services: Services, stop: threading.Event) -> None:
-    """Keep the folders of WATCH_DIRS in step."""
+    """Index what changes in the folders of WATCH_DIRS, until the event is set."""
     if settings.watch_dirs:
         try:
             FolderWatcher(services.job_submission, settings.watch_dirs).run(stop)
-        except Exception:  # the server goes on; what is wrong is in its log
+        except Exception:  # the server keeps running
             log.exception("Watching %s failed", ", ".join(map(str, settings.watch_dirs)))
 
 
 def _index_source(
     settings: Settings, services: Services, server: uvicorn.Server, stop: threading.Event
 ) -> None:
-    """Index the folder of the settings while the server answers, then say that all is ready."""
+    """Index the settings' folder while the server answers, then print `Ready:`."""
     try:
         if settings.source_dir == DEFAULT_IMAGES:
             DEFAULT_IMAGES.mkdir(parents=True, exist_ok=True)
@@ -218,7 +142,7 @@ def _index_source(
                 print(f"Refused: {item.path}: {item.reason}", flush=True)
             if job.reason:
                 print(f"Not indexed: {job.reason}", file=sys.stderr)
-    except Exception:  # the server goes on; what is wrong is in its log
+    except Exception:  # the server keeps running
         log.exception("Indexing %s failed", settings.source_dir)
     while not server.started and not stop.wait(0.01):
         pass
@@ -232,7 +156,7 @@ def _index_source(
 
 @contextmanager
 def progress_bar(**options: Any) -> Iterator[Callable[[Job], None]]:
-    """A bar of pictures and pictures/s, as the callable that a job is shown to."""
+    """A progress bar in pictures; call what it yields with the job to update it."""
     with tqdm(desc="Indexing", unit=" pictures", **options) as bar:
 
         def show(job: Job) -> None:
@@ -244,16 +168,16 @@ def progress_bar(**options: Any) -> Iterator[Callable[[Job], None]]:
 
 @contextmanager
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket bound to the address, so that a port that is taken is known before all else.
+    """A listening socket, opened before anything else so that a taken port is reported at once.
 
-    Raises ResourceInUse naming the process that has it, or SettingsInvalid.
+    Raises ResourceInUse naming the process that has the port, or SettingsInvalid.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen()  # two sockets may be bound while neither listens
+            listener.listen()  # two sockets can be bound to one port, but only one can listen
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ResourceInUse(
@@ -273,13 +197,13 @@ def _listening_process(port: int) -> str:
             if listens and connection.pid is not None:  # None: another user's
                 command = " ".join(psutil.Process(connection.pid).cmdline())
                 return f"process {connection.pid} ({command})"
-    except psutil.Error:  # another user's process may not be looked at
+    except psutil.Error:  # another user's process is not readable
         pass
     return "another process"
 
 
 def unwind_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: Postgres is stopped too."""
+    """Make SIGTERM and SIGHUP end a command as Ctrl-C does, so that Postgres is stopped too."""
 
     def unwind(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
@@ -289,7 +213,7 @@ def unwind_on_signals() -> None:
 
 
 def main() -> None:
-    """The command of `make start`."""
+    """The entry point of `make start`."""
     unwind_on_signals()
     try:
         settings = Settings.load()

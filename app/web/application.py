@@ -1,0 +1,116 @@
+"""The FastAPI application: routes, middleware and error handlers around open services."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from limits import RateLimitItem
+
+from app.runtime.models import DEMO_MODEL
+from app.runtime.services import Services
+from app.web import openapi_document, page, problems
+from app.web.middleware.audit_log import AuditLog
+from app.web.middleware.body_limit import BodyLimit
+from app.web.middleware.body_timeout import BodyTimeout
+from app.web.middleware.concurrency_limits import (
+    MAX_EVENT_STREAMS,
+    MAX_KEY_LOOKUPS,
+    MAX_OTHER_REQUESTS,
+)
+from app.web.middleware.guard import Guard
+from app.web.middleware.rate_limits import Lane
+from app.web.middleware.request_metrics import RequestMetrics
+from app.web.middleware.security_headers import SecurityHeaders
+from app.web.routes import (
+    collections,
+    duplicates,
+    explanation,
+    feedback,
+    flat,
+    health,
+    images,
+    jobs,
+    legacy,
+    recall,
+    search,
+)
+
+SUBJECTS = (
+    *(flat, legacy, images, search, collections, explanation, recall, feedback, duplicates),
+    *(jobs, health, page),
+)
+DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """What clients may do: bytes of a request, requests a second and at a time, and from where.
+
+    `rates` are None where a lane has no limit. `cors_origins` are the origins whose pages may call
+    from a browser.
+    """
+
+    max_upload_bytes: int
+    max_archive_bytes: int
+    rates: Mapping[Lane, RateLimitItem | None]
+    max_searches: int
+    max_uploads: int
+    cors_origins: Sequence[str] = ()
+
+
+def create_app(services: Services, limits: HttpLimits) -> FastAPI:
+    """The application around services that are open."""
+    app = FastAPI(
+        title="Image search",
+        description=_description(services.model_name),
+        openapi_tags=openapi_document.TAGS,
+        generate_unique_id_function=openapi_document.operation_id,
+    )
+    _add_middleware(app, limits)
+    app.state.services = services
+    app.state.guard = _guard(services, limits)
+    app.state.is_stopping = lambda: False
+    for module in SUBJECTS:
+        app.include_router(module.router)
+    problems.install(app)
+    openapi_document.install(app)
+    return app
+
+
+def _add_middleware(app: FastAPI, limits: HttpLimits) -> None:
+    """A request passes through the last one added first."""
+    app.add_middleware(BodyTimeout)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=limits.max_upload_bytes,
+        exceptions={jobs.ADD_IMAGES: limits.max_archive_bytes},
+    )
+    if limits.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=limits.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            expose_headers=["Location", "Retry-After", "X-Model", "X-Request-Id", "X-Search-Token"],
+            allow_credentials=False,  # keys are sent on purpose, never by the browser itself
+        )
+    app.add_middleware(AuditLog)
+    app.add_middleware(RequestMetrics)
+    app.add_middleware(SecurityHeaders, embeddable=bool(limits.cors_origins))
+
+
+def _guard(services: Services, limits: HttpLimits) -> Guard:
+    max_concurrent: dict[Lane, int] = {
+        "search": limits.max_searches,
+        "upload": limits.max_uploads,
+        "events": MAX_EVENT_STREAMS,
+        "other": MAX_OTHER_REQUESTS,
+        "keys": MAX_KEY_LOOKUPS,
+    }
+    return Guard(services.access, limits.rates, max_concurrent, limits.cors_origins)
+
+
+def _description(model_name: str) -> str:
+    note = f" {DEMO_NOTE}" if model_name == DEMO_MODEL else ""
+    return f"Find pictures by words and by picture. Model: {model_name}.{note}"
