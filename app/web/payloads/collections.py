@@ -1,4 +1,4 @@
-"""The bodies about collections."""
+"""Payloads about collections and their pictures."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -26,8 +26,8 @@ Fields = Annotated[
     dict[str, FieldType],
     Field(
         max_length=MAX_FIELDS,
-        description="metadata keys that filters, orders and facets name, and their types; "
-        "each gets an index",
+        description="metadata keys that filters, orders and facets may use, with their types; each "
+        "gets an index",
         examples=[{"place": "text", "price": "number", "tags": "tags"}],
     ),
 ]
@@ -37,13 +37,13 @@ Language = Annotated[
     Field(
         max_length=63,
         pattern=STORABLE,
-        description="a text search configuration of Postgres's: english, german, simple, …",
+        description="a text search configuration of Postgres: english, german, simple, …",
     ),
 ]
 
 
 class CollectionToBe(BaseModel):
-    """A collection to be made."""
+    """A new collection."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -53,23 +53,24 @@ class CollectionToBe(BaseModel):
     )
 
     namespace: Name | None = Field(
-        None, description="whose it is; unless given, the key's own, without keys default"
+        None, description="its namespace; if omitted, the key's own, or `default` without keys"
     )
     name: Name = Field(description="unique in its namespace")
     model: ModelText | None = Field(
-        None, description="CLIP_MODEL or one of COLLECTION_MODELS; null: the server's own"
+        None, description="CLIP_MODEL or one of COLLECTION_MODELS; null: the server's model"
     )
     pretrained: ModelText = Field("", description="the model's pretrained tag")
     storage: Literal["halfvec", "vector", "bit"] = Field(
         "halfvec",
-        description="two bytes a dimension; four; or two with a graph of one bit, re-ranked",
+        description="halfvec: 2 bytes a dimension; vector: 4; bit: 2, with a graph of 1 bit a "
+        "dimension whose candidates are re-ranked",
     )
-    m: int = Field(HNSW_M, ge=2, le=100, description="links of a vector in the HNSW graph")
+    m: int = Field(HNSW_M, ge=2, le=100, description="edges of a vector in the HNSW graph")
     ef_construction: int = Field(
         HNSW_EF_CONSTRUCTION,
         ge=4,
         le=1000,
-        description="candidates while the graph is built; at least 2 m",
+        description="candidates kept while the graph is built; at least 2 × m",
     )
     language: Language = DEFAULT_LANGUAGE
     fields: Fields = Field(default_factory=dict)
@@ -84,14 +85,18 @@ class CollectionToBe(BaseModel):
 
 
 class CollectionChanges(BaseModel):
-    """What is to be changed; what is left out stays."""
+    """What to change; what is left out stays as it is."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"fields": {"place": "text"}}]}
     )
 
-    language: Language | None = Field(None, description="of its words, for searches by words")
-    fields: Fields | None = Field(None, description="the whole set: what it lacks is undeclared")
+    language: Language | None = Field(
+        None, description="the language of its texts, for searches by words"
+    )
+    fields: Fields | None = Field(
+        None, description="the complete set; fields that it lacks are no longer declared"
+    )
 
 
 class CollectionDetails(BaseModel):
@@ -99,51 +104,53 @@ class CollectionDetails(BaseModel):
 
     model_config = shown(examples.COLLECTION)
 
-    namespace: str = Field(description="whose it is")
+    namespace: str = Field(description="its namespace")
     name: str = Field(description="unique in its namespace")
-    model: str = Field(description="that its pictures are embedded with")
-    pretrained: str = Field(description="the model's pretrained tag; empty where its name says all")
+    model: str = Field(description="the model that embeds its pictures")
+    pretrained: str = Field(description="the model's pretrained tag; empty if the name is enough")
     fingerprint: str = Field(description="SHA-256 of the model")
-    dimensions: int = Field(description="of a vector")
-    storage: Literal["halfvec", "vector", "bit"] = Field(description="how vectors are kept")
-    m: int = Field(description="links of a vector in the HNSW graph")
-    ef_construction: int = Field(description="candidates while the graph is built")
-    ef_search: int | None = Field(description="candidates of a search, as tuned; null: untuned")
-    language: str = Field(description="of its words")
+    dimensions: int = Field(description="dimensions of its vectors")
+    storage: Literal["halfvec", "vector", "bit"] = Field(description="how vectors are stored")
+    m: int = Field(description="edges of a vector in the HNSW graph")
+    ef_construction: int = Field(description="candidates kept while the graph is built")
+    ef_search: int | None = Field(
+        description="candidates that a search keeps, as tuned; null: not tuned"
+    )
+    language: str = Field(description="the language of its texts")
     fields: dict[str, FieldType] = Field(description="declared metadata keys and their types")
-    pictures: int = Field(description="how many it has")
-    coverage: float = Field(description="the share of them that has a vector, 0 to 1")
-    created_at: datetime = Field(description="when it was made")
+    pictures: int = Field(description="number of pictures")
+    coverage: float = Field(description="share of the pictures that have a vector, 0 to 1")
+    created_at: datetime = Field(description="when it was created")
 
     @classmethod
     def of(cls, known: KnownCollection, counts: Counts) -> Self:
-        """The answer's form of what the services return."""
+        """The details of a collection and its index."""
         facts = {**vars(known.index), **vars(known.collection)}
         told = {name: value for name, value in facts.items() if name in cls.model_fields}
         return cls(**told, pictures=counts.pictures, coverage=counts.coverage)
 
 
 class CollectionPage(BaseModel):
-    """Collections, by name."""
+    """A page of collections."""
 
     model_config = shown({"collections": [examples.COLLECTION], "next_cursor": None})
 
-    collections: list[CollectionDetails] = Field(description="by name")
+    collections: list[CollectionDetails] = Field(description="ordered by name")
     next_cursor: str | None = Field(description="null on the last page")
 
 
 class ImagePage(BaseModel):
-    """Pictures in an order."""
+    """A page of pictures."""
 
     model_config = shown({"images": [examples.IMAGE], "total": 1, "next_cursor": None})
 
-    images: list[ImageDetails] = Field(description="in the order that was asked for")
-    total: int = Field(description="how many pass the filter")
+    images: list[ImageDetails] = Field(description="in the requested order")
+    total: int = Field(description="number of pictures that pass the filter")
     next_cursor: str | None = Field(description="null on the last page")
 
     @classmethod
     def of(cls, answer: SearchResponse, cursors: Cursors) -> Self:
-        """The answer's form of what the services return."""
+        """A page of a listing."""
         return cls(
             images=[ImageDetails.of(hit.image) for hit in answer.hits],
             total=answer.total or 0,
@@ -152,7 +159,7 @@ class ImagePage(BaseModel):
 
 
 class Removal(BaseModel):
-    """Which pictures are to be forgotten: by ids or by a filter."""
+    """Which pictures to delete: by ids or by a filter."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -160,9 +167,11 @@ class Removal(BaseModel):
     )
 
     ids: list[Annotated[int, Field(ge=1, le=MAX_ID)]] | None = Field(
-        None, max_length=MAX_REMOVED, description="of pictures; unknown ones are passed over"
+        None, max_length=MAX_REMOVED, description="ids of pictures; unknown ones are ignored"
     )
-    filter: Filter | None = Field(None, description="not empty: that would be all of them")
+    filter: Filter | None = Field(
+        None, description="must not be empty: that would be every picture"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -172,13 +181,14 @@ class Removal(BaseModel):
 
 
 class Removed(BaseModel):
-    """What was forgotten."""
+    """Which pictures were deleted."""
 
     model_config = shown({"removed": 2, "ids": [1, 2], "more": False})
 
-    removed: int = Field(description="how many")
-    ids: list[int] = Field(description="which, ascending")
+    removed: int = Field(description="number of deleted pictures")
+    ids: list[int] = Field(description="their ids, ascending")
     more: bool = Field(
-        description=f"whether the filter holds for others yet, beyond {MAX_REMOVED:,} in one "
-        "request: repeat it"
+        description=f"whether more pictures pass the filter than the {MAX_REMOVED:,} that one "
+        f"request "
+        "deletes: repeat it"
     )

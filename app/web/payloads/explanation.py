@@ -8,7 +8,7 @@ from app.search.explanation import Cause, Explanation
 
 
 class ExplanationDetails(BaseModel):
-    """What became of one picture; null is what does not apply to it."""
+    """What became of one picture; what does not apply is null."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -33,23 +33,30 @@ class ExplanationDetails(BaseModel):
     )
 
     cause: Cause = Field(description="why it is, or is not, in the answer")
-    sentence: str = Field(description="the same for people")
+    sentence: str = Field(description="the cause as a sentence")
     image_id: int | None = Field(description="the picture, if it has a row")
-    path: str | None = Field(description="where it lies, or the name that was refused")
+    path: str | None = Field(description="path of the file, or the name that was refused")
     score: float | None = Field(description="cosine similarity to the query")
     distance: float | None = Field(description="cosine distance to the query")
-    confidence: float | None = Field(description="0 to 1: how surely it is better than chance")
-    exact_rank: int | None = Field(
-        description="place among all that pass the filter; without the filter if it does not pass"
+    confidence: float | None = Field(
+        description="0 to 1: how sure it is that the hit is better than chance"
     )
-    approximate_rank: int | None = Field(description="place in the answer, to 1,000 deep")
-    removed_by: list[str] = Field(description="clauses of the filter that it does not pass")
-    reason: str | None = Field(description="why its newest version was refused")
+    exact_rank: int | None = Field(
+        description="rank among all pictures that pass the filter, from 1; if it does not pass: "
+        "among all pictures"
+    )
+    approximate_rank: int | None = Field(
+        description="rank in the answer, from 1; the first 1,000 hits are looked at"
+    )
+    removed_by: list[str] = Field(description="clauses of the filter that exclude it")
+    reason: str | None = Field(description="why its latest version was refused")
     job_id: int | None = Field(description="the job that refused it")
-    collection: str | None = Field(description="namespace/name, where it is in another one")
+    collection: str | None = Field(
+        description="namespace/name of the collection it is in, if that is another one"
+    )
 
     @classmethod
     def of(cls, found: Explanation) -> Self:
-        """The answer's form of what the services return."""
+        """The payload of an explanation."""
         told = {**vars(found), "removed_by": list(found.removed_by)}
         return cls(**told, score=found.score, sentence=found.sentence)

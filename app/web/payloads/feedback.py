@@ -1,4 +1,4 @@
-"""The bodies about judgements."""
+"""Payloads about ratings."""
 
 from dataclasses import asdict
 from datetime import date, datetime
@@ -16,7 +16,7 @@ from app.web.payloads import examples
 from app.web.payloads.examples import shown
 from app.web.payloads.field_types import MAX_ID, STORABLE
 
-MAX_TOKEN_CHARACTERS = 200_000  # the longest words of a search, escaped, and 100 hits
+MAX_TOKEN_CHARACTERS = 200_000  # the longest query text, escaped, and 100 hits
 
 State = Literal["on", "off", "not enough"]
 UNTRIED: dict[str, Any] = {
@@ -43,55 +43,57 @@ class FeedbackToBe(BaseModel):
 
     token: str = Field(
         max_length=MAX_TOKEN_CHARACTERS,
-        description="of the answer: its `token`, or its header X-Search-Token",
+        description="the answer's `token`, or its header X-Search-Token",
     )
     rating: int = Field(
-        ge=LEAST_RATING, le=MOST_RATING, description="from 1, not at all, to 10, exactly this"
+        ge=LEAST_RATING, le=MOST_RATING, description="1 (not at all) to 10 (exactly this)"
     )
     image_id: int | None = Field(
-        None, ge=1, le=MAX_ID, description="the hit that is judged; null: the whole answer"
+        None, ge=1, le=MAX_ID, description="the hit that is rated; null: the answer as a whole"
     )
     comment: str | None = Field(
         None,
         max_length=MAX_COMMENT_CHARACTERS,
         pattern=STORABLE,
-        description="in words, for whoever runs the service",
+        description="a comment for whoever runs the service",
     )
 
     def judgement(self, search: UUID) -> Judgement:
-        """The domain's form of it."""
+        """The rating as the feedback package takes it."""
         return Judgement(search, self.image_id, self.rating, self.comment)
 
 
 class FeedbackToWithdraw(BaseModel):
-    """Which judgement is taken back."""
+    """Which rating to withdraw."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={"examples": [{"token": examples.TOKEN, "image_id": 112}]},
     )
 
-    token: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="of the answer that was judged")
+    token: str = Field(
+        max_length=MAX_TOKEN_CHARACTERS, description="token of the answer that was rated"
+    )
     image_id: int | None = Field(
-        None, ge=1, le=MAX_ID, description="the hit that was judged; null: the whole answer"
+        None, ge=1, le=MAX_ID, description="the hit that was rated; null: the answer as a whole"
     )
 
 
 class FeedbackDetails(BaseModel):
-    """A judgement that was written."""
+    """A rating as it was stored."""
 
     model_config = shown(examples.FEEDBACK)
 
-    id: int = Field(description="the judgement's id")
-    query: str = Field(description="what was asked")
-    image_id: int | None = Field(description="the hit that is judged; null: the whole answer")
-    rating: int = Field(description="from 1 to 10, the best")
-    comment: str | None = Field(description="in words")
-    judged_at: datetime = Field(description="now, also where it replaces an earlier one")
+    id: int = Field(description="the rating's id")
+    query: str = Field(description="the query")
+    image_id: int | None = Field(description="the hit that is rated; null: the answer as a whole")
+    rating: int = Field(description="1 to 10 (best)")
+    comment: str | None = Field(description="the comment")
+    judged_at: datetime = Field(description="when it was stored, or last replaced")
 
     @classmethod
     def of(cls, answer: ShownAnswer, judgement: Judgement, kept: StoredJudgement) -> Self:
-        """The answer's form of what was kept."""
+        """The payload of a stored rating."""
         return cls(
             id=kept.id,
             query=answer.query,
@@ -108,65 +110,73 @@ class ModelRatings(BaseModel):
     model: str = Field(description="the model's name")
     pretrained: str = Field(description="its pretrained tag")
     fingerprint: str = Field(description="SHA-256 of the model")
-    ratings: int = Field(description="how many")
-    mean: float = Field(description="from 1 to 10, the best")
+    ratings: int = Field(description="number of ratings")
+    mean: float = Field(description="1 to 10 (best)")
 
 
 class DayRatings(BaseModel):
     """Ratings of one day."""
 
-    day: date = Field(description="by UTC")
-    ratings: int = Field(description="how many")
-    mean: float = Field(description="from 1 to 10, the best")
+    day: date = Field(description="the day, in UTC")
+    ratings: int = Field(description="number of ratings")
+    mean: float = Field(description="1 to 10 (best)")
 
 
 class QueryRatings(BaseModel):
-    """Ratings of one query's answers and hits."""
+    """Ratings of one query: of its answers and of their hits."""
 
-    query: str = Field(description="what was asked")
-    ratings: int = Field(description="how many")
-    mean: float = Field(description="from 1 to 10, the best")
-    best: int = Field(description="the highest")
+    query: str = Field(description="the query")
+    ratings: int = Field(description="number of ratings")
+    mean: float = Field(description="1 to 10 (best)")
+    best: int = Field(description="the highest rating")
 
 
 class TrialDetails(BaseModel):
-    """Whether judgements improve a collection's answers, as the last trial has found."""
+    """Whether ratings improve a collection's answers, by the latest evaluation."""
 
-    collection: str = Field(description="its name")
-    state: State = Field(description="on: judgements move its queries, since that gains")
-    ndcg_without: float | None = Field(description="nDCG@10 of held-out judgements, unmoved")
-    ndcg_with: float | None = Field(description="the same, moved by the others")
-    standard_error: float | None = Field(description="of the difference")
-    agreement: float | None = Field(
-        description="share of pairs of judged hits that the model ranks as people do"
+    collection: str = Field(description="the collection's name")
+    state: State = Field(
+        description="on: ratings move its queries, because that improves the answers"
     )
-    queries: int = Field(description="judged queries that it was measured on")
-    judgements: int = Field(description="that there were")
-    held_at: datetime | None = Field(description="when; null: not yet")
+    ndcg_without: float | None = Field(
+        description="nDCG@10 of held-out ratings with the query as asked"
+    )
+    ndcg_with: float | None = Field(
+        description="the same with the query moved by the other ratings"
+    )
+    standard_error: float | None = Field(description="standard error of the difference")
+    agreement: float | None = Field(
+        description="share of pairs of rated hits that the model ranks as people do"
+    )
+    queries: int = Field(description="number of rated queries in the evaluation")
+    judgements: int = Field(description="number of ratings in the evaluation")
+    held_at: datetime | None = Field(description="when it ran; null: not yet")
 
     @classmethod
     def of(cls, collection: str, verdict: Verdict | None) -> Self:
-        """The answer's form of what a trial has found."""
+        """The payload of an evaluation's result."""
         if verdict is None:
             return cls(collection=collection, **UNTRIED)
         return cls(collection=collection, **asdict(verdict))
 
 
 class FeedbackSummary(BaseModel):
-    """What people say of the answers."""
+    """How people rate the answers."""
 
     model_config = shown(examples.FEEDBACK_SUMMARY)
 
     by_model: list[ModelRatings] = Field(description="most ratings first")
-    by_day: list[DayRatings] = Field(description="the last day first")
-    worst_queries: list[QueryRatings] = Field(description="of the lowest means, 20 at most")
-    without_good: list[QueryRatings] = Field(
-        description="queries that nothing was rated 6 or more for, most ratings first, 20 at most"
+    by_day: list[DayRatings] = Field(description="latest day first")
+    worst_queries: list[QueryRatings] = Field(
+        description="the queries with the lowest mean, at most 20"
     )
-    trials: list[TrialDetails] = Field(description="of each collection")
+    without_good: list[QueryRatings] = Field(
+        description="queries without any rating of 6 or more, most ratings first, at most 20"
+    )
+    trials: list[TrialDetails] = Field(description="the latest evaluation of each collection")
 
     @classmethod
     def of(cls, summary: Summary) -> Self:
-        """The answer's form of what the services return."""
+        """The payload of a summary."""
         trials = [TrialDetails.of(name, verdict) for name, verdict in summary.trials]
         return cls.model_validate({**asdict(summary), "trials": trials})

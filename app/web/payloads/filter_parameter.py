@@ -1,4 +1,4 @@
-"""A filter in an address: JSON in the query parameter `filter`."""
+"""A filter in a URL: JSON in the query parameter `filter`."""
 
 import json
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 
 from app.errors import FilterRejected
 
-MAX_FILTER_CHARACTERS = 8_000  # in an address; a body may hold a longer one
+MAX_FILTER_CHARACTERS = 8_000  # in a URL; a body may hold a longer one
 
 
 def _parsed(
@@ -16,7 +16,7 @@ def _parsed(
         Query(
             alias="filter",
             max_length=MAX_FILTER_CHARACTERS,
-            description="which pictures, a JSON object: see docs/search.md",
+            description="a JSON object that says which pictures count: see docs/search.md",
             examples=['{"width": {"gte": 300}}'],
         ),
     ] = None,

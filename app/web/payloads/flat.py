@@ -12,23 +12,23 @@ from app.web.payloads.images import file_url, thumbnail_url
 
 
 class Hit(BaseModel):
-    """One picture of an answer; other programs rely on `path` and `distance` coming first."""
+    """One hit of a search; other programs rely on `path` and `distance` coming first."""
 
     model_config = shown(examples.HIT)
 
-    path: str = Field(description="where the file lies, relative to the project's folder")
+    path: str = Field(description="path of the file, relative to the project's folder")
     distance: float = Field(description="cosine distance to the query, 0 (same) to 2")
     id: int = Field(description="the picture's id")
     score: float = Field(description="cosine similarity: 1 − distance")
-    url: str = Field(description="where the original is served")
-    thumbnail_url: str = Field(description="where a small WebP of it is served")
+    url: str = Field(description="address of the original file")
+    thumbnail_url: str = Field(description="address of a small WebP")
     width: int = Field(description="in pixels")
     height: int = Field(description="in pixels")
-    metadata: dict[str, Any] = Field(description="what people say of it: any JSON object")
+    metadata: dict[str, Any] = Field(description="its metadata, a JSON object")
 
     @classmethod
     def of(cls, neighbour: Neighbour) -> Self:
-        """The answer's form of what the services return."""
+        """The hit for a neighbour that the search found."""
         image = neighbour.image
         return cls(
             path=image.path,
@@ -48,17 +48,18 @@ class Uploaded(BaseModel):
 
     model_config = shown(examples.UPLOADED, examples.REFUSED)
 
-    filename: str = Field(description="the name it was sent under")
-    path: str | None = Field(None, description="where it is kept; null if refused")
-    id: int | None = Field(None, description="of the picture; null if refused")
+    filename: str = Field(description="the name it was uploaded under")
+    path: str | None = Field(None, description="path where it is stored; null if refused")
+    id: int | None = Field(None, description="the picture's id; null if refused")
     status: Literal["stored", "duplicate", "refused"] = Field(
-        description="kept and searchable; known already, by its content; not taken"
+        description="stored: kept and searchable; duplicate: its content was known; refused: not "
+        "kept"
     )
     reason: str | None = Field(None, description="why it was refused")
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
-        """The answer's form of what the services return."""
+        """The entry for what became of a file."""
         return cls(
             filename=outcome.name,
             path=outcome.image.path if outcome.image else None,

@@ -12,11 +12,11 @@ class Liveness(BaseModel):
 
     model_config = shown({"status": "alive"})
 
-    status: Literal["alive"] = Field(description="always so: what is not alive does not answer")
+    status: Literal["alive"] = Field(description="always alive: a dead process does not answer")
 
 
 class Readiness(BaseModel):
-    """What is running."""
+    """The service is ready, and what it runs."""
 
     model_config = shown(
         {
@@ -28,10 +28,11 @@ class Readiness(BaseModel):
         }
     )
 
-    status: Literal["ready"] = Field(description="always so: what is not ready answers 503")
-    model: str = Field(description="`demo model` where the bundled one answers")
-    device: str = Field(description="what the model runs on: cpu, cuda, …")
-    precision: str = Field(description="of the model's numbers: fp32, bf16, …")
+    status: Literal["ready"] = Field(description="always ready: otherwise the status is 503")
+    model: str = Field(description="name of the model; `demo model` is the bundled one")
+    device: str = Field(description="where the model runs: cpu, cuda, …")
+    precision: str = Field(description="the model's number format: fp32, bf16, …")
     images: int | None = Field(
-        description="how many are in the default collection; null where a key is needed"
+        description="number of pictures in the default collection; null where a key is needed to "
+        "see them"
     )

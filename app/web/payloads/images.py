@@ -1,4 +1,4 @@
-"""Payloads about single pictures."""
+"""Payloads about one picture."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -17,31 +17,33 @@ class ImageDetails(BaseModel):
     model_config = shown(examples.IMAGE)
 
     id: int = Field(description="the picture's id")
-    path: str = Field(description="where the file lies")
-    url: str = Field(description="where the original is served")
-    thumbnail_url: str = Field(description="where a small WebP of it is served")
+    path: str = Field(description="path of the file")
+    url: str = Field(description="address of the original file")
+    thumbnail_url: str = Field(description="address of a small WebP")
     content_hash: str = Field(description="SHA-256 of the file, hex")
     bytes: int = Field(description="the size of the file")
     width: int = Field(description="in pixels")
     height: int = Field(description="in pixels")
     format: str = Field(description="JPEG, PNG, …")
-    caption: str | None = Field(description="what people say of it, in words")
-    metadata: dict[str, Any] = Field(description="what people say of it: any JSON object")
+    caption: str | None = Field(description="what it shows, in words")
+    metadata: dict[str, Any] = Field(description="a JSON object")
     origin: str | None = Field(
-        description="the name it was sent under: a file's, an entry's, a URL"
+        description="where it came from: a file name, the name of an archive entry, or a URL"
     )
-    taken_at: datetime | None = Field(description="from EXIF; UTC unless the camera says else")
-    created_at: datetime = Field(description="when it was taken in")
+    taken_at: datetime | None = Field(
+        description="when the photo was taken, from EXIF; UTC unless the camera gives an offset"
+    )
+    created_at: datetime = Field(description="when it was added")
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        """The answer's form of what the services return."""
+        """The details of an image's row."""
         known = {**vars(image), "content_hash": image.content_hash.hex()}
         return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
 
 
 class ImageChanges(BaseModel):
-    """What is to be said of a picture from now on; what is left out stays."""
+    """A new caption, new metadata or both; what is left out stays as it is."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -49,18 +51,18 @@ class ImageChanges(BaseModel):
     )
 
     caption: str | None = Field(
-        None, max_length=MAX_CAPTION_CHARACTERS, description="null takes it away"
+        None, max_length=MAX_CAPTION_CHARACTERS, description="null removes it"
     )
     metadata: dict[str, Any] | None = Field(
-        None, description="merged into what is there; a key with null is taken away"
+        None, description="merged into the present metadata; a key whose value is null is removed"
     )
 
 
 def file_url(image: Image) -> str:
-    """Where the original is served."""
+    """The address of the original file."""
     return f"/images/{image.id}/file"
 
 
 def thumbnail_url(image: Image) -> str:
-    """Where its thumbnail is served."""
+    """The address of the thumbnail."""
     return f"/images/{image.id}/thumbnail"

@@ -1,4 +1,4 @@
-"""The body of `POST /api/v1/images`: files and an archive as a form, or what to fetch as JSON."""
+"""The body of `POST /api/v1/images`: a form with files, or JSON with URLs or a source."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ from app.ingest.job_submission import MAX_FILES, MAX_URLS, SentFile
 from app.sources.sidecars import Annotation, check_caption, check_metadata, parse_metadata
 from app.web.payloads.field_types import STORABLE
 
-MAX_JSON_BYTES = 4_000_000  # of a body that is JSON: MAX_URLS long addresses
-MAX_FIELDS = 10  # of a form, files apart
-MAX_PREFIX_CHARACTERS = 1_024  # as long as a key may be
-SPOOL_BYTES = 65_536  # of each file that are held in memory: there may be a thousand
+MAX_JSON_BYTES = 4_000_000  # of a JSON body: room for MAX_URLS long URLs
+MAX_FIELDS = 10  # of a form, not counting files
+MAX_PREFIX_CHARACTERS = 1_024  # the longest key of S3
+SPOOL_BYTES = 65_536  # of each file that stay in memory: there may be a thousand files
 MAX_URL_CHARACTERS = 2_000
 Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=STORABLE)]
 FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
 class FolderOrBucket(BaseModel):
-    """Where pictures lie that stay there: a folder of the server's, or a bucket."""
+    """A source whose pictures stay where they are: a folder on the server, or a bucket."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,7 +38,7 @@ class FolderOrBucket(BaseModel):
         "",
         pattern=STORABLE,
         max_length=MAX_PREFIX_CHARACTERS,
-        description="only the bucket's keys that begin so",
+        description="only keys of the bucket that start with this",
     )
 
     @model_validator(mode="after")
@@ -49,7 +49,7 @@ class FolderOrBucket(BaseModel):
 
 
 class Submission(BaseModel):
-    """What is to be fetched: pictures by their URLs, or all of a source."""
+    """What to add: pictures by their URLs, or every picture of a source."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -62,15 +62,18 @@ class Submission(BaseModel):
     )
 
     urls: list[Url] | None = Field(
-        None, min_length=1, max_length=MAX_URLS, description="http or https, each one picture"
+        None,
+        min_length=1,
+        max_length=MAX_URLS,
+        description="http or https addresses of one picture each",
     )
     source: FolderOrBucket | None = Field(
-        None, description="a folder or a bucket, all of whose pictures are taken in"
+        None, description="a folder or a bucket, all of whose pictures are added"
     )
     mode: Literal["add", "sync"] = Field(
-        "add", description="sync: pictures that the source lacks are forgotten"
+        "add", description="sync: pictures that are no longer in the source are removed"
     )
-    dry_run: bool = Field(False, description="say what would be done, and do nothing")
+    dry_run: bool = Field(False, description="only say what would be done")
     caption: str | None = Field(None, description="of each URL's picture")
     metadata: dict[str, Any] = Field(default_factory=dict, description="of each URL's picture")
 
@@ -86,14 +89,14 @@ class Submission(BaseModel):
 
     @property
     def annotation(self) -> Annotation:
-        """What is told of each picture. Raises AnnotationInvalid."""
+        """The caption and metadata of each picture. Raises AnnotationInvalid."""
         caption = None if self.caption is None else check_caption(self.caption)
         return Annotation(caption, check_metadata(self.metadata))
 
 
 @dataclass(frozen=True)
 class Form:
-    """What came along: open files, which close with the request."""
+    """What the form held; its files are closed when the request ends."""
 
     files: list[SentFile] = field(default_factory=list)
     archive: SentFile | None = None
@@ -112,18 +115,18 @@ FORM_SCHEMA = {
         "archive": {
             "type": "string",
             "format": "binary",
-            "description": "a zip or tar of pictures, with tables and sidecar files beside them",
+            "description": "a zip or tar of pictures, which may hold tables and sidecar files",
         },
-        "caption": {"type": "string", "description": "what to say of each, in words"},
+        "caption": {"type": "string", "description": "caption of each picture"},
         "metadata": {
             "type": "string",
-            "description": "what else to say of each: a JSON object",
+            "description": "metadata of each picture: a JSON object",
             "examples": ['{"season": "summer"}'],
         },
         "dry_run": {
             "type": "string",
             "enum": sorted(FLAGS),
-            "description": "1: say what would be done, and do nothing",
+            "description": "1: only say what would be done",
         },
     },
 }
@@ -138,8 +141,8 @@ async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
             form = await _parsed_form(request)
         except MultiPartException as error:
             raise HTTPException(400, error.message) from error
-        except UnicodeError as error:  # a charset that its form does not keep to
-            raise UploadRejected("The form is not in the charset that it names.") from error
+        except UnicodeError as error:  # the form is not in the charset it declares
+            raise UploadRejected("The form is not in the charset that it declares.") from error
         try:
             yield _form(form)
         finally:
@@ -203,7 +206,7 @@ def _form(form: FormData) -> Form:
 
 
 def printable(name: str) -> str:
-    """A name without what no answer or row can hold: halves of surrogate pairs, NUL."""
+    """The name with lone surrogates and NUL replaced, which JSON and Postgres cannot hold."""
     return name.encode(errors="replace").decode().replace("\0", "�")
 
 

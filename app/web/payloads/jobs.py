@@ -1,4 +1,4 @@
-"""The bodies about jobs."""
+"""Payloads about jobs and their files."""
 
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -17,70 +17,75 @@ ItemState = Literal["pending", "running", "succeeded", "skipped", "failed", "can
 
 
 class Accepted(BaseModel):
-    """A job that was made."""
+    """A job that was accepted."""
 
     model_config = shown(
         {"job_id": 2, "url": "/api/v1/jobs/2", "events_url": "/api/v1/jobs/2/events"}
     )
 
     job_id: int = Field(description="the job's id")
-    url: str = Field(description="where its progress is told")
-    events_url: str = Field(description="where it is told as server-sent events")
+    url: str = Field(description="address of its progress")
+    events_url: str = Field(description="address of its progress as server-sent events")
 
     @classmethod
     def of(cls, job_id: int) -> Self:
-        """The answer's form of a job's id."""
+        """The payload for a new job."""
         url = f"/api/v1/jobs/{job_id}"
         return cls(job_id=job_id, url=url, events_url=f"{url}/events")
 
 
 class JobDetails(BaseModel):
-    """How far a job is; the counts are files."""
+    """The progress of a job, counted in files."""
 
     model_config = shown(examples.JOB)
 
     id: int = Field(description="the job's id")
-    namespace: str = Field(description="of the collection")
-    collection: str = Field(description="that the pictures go into")
-    state: JobState = Field(description="succeeded, failed and cancelled are ends")
+    namespace: str = Field(description="the collection's namespace")
+    collection: str = Field(description="the collection that the pictures go into")
+    state: JobState = Field(description="succeeded, failed and cancelled are final")
     source: dict[str, Any] = Field(
-        description="a folder; a bucket and prefix; an archive's name; how many urls or files"
+        description="a folder; a bucket and prefix; an archive's name; or the number of urls or "
+        "files"
     )
     mode: Literal["add", "sync"] = Field(
-        description="sync: pictures that the source lacks are forgotten"
+        description="sync: pictures that are no longer in the source are removed"
     )
-    dry_run: bool = Field(description="it only says what would be done")
-    reason: str | None = Field(description="why the whole job failed")
+    dry_run: bool = Field(description="the job only says what it would do")
+    reason: str | None = Field(description="why the job as a whole failed")
     listed: bool = Field(description="whether `total` is final")
-    total: int = Field(description="files of the source")
-    done: int = Field(description="of these, dealt with")
-    skipped: int = Field(description="of these, unchanged or known by their content")
-    failed: int = Field(description="of these, refused or unreadable")
+    total: int = Field(description="number of files in the source")
+    done: int = Field(description="how many of them are done")
+    skipped: int = Field(description="how many of them are unchanged, or known by their content")
+    failed: int = Field(description="how many of them were refused or unreadable")
     added: int = Field(description="new pictures")
     changed: int = Field(description="known paths with new content")
-    moved: int = Field(description="found under a new path: no new embedding")
-    removed: int = Field(description="known pictures that the source lacks: forgotten (sync)")
-    gone: int = Field(description="known pictures that the source lacks: kept (add)")
-    unchanged: int = Field(description="as they were the last time")
-    duplicate: int = Field(description="the content of another picture")
-    cancelled: int = Field(description="not begun when the job was cancelled")
-    created_at: datetime = Field(description="when it was handed in")
+    moved: int = Field(
+        description="known pictures found under a new path; they keep their embedding"
+    )
+    removed: int = Field(description="mode sync: known pictures no longer in the source, removed")
+    gone: int = Field(description="mode add: known pictures no longer in the source, kept")
+    unchanged: int = Field(description="files that have not changed since the last time")
+    duplicate: int = Field(description="files with the content of another picture")
+    cancelled: int = Field(description="files not begun when the job was cancelled")
+    created_at: datetime = Field(description="when it was accepted")
     started_at: datetime | None = Field(description="when work on it began; null: not yet")
     updated_at: datetime = Field(description="when a count or the state last changed")
     finished_at: datetime | None = Field(description="when it ended; null: not yet")
-    pictures_per_second: float | None = Field(description="so far; null before the first")
-    seconds_left: float | None = Field(description="an estimate; null while it is unknown")
+    pictures_per_second: float | None = Field(
+        description="mean rate so far; null before the first picture"
+    )
+    seconds_left: float | None = Field(description="estimated time left; null while unknown")
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """The answer's form of what the services return."""
+        """The details of a job."""
         counts = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
         source = {name: value for name, value in job.source.items() if name in SHOWN_OF_SOURCE}
         return cls(**{**counts, "source": source}, pictures_per_second=job.rate)
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first."""
+    """A page of jobs."""
 
     model_config = shown({"jobs": [examples.JOB], "next_cursor": None})
 
@@ -97,22 +102,22 @@ class JobPage(BaseModel):
 class JobItem(BaseModel):
     """One file of a job."""
 
-    path: str = Field(description="where it lies, or the name it was sent under")
-    state: ItemState = Field(description="how far it is")
+    path: str = Field(description="path of the file, or the name it was uploaded under")
+    state: ItemState = Field(description="the file's state")
     outcome: str | None = Field(description="added, changed, moved, removed, duplicate, failed, …")
-    reason: str | None = Field(description="why it failed, or what else is to be known")
-    attempts: int = Field(description="how often it was begun")
-    worker: str | None = Field(description="host and process that took it last")
-    image_id: int | None = Field(description="of the picture that it became")
+    reason: str | None = Field(description="why it failed, or another remark")
+    attempts: int = Field(description="number of times it was begun")
+    worker: str | None = Field(description="host and process id of the worker that took it last")
+    image_id: int | None = Field(description="id of its picture")
     updated_at: datetime = Field(description="when its state last changed")
 
 
 class ItemPage(BaseModel):
-    """Files of a job, in the order of its listing."""
+    """A page of a job's files."""
 
     model_config = shown({"items": [examples.ITEM], "next_cursor": 1})
 
-    items: list[JobItem] = Field(description="in the order of the listing")
+    items: list[JobItem] = Field(description="in the order in which the source was listed")
     next_cursor: int | None = Field(description="null on the last page")
 
     @classmethod

@@ -13,7 +13,7 @@ from app.web.payloads.feedback import MAX_TOKEN_CHARACTERS
 
 
 class TextAsked(BaseModel):
-    """What is searched for."""
+    """A search by text."""
 
     model_config = shown({"text": "tennis"})
 
@@ -21,14 +21,14 @@ class TextAsked(BaseModel):
 
 
 class NamedMatch(BaseModel):
-    """A hit by the name of its file."""
+    """A hit, named by its file."""
 
     image_name: str = Field(description="the file's name without its folders")
     score: float = Field(description="cosine similarity")
 
     @classmethod
     def of(cls, hit: Neighbour) -> Self:
-        """The answer's form of what the services return."""
+        """The hit for a neighbour that the search found."""
         name = PurePosixPath(hit.image.origin or hit.image.path).name
         return cls(image_name=name, score=1 - hit.distance)
 
@@ -45,18 +45,16 @@ class Matches(BaseModel):
         }
     )
 
-    text: str = Field(description="as it was asked")
+    text: str = Field(description="the text that was searched for")
     model_name: str = Field(description="the model that answered")
     matches: list[NamedMatch] = Field(description="best first, 10 at most")
-    jwt: str = Field(description="to judge the answer by")
+    jwt: str = Field(description="token to rate this answer with")
 
 
 class RatingToBe(BaseModel):
-    """A rating of a whole answer."""
+    """A rating of an answer as a whole."""
 
     model_config = shown({"user_feedback": 5, "jwt": TOKEN})
 
-    user_feedback: int = Field(
-        ge=LEAST_RATING, le=MOST_RATING, description="from 1 to 10, the best"
-    )
-    jwt: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="of the answer")
+    user_feedback: int = Field(ge=LEAST_RATING, le=MOST_RATING, description="1 to 10 (best)")
+    jwt: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="token of the answer")

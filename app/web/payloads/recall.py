@@ -14,7 +14,7 @@ from app.index.recall import (
 
 
 class RecallDetails(BaseModel):
-    """How many of the true nearest the searches of a collection find."""
+    """The share of the true nearest neighbours that a collection's searches find."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -37,29 +37,36 @@ class RecallDetails(BaseModel):
         }
     )
 
-    k: int = Field(description="hits of each query")
-    recall: float = Field(description="the share of the true k nearest that was found, 0 to 1")
-    text_recall: float = Field(description="of queries that are texts")
-    picture_recall: float | None = Field(description="of queries that are pictures")
-    queries: int = Field(description="how many were asked")
-    texts: int = Field(description="of these, texts")
-    pictures: int = Field(description="of these, pictures of the collection")
-    ef_search: int | None = Field(description="candidates kept; null: answers are exact")
-    p50_ms: float = Field(description="milliseconds of an answer, median")
-    p95_ms: float = Field(description="milliseconds that 95 of 100 answers stay below")
-    vectors: int = Field(description="in the index")
-    graph: bool = Field(description="false: there is none now, and answers are exact")
+    k: int = Field(description="number of hits looked at for each query")
+    recall: float = Field(description="share of the true k nearest that was found, 0 to 1")
+    text_recall: float = Field(description="the same, of text queries")
+    picture_recall: float | None = Field(description="the same, of picture queries")
+    queries: int = Field(description="number of queries")
+    texts: int = Field(description="how many of them are texts")
+    pictures: int = Field(description="how many of them are pictures of the collection")
+    ef_search: int | None = Field(
+        description="candidates that the graph search keeps; null: searches are exact"
+    )
+    p50_ms: float = Field(description="time of a search in milliseconds, median")
+    p95_ms: float = Field(description="time of a search in milliseconds, 95th percentile")
+    vectors: int = Field(description="number of vectors in the index")
+    graph: bool = Field(
+        description="whether there is an HNSW graph; without one searches are exact"
+    )
 
 
 class Tuning(BaseModel):
-    """What recall is wanted."""
+    """The recall to tune for."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"recall": 0.97}]})
 
     recall: float = Field(
-        ge=MIN_TARGET_RECALL, le=MAX_TARGET_RECALL, allow_inf_nan=False, description="to be kept"
+        ge=MIN_TARGET_RECALL,
+        le=MAX_TARGET_RECALL,
+        allow_inf_nan=False,
+        description="the recall to reach",
     )
-    k: int = Field(DEFAULT_K, ge=1, le=MAX_K, description="hits of each query")
+    k: int = Field(DEFAULT_K, ge=1, le=MAX_K, description="number of hits looked at for each query")
     sample: int = Field(
         DEFAULT_SAMPLE, ge=MIN_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures"
     )
@@ -68,14 +75,16 @@ class Tuning(BaseModel):
 class TriedDetails(BaseModel):
     """One `ef_search` that was tried."""
 
-    ef_search: int = Field(description="candidates kept")
-    recall: float = Field(description="on the queries that it is chosen by")
-    held_out: float | None = Field(description="on the others; null: the first was too low")
-    p50_ms: float = Field(description="milliseconds of an answer, median")
+    ef_search: int = Field(description="candidates that the graph search keeps")
+    recall: float = Field(description="on the queries it is chosen by")
+    held_out: float | None = Field(
+        description="on the held-out queries; null: not measured, since `recall` was too low"
+    )
+    p50_ms: float = Field(description="time of a search in milliseconds, median")
 
 
 class TuningDetails(BaseModel):
-    """What was chosen."""
+    """The result of tuning."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -99,13 +108,13 @@ class TuningDetails(BaseModel):
         }
     )
 
-    k: int = Field(description="hits of each query")
-    wanted: float = Field(description="the recall that was asked for")
-    reached: bool = Field(description="false: none keeps it, and nothing was changed")
-    ef_search: int | None = Field(description="the one that is used from now on")
-    recall: float = Field(description="on the queries that it was chosen by")
-    held_out: float | None = Field(description="on the queries held out")
-    queries: int = Field(description="that it was chosen by")
-    held_out_queries: int = Field(description="how many were held out")
-    vectors: int = Field(description="in the index")
-    tried: list[TriedDetails] = Field(description="in the order in which they were tried")
+    k: int = Field(description="number of hits looked at for each query")
+    wanted: float = Field(description="the requested recall")
+    reached: bool = Field(description="false: no `ef_search` reaches it, and nothing was changed")
+    ef_search: int | None = Field(description="the one in use from now on")
+    recall: float = Field(description="on the queries it was chosen by")
+    held_out: float | None = Field(description="on the held-out queries")
+    queries: int = Field(description="number of queries it was chosen by")
+    held_out_queries: int = Field(description="number of held-out queries")
+    vectors: int = Field(description="number of vectors in the index")
+    tried: list[TriedDetails] = Field(description="every `ef_search` that was tried, in order")

@@ -1,4 +1,4 @@
-"""The bodies of searches: what is asked, and what is answered."""
+"""Payloads of searches: requests and responses."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -23,14 +23,16 @@ from app.web.payloads.field_types import STORABLE, Name
 from app.web.payloads.images import file_url, thumbnail_url
 from app.web.payloads.search_terms import SearchTerm, SentQuery
 
-MAX_CURSOR_CHARACTERS = 800_000  # a vector of 4,000 dimensions, all words, the longest filter
+MAX_CURSOR_CHARACTERS = (
+    800_000  # holds a vector of 4,000 dimensions, the longest text and the longest filter
+)
 MAX_FIELD_CHARACTERS = 150
 
 FieldName = Annotated[str, Field(max_length=MAX_FIELD_CHARACTERS, pattern=STORABLE)]
 Filter = Annotated[
     dict[str, Any],
     Field(
-        description='which pictures, for example {"width": {"gte": 800}, "taken_at": '
+        description='which pictures count, for example {"width": {"gte": 800}, "taken_at": '
         '{"lt": "2024-06-01"}}: see docs/search.md',
         examples=[{"width": {"gte": 300}}],
     ),
@@ -40,16 +42,23 @@ Part = Literal["path", "url", "thumbnail_url", "size", "caption", "metadata", "d
 
 
 class HybridOptions(BaseModel):
-    """How the rankings by vectors and by words are fused."""
+    """How the rankings by vectors and by words are combined."""
 
     model_config = ConfigDict(extra="forbid")
 
-    alpha: float = Field(0.5, ge=0, le=1, description="weight of the vectors; words have the rest")
-    rrf_k: float = Field(60, ge=1, le=10_000, description="k of reciprocal rank fusion")
+    alpha: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="weight of the ranking by vectors; the ranking by words has the rest",
+    )
+    rrf_k: float = Field(
+        60, ge=1, le=10_000, description="the constant k of reciprocal rank fusion"
+    )
 
 
 class SearchRequest(BaseModel):
-    """What is asked; without a query, the pictures that pass the filter."""
+    """A search; without a query it lists the pictures that pass the filter."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -65,44 +74,55 @@ class SearchRequest(BaseModel):
     )
 
     query: SentQuery | None = Field(
-        None, description="words, or terms that are added up by their weights"
+        None, description="a text, or a list of terms whose embeddings are added up by weight"
     )
     namespace: Name | None = Field(
-        None, description="of the collection; unless given, the key's own, without keys default"
+        None,
+        description="the collection's namespace; if omitted, the key's own, or `default` without "
+        "keys",
     )
-    collection: Name = Field(DEFAULT_NAME, description="where to search")
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="hits on a page at most")
+    collection: Name = Field(DEFAULT_NAME, description="the collection to search")
+    limit: int = Field(
+        DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="maximum number of hits on a page"
+    )
     cursor: str | None = Field(
         None,
         max_length=MAX_CURSOR_CHARACTERS,
-        description="next_cursor of the page before; send it alone, or with the same request",
+        description="`next_cursor` of the previous page; send it alone or with the same request",
     )
     filter: Filter = Field(default_factory=dict)
     mode: Literal["vector", "lexical", "hybrid"] | None = Field(
-        None, description="by vectors (unless said else), by words, or by both"
+        None, description="rank by vectors (the default), by words, or by both"
     )
-    hybrid: HybridOptions | None = Field(None, description="mode hybrid, and how")
+    hybrid: HybridOptions | None = Field(
+        None, description="selects mode hybrid, and says how to combine the rankings"
+    )
     min_score: float | None = Field(
-        None, allow_inf_nan=False, description="hits of a lower score are left out"
+        None, allow_inf_nan=False, description="leaves out hits with a lower score"
     )
     order_by: FieldName | None = Field(
         None,
-        description="a field, or -field for the largest first: the page's hits are sorted by it",
+        description="a field, or -field for descending order: sorts the hits of the page",
         examples=["-taken_at"],
     )
     group_by: Literal["duplicates"] | None = Field(
-        None, description="of pictures that look the same, only the best; it names the others"
+        None,
+        description="duplicates: of pictures that look the same only the best hit, which lists the "
+        "others",
     )
-    exact: bool = Field(False, description="compare with every picture, without the graph")
+    exact: bool = Field(False, description="compare with every picture instead of using the graph")
     include: list[Part] | None = Field(
-        None, description="which parts of hits are told beside id and scores; all unless given"
+        None, description="the parts of a hit to return beside its id and scores; all if omitted"
     )
     facets: list[FieldName] = Field(
         default_factory=list,
         max_length=MAX_FACETS,
-        description="declared fields whose values are counted among what passes the filter",
+        description="declared fields whose values are counted among the pictures that pass the "
+        "filter",
     )
-    explain: bool = Field(False, description="tell how the answer and each score came about")
+    explain: bool = Field(
+        False, description="explain how the index was read and what each score is made of"
+    )
 
     @model_validator(mode="after")
     def _one_mode(self) -> Self:
@@ -111,7 +131,7 @@ class SearchRequest(BaseModel):
         return self
 
     def question(self, namespace: str) -> search_request.SearchRequest:
-        """The domain's form of it, in a namespace that the caller may search."""
+        """The request as the search package takes it; `namespace` is one the caller may search."""
         query = [SearchTerm(text=self.query)] if isinstance(self.query, str) else self.query
         hybrid = self.hybrid or HybridOptions()
         return search_request.SearchRequest(
@@ -132,45 +152,47 @@ class SearchRequest(BaseModel):
 
     @property
     def is_bare(self) -> bool:
-        """Whether nothing is said but the cursor, and which parts to tell."""
+        """Whether the request holds nothing but a cursor and `include`."""
         return not (self.model_fields_set - {"cursor", "include"})
 
 
 class SearchHit(BaseModel):
-    """One picture of an answer; parts that were not asked for by `include` are absent."""
+    """One hit; parts that `include` does not name are absent."""
 
     id: int = Field(description="the picture's id")
     score: float | None = Field(
-        description="cosine similarity, rank of the words, or their fusion; null without a query"
+        description="cosine similarity, rank by words, or both combined; null without a query"
     )
     distance: float | None = Field(description="cosine distance to the query, 0 (same) to 2")
-    vector_rank: int | None = Field(description="place by vectors, from 1")
-    lexical_rank: int | None = Field(description="place by words, from 1")
+    vector_rank: int | None = Field(description="rank by vectors, from 1")
+    lexical_rank: int | None = Field(description="rank by words, from 1")
     confidence: float | None = Field(
-        description="0 to 1: how surely it is better than chance; null while that is not known"
+        description="0 to 1: how sure it is that the hit is better than chance; null until that "
+        "was measured"
     )
-    path: str | None = Field(None, description="where the file lies")
-    url: str | None = Field(None, description="the original")
-    thumbnail_url: str | None = Field(None, description="a small WebP")
+    path: str | None = Field(None, description="path of the file")
+    url: str | None = Field(None, description="address of the original file")
+    thumbnail_url: str | None = Field(None, description="address of a small WebP")
     width: int | None = Field(None, description="in pixels")
     height: int | None = Field(None, description="in pixels")
     format: str | None = Field(None, description="JPEG, PNG, …")
-    caption: str | None = Field(None, description="what people say of it")
+    caption: str | None = Field(None, description="what it shows, in words")
     metadata: dict[str, Any] | None = Field(None, description="a JSON object")
     taken_at: datetime | None = Field(None, description="from EXIF")
-    created_at: datetime | None = Field(None, description="when it was taken in")
+    created_at: datetime | None = Field(None, description="when it was added")
     box: list[float] | None = Field(
-        None, description="the region that was hit, as fractions; null: the whole picture"
+        None, description="the region that was found, as fractions; null: the whole picture"
     )
     duplicates: list[int] = Field(
-        description="with group_by: ids of further hits that look the same, as far as this page "
-        "had to look for them"
+        description="with group_by: ids of hits that look the same, as far as this page has looked"
     )
-    explain: dict[str, Any] | None = Field(None, description="with explain: what made its score")
+    explain: dict[str, Any] | None = Field(
+        None, description="with explain: what its score is made of"
+    )
 
     @classmethod
     def of(cls, hit: Hit, include: list[Part] | None) -> Self:
-        """The answer's form of what the services return."""
+        """The payload of a hit."""
         image, found = hit.image, hit.found
         told: dict[str, Any] = {
             "id": image.id,
@@ -199,48 +221,57 @@ class SearchHit(BaseModel):
 
 
 class Took(BaseModel):
-    """Milliseconds of an answer."""
+    """Time in milliseconds."""
 
-    encode: float = Field(description="in the model: what was cached takes none")
+    encode: float = Field(description="in the model; 0 for cached embeddings")
     database: float = Field(description="in Postgres")
 
 
 class FacetValue(BaseModel):
-    """A value of a field, and how often it is there."""
+    """A value of a field, and how many pictures have it."""
 
     value: str | int | float | bool | None = Field(description="dates in ISO 8601")
-    count: int = Field(description="pictures that have it, among those that pass the filter")
+    count: int = Field(
+        description="number of pictures with this value, among those that pass the filter"
+    )
 
 
 class SearchAnswer(BaseModel):
-    """Hits, best first, and the truth about them."""
+    """Hits, best first, and how far they can be trusted."""
 
     model_config = shown(SEARCH)
 
-    hits: list[SearchHit] = Field(description="best first, unless order_by says else")
-    took_ms: Took = Field(description="how long it took")
+    hits: list[SearchHit] = Field(description="best first, unless order_by is set")
+    took_ms: Took = Field(description="time taken")
     model: str = Field(description="the model that answered")
-    fingerprint: str = Field(description="SHA-256 of that model: equal ones give equal vectors")
-    index: int = Field(description="the generation of vectors that was searched")
-    method: Literal["hnsw", "exact", "lexical", "hybrid", "listing"] = Field(
-        description="by the graph, by comparing all, by words, by both; listing: no query"
+    fingerprint: str = Field(
+        description="SHA-256 of that model; models with the same one give the same vectors"
     )
-    pictures: int = Field(description="in the collection")
-    coverage: float = Field(description="the share of them that has a vector, 0 to 1")
+    index: int = Field(description="id of the vector index that was searched")
+    method: Literal["hnsw", "exact", "lexical", "hybrid", "listing"] = Field(
+        description="hnsw: by the graph; exact: compared with all; lexical: by words; hybrid: by "
+        "vectors and words; listing: no query"
+    )
+    pictures: int = Field(description="number of pictures in the collection")
+    coverage: float = Field(description="share of the pictures that have a vector, 0 to 1")
     no_match: bool | None = Field(
-        description="the best hit is not better than chance; null while that is not known"
+        description="true: the best hit is no better than chance; null until that was measured"
     )
     underfilled: str | None = Field(description="why there are fewer hits than `limit`")
-    total: int | None = Field(description="without a query: how many pass the filter")
-    facets: dict[str, list[FacetValue]] | None = Field(description="most frequent values first")
-    explain: dict[str, Any] | None = Field(description="how the index was read")
-    next_cursor: str | None = Field(description="of the next page; null on the last")
+    total: int | None = Field(
+        description="without a query: number of pictures that pass the filter"
+    )
+    facets: dict[str, list[FacetValue]] | None = Field(
+        description="values by field, most frequent first"
+    )
+    explain: dict[str, Any] | None = Field(description="with explain: how the index was read")
+    next_cursor: str | None = Field(description="cursor of the next page; null on the last")
     feedback: Literal["on", "off", "not enough"] = Field(
-        description="whether judgements move this collection's queries: on while they improve its "
-        "answers, off if not, not enough to tell"
+        description="whether ratings move this collection's queries: on while they improve its "
+        "answers, off if not, not enough if there are too few ratings to tell"
     )
     token: str | None = Field(
-        description="to judge this answer by, at /api/v1/feedback; null without a query"
+        description="token to rate this answer with at /api/v1/feedback; null without a query"
     )
 
     @classmethod
@@ -252,7 +283,7 @@ class SearchAnswer(BaseModel):
         tokens: FeedbackTokens,
         include: list[Part] | None = None,
     ) -> Self:
-        """The answer's form of what the services return."""
+        """The payload of a response."""
         facets = (
             None
             if answer.facets is None

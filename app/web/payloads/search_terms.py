@@ -1,4 +1,4 @@
-"""The bodies of what is searched for: words, pictures, and their weights."""
+"""What to search for: texts and pictures with their weights."""
 
 import base64
 from typing import Annotated, Self
@@ -20,7 +20,7 @@ from app.web.payloads.field_types import MAX_ID
 
 
 class _StrictBase64(Base64Encoder):
-    """White space is left out; what else is no base64 is refused, not skipped."""
+    """Ignores white space; refuses everything else that is not base64."""
 
     @classmethod
     def decode(cls, data: bytes) -> bytes:
@@ -29,26 +29,28 @@ class _StrictBase64(Base64Encoder):
             return base64.b64decode(b"".join(data.split()), validate=True)
         except ValueError as error:
             told = {"reason": str(error)}
-            raise PydanticCustomError("base64", "it is no base64: {reason}", told) from error
+            raise PydanticCustomError("base64", "this is not base64: {reason}", told) from error
 
 
 class SearchTerm(BaseModel):
-    """One of the things to search for: a text, a picture, a URL of one, or the id of one."""
+    """One part of a query: a text, a picture, a picture's URL, or a picture's id."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str | None = Field(None, description="some words", examples=["a red car"])
-    image: Annotated[bytes, EncodedBytes(encoder=_StrictBase64)] | None = Field(
-        None, description="a picture's file, in base64"
+    text: str | None = Field(
+        None, description="what the picture shows, in words", examples=["a red car"]
     )
-    url: str | None = Field(None, description="http or https, where a picture lies")
-    id: int | None = Field(None, ge=1, le=MAX_ID, description="a picture of the collection")
+    image: Annotated[bytes, EncodedBytes(encoder=_StrictBase64)] | None = Field(
+        None, description="a picture file in base64"
+    )
+    url: str | None = Field(None, description="http or https address of a picture")
+    id: int | None = Field(None, ge=1, le=MAX_ID, description="id of a picture of the collection")
     weight: float = Field(
         1.0,
         ge=-MAX_WEIGHT,
         le=MAX_WEIGHT,
         allow_inf_nan=False,
-        description="negative: unlike this; not 0",
+        description="negative: unlike this; must not be 0",
     )
 
     @model_validator(mode="after")
@@ -59,7 +61,7 @@ class SearchTerm(BaseModel):
         return self
 
     def term(self) -> Term:
-        """The domain's form of it."""
+        """The term as the search package takes it."""
         return Term(self.weight, self.text, self.image, self.url, self.id)
 
 
@@ -72,4 +74,4 @@ SentQuery = Annotated[
         custom_error_message="send a text, or a list of terms",
     ),
 ]
-"""The tag makes a fault that of what was sent, not of both."""
+"""The tags keep errors about a list from being reported for a text, and the other way round."""
