@@ -6,7 +6,6 @@ docs/performance.json, docs/performance.md and docs/performance.svg.
 
 import logging
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from app.database.postgres_programs import temporary_folder
 from app.main import unwind_on_signals
 from app.settings import ROOT
 from benchmarks import machine
@@ -50,8 +50,8 @@ def main(
         sizes = replace(sizes, nearest=(*sizes.nearest, MILLION))
     typer.echo(_plan(named, sizes, million=million, tiny=tiny))
     report = None if tiny and into is None else Report(into or ROOT / "docs")
-    with tempfile.TemporaryDirectory(prefix="bm", ignore_cleanup_errors=True) as folder:
-        shop = Workshop(sizes, Path(folder), KEPT, photos and photos.expanduser().resolve())
+    with temporary_folder("bm") as folder:
+        shop = Workshop(sizes, folder, KEPT, photos and photos.expanduser().resolve())
         for name in named:
             try:
                 run = _run(name, shop)

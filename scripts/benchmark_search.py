@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from sqlalchemy import text
 from app.catalog import collections, fields, filters
 from app.database import connections
 from app.database.embedded_postgres import embedded_server
+from app.database.postgres_programs import temporary_folder
 from app.database.tables import Storage, VectorIndex
 from app.index import vector_indexes
 from app.index.hnsw_search import Condition
@@ -122,8 +122,8 @@ HEAD = ["pictures that pass", "method", "recall@10", "full answers", "p50 ms", "
 def database() -> Iterator[connections.Sessions]:
     """An embedded Postgres of the run's own, migrated; it leaves nothing behind."""
     with (
-        tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder,
-        embedded_server(Path(folder) / "data") as url,
+        temporary_folder("pg") as folder,
+        embedded_server(folder / "data") as url,
     ):
         engine = connections.open_engine(url)
         connections.migrate(engine)

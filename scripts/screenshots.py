@@ -17,6 +17,7 @@ from typing import Literal
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from app.database.postgres_programs import temporary_folder
 from app.settings import ROOT
 from scripts import chromium
 
@@ -45,7 +46,7 @@ def main() -> None:
 @contextmanager
 def served() -> Iterator[str]:
     """The address of a server that has all demo pictures."""
-    with tempfile.TemporaryDirectory(prefix="shots", ignore_cleanup_errors=True) as folder:
+    with temporary_folder("shots") as folder:
         port = free_port()
         settings = {
             "TESTING": "1",

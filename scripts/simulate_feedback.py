@@ -10,7 +10,6 @@ Weights were tuned on the queries at even places with seed 1; what is printed by
 at odd places with seed 2.
 """
 
-import tempfile
 import threading
 import uuid
 from collections import defaultdict
@@ -27,6 +26,7 @@ from sqlalchemy import delete, insert, select, update
 
 from app.database.connections import Sessions
 from app.database.feedback_tables import feedback, feedback_queries
+from app.database.postgres_programs import temporary_folder
 from app.database.tables import VectorIndex, images, vector_indexes
 from app.feedback.evaluation import FeedbackEvaluation, Verdict
 from app.feedback.query_adjustment import QueryAdjustment
@@ -230,8 +230,7 @@ def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
 @contextmanager
 def opened() -> Iterator[Services]:
     """The demo model and the bundled pictures, in folders that are deleted at the end."""
-    with tempfile.TemporaryDirectory(prefix="fb", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary_folder("fb") as folder:
         settings = Settings(
             testing=True,
             postgres_dir=folder / "postgres",

@@ -1,7 +1,6 @@
 """Real Postgres, the real demo model, real files: nothing of ours is replaced."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp
 
 from app.database import connections
 from app.database.embedded_postgres import embedded_server
+from app.database.postgres_programs import temporary_folder
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
@@ -52,11 +52,8 @@ def local_client(app: ASGIApp, **options: Any) -> TestClient:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """A Postgres of the test run's own. The short path leaves room for its socket's name."""
-    with (
-        tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder,
-        embedded_server(Path(folder) / "data") as url,
-    ):
+    """A Postgres of the test run's own."""
+    with temporary_folder("pg") as folder, embedded_server(folder / "data") as url:
         yield url
 
 

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from app.database import connections
+from app.database.postgres_programs import temporary_folder
 from app.ingest.uploads import Upload
 from app.runtime.assembly import open_services
 from app.settings import ROOT, Settings
@@ -98,9 +98,9 @@ class Server:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path, which Postgres's socket needs; its servers end with it."""
-    with tempfile.TemporaryDirectory(prefix="srv", ignore_cleanup_errors=True) as name:
-        yield Path(name)
+    """Its servers end with it."""
+    with temporary_folder("srv") as folder:
+        yield folder
         for server in Server.started:
             server.end()
         Server.started.clear()

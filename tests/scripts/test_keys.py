@@ -15,6 +15,7 @@ from app.access import api_keys
 from app.access.authentication import KEY_SECONDS, Authenticator
 from app.database.connections import Sessions
 from app.database.embedded_postgres import embedded_server
+from app.database.postgres_programs import temporary_folder
 from app.errors import KeyRejected
 from app.settings import ROOT
 from scripts.keys import HEADINGS, MAX_DAYS, commands
@@ -149,8 +150,13 @@ def test_a_database_that_is_away_is_a_sentence() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_it_makes_keys_without_a_server_and_beside_one(tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with temporary_folder("keys") as folder:
+        yield folder / "postgres"
+
+
+def test_it_makes_keys_without_a_server_and_beside_one(folder: Path) -> None:
     process = folder / "postmaster.pid"
     done = run("create", *OF_ME, POSTGRES_DIR=str(folder))
     assert done.returncode == 0, done.stderr

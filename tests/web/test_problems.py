@@ -1,5 +1,4 @@
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app import errors
 from app.access import api_keys
+from app.database import embedded_postgres
+from app.database.postgres_programs import temporary_folder
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
@@ -77,19 +78,23 @@ def test_a_database_that_is_busy_is_a_503_with_a_time_to_come_back(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_dead_database_is_a_503_and_the_process_stays_alive(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="dead", ignore_cleanup_errors=True) as folder:
+def test_a_dead_database_is_a_503_and_the_process_stays_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_postgres, "WATCH_SECONDS", 3600)  # it is not started again
+    with temporary_folder("dead") as folder:
         settings = Settings(
             testing=True,
-            postgres_dir=Path(folder) / "data",
+            postgres_dir=folder / "data",
             test_upload_dir=tmp_path / "uploads",
             thumbnail_dir=tmp_path / "thumbnails",
         )
         with open_services(settings) as services:
             http = local_client(create_app(settings, services))
             assert http.get("/readyz").status_code == 200
-            stop_postgres(Path(folder) / "data")
-            assert http.get("/readyz").status_code == 503
+            stop_postgres(folder / "data")
+            answer = http.get("/readyz")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert http.get("/search-by-text?query=tree").status_code == 503
             assert http.post("/upload", files={"file": ("x", png(1))}).status_code == 503
             assert http.get("/healthz").status_code == 200

@@ -1,0 +1,254 @@
+"""The embedded server on data folders as crashes, containers and other users leave them."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from app.database import embedded_postgres
+from app.database.embedded_postgres import embedded_server, settings
+from app.database.postgres_programs import ROOTS_USER, temporary_folder
+from app.database.postmaster import PID_FILE, processes_in
+from app.errors import DatabaseUnusable
+from app.settings import ROOT
+
+RESTART_SECONDS = 10  # within which a killed server answers again (issue 21, line 6)
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
+
+
+@pytest.fixture(scope="module")
+def folder_of_module() -> Iterator[Path]:
+    with temporary_folder("own") as folder:
+        yield folder / "data"
+
+
+@pytest.fixture
+def folder(folder_of_module: Path) -> Iterator[Path]:
+    """A data folder; its server, if a test leaves one, is ended."""
+    yield folder_of_module
+    for process in processes_in(folder_of_module):
+        process.kill()
+
+
+def asked(url: str, query: str = "SELECT 1") -> object:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    try:
+        with engine.begin() as connection:
+            result = connection.execute(text(query))
+            return result.scalar() if result.returns_rows else None
+    finally:
+        engine.dispose()
+
+
+def asked_until_answered(url: str, query: str) -> tuple[object, float]:
+    """The answer, and after how many seconds it came."""
+    began = time.monotonic()
+    while True:
+        try:
+            return asked(url, query), time.monotonic() - began
+        except Exception:
+            if time.monotonic() - began > 3 * RESTART_SECONDS:
+                raise
+            time.sleep(0.1)
+
+
+def pid_of(folder: Path) -> int:
+    return int((folder / PID_FILE).read_text().splitlines()[0])
+
+
+def test_a_killed_server_is_started_again_and_nothing_is_lost(folder: Path) -> None:
+    """Issue 21, line 6."""
+    with embedded_server(folder) as url:
+        asked(url, "CREATE TABLE survivors AS SELECT 7 AS n")
+        first = pid_of(folder)
+        os.kill(first, signal.SIGKILL)
+        found, seconds = asked_until_answered(url, "SELECT n FROM survivors")
+        assert found == 7
+        assert seconds < RESTART_SECONDS
+        assert pid_of(folder) != first
+        asked(url, "DROP TABLE survivors")
+    assert not (folder / PID_FILE).exists()
+    assert list(processes_in(folder)) == []
+
+
+def test_a_query_that_outlives_the_killed_server_does_not_hold_up_the_next(folder: Path) -> None:
+    """Issue 21, line 6: a busy process of the old server keeps its shared memory in use."""
+    busy = (
+        "import sys, psycopg; psycopg.connect(sys.argv[1]).execute("
+        '"DO $$ BEGIN LOOP PERFORM sqrt(generate_series(1, 100000)); END LOOP; END $$")'
+    )
+    with (
+        embedded_server(folder) as url,
+        subprocess.Popen([sys.executable, "-c", busy, url], stderr=subprocess.DEVNULL) as client,
+    ):
+        active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO %'"
+        while not asked(url, active):
+            time.sleep(0.05)
+        os.kill(pid_of(folder), signal.SIGKILL)
+        assert asked_until_answered(url, "SELECT 1")[1] < RESTART_SECONDS
+        client.wait(RESTART_SECONDS)
+
+
+def test_it_is_tried_again_until_it_starts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 21, lines 6 and 45: after a full disk has ended the server, for example."""
+    monkeypatch.setattr(embedded_postgres, "RETRY_SECONDS", 0.2)
+    configuration = folder / "postgresql.conf"
+    with embedded_server(folder) as url:
+        good = configuration.read_text()
+        configuration.write_text(good + "no_such_setting = 1\n")
+        os.kill(pid_of(folder), signal.SIGKILL)
+        while "does not start" not in caplog.text:
+            time.sleep(0.1)
+        assert 'postgresql.conf" contains errors' in caplog.text
+        configuration.write_text(good)
+        assert asked_until_answered(url, "SELECT 1")[1] < RESTART_SECONDS
+
+
+def dead_pid() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
+
+
+PID_FILES = ("{pid}\n", "{pid}\n{folder}\n1712346200\n", "{pid}\n{folder}\n1\n5432\n{folder}\n\n",
+             "{pid}\n{folder}\n1\n5432\n{folder}\n\n 8826964 65536\n",
+             "{pid}\n{folder}\n1\n5432\n{folder}\n\n 8826964 65536\nready   \n", "", "\n", "what",
+             "-1\n", "99999999999999999999\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PID_FILES)
+def test_a_pid_file_that_was_left_behind_is_started_over(folder: Path, text: str) -> None:
+    """Issue 21, line 7: a dead process, in 1 to 8 lines, or nothing of use."""
+    with embedded_server(folder):
+        pass  # makes the folder
+    (folder / PID_FILE).write_text(text.format(pid=dead_pid(), folder=folder))
+    with embedded_server(folder) as url:
+        assert asked(url) == 1
+
+
+@pytest.mark.parametrize("kind", ["alien", "zombie", "ourselves", "another Postgres"])
+def test_a_pid_that_belongs_to_another_process_now(
+    folder: Path, kind: str, server_url: str
+) -> None:
+    """Issue 21, lines 7 and 45: the server starts, and the other process lives on."""
+    with embedded_server(folder):
+        pass
+    other = int(str(asked(server_url, "SELECT pg_backend_pid()")))  # of a backend that has gone
+    with subprocess.Popen(["true" if kind == "zombie" else "cat"], stdin=subprocess.PIPE) as alien:
+        if kind == "zombie":
+            while psutil.Process(alien.pid).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
+        socket_folder = make_url(server_url).query["host"]
+        postmaster = pid_of(Path(str(socket_folder)))
+        assert other != postmaster
+        pid = {"ourselves": os.getpid(), "another Postgres": postmaster}.get(kind, alien.pid)
+        content = f"{pid}\n{folder}\n1\n5432\n{folder}\n\n 8826964 65536\nready   \n"
+        (folder / PID_FILE).write_text(content)
+        with embedded_server(folder) as url:
+            assert asked(url) == 1
+            assert pid_of(folder) != pid
+        assert asked(server_url) == 1
+        assert kind == "zombie" or alien.poll() is None
+        assert alien.stdin
+        alien.stdin.close()
+
+
+def test_processes_share_a_server_and_the_last_one_stops_it(folder: Path) -> None:
+    with embedded_server(folder) as first:
+        with embedded_server(folder) as second:
+            assert first == second
+            assert asked(second) == 1
+        assert asked(first) == 1
+    assert list(processes_in(folder)) == []
+
+
+def test_a_killed_user_does_not_keep_the_server_running(folder: Path) -> None:
+    user = (
+        "import sys, time, pathlib; from app.database.embedded_postgres import embedded_server\n"
+        "with embedded_server(pathlib.Path(sys.argv[1])): print('up', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", user, str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout
+        assert killed.stdout.readline() == b"up\n"
+        killed.kill()
+    assert list(processes_in(folder)) != []
+    with embedded_server(folder) as url:
+        assert asked(url) == 1
+    assert list(processes_in(folder)) == []
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket(folder: Path) -> None:
+    long = folder.parent / ("long " * 25) / "data"
+    with embedded_server(long) as url:
+        sockets = Path(str(make_url(url).query["host"]))
+        assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+        assert asked(url) == 1
+    assert sockets != long
+
+
+def test_a_socket_folder_of_somebody_else_is_refused(folder: Path, tmp_path: Path) -> None:
+    long = folder.parent / ("long " * 26) / "data"
+    with embedded_server(long) as url:
+        sockets = Path(str(make_url(url).query["host"]))
+    sockets.rmdir()
+    sockets.symlink_to(tmp_path)
+    try:
+        with pytest.raises(DatabaseUnusable, match="belongs to somebody else"):
+            embedded_server(long).__enter__()
+    finally:
+        sockets.unlink()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(folder: Path) -> None:
+    other = folder.parent / "other"
+    other.mkdir()
+    (other / "letter.txt").write_text("mine")
+    before = other.stat()
+    with pytest.raises(DatabaseUnusable, match="exists but is not empty"):
+        embedded_server(other).__enter__()
+    assert (other / "letter.txt").read_text() == "mine"
+    assert (other.stat().st_uid, other.stat().st_mode) == (before.st_uid, before.st_mode)
+
+
+@AS_ROOT
+def test_root_is_told_where_its_server_may_not_go_and_nothing_is_opened(tmp_path: Path) -> None:
+    """Issue 21, line 43."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    modes = {one: one.stat().st_mode for one in (private, *private.parents)}
+    closed = next(one for one in reversed(private.parents) if not modes[one] & stat.S_IXOTH)
+    message = f"runs as the user {ROOTS_USER}, who may not enter {closed}. Set POSTGRES_DIR"
+    with pytest.raises(DatabaseUnusable, match=message):
+        embedded_server(private / "data").__enter__()
+    assert {one: one.stat().st_mode for one in modes} == modes
+
+
+@AS_ROOT
+def test_roots_server_has_no_group_of_roots(server_url: str) -> None:
+    """Issue 21, line 43."""
+    folder = Path(str(make_url(server_url).query["host"]))
+    process = psutil.Process(pid_of(folder))
+    assert process.username() == ROOTS_USER
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    groups = next(line for line in status.splitlines() if line.startswith("Groups:"))
+    assert groups.split()[1:] == []
+    assert process.gids().effective != 0
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "workers"), [(None, 2), (64, 0), (0, 0), (575, 0), (576, 2), (32_000, 2)]
+)
+def test_shared_memory_decides_how_graphs_are_built(megabytes: int | None, workers: int) -> None:
+    """Issue 21, line 8."""
+    written = settings(None if megabytes is None else megabytes * 2**20)
+    assert f"max_parallel_maintenance_workers = {workers}\n" in written
