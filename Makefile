@@ -44,8 +44,8 @@ worker: $(INSTALLED) ## Work on the queue in a process of its own, beside the se
 	@$(PYTHON) -m scripts.worker
 
 .PHONY: doctor
-doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it
-	@$(PYTHON) -m scripts.doctor $(if $(FIX),--fix)
+doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it; SURE=1 also what is doubted
+	@$(PYTHON) -m scripts.doctor $(if $(FIX),--fix) $(if $(SURE),--sure)
 
 .PHONY: test-api
 test-api: $(INSTALLED) ## Ask the running server: make test-api SEARCH="a green tree" LIMIT=4

@@ -8,31 +8,46 @@ import typer
 from app.errors import ImageSearchError
 from app.main import unwind_on_signals
 from app.runtime.assembly import open_services
+from app.runtime.doctor import Report
 from app.settings import Settings
 
 SHOWN = 5  # examples of each kind
 
 
-def main(fix: Annotated[bool, typer.Option(help="mend what is found")] = False) -> None:
+def main(
+    fix: Annotated[bool, typer.Option(help="mend what is found")] = False,
+    sure: Annotated[bool, typer.Option(help="with --fix: also remove what is doubted")] = False,
+) -> None:
     """Print each kind of fault with its count; the exit status is 1 if any is left."""
     unwind_on_signals()
     try:
         with open_services(Settings.load()) as services:
-            findings = services.doctor.look()
+            report = services.doctor.examine()
             if fix:
-                for finding in findings:
-                    if finding.found:
-                        finding.mend()
-                        print(f"Mended: {len(finding.found)} {finding.name}")
-                findings = services.doctor.look()
+                for finding in report.findings:
+                    if mended := finding.mend(sure=sure):
+                        print(f"Mended: {mended} {finding.name}")
+                report = services.doctor.examine()
     except ImageSearchError as error:
         sys.exit(f"Not examined: {error}")
-    for finding in findings:
+    _print(report)
+    if any(finding.found for finding in report.findings):
+        sys.exit(1)
+
+
+def _print(report: Report) -> None:
+    for finding in report.findings:
         print(f"{len(finding.found):6} {finding.name}")
         for example in finding.found[:SHOWN]:
             print(f"         {example}")
-    if any(finding.found for finding in findings):
-        sys.exit(1)
+        for doubt in finding.doubts:
+            print(f"       ! {doubt}")
+    if any(finding.doubts for finding in report.findings):
+        print(
+            "What is doubted (!) is left alone: `make doctor FIX=1 SURE=1` removes it all the same."
+        )
+    for note in report.notes:
+        print(note)
 
 
 if __name__ == "__main__":

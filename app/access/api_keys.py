@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from app.database.tables import api_keys
+from app.database.access_tables import api_keys
 from app.errors import StartError
 
 Role = Literal["reader", "writer", "admin"]

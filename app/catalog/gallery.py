@@ -88,9 +88,10 @@ class Gallery:
         SourceUnavailable.
         """
         image = self.get(image_id)
-        if image.path.startswith(S3_SCHEME):
+        if image.stored_path.startswith(S3_SCHEME):
             return self._in_bucket(image)
-        location = self.sources.root / image.path
+        with _read_errors(image):
+            location = self.sources.location(image.stored_path)
         try:
             with location.open("rb") as file:
                 kind = media_type(file)
@@ -101,7 +102,7 @@ class Gallery:
         return OnDisk(location, kind)
 
     def _in_bucket(self, image: Image) -> InBucket | Streamed:
-        bucket, key = self.sources.stored_object(image.path)
+        bucket, key = self.sources.stored_object(image.stored_path)
         with _read_errors(image):
             if self.presign_seconds is not None:
                 url = bucket.presigned_url(key, self.presign_seconds)
@@ -124,7 +125,7 @@ class Gallery:
         except OSError:  # not cached yet, or the cache cannot be read
             pass
         with _read_errors(image):
-            data = self.sources.read(image.path, self.limits.max_file_bytes)
+            data = self.sources.read(image.stored_path, self.limits.max_file_bytes)
         small = make_thumbnail(data, side, self.limits.max_megapixels)
         if hashlib.sha256(data).digest() == image.content_hash:  # else the file has changed
             self._cache_thumbnail(name, small)
@@ -193,10 +194,17 @@ class Gallery:
         with self.sessions.begin() as session:
             removed = image_deletion.remove(session, image_ids, *conditions)
         for image in removed:
-            if self.stores.uploads.owns(self.sources.root / image.path):
+            if self._is_upload(image):
                 self._delete_file(image)
             remove_thumbnails(self.stores.thumbnails, image.content_hash)
         return sorted(image.id for image in removed)
+
+    def _is_upload(self, image: Image) -> bool:
+        """Whether its file is one of our own, in the store of this process."""
+        path = image.stored_path
+        return not self.sources.is_elsewhere(path) and self.stores.uploads.owns(
+            self.sources.location(path)
+        )
 
     def _delete_file(self, image: Image) -> None:
         """Delete the file after the row: a crash in between leaves a file, never a row without one.
@@ -206,7 +214,7 @@ class Gallery:
         with self.sessions.begin() as session:
             image_rows.lock_content(session, image.content_hash)
             if image_rows.find_by_hash(session, image.collection_id, image.content_hash) is None:
-                (self.sources.root / image.path).unlink(missing_ok=True)
+                self.sources.location(image.stored_path).unlink(missing_ok=True)
 
 
 def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
@@ -232,7 +240,7 @@ def _read_errors(image: Image) -> Iterator[None]:
     try:
         yield
     except ImageVanished as error:
-        raise ImageNotFound(f"The file of picture {image.id} is gone.") from error
+        raise ImageNotFound(f"The file of picture {image.id} is gone. {error}") from error
     except SourceUnreadable as error:  # wrong keys or bucket name: for the operator
         log.warning("picture %s: %s", image.id, error)
         raise SourceUnavailable("The picture's bucket cannot be read now.") from error

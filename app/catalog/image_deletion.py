@@ -46,7 +46,7 @@ def mark_deleted(session: Session, known: Sequence[Place]) -> list[Place]:
 
     Returns those that were still where they are known to be: others were moved meanwhile.
     """
-    places = [(one.id, one.path) for one in known]
+    places = [(one.id, one.stored_path if isinstance(one, Image) else one.path) for one in known]
     query = update(images).where(tuple_(images.c.id, images.c.path).in_(places), PRESENT)
     query = query.values(removed_at=func.now()).returning(images.c.id)
     buried = set(session.execute(query).scalars())

@@ -255,7 +255,7 @@ def add_images(
     query = query.on_conflict_do_update(index_elements=["collection_id", "path"], set_=changed)
     rows = [{"collection_id": index.collection_id, **image.values()} for image in new]
     returned = session.execute(query.returning(*IMAGE_COLUMNS), rows).mappings()
-    stored = {row["path"]: Image.of(row) for row in returned}  # in any order
+    stored = {row["stored_path"]: Image.of(row) for row in returned}  # in any order
     ordered = [stored[image.path] for image in new]
     put_vectors(session, index, [image.id for image in ordered], vectors)
     return ordered
@@ -278,9 +278,10 @@ def place_image(
 
     False where somebody else has moved or deleted it since it was known.
     """
+    at = known.stored_path if isinstance(known, Image) else known.path
     query = (
         update(images)
-        .where(images.c.id == known.id, images.c.path == known.path, PRESENT)
+        .where(images.c.id == known.id, images.c.path == at, PRESENT)
         .values(
             path=path,
             etag=etag,

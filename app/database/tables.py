@@ -202,20 +202,6 @@ job_items = Table(
     Index(None, "job_id", "id"),
 )
 
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("namespace", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),  # reader | writer | admin
-    Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the key
-    Column("expires_at", DateTime(timezone=True)),
-    Column("revoked_at", DateTime(timezone=True)),
-    Column("last_used_at", DateTime(timezone=True)),
-    now_column(),
-)
-
 Storage = Literal["halfvec", "vector", "bit"]
 """2 bytes per dimension, 4 bytes, or 2 bytes with an HNSW index on 1 bit per dimension."""
 
@@ -268,11 +254,15 @@ class VectorIndex:
 
 @dataclass(frozen=True)
 class Image:
-    """One picture as the catalog knows it; `content_hash` is the SHA-256 of its file."""
+    """One picture as the catalog knows it; `content_hash` is the SHA-256 of its file.
+
+    `path` is what people are shown; `stored_path` is the row's, relative to the store of uploads.
+    """
 
     id: int
     collection_id: int
     path: str
+    stored_path: str
     content_hash: bytes
     bytes: int
     width: int
@@ -293,6 +283,10 @@ class Image:
 PRESENT = images.c.removed_at.is_(None)
 """SQL condition: the picture is not deleted. Answers may show no others."""
 
-IMAGE_COLUMNS = [images.c[name] for name in Image.__dataclass_fields__]
+_PATHS = {"path": func.shown_path(images.c.path), "stored_path": images.c.path}
+IMAGE_COLUMNS = [
+    _PATHS[name].label(name) if name in _PATHS else images.c[name]
+    for name in Image.__dataclass_fields__
+]
 COLLECTION_COLUMNS = [collections.c[name] for name in Collection.__dataclass_fields__]
 INDEX_COLUMNS = [vector_indexes.c[name] for name in VectorIndex.__dataclass_fields__]

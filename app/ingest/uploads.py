@@ -22,10 +22,10 @@ from app.encoders.batching import Priority
 from app.encoders.resident import ResidentModel
 from app.errors import ImageRejected
 from app.pictures.decoding import FORMATS, Picture, decode
-from app.sources.folders import stored_path
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation
-from app.storage.disk import Disk
+from app.sources.sources import Sources
+from app.storage.disk import Disk, UploadStore
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -66,13 +66,14 @@ class PreparedUpload:
 
 @dataclass(frozen=True)
 class Uploads:
-    """Adds uploaded pictures to one index; relative paths start at `root`."""
+    """Adds uploaded pictures to one index; `disk` is its collection's part of the store."""
 
     sessions: Sessions
     encoder: ResidentModel
     index: VectorIndex
     disk: Disk
-    root: Path
+    upload_store: UploadStore
+    sources: Sources
     max_megapixels: float
     keep_gps: bool
 
@@ -116,7 +117,7 @@ class Uploads:
         """Store the file that was decoded to `picture`; returns the row to write."""
         content_hash = hashlib.sha256(data).hexdigest()
         _, suffix = FORMATS[picture.format]
-        path = stored_path(self.disk.put(content_hash + suffix, data), self.root)
+        path = self.upload_store.stored_path(self.disk.put(content_hash + suffix, data))
         new = image_rows.new_image(
             path, content_hash, data, picture, annotation, keep_gps=self.keep_gps
         )
@@ -143,7 +144,8 @@ class Uploads:
                 written[known.content_hash] = "duplicate", known
             elif known:  # its file is gone: this one replaces it
                 image_rows.place_image(session, known, draft.new.path, draft.new.etag)
-                written[known.content_hash] = "stored", replace(known, path=draft.new.path)
+                placed = image_rows.get_image(session, known.id)
+                written[known.content_hash] = "stored", placed
         fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
         new = [drafts[n].new for n in fresh]
         for image in image_rows.add_images(session, self.index, new, vectors[fresh]):
@@ -151,8 +153,14 @@ class Uploads:
         return written
 
     def _has_file(self, image: Image) -> bool:
-        """Assumed of a file in a bucket: no network calls within a transaction."""
-        return image.path.startswith(S3_SCHEME) or (self.root / image.path).exists()
+        """Assumed of a file in a bucket: no network calls within a transaction.
+
+        Not of one in another store: should that be lost, sending the picture again restores it.
+        """
+        path = image.stored_path
+        if path.startswith(S3_SCHEME):
+            return True
+        return not self.sources.is_elsewhere(path) and self.sources.location(path).exists()
 
     def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
         """Encode after searches, before indexing: shape (len(pixels), dimensions)."""

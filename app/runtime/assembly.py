@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from app.access.authentication import Authenticator, is_loopback
 from app.catalog import collections
-from app.catalog.collection_deletion import CollectionDeletion, disk_of, disks
+from app.catalog.collection_deletion import CollectionDeletion, disk_of
 from app.catalog.duplicates import Duplicates
 from app.catalog.gallery import Gallery
 from app.database.connections import Sessions, migrate, open_engine, open_sessions
@@ -34,6 +34,7 @@ from app.runtime import connections, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor import Doctor
 from app.runtime.services import Services
+from app.runtime.stores import open_stores
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
 from app.search.explanation import Explainer
@@ -45,11 +46,9 @@ from app.settings import ROOT, Settings
 from app.sources.decompression import ArchiveLimits
 from app.sources.download import Downloader
 from app.sources.sources import Sources
-from app.storage.disk import Disk, Stores
 
 MEGA = 1_000_000
 HOUR = 3_600  # seconds
-INCOMING = ".incoming"  # below the uploads: bytes that wait for a worker
 DECODING_THREADS = max(2, os.cpu_count() or 2)
 FETCHING_THREADS = 8
 POLITE_THREADS = max(1, DECODING_THREADS // 2)  # that decode while somebody searches
@@ -125,15 +124,9 @@ class _Assembly:
         self.sessions = sessions
         self.model_pool = model_pool
         self.pools = pools
-        self.stores = Stores(
-            uploads=Disk(settings.storage_dir),
-            incoming=Disk(settings.storage_dir / INCOMING),
-            thumbnails=Disk(settings.thumbnail_dir),
-        )
-        for disk in (*disks(self.stores.uploads), self.stores.incoming, self.stores.thumbnails):
-            disk.sweep()
+        self.stores = open_stores(settings, sessions)
         self.queue = f"disk {self.stores.uploads.identity()}"
-        self.sources = Sources(ROOT, connections.open_buckets(settings))
+        self.sources = Sources(ROOT, connections.open_buckets(settings), self.stores.uploads)
         self.limits = PictureLimits(settings.max_megapixels, int(settings.max_file_mb * MEGA))
         self.weights = rocchio_weights(settings)
         self.measuring = threading.Lock()  # one measurement of recall at a time
@@ -248,7 +241,8 @@ class _Assembly:
             encoder=encoder,
             index=index,
             disk=disk_of(self.stores.uploads, collection),
-            root=ROOT,
+            upload_store=self.stores.uploads,
+            sources=self.sources,
             max_megapixels=self.limits.max_megapixels,
             keep_gps=self.settings.keep_gps,
         )

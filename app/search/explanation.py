@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, Double, func, literal, select,
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
+from app.catalog import upload_rows
 from app.catalog.fields import MAX_BIGINT, UNSTORABLE
 from app.catalog.filters import Filter, parse
 from app.catalog.image_rows import get_images
@@ -248,18 +249,20 @@ def _find(session: Session, collection: Collection, target: Target) -> _Known | 
     if UNSTORABLE.search(target):
         return None
     here = images.c.collection_id == collection.id
-    known = _one(session, here, images.c.path == target)
+    is_at_target = images.c.path.in_(upload_rows.possible_paths(session, target))
+    known = _one(session, here, is_at_target)
     known = known or _one(session, here, images.c.origin == target)
     if known is not None or _find_refusal(session, collection.id, target):
         return known
-    return _one(session, own, images.c.path == target, PRESENT)
+    return _one(session, own, is_at_target, PRESENT)
 
 
 def _one(session: Session, *where: ColumnElement[bool]) -> _Known | None:
     """One without a tombstone if there is one, of those the newest."""
     removed = (~PRESENT).label("removed")
     name = collections.c.namespace.concat("/").concat(collections.c.name).label("collection")
-    query = select(images.c.id, images.c.path, images.c.collection_id, name, removed)
+    path = func.shown_path(images.c.path).label("path")
+    query = select(images.c.id, path, images.c.collection_id, name, removed)
     query = query.join(collections, collections.c.id == images.c.collection_id).where(*where)
     rows = session.execute(query.order_by(removed, images.c.id.desc()).limit(1)).mappings()
     return next((_Known(**row) for row in rows), None)

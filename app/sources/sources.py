@@ -6,18 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.errors import ImageVanished
 from app.sources.bucket_folders import BucketFolder
 from app.sources.folders import Folder, read_file
 from app.sources.interfaces import S3_SCHEME, Source
 from app.storage.buckets import Bucket, Buckets
+from app.storage.disk import STORE_SCHEME, UploadStore
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Opens what a job's `source` names; `root` is where relative paths start."""
+    """Opens what a job's `source` names; `root` is where relative paths start.
+
+    `uploads` is this process's store; the catalog may know pictures in others.
+    """
 
     root: Path
     buckets: Buckets
+    uploads: UploadStore | None = None
 
     def open(self, source: Mapping[str, Any]) -> Source | None:
         """The folder or bucket; None if the job's files were uploaded with it."""
@@ -33,7 +39,23 @@ class Sources:
         if path.startswith(S3_SCHEME):
             bucket, key = self.stored_object(path)
             return bucket.read(key, max_bytes)
-        return read_file(self.root / path, max_bytes)
+        return read_file(self.location(path), max_bytes)
+
+    def location(self, path: str) -> Path:
+        """The file on this machine. Raises ImageVanished if another store keeps it."""
+        if not path.startswith(STORE_SCHEME):
+            return self.root / path
+        here = self.uploads.location(path) if self.uploads else None
+        if here is None:
+            raise ImageVanished(
+                "The file is kept in another store of uploads than the one in UPLOAD_DIR."
+            )
+        return here
+
+    def is_elsewhere(self, path: str) -> bool:
+        """Whether the file is kept in a store that this process does not have."""
+        here = self.uploads is not None and self.uploads.location(path) is not None
+        return path.startswith(STORE_SCHEME) and not here
 
     def stored_object(self, path: str) -> tuple[Bucket, str]:
         """The bucket and the key of s3://bucket/key."""
@@ -41,15 +63,17 @@ class Sources:
         return self.buckets.bucket(name), key
 
     def exists(self, path: str) -> bool:
-        """Whether the file exists; assumed of a file that we lack the permission to look up.
+        """Whether the file exists; assumed if it is in another store, or may not be looked up.
 
         Raises SourceUnavailable if a bucket does not answer.
         """
         if path.startswith(S3_SCHEME):
             bucket, key = self.stored_object(path)
             return bucket.exists(key)
+        if self.is_elsewhere(path):
+            return True
         try:
-            return not stat.S_ISDIR((self.root / path).stat().st_mode)
+            return not stat.S_ISDIR(self.location(path).stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:

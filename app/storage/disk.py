@@ -15,6 +15,9 @@ from uuid import uuid4
 PART = ".part-"
 PART_SECONDS = 3600  # no write takes longer
 IDENTITY = ".identity"
+OWNER = ".database"  # the identity of the database that the files belong to
+TRASH = ".trash"  # below it a folder for each day
+STORE_SCHEME = "store://"
 SHARD = 2  # characters of the hash that name the sub-folder: 256 folders
 
 
@@ -52,16 +55,46 @@ class Disk:
 
     def identity(self) -> str:
         """A random name of this disk, created once: equal for all processes that share it."""
-        place = self.folder / IDENTITY
-        if not place.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            name = uuid4().hex
-            mine = self.folder / f"{PART}{name}"
-            mine.write_text(name)
-            with suppress(FileExistsError):  # of two processes that create it at once, one wins
-                place.hardlink_to(mine)
+        return self.marker(IDENTITY) or self.mark(IDENTITY, uuid4().hex)
+
+    def owner(self) -> str | None:
+        """The identity of the database that the files belong to; None if nobody claimed them."""
+        return self.marker(OWNER)
+
+    def claim(self, database: str) -> str:
+        """Make `database` the owner unless there is one; returns the owner."""
+        return self.mark(OWNER, database)
+
+    def marker(self, name: str) -> str | None:
+        """What the marker file says, or None if there is none."""
+        try:
+            return (self.folder / name).read_text()
+        except FileNotFoundError:
+            return None
+
+    def mark(self, name: str, content: str) -> str:
+        """Create a marker file unless it exists; returns what it says."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mine = self.folder / f"{PART}{uuid4().hex}"
+        mine.write_text(content)
+        try:
+            (self.folder / name).hardlink_to(mine)
+        except FileExistsError:  # of two processes that create it at once, one wins
+            pass
+        finally:
             mine.unlink()
-        return place.read_text()
+        return (self.folder / name).read_text()
+
+    def discard(self, path: Path) -> None:
+        """Move a file of this folder into today's trash, where a person may find it again."""
+        aside = self.trash() / path.relative_to(self.folder)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # somebody else was faster
+            path.replace(aside)
+
+    def trash(self) -> Path:
+        """The folder of what is moved aside today."""
+        return self.folder / TRASH / time.strftime("%Y-%m-%d")
 
     def remove(self, pattern: str) -> None:
         """Delete the files matching the glob `pattern`, whose first characters are literal."""
@@ -80,11 +113,32 @@ class Disk:
         return path.is_relative_to(self.folder)
 
 
+class UploadStore(Disk):
+    """The folder of uploads: a path `store://<identity>/7d/7d8e.jpg` is relative to it.
+
+    So the folder may be moved, and a file is never taken for one of another machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.prefix = f"{STORE_SCHEME}{self.identity()}/"
+
+    def stored_path(self, file: Path) -> str:
+        """How the catalog names a file below the folder."""
+        return self.prefix + file.relative_to(self.folder).as_posix()
+
+    def location(self, path: str) -> Path | None:
+        """The file that the catalog names `path`; None if it is kept in another store."""
+        if not path.startswith(self.prefix):
+            return None
+        return self.folder / path.removeprefix(self.prefix)
+
+
 @dataclass(frozen=True)
 class Stores:
     """The folders this service writes to: uploads, files waiting for a worker, thumbnails."""
 
-    uploads: Disk
+    uploads: UploadStore
     incoming: Disk
     thumbnails: Disk
 

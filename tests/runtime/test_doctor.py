@@ -86,7 +86,7 @@ def thumbnails(services: Services, *originals: Path) -> list[Path]:
 
 
 def paths(services: Services) -> set[str]:
-    return {str(ROOT / path) for (path,) in sql(services, "SELECT path FROM images")}
+    return {str(ROOT / path) for (path,) in sql(services, "SELECT shown_path(path) FROM images")}
 
 
 def test_nothing_is_found_where_all_is_well(services: Services, pictures: list[Path]) -> None:

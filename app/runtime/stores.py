@@ -1,0 +1,96 @@
+"""Opens the folders this service writes to, and makes sure that they belong to its database.
+
+Two databases on one folder would delete each other's files. So the first one to open a folder
+claims it; any other keeps its files in a sub-folder of its own.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from app.catalog import upload_rows
+from app.catalog.collection_deletion import disks
+from app.database import installation
+from app.database.connections import Sessions
+from app.settings import ROOT, Settings
+from app.sources.folders import stored_path
+from app.storage.disk import IDENTITY, STORE_SCHEME, Disk, Stores, UploadStore
+
+log = logging.getLogger(__name__)
+
+INCOMING = ".incoming"  # below the uploads: files waiting for a worker
+ASIDE = "database-"  # with its identity: the sub-folder of another database than the owner
+SAMPLE = 100  # files of an unclaimed folder that tell whose it is
+HASHED_NAME = re.compile(r"[0-9a-f]{64}\b")  # of a file that is named after its content
+
+
+def open_stores(settings: Settings, sessions: Sessions) -> Stores:
+    """The stores of this database. Also updates rows whose store has moved or had no identity."""
+    with sessions.begin() as session:
+        database = installation.identity(session)
+    may_claim = _is_ours(Disk(settings.storage_dir), sessions)
+    uploads = UploadStore(_own_folder(settings.storage_dir, database, may_claim=may_claim))
+    _register(uploads, sessions)
+    stores = Stores(
+        uploads=uploads,
+        incoming=Disk(uploads.folder / INCOMING),
+        thumbnails=Disk(_own_folder(settings.thumbnail_dir, database)),
+    )
+    for disk in (*disks(uploads), stores.incoming, stores.thumbnails):
+        disk.sweep()
+    return stores
+
+
+def _own_folder(folder: Path, database: str, *, may_claim: bool = True) -> Path:
+    """The folder itself, or one below it where the folder belongs to another database."""
+    disk = Disk(folder)
+    if (disk.claim(database) if may_claim else disk.owner()) == database:
+        return folder
+    aside = Disk(folder / f"{ASIDE}{database}")
+    aside.claim(database)
+    log.warning("%s belongs to another database: this one's files go to %s", folder, aside.folder)
+    return aside.folder
+
+
+def _is_ours(disk: Disk, sessions: Sessions) -> bool:
+    """Whether an unclaimed folder has no files, or this database knows most of them.
+
+    If these are of a store whose markers were left behind when it was moved, it is that store.
+    """
+    names = {} if disk.owner() else dict(islice(_hashed_files(disk), SAMPLE))
+    if not names:
+        return True
+    hashes = set(names.values())
+    with sessions.begin() as session:
+        known = upload_rows.paths_of(session, [bytes.fromhex(one) for one in hashes])
+    stored = [path for path in known if Path(path).stem in hashes]
+    if 2 * len(stored) < len(names):
+        return False
+    stores = Counter(path.split("/")[2] for path in stored if path.startswith(STORE_SCHEME))
+    for store, _ in stores.most_common(1):
+        disk.mark(IDENTITY, store)
+    return True
+
+
+def _hashed_files(disk: Disk) -> Iterator[tuple[Path, str]]:
+    """The files that are named after their content, and its hash."""
+    for one in disks(disk):
+        for path in one.files():
+            if match := HASHED_NAME.match(path.name):
+                yield path, match[0]
+
+
+def _register(uploads: UploadStore, sessions: Sessions) -> None:
+    """Note where the store is. At its first time, adopt the rows of an earlier version."""
+    store = uploads.identity()
+    folder = stored_path(uploads.folder, ROOT)
+    with sessions.begin() as session:
+        is_new = store not in installation.store_folders(session)
+        installation.note_store(session, store, folder)
+    if is_new:
+        adopted = upload_rows.adopt(sessions, uploads, f"{folder}/")
+        if adopted:
+            log.info("%s uploads are known by their place in %s now", adopted, folder)
