@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
     )
     jwt_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
-        None, description="signs tokens, at least 32 bytes; empty: made and kept in UPLOAD_DIR"
+        None, description="signs tokens, at least 32 bytes; empty: made and kept in the database"
     )
     token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
         24, description="how long an answer can be judged by its token, in hours"

@@ -3,14 +3,12 @@
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jwt
 
 from app.errors import SettingsInvalid, TokenRejected
-from app.storage.disk import sync_folder, whole_file
 
 ALGORITHM = "HS256"  # pinned: a token that names another is refused
 SECRET_BYTES = 32
@@ -46,14 +44,20 @@ class Signer:
         return claims
 
 
-def kept_secret(place: Path) -> str:
-    """The secret in the file `place`, made at the first call; only its owner may read it.
+def new_secret() -> str:
+    """A random secret of SECRET_BYTES bytes."""
+    return secrets.token_urlsafe(SECRET_BYTES)
 
-    Raises SettingsInvalid where the file holds too few characters to be kept secret by.
+
+def secret_in(place: Path) -> str | None:
+    """The secret that an earlier version kept in the file `place`, or None if there is none.
+
+    Raises SettingsInvalid if it is so short that it could be guessed.
     """
-    if not place.exists():
-        _make_secret(place)
-    secret = place.read_text(errors="replace")
+    try:
+        secret = place.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
     if len(secret) < LEAST_CHARACTERS:
         raise SettingsInvalid(
             f"{place} holds {len(secret)} characters; a secret has at least {LEAST_CHARACTERS}. "
@@ -61,17 +65,3 @@ def kept_secret(place: Path) -> str:
             "is void."
         )
     return secret
-
-
-def _make_secret(place: Path) -> None:
-    """After the return it survives a power cut."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    mine = place.with_name(f"{place.name}-{secrets.token_hex(8)}")
-    try:
-        with whole_file(mine) as file:  # which only its owner may read
-            file.write(secrets.token_urlsafe(SECRET_BYTES).encode())
-        with suppress(FileExistsError):  # of two processes that make it at once, one wins
-            place.hardlink_to(mine)
-    finally:
-        mine.unlink(missing_ok=True)
-    sync_folder(place.parent)

@@ -31,17 +31,24 @@ stores = Table(
 
 def identity(session: Session) -> str:
     """The random name of this database: 32 hex digits. A dump and its restoration keep it."""
-    return session.execute(select(installation.c.identity)).scalar_one()
-
-
-def secret(session: Session, proposed: str) -> str:
-    """The secret kept in the database; `proposed` becomes it if there is none yet."""
-    kept = select(installation.c.secret)
-    if session.execute(kept).scalar_one() is None:
-        first = update(installation).where(installation.c.secret.is_(None))
-        session.execute(first.values(secret=proposed))  # of two processes at once, one changes it
-    found: str = session.execute(kept).scalar_one()
+    found: str = session.execute(select(installation.c.identity)).scalar_one()
     return found
+
+
+def secret(session: Session) -> str | None:
+    """The secret that signs tokens, if one is kept here."""
+    found: str | None = session.execute(select(installation.c.secret)).scalar_one()
+    return found
+
+
+def keep_secret(session: Session, proposed: str) -> str:
+    """Keep the secret unless there is one; returns the one that is kept.
+
+    Of two processes at once, the second waits for the first and takes its secret.
+    """
+    query = update(installation).where(installation.c.secret.is_(None))
+    session.execute(query.values(secret=proposed))
+    return secret(session) or proposed
 
 
 def store_folders(session: Session) -> dict[str, str]:

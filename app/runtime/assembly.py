@@ -144,7 +144,7 @@ class _Assembly:
             deletion=deletion,
             default=(default, index, encoder),
         )
-        signer = connections.open_signer(settings)
+        signer = connections.open_signer(settings, sessions, self.stores.uploads.folder)
         loaded = encoder.load()
         return Services(
             encoder=encoder,

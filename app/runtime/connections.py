@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import make_url
 
 from app.access import signed_tokens
 from app.access.signed_tokens import Signer
-from app.database import connections
+from app.database import connections, installation
+from app.database.connections import Sessions
 from app.database.embedded_postgres import embedded_server
 from app.settings import Settings
 from app.storage.buckets import Buckets
 
-SECRET_FILE = ".secret"  # noqa: S105  # below the uploads, which all processes share
+SECRET_FILE = ".secret"  # noqa: S105  # of an earlier version, below the uploads
 
 
 @contextmanager
@@ -38,8 +40,18 @@ def open_buckets(settings: Settings) -> Buckets:
     )
 
 
-def open_signer(settings: Settings) -> Signer:
-    """The signer of tokens, with the secret from the settings, or a generated one."""
+def open_signer(settings: Settings, sessions: Sessions, uploads: Path) -> Signer:
+    """The signer of tokens, with the secret from the settings, or the database's own.
+
+    So all processes of one database accept each other's tokens. An earlier version kept the secret
+    below the `uploads`: that one is taken over.
+    """
     if settings.jwt_secret is not None:
         return Signer(settings.jwt_secret.get_secret_value())
-    return Signer(signed_tokens.kept_secret(settings.storage_dir / SECRET_FILE))
+    with sessions.begin() as session:
+        kept = installation.secret(session)
+    if kept is None:
+        proposed = signed_tokens.secret_in(uploads / SECRET_FILE) or signed_tokens.new_secret()
+        with sessions.begin() as session:
+            kept = installation.keep_secret(session, proposed)
+    return Signer(kept)

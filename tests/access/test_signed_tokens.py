@@ -5,20 +5,32 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
+from sqlalchemy import text
 
-from app.access.signed_tokens import ALGORITHM, LEEWAY_SECONDS, SECRET_BYTES, Signer, kept_secret
+from app.access.signed_tokens import (
+    ALGORITHM,
+    LEEWAY_SECONDS,
+    SECRET_BYTES,
+    Signer,
+    new_secret,
+    secret_in,
+)
+from app.database.connections import Sessions
 from app.errors import SettingsInvalid, TokenRejected
+from app.runtime.connections import open_signer
+from app.settings import Settings
 
 SECRET = "s" * 32
 SIGNER = Signer(SECRET)
 
 
 def encoded(value: object) -> str:
-    text = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+    plain = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(plain).decode().rstrip("=")
 
 
 def refused(token: str, signer: Signer = SIGNER, audience: str = "a") -> str:
@@ -87,50 +99,72 @@ def test_hostile_texts_are_refused(token: str) -> None:
     assert refused(token)
 
 
-def test_a_secret_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    place = tmp_path / "deep" / "secret"
-    secret = kept_secret(place)
-    assert len(secret) >= SECRET_BYTES
-    assert kept_secret(place) == secret
-    assert place.stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in place.parent.iterdir()] == ["secret"]
-    assert kept_secret(tmp_path / "other") != secret
+def opened(sessions: Sessions, uploads: Path, **settings: Any) -> Signer:
+    return open_signer(Settings(testing=True, **settings), sessions, uploads)
 
 
-def test_processes_that_make_it_at_once_agree(tmp_path: Path) -> None:
-    found: list[str] = []
-    together = threading.Barrier(8)
+def accept_each_other(*signers: Signer) -> bool:
+    for signer in signers:
+        token = signer.sign("a", {}, 60)
+        try:
+            assert all(one.read("a", token) for one in signers)
+        except TokenRejected:
+            return False
+    return True
 
-    def make() -> None:
+
+@pytest.fixture
+def without_secret(sessions: Sessions) -> Sessions:
+    """Sessions on a database that keeps no secret yet."""
+    with sessions.begin() as session:
+        session.execute(text("UPDATE installation SET secret = NULL"))
+    return sessions
+
+
+def test_processes_of_one_database_accept_each_other_s_tokens(
+    without_secret: Sessions, tmp_path: Path
+) -> None:
+    """With upload folders of their own, and started at once: issue 21, line 49."""
+    found: list[Signer] = []
+    together = threading.Barrier(4)
+
+    def start(number: int) -> None:
         together.wait()
-        found.append(kept_secret(tmp_path / "secret"))
+        found.append(opened(without_secret, tmp_path / str(number)))
 
-    threads = [threading.Thread(target=make) for _ in range(8)]
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
-    assert len(set(found)) == 1
+    found.append(opened(without_secret, tmp_path / "later"))
+    assert len(found) == 5
+    assert accept_each_other(*found)
+
+
+def test_the_secret_of_an_earlier_version_is_taken_over(
+    without_secret: Sessions, tmp_path: Path
+) -> None:
+    (tmp_path / ".secret").write_text(SECRET)
+    assert accept_each_other(SIGNER, opened(without_secret, tmp_path))
+    assert accept_each_other(SIGNER, opened(without_secret, tmp_path / "another"))
+
+
+def test_a_secret_that_is_set_wins(sessions: Sessions, tmp_path: Path) -> None:
+    assert accept_each_other(SIGNER, opened(sessions, tmp_path, jwt_secret=SECRET))
+
+
+def test_secrets_are_long_and_never_the_same() -> None:
+    assert len({new_secret() for _ in range(100)}) == 100
+    assert all(len(base64.urlsafe_b64decode(new_secret() + "=")) == SECRET_BYTES for _ in range(9))
 
 
 def test_a_secret_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "secret"
+    assert secret_in(place) is None
     for kept in ("", "x" * 31):
         place.write_text(kept)
         with pytest.raises(SettingsInvalid, match=f"{place} holds {len(kept)} .*Delete the file"):
-            kept_secret(place)
+            secret_in(place)
     place.write_text("x" * 32)
-    assert kept_secret(place) == "x" * 32
-
-
-def test_a_secret_that_cannot_be_kept_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(Path, "hardlink_to", full)
-    with pytest.raises(OSError, match="No space left"):
-        kept_secret(tmp_path / "secret")
-    assert list(tmp_path.iterdir()) == []
+    assert secret_in(place) == "x" * 32

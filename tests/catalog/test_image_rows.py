@@ -140,7 +140,7 @@ def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
     session: Session, index: VectorIndex
 ) -> None:
     (added,) = image_rows.add_images(session, index, [picture("a.png")], unit(0))
-    moved = replace(added, path="elsewhere.png")
+    moved = replace(added, stored_path="elsewhere.png")
     assert image_deletion.mark_deleted(session, [moved]) == [], "it is not where it was known to be"
     assert image_deletion.mark_deleted(session, [added]) == [added]
     collection_id = index.collection_id
