@@ -8,7 +8,7 @@ import sys
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import ImageSearchError
-from app.feedback.evaluation import LEAST_JUDGEMENTS, LEAST_QUERIES, Verdict
+from app.feedback.evaluation import MIN_JUDGEMENTS, MIN_QUERIES, EvaluationResult
 from app.main import unwind_on_signals
 from app.runtime.assembly import open_services
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection
@@ -30,17 +30,17 @@ def main() -> None:
     except DBAPIError as error:
         sys.exit(f"The database failed: {error.orig}")
     print(
-        f"\nWithout and with: mean nDCG@10 of what was held out. Less than {LEAST_QUERIES} queries "
-        f"with a good hit, or {LEAST_JUDGEMENTS} judgements, is not enough."
+        f"\nWithout and with: mean nDCG@10 of what was held out. Less than {MIN_QUERIES} queries "
+        f"with a good hit, or {MIN_JUDGEMENTS} judgements, is not enough."
     )
 
 
-def held(registry: CollectionRegistry, known: KnownCollection) -> Verdict:
+def held(registry: CollectionRegistry, known: KnownCollection) -> EvaluationResult:
     """The verdict of a trial that is held now, and kept."""
-    return registry.open_id(known.collection.id).evaluation.hold()
+    return registry.open_id(known.collection.id).evaluation.run()
 
 
-def _line(known: KnownCollection, verdict: Verdict) -> str:
+def _line(known: KnownCollection, verdict: EvaluationResult) -> str:
     name = f"{known.collection.namespace}/{known.collection.name}"
     return (
         f"{name:<30} {verdict.queries:>8} {verdict.judgements:>10} "

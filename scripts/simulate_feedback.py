@@ -28,11 +28,11 @@ from app.database.connections import Sessions
 from app.database.feedback_tables import feedback, feedback_queries
 from app.database.postgres_programs import temporary_folder
 from app.database.tables import VectorIndex, images, vector_indexes
-from app.feedback.evaluation import FeedbackEvaluation, Verdict
+from app.feedback.evaluation import EvaluationResult, FeedbackEvaluation
 from app.feedback.query_adjustment import QueryAdjustment
-from app.feedback.rated_queries import judged_near
+from app.feedback.rated_queries import judgements_near
 from app.feedback.ratings import fold
-from app.feedback.rocchio import RocchioWeights, adjusted, ndcg
+from app.feedback.rocchio import RocchioWeights, adjust_query, ndcg
 from app.index.embeddings import get_vectors
 from app.ingest.job_submission import JobOptions
 from app.runtime.assembly import open_services, rocchio_weights
@@ -101,7 +101,7 @@ class Row:
     """
 
     kind: Kind
-    verdict: Verdict
+    verdict: EvaluationResult
     effective: tuple[float, float]
     forced: tuple[float, float]
     near: tuple[float, float]
@@ -198,7 +198,7 @@ def _write(bench: Bench, said: dict[int, list[tuple[uuid.UUID, int, int]]]) -> N
 
 def measure(bench: Bench, kind: Kind, weights: RocchioWeights, asked: Sequence[int]) -> Row:
     """Hold the trial, and compare its verdict with the truth; `asked` were judged."""
-    verdict = FeedbackEvaluation(bench.sessions, bench.index, weights, threading.Event()).hold()
+    verdict = FeedbackEvaluation(bench.sessions, bench.index, weights, threading.Event()).run()
     is_on = QueryAdjustment(bench.sessions, bench.index, weights).state() == "on"
     effective, forced, near = [], [], []
     for place in sorted({*bench.first_forms(), *asked}):
@@ -218,8 +218,8 @@ def _moved(bench: Bench, vector: Vectors, weights: RocchioWeights, asked: Sequen
     if (bench.vectors[asked] @ vector).max() < weights.similarity - ROUNDING:
         return vector
     with bench.sessions.begin() as session:
-        judged = judged_near(session, bench.index, vector, weights.similarity)
-    return adjusted(vector, judged, weights)[0]
+        judged = judgements_near(session, bench.index, vector, weights.similarity)
+    return adjust_query(vector, judged, weights)[0]
 
 
 def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -1,8 +1,8 @@
-"""The deletion of whole collections.
+"""Deletes whole collections.
 
-A tombstone first: the collection is in no answer any more, and its name is free. Then go its jobs,
-its indexes, its files and its rows, in transactions that can be begun again: what a crash or a long
-reader of the tables leaves is deleted later.
+First a tombstone is set: the collection disappears from all responses, and its name is free. Then
+its jobs, indexes, files and rows are deleted in transactions that can be repeated: what is left by
+a crash, or by a long-running reader, is deleted later.
 """
 
 import logging
@@ -26,14 +26,14 @@ from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
 
-REMOVED_AT_ONCE = 2_000  # pictures in one transaction
-FOLDER = "collection-"  # with its id: a collection's uploads, below the default one's
+DELETE_BATCH = 2_000  # pictures in one transaction
+FOLDER = "collection-"  # and the id: a collection's uploads, in the folder of the default one
 
 Step = Callable[[Session, Collection], object]
 
 
-def disk_of(uploads: Disk, collection: Collection) -> Disk:
-    """Where its uploads are kept: each collection but the default one has a folder."""
+def uploads_disk(uploads: Disk, collection: Collection) -> Disk:
+    """Where its uploads are stored: every collection but the default one has its own folder."""
     if (collection.namespace, collection.name) == collections.DEFAULT:
         return uploads
     return Disk(_folder(uploads, collection.id))
@@ -43,39 +43,39 @@ def _folder(uploads: Disk, collection_id: int) -> Path:
     return uploads.folder / f"{FOLDER}{collection_id}"
 
 
-def disks(uploads: Disk) -> list[Disk]:
-    """The default collection's, those of the others, and what is left of deleted ones'."""
+def upload_disks(uploads: Disk) -> list[Disk]:
+    """All upload folders, including those left behind by deleted collections."""
     return [uploads, *(Disk(folder) for folder in sorted(uploads.folder.glob(f"{FOLDER}*")))]
 
 
 @dataclass(frozen=True)
 class CollectionDeletion:
-    """Deletes collections with all that belongs to them."""
+    """Deletes collections with everything that belongs to them."""
 
     sessions: Sessions
     stores: Stores
 
     def mark_deleted(self, collection: Collection) -> None:
-        """Set the tombstone. Raises CollectionNotFound where somebody else was faster."""
+        """Set the tombstone. Raises CollectionNotFound if another request was faster."""
         with self.sessions.begin() as session:
             collections.mark_deleted(session, collection)
 
     def clear(self, collection_id: int) -> None:
-        """Delete what the tombstone has left, or leave it to `finish` where others hold it up."""
+        """Delete everything behind a tombstone, or leave it to `finish` if locks are in the way."""
         try:
             self._clear(collection_id)
         except OperationalError as error:
             log.warning("the rest of collection %s is deleted later: %s", collection_id, error.orig)
 
     def finish(self) -> None:
-        """Delete what is left of collections that have a tombstone."""
+        """Delete what is left of all collections that have a tombstone."""
         with self.sessions.begin() as session:
             left = [collection.id for collection in collections.marked_deleted(session)]
         for collection_id in left:
             self.clear(collection_id)
 
     def finish_pending(self, collection: Collection) -> None:
-        """Delete what was still uploaded into it after its deletion, if it was deleted."""
+        """Delete files that were uploaded after its deletion, if it was deleted."""
         try:
             with self.sessions.begin() as session:
                 collections.get_by_id(session, collection.id)
@@ -83,49 +83,51 @@ class CollectionDeletion:
             self._remove_folder(collection.id)
 
     def _clear(self, collection_id: int) -> None:
-        """The vectors go in one go with their partitions, so that few rows refer to pictures."""
-        first = (collections.end_jobs, self._remove_jobs, _remove_indexes, _remove_fields)
-        done = all(self._do(collection_id, step) for step in first)
+        """Vectors are dropped first, with their partitions: deleting pictures is then cheap."""
+        first = (collections.cancel_jobs, self._remove_jobs, _remove_indexes, _remove_fields)
+        done = all(self._run(collection_id, step) for step in first)
         if done and self._remove_pictures(collection_id):
             self._remove_folder(collection_id)
-            self._do(collection_id, self._remove_rest)
+            self._run(collection_id, self._remove_collection)
 
-    def _do(self, collection_id: int, step: Step) -> bool:
-        """Whether the step was done: not where another process is at it, or it is over."""
-        return retry_on_lock(self.sessions, partial(_done, collection_id=collection_id, step=step))
+    def _run(self, collection_id: int, step: Step) -> bool:
+        """Run a step; False if another process is deleting the collection, or has finished."""
+        return retry_on_lock(
+            self.sessions, partial(_run_step, collection_id=collection_id, step=step)
+        )
 
     def _remove_pictures(self, collection_id: int) -> bool:
-        """Delete its pictures, some at a time; False where another process is at it.
+        """Delete its pictures in batches; False if another process is deleting the collection.
 
-        Thumbnails go before their rows, so that a crash leaves none, and outside of transactions.
+        Thumbnails are deleted before their rows, so that a crash leaves none behind.
         """
-        while some := self._some_pictures(collection_id):
-            for content_hash in set(some.values()):
+        while batch := self._next_batch(collection_id):
+            for content_hash in set(batch.values()):
                 remove_thumbnails(self.stores.thumbnails, content_hash)
-            if not self._do(collection_id, partial(_remove_rows, image_ids=list(some))):
+            if not self._run(collection_id, partial(_remove_rows, image_ids=list(batch))):
                 return False
         return True
 
-    def _some_pictures(self, collection_id: int) -> dict[int, bytes]:
+    def _next_batch(self, collection_id: int) -> dict[int, bytes]:
         with self.sessions.begin() as session:
-            return image_rows.contents(session, collection_id, REMOVED_AT_ONCE)
+            return image_rows.content_hashes(session, collection_id, DELETE_BATCH)
 
     def _remove_jobs(self, session: Session, collection: Collection) -> None:
-        """What is under way with them ends, and finds that there is nothing to write."""
+        """Running jobs notice that their rows are gone and stop."""
         for name in collections.remove_jobs(session, collection):
             self.stores.incoming.remove(name)
 
-    def _remove_rest(self, session: Session, collection: Collection) -> None:
-        collections.keep_out(session, collection)
-        self._remove_jobs(session, collection)  # those that were made since
+    def _remove_collection(self, session: Session, collection: Collection) -> None:
+        collections.lock_exclusively(session, collection)
+        self._remove_jobs(session, collection)  # jobs that were created in the meantime
         collections.remove(session, collection)
 
     def _remove_folder(self, collection_id: int) -> None:
         shutil.rmtree(_folder(self.stores.uploads, collection_id), ignore_errors=True)
 
 
-def _done(session: Session, collection_id: int, step: Step) -> bool:
-    """Do a step of the deletion; False where another process is at it, or it is over."""
+def _run_step(session: Session, collection_id: int, step: Step) -> bool:
+    """Run a step of the deletion; False if another process runs it, or has finished."""
     found = collections.marked_deleted(session, collection_id)
     for collection in found:
         step(session, collection)
@@ -151,10 +153,10 @@ FIELD_INDEXES = text(
 
 
 def drop_field_indexes(session: Session, collection_id: int, kept: Mapping[str, str]) -> None:
-    """Drop the indexes of a collection's fields but for those that are `kept`, all in one go.
+    """Drop the indexes of a collection's fields except those in `kept`, in one statement.
 
-    Every statement on `images` waits meanwhile. What is there is asked of Postgres, so that what
-    an earlier change could not drop goes too.
+    It locks `images` exclusively. The existing indexes are read from Postgres, so that leftovers
+    of an earlier failed change are dropped, too.
     """
     prefix = fields.index_name(collection_id, "", "").removesuffix("_")
     there = session.execute(FIELD_INDEXES, {"prefix": prefix})

@@ -16,14 +16,14 @@ from app.errors import CollectionExists, CollectionNotFound, CollectionRejected
 
 DEFAULT = DEFAULT_NAMESPACE, DEFAULT_NAME = "default", "default"
 DEFAULT_LANGUAGE = "english"
-BURIED = ""  # the namespace of those that are being deleted: no request can name it
-MAX_FIELDS_IN_ALL = 500  # declared by all collections: each has an index on the table of images
-PRESENT = collections.c.namespace != BURIED
+DELETED_NAMESPACE = ""  # of collections that are being deleted; no request can name it
+MAX_TOTAL_FIELDS = 500  # of all collections together: each has an index on `images`
+PRESENT = collections.c.namespace != DELETED_NAMESPACE
 
 
 @dataclass(frozen=True)
 class NewCollection:
-    """A collection to be; `fields` declares metadata, by name and type."""
+    """A collection to be created; `fields` declares metadata keys and their types."""
 
     namespace: str
     name: str
@@ -32,12 +32,12 @@ class NewCollection:
 
 
 def default(session: Session) -> Collection:
-    """The collection that the flat endpoints use."""
+    """The collection of the flat endpoints."""
     return get(session, DEFAULT_NAMESPACE, DEFAULT_NAME)
 
 
 def get(session: Session, namespace: str, name: str) -> Collection:
-    """One collection. Raises CollectionNotFound."""
+    """The collection of that name. Raises CollectionNotFound."""
     found = _one(session, collections.c.namespace == namespace, collections.c.name == name)
     if found is None:
         raise CollectionNotFound(f"There is no collection {name} in the namespace {namespace}.")
@@ -45,7 +45,7 @@ def get(session: Session, namespace: str, name: str) -> Collection:
 
 
 def get_by_id(session: Session, collection_id: int) -> Collection:
-    """One collection. Raises CollectionNotFound."""
+    """The collection with that id. Raises CollectionNotFound."""
     found = _one(session, collections.c.id == collection_id)
     if found is None:
         raise CollectionNotFound("This collection was deleted.")
@@ -58,22 +58,22 @@ def _one(session: Session, *where: ColumnElement[bool]) -> Collection | None:
     return Collection(**row) if row else None
 
 
-def listed(session: Session, namespace: str, after: str, limit: int) -> list[Collection]:
-    """The namespace's collections by name, from the one after the name `after` on."""
+def list_collections(session: Session, namespace: str, after: str, limit: int) -> list[Collection]:
+    """The namespace's collections by name, starting after the name `after`."""
     query = select(*COLLECTION_COLUMNS).where(collections.c.namespace == namespace)
     query = query.where(PRESENT, collections.c.name > after)
     query = query.order_by(collections.c.name).limit(limit)
     return [Collection(**row) for row in session.execute(query).mappings()]
 
 
-def every(session: Session) -> list[Collection]:
-    """All collections of all namespaces, the oldest first."""
+def all_collections(session: Session) -> list[Collection]:
+    """All collections of all namespaces, oldest first."""
     query = select(*COLLECTION_COLUMNS).where(PRESENT).order_by(collections.c.id)
     return [Collection(**row) for row in session.execute(query).mappings()]
 
 
 def create(session: Session, new: NewCollection) -> Collection:
-    """Write its row. Raises CollectionExists, CollectionRejected."""
+    """Insert its row. Raises CollectionExists, CollectionRejected."""
     check_language(session, new.language)
     values = {**vars(new), "fields": dict(new.fields)}
     query = upsert(collections).values(values).on_conflict_do_nothing()
@@ -87,74 +87,74 @@ def create(session: Session, new: NewCollection) -> Collection:
 
 
 def lock(session: Session, collection_id: int) -> Collection:
-    """As it is now and stays until the transaction ends. Raises CollectionNotFound."""
+    """Read and lock it until the transaction ends. Raises CollectionNotFound."""
     query = select(*COLLECTION_COLUMNS).where(PRESENT, collections.c.id == collection_id)
-    row = session.execute(_locking(query)).mappings().one_or_none()
+    row = session.execute(_for_update(query)).mappings().one_or_none()
     if row is None:
         raise CollectionNotFound("This collection was deleted.")
     return Collection(**row)
 
 
 def set_fields(session: Session, collection: Collection, fields: Mapping[str, str]) -> None:
-    """Note what it declares."""
+    """Replace its declared fields."""
     query = update(collections).where(collections.c.id == collection.id)
     session.execute(query.values(fields=dict(fields)))
 
 
-def check_fields_in_all(session: Session, declared: Mapping[str, str]) -> None:
-    """Raise CollectionRejected where all collections together declare too many fields.
+def check_total_fields(session: Session, declared: Mapping[str, str]) -> None:
+    """Raise CollectionRejected if all collections together declare too many fields.
 
-    `declared` is what a collection has just declared. Requests at once may go a little beyond.
+    `declared` has just been declared. Concurrent requests may slightly exceed the limit.
     """
     keys = select(func.jsonb_object_keys(collections.c.fields)).subquery()
     declared_in_all = session.execute(select(func.count()).select_from(keys)).scalar_one()
-    if declared and declared_in_all > MAX_FIELDS_IN_ALL:
+    if declared and declared_in_all > MAX_TOTAL_FIELDS:
         raise CollectionRejected(
             f"fields: with these {len(declared)} all collections together would declare "
-            f"{declared_in_all}; {MAX_FIELDS_IN_ALL} are allowed, since each has an index that "
+            f"{declared_in_all}; {MAX_TOTAL_FIELDS} are allowed, since each has an index that "
             "every search plans with. metadata.<key> filters by a key that is not declared."
         )
 
 
 def set_language(session: Session, collection: Collection, language: str) -> None:
-    """Give it another language, in which its words are read anew."""
+    """Change its language; the words of its pictures are parsed again."""
     query = update(collections).where(collections.c.id == collection.id)
     session.execute(query.values(language=language))
-    read_anew = update(images).where(images.c.collection_id == collection.id)
-    session.execute(read_anew.values(language=language))
+    reparse = update(images).where(images.c.collection_id == collection.id)
+    session.execute(reparse.values(language=language))
 
 
 def mark_deleted(session: Session, collection: Collection) -> None:
-    """From now on nobody finds it, and its name is free. Raises CollectionNotFound."""
+    """Hide it and free its name. Raises CollectionNotFound."""
     lock(session, collection.id)
     query = update(collections).where(collections.c.id == collection.id)
-    session.execute(query.values(namespace=BURIED, name=str(collection.id)))
+    session.execute(query.values(namespace=DELETED_NAMESPACE, name=str(collection.id)))
 
 
 def marked_deleted(session: Session, collection_id: int | None = None) -> list[Collection]:
-    """Those that are being deleted, or this one of them, locked; none that others are at."""
+    """Collections being deleted, or one of them, locked; those locked by others are skipped."""
     query = select(*COLLECTION_COLUMNS).where(~PRESENT).order_by(collections.c.id)
     if collection_id is not None:
         query = query.where(collections.c.id == collection_id)
-    rows = session.execute(_locking(query, skip_locked=True)).mappings()
+    rows = session.execute(_for_update(query, skip_locked=True)).mappings()
     return [Collection(**row) for row in rows]
 
 
-def _locking(query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
-    """Not against new pictures and jobs: they only refer to the row."""
+def _for_update(query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
+    """FOR NO KEY UPDATE: new pictures and jobs, which only reference the row, are not blocked."""
     return query.with_for_update(key_share=True, skip_locked=skip_locked)
 
 
-def end_jobs(session: Session, collection: Collection) -> None:
-    """From now on nothing more is listed for its jobs; whoever is just writing is waited for."""
+def cancel_jobs(session: Session, collection: Collection) -> None:
+    """Cancel its jobs, so that nothing more is listed; waits for workers that are writing."""
     query = update(jobs).where(jobs.c.collection_id == collection.id)
     session.execute(query.values(state="cancelled", listed=True, finished_at=func.now()))
 
 
 def remove_jobs(session: Session, collection: Collection) -> list[str]:
-    """Delete its jobs; returns the names of the bytes that waited for a worker.
+    """Delete its jobs; returns the names of their staged files.
 
-    Their files first, as everywhere: so workers that are writing are waited for.
+    Items are deleted first, as everywhere, which waits for workers that are writing.
     """
     ours = jobs.c.collection_id == collection.id
     query = delete(job_items).where(job_items.c.job_id.in_(select(jobs.c.id).where(ours)))
@@ -163,19 +163,19 @@ def remove_jobs(session: Session, collection: Collection) -> list[str]:
     return [*filter(None, of_items), *filter(None, session.execute(of_jobs).scalars())]
 
 
-def keep_out(session: Session, collection: Collection) -> None:
-    """Wait for those who write jobs and pictures of it, and refuse others."""
+def lock_exclusively(session: Session, collection: Collection) -> None:
+    """Wait for transactions that insert its jobs and pictures, and block new ones."""
     query = select(collections.c.id).where(collections.c.id == collection.id)
     session.execute(query.with_for_update())
 
 
 def remove(session: Session, collection: Collection) -> None:
-    """Delete its row, and with it its pictures'."""
+    """Delete its row, and by cascade its pictures."""
     session.execute(delete(collections).where(collections.c.id == collection.id))
 
 
 def check_language(session: Session, language: str) -> None:
-    """Raise CollectionRejected where Postgres cannot read words in it."""
+    """Raise CollectionRejected unless Postgres has a text search configuration of that name."""
     known = set(session.execute(text("SELECT cfgname FROM pg_ts_config")).scalars())
     if language not in known:
         raise CollectionRejected(

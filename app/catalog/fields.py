@@ -1,8 +1,8 @@
-"""The fields that filters, orders and facets may name: columns, and keys of the metadata.
+"""The fields available to filters, orders and facets: columns and metadata keys.
 
 A collection declares types of some metadata keys, which are then indexed. `metadata.<key>` is any
-other key, its type that of the value it is compared with. Whatever the metadata hold, no field's
-expression fails: it is null where the value is not of the type.
+other key, typed like the value that it is compared with. A field is null if its value is not of
+its type, so that no metadata can make an expression fail.
 """
 
 import json
@@ -34,18 +34,18 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.database.tables import images
 from app.errors import CollectionRejected, FilterRejected
 
-MAX_FIELDS = 50  # declared: each has an index that every new picture is entered in
-MAX_KEY_CHARACTERS = 100  # of a metadata key that is not declared
-MAX_SHOWN = 100  # characters of a name or a value, in a message
-CUT = 200  # characters of a text that are indexed: a btree's entry has 2,704 bytes at most
+MAX_FIELDS = 50  # per collection: each has an index that every insert updates
+MAX_KEY_CHARACTERS = 100  # of an undeclared metadata key
+MAX_DISPLAY_CHARACTERS = 100  # of a name or value in an error message
+INDEXED_CHARACTERS = 200  # of a text: an entry of a btree has at most 2,704 bytes
 MAX_BIGINT = 2**63 - 1
-MAX_DIGITS = 300  # characters of a number: it fits into an index, and its magnitude into a double
+MAX_DIGITS = 300  # of a number, so that it fits into an index, and its magnitude into a double
 
 TYPES = ("text", "number", "boolean", "date", "tags")
-"""What a field may hold; tags are a list of strings."""
+"""Types of fields; tags are a list of strings."""
 
 ANYTHING = "anything"
-"""The type of an undeclared key when it is only asked whether it is there: all but null."""
+"""The type of an undeclared key in `exists`: everything but null."""
 
 COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("id", "bytes", "width", "height"), "number"),
@@ -61,22 +61,22 @@ SQL_TYPES: Mapping[str, Any] = {
     "boolean": Boolean(),
     "date": DateTime(timezone=True),
 }
-"""Those of the values that a field of a type is compared with."""
+"""The SQL types of values that fields are compared with."""
 
 METADATA = "metadata."
 RESERVED = {*COLUMNS, "and", "or", "not", "metadata"}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-REPRESENTABLE = "'[0001-01-01 UTC,10000-01-01 UTC)'::tstzrange"
-"""The moments that Python has: Postgres's begin in 4714 BC and end in the year 294276."""
+PYTHON_DATES = "'[0001-01-01 UTC,10000-01-01 UTC)'::tstzrange"
+"""The range of Python's datetime; Postgres's timestamps range from 4714 BC to 294276."""
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
     """A field and its SQL on `images`; `key` is what is indexed and sorted by.
 
-    It is `value` itself, but of a text of the metadata, a caption or an origin only the first CUT
-    characters. Texts have the collation C: they sort by code point.
+    `key` equals `value`, except for metadata texts, captions and origins, of which only the first
+    INDEXED_CHARACTERS characters are indexed. Texts have the collation C: they sort by code point.
     """
 
     name: str
@@ -88,27 +88,28 @@ class Field:
 
 
 def check_declared(fields: Mapping[str, str]) -> None:
-    """Raise CollectionRejected unless these names and types can be a collection's fields."""
+    """Raise CollectionRejected unless a collection can declare these fields."""
     if len(fields) > MAX_FIELDS:
         raise CollectionRejected(f"fields: {len(fields)} of them; {MAX_FIELDS} are allowed.")
     for name, kind in fields.items():
         if not NAME.fullmatch(name):
             raise CollectionRejected(
-                f"fields: {shown(name)} is no name of a field: up to 40 letters, digits, _ and -, "
-                "a letter or _ first."
+                f"fields: {display(name)} is no name of a field: up to 40 letters, digits, _ "
+                "and -, a letter or _ first."
             )
         if name in RESERVED:
-            raise CollectionRejected(f"fields: {shown(name)} has a meaning of its own already.")
+            raise CollectionRejected(f"fields: {display(name)} has a meaning of its own already.")
         if kind not in TYPES:
             raise CollectionRejected(
-                f"fields: {shown(name)} has the type {shown(kind)}; types are {', '.join(TYPES)}."
+                f"fields: {display(name)} has the type {display(kind)}; "
+                f"types are {', '.join(TYPES)}."
             )
 
 
-def find(name: str, declared: Mapping[str, str], undeclared: str = "text") -> Field:
-    """The field of this name; `undeclared` is the type of a key that is not in `declared`.
+def find_field(name: str, declared: Mapping[str, str], undeclared: str = "text") -> Field:
+    """The field of that name; `undeclared` is the type of a key that is not in `declared`.
 
-    A declared key may also be written `metadata.<key>`. Raises FilterRejected.
+    Declared keys may also be written `metadata.<key>`. Raises FilterRejected.
     """
     if name in COLUMNS:
         return _column(name)
@@ -116,7 +117,7 @@ def find(name: str, declared: Mapping[str, str], undeclared: str = "text") -> Fi
     if key in declared:
         return declared_field(key, declared[key])
     if key == name:
-        raise FilterRejected(f"there is no field {shown(name)}; {_available(declared)}.")
+        raise FilterRejected(f"there is no field {display(name)}; {_available(declared)}.")
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or UNSTORABLE.search(key):
         raise FilterRejected(
             f"after {METADATA} a key of 1 to {MAX_KEY_CHARACTERS} characters is needed, "
@@ -131,12 +132,12 @@ def _available(declared: Mapping[str, str]) -> str:
 
 
 def declared_field(name: str, kind: str) -> Field:
-    """The field that a collection declares; name and type have passed `check_declared`."""
+    """A declared field; name and type have passed `check_declared`."""
     return _metadata(name, kind, _constant(f"'{name}'", Text()))
 
 
 def index_name(collection_id: int, name: str, kind: str) -> str:
-    """The name of a declared field's index: 63 bytes at most, as Postgres allows."""
+    """The name of a declared field's index: at most 63 bytes, Postgres's limit."""
     return f"images_{collection_id}_{name}_{kind[:4]}"
 
 
@@ -156,15 +157,15 @@ def index_statement(collection_id: int, name: str, kind: str) -> str:
     )
 
 
-def bound(field: Field, value: Any) -> ColumnElement[Any]:
-    """A value of Python as a parameter that the field's expressions are compared with."""
+def bind(field: Field, value: Any) -> ColumnElement[Any]:
+    """A Python value as a parameter to compare the field's expressions with."""
     if field.integral and _is_bigint(value):
-        return literal(int(value), BigInteger())  # a numeric would not reach the column's index
+        return literal(int(value), BigInteger())  # a numeric would not use the column's index
     return literal(value, SQL_TYPES[field.kind])
 
 
-def bound_list(field: Field, values: Sequence[Any]) -> ColumnElement[Any]:
-    """Values of Python as one array; without those that no integer is equal to."""
+def bind_list(field: Field, values: Sequence[Any]) -> ColumnElement[Any]:
+    """Python values as one array; without those that no bigint can equal."""
     if not field.integral:
         return literal(list(values), ARRAY(SQL_TYPES[field.kind]))
     whole = [int(one) for one in values if _is_bigint(one)]
@@ -175,48 +176,54 @@ def _is_bigint(value: Decimal) -> bool:
     return -MAX_BIGINT <= value <= MAX_BIGINT and value == int(value)
 
 
-EXACT: Mapping[str, Callable[[Any, Any], Any]] = {
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
     "lt": operator.lt,
     "lte": operator.le,
     "gt": operator.gt,
     "gte": operator.ge,
 }
-LOOSE: Mapping[str, Callable[[Any, Any], Any]] = {**EXACT, "lt": operator.le, "gt": operator.ge}
-"""What is true of two texts' beginnings wherever EXACT is true of the texts."""
+PREFIX_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    **COMPARISONS,
+    "lt": operator.le,
+    "gt": operator.ge,
+}
+"""What holds for the beginnings of two texts if COMPARISONS holds for the texts."""
 
 
-def compare(field: Field, asking: str, value: Any) -> ColumnElement[bool]:
-    """The field compared with a value of Python; `asking` is one of EXACT.
+def compare(field: Field, comparison: str, value: Any) -> ColumnElement[bool]:
+    """Compare the field with a Python value; `comparison` is a key of COMPARISONS.
 
-    A text that is shorter than a key's cut compares with the key as it does with the whole.
+    For texts shorter than INDEXED_CHARACTERS, comparing the key is enough.
     """
     exact: ColumnElement[bool]
-    if field.key is field.value or len(value) < CUT:
-        exact = EXACT[asking](field.key, bound(field, value))
+    if field.key is field.value or len(value) < INDEXED_CHARACTERS:
+        exact = COMPARISONS[comparison](field.key, bind(field, value))
         return exact
-    exact = EXACT[asking](field.value, bound(field, value))
-    return and_(LOOSE[asking](field.key, bound(field, value[:CUT])), exact)
+    exact = COMPARISONS[comparison](field.value, bind(field, value))
+    return and_(
+        PREFIX_COMPARISONS[comparison](field.key, bind(field, value[:INDEXED_CHARACTERS])), exact
+    )
 
 
-def shown(value: object) -> str:
-    """A value as a message shows it, bounded and printable."""
+def display(value: object) -> str:
+    """A value for an error message: printable and bounded."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):  # of Python, not JSON; an integer of thousands of digits
+    except (TypeError, ValueError):  # not JSON, or an integer of thousands of digits
         return f"this {type(value).__name__}"
-    text = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    text = text if len(text) <= MAX_DISPLAY_CHARACTERS else text[:MAX_DISPLAY_CHARACTERS] + "…"
     return text.encode(errors="backslashreplace").decode()
 
 
 def _column(name: str) -> Field:
     column: ColumnElement[Any] = images.c[name]
     value, key, kind = column, column, COLUMNS[name]
-    if kind == "text" and name != "path":  # the index of paths holds them whole
+    if kind == "text" and name != "path":  # paths are indexed whole
         value = column.collate("C")
-        key = _cut(column)
+        key = _index_prefix(column)
     integral, nullable = kind == "number", bool(images.c[name].nullable)
     return Field(name, kind, value, key, integral, nullable)
 
@@ -230,25 +237,25 @@ def _metadata(name: str, kind: str, key: ColumnElement[str]) -> Field:
 
 
 class _Entry(NamedTuple):
-    """What the metadata hold under a key, as JSON and as text."""
+    """A metadata value, as JSON and as text."""
 
     json: ColumnElement[Any]
     text: ColumnElement[str]
 
     def where(self, json_type: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
-        """`value` where the JSON is of this type, else null: a CASE tests before it computes."""
+        """`value` if the JSON has this type, else null: CASE tests before it evaluates."""
         return case((self.is_a(json_type), value))
 
     def is_a(self, json_type: str) -> ColumnElement[bool]:
         return func.jsonb_typeof(self.json) == _constant(f"'{json_type}'", Text())
 
 
-Expressions = tuple[ColumnElement[Any], ColumnElement[Any]]  # a field's value and key
+Expressions = tuple[ColumnElement[Any], ColumnElement[Any]]  # value and key of a field
 
 
 def _text(entry: _Entry) -> Expressions:
     value = entry.where("string", entry.text).collate("C")
-    return value, _cut(entry.where("string", entry.text))
+    return value, _index_prefix(entry.where("string", entry.text))
 
 
 def _number(entry: _Entry) -> Expressions:
@@ -264,7 +271,7 @@ def _boolean(entry: _Entry) -> Expressions:
 
 def _date(entry: _Entry) -> Expressions:
     found = func.moment(entry.text, type_=DateTime(timezone=True))
-    value = case((found.bool_op("<@")(_constant(REPRESENTABLE, Text())), found))
+    value = case((found.bool_op("<@")(_constant(PYTHON_DATES, Text())), found))
     return value, value
 
 
@@ -287,12 +294,12 @@ EXPRESSIONS: Mapping[str, Callable[[_Entry], Expressions]] = {
 }
 
 
-def _cut(text: ColumnElement[str]) -> ColumnElement[str]:
-    return func.left(text, _constant(str(CUT), Numeric()), type_=Text()).collate("C")
+def _index_prefix(text: ColumnElement[str]) -> ColumnElement[str]:
+    return func.left(text, _constant(str(INDEXED_CHARACTERS), Numeric()), type_=Text()).collate("C")
 
 
 def _constant(sql: str, type_: Any) -> ColumnElement[Any]:
-    """Written out, since a bound value would not be seen to be what an index has."""
+    """Inlined, because a bound parameter would not match the index's expression."""
     return literal_column(sql, type_)
 
 

@@ -3,7 +3,7 @@
 `{"width": {"gte": 800}, "format": "PNG"}`: all must hold, and a bare value means `eq`. The keys
 `and` and `or` take lists of filters, `not` takes one. `ne` is true of pictures that lack the
 field, and `not` of exactly those that its filter is not true of. Whatever is wrong raises
-FilterRejected, which names the place. Values reach SQL as bound parameters only.
+FilterRejected, which names the path. Values reach SQL as bind parameters only.
 """
 
 import math
@@ -19,23 +19,23 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.catalog.fields import (
     ANYTHING,
     COLUMNS,
-    CUT,
+    INDEXED_CHARACTERS,
     METADATA,
     UNSTORABLE,
     Field,
-    bound,
-    bound_list,
+    bind,
+    bind_list,
     compare,
-    find,
-    shown,
+    display,
+    find_field,
 )
 from app.errors import FilterRejected
 
-MAX_DEPTH = 8  # of filters in and, or, not
-MAX_CLAUSES = 100  # conditions in all; an empty filter counts as one
+MAX_DEPTH = 8  # nested and, or, not
+MAX_CLAUSES = 100  # conditions in total; an empty filter counts as one
 MAX_VALUES = 1_000  # in one `in`
 MAX_CHARACTERS = 1_000  # in one string
-MAX_NUMBER = 10**300  # its magnitude
+MAX_NUMBER = 10**300  # absolute value
 
 COMPARISONS = ("eq", "ne", "in", "lt", "lte", "gt", "gte", "exists")
 OPERATORS: Mapping[str, Sequence[str]] = {
@@ -46,15 +46,15 @@ OPERATORS: Mapping[str, Sequence[str]] = {
     "tags": ("contains", "in", "exists"),
     ANYTHING: ("exists",),
 }
-"""What each type of field can be asked."""
+"""The operators of each type of field."""
 
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """A condition on `images`, neither on the collection nor on tombstones.
+    """A condition on `images`, which does not check collection and tombstones.
 
-    `condition` is for WHERE, where an index may serve it: it may be null where it is not true.
-    `clauses` are those whose conjunction it is, each with its place, and never null.
+    `condition` is for WHERE and can use indexes; it may be null instead of false. `clauses` are
+    its conjuncts with their JSON paths, and are never null.
     """
 
     condition: ColumnElement[bool]
@@ -62,75 +62,81 @@ class Filter:
 
 
 def parse(body: object, declared: Mapping[str, str]) -> Filter:
-    """The filter that a JSON object describes; `declared` are the collection's fields.
+    """Parse a JSON filter; `declared` are the collection's fields.
 
-    Everything passes `{}`. Raises FilterRejected.
+    `{}` passes everything. Raises FilterRejected.
     """
     found = list(_Parser(declared).conjuncts(body, "filter", 0))
-    clauses = [(place, condition.is_(true())) for place, condition in found]
+    clauses = [(path, condition.is_(true())) for path, condition in found]
     return Filter(_all(condition for _, condition in found), clauses)
 
 
 Conjuncts = Iterator[tuple[str, ColumnElement[bool]]]
-"""Places and their conditions, all of which must hold."""
+"""JSON paths and their conditions, all of which must hold."""
 
 
 class _Parser:
-    """Walks one filter, and counts its clauses as it goes."""
+    """Walks a filter and counts its clauses."""
 
     def __init__(self, declared: Mapping[str, str]) -> None:
         self._declared = declared
         self._clauses = 0
 
-    def conjuncts(self, body: object, place: str, depth: int) -> Conjuncts:
+    def conjuncts(self, body: object, path: str, depth: int) -> Conjuncts:
         if not isinstance(body, dict):
-            raise FilterRejected(f"{place}: {shown(body)} is no filter: send an object.")
+            raise FilterRejected(f"{path}: {display(body)} is no filter: send an object.")
         if depth > MAX_DEPTH:
-            raise FilterRejected(f"{place}: filters are nested more than {MAX_DEPTH} deep.")
+            raise FilterRejected(f"{path}: filters are nested more than {MAX_DEPTH} deep.")
         if not body:
-            self._count(place)
+            self._count_clause(path)
         for name, inner in body.items():
-            at = f"{place}.{shown_name(name)}"
-            yield from COMBINATORS.get(name, _Parser.field)(self, name, inner, at, depth)
+            inner_path = f"{path}.{display_name(name)}"
+            yield from COMBINATORS.get(name, _Parser.field)(self, name, inner, inner_path, depth)
 
-    def field(self, name: str, inner: object, place: str, _depth: int) -> Conjuncts:
-        asked = inner if isinstance(inner, dict) else {"eq": inner}
-        if not asked:
-            raise FilterRejected(f'{place}: an operator is needed, as in {{"eq": …}}.')
-        for asking, value in asked.items():
-            at = f"{place}.{shown_name(asking)}" if asked is inner else place
-            self._count(at)
+    def field(self, name: str, inner: object, path: str, _depth: int) -> Conjuncts:
+        operators = inner if isinstance(inner, dict) else {"eq": inner}
+        if not operators:
+            raise FilterRejected(f'{path}: an operator is needed, as in {{"eq": …}}.')
+        for operator, value in operators.items():
+            inner_path = f"{path}.{display_name(operator)}" if operators is inner else path
+            self._count_clause(inner_path)
             try:
-                yield at, _condition(name, asking, value, self._declared)
+                yield inner_path, _condition(name, operator, value, self._declared)
             except FilterRejected as error:
-                raise FilterRejected(f"{at}: {error}") from error
+                raise FilterRejected(f"{inner_path}: {error}") from error
 
-    def all_of(self, _name: str, inner: object, place: str, depth: int) -> Conjuncts:
-        for at, one in self._listed(inner, place):
-            yield from self.conjuncts(one, at, depth + 1)
+    def all_of(self, _name: str, inner: object, path: str, depth: int) -> Conjuncts:
+        for inner_path, one in self._items(inner, path):
+            yield from self.conjuncts(one, inner_path, depth + 1)
 
-    def any_of(self, _name: str, inner: object, place: str, depth: int) -> Conjuncts:
-        listed = self._listed(inner, place)
-        yield place, or_(false(), *(self._whole(one, at, depth + 1) for at, one in listed))
+    def any_of(self, _name: str, inner: object, path: str, depth: int) -> Conjuncts:
+        items = self._items(inner, path)
+        yield (
+            path,
+            or_(
+                false(),
+                *(self._conjunction(one, inner_path, depth + 1) for inner_path, one in items),
+            ),
+        )
 
-    def none_of(self, _name: str, inner: object, place: str, depth: int) -> Conjuncts:
-        yield place, self._whole(inner, place, depth + 1).is_not(true())
+    def none_of(self, _name: str, inner: object, path: str, depth: int) -> Conjuncts:
+        yield path, self._conjunction(inner, path, depth + 1).is_not(true())
 
-    def _whole(self, body: object, place: str, depth: int) -> ColumnElement[bool]:
-        return _all(condition for _, condition in self.conjuncts(body, place, depth))
+    def _conjunction(self, body: object, path: str, depth: int) -> ColumnElement[bool]:
+        return _all(condition for _, condition in self.conjuncts(body, path, depth))
 
-    def _listed(self, inner: object, place: str) -> Iterator[tuple[str, object]]:
+    def _items(self, inner: object, path: str) -> Iterator[tuple[str, object]]:
         if not isinstance(inner, list):
-            raise FilterRejected(f"{place}: {shown(inner)} is no list of filters.")
+            raise FilterRejected(f"{path}: {display(inner)} is no list of filters.")
         if not inner:
-            self._count(place)
+            self._count_clause(path)
         for number, one in enumerate(inner):
-            yield f"{place}[{number}]", one
+            yield f"{path}[{number}]", one
 
-    def _count(self, place: str) -> None:
+    def _count_clause(self, path: str) -> None:
         self._clauses += 1
         if self._clauses > MAX_CLAUSES:
-            raise FilterRejected(f"{place}: the filter has more than {MAX_CLAUSES} clauses.")
+            raise FilterRejected(f"{path}: the filter has more than {MAX_CLAUSES} clauses.")
 
 
 COMBINATORS: Mapping[str, Callable[[_Parser, str, object, str, int], Conjuncts]] = {
@@ -140,9 +146,9 @@ COMBINATORS: Mapping[str, Callable[[_Parser, str, object, str, int], Conjuncts]]
 }
 
 
-def shown_name(name: object) -> str:
-    """A name as a place has it: without its quotes."""
-    return shown(name).removeprefix('"').removesuffix('"')
+def display_name(name: object) -> str:
+    """A name as part of a JSON path: without quotes."""
+    return display(name).removeprefix('"').removesuffix('"')
 
 
 def _all(found: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -150,78 +156,78 @@ def _all(found: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
 
 
 def _condition(
-    name: str, asking: str, value: object, declared: Mapping[str, str]
+    name: str, operator: str, value: object, declared: Mapping[str, str]
 ) -> ColumnElement[bool]:
-    kind = ANYTHING if asking == "exists" else _inferred(value)
-    field = find(name, declared, kind)
-    _check_operator(field, asking)
-    if asking == "contains" and _is_undeclared(name, declared):
-        # Nothing says whether it holds a text or tags; a value is one of them at most.
-        tags = find(name, declared, "tags")
-        return or_(_asked(field, asking, value), _asked(tags, asking, value))
-    return _asked(field, asking, value)
+    kind = ANYTHING if operator == "exists" else _infer_type(value)
+    field = find_field(name, declared, kind)
+    _check_operator(field, operator)
+    if operator == "contains" and _is_undeclared(name, declared):
+        # The type is unknown: it may be a text or tags, but not both.
+        tags = find_field(name, declared, "tags")
+        return or_(_compare(field, operator, value), _compare(tags, operator, value))
+    return _compare(field, operator, value)
 
 
 def _is_undeclared(name: str, declared: Mapping[str, str]) -> bool:
     return name not in COLUMNS and name.removeprefix(METADATA) not in declared
 
 
-def _inferred(value: object) -> str:
-    """The type of an undeclared field that is compared with `value`."""
+def _infer_type(value: object) -> str:
+    """The type of an undeclared field, given the value it is compared with."""
     one = value[0] if isinstance(value, list) and value else value
     if isinstance(one, bool):
         return "boolean"
     return "number" if isinstance(one, (int, float)) else "text"
 
 
-def _check_operator(field: Field, asking: str) -> None:
+def _check_operator(field: Field, operator: str) -> None:
     known = OPERATORS[field.kind]
-    if asking not in known:
+    if operator not in known:
         raise FilterRejected(
-            f"a field of the type {field.kind} has no operator {shown(asking)}; "
+            f"a field of the type {field.kind} has no operator {display(operator)}; "
             f"it has {', '.join(known)}."
         )
 
 
-def _asked(field: Field, asking: str, value: object) -> ColumnElement[bool]:
-    if asking == "exists":
+def _compare(field: Field, operator: str, value: object) -> ColumnElement[bool]:
+    if operator == "exists":
         return field.key.is_not(None) if _boolean(value) else field.key.is_(None)
-    if asking == "in":
-        return _among(field, _values(field, value))
-    one = VALUES[field.kind](value)
-    if asking == "contains":
+    if operator == "in":
+        return _is_in(field, _values(field, value))
+    one = VALUE_PARSERS[field.kind](value)
+    if operator == "contains":
         return _contains(field, one)
-    if asking == "prefix":
-        return _begins(field, one)
-    if asking == "ne":
+    if operator == "prefix":
+        return _starts_with(field, one)
+    if operator == "ne":
         return compare(field, "eq", one).is_not(true())
-    return compare(field, asking, one)
+    return compare(field, operator, one)
 
 
 def _values(field: Field, value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise FilterRejected(f"{shown(value)} is no list of values.")
+        raise FilterRejected(f"{display(value)} is no list of values.")
     if len(value) > MAX_VALUES:
         raise FilterRejected(f"{len(value):,} values; {MAX_VALUES:,} are allowed.")
-    return [VALUES[field.kind](one) for one in value]
+    return [VALUE_PARSERS[field.kind](one) for one in value]
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise FilterRejected(f"{shown(value)} is no text.")
+        raise FilterRejected(f"{display(value)} is no text.")
     if len(value) > MAX_CHARACTERS:
         raise FilterRejected(f"a text of more than {MAX_CHARACTERS:,} characters.")
     if UNSTORABLE.search(value):
-        raise FilterRejected(f"{shown(value)} has a NUL or half of a surrogate pair.")
+        raise FilterRejected(f"{display(value)} has a NUL or half of a surrogate pair.")
     return value
 
 
 def _number(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise FilterRejected(f"{shown(value)} is no number.")
+        raise FilterRejected(f"{display(value)} is no number.")
     if isinstance(value, float) and not math.isfinite(value):
-        raise FilterRejected(f"{shown(value)} is no finite number.")
-    number = Decimal(value if isinstance(value, int) else repr(value))  # 0.1 is meant as 0.1
+        raise FilterRejected(f"{display(value)} is no finite number.")
+    number = Decimal(value if isinstance(value, int) else repr(value))  # 0.1 means 0.1
     if not -MAX_NUMBER <= number <= MAX_NUMBER:
         raise FilterRejected("a number beyond 10 to the power of 300.")
     return number
@@ -229,7 +235,7 @@ def _number(value: object) -> Decimal:
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise FilterRejected(f"{shown(value)} is neither true nor false.")
+        raise FilterRejected(f"{display(value)} is neither true nor false.")
     return value
 
 
@@ -239,48 +245,52 @@ def _date(value: object) -> datetime:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise FilterRejected(
-            f"{shown(value)} is no date of the years 1 to 9999 in ISO 8601, "
+            f"{display(value)} is no date of the years 1 to 9999 in ISO 8601, "
             "such as 2024-05-31 or 2024-05-31T12:00:00Z."
         ) from error
 
 
-VALUES: Mapping[str, Callable[[object], Any]] = {
+VALUE_PARSERS: Mapping[str, Callable[[object], Any]] = {
     "text": _text,
     "number": _number,
     "boolean": _boolean,
     "date": _date,
     "tags": _text,
 }
-"""How a JSON value becomes what a field of a type is compared with."""
+"""Parses a JSON value by type of field."""
 
 
-def _among(field: Field, values: list[Any]) -> ColumnElement[bool]:
-    """One array however many values: Postgres takes 65,535 parameters at most."""
+def _is_in(field: Field, values: list[Any]) -> ColumnElement[bool]:
+    """Binds one array, since Postgres accepts at most 65,535 parameters."""
     if field.kind == "tags":
         lists = literal([[one] for one in values], ARRAY(JSONB(), dimensions=1))
         return field.value.bool_op("@>")(any_(lists))
     if field.key is field.value:
         return _is_any(field, field.key, values)
-    keys = _is_any(field, field.key, [one[:CUT] for one in values])
-    if all(len(one) < CUT for one in values):
+    keys = _is_any(field, field.key, [one[:INDEXED_CHARACTERS] for one in values])
+    if all(len(one) < INDEXED_CHARACTERS for one in values):
         return keys
     return and_(keys, _is_any(field, field.value, values))
 
 
 def _is_any(field: Field, expression: ColumnElement[Any], values: list[Any]) -> ColumnElement[bool]:
-    return expression == any_(bound_list(field, values))
+    return expression == any_(bind_list(field, values))
 
 
 def _contains(field: Field, value: str) -> ColumnElement[bool]:
     if field.kind == "tags":
         return field.value.bool_op("@>")(literal([value], JSONB()))
-    # The collation C has letters of ASCII only, and a path's is C.
+    # In the collation C, which paths have, lower() changes ASCII letters only.
     whole = func.lower(field.value.collate("default"))
-    return func.strpos(whole, func.lower(bound(field, value).collate("default"))) > 0
+    return func.strpos(whole, func.lower(bind(field, value).collate("default"))) > 0
 
 
-def _begins(field: Field, value: str) -> ColumnElement[bool]:
-    begins = field.key.bool_op("^@")(bound(field, value[:CUT]))
+def _starts_with(field: Field, value: str) -> ColumnElement[bool]:
+    begins = field.key.bool_op("^@")(bind(field, value[:INDEXED_CHARACTERS]))
     if field.key is field.value:
-        return field.value.bool_op("^@")(bound(field, value))
-    return and_(begins, field.value.bool_op("^@")(bound(field, value))) if value[CUT:] else begins
+        return field.value.bool_op("^@")(bind(field, value))
+    return (
+        and_(begins, field.value.bool_op("^@")(bind(field, value)))
+        if value[INDEXED_CHARACTERS:]
+        else begins
+    )

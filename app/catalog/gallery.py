@@ -187,7 +187,7 @@ class Gallery:
 
     def _matching(self, condition: ColumnElement[bool], after: int) -> list[int]:
         with self.sessions.begin() as session:
-            return image_deletion.matching(session, condition, after, DELETE_BATCH)
+            return image_deletion.ids_matching(session, condition, after, DELETE_BATCH)
 
     def _remove(self, image_ids: Sequence[int], *conditions: ColumnElement[bool]) -> list[int]:
         """Checks the conditions again: a picture that has changed since it was chosen stays."""

@@ -1,7 +1,7 @@
-"""SQL on the deletion of pictures, at once or by a tombstone.
+"""SQL that deletes pictures, immediately or by tombstone.
 
-Every function takes a Session and leaves the transaction to its caller. Vectors go with their
-pictures, by their foreign keys.
+Every function takes a Session and leaves the transaction to its caller. Vectors are deleted by
+cascade.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 from app.catalog.image_rows import KnownFile, get_images, lock_content
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 
-Place = TypeVar("Place", KnownFile, Image)
-"""A picture's id and where it is known to lie."""
+Located = TypeVar("Located", KnownFile, Image)
+"""A picture's id and last known path."""
 
 
-def matching(session: Session, condition: ColumnElement[bool], after: int, limit: int) -> list[int]:
-    """The ids, ascending, of up to `limit` pictures for which it holds, from `after` on."""
+def ids_matching(
+    session: Session, condition: ColumnElement[bool], after: int, limit: int
+) -> list[int]:
+    """Up to `limit` ids of pictures that satisfy the condition, ascending, greater than `after`."""
     query = select(images.c.id).where(images.c.id > after, PRESENT, condition)
     return list(session.execute(query.order_by(images.c.id).limit(limit)).scalars())
 
@@ -26,9 +28,9 @@ def matching(session: Session, condition: ColumnElement[bool], after: int, limit
 def remove(
     session: Session, image_ids: Sequence[int], *conditions: ColumnElement[bool]
 ) -> list[Image]:
-    """Delete those of the pictures that are there and for which the conditions hold still.
+    """Delete those of the pictures that exist and still satisfy the conditions.
 
-    Returns what they were.
+    Returns their former rows.
     """
     found = get_images(session, image_ids)
     lock_content(session, *(image.content_hash for image in found.values()))
@@ -37,20 +39,20 @@ def remove(
 
 
 def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
-    """Delete the rows of pictures, whatever they are."""
+    """Delete the rows of pictures, tombstones included."""
     session.execute(delete(images).where(images.c.id.in_(image_ids)))
 
 
-def mark_deleted(session: Session, known: Sequence[Place]) -> list[Place]:
-    """Set tombstones: the pictures are in no answer from now on, whatever their deletion takes.
+def mark_deleted(session: Session, known: Sequence[Located]) -> list[Located]:
+    """Set tombstones, so that the pictures disappear immediately, however long deletion takes.
 
-    Returns those that were still where they are known to be: others were moved meanwhile.
+    Returns those still at their known path; others have moved in the meantime.
     """
-    places = [(one.id, one.stored_path if isinstance(one, Image) else one.path) for one in known]
-    query = update(images).where(tuple_(images.c.id, images.c.path).in_(places), PRESENT)
+    locations = [(one.id, one.stored_path if isinstance(one, Image) else one.path) for one in known]
+    query = update(images).where(tuple_(images.c.id, images.c.path).in_(locations), PRESENT)
     query = query.values(removed_at=func.now()).returning(images.c.id)
-    buried = set(session.execute(query).scalars())
-    return [one for one in known if one.id in buried]
+    marked = set(session.execute(query).scalars())
+    return [one for one in known if one.id in marked]
 
 
 def remove_marked(session: Session, limit: int) -> list[bytes]:

@@ -34,7 +34,7 @@ from app.sources.sidecars import Annotation
 from app.vectors import Vectors, check_vectors
 
 NO_ANNOTATION = Annotation()
-MAX_COPIES = 50  # of one content that are looked at to tell whether one was moved
+MAX_COPIES = 50  # rows with the same content that are checked for a move
 CONTENT_COLUMNS = (
     *("content_hash", "etag", "bytes", "width", "height", "format"),
     *("perceptual_hash", "taken_at"),
@@ -43,7 +43,7 @@ CONTENT_COLUMNS = (
 
 @dataclass(frozen=True)
 class NewImage:
-    """What is known of a picture before it has a row."""
+    """The values of a picture's row before it is inserted."""
 
     path: str
     content_hash: bytes
@@ -59,7 +59,7 @@ class NewImage:
     origin: str | None = None
 
     def values(self) -> dict[str, Any]:
-        """The columns of its row, but for the collection."""
+        """Its columns, except the collection."""
         return {**vars(self), "metadata": dict(self.metadata or {})}
 
 
@@ -72,9 +72,9 @@ def new_image(
     *,
     keep_gps: bool = False,
 ) -> NewImage:
-    """The facts of the file `data` that was decoded to `picture`; what people say wins over EXIF.
+    """Describe the file `data`, decoded to `picture`; the annotation takes precedence over EXIF.
 
-    `keep_gps` keeps where it was taken.
+    `keep_gps` keeps the location.
     """
     return NewImage(
         path=path,
@@ -102,7 +102,7 @@ def _exif_metadata(exif: Exif, keep_gps: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class KnownFile:
-    """What the catalog remembers of a file, to tell whether it has changed."""
+    """What the catalog stores of a file to detect changes."""
 
     id: int
     path: str
@@ -111,13 +111,13 @@ class KnownFile:
 
 
 def count_images(session: Session, collection_id: int) -> int:
-    """How many pictures the collection holds."""
+    """The number of pictures in the collection."""
     query = select(func.count()).where(images.c.collection_id == collection_id, PRESENT)
     return session.execute(query.select_from(images)).scalar_one()
 
 
 def count_covered(session: Session, found: Sequence[VectorIndex]) -> list[tuple[int, int]]:
-    """Of each index: how many pictures its collection has, and of how many it has a vector."""
+    """For each index: the number of pictures, and of those with a vector."""
     pictures = select(images.c.collection_id, func.count()).group_by(images.c.collection_id)
     pictures = pictures.where(images.c.collection_id.in_([one.collection_id for one in found]))
     vectors = select(embeddings.c.index_id, func.count()).group_by(embeddings.c.index_id)
@@ -125,19 +125,19 @@ def count_covered(session: Session, found: Sequence[VectorIndex]) -> list[tuple[
     there = dict(session.execute(pictures.where(PRESENT)).tuples().all())
     covered = dict(session.execute(vectors.where(embeddings.c.region == 0)).tuples().all())
     counted = [(there.get(one.collection_id, 0), covered.get(one.id, 0)) for one in found]
-    # A tombstone's vector covers no picture.
+    # Tombstones still have vectors.
     return [(pictures, min(vectors, pictures)) for pictures, vectors in counted]
 
 
-def _shown(*where: ColumnElement[bool]) -> Select[Any]:
-    """Pictures without a tombstone, their collections without one too."""
-    theirs = exists().where(collections.c.id == images.c.collection_id, KNOWN_COLLECTION)
-    return select(*IMAGE_COLUMNS).where(*where, PRESENT, theirs)
+def _visible(*where: ColumnElement[bool]) -> Select[Any]:
+    """Pictures without a tombstone, in collections without one."""
+    in_collection = exists().where(collections.c.id == images.c.collection_id, KNOWN_COLLECTION)
+    return select(*IMAGE_COLUMNS).where(*where, PRESENT, in_collection)
 
 
 def get_image(session: Session, image_id: int, *, for_update: bool = False) -> Image:
-    """One picture. Raises ImageNotFound."""
-    query = _shown(images.c.id == image_id)
+    """The picture with that id. Raises ImageNotFound."""
+    query = _visible(images.c.id == image_id)
     query = query.with_for_update() if for_update else query
     row = session.execute(query).mappings().one_or_none()
     if row is None:
@@ -146,20 +146,20 @@ def get_image(session: Session, image_id: int, *, for_update: bool = False) -> I
 
 
 def get_images(session: Session, image_ids: Sequence[int]) -> dict[int, Image]:
-    """Those of the pictures that are there, by id."""
-    query = _shown(images.c.id.in_(image_ids))
+    """The pictures that exist, by id."""
+    query = _visible(images.c.id.in_(image_ids))
     return {row["id"]: Image.of(row) for row in session.execute(query).mappings()}
 
 
-def contents(session: Session, collection_id: int, limit: int) -> dict[int, bytes]:
-    """The content hashes, by id, of some of a collection's pictures, tombstones or not."""
+def content_hashes(session: Session, collection_id: int, limit: int) -> dict[int, bytes]:
+    """Content hashes by id of some of a collection's pictures, tombstones included."""
     query = select(images.c.id, images.c.content_hash)
     query = query.where(images.c.collection_id == collection_id).limit(limit)
     return {row.id: row.content_hash for row in session.execute(query)}
 
 
 def annotate(session: Session, image: Image, annotation: Annotation) -> Image:
-    """Replace its metadata, and its caption unless that is None; "" takes it away."""
+    """Replace its metadata, and its caption unless None; an empty caption deletes it."""
     caption = image.caption if annotation.caption is None else annotation.caption or None
     query = update(images).where(images.c.id == image.id)
     query = query.values(caption=caption, metadata=annotation.metadata)
@@ -167,7 +167,7 @@ def annotate(session: Session, image: Image, annotation: Annotation) -> Image:
 
 
 def find_by_hash(session: Session, collection_id: int, content_hash: bytes) -> Image | None:
-    """The first picture with these bytes, or None."""
+    """The first picture with this content, or None."""
     query = (
         select(*IMAGE_COLUMNS)
         .where(
@@ -182,29 +182,29 @@ def find_by_hash(session: Session, collection_id: int, content_hash: bytes) -> I
     return Image.of(row) if row else None
 
 
-def known_between(
+def files_between(
     session: Session,
     collection_id: int,
     prefix: str,
     between: tuple[str | None, str | None],
     limit: int | None = None,
 ) -> dict[str, KnownFile]:
-    """Pictures whose path begins with `prefix`, is > the first of `between` and <= the second.
+    """The first `limit` files, by path, whose path begins with `prefix` and lies in `between`.
 
-    By path; the first `limit` of them.
+    `between` is (exclusive lower, inclusive upper) bound.
     """
-    after, upto = between
+    after, up_to = between
     path = images.c.path
     conditions = [path.startswith(prefix, autoescape=True)]
     if after is not None:
         conditions.append(path > after)
-    if upto is not None:
-        conditions.append(path <= upto)
+    if up_to is not None:
+        conditions.append(path <= up_to)
     return _by_path(_known(session, collection_id, *conditions, limit=limit))
 
 
-def known_at(session: Session, collection_id: int, paths: Sequence[str]) -> dict[str, KnownFile]:
-    """The pictures at `paths`, by path."""
+def files_at(session: Session, collection_id: int, paths: Sequence[str]) -> dict[str, KnownFile]:
+    """The files at `paths`, by path."""
     return _by_path(_known(session, collection_id, images.c.path.in_(paths)))
 
 
@@ -215,7 +215,7 @@ def _by_path(known: list[KnownFile]) -> dict[str, KnownFile]:
 def files_with_content(
     session: Session, collection_id: int, content_hash: bytes
 ) -> list[KnownFile]:
-    """Pictures with these bytes, MAX_COPIES at most."""
+    """Up to MAX_COPIES files with this content."""
     same = images.c.content_hash == content_hash
     return _known(session, collection_id, same, limit=MAX_COPIES)
 
@@ -235,11 +235,10 @@ def _known(
 def add_images(
     session: Session, index: VectorIndex, new: Sequence[NewImage], vectors: Vectors
 ) -> list[Image]:
-    """Insert pictures with their vectors, float32 (len(new), dimensions); return their rows.
+    """Insert pictures with their vectors, float32 (len(new), dimensions); returns their rows.
 
-    A path that is known keeps its id, gets the new content and vector, and keeps its caption and
-    metadata but for what comes anew.
-    Raises IndexGone where the index is no longer the active one.
+    A known path keeps its id, caption and metadata; new annotations are merged into them.
+    Raises IndexGone if the index is no longer active.
     """
     if not new:
         return []
@@ -255,28 +254,28 @@ def add_images(
     query = query.on_conflict_do_update(index_elements=["collection_id", "path"], set_=changed)
     rows = [{"collection_id": index.collection_id, **image.values()} for image in new]
     returned = session.execute(query.returning(*IMAGE_COLUMNS), rows).mappings()
-    stored = {row["stored_path"]: Image.of(row) for row in returned}  # in any order
+    stored = {row["stored_path"]: Image.of(row) for row in returned}  # in no particular order
     ordered = [stored[image.path] for image in new]
     put_vectors(session, index, [image.id for image in ordered], vectors)
     return ordered
 
 
 def _language(collection_id: int) -> ColumnElement[Any]:
-    """The text search configuration of a collection's words."""
+    """The text search configuration of the collection."""
     language = select(collections.c.language).where(collections.c.id == collection_id)
     return language.scalar_subquery()
 
 
-def place_image(
+def move_image(
     session: Session,
     known: KnownFile | Image,
     path: str,
     etag: str,
     annotation: Annotation = NO_ANNOTATION,
 ) -> bool:
-    """Note that a picture's unchanged content now lies at `path`, and what is said of it anew.
+    """Record that a picture's unchanged content is now at `path`, and merge its annotation.
 
-    False where somebody else has moved or deleted it since it was known.
+    Returns False if it has been moved or deleted in the meantime.
     """
     at = known.stored_path if isinstance(known, Image) else known.path
     query = (
@@ -293,8 +292,8 @@ def place_image(
 
 
 def lock_content(session: Session, *content_hashes: bytes) -> None:
-    """Until the transaction ends, nobody else adds or deletes a picture with these bytes.
+    """Lock contents against insertion and deletion until the transaction ends.
 
-    Of several contents in one order: two that lock the same ones never wait in a circle.
+    Locks are taken in a fixed order to avoid deadlocks.
     """
     lock(session, *(f"content {one.hex()}" for one in sorted(set(content_hashes))))

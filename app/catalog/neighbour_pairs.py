@@ -1,4 +1,4 @@
-"""What lies near each picture: looked up once, and remembered."""
+"""Pairs of pictures that are near each other, found once and cached."""
 
 import threading
 import time
@@ -14,88 +14,90 @@ from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.index.hnsw_search import find_neighbour_pairs
 
-MAX_DISTANCE = 0.5  # cosine: beyond it, all is connected with all
-NEIGHBOURS = 20  # looked up for each picture, itself among them
-LOOKED_UP_AT_ONCE = 250  # pictures in one statement: a fifth of a second
-LOOK_SECONDS = 20  # that one request spends on looking up neighbours
+MAX_DISTANCE = 0.5  # cosine; beyond it nearly everything is connected
+NEIGHBOURS = 20  # found for each picture, including itself
+QUERY_BATCH = 250  # pictures per statement: a fifth of a second
+MAX_QUERY_SECONDS = 20  # that one request spends on finding neighbours
 
-LINKS = np.dtype([("one", np.int64), ("other", np.int64), ("distance", np.float64)])
-"""Two pictures' ids, and their cosine distance."""
+PAIR = np.dtype([("one", np.int64), ("other", np.int64), ("distance", np.float64)])
+"""Two picture ids and their cosine distance."""
 
 
 @dataclass(frozen=True)
-class FoundPairs:
-    """Whose neighbours are known, each id with its content hash then, and the links found."""
+class FoundNeighbours:
+    """Pictures whose neighbours are known, with their content hash then, and the pairs found."""
 
     contents: Mapping[int, bytes]
-    links: NDArray[np.void]  # rows of LINKS
+    edges: NDArray[np.void]  # of dtype PAIR
 
-    def pairs(self, most: float) -> Iterator[tuple[int, int]]:
-        """The links of a distance of at most `most`; an end may be an id that is not known."""
-        near = self.links[self.links["distance"] <= most]
+    def within(self, max_distance: float) -> Iterator[tuple[int, int]]:
+        """Pairs up to that distance; one of the two ids may be unknown."""
+        near = self.edges[self.edges["distance"] <= max_distance]
         return zip(near["one"].tolist(), near["other"].tolist(), strict=True)
 
 
 class NeighbourPairs:
-    """Links between the pictures of `index`.
+    """Finds pairs of near pictures of `index`.
 
-    A picture's neighbours take about a millisecond to look up. So they are remembered until its
-    content changes, and a request that runs out of time leaves the rest to the next.
+    Finding the neighbours of a picture takes about a millisecond. They are therefore cached until
+    its content changes, and a request that runs out of time leaves the rest to the next one.
     """
 
     def __init__(self, sessions: Sessions, index: VectorIndex) -> None:
         self._sessions = sessions
         self._index = index
-        self._looking = threading.Lock()
-        self._looked = FoundPairs({}, np.empty(0, LINKS))
+        self._lock = threading.Lock()
+        self._found_before = FoundNeighbours({}, np.empty(0, PAIR))
 
-    def look(self, present: Mapping[int, bytes]) -> FoundPairs:
-        """What is known of the neighbours of `present`, ids with their content hashes.
+    def find(self, present: Mapping[int, bytes]) -> FoundNeighbours:
+        """The neighbours of `present`, which maps ids to content hashes, as far as they are known.
 
-        One thread looks up more; who has waited in vain for it takes what there is.
+        One thread at a time finds more; the others wait, or return what is known after a while.
         """
-        if not self._looking.acquire(timeout=LOOK_SECONDS):
-            return _still_true(self._looked, present)
+        if not self._lock.acquire(timeout=MAX_QUERY_SECONDS):
+            return _still_valid(self._found_before, present)
         try:
-            self._looked = self._looked_further(present)
-            return self._looked
+            self._found_before = self._find_missing(present)
+            return self._found_before
         finally:
-            self._looking.release()
+            self._lock.release()
 
-    def _looked_further(self, present: Mapping[int, bytes]) -> FoundPairs:
-        known = _still_true(self._looked, present)
-        contents, links = dict(known.contents), [known.links]
-        todo = [image_id for image_id in present if image_id not in contents]
-        until = time.monotonic() + LOOK_SECONDS
-        for start in range(0, len(todo), LOOKED_UP_AT_ONCE):
-            page = todo[start : start + LOOKED_UP_AT_ONCE]
-            found = self._found(page) if time.monotonic() < until else None
+    def _find_missing(self, present: Mapping[int, bytes]) -> FoundNeighbours:
+        known = _still_valid(self._found_before, present)
+        contents, edges = dict(known.contents), [known.edges]
+        missing = [image_id for image_id in present if image_id not in contents]
+        deadline = time.monotonic() + MAX_QUERY_SECONDS
+        for start in range(0, len(missing), QUERY_BATCH):
+            batch = missing[start : start + QUERY_BATCH]
+            found = self._query(batch) if time.monotonic() < deadline else None
             if found is None:
                 break
-            links.append(found)
-            contents.update((image_id, present[image_id]) for image_id in page)
-        return FoundPairs(contents, np.concatenate(links))
+            edges.append(found)
+            contents.update((image_id, present[image_id]) for image_id in batch)
+        return FoundNeighbours(contents, np.concatenate(edges))
 
-    def _found(self, image_ids: Sequence[int]) -> NDArray[np.void] | None:
-        """From these pictures to their neighbours; None where it takes the database too long."""
+    def _query(self, image_ids: Sequence[int]) -> NDArray[np.void] | None:
+        """The neighbours of these pictures; None if the statement times out."""
         try:
             with self._sessions.begin() as session:
                 found = find_neighbour_pairs(
                     session, self._index, image_ids, NEIGHBOURS, MAX_DISTANCE
                 )
         except OperationalError as error:
-            if isinstance(error.orig, QueryCanceled):  # before there is a graph, every row is read
+            if isinstance(error.orig, QueryCanceled):  # without a graph every row is read
                 return None
             raise
-        return np.array(found, LINKS)
+        return np.array(found, PAIR)
 
 
-def _still_true(looked: FoundPairs, present: Mapping[int, bytes]) -> FoundPairs:
-    """Without the pictures that are gone or have other content now, and without their links."""
+def _still_valid(found: FoundNeighbours, present: Mapping[int, bytes]) -> FoundNeighbours:
+    """Remove pictures that are gone or have changed, and their pairs."""
     contents = {
         image_id: content
-        for image_id, content in looked.contents.items()
+        for image_id, content in found.contents.items()
         if present.get(image_id) == content
     }
-    ids, links = np.fromiter(contents, np.int64, len(contents)), looked.links
-    return FoundPairs(contents, links[np.isin(links["one"], ids) & np.isin(links["other"], ids)])
+    ids, edges = np.fromiter(contents, np.int64, len(contents)), found.edges
+    return FoundNeighbours(
+        contents, edges[np.isin(edges["one"], ids) & np.isin(edges["other"], ids)]
+    )

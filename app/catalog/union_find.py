@@ -1,4 +1,4 @@
-"""What chains of pairs connect: union-find, and its trees as lists."""
+"""Connected components by union-find."""
 
 from collections.abc import Iterable
 
@@ -6,25 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def connected(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Positions 0 to `count` − 1 in groups of two or more, as `gathered`, that `pairs` connect."""
+def connected_components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """The connected components of positions 0 to `count` − 1, as `group_positions` returns them."""
     parents = list(range(count))
     for one, other in pairs:
-        parents[root(parents, other)] = root(parents, one)
-    return gathered(np.array([root(parents, one) for one in range(count)], np.intp))
+        parents[find_root(parents, other)] = find_root(parents, one)
+    return group_positions(np.array([find_root(parents, one) for one in range(count)], np.intp))
 
 
-def root(parents: list[int], one: int) -> int:
-    """The end of the way up from `one`, which is halved for the next time."""
+def find_root(parents: list[int], one: int) -> int:
+    """The root of an element, with path halving."""
     while parents[one] != one:
         parents[one] = one = parents[parents[one]]
     return one
 
 
-def gathered(members: NDArray[np.intp]) -> list[list[int]]:
-    """Positions of equal values of `members`, shape (n,), in groups of two or more.
+def group_positions(members: NDArray[np.intp]) -> list[list[int]]:
+    """Positions with equal values of `members`, shape (n,), in groups of two or more.
 
-    Positions ascend, and so do the groups' first positions.
+    Both groups and positions ascend.
     """
     order = np.argsort(members, kind="stable")
     runs = np.split(order, np.flatnonzero(np.diff(members[order])) + 1)

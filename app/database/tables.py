@@ -86,7 +86,7 @@ vector_indexes = Table(
     Column("storage", Text, nullable=False, server_default=text("'halfvec'")),
     Column("ef_search", Integer),  # as tuned; null: the default
     Column("chance", LargeBinary),  # a `calibration.NullDistribution`
-    Column("trial", JSONB),  # whether judgements improve its answers: `trials.Verdict`
+    Column("trial", JSONB),  # whether judgements improve its answers: `evaluation.EvaluationResult`
     now_column(),
     Index(
         "vector_indexes_one_active_idx",

@@ -1,4 +1,4 @@
-"""Ratings: kept, summed up, and allowed to move queries where an evaluation shows that it helps.
+"""Ratings: stored, summarised, and used to adjust queries once an evaluation shows that it helps.
 
 Read `ratings.py`, then `rocchio.py`.
 """

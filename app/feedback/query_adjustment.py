@@ -1,4 +1,4 @@
-"""What judgements do to the queries of one index, where a trial has proven that they help."""
+"""Adjusts the queries of one index by feedback, if an evaluation has shown that it helps."""
 
 import time
 from collections.abc import Sequence
@@ -7,27 +7,27 @@ from typing import Literal, get_args
 
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
-from app.feedback.rated_queries import get_trial, judged_near
-from app.feedback.rocchio import Pull, RocchioWeights, adjusted
+from app.feedback.rated_queries import get_evaluation, judgements_near
+from app.feedback.rocchio import Pull, RocchioWeights, adjust_query
 from app.vectors import Vectors
 
 State = Literal["on", "off", "not enough"]
-"""Whether judgements move queries; of too few of them nothing can be said yet."""
+"""Whether feedback adjusts queries; `not enough`: too little feedback to evaluate."""
 
-STATE_SECONDS = 5.0  # that a state is believed: so long after a trial, searches follow it
+STATE_CACHE_SECONDS = 5.0  # so long after an evaluation, searches follow it
 
 
 @dataclass(frozen=True, eq=False)
 class AdjustedQuery:
-    """A query, shape (dimensions,), and what moved it; where nothing did, the very same array."""
+    """A query, shape (dimensions,), and its pulls; without pulls it is the original array."""
 
     vector: Vectors
     pulls: Sequence[Pull]
 
 
 @dataclass
-class _Known:
-    """The state as it was read last, and when, by the monotonic clock."""
+class _CachedState:
+    """The state as last read, and when by the monotonic clock."""
 
     state: State = "not enough"
     read_at: float = float("-inf")
@@ -35,35 +35,35 @@ class _Known:
 
 @dataclass(frozen=True)
 class QueryAdjustment:
-    """Of one index. Only where its state is on does a query cost any work of the database."""
+    """Adjusts the queries of one index. It reads judgements only while its state is on."""
 
     sessions: Sessions
     index: VectorIndex
     weights: RocchioWeights
-    _known: _Known = field(default_factory=_Known, repr=False, compare=False)
+    _cached: _CachedState = field(default_factory=_CachedState, repr=False, compare=False)
 
     def state(self) -> State:
-        """As it is, or was at most STATE_SECONDS ago; not enough where no trial was held."""
-        if time.monotonic() - self._known.read_at > STATE_SECONDS:
-            self._known.state = self._read()
-            self._known.read_at = time.monotonic()
-        return self._known.state
+        """The state, at most STATE_CACHE_SECONDS old; `not enough` before the first evaluation."""
+        if time.monotonic() - self._cached.read_at > STATE_CACHE_SECONDS:
+            self._cached.state = self._read()
+            self._cached.read_at = time.monotonic()
+        return self._cached.state
 
     def _read(self) -> State:
         with self.sessions.begin() as session:
-            kept = get_trial(session, self.index)
-        return known_state(kept.get("state") if kept else None)
+            stored = get_evaluation(session, self.index)
+        return parse_state(stored.get("state") if stored else None)
 
-    def moved(self, vector: Vectors) -> AdjustedQuery:
-        """The query as judgements of near queries move it: see `relevance.moved`."""
+    def adjust(self, vector: Vectors) -> AdjustedQuery:
+        """Adjust the query by the judgements of nearby queries: see `rocchio.adjust_query`."""
         if self.state() != "on":
             return AdjustedQuery(vector, ())
         with self.sessions.begin() as session:
-            judged = judged_near(session, self.index, vector, self.weights.similarity)
-        return AdjustedQuery(*adjusted(vector, judged, self.weights))
+            judgements = judgements_near(session, self.index, vector, self.weights.similarity)
+        return AdjustedQuery(*adjust_query(vector, judgements, self.weights))
 
 
-def known_state(name: object) -> State:
-    """The state of that name; not enough where it is none."""
+def parse_state(name: object) -> State:
+    """The state of that name, or `not enough`."""
     states: tuple[State, ...] = get_args(State)
     return next((state for state in states if state == name), "not enough")

@@ -1,7 +1,7 @@
-"""SQL that reads judgements: what is known of queries near a vector, and what a trial found.
+"""SQL that reads judgements: those of queries near a vector, and the result of an evaluation.
 
-Every function takes a Session and leaves the transaction to its caller. Only pictures that are
-still there are in any answer.
+Every function takes a Session and leaves the transaction to its caller. Pictures that have been
+deleted are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,19 @@ from app.index import embeddings
 from app.index.hnsw_search import any_of, prepare
 from app.vectors import Vectors
 
-NEAR_QUERIES = 20  # that one search learns from
-NEAR_PICTURES = 200  # judged ones, of all these queries together
-EXACT_QUERIES = 1_000  # judged ones of an index: to compare so few takes no longer than the graph
-KEPT = 100  # candidates while the graph of judged queries is walked
-MOST_SCANNED = 5_000  # judged queries of all indexes that one walk looks at
+MAX_NEARBY_QUERIES = 20  # that one search learns from
+MAX_NEARBY_PICTURES = 200  # rated pictures of all these queries together
+MAX_EXACT_SCAN = (
+    1_000  # judged queries of an index: an exact scan of so few is no slower than the graph
+)
+EF_SEARCH = 100  # of the graph of judged queries
+MAX_SCAN_TUPLES = 5_000  # judged queries of all indexes that one scan visits
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class NearbyQuery:
-    """A judged query and the cosine of its vector with the one that was asked with."""
+    """A judged query and its cosine similarity to the current one."""
 
     id: int
     query: str
@@ -40,7 +42,7 @@ class NearbyQuery:
 
 @dataclass(frozen=True)
 class RatedImage:
-    """One picture under one query: its mean rating, 1 to 10, of all votes, and their fold."""
+    """A picture's mean rating, 1 to 10, for one query, and the fold of its judgements."""
 
     image_id: int
     rating: float
@@ -49,7 +51,7 @@ class RatedImage:
 
 @dataclass(frozen=True, eq=False)
 class JudgedQuery:
-    """A query with all that was said of its pictures; `embedding` is (dimensions,)."""
+    """A query with the ratings of its pictures; `embedding` has the shape (dimensions,)."""
 
     id: int
     embedding: Vectors
@@ -58,28 +60,28 @@ class JudgedQuery:
 
 @dataclass(frozen=True)
 class FeedbackCounts:
-    """How many queries of an index have judged pictures, and how many judgements there are."""
+    """The number of queries of an index with rated pictures, and of all their judgements."""
 
     queries: int
     judgements: int
 
 
-def judged_near(
+def judgements_near(
     session: Session,
     index: VectorIndex,
     vector: Vectors,
     similarity: float,
     without_fold: int | None = None,
 ) -> list[NearbyJudgement]:
-    """The pictures as judged under the queries whose cosine to `vector` is at least `similarity`.
+    """The rated pictures of the queries whose cosine to `vector` is at least `similarity`.
 
-    At most NEAR_PICTURES of NEAR_QUERIES, those of the nearest queries and of most votes first.
-    The judgements of one fold may be left out.
+    At most MAX_NEARBY_PICTURES of MAX_NEARBY_QUERIES, nearest queries and most votes first. The
+    judgements of one fold may be left out.
     """
-    queries = near_queries(session, index, vector, similarity)
+    queries = nearby_queries(session, index, vector, similarity)
     if not queries:
         return []
-    rows = session.execute(_pictures_of(index, [one.id for one in queries], without_fold)).all()
+    rows = session.execute(_judged_pictures(index, [one.id for one in queries], without_fold)).all()
     vectors = embeddings.get_vectors(session, index, sorted({row.image_id for row in rows}))
     known = {one.id: one for one in queries}
     return [
@@ -97,52 +99,52 @@ def judged_near(
     ]
 
 
-def near_queries(
+def nearby_queries(
     session: Session, index: VectorIndex, vector: Vectors, similarity: float
 ) -> list[NearbyQuery]:
-    """The judged queries of the index whose cosine to `vector` is at least that, nearest first.
+    """The judged queries of the index whose cosine to `vector` is at least `similarity`.
 
-    At most NEAR_QUERIES; from the graph that all indexes of so many dimensions share, or exactly
-    where the index has few.
+    At most MAX_NEARBY_QUERIES, nearest first: from the graph, which all indexes of these dimensions
+    share, or exactly if the index has few.
     """
     prepare(session)
-    few = _is_few(session, index)
+    few = _fits_exact_scan(session, index)
     if not few:
-        prepare(session, KEPT)
-        session.execute(select(func.set_config("hnsw.max_scan_tuples", str(MOST_SCANNED), True)))
-    rows = session.execute(near_query(index, vector, exact=few)).all()
+        prepare(session, EF_SEARCH)
+        session.execute(select(func.set_config("hnsw.max_scan_tuples", str(MAX_SCAN_TUPLES), True)))
+    rows = session.execute(nearby_queries_statement(index, vector, exact=few)).all()
     if not few:
-        prepare(session)  # what is read next needs no graph
+        prepare(session)  # the following statements need no graph
     found = [NearbyQuery(row.id, row.query, 1 - row.distance) for row in rows]
     near = [one for one in found if one.similarity >= similarity]
     return sorted(near, key=lambda one: (-one.similarity, one.id))
 
 
-def _is_few(session: Session, index: VectorIndex) -> bool:
+def _fits_exact_scan(session: Session, index: VectorIndex) -> bool:
     own = select(feedback_queries.c.id).where(feedback_queries.c.index_id == index.id)
-    some = own.limit(EXACT_QUERIES + 1).subquery()
+    some = own.limit(MAX_EXACT_SCAN + 1).subquery()
     counted = session.execute(select(func.count()).select_from(some)).scalar_one()
-    return counted <= EXACT_QUERIES
+    return counted <= MAX_EXACT_SCAN
 
 
-def near_query(
+def nearby_queries_statement(
     index: VectorIndex, vector: Vectors, *, exact: bool = False
 ) -> Select[tuple[int, str, float]]:
-    """The statement: ORDER BY distance LIMIT, as the partial graph can serve it."""
+    """ORDER BY distance LIMIT, in the form that the partial HNSW index serves."""
     kind = HALFVEC(index.dimensions)
     distance = cast(feedback_queries.c.embedding, kind).cosine_distance(cast(vector, kind))
     query = select(feedback_queries.c.id, feedback_queries.c.query, distance.label("distance"))
     query = query.where(
         feedback_queries.c.dimensions == index.dimensions, feedback_queries.c.index_id == index.id
     )
-    # Plus 0, so that the planner takes no graph: its order is not exact.
-    return query.order_by(distance + 0 if exact else distance).limit(NEAR_QUERIES)
+    # + 0 keeps the planner from using the approximate index.
+    return query.order_by(distance + 0 if exact else distance).limit(MAX_NEARBY_QUERIES)
 
 
-def _pictures_of(
+def _judged_pictures(
     index: VectorIndex, query_ids: Sequence[int], without_fold: int | None
 ) -> Select[tuple[int, int, float, int, float]]:
-    """Per query and picture: mean rating, votes, their mean age in days."""
+    """Mean rating, votes and mean age in days by query and picture."""
     age = func.extract("epoch", func.now() - feedback.c.updated_at) / DAY_SECONDS
     votes = func.count().label("votes")
     query = select(
@@ -161,25 +163,25 @@ def _pictures_of(
         query = query.where(feedback.c.fold != without_fold)
     place = func.array_position(cast(list(query_ids), ARRAY(BigInteger)), feedback.c.query_id)
     query = query.group_by(feedback.c.query_id, feedback.c.image_id)
-    return query.order_by(place, votes.desc(), feedback.c.image_id).limit(NEAR_PICTURES)
+    return query.order_by(place, votes.desc(), feedback.c.image_id).limit(MAX_NEARBY_PICTURES)
 
 
-def judged_queries(session: Session, index: VectorIndex, most: int) -> list[int]:
-    """The ids of `most` judged queries that are chosen evenly, always the same ones."""
+def sample_judged_queries(session: Session, index: VectorIndex, most: int) -> list[int]:
+    """The ids of up to `most` judged queries: a uniform sample, always the same."""
     query_id = feedback_queries.c.id
-    query = select(query_id).where(feedback_queries.c.index_id == index.id, _has_pictures())
+    query = select(query_id).where(feedback_queries.c.index_id == index.id, _has_rated_images())
     query = query.order_by(func.hashint8(query_id), query_id).limit(most)
     return list(session.execute(query).scalars())
 
 
-def _has_pictures() -> Any:
+def _has_rated_images() -> Any:
     return exists().where(
         feedback.c.query_id == feedback_queries.c.id, feedback.c.image_id.is_not(None)
     )
 
 
-def judged_query(session: Session, index: VectorIndex, query_id: int) -> JudgedQuery | None:
-    """A judged query of the index; None where it was deleted."""
+def get_judged_query(session: Session, index: VectorIndex, query_id: int) -> JudgedQuery | None:
+    """A judged query of the index; None if it was deleted."""
     asked = select(feedback_queries.c.embedding).where(
         feedback_queries.c.id == query_id, feedback_queries.c.index_id == index.id
     )
@@ -194,14 +196,14 @@ def judged_query(session: Session, index: VectorIndex, query_id: int) -> JudgedQ
         .where(images.c.collection_id == index.collection_id, PRESENT)
         .group_by(feedback.c.image_id)
         .order_by(func.count().desc(), feedback.c.image_id)
-        .limit(NEAR_PICTURES)
+        .limit(MAX_NEARBY_PICTURES)
     )
     rated = [RatedImage(*row) for row in session.execute(query)]
     return JudgedQuery(query_id, np.array(embedding, np.float32), rated)
 
 
-def amount(session: Session, index: VectorIndex) -> FeedbackCounts:
-    """How much the index's pictures were judged."""
+def count_feedback(session: Session, index: VectorIndex) -> FeedbackCounts:
+    """How much feedback the index's pictures have."""
     query = (
         select(func.count(feedback.c.query_id.distinct()), func.count())
         .select_from(feedback)
@@ -216,14 +218,14 @@ def now(session: Session) -> datetime:
     return session.execute(select(func.now())).scalar_one()
 
 
-def get_trial(session: Session, index: VectorIndex) -> Mapping[str, Any] | None:
-    """The verdict as it was kept; None where no trial was held."""
+def get_evaluation(session: Session, index: VectorIndex) -> Mapping[str, Any] | None:
+    """The stored evaluation result; None before the first evaluation."""
     query = select(vector_indexes.c.trial).where(vector_indexes.c.id == index.id)
     found: Mapping[str, Any] | None = session.execute(query).scalar_one_or_none()
     return found
 
 
-def keep_trial(session: Session, index: VectorIndex, trial: Mapping[str, Any]) -> None:
-    """Keep a verdict in place of the one before."""
+def save_evaluation(session: Session, index: VectorIndex, trial: Mapping[str, Any]) -> None:
+    """Replace the stored evaluation result."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
     session.execute(query.values(trial=dict(trial)))

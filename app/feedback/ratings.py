@@ -1,4 +1,4 @@
-"""SQL on judgements: written, summed up, read one after another.
+"""SQL on judgements: stored, summarised, exported.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
@@ -33,14 +33,14 @@ from app.database.feedback_tables import feedback, feedback_queries
 from app.database.tables import VectorIndex, collections, vector_indexes
 from app.vectors import Vectors
 
-FOLDS = 5  # a fifth of the judgements is held out at a time
-GOOD = 6  # the least rating that says: this is what was meant
-MOST_LISTED = 20  # queries of a summary
+FOLDS = 5  # of the cross-validation
+RELEVANT_RATING = 6  # the lowest rating that counts as relevant
+MAX_LISTED_QUERIES = 20  # queries in a summary
 
 
 @dataclass(frozen=True, eq=False)
 class JudgedSearch:
-    """A query as it is judged; `digest` tells it from others, `embedding` is (dimensions,)."""
+    """The query of a judgement, identified by `digest`; `embedding` has the shape (dimensions,)."""
 
     digest: bytes
     query: str
@@ -49,7 +49,7 @@ class JudgedSearch:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One rating, 1 to 10, of an answer, or of one hit of it."""
+    """A rating, 1 to 10, of a response, or of one of its hits."""
 
     search: UUID
     image_id: int | None
@@ -59,18 +59,18 @@ class Judgement:
 
 @dataclass(frozen=True)
 class StoredJudgement:
-    """A judgement that was written; `anew` if there was none before that it has replaced."""
+    """A stored judgement; `is_new` unless it replaced an earlier one."""
 
     id: int
-    anew: bool
+    is_new: bool
     judged_at: datetime
 
 
-def keep(
-    session: Session, index: VectorIndex, asked: JudgedSearch, judgement: Judgement
+def store_judgement(
+    session: Session, index: VectorIndex, judged: JudgedSearch, judgement: Judgement
 ) -> StoredJudgement:
-    """Write a judgement; one of the same search and picture is replaced."""
-    query_id = _keep_query(session, index, asked)
+    """Store a judgement; it replaces one of the same search and picture."""
+    query_id = _store_query(session, index, judged)
     changed = {"rating": judgement.rating, "comment": judgement.comment}
     query = upsert(feedback).values(
         query_id=query_id,
@@ -83,59 +83,57 @@ def keep(
         index_elements=["query_id", "search", func.coalesce(feedback.c.image_id, 0)],
         set_={**changed, "updated_at": func.now()},
     )
-    anew = literal_column("xmax = 0", Boolean).label(
-        "anew"
-    )  # Postgres sets it where a row was there
-    row = session.execute(query.returning(feedback.c.id, anew, feedback.c.updated_at)).one()
-    return StoredJudgement(row.id, row.anew, row.updated_at)
+    is_new = literal_column("xmax = 0", Boolean).label("is_new")  # xmax is set by an UPDATE
+    row = session.execute(query.returning(feedback.c.id, is_new, feedback.c.updated_at)).one()
+    return StoredJudgement(row.id, row.is_new, row.updated_at)
 
 
-def withdraw(
+def delete_judgement(
     session: Session, index: VectorIndex, digest: bytes, search: UUID, image_id: int | None
 ) -> None:
-    """Forget a judgement of a query, if there is one; the query itself stays known."""
-    asked = select(feedback_queries.c.id).where(
+    """Delete a judgement, if it exists; its query stays."""
+    query_id = select(feedback_queries.c.id).where(
         feedback_queries.c.index_id == index.id, feedback_queries.c.digest == digest
     )
     session.execute(
         delete(feedback).where(
-            feedback.c.query_id == asked.scalar_subquery(),
+            feedback.c.query_id == query_id.scalar_subquery(),
             feedback.c.search == search,
             func.coalesce(feedback.c.image_id, 0) == (image_id or 0),
         )
     )
 
 
-def _keep_query(session: Session, index: VectorIndex, asked: JudgedSearch) -> int:
-    """The id of a query, which is written at its first judgement."""
-    known = select(feedback_queries.c.id).where(
-        feedback_queries.c.index_id == index.id, feedback_queries.c.digest == asked.digest
+def _store_query(session: Session, index: VectorIndex, judged: JudgedSearch) -> int:
+    """The id of a query, which is stored with its first judgement."""
+    existing = select(feedback_queries.c.id).where(
+        feedback_queries.c.index_id == index.id, feedback_queries.c.digest == judged.digest
     )
     query = upsert(feedback_queries).values(
         index_id=index.id,
-        digest=asked.digest,
-        query=asked.query,
+        digest=judged.digest,
+        query=judged.query,
         dimensions=index.dimensions,
-        embedding=asked.embedding,
+        embedding=judged.embedding,
     )
     query = query.on_conflict_do_nothing(index_elements=["index_id", "digest"])
-    found: int | None = session.execute(known).scalar_one_or_none()
+    found: int | None = session.execute(existing).scalar_one_or_none()
     if found is None:
         found = session.execute(query.returning(feedback_queries.c.id)).scalar_one_or_none()
-    if found is None:  # another was faster
-        found = session.execute(known).scalar_one()
+    if found is None:  # another transaction was faster
+        found = session.execute(existing).scalar_one()
     return found
 
 
 def fold(query_id: int, image_id: int | None) -> int:
-    """Which fifth holds all judgements of one picture for one query, so that none tells another."""
+    """The fold of all judgements of one picture for one query, so that folds are independent."""
     digest = hashlib.sha256(f"{query_id}:{image_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % FOLDS
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which judgements are meant: of a namespace, or of one collection; of the last `days`."""
+    """Which judgements to read: of a namespace or one collection; of the last `days`."""
 
     namespace: str
     collection_id: int | None = None
@@ -143,7 +141,7 @@ class Scope:
 
     @property
     def condition(self) -> ColumnElement[bool]:
-        """True of what is meant, in a statement that joins the collections."""
+        """Selects the scope, in a statement that joins the collections."""
         where = [collections.c.namespace == self.namespace]
         if self.collection_id is not None:
             where.append(collections.c.id == self.collection_id)
@@ -153,8 +151,8 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class OfModel:
-    """Ratings of one model's answers."""
+class ModelRatings:
+    """Ratings of one model's results."""
 
     model: str
     pretrained: str
@@ -164,8 +162,8 @@ class OfModel:
 
 
 @dataclass(frozen=True)
-class OfDay:
-    """Ratings of one day, by UTC."""
+class DayRatings:
+    """Ratings of one day, in UTC."""
 
     day: date
     ratings: int
@@ -173,8 +171,8 @@ class OfDay:
 
 
 @dataclass(frozen=True)
-class OfQuery:
-    """Ratings of one query's answers and hits."""
+class QueryRatings:
+    """Ratings of one query's responses and hits."""
 
     query: str
     ratings: int
@@ -183,8 +181,8 @@ class OfQuery:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A judgement with all that it is about."""
+class ExportedJudgement:
+    """A judgement with its query, model and collection."""
 
     id: int
     collection: str
@@ -206,43 +204,47 @@ BEST = func.max(feedback.c.rating).label("best")
 MODEL = (vector_indexes.c.model, vector_indexes.c.pretrained, vector_indexes.c.fingerprint)
 
 
-def by_model(session: Session, scope: Scope) -> list[OfModel]:
-    """Mean ratings of each model, the one with most first."""
+def by_model(session: Session, scope: Scope) -> list[ModelRatings]:
+    """Mean ratings by model, the most rated first."""
     query = _joined(select(*MODEL, RATINGS, MEAN), scope).group_by(*MODEL)
     rows = session.execute(query.order_by(RATINGS.desc(), *MODEL)).mappings()
-    return [OfModel(**row) for row in rows]
+    return [ModelRatings(**row) for row in rows]
 
 
-def by_day(session: Session, scope: Scope) -> list[OfDay]:
-    """Mean ratings of each day that has any, the last day first."""
+def by_day(session: Session, scope: Scope) -> list[DayRatings]:
+    """Mean ratings by day, the latest first; days without ratings are left out."""
     day = cast(func.timezone("UTC", feedback.c.updated_at), Date).label("day")
     query = _joined(select(day, RATINGS, MEAN), scope).group_by(day)
-    return [OfDay(**row) for row in session.execute(query.order_by(day.desc())).mappings()]
+    return [DayRatings(**row) for row in session.execute(query.order_by(day.desc())).mappings()]
 
 
-def worst_queries(session: Session, scope: Scope) -> list[OfQuery]:
-    """The queries of the lowest mean ratings, the worst first."""
-    return _queries(session, _of_queries(scope).order_by(MEAN, RATINGS.desc()))
+def worst_queries(session: Session, scope: Scope) -> list[QueryRatings]:
+    """The queries with the lowest mean ratings, worst first."""
+    return _read_queries(session, _per_query(scope).order_by(MEAN, RATINGS.desc()))
 
 
-def queries_without_good(session: Session, scope: Scope) -> list[OfQuery]:
-    """The queries that nothing good was found for, those that were judged most first."""
-    query = _of_queries(scope).having(BEST < GOOD)
-    return _queries(session, query.order_by(RATINGS.desc(), MEAN))
+def queries_without_relevant(session: Session, scope: Scope) -> list[QueryRatings]:
+    """The queries without any relevant picture, those with most ratings first."""
+    query = _per_query(scope).having(BEST < RELEVANT_RATING)
+    return _read_queries(session, query.order_by(RATINGS.desc(), MEAN))
 
 
-def _of_queries(scope: Scope) -> Select[tuple[str, int, float, int]]:
+def _per_query(scope: Scope) -> Select[tuple[str, int, float, int]]:
     query = select(feedback_queries.c.query, RATINGS, MEAN, BEST)
     return _joined(query, scope).group_by(feedback_queries.c.query)
 
 
-def _queries(session: Session, query: Select[tuple[str, int, float, int]]) -> list[OfQuery]:
-    rows = session.execute(query.order_by(feedback_queries.c.query).limit(MOST_LISTED)).mappings()
-    return [OfQuery(**row) for row in rows]
+def _read_queries(
+    session: Session, query: Select[tuple[str, int, float, int]]
+) -> list[QueryRatings]:
+    rows = session.execute(
+        query.order_by(feedback_queries.c.query).limit(MAX_LISTED_QUERIES)
+    ).mappings()
+    return [QueryRatings(**row) for row in rows]
 
 
-def verdicts(session: Session, scope: Scope) -> list[tuple[str, dict[str, Any] | None]]:
-    """Of each collection that is meant: its name, and the verdict of its last trial."""
+def evaluation_results(session: Session, scope: Scope) -> list[tuple[str, dict[str, Any] | None]]:
+    """The name of each collection in the scope, and its stored evaluation result."""
     query = select(collections.c.name, vector_indexes.c.trial).join(
         vector_indexes, vector_indexes.c.collection_id == collections.c.id
     )
@@ -253,10 +255,10 @@ def verdicts(session: Session, scope: Scope) -> list[tuple[str, dict[str, Any] |
     return [(row[0], row[1]) for row in session.execute(query)]
 
 
-def collections_to_try(session: Session, night: datetime) -> list[int]:
-    """The ids of collections whose pictures were judged, and not tried since `night` as they are.
+def collections_due_for_evaluation(session: Session, night: datetime) -> list[int]:
+    """The ids of collections whose feedback has changed and that were not evaluated since `night`.
 
-    Judgements that were taken back count as much as new ones.
+    Deleted judgements count as changes, too.
     """
     held_at = vector_indexes.c.trial["held_at"].astext.cast(DateTime(timezone=True))
     known = vector_indexes.c.trial["judgements"].astext.cast(Integer)
@@ -273,8 +275,8 @@ def collections_to_try(session: Session, night: datetime) -> list[int]:
     return sorted(session.execute(query).scalars())
 
 
-def exported(session: Session, scope: Scope, after: int, limit: int) -> Sequence[Exported]:
-    """Judgements by id, from the one after the id `after` on."""
+def export(session: Session, scope: Scope, after: int, limit: int) -> Sequence[ExportedJudgement]:
+    """Judgements in order of id, starting after the id `after`."""
     own = [feedback.c[name] for name in ("id", "search", "image_id", "rating", "comment")]
     query = select(
         *own,
@@ -285,11 +287,11 @@ def exported(session: Session, scope: Scope, after: int, limit: int) -> Sequence
         feedback_queries.c.query,
     )
     query = _joined(query, scope).where(feedback.c.id > after).order_by(feedback.c.id)
-    return [Exported(**row) for row in session.execute(query.limit(limit)).mappings()]
+    return [ExportedJudgement(**row) for row in session.execute(query.limit(limit)).mappings()]
 
 
 def _joined(query: Select[Any], scope: Scope) -> Select[Any]:
-    """The query over what is meant, from judgements to collections."""
+    """Join judgements to their collections, and select the scope."""
     return (
         query.select_from(feedback)
         .join(feedback_queries, feedback_queries.c.id == feedback.c.query_id)

@@ -1,7 +1,7 @@
-"""Relevance feedback: what people liked and disliked moves a query; and how a ranking is measured.
+"""Relevance feedback by Rocchio's method, and nDCG.
 
-The move is Rocchio's: "Relevance feedback in information retrieval", in The SMART Retrieval System,
-ed. G. Salton, 1971, pages 313 to 323.
+J. J. Rocchio, "Relevance feedback in information retrieval", in The SMART Retrieval System, ed.
+G. Salton, 1971, pages 313 to 323.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 
 from app.vectors import Vectors
 
-NEUTRAL = 5.5  # the middle of 1 to 10: neither good nor bad
-REACH = 4.5  # from there to the best and the worst rating
-PRIOR_VOTES = 2  # neutral votes that each picture has from the start: one voice alone says little
-PRIOR_WEIGHT = 0.3  # of pictures, in each of the two means: few of them move a query less
+NEUTRAL = 5.5  # the middle of the scale from 1 to 10
+HALF_RANGE = 4.5  # from there to either end of the scale
+PRIOR_VOTES = 2  # neutral votes added to every picture, so that one vote alone says little
+PRIOR_WEIGHT = 0.3  # pictures added to both means, so that few pictures pull less
 DCG_PLACES = 10
 
 
 @dataclass(frozen=True)
 class RocchioWeights:
-    """How much judgements may do.
+    """How strongly feedback adjusts a query.
 
-    `liked` and `disliked` are the lengths of the two pulls where there is much evidence, `cap` the
-    most of both together, below 1: the query itself has length 1. Judgements of queries whose
-    cosine `similarity` to the query is below that say nothing; all count half after
-    `half_life_days`.
+    `liked` and `disliked` are the norms of the two pulls given ample evidence; `cap` bounds the
+    norm of their sum, below 1, the norm of the query. Judgements of queries with a cosine to the
+    query below `similarity` are ignored; all lose half of their weight every `half_life_days`.
     """
 
     liked: float
@@ -38,10 +37,10 @@ class RocchioWeights:
 
 @dataclass(frozen=True, eq=False)
 class NearbyJudgement:
-    """One picture as it was judged under one near query.
+    """A picture's ratings for one nearby query.
 
-    `similarity` is the cosine of the two queries, `rating` the mean of the `votes`, `age_days`
-    theirs, `vector`, shape (dimensions,), the picture's.
+    `similarity` is the cosine of the two queries, `rating` the mean of `votes` ratings, `age_days`
+    their mean age, and `vector`, shape (dimensions,), the picture's.
     """
 
     image_id: int
@@ -55,9 +54,9 @@ class NearbyJudgement:
 
 @dataclass(frozen=True, eq=False)
 class Pull:
-    """What moved a query: `weight` times the picture's `vector` was added to it.
+    """A contribution to an adjusted query: `weight` times the picture's `vector` was added.
 
-    Negative weights push away. `rating` and `similarity` as in Judged.
+    Negative weights push away. `rating` and `similarity` as in NearbyJudgement.
     """
 
     image_id: int
@@ -68,65 +67,77 @@ class Pull:
     vector: Vectors
 
 
-def adjusted(
+def adjust_query(
     query: Vectors, judged: Sequence[NearbyJudgement], weights: RocchioWeights
 ) -> tuple[Vectors, list[Pull]]:
-    """The query, shape (dimensions,), towards what was liked and away from what was disliked.
+    """Move the query, shape (dimensions,), towards liked and away from disliked pictures.
 
-    It is (query + sum of each pull's weight * vector), scaled to length 1. Where nothing pulls, it
-    is the very same array.
+    Returns query + Σ weight · vector, normalised, and the pulls. Without pulls, the very same array
+    is returned.
     """
-    shares = _shares(np.array([_telling(one, weights) for one in judged]), weights)
-    places = np.flatnonzero(shares).tolist()
-    if not places:
+    pull_weights = _pull_weights(np.array([_evidence(one, weights) for one in judged]), weights)
+    positions = np.flatnonzero(pull_weights).tolist()
+    if not positions:
         return query, []
-    vectors = np.stack([judged[place].vector for place in places]).astype(np.float64)
-    length = float(np.linalg.norm(shares[places] @ vectors))
-    kept = shares[places] * (min(1.0, weights.cap / length) if length else 1.0)
-    if not kept.any():  # the cap is 0
+    vectors = np.stack([judged[position].vector for position in positions]).astype(np.float64)
+    length = float(np.linalg.norm(pull_weights[positions] @ vectors))
+    capped = pull_weights[positions] * (min(1.0, weights.cap / length) if length else 1.0)
+    if not capped.any():  # if the cap is 0
         return query, []
-    aim = query.astype(np.float64) + kept @ vectors
+    total = query.astype(np.float64) + capped @ vectors
     pulls = [
-        _pull(judged[place], float(weight)) for place, weight in zip(places, kept, strict=True)
+        _pull(judged[position], float(weight))
+        for position, weight in zip(positions, capped, strict=True)
     ]
-    return (aim / np.linalg.norm(aim)).astype(np.float32), pulls
+    return (total / np.linalg.norm(total)).astype(np.float32), pulls
 
 
-def _telling(one: NearbyJudgement, weights: RocchioWeights) -> float:
-    """What a judged picture says, from −1, bad, to 1, good.
+def _evidence(judgement: NearbyJudgement, weights: RocchioWeights) -> float:
+    """The evidence of one rated picture, from −1 (bad) to 1 (good).
 
-    The mean rating is drawn to neutral as if PRIOR_VOTES more had said so. It counts the less, the
-    farther its query and the older it is: fully for the same query today, not at all for one at
-    the bound.
+    The mean rating is shrunk as if PRIOR_VOTES neutral votes had been cast. Its weight decreases
+    linearly from 1 for the same query to 0 for one at the similarity bound, and decays with age.
     """
-    opinion = (one.rating - NEUTRAL) / REACH * one.votes / (one.votes + PRIOR_VOTES)
-    room = 1 - weights.similarity
-    near = (one.similarity - weights.similarity) / room if room > 0 else 0.0
-    fresh = 0.5 ** (max(one.age_days, 0.0) / weights.half_life_days)
-    return float(opinion * min(max(near, 0.0), 1.0) * fresh)
+    opinion = (
+        (judgement.rating - NEUTRAL)
+        / HALF_RANGE
+        * judgement.votes
+        / (judgement.votes + PRIOR_VOTES)
+    )
+    width = 1 - weights.similarity
+    closeness = (judgement.similarity - weights.similarity) / width if width > 0 else 0.0
+    decay = 0.5 ** (max(judgement.age_days, 0.0) / weights.half_life_days)
+    return float(opinion * min(max(closeness, 0.0), 1.0) * decay)
 
 
-def _shares(telling: NDArray[np.float64], weights: RocchioWeights) -> NDArray[np.float64]:
-    """By picture: its share of the mean of its side, times that side's weight."""
-    liked, disliked = telling.clip(min=0), telling.clip(max=0)
+def _pull_weights(evidence: NDArray[np.float64], weights: RocchioWeights) -> NDArray[np.float64]:
+    """The weight of each picture: its share of its side's mean, times that side's weight."""
+    liked, disliked = evidence.clip(min=0), evidence.clip(max=0)
     good = weights.liked * liked / (PRIOR_WEIGHT + liked.sum())
     bad = weights.disliked * disliked / (PRIOR_WEIGHT - disliked.sum())
-    shares: NDArray[np.float64] = good + bad
-    return shares
+    pull_weights: NDArray[np.float64] = good + bad
+    return pull_weights
 
 
-def _pull(one: NearbyJudgement, weight: float) -> Pull:
-    return Pull(one.image_id, one.query, one.rating, one.similarity, weight, one.vector)
+def _pull(judgement: NearbyJudgement, weight: float) -> Pull:
+    return Pull(
+        judgement.image_id,
+        judgement.query,
+        judgement.rating,
+        judgement.similarity,
+        weight,
+        judgement.vector,
+    )
 
 
 def ndcg(
     gains_in_order: Sequence[float], ideal_gains: Sequence[float], k: int = DCG_PLACES
 ) -> float:
-    """Normalised discounted cumulative gain of the first `k` places, 0 to 1.
+    """Normalised discounted cumulative gain of the first `k` ranks, 0 to 1.
 
-    `gains_in_order` are those of the ranking, `ideal_gains` all that there were to gain; 0 where
-    there was nothing. K. Järvelin and J. Kekäläinen, "Cumulated gain-based evaluation of IR
-    techniques", 2002; the discount is 1 / log2(1 + place), as usual since.
+    `gains_in_order` are those of the ranking, `ideal_gains` those of all items; 0 if none
+    has a gain. K. Järvelin and J. Kekäläinen, "Cumulated gain-based evaluation of IR
+    techniques", 2002; the discount is 1 / log2(1 + rank), as usual since.
     """
     ideal = _dcg(sorted(ideal_gains, reverse=True)[:k])
     return _dcg(gains_in_order[:k]) / ideal if ideal > 0 else 0.0

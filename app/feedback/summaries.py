@@ -1,55 +1,60 @@
-"""What people say of the answers, summed up for whoever runs the service, and handed out whole."""
+"""Summaries and exports of feedback for those who operate the service."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.database.connections import Sessions
 from app.feedback import ratings
-from app.feedback.evaluation import Verdict
-from app.feedback.ratings import Exported, OfDay, OfModel, OfQuery, Scope
+from app.feedback.evaluation import EvaluationResult
+from app.feedback.ratings import DayRatings, ExportedJudgement, ModelRatings, QueryRatings, Scope
 from app.index.hnsw_search import prepare
 
-PAGE = 1_000  # judgements read at a time
+EXPORT_BATCH = 1_000  # judgements read at a time
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Ratings by model, day and query; and the last trial of each collection, None: not yet."""
+    """Ratings by model, day and query; the last evaluation of each collection, None before it."""
 
-    by_model: Sequence[OfModel]
-    by_day: Sequence[OfDay]
-    worst_queries: Sequence[OfQuery]
-    without_good: Sequence[OfQuery]
-    trials: Sequence[tuple[str, Verdict | None]]
+    by_model: Sequence[ModelRatings]
+    by_day: Sequence[DayRatings]
+    worst_queries: Sequence[QueryRatings]
+    without_good: Sequence[QueryRatings]
+    trials: Sequence[tuple[str, EvaluationResult | None]]
 
 
 @dataclass(frozen=True)
 class Summaries:
-    """Reads judgements of all collections."""
+    """Reads the judgements of all collections."""
 
     sessions: Sessions
 
     def summary(self, scope: Scope) -> Summary:
-        """What is meant by the scope, summed up; each statement is bounded in time."""
+        """Summarise the judgements in the scope; each statement has a timeout."""
         with self.sessions.begin() as session:
             prepare(session)
             return Summary(
                 ratings.by_model(session, scope),
                 ratings.by_day(session, scope),
                 ratings.worst_queries(session, scope),
-                ratings.queries_without_good(session, scope),
-                [(name, Verdict.known(kept)) for name, kept in ratings.verdicts(session, scope)],
+                ratings.queries_without_relevant(session, scope),
+                [
+                    (name, EvaluationResult.from_json(stored))
+                    for name, stored in ratings.evaluation_results(session, scope)
+                ],
             )
 
-    def export(self, scope: Scope) -> Iterator[Exported]:
-        """All judgements that are meant, oldest first, read some at a time, the first ones now."""
+    def export(self, scope: Scope) -> Iterator[ExportedJudgement]:
+        """All judgements in the scope, oldest first, in batches; the first is read immediately."""
         return self._pages(scope, self._page(scope, 0))
 
-    def _pages(self, scope: Scope, page: Sequence[Exported]) -> Iterator[Exported]:
+    def _pages(
+        self, scope: Scope, page: Sequence[ExportedJudgement]
+    ) -> Iterator[ExportedJudgement]:
         while page:
             yield from page
             page = self._page(scope, page[-1].id)
 
-    def _page(self, scope: Scope, after: int) -> Sequence[Exported]:
+    def _page(self, scope: Scope, after: int) -> Sequence[ExportedJudgement]:
         with self.sessions.begin() as session:
-            return ratings.exported(session, scope, after, PAGE)
+            return ratings.export(session, scope, after, EXPORT_BATCH)

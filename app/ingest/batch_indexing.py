@@ -225,7 +225,7 @@ class _Writing:
 
     def _kept(self, item: Item, kept: KnownContent) -> ItemResult:
         place = (item.path, item.etag, kept.annotation)
-        if self._job.dry_run or image_rows.place_image(self._session, kept.known, *place):
+        if self._job.dry_run or image_rows.move_image(self._session, kept.known, *place):
             return ItemResult(item, kept.outcome, None, kept.known.id)
         return retry_later(item, "The picture was moved or deleted meanwhile.")
 

@@ -94,7 +94,7 @@ class ItemReader:
         self._source = context.sources.open(batch.job.source)
         with context.sessions.begin() as session:
             paths = [item.path for item in batch.items] if self._source else []
-            self._known = image_rows.known_at(session, batch.job.collection_id, paths)
+            self._known = image_rows.files_at(session, batch.job.collection_id, paths)
         self._claimed: set[int] = set()  # rows whose file vanished and was found elsewhere
         self._claiming = threading.Lock()
 

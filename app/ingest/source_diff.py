@@ -49,7 +49,7 @@ class SourceDiff:
 
     def _known(self, upto: str | None, limit: int | None = None) -> dict[str, KnownFile]:
         with self._sessions.begin() as session:
-            return image_rows.known_between(
+            return image_rows.files_between(
                 session,
                 self._job.collection_id,
                 self._source.prefix,

@@ -228,7 +228,7 @@ class SourceLister:
             with self.sessions.begin() as session:
                 found = job_items.removals(session, job.id, REMOVALS)
                 paths = [item.path for item in found]
-                known = image_rows.known_at(session, job.collection_id, paths)
+                known = image_rows.files_at(session, job.collection_id, paths)
                 ids = [row.id for row in known.values()] if job.dry_run else []
                 moved = job_items.moved(session, job.id, ids)
             if not found:

@@ -143,7 +143,7 @@ class Uploads:
             if known and self._has_file(known):  # somebody else was faster
                 written[known.content_hash] = "duplicate", known
             elif known:  # its file is gone: this one replaces it
-                image_rows.place_image(session, known, draft.new.path, draft.new.etag)
+                image_rows.move_image(session, known, draft.new.path, draft.new.etag)
                 placed = image_rows.get_image(session, known.id)
                 written[known.content_hash] = "stored", placed
         fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from app.access.authentication import Authenticator, is_loopback
 from app.catalog import collections
-from app.catalog.collection_deletion import CollectionDeletion, disk_of
+from app.catalog.collection_deletion import CollectionDeletion, uploads_disk
 from app.catalog.duplicates import Duplicates
 from app.catalog.gallery import Gallery
 from app.database.connections import Sessions, migrate, open_engine, open_sessions
@@ -40,7 +40,7 @@ from app.search.cursors import Cursors
 from app.search.explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.feedback_tokens import FeedbackTokens
-from app.search.query_encoding import QUERY_SECONDS, QueryEncoder
+from app.search.query_encoding import URL_FETCH_SECONDS, QueryEncoder
 from app.search.search import FlatAnswerCache, Search
 from app.settings import ROOT, Settings
 from app.sources.decompression import ArchiveLimits
@@ -229,7 +229,9 @@ class _Assembly:
             encoder=encoder,
             index=index,
             query_adjustment=QueryAdjustment(self.sessions, index, self.weights),
-            downloader=Downloader(as_if_sent, settings.download_allow, total_seconds=QUERY_SECONDS),
+            downloader=Downloader(
+                as_if_sent, settings.download_allow, total_seconds=URL_FETCH_SECONDS
+            ),
             max_megapixels=settings.max_megapixels,
         )
 
@@ -240,7 +242,7 @@ class _Assembly:
             sessions=self.sessions,
             encoder=encoder,
             index=index,
-            disk=disk_of(self.stores.uploads, collection),
+            disk=uploads_disk(self.stores.uploads, collection),
             upload_store=self.stores.uploads,
             sources=self.sources,
             max_megapixels=self.limits.max_megapixels,

@@ -117,12 +117,14 @@ class CollectionRegistry:
     def listed(self, namespace: str, after: str, limit: int) -> list[KnownCollection]:
         """A page of the namespace's collections, sorted by name, whose names come after `after`."""
         with self._sessions.begin() as session:
-            return _with_index(session, collections.listed(session, namespace, after, limit))
+            return _with_index(
+                session, collections.list_collections(session, namespace, after, limit)
+            )
 
     def every(self) -> list[KnownCollection]:
         """All collections, the default one first."""
         with self._sessions.begin() as session:
-            return _with_index(session, collections.every(session))
+            return _with_index(session, collections.all_collections(session))
 
     def counts(self, known: Sequence[KnownCollection]) -> list[Counts]:
         """For each: the number of pictures, and of pictures with a vector."""
@@ -200,7 +202,7 @@ class CollectionRegistry:
             collection = collections.create(session, new)
             index = vector_indexes.create_index(session, collection.id, space, shape)
             vector_indexes.build_hnsw(session, index)
-            collections.check_fields_in_all(session, new.fields)
+            collections.check_total_fields(session, new.fields)
             _index_fields(session, collection, new.fields)
             return collection, index
 
@@ -280,7 +282,7 @@ def _declare(session: Session, collection_id: int, declared: Mapping[str, str]) 
     before = collections.lock(session, collection_id)
     collections.set_fields(session, before, declared)
     if len(declared) > len(before.fields):
-        collections.check_fields_in_all(session, declared)
+        collections.check_total_fields(session, declared)
     new = {name: kind for name, kind in declared.items() if before.fields.get(name) != kind}
     _index_fields(session, before, new)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import select, text
 
 from app.catalog import image_rows
-from app.catalog.collection_deletion import disks
+from app.catalog.collection_deletion import upload_disks
 from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.tables import OUTCOMES, PRESENT, Image, VectorIndex, images
@@ -75,7 +75,7 @@ class Doctor:
         with self.sessions.begin() as session:
             known = set(session.execute(select(images.c.path)).scalars())
         uploads = self.stores.uploads
-        files = [path for disk in disks(uploads) for path in disk.files()]
+        files = [path for disk in upload_disks(uploads) for path in disk.files()]
         stray = [path for path in _old(files) if uploads.stored_path(path) not in known]
         doubts = doubt_share(len(stray), len(files), "files have no row")
 

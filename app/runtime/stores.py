@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from app.catalog import upload_rows
-from app.catalog.collection_deletion import disks
+from app.catalog.collection_deletion import upload_disks
 from app.database import installation
 from app.database.connections import Sessions
 from app.settings import ROOT, Settings
@@ -39,7 +39,7 @@ def open_stores(settings: Settings, sessions: Sessions) -> Stores:
         incoming=Disk(uploads.folder / INCOMING),
         thumbnails=Disk(_own_folder(settings.thumbnail_dir, database)),
     )
-    for disk in (*disks(uploads), stores.incoming, stores.thumbnails):
+    for disk in (*upload_disks(uploads), stores.incoming, stores.thumbnails):
         disk.sweep()
     return stores
 
@@ -77,7 +77,7 @@ def _is_ours(disk: Disk, sessions: Sessions) -> bool:
 
 def _hashed_files(disk: Disk) -> Iterator[tuple[Path, str]]:
     """The files that are named after their content, and its hash."""
-    for one in disks(disk):
+    for one in upload_disks(disk):
         for path in one.files():
             if match := HASHED_NAME.match(path.name):
                 yield path, match[0]

@@ -136,12 +136,12 @@ class Worker:
         """
         with self.sessions.begin() as session:
             night = evaluation.last_night(rated_queries.now(session))
-            due = ratings.collections_to_try(session, night)
+            due = ratings.collections_due_for_evaluation(session, night)
         for collection_id in due:
             if self._failed.get(collection_id) == night:
                 continue
             try:
-                self.registry.open_id(collection_id).evaluation.hold()
+                self.registry.open_id(collection_id).evaluation.run()
             except Interrupted:
                 raise
             except Exception:  # the other collections are still evaluated

@@ -1,4 +1,4 @@
-"""Cursors: the place where the next page begins, as a signed text that a client hands back."""
+"""Cursors: where the next page begins, as a signed token that the client sends back."""
 
 import base64
 from dataclasses import asdict, dataclass
@@ -15,20 +15,20 @@ from app.vectors import Vectors
 
 AUDIENCE = "cursor"
 VALID_SECONDS = 24 * 3600
-FORMAT = 2  # to be raised where older cursors would lead elsewhere
+CURSOR_FORMAT = 3  # to be raised where an older cursor would be misread
 
 
 @dataclass(frozen=True)
 class Cursors:
-    """Writes and reads them."""
+    """Writes and reads cursors."""
 
     signer: Signer
 
     def write(self, page: Page) -> str:
-        """The cursor of a page: all that its answer needs, the vector too."""
+        """The cursor of a page: everything needed to answer it, including the query vector."""
         claims: dict[str, Any] = {
-            "format": FORMAT,
-            "question": page.question.as_json(),
+            "format": CURSOR_FORMAT,
+            "request": page.request.as_json(),
             "digest": page.digest,
             "index": page.index_id,
             "scan": asdict(page.scan) if page.scan else None,
@@ -37,32 +37,37 @@ class Cursors:
             "no_match": page.no_match,
         }
         if query := page.query:
-            claims["vector"] = _packed(query.vector)
-            if query.plain is not query.vector:
-                claims["plain"] = _packed(query.plain)
-            claims["words"] = "" if page.question.mode == "vector" else query.words
+            claims["vector"] = _encode_vector(query.vector)
+            if query.original is not query.vector:
+                claims["original"] = _encode_vector(query.original)
+            claims["words"] = "" if page.request.mode == "vector" else query.words
             claims["picture_share"] = query.picture_share
-            claims["shown"], claims["is_text"] = query.shown, query.text is not None
+            claims["label"], claims["is_text"] = query.label, query.text is not None
         return self.signer.sign(AUDIENCE, claims, VALID_SECONDS)
 
-    def read(self, cursor: str, asked: SearchRequest | None = None) -> Page:
-        """The page that it leads to. Raises CursorRejected, also where it is not of `asked`."""
+    def read(self, cursor: str, request: SearchRequest | None = None) -> Page:
+        """The page that a cursor stands for.
+
+        Raises CursorRejected, also if `request` is given and the cursor belongs to another one.
+        """
         try:
             claims = self.signer.read(AUDIENCE, cursor)
         except TokenRejected as error:
             raise CursorRejected(
-                f"cursor: it is none of this service's, or has expired ({error}). "
+                f"cursor: it was not issued by this service, or has expired ({error}). "
                 "Ask for the first page again."
             ) from error
-        if claims["format"] != FORMAT:
-            raise CursorRejected("cursor: it is an older version's. Ask for the first page again.")
-        if asked is not None and asked.digest != claims["digest"]:
+        if claims["format"] != CURSOR_FORMAT:
             raise CursorRejected(
-                "cursor: it belongs to another request. Send it with the one that it came from, "
-                "or alone where it is part of a body."
+                "cursor: it was issued by an older version. Ask for the first page again."
+            )
+        if request is not None and request.digest != claims["digest"]:
+            raise CursorRejected(
+                "cursor: it belongs to another request. Send it with its own request, "
+                "or alone in the body."
             )
         return Page(
-            SearchRequest.from_json(claims["question"]),
+            SearchRequest.from_json(claims["request"]),
             claims["digest"],
             claims["index"],
             _query(claims) if "vector" in claims else None,
@@ -74,15 +79,15 @@ class Cursors:
 
 
 def _query(claims: dict[str, Any]) -> Query:
-    vector, shown = _unpacked(claims["vector"]), claims["shown"]
-    plain = _unpacked(claims["plain"]) if "plain" in claims else vector
-    text = shown if claims["is_text"] else None
-    return Query(vector, plain, claims["words"], claims["picture_share"], shown, text)
+    vector, label = _decode_vector(claims["vector"]), claims["label"]
+    original = _decode_vector(claims["original"]) if "original" in claims else vector
+    text = label if claims["is_text"] else None
+    return Query(vector, original, claims["words"], claims["picture_share"], label, text)
 
 
-def _packed(vector: Vectors) -> str:
+def _encode_vector(vector: Vectors) -> str:
     return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
 
 
-def _unpacked(packed: str) -> Vectors:
+def _decode_vector(packed: str) -> Vectors:
     return np.frombuffer(base64.b64decode(packed), "<f4")

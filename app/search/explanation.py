@@ -1,4 +1,4 @@
-"""Why a picture is in the answer to a text, or is not."""
+"""Explains why a picture is, or is not, among the results of a text search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from app.search.query_encoding import QueryEncoder, Term
 from app.search.search_request import DEFAULT_LIMIT
 from app.vectors import Vectors
 
-DEPTH = 1_000  # places of an answer that are looked at: as many as one page may show
+MAX_RANK = 1_000  # results searched for the picture: the largest page
 
 Cause = Literal[
     "found",
@@ -44,21 +44,21 @@ Cause = Literal[
     "removed",
     "unknown",
 ]
-"""Of several that hold, the one that is named last here."""
+"""If several causes apply, the last one in this list is reported."""
 
 Target = int | str
-"""The id of a picture, or its path or the name it was sent under."""
+"""A picture's id, its path, or the name it was uploaded under."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What became of a picture; ranks begin at 1, and are None where it has none.
+    """Where a picture ranks, or why it does not; ranks start at 1 and are None if unranked.
 
-    `distance` is the cosine distance. `exact_rank` counts the pictures that pass the filter; of a
-    picture that does not pass, it is the rank without the filter. `approximate_rank` is its place
-    among the first DEPTH that a search gives. `removed_by` are the places of the filter's clauses
-    that it does not pass. `reason` is why its newest version was refused, by the job `job_id`.
-    `collection` (namespace/name) is set where the picture is in another one.
+    `distance` is the cosine distance. `exact_rank` is the rank among the pictures that pass the
+    filter, or among all pictures if this one does not pass. `approximate_rank` is its rank among
+    the first MAX_RANK results of an ordinary search. `removed_by` lists the JSON paths of the
+    filter clauses that it fails. `reason` says why job `job_id` rejected its newest version.
+    `collection` (namespace/name) is set if the picture belongs to another collection.
     """
 
     cause: Cause
@@ -80,7 +80,7 @@ class Explanation:
 
     @property
     def sentence(self) -> str:
-        """All of it, for people."""
+        """The explanation in plain English."""
         if self.reason is None or self.cause == "refused":
             return self._first_sentence()
         return (
@@ -95,7 +95,7 @@ class Explanation:
             "found": f"It is number {self.approximate_rank} of the answer.",
             "missed": f"It would be number {self.exact_rank} of the exact answer, but the graph "
             "did not lead to it: an exact search finds it, and more recall may.",
-            "too_far": f"{nearer:,} pictures are nearer; the first {DEPTH:,} of an answer are "
+            "too_far": f"{nearer:,} pictures are nearer; the first {MAX_RANK:,} of an answer are "
             "looked at.",
             "filtered": f"The filter removes it: it does not pass {clauses}. Without the filter "
             f"it would be number {self.exact_rank} of the exact answer.",
@@ -112,7 +112,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Explainer:
-    """Explains answers by the vectors of one index. The model is never called in a transaction."""
+    """Explains the results of one index. The model is never called inside a transaction."""
 
     sessions: Sessions
     queries: QueryEncoder
@@ -122,41 +122,45 @@ class Explainer:
     def explain(
         self, collection: Collection, text: str, target: Target, filter_body: Mapping[str, Any]
     ) -> Explanation:
-        """What becomes of one picture when `text` is asked. Raises QueryRejected, FilterRejected.
+        """Explain where one picture ranks when searching for `text`.
 
-        Each statement is bounded as those of a search are.
+        Statements have the same timeout as those of a search. Raises QueryRejected, FilterRejected.
         """
         where = parse(filter_body, collection.fields)
         query = self.queries.encode([Term(text=text)])
         with self.sessions.begin() as session:
             prepare(session)
-            known = _find(session, collection, target)
-            if known is None:
-                return _of_unknown(session, collection.id, target)
-            if known.removed:
-                told = Explanation("removed")
-            elif known.collection_id != collection.id:
-                told = Explanation("other_collection", collection=known.collection)
+            found = _find(session, collection, target)
+            if found is None:
+                return _explain_missing(session, collection.id, target)
+            if found.removed:
+                explanation = Explanation("removed")
+            elif found.collection_id != collection.id:
+                explanation = Explanation("other_collection", collection=found.collection)
             else:
                 condition = where.condition if filter_body else None
-                asked = _Asked(session, self.index, query.vector, where, condition)
-                told = asked.explanation(known.id)
-            plain = get_distances(session, self.index, query.plain, [known.id]).get(known.id)
+                explained = _ExplainedQuery(session, self.index, query.vector, where, condition)
+                explanation = explained.explain(found.id)
+            original_distance = get_distances(session, self.index, query.original, [found.id]).get(
+                found.id
+            )
             refusal = None
-            if known.collection_id == collection.id:
-                prepare(session)  # after a walk of the graph the planner is not free
-                refusal = _find_refusal(session, collection.id, known.path)
+            if found.collection_id == collection.id:
+                prepare(session)  # the graph scan has restricted the planner
+                refusal = _find_refusal(session, collection.id, found.path)
         return replace(
-            told,
-            image_id=known.id,
-            path=known.path,
-            confidence=None if told.distance is None else self._confidence(query.plain, plain),
+            explanation,
+            image_id=found.id,
+            path=found.path,
+            confidence=None
+            if explanation.distance is None
+            else self._confidence(query.original, original_distance),
             reason=refusal.reason if refusal else None,
             job_id=refusal.job_id if refusal else None,
         )
 
     def _confidence(self, vector: Vectors, distance: float | None) -> float | None:
-        """Of the query as asked, as in answers; None until the null distribution was measured."""
+        """As in search results; None until the null distribution has been measured."""
         null = self.statistics.null_distribution()
         if null is None or distance is None:
             return None
@@ -164,8 +168,8 @@ class Explainer:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A query to an index, within the caller's transaction."""
+class _ExplainedQuery:
+    """A query on an index, within the caller's transaction."""
 
     session: Session
     index: VectorIndex
@@ -173,40 +177,42 @@ class _Asked:
     where: Filter
     condition: Condition
 
-    def explanation(self, image_id: int) -> Explanation:
-        """Of a picture that is in the index's collection."""
+    def explain(self, image_id: int) -> Explanation:
+        """Explain a picture of the index's collection."""
         removed_by = self._removed_by(image_id)
-        far = get_distances(self.session, self.index, self.vector, [image_id]).get(image_id)
-        if far is None:
+        distance = get_distances(self.session, self.index, self.vector, [image_id]).get(image_id)
+        if distance is None:
             return Explanation("no_vector", removed_by=removed_by)
-        rank = self._exact_rank(image_id, far, None if removed_by else self.condition)
+        rank = self._exact_rank(image_id, distance, None if removed_by else self.condition)
         if removed_by:
-            return Explanation("filtered", distance=far, exact_rank=rank, removed_by=removed_by)
-        place = self._approximate_rank(image_id)
-        cause: Cause = "found" if place else "missed" if rank <= DEPTH else "too_far"
-        return Explanation(cause, distance=far, exact_rank=rank, approximate_rank=place)
+            return Explanation(
+                "filtered", distance=distance, exact_rank=rank, removed_by=removed_by
+            )
+        rank_found = self._approximate_rank(image_id)
+        cause: Cause = "found" if rank_found else "missed" if rank <= MAX_RANK else "too_far"
+        return Explanation(cause, distance=distance, exact_rank=rank, approximate_rank=rank_found)
 
     def _removed_by(self, image_id: int) -> tuple[str, ...]:
-        """The places of the clauses that it does not pass."""
+        """The JSON paths of the filter clauses that it fails."""
         clauses = self.where.clauses
         if not clauses:
             return ()
         query = select(*(passes for _, passes in clauses)).where(images.c.id == image_id)
         row = self.session.execute(query).one()
         pairs = zip(clauses, row, strict=True)
-        return tuple(place for (place, _), passes in pairs if not passes)
+        return tuple(path for (path, _), passes in pairs if not passes)
 
-    def _exact_rank(self, image_id: int, far: float, condition: Condition) -> int:
-        """Its rank among the pictures that pass: by distance, then by id, as answers are sorted."""
+    def _exact_rank(self, image_id: int, distance: float, condition: Condition) -> int:
+        """Its rank among the pictures that pass, ordered like results: by distance, then id."""
         stored = typed(self.index, self.index.column)
-        distance = stored.cosine_distance(sql_cast(self.vector, stored.type))
-        own = tuple_(literal(far, Double()), literal(image_id, BigInteger()))
+        other_distance = stored.cosine_distance(sql_cast(self.vector, stored.type))
+        own = tuple_(literal(distance, Double()), literal(image_id, BigInteger()))
         query = select(func.count()).where(
             embeddings.c.index_id == self.index.id,
             embeddings.c.region == 0,
-            tuple_(distance, embeddings.c.image_id) < own,
+            tuple_(other_distance, embeddings.c.image_id) < own,
         )
-        if condition is None:  # tombstones are few: no need to look at all pictures
+        if condition is None:  # tombstones are few: cheaper than checking every picture
             query = query.where(embeddings.c.image_id.not_in(select(images.c.id).where(~PRESENT)))
         else:
             passing = select(images.c.id).where(PRESENT, condition)
@@ -215,20 +221,19 @@ class _Asked:
         return self.session.execute(query).scalar_one() + 1
 
     def _approximate_rank(self, image_id: int) -> int | None:
-        """Its place in what a search of usual length gives, read to DEPTH; tombstones left out."""
+        """Its rank in a search with the default page size, paged up to MAX_RANK."""
         scan = plan_scan(self.session, self.index, self.condition, DEFAULT_LIMIT)
-        reading = IndexReader(self.session, self.index, self.vector, self.condition)
-        _, scan = reading.window(scan, 0, DEFAULT_LIMIT)  # what all further pages go on with
-        near, _ = reading.window(replace(scan, block=DEPTH), 0, DEPTH)
-        ids = [one for one, _ in near]
-        there = get_images(self.session, ids)
-        ids = [one for one in ids if one in there]
+        reader = IndexReader(self.session, self.index, self.vector, self.condition)
+        _, scan = reader.window(scan, 0, DEFAULT_LIMIT)  # further pages continue this scan
+        near, _ = reader.window(replace(scan, block=MAX_RANK), 0, MAX_RANK)
+        present = get_images(self.session, [other_id for other_id, _ in near])
+        ids = [other_id for other_id, _ in near if other_id in present]
         return ids.index(image_id) + 1 if image_id in ids else None
 
 
 @dataclass(frozen=True)
-class _Known:
-    """A picture that has a row; `removed` if a tombstone too. `collection` is namespace/name."""
+class _FoundImage:
+    """A picture that has a row; `removed` if it is a tombstone. `collection` is namespace/name."""
 
     id: int
     path: str
@@ -237,54 +242,54 @@ class _Known:
     removed: bool
 
 
-def _find(session: Session, collection: Collection, target: Target) -> _Known | None:
-    """By its id; by its path here, or else the name it was sent under; by its path elsewhere.
+def _find(session: Session, collection: Collection, target: Target) -> _FoundImage | None:
+    """Look up by id; else by path or upload name in this collection; else by path in others.
 
-    In the collection's own namespace: of others nothing is told. A file that this collection has
-    refused is none of another.
+    Only the collection's own namespace is searched, so that others reveal nothing. A file that a
+    job of this collection rejected is not looked for elsewhere.
     """
     own = collections.c.namespace == collection.namespace
     if isinstance(target, int):
-        return _one(session, own, images.c.id == target) if 0 < target <= MAX_BIGINT else None
+        return _newest(session, own, images.c.id == target) if 0 < target <= MAX_BIGINT else None
     if UNSTORABLE.search(target):
         return None
     here = images.c.collection_id == collection.id
     is_at_target = images.c.path.in_(upload_rows.possible_paths(session, target))
-    known = _one(session, here, is_at_target)
-    known = known or _one(session, here, images.c.origin == target)
-    if known is not None or _find_refusal(session, collection.id, target):
-        return known
-    return _one(session, own, is_at_target, PRESENT)
+    found = _newest(session, here, is_at_target)
+    found = found or _newest(session, here, images.c.origin == target)
+    if found is not None or _find_refusal(session, collection.id, target):
+        return found
+    return _newest(session, own, is_at_target, PRESENT)
 
 
-def _one(session: Session, *where: ColumnElement[bool]) -> _Known | None:
-    """One without a tombstone if there is one, of those the newest."""
+def _newest(session: Session, *where: ColumnElement[bool]) -> _FoundImage | None:
+    """The newest match, preferring pictures that are not tombstones."""
     removed = (~PRESENT).label("removed")
     name = collections.c.namespace.concat("/").concat(collections.c.name).label("collection")
     path = func.shown_path(images.c.path).label("path")
     query = select(images.c.id, path, images.c.collection_id, name, removed)
     query = query.join(collections, collections.c.id == images.c.collection_id).where(*where)
     rows = session.execute(query.order_by(removed, images.c.id.desc()).limit(1)).mappings()
-    return next((_Known(**row) for row in rows), None)
+    return next((_FoundImage(**row) for row in rows), None)
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why a job has refused a file."""
+    """Why a job rejected a file."""
 
     job_id: int
     reason: str
 
 
 def _find_refusal(session: Session, collection_id: int, path: str) -> _Refusal | None:
-    """What the newest job that has read this file or name says, if it has refused it."""
+    """The refusal by the newest job that read this path; None if that job accepted it."""
     read = (
         select(job_items.c.id, job_items.c.job_id, job_items.c.reason)
         .join(jobs, jobs.c.id == job_items.c.job_id)
         .where(jobs.c.collection_id == collection_id, ~jobs.c.dry_run)
         .where(job_items.c.path == path, ~job_items.c.removal)
     )
-    # Plus 0, so that the planner does not walk all items from the newest on.
+    # + 0 keeps the planner from walking the primary key backwards through all items.
     newest = read.order_by((job_items.c.id + 0).desc()).limit(1)
     row = session.execute(newest.where(job_items.c.state == "failed")).first()
     if row is None:
@@ -294,8 +299,8 @@ def _find_refusal(session: Session, collection_id: int, path: str) -> _Refusal |
     return None if accepted else _Refusal(row.job_id, row.reason or "")
 
 
-def _of_unknown(session: Session, collection_id: int, target: Target) -> Explanation:
-    """Of what has no row."""
+def _explain_missing(session: Session, collection_id: int, target: Target) -> Explanation:
+    """Explain a target that has no row."""
     if isinstance(target, int) or UNSTORABLE.search(target):
         return Explanation("unknown")
     refusal = _find_refusal(session, collection_id, target)

@@ -1,4 +1,4 @@
-"""Judging: a rating of an answer, or of one of its hits, is kept with the query it is about."""
+"""Stores a rating of a response, or of one of its hits, with the query that it is about."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,36 +16,36 @@ from app.search.feedback_tokens import ShownAnswer
 from app.vectors import Vectors
 
 MAX_COMMENT_CHARACTERS = 2_000
-LEAST_RATING, MOST_RATING = 1, 10
+MIN_RATING, MAX_RATING = 1, 10
 
 
 @dataclass(frozen=True)
 class FeedbackSubmission:
-    """Of one index. The model is never called inside a transaction."""
+    """Stores feedback for one index. The model is never called inside a transaction."""
 
     sessions: Sessions
     encoder: ResidentModel
     index: VectorIndex
 
     def judge(self, shown: ShownAnswer, judgement: Judgement) -> StoredJudgement:
-        """Keep a judgement of what was shown; the same one again replaces it.
+        """Store a judgement; submitting the same one again replaces it.
 
-        Raises FeedbackRejected, and AnswerOutdated where the answer came from another index.
+        Raises FeedbackRejected, and AnswerOutdated if the response came from another index.
         """
         self._check(shown, judgement.image_id)
-        asked = self._asked(shown)
+        judged = self._judged_search(shown)
         with self.sessions.begin() as session:
             vector_indexes.require_active(session, self.index)
-            return ratings.keep(session, self.index, asked, judgement)
+            return ratings.store_judgement(session, self.index, judged, judgement)
 
     def withdraw(self, shown: ShownAnswer, image_id: int | None) -> None:
-        """Forget the judgement of a hit, or of the whole answer; there need not be one.
+        """Delete the judgement of a hit, or of the whole response, if there is one.
 
-        Raises FeedbackRejected, and AnswerOutdated.
+        Raises FeedbackRejected, AnswerOutdated.
         """
         self._check(shown, image_id)
         with self.sessions.begin() as session:
-            ratings.withdraw(session, self.index, _digest(shown), shown.search, image_id)
+            ratings.delete_judgement(session, self.index, _digest(shown), shown.search, image_id)
 
     def _check(self, shown: ShownAnswer, image_id: int | None) -> None:
         if (shown.index_id, shown.fingerprint) != (self.index.id, self.index.fingerprint):
@@ -57,20 +57,20 @@ class FeedbackSubmission:
                 f"image_id: picture {image_id} is not among the hits of this answer."
             )
 
-    def _asked(self, shown: ShownAnswer) -> JudgedSearch:
+    def _judged_search(self, shown: ShownAnswer) -> JudgedSearch:
         if shown.vector is not None:
-            return JudgedSearch(_digest(shown), shown.query, _unit(shown))
+            return JudgedSearch(_digest(shown), shown.query, _unit_vector(shown))
         text = normalised(shown.text or "")
         return JudgedSearch(_digest(shown), text, self.encoder.encode_texts([text])[0])
 
 
-def _unit(shown: ShownAnswer) -> Vectors:
+def _unit_vector(shown: ShownAnswer) -> Vectors:
     vector = np.asarray(shown.vector, np.float32)
     return vector / np.float32(np.linalg.norm(vector))
 
 
 def _digest(shown: ShownAnswer) -> bytes:
-    """Of what was asked: it tells one query from another."""
+    """A hash of the query, which identifies it."""
     if shown.vector is not None:
         return hashlib.sha256(b"vector:" + shown.vector.tobytes()).digest()
     return hashlib.sha256(b"text:" + normalised(shown.text or "").encode()).digest()

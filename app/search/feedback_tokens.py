@@ -1,6 +1,6 @@
-"""Search tokens: what was asked and what was shown, as a signed text that comes back with a rating.
+"""Feedback tokens: a query and the hits shown for it, signed, to be sent back with a rating.
 
-A token holds all that a judgement needs, so that searching writes nothing.
+A token contains everything a judgement needs, so that searching writes nothing.
 """
 
 import base64
@@ -18,17 +18,17 @@ from app.search.query_encoding import Query
 from app.vectors import Vectors
 
 AUDIENCE = "feedback"
-FORMAT = 1  # to be raised where older tokens would be misread
-MAX_TEXT = 200  # characters of a query: the vector of a longer one is shorter
-LEVELS = 127  # of a vector's numbers, either way
+TOKEN_FORMAT = 1  # to be raised where an older token would be misread
+MAX_TEXT_CHARACTERS = 200  # of a query; for longer ones the vector is smaller than the text
+INT8_MAX = 127  # quantised components lie between −127 and 127
 
 
 @dataclass(frozen=True, eq=False)
 class ShownAnswer:
-    """An answer as its token knows it: the query by its `text`, or else by its `vector`.
+    """A search response as recorded in its token, with the query as `text` or else as `vector`.
 
-    `query` is what was asked, for people. `vector` has the shape (dimensions,), int8: only its
-    direction counts.
+    `query` is the query in words. `vector` has the shape (dimensions,), int8: only its direction
+    matters.
     """
 
     search: UUID
@@ -43,15 +43,15 @@ class ShownAnswer:
 
 @dataclass(frozen=True)
 class FeedbackTokens:
-    """Writes and reads them; each is valid for `seconds`."""
+    """Writes and reads tokens that are valid for `seconds`."""
 
     signer: Signer
     seconds: int
 
     def write(self, index: VectorIndex, query: Query, image_ids: Sequence[int]) -> str:
-        """The token of an answer: of these pictures, to this query."""
+        """The token of a response to `query` with these hits."""
         claims: dict[str, Any] = {
-            "format": FORMAT,
+            "format": TOKEN_FORMAT,
             "search": uuid4().hex,
             "collection": index.collection_id,
             "index": index.id,
@@ -59,17 +59,17 @@ class FeedbackTokens:
             "hits": list(image_ids),
         }
         text = query.text
-        if text is not None and (len(text) <= MAX_TEXT or not query.plain.size):
+        if text is not None and (len(text) <= MAX_TEXT_CHARACTERS or not query.original.size):
             claims["text"] = text
         else:
-            claims["query"] = query.shown[:MAX_TEXT]
-            claims["vector"] = base64.b64encode(quantised(query.plain).tobytes()).decode()
+            claims["query"] = query.label[:MAX_TEXT_CHARACTERS]
+            claims["vector"] = base64.b64encode(quantise(query.original).tobytes()).decode()
         return self.signer.sign(AUDIENCE, claims, self.seconds)
 
     def read(self, token: str) -> ShownAnswer:
-        """What it holds. Raises TokenRejected."""
+        """Read a token. Raises TokenRejected."""
         claims = self.signer.read(AUDIENCE, token)
-        if claims["format"] != FORMAT:
+        if claims["format"] != TOKEN_FORMAT:
             raise TokenRejected("It is an older version's. Search again and judge that answer.")
         text, vector = claims.get("text"), claims.get("vector")
         return ShownAnswer(
@@ -84,6 +84,6 @@ class FeedbackTokens:
         )
 
 
-def quantised(vector: Vectors) -> Any:
-    """The vector's direction in int8, shape (dimensions,): cosine above 0.999 to what it was."""
-    return np.round(vector / np.abs(vector).max() * LEVELS).astype(np.int8)
+def quantise(vector: Vectors) -> Any:
+    """The vector's direction in int8, shape (dimensions,); cosine to the original > 0.999."""
+    return np.round(vector / np.abs(vector).max() * INT8_MAX).astype(np.int8)

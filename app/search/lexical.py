@@ -1,4 +1,4 @@
-"""The lexical leg: pictures whose name, caption or metadata hold the words of a query."""
+"""Lexical search: pictures whose name, caption or metadata contain the words of a query."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +13,18 @@ from app.database.tables import PRESENT, Collection, images
 from app.errors import QueryRejected
 from app.index.hnsw_search import Condition
 
-PLAIN = "simple"  # the text search configuration that takes words as they are
-INTO_ONE = 32  # ts_rank_cd's flag: r / (r + 1), so that ranks lie between 0 and 1
+SIMPLE = "simple"  # the text search configuration that does not stem
+RANK_NORMALIZATION = 32  # flag of ts_rank_cd: scales a rank r to r / (r + 1), which is below 1
 
-Matched = tuple[int, float]
-"""The id of a picture, and how well it fits the words, 0 to 1."""
+LexicalMatch = tuple[int, float]
+"""A picture's id and its text search rank, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class LexicalSearch:
-    """Pictures of one collection that hold `words`, as websearch_to_tsquery reads them.
+    """Pictures of one collection that match `words`, parsed as by websearch_to_tsquery.
 
-    Words count as they are and in the collection's language: `trees` finds `tree`.
+    Words match verbatim and stemmed in the collection's language: `trees` finds `tree`.
     """
 
     session: Session
@@ -32,13 +32,13 @@ class LexicalSearch:
     words: str
     condition: Condition
 
-    def window(self, start: int, stop: int) -> list[Matched]:
-        """The pictures at the places from `start` up to before `stop`, the best first.
+    def window(self, start: int, stop: int) -> list[LexicalMatch]:
+        """Matches `start` (from 0) up to but excluding `stop`, best first.
 
-        Raises QueryRejected where Postgres cannot read the query.
+        Raises QueryRejected if Postgres cannot parse the query.
         """
-        rank = func.ts_rank_cd(images.c.words, self._asked, INTO_ONE, type_=Float)
-        query = self._matching(select(images.c.id, rank.label("rank")))
+        rank = func.ts_rank_cd(images.c.words, self._tsquery, RANK_NORMALIZATION, type_=Float)
+        query = self._where_matching(select(images.c.id, rank.label("rank")))
         query = query.order_by(rank.desc(), images.c.id).limit(stop - start).offset(start or None)
         try:
             return [(image_id, found) for image_id, found in self.session.execute(query)]
@@ -50,23 +50,23 @@ class LexicalSearch:
             raise
 
     def has_words(self) -> bool:
-        """Whether there is anything to look for: signs alone are no words."""
-        return bool(self.session.execute(select(func.numnode(self._asked))).scalar_one())
+        """Whether the query contains words at all, not just punctuation."""
+        return bool(self.session.execute(select(func.numnode(self._tsquery))).scalar_one())
 
     def count(self) -> int:
-        """How many pictures hold the words."""
-        query = self._matching(select(func.count()).select_from(images))
+        """The number of matching pictures."""
+        query = self._where_matching(select(func.count()).select_from(images))
         return int(self.session.execute(query).scalar_one())
 
     @property
-    def _asked(self) -> ColumnElement[object]:
-        plain, own = (
+    def _tsquery(self) -> ColumnElement[object]:
+        simple, stemmed = (
             func.websearch_to_tsquery(cast(language, REGCONFIG), self.words)
-            for language in (PLAIN, self.collection.language)
+            for language in (SIMPLE, self.collection.language)
         )
-        return plain.op("||")(own)
+        return simple.op("||")(stemmed)
 
-    def _matching(self, query: Select[Any]) -> Select[Any]:
-        here = and_(images.c.collection_id == self.collection.id, PRESENT)
-        query = query.where(here, images.c.words.bool_op("@@")(self._asked))
+    def _where_matching(self, query: Select[Any]) -> Select[Any]:
+        present = and_(images.c.collection_id == self.collection.id, PRESENT)
+        query = query.where(present, images.c.words.bool_op("@@")(self._tsquery))
         return query if self.condition is None else query.where(self.condition)

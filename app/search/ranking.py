@@ -1,4 +1,4 @@
-"""Pictures in the order of an answer: by their vectors, by their words, or by both."""
+"""Ranks pictures by vectors, by words, or by both."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -13,16 +13,16 @@ from app.search.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fused
 from app.search.search_request import SearchRequest
 
-MAX_FUSED = 4_000  # places of both rankings that are looked through for scores above a min_score
-BLOCK = 200  # places that are read at a time, at least, where many are needed for a page
+MAX_FUSED = 4_000  # ranks of each list that are read to find scores above min_score
+MIN_BLOCK = 200  # ranks that are read at a time if a page needs many
 
 
 @dataclass(frozen=True)
 class RankedImage:
-    """A picture in a ranking: the places in its parts begin at 1.
+    """A ranked picture; ranks start at 1.
 
-    `score` is the cosine similarity, the rank of the words, or their fusion; `distance` the cosine
-    distance, None where the picture has no vector or none was compared.
+    `score` is the cosine similarity, the text search rank, or the fused score. `distance` is the
+    cosine distance; None if the picture has no vector or none was compared.
     """
 
     image_id: int
@@ -33,9 +33,9 @@ class RankedImage:
 
 
 class Ranking:
-    """The ranking of one question, read a window at a time within one transaction.
+    """The ranking for one request, read window by window within one transaction.
 
-    `scan` is how the index is read, to be handed to the ranking of the next page.
+    `scan` is the state of the index scan, which the next page continues.
     """
 
     def __init__(
@@ -43,84 +43,93 @@ class Ranking:
         session: Session,
         collection: Collection,
         index: VectorIndex,
-        question: SearchRequest,
+        request: SearchRequest,
         query: Query,
         condition: Condition,
         scan: Scan | None,
     ) -> None:
         self._session = session
         self._index = index
-        self._question = question
+        self._request = request
         self._query = query
-        self._reading = IndexReader(session, index, query.vector, condition, question.without)
+        self._reader = IndexReader(session, index, query.vector, condition, request.exclude_id)
         self.words = LexicalSearch(session, collection, query.words, condition)
-        if scan is None and question.mode != "lexical":
-            limit = question.limit
-            if question.mode == "hybrid" or question.group_by:
-                limit = max(limit, BLOCK)
-            scan = plan_scan(session, index, condition, limit, exact=question.exact)
+        if scan is None and request.mode != "lexical":
+            limit = request.limit
+            if request.mode == "hybrid" or request.group_by:
+                limit = max(limit, MIN_BLOCK)
+            scan = plan_scan(session, index, condition, limit, exact=request.exact)
         self.scan = scan
 
     @property
     def method(self) -> str:
-        """How it is answered: hnsw, exact, lexical or hybrid."""
-        if self._question.mode == "vector" and self.scan:
+        """How results are found: hnsw, exact, lexical or hybrid."""
+        if self._request.mode == "vector" and self.scan:
             return self.scan.method
-        return self._question.mode
+        return self._request.mode
 
     @property
     def is_sorted(self) -> bool:
-        """Whether no place has a higher score than one before; a graph's blocks are each sorted."""
+        """Whether scores never increase with rank; of a graph scan only each block is sorted."""
         return self.scan is None or self.scan.method == "exact"
 
     def window(self, start: int, stop: int) -> list[RankedImage]:
-        """What is at the places from `start`, which begin at 0, up to before `stop`."""
+        """The results `start` (from 0) up to but excluding `stop`."""
         if self.scan is None:
-            matched = self.words.window(start, stop)
+            matches = self.words.window(start, stop)
             return [
-                RankedImage(image_id, rank, lexical_rank=place)
-                for place, (image_id, rank) in enumerate(matched, start + 1)
+                RankedImage(image_id, relevance, lexical_rank=rank)
+                for rank, (image_id, relevance) in enumerate(matches, start + 1)
             ]
-        if self._question.mode == "hybrid":
-            return self._shown(self._fused(self.scan.block, stop)[start:stop])
-        near = self._near(start, stop)
+        if self._request.mode == "hybrid":
+            return self._with_distances(self._fused(self.scan.block, stop)[start:stop])
+        near = self._nearest(start, stop)
         return [
-            RankedImage(image_id, 1 - distance, distance, vector_rank=place)
-            for place, (image_id, distance) in enumerate(near, start + 1)
+            RankedImage(image_id, 1 - distance, distance, vector_rank=rank)
+            for rank, (image_id, distance) in enumerate(near, start + 1)
         ]
 
-    def _near(self, start: int, stop: int) -> list[Near]:
-        """A window of the vectors' ranking; the planner is free again after it."""
+    def _nearest(self, start: int, stop: int) -> list[Near]:
+        """A window of the ranking by vectors; afterwards the planner is unrestricted again."""
         if self.scan is None:
             return []
-        near, self.scan = self._reading.window(self.scan, start, stop)
+        near, self.scan = self._reader.window(self.scan, start, stop)
         if self.scan.method == "hnsw":
             prepare(self._session)
         return near
 
     def _fused(self, block: int, stop: int) -> list[Fused]:
-        """The first places of both rankings fused, `stop` or more while there are so many.
+        """The fused ranking: at least `stop` results if there are so many.
 
-        Without those below min_score: fused in blocks, a later one may be above it.
+        Results below min_score are removed here, since a later block may contain better ones.
         """
-        fusion, least = self._question.fusion, self._question.min_score or 0.0
+        fusion, min_score = self._request.fusion, self._request.min_score or 0.0
         depth = block * ceil(stop / block)
         while True:
-            near = self._near(0, depth) if fusion.alpha > 0 else []
-            matched = self.words.window(0, depth) if fusion.alpha < 1 else []
-            fused = fusion.fused([one for one, _ in near], [one for one, _ in matched], block)
-            good = [one for one in fused if one.score >= least]
-            # Beyond the depth only a ranking that goes on has more: nothing there scores higher.
-            ranks = [depth + 1 if len(ranking) == depth else None for ranking in (near, matched)]
-            if len(good) >= stop or ranks == [None, None] or fusion.score(*ranks) < least:
-                return good
+            near = self._nearest(0, depth) if fusion.alpha > 0 else []
+            matches = self.words.window(0, depth) if fusion.alpha < 1 else []
+            fused = fusion.fuse(
+                [image_id for image_id, _ in near], [image_id for image_id, _ in matches], block
+            )
+            results = [result for result in fused if result.score >= min_score]
+            # What lies deeper than `depth` scores at most as much as the next rank of each list.
+            ranks = [depth + 1 if len(ranking) == depth else None for ranking in (near, matches)]
+            if len(results) >= stop or ranks == [None, None] or fusion.score(*ranks) < min_score:
+                return results
             if depth >= max(MAX_FUSED, stop):
-                return good
+                return results
             depth *= 2
 
-    def _shown(self, fused: list[Fused]) -> list[RankedImage]:
-        ids = [one.id for one in fused]
-        far = get_distances(self._session, self._index, self._query.vector, ids)
+    def _with_distances(self, fused: list[Fused]) -> list[RankedImage]:
+        ids = [result.id for result in fused]
+        distances = get_distances(self._session, self._index, self._query.vector, ids)
         return [
-            RankedImage(one.id, one.score, far.get(one.id), one.first, one.second) for one in fused
+            RankedImage(
+                result.id,
+                result.score,
+                distances.get(result.id),
+                result.first_rank,
+                result.second_rank,
+            )
+            for result in fused
         ]

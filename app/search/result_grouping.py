@@ -1,4 +1,4 @@
-"""Hits that are the same picture: the same bytes, or the same look."""
+"""Groups hits that are duplicates: equal bytes, or near-equal perceptual hashes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,39 +14,42 @@ from app.pictures.perceptual_hash import DUPLICATE_BITS
 
 @dataclass(frozen=True)
 class Group:
-    """The place of its first picture among the hits, and the ids of the others like that one."""
+    """The position of the group's first hit, and the ids of its duplicates."""
 
-    place: int
-    others: list[int]
+    position: int
+    duplicate_ids: list[int]
 
 
-def group(session: Session, image_ids: Sequence[int]) -> list[Group]:
-    """Each picture joins the first before it that it is a duplicate of, or begins a group.
+def group_duplicates(session: Session, image_ids: Sequence[int]) -> list[Group]:
+    """Assign each picture to the first group whose leader it duplicates, or start a new group.
 
-    One that was deleted meanwhile is alone in its group.
+    A picture that was deleted in the meantime forms a group of its own.
     """
     query = select(images.c.id, images.c.content_hash, images.c.perceptual_hash)
     rows = session.execute(query.where(images.c.id == any_of(image_ids), PRESENT))
-    known = {image_id: (content_hash, looks) for image_id, content_hash, looks in rows}
+    known = {
+        image_id: (content_hash, perceptual_hash)
+        for image_id, content_hash, perceptual_hash in rows
+    }
     groups: list[Group] = []
     by_content: dict[bytes, Group] = {}
-    hashes = np.zeros(len(image_ids), np.uint64)  # of the groups whose first has one
+    leader_hashes = np.zeros(len(image_ids), np.uint64)  # of the leaders that have one
     hashed: list[Group] = []
-    for place, image_id in enumerate(image_ids):
-        content_hash, looks = known.get(image_id, (b"", None))
-        mine = by_content.get(content_hash)
-        if mine is None and looks is not None:
-            bits = np.uint64(looks & (2**64 - 1))
-            near = np.bitwise_count(hashes[: len(hashed)] ^ bits) <= DUPLICATE_BITS
-            mine = hashed[int(near.argmax())] if near.any() else None
-        if mine is None:
-            mine = Group(place, [])
-            groups.append(mine)
-            if looks is not None:
-                hashes[len(hashed)] = bits
-                hashed.append(mine)
+    for position, image_id in enumerate(image_ids):
+        content_hash, perceptual_hash = known.get(image_id, (b"", None))
+        match = by_content.get(content_hash)
+        if match is None and perceptual_hash is not None:
+            bits = np.uint64(perceptual_hash & (2**64 - 1))
+            near = np.bitwise_count(leader_hashes[: len(hashed)] ^ bits) <= DUPLICATE_BITS
+            match = hashed[int(near.argmax())] if near.any() else None
+        if match is None:
+            match = Group(position, [])
+            groups.append(match)
+            if perceptual_hash is not None:
+                leader_hashes[len(hashed)] = bits
+                hashed.append(match)
         else:
-            mine.others.append(image_id)
+            match.duplicate_ids.append(image_id)
         if content_hash:
-            by_content.setdefault(content_hash, mine)
+            by_content.setdefault(content_hash, match)
     return groups

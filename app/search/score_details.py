@@ -1,4 +1,4 @@
-"""What a score is made of, and how an answer was found: what `explain` tells of a search."""
+"""Score breakdowns: what `explain` reports about a search and each of its hits."""
 
 from typing import Any
 
@@ -8,37 +8,37 @@ from app.search.search_request import SearchRequest
 from app.vectors import Vectors
 
 
-def of_hit(
-    question: SearchRequest, query: Query, found: RankedImage, vector: Vectors | None
+def explain_hit(
+    request: SearchRequest, query: Query, found: RankedImage, vector: Vectors | None
 ) -> dict[str, Any]:
-    """What the score of one hit is made of; `vector` is its picture's, shape (dimensions,)."""
-    why: dict[str, Any] = {}
-    if vector is not None and query.parts:
-        why["terms"] = _terms(query, vector)
+    """The parts of one hit's score; `vector` is the picture's, shape (dimensions,)."""
+    details: dict[str, Any] = {}
+    if vector is not None and query.terms:
+        details["terms"] = _term_contributions(query, vector)
     if vector is not None and query.pulls:
-        why["feedback"] = _judgements(query, vector)
-    if question.mode == "hybrid":
-        why["from_vector"] = question.fusion.score(found.vector_rank, None)
-        why["from_words"] = question.fusion.score(None, found.lexical_rank)
-    if question.mode == "lexical":
-        why["from_words"] = found.score
-    return why
+        details["feedback"] = _feedback_contributions(query, vector)
+    if request.mode == "hybrid":
+        details["from_vector"] = request.fusion.score(found.vector_rank, None)
+        details["from_words"] = request.fusion.score(None, found.lexical_rank)
+    if request.mode == "lexical":
+        details["from_words"] = found.score
+    return details
 
 
-def _terms(query: Query, vector: Vectors) -> list[dict[str, Any]]:
-    """With what judgements add, these add up to the cosine similarity."""
+def _term_contributions(query: Query, vector: Vectors) -> list[dict[str, Any]]:
+    """Together with those of feedback, they add up to the cosine similarity."""
     return [
         {
-            "term": part.shown,
-            "weight": part.weight,
-            "similarity": (similarity := float(part.vector @ vector)),
-            "adds": part.share * similarity / query.length,
+            "term": term.label,
+            "weight": term.weight,
+            "similarity": (similarity := float(term.vector @ vector)),
+            "adds": term.share * similarity / query.length,
         }
-        for part in query.parts
+        for term in query.terms
     ]
 
 
-def _judgements(query: Query, vector: Vectors) -> list[dict[str, Any]]:
+def _feedback_contributions(query: Query, vector: Vectors) -> list[dict[str, Any]]:
     return [
         {
             "query": pull.query,
@@ -52,8 +52,8 @@ def _judgements(query: Query, vector: Vectors) -> list[dict[str, Any]]:
     ]
 
 
-def of_answer(question: SearchRequest, query: Query, ranking: Ranking) -> dict[str, Any]:
-    """How the answer was found."""
+def explain_search(request: SearchRequest, query: Query, ranking: Ranking) -> dict[str, Any]:
+    """How the results were found."""
     explained: dict[str, Any] = {"method": ranking.method}
     scan = ranking.scan
     if scan is not None:
@@ -62,7 +62,7 @@ def of_answer(question: SearchRequest, query: Query, ranking: Ranking) -> dict[s
             "ef_search": scan.candidates if scan.method == "hnsw" else None,
             "filter_passes_few": scan.few,
         }
-    if question.mode != "vector":
+    if request.mode != "vector":
         explained["words"] = query.words
     if query.pulls:
         explained["feedback"] = [

@@ -1,4 +1,4 @@
-"""Searching one collection: the flat endpoints' short answer, and the whole one with its truth."""
+"""Searches one collection: flat responses for the first API, full responses for the second."""
 
 import time
 from collections.abc import Sequence
@@ -15,26 +15,26 @@ from app.database.tables import Collection, VectorIndex
 from app.errors import CursorRejected
 from app.index.hnsw_search import Neighbour, find_nearest, prepare
 from app.index.statistics import Counts, IndexStatistics
-from app.search.query_encoding import Query, QueryEncoder, words_alone
+from app.search.query_encoding import Query, QueryEncoder, lexical_query
 from app.search.search_request import Page, SearchRequest
 from app.search.search_response import Hit, ResponseBuilder, SearchResponse
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
-FACET_VALUES = 50
-QUESTION = 4_000  # about the bytes of a query's vector
+MAX_FACET_VALUES = 50
+VECTOR_BYTES = 4_000  # approximate memory of a query vector
 
 
 class FlatAnswerCache(AnswerCache[Sequence[Neighbour]]):
-    """The pictures nearest to the queries that were asked last."""
+    """Caches the nearest pictures of recent queries."""
 
     def __init__(self, sessions: Sessions) -> None:
-        super().__init__(sessions, lambda hits: QUESTION + sum(len(repr(hit)) for hit in hits))
+        super().__init__(sessions, lambda hits: VECTOR_BYTES + sum(len(repr(hit)) for hit in hits))
 
 
 @dataclass(frozen=True)
 class FlatAnswer:
-    """The pictures nearest to a query, nearest first."""
+    """A query and its nearest pictures, nearest first."""
 
     query: Query
     hits: Sequence[Neighbour]
@@ -42,7 +42,7 @@ class FlatAnswer:
 
 @dataclass(frozen=True)
 class Search:
-    """Answers from one index. The model is never called inside a transaction."""
+    """Searches one index. The model is never called inside a transaction."""
 
     sessions: Sessions
     index: VectorIndex
@@ -51,68 +51,70 @@ class Search:
     answer_cache: FlatAnswerCache
 
     def by_text(self, text: str, limit: int) -> FlatAnswer:
-        """The pictures that fit the words best. Raises QueryRejected."""
+        """The pictures most similar to the text. Raises QueryRejected."""
         return self._nearest(self.queries.encode_text(text), limit)
 
     def by_image(self, data: bytes, limit: int) -> FlatAnswer:
-        """The pictures most like the one in the file `data`. Raises as `pictures.decode`."""
+        """The pictures most similar to the one in the file `data`. Raises as `decoding.decode`."""
         return self._nearest(self.queries.encode_picture(data), limit)
 
     def _nearest(self, query: Query, limit: int) -> FlatAnswer:
-        def ask() -> Sequence[Neighbour]:
+        def nearest() -> Sequence[Neighbour]:
             with self.sessions.begin() as session:
                 return find_nearest(session, self.index, query.vector, limit)
 
-        question = (self.index, query.vector.tobytes(), limit)
-        return FlatAnswer(query, self.answer_cache.answer(question, ask))
+        cache_key = (self.index, query.vector.tobytes(), limit)
+        return FlatAnswer(query, self.answer_cache.answer(cache_key, nearest))
 
-    def answer(self, collection: Collection, question: SearchRequest) -> SearchResponse:
-        """The first page of an answer.
+    def answer(self, collection: Collection, request: SearchRequest) -> SearchResponse:
+        """The first page of results.
 
         Raises QueryRejected, FilterRejected, and as `QueryEncoder.encode`.
         """
-        question.check()
-        parse(question.filter, collection.fields)  # what is wrong is said before the model is asked
-        if question.order_by is not None:
-            parse_order(question.order_by, collection.fields)
+        request.check()
+        parse(request.filter, collection.fields)  # report errors before the model is called
+        if request.order_by is not None:
+            parse_order(request.order_by, collection.fields)
         began = time.perf_counter()
-        query = self._query(question)
+        query = self._encode(request)
         encode_ms = _ms_since(began)
-        answer = self.page(collection, Page.first(question, self.index.id, query))
+        answer = self.page(collection, Page.first(request, self.index.id, query))
         return replace(answer, encode_ms=encode_ms)
 
-    def _query(self, question: SearchRequest) -> Query | None:
-        if not question.terms:
+    def _encode(self, request: SearchRequest) -> Query | None:
+        if not request.terms:
             return None
-        if question.mode == "lexical":
-            return words_alone(question.terms)
-        return self.queries.encode(question.terms)
+        if request.mode == "lexical":
+            return lexical_query(request.terms)
+        return self.queries.encode(request.terms)
 
     def page(self, collection: Collection, page: Page) -> SearchResponse:
-        """A page of an answer. Raises FilterRejected, CursorRejected."""
+        """One page of results. Raises FilterRejected, CursorRejected."""
         if page.index_id != self.index.id:
             raise CursorRejected(
                 "cursor: the collection was made or indexed anew. Ask for the first page again."
             )
-        where = parse(page.question.filter, collection.fields)
+        where = parse(page.request.filter, collection.fields)
         began = time.perf_counter()
-        counts = self.statistics.counts()  # with a connection of its own: nobody may hold two
+        counts = self.statistics.counts()  # takes its own connection: no thread may hold two
         null = (
             self.statistics.null_distribution()
-            if page.query and page.question.mode != "lexical"
+            if page.query and page.request.mode != "lexical"
             else None
         )
         with self.sessions.begin() as session:
-            if page.query is None or page.question.mode != "vector":  # that one prepares itself
+            if (
+                page.query is None or page.request.mode != "vector"
+            ):  # a vector search prepares the session itself
                 prepare(session)
             if page.query is None:
-                answer = self._listed(session, collection, page, where, counts)
+                answer = self._list(session, collection, page, where, counts)
             else:
-                answering = ResponseBuilder(
+                builder = ResponseBuilder(
                     session, collection, self.index, counts, null, page, page.query, where
                 )
-                answer = answering.answer()
-            facets = self._facets(session, collection, page.question, where)
+                answer = builder.build()
+            facets = self._facets(session, collection, page.request, where)
         return replace(
             answer,
             query=page.query,
@@ -121,14 +123,14 @@ class Search:
             database_ms=_ms_since(began),
         )
 
-    def _listed(
+    def _list(
         self, session: Session, collection: Collection, page: Page, where: Filter, counts: Counts
     ) -> SearchResponse:
-        question = page.question
+        request = page.request
         order = parse_order(
-            "id" if question.order_by is None else question.order_by, collection.fields
+            "id" if request.order_by is None else request.order_by, collection.fields
         )
-        limit = question.limit
+        limit = request.limit
         found = browsing.browse(session, collection.id, where, order, page.after, limit + 1)
         shown = found[:limit]
         return SearchResponse(
@@ -139,23 +141,23 @@ class Search:
             0.0,
             total=browsing.count(session, collection.id, where),
             underfilled="These are all that pass the filter." if len(shown) < limit else None,
-            explained={"method": "listing"} if question.explain else None,
-            following=page.then(after=shown[-1].position) if len(found) > limit else None,
+            explained={"method": "listing"} if request.explain else None,
+            following=page.next(after=shown[-1].position) if len(found) > limit else None,
         )
 
     def _facets(
-        self, session: Session, collection: Collection, question: SearchRequest, where: Filter
+        self, session: Session, collection: Collection, request: SearchRequest, where: Filter
     ) -> dict[str, Sequence[tuple[Key, int]]] | None:
-        if not question.facets:
+        if not request.facets:
             return None
         return {
             name: browsing.facets(
-                session, collection.id, where, name, collection.fields, FACET_VALUES
+                session, collection.id, where, name, collection.fields, MAX_FACET_VALUES
             )
-            for name in question.facets
+            for name in request.facets
         }
 
 
 def _ms_since(began: float) -> float:
-    """Milliseconds since a moment of time.perf_counter."""
+    """Milliseconds since `began`, a value of time.perf_counter."""
     return (time.perf_counter() - began) * 1000

@@ -1,4 +1,4 @@
-"""A page of an answer: its hits, and the truth about them."""
+"""Builds one page of search results with what is known about their quality."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,18 +19,18 @@ from app.index.statistics import Counts
 from app.search import score_details
 from app.search.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
-from app.search.result_grouping import group
+from app.search.result_grouping import group_duplicates
 from app.search.search_request import Page
 
-MAX_GROUPED = 4_000  # places of a ranking that are looked through for a page without duplicates
+MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A picture of an answer; the ranks begin at 1, None where that leg did not find it.
+    """A search result; ranks start at 1 and are None if that ranking does not contain the picture.
 
-    Without a query it has no score. `duplicates` are ids of hits that it stands for. `why` is what
-    its score is made of, where that was asked.
+    Without a query it has no score. `duplicates` are ids of hits that it represents. `why` is the
+    breakdown of its score, if requested.
     """
 
     image: Image
@@ -42,11 +42,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResponse:
-    """Hits, and the truth about them.
+    """Hits, and what is known about their quality.
 
-    `no_match`: the best is not better than chance; None where that is not known yet. `underfilled`
-    says why there are fewer hits than asked for. `total` is known without a query alone.
-    `feedback`: whether judgements move this collection's queries.
+    `no_match` says that the best hit is no better than an unrelated one; None if unknown.
+    `underfilled` says why there are fewer hits than requested. `total` is known for listings only.
+    `feedback` says whether ratings adjust the queries of this collection.
     """
 
     hits: Sequence[Hit]
@@ -65,10 +65,11 @@ class SearchResponse:
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What of a ranking is on a page, and at which place the next one begins, if there is one.
+class _PageContent:
+    """The part of a ranking that a page shows, and the offset of the next page, if any.
 
-    `dropped`: others scored too low. `duplicates` are those of each picture, by ids.
+    `dropped` says that other results scored below min_score. `duplicates` maps ids to those of
+    their duplicates.
     """
 
     found: Sequence[RankedImage]
@@ -78,9 +79,9 @@ class _Shown:
 
 
 class ResponseBuilder:
-    """One page of one answer, within the caller's transaction.
+    """Builds one page within the caller's transaction.
 
-    `counts` and `null` are the index's; `null` is None until it was measured.
+    `counts` and `null` are the index's; `null` is None until it has been measured.
     """
 
     def __init__(
@@ -100,26 +101,26 @@ class ResponseBuilder:
         self._session = session
         self._collection = collection
         self._page = page
-        self._question = page.question
+        self._request = page.request
         self._query = query
         self._where = where
-        condition = where.condition if page.question.filter else None
+        condition = where.condition if page.request.filter else None
         self._ranking = Ranking(
-            session, collection, index, page.question, query, condition, page.scan
+            session, collection, index, page.request, query, condition, page.scan
         )
 
-    def answer(self) -> SearchResponse:
-        """The page's hits, and where the next begins."""
-        shown = self._grouped() if self._question.group_by else self._plain()
+    def build(self) -> SearchResponse:
+        """The page's hits, and where the next page begins."""
+        shown = self._grouped() if self._request.group_by else self._ungrouped()
         confidences = self._confidences(shown.found)
         no_match = self._page.no_match
         if self._page.offset == 0:
             no_match = self._is_no_match(shown.found, confidences)
         hits = self._hits(shown, confidences)
-        following = self._page.then(
+        following = self._page.next(
             scan=self._ranking.scan, offset=shown.following, no_match=no_match
         )
-        short = len(hits) < self._question.limit
+        short = len(hits) < self._request.limit
         return SearchResponse(
             self._ordered(hits),
             self._ranking.method,
@@ -127,67 +128,71 @@ class ResponseBuilder:
             0.0,
             0.0,
             no_match=no_match,
-            underfilled=self._why_short(shown, len(hits)) if short else None,
-            explained=score_details.of_answer(self._question, self._query, self._ranking)
-            if self._question.explain
+            underfilled=self._underfilled_reason(shown, len(hits)) if short else None,
+            explained=score_details.explain_search(self._request, self._query, self._ranking)
+            if self._request.explain
             else None,
             following=None if shown.following is None else following,
         )
 
-    def _plain(self) -> _Shown:
+    def _ungrouped(self) -> _PageContent:
         start = self._page.offset
-        stop = start + self._question.limit
+        stop = start + self._request.limit
         found = self._ranking.window(start, stop)
-        good = self._good_enough(found)
+        good = self._above_min_score(found)
         dropped = len(good) < len(found)
         ended = dropped and (self._ranking.is_sorted or not good)
-        more = len(found) == self._question.limit and not ended
-        return _Shown(good, stop if more else None, dropped)
+        more = len(found) == self._request.limit and not ended
+        return _PageContent(good, stop if more else None, dropped)
 
-    def _grouped(self) -> _Shown:
-        """Each picture once, with those that are its duplicates; a group is where its first is.
+    def _grouped(self) -> _PageContent:
+        """Show each picture once, where its first duplicate ranks.
 
-        Where duplicates fill MAX_GROUPED places, the page ends there and the next goes on.
+        If duplicates fill MAX_GROUPED_RANKS ranks, the page ends early and the next one continues.
         """
-        start, limit = self._page.offset, self._question.limit
-        wanted = 2 * limit
+        start, limit = self._page.offset, self._request.limit
+        lookahead = 2 * limit
         while True:
-            found = self._ranking.window(0, start + wanted)
-            good = self._good_enough(found)
-            groups = group(self._session, [one.image_id for one in good])
-            fresh = [one for one in groups if one.place >= start]
+            found = self._ranking.window(0, start + lookahead)
+            good = self._above_min_score(found)
+            groups = group_duplicates(self._session, [one.image_id for one in good])
+            new_groups = [one for one in groups if one.position >= start]
             ended = len(good) < len(found) and self._ranking.is_sorted
-            more = len(found) == start + wanted and not ended
-            if len(fresh) > limit or not more or wanted >= MAX_GROUPED:
+            more = len(found) == start + lookahead and not ended
+            if len(new_groups) > limit or not more or lookahead >= MAX_GROUPED_RANKS:
                 break
-            wanted *= 2
+            lookahead *= 2
         after = len(good) if more and len(good) > start else None
-        return _Shown(
-            [good[one.place] for one in fresh[:limit]],
-            fresh[limit].place if len(fresh) > limit else after,
+        return _PageContent(
+            [good[one.position] for one in new_groups[:limit]],
+            new_groups[limit].position if len(new_groups) > limit else after,
             len(good) < len(found),
-            {good[one.place].image_id: one.others for one in fresh[:limit]},
+            {good[one.position].image_id: one.duplicate_ids for one in new_groups[:limit]},
         )
 
-    def _good_enough(self, found: Sequence[RankedImage]) -> list[RankedImage]:
-        least = self._question.min_score
-        return [one for one in found if least is None or one.score >= least]
+    def _above_min_score(self, found: Sequence[RankedImage]) -> list[RankedImage]:
+        min_score = self._request.min_score
+        return [one for one in found if min_score is None or one.score >= min_score]
 
     def _confidences(self, found: Sequence[RankedImage]) -> dict[int, float]:
-        """By the ids of those that have a distance; nothing until the null was measured."""
-        far = {one.image_id: one.distance for one in found if one.distance is not None}
-        if self._null is None or not far:
+        """Confidences by id of hits with a distance; empty until calibration has run."""
+        distances = {one.image_id: one.distance for one in found if one.distance is not None}
+        if self._null is None or not distances:
             return {}
-        if self._query.vector is not self._query.plain:  # judgements make nobody surer
-            far |= get_distances(self._session, self._index, self._query.plain, list(far))
-        scores = 1 - np.array(list(far.values()), np.float32)
-        sure = self._null.confidence(self._query.plain, scores, self._query.picture_share)
-        return {image_id: float(value) for image_id, value in zip(far, sure, strict=True)}
+        if self._query.vector is not self._query.original:  # feedback must not raise confidence
+            distances |= get_distances(
+                self._session, self._index, self._query.original, list(distances)
+            )
+        scores = 1 - np.array(list(distances.values()), np.float32)
+        confidences = self._null.confidence(self._query.original, scores, self._query.picture_share)
+        return {
+            image_id: float(value) for image_id, value in zip(distances, confidences, strict=True)
+        }
 
     def _is_no_match(
         self, found: Sequence[RankedImage], confidences: Mapping[int, float]
     ) -> bool | None:
-        """Words that were found are a match; pictures are one if they are better than chance."""
+        """A match of words is a match; pictures must be better than unrelated ones."""
         if any(one.lexical_rank for one in found):
             return False
         if not found:
@@ -196,11 +201,11 @@ class ResponseBuilder:
             return None
         return is_no_match(np.array(list(confidences.values()), np.float32))
 
-    def _hits(self, shown: _Shown, confidences: Mapping[int, float]) -> list[Hit]:
-        """A picture that was deleted meanwhile is left out."""
+    def _hits(self, shown: _PageContent, confidences: Mapping[int, float]) -> list[Hit]:
+        """Pictures deleted in the meantime are left out."""
         ids = [one.image_id for one in shown.found]
         images = image_rows.get_images(self._session, ids)
-        why = self._why(shown.found) if self._question.explain else {}
+        why = self._explain(shown.found) if self._request.explain else {}
         return [
             Hit(
                 images[one.image_id],
@@ -214,49 +219,49 @@ class ResponseBuilder:
         ]
 
     def _ordered(self, hits: list[Hit]) -> list[Hit]:
-        if self._question.order_by is None:
+        if self._request.order_by is None:
             return hits
-        order = parse_order(self._question.order_by, self._collection.fields)
+        order = parse_order(self._request.order_by, self._collection.fields)
         by_id = {hit.image.id: hit for hit in hits}
-        return [by_id[one] for one in browsing.ordered(self._session, list(by_id), order)]
+        return [by_id[one] for one in browsing.sort_ids(self._session, list(by_id), order)]
 
-    def _why(self, found: Sequence[RankedImage]) -> dict[int, dict[str, Any]]:
-        """What each score is made of, by id."""
+    def _explain(self, found: Sequence[RankedImage]) -> dict[int, dict[str, Any]]:
+        """Score breakdowns by id."""
         ids = [one.image_id for one in found]
         vectors = embeddings.get_vectors(self._session, self._index, ids)
         return {
-            one.image_id: score_details.of_hit(
-                self._question, self._query, one, vectors.get(one.image_id)
+            one.image_id: score_details.explain_hit(
+                self._request, self._query, one, vectors.get(one.image_id)
             )
             for one in found
         }
 
-    def _why_short(self, shown: _Shown, hits: int) -> str:
-        """Why there are fewer hits than were asked for: a sentence for each reason."""
-        question, causes = self._question, []
-        if shown.dropped or (question.mode == "hybrid" and question.min_score is not None):
-            causes.append(f"Others scored below min_score {question.min_score:g}.")
+    def _underfilled_reason(self, shown: _PageContent, hits: int) -> str:
+        """Why there are fewer hits than requested: one sentence for each cause."""
+        request, causes = self._request, []
+        if shown.dropped or (request.mode == "hybrid" and request.min_score is not None):
+            causes.append(f"Others scored below min_score {request.min_score:g}.")
         if self._ranking.scan is not None and self._ranking.scan.gave_up:
             causes.append("Looking through the rest would have taken too long.")
         if any(shown.duplicates.values()):
             causes.append("Duplicates were put together.")
-        if shown.following is not None and question.group_by:
+        if shown.following is not None and request.group_by:
             causes.append("There are so many of them that the next page goes on.")
         if gone := len(shown.found) - hits:
             causes.append(f"Deleted a moment ago: {gone}.")
-        return " ".join([*causes, *self._how_many()])
+        return " ".join([*causes, *self._totals()])
 
-    def _how_many(self) -> Iterator[str]:
-        """How many there are to be found, and how many could be."""
-        question, words = self._question, self._ranking.words
-        if question.is_of_words:
-            passing = " and pass the filter" if question.filter else ""
+    def _totals(self) -> Iterator[str]:
+        """How many pictures could be found at all."""
+        request, words = self._request, self._ranking.words
+        if request.is_lexical_only:
+            passing = " and pass the filter" if request.filter else ""
             if words.has_words():
                 yield f"Pictures that hold these words{passing}: {words.count()}."
             else:
                 yield "The query holds no words."
             return
-        if question.filter:
+        if request.filter:
             number = browsing.count(self._session, self._collection.id, self._where)
             yield f"Pictures that pass the filter: {number}."
         else:

@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 from app.catalog.browsing import (
     MAX_FACET_VALUES,
     Key,
-    Listed,
+    ListedImage,
     Position,
     browse,
     count,
     facets,
-    ordered,
     parse_order,
+    sort_ids,
 )
 from app.catalog.fields import COLUMNS
 from app.catalog.filters import Filter, parse
@@ -51,12 +51,12 @@ class Shelf:
 
     def browsed(
         self, order: str, after: Position | None = None, limit: int = COUNT
-    ) -> list[Listed]:
+    ) -> list[ListedImage]:
         return self.passing(ALL, order, after, limit)
 
     def passing(
         self, where: Filter, order: str, after: Position | None, limit: int
-    ) -> list[Listed]:
+    ) -> list[ListedImage]:
         parsed = parse_order(order, DECLARED)
         return browse(self.session, self.collection_id, where, parsed, after, limit)
 
@@ -123,7 +123,7 @@ ORDERS = (*COLUMNS, "place", "stars", "sold", "day", "metadata.a'b", "metadata.n
 def test_pages_show_each_picture_once_in_order(shelf: Shelf, order: str, size: int) -> None:
     whole = shelf.browsed(order)
     assert len(whole) == count(shelf.session, shelf.collection_id, ALL)
-    pages: list[Listed] = []
+    pages: list[ListedImage] = []
     after: Position | None = None
     while page := shelf.browsed(order, after, size):
         pages += page
@@ -134,7 +134,7 @@ def test_pages_show_each_picture_once_in_order(shelf: Shelf, order: str, size: i
     check_sorted(whole, order)
 
 
-def check_sorted(listed: list[Listed], order: str) -> None:
+def check_sorted(listed: list[ListedImage], order: str) -> None:
     """Keys rise or fall, null last; ids rise where keys are equal."""
     numeric = COLUMNS.get(order.strip("-")) == "number" or order.strip("-") == "stars"
     having = [one for one in listed if one.key is not None]
@@ -269,9 +269,9 @@ def test_ids_are_brought_into_an_order(shelf: Shelf, order: str) -> None:
     parsed = parse_order(order, DECLARED)
     listed = shelf.browsed(order)
     ids = sorted(one.image.id for one in listed)
-    assert ordered(shelf.session, ids, parsed) == [one.image.id for one in listed]
+    assert sort_ids(shelf.session, ids, parsed) == [one.image.id for one in listed]
     key = {one.image.id: one.key for one in listed}
-    backwards = ordered(shelf.session, ids[::-1], parsed)
+    backwards = sort_ids(shelf.session, ids[::-1], parsed)
     assert [key[one] for one in backwards] == [one.key for one in listed]
     for one, other in pairwise(backwards):
         assert key[one] != key[other] or one > other, "ties stay as they were given"
@@ -281,5 +281,5 @@ def test_an_order_keeps_ids_that_are_unknown_or_given_twice(shelf: Shelf) -> Non
     (first,) = shelf.browsed("stars", None, 1)
     ids = [10**15, first.image.id, 10**15 + 1, first.image.id]
     expected = [first.image.id, first.image.id, 10**15, 10**15 + 1]
-    assert ordered(shelf.session, ids, parse_order("stars", DECLARED)) == expected
-    assert ordered(shelf.session, [], parse_order("stars", DECLARED)) == []
+    assert sort_ids(shelf.session, ids, parse_order("stars", DECLARED)) == expected
+    assert sort_ids(shelf.session, [], parse_order("stars", DECLARED)) == []

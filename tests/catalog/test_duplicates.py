@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from sqlalchemy import delete, text
 
 from app.catalog import duplicates, image_deletion, image_rows, neighbour_pairs, perceptual_groups
-from app.catalog.union_find import connected
+from app.catalog.union_find import connected_components
 from app.database.query_plans import explain
 from app.database.tables import images
 from app.index import hnsw_search, vector_indexes
@@ -240,7 +240,7 @@ def test_pages_cover_all_groups_once(client: TestClient, services: Services, kin
 def test_a_large_group_is_listed_in_part(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "MAX_LISTED", 3)
+    monkeypatch.setattr(duplicates, "MAX_GROUP_PICTURES", 3)
     ids = add_angles(services, *[0] * 30)
     (group,) = asked(client, kind="semantic")["groups"]
     assert (group["size"], [one["id"] for one in group["pictures"]]) == (30, ids[:3])
@@ -249,7 +249,9 @@ def test_a_large_group_is_listed_in_part(
 def test_copies_beyond_the_neighbours_looked_up_are_one_group(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbour_pairs, "find_links", lambda *_: [])  # 20 others are nearer, say
+    monkeypatch.setattr(
+        neighbour_pairs, "find_neighbour_pairs", lambda *_: []
+    )  # 20 others are nearer, say
     pairs = add_pairs(services, 2)
     assert groups(client, "semantic") == pairs
 
@@ -270,8 +272,8 @@ def test_how_many_are_looked_at_is_bounded_and_said(
 def test_rows_are_read_in_parts(
     client: TestClient, services: Services, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "READ_AT_ONCE", 2)
-    monkeypatch.setattr(neighbour_pairs, "LOOKED_UP_AT_ONCE", 3)
+    monkeypatch.setattr(duplicates, "READ_BATCH", 2)
+    monkeypatch.setattr(neighbour_pairs, "QUERY_BATCH", 3)
     pairs = add_pairs(services, 5)
     assert groups(client, kind) == pairs
 
@@ -280,7 +282,7 @@ def test_what_time_does_not_allow_is_left_to_the_next_request(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = add_angles(services, 0, 1, 90, 91)
-    monkeypatch.setattr(neighbour_pairs, "LOOKED_UP_AT_ONCE", 2)
+    monkeypatch.setattr(neighbour_pairs, "QUERY_BATCH", 2)
     clock = iter([0, 1, 99, 100, 101])
     monkeypatch.setattr(neighbour_pairs, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     body = asked(client, kind="semantic")
@@ -302,7 +304,7 @@ def test_neighbours_are_looked_up_once_until_the_content_changes(
         looked_up.extend(ids)
         return hnsw_search.find_neighbour_pairs(session, index, ids, *rest)
 
-    monkeypatch.setattr(neighbour_pairs, "find_links", counted)
+    monkeypatch.setattr(neighbour_pairs, "find_neighbour_pairs", counted)
     assert (
         groups(client, "semantic") == groups(client, "semantic", threshold=0) == [[first, second]]
     )
@@ -316,13 +318,13 @@ def test_pictures_are_compared_once_for_all_pages(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[int] = []
-    groups_of = perceptual_groups.groups
+    groups_of = perceptual_groups.group_hashes
 
     def counted(hashes: perceptual_groups.Hashes, bits: int) -> list[list[int]]:
         compared.append(bits)
         return groups_of(hashes, bits)
 
-    monkeypatch.setattr(perceptual_groups, "groups", counted)
+    monkeypatch.setattr(perceptual_groups, "group_hashes", counted)
     pairs = add_pairs(services, 3)
     pages = [groups(client, "perceptual", limit=1, cursor=cursor) for cursor in range(3)]
     assert (pages, compared) == ([[pair] for pair in pairs], [6])
@@ -333,7 +335,7 @@ def test_pictures_are_compared_once_for_all_pages(
 
 
 def test_the_more_bits_the_fewer_pictures_are_compared() -> None:
-    most = [duplicates.comparable(bits) for bits in range(perceptual_groups.MAX_THRESHOLD + 1)]
+    most = [duplicates.max_comparable(bits) for bits in range(perceptual_groups.MAX_THRESHOLD + 1)]
     assert most == sorted(most, reverse=True)
     assert most[DUPLICATE_BITS] == duplicates.MAX_PICTURES
     assert 50_000 < most[-1] < 100_000
@@ -345,8 +347,8 @@ def test_who_waits_in_vain_takes_what_is_known(
     (pair,) = add_pairs(services, 1)
     groups(client, "semantic")
     add_angles(services, 0, 1)
-    monkeypatch.setattr(neighbour_pairs, "LOOK_SECONDS", 0.01)
-    with services.duplicates._links._looking:
+    monkeypatch.setattr(neighbour_pairs, "MAX_QUERY_SECONDS", 0.01)
+    with services.duplicates._neighbours._lock:
         body = asked(client, kind="semantic")
     assert (ids_of(body), body["truncated"]) == ([pair], True)
 
@@ -409,5 +411,5 @@ def test_the_description_is_whole(client: TestClient) -> None:
 
 
 def test_chains_of_pairs_connect() -> None:
-    assert connected(7, [(5, 1), (1, 3), (4, 6)]) == [[1, 3, 5], [4, 6]]
-    assert connected(0, []) == connected(2, []) == []
+    assert connected_components(7, [(5, 1), (1, 3), (4, 6)]) == [[1, 3, 5], [4, 6]]
+    assert connected_components(0, []) == connected_components(2, []) == []

@@ -15,7 +15,7 @@ from app.catalog.fields import (
     check_declared,
     compare,
     declared_field,
-    find,
+    find_field,
     index_name,
     index_statement,
 )
@@ -173,7 +173,7 @@ def test_whatever_the_metadata_hold_a_picture_is_taken_and_no_filter_fails(
             field = declared_field(name, kind)
             assert len(session.execute(select(field.value, field.key)).all()) > 2 * COUNT
             for undeclared in DECLARED.values():
-                session.execute(select(find("metadata.camera", {}, undeclared).key)).all()
+                session.execute(select(find_field("metadata.camera", {}, undeclared).key)).all()
         session.rollback()
 
 
@@ -192,7 +192,7 @@ def insert(session: Session, collection_id: int, path: str, metadata: dict[str, 
 def test_a_long_text_is_kept_and_found_by_all_of_it(
     loaded: connections.Sessions, name: str
 ) -> None:
-    field = find(name, DECLARED)
+    field = find_field(name, DECLARED)
     with loaded() as session:
         collection_id = collection(session)
         added = [
@@ -275,7 +275,7 @@ def test_a_field_that_cannot_be_is_refused_by_name(fields: dict[str, str], messa
 def test_names_within_the_bounds_are_taken() -> None:
     declared = {"a" * 40: "text", "_": "tags", "A-1": "date", "a-1": "boolean"}
     check_declared(declared)
-    assert {name: find(name, declared).kind for name in declared} == declared
+    assert {name: find_field(name, declared).kind for name in declared} == declared
 
 
 def test_the_names_of_indexes_differ_and_fit() -> None:

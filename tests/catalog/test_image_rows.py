@@ -127,7 +127,7 @@ def test_known_pictures_are_those_between_two_paths(session: Session, index: Vec
 
     def between(prefix: str, after: str | None = None, upto: str | None = None) -> set[str]:
         paths = (after, upto)
-        return set(image_rows.known_between(session, index.collection_id, prefix, paths))
+        return set(image_rows.files_between(session, index.collection_id, prefix, paths))
 
     assert between("in/") == {"in/a.png", "in/b/c.png"}
     assert between("in_/") == {"in_/d.png"}
@@ -146,7 +146,7 @@ def test_a_buried_picture_is_in_no_answer_and_lives_again_when_it_comes_anew(
     collection_id = index.collection_id
     assert image_rows.count_images(session, collection_id) == 0
     assert image_rows.find_by_hash(session, collection_id, added.content_hash) is None
-    assert image_rows.known_at(session, collection_id, ["a.png"]) == {}
+    assert image_rows.files_at(session, collection_id, ["a.png"]) == {}
     assert find_nearest(session, index, unit(0)[0], 1) == []
     with pytest.raises(ImageNotFound):
         image_rows.get_image(session, added.id)

@@ -12,13 +12,13 @@ from app.catalog.collections import NewCollection
 from app.errors import Interrupted
 from app.feedback import rated_queries, ratings
 from app.feedback.evaluation import (
-    LEAST_AGREEMENT,
-    LEAST_JUDGEMENTS,
-    LEAST_QUERIES,
+    MIN_AGREEMENT,
+    MIN_JUDGEMENTS,
+    MIN_QUERIES,
+    EvaluationResult,
     FeedbackEvaluation,
-    Verdict,
-    _Outcome,
-    _verdict,
+    _QueryOutcome,
+    _result,
     last_night,
 )
 from app.feedback.query_adjustment import QueryAdjustment
@@ -126,45 +126,45 @@ def test_what_is_liked_for_sports_car_rises_for_racing_car_and_elsewhere_nothing
     cars.relevant[0, liked] = True
     judge(cars, "honest", [0], 40, SEED)
     with bench.sessions.begin() as session:
-        rated_queries.keep_trial(session, bench.index, {"state": "on"})
+        rated_queries.save_evaluation(session, bench.index, {"state": "on"})
     learning = QueryAdjustment(bench.sessions, bench.index, weights)
     assert float(sports @ racing) > weights.similarity
-    moved = learning.moved(racing)
+    moved = learning.adjust(racing)
     assert moved.pulls
     before, after = (cars.order(one).tolist().index(liked) for one in (racing, moved.vector))
     assert after < before
     for vector in unrelated[1:]:
         assert float(vector @ sports) < weights.similarity
-        assert learning.moved(vector).vector is vector
+        assert learning.adjust(vector).vector is vector
 
 
 def test_too_little_is_not_enough(bench: Bench, weights: RocchioWeights, asked: list[int]) -> None:
-    verdict = trials(bench, weights).hold()
+    verdict = trials(bench, weights).run()
     assert (verdict.state, verdict.queries, verdict.judgements) == ("not enough", 0, 0)
-    judge(bench, "honest", asked[: LEAST_QUERIES - 1], 200, SEED)
-    verdict = trials(bench, weights).hold()
+    judge(bench, "honest", asked[: MIN_QUERIES - 1], 200, SEED)
+    verdict = trials(bench, weights).run()
     assert verdict.state == "not enough"
-    assert verdict.judgements >= LEAST_JUDGEMENTS
+    assert verdict.judgements >= MIN_JUDGEMENTS
     assert verdict.ndcg_with is None
 
 
 def test_a_verdict_is_kept_and_read_again(
     services: Services, bench: Bench, weights: RocchioWeights, asked: list[int]
 ) -> None:
-    judge(bench, "honest", asked[: LEAST_QUERIES + 20], 150, SEED)
+    judge(bench, "honest", asked[: MIN_QUERIES + 20], 150, SEED)
     ours = trials(bench, weights)
-    assert ours.verdict() is None
-    verdict = ours.hold()
+    assert ours.last_result() is None
+    verdict = ours.run()
     assert verdict.standard_error is not None
     assert verdict.agreement is not None
-    assert ours.verdict() == verdict
-    assert Verdict.known(verdict.to_json()) == verdict
-    assert Verdict.known({**verdict.to_json(), "state": 3, "more": 1}) is None
+    assert ours.last_result() == verdict
+    assert EvaluationResult.from_json(verdict.to_json()) == verdict
+    assert EvaluationResult.from_json({**verdict.to_json(), "state": 3, "more": 1}) is None
     (known,) = services.registry.every()
     again = held(services.registry, known)
     assert (again.state, again.ndcg_with) == (verdict.state, verdict.ndcg_with)
     sql(services, """UPDATE vector_indexes SET trial = '{"state": "on"}'""")
-    assert ours.verdict() is None
+    assert ours.last_result() is None
 
 
 def test_a_trial_stops_with_the_service(
@@ -174,14 +174,14 @@ def test_a_trial_stops_with_the_service(
     stop = threading.Event()
     stop.set()
     with pytest.raises(Interrupted):
-        FeedbackEvaluation(bench.sessions, bench.index, weights, stop).hold()
-    assert trials(bench, weights).verdict() is None
+        FeedbackEvaluation(bench.sessions, bench.index, weights, stop).run()
+    assert trials(bench, weights).last_result() is None
 
 
 def due(bench: Bench, night: datetime) -> bool:
     """Whether the collection is tried at a look after that night."""
     with bench.sessions.begin() as session:
-        return bool(ratings.collections_to_try(session, night))
+        return bool(ratings.collections_due_for_evaluation(session, night))
 
 
 def test_a_trial_is_due_once_a_night_where_judgements_have_changed(
@@ -191,7 +191,7 @@ def test_a_trial_is_due_once_a_night_where_judgements_have_changed(
     assert not due(bench, tomorrow)  # nothing was judged
     judge(bench, "honest", asked[:3], 5, SEED)
     assert due(bench, long_ago)  # never tried
-    trials(bench, weights).hold()
+    trials(bench, weights).run()
     assert not due(bench, tomorrow)  # nothing new
     sql(services, "UPDATE feedback SET updated_at = now() + interval '1 second'")
     assert not due(bench, long_ago)  # the night is yet to come
@@ -215,14 +215,14 @@ def test_the_worker_holds_what_is_due(
 ) -> None:
     ours = trials(bench, weights)
     services.worker.evaluate_feedback()
-    assert ours.verdict() is None  # nothing was judged
+    assert ours.last_result() is None  # nothing was judged
     judge(bench, "honest", asked[:3], 5, SEED)
     services.worker.evaluate_feedback()
-    first = ours.verdict()
+    first = ours.last_result()
     assert first is not None
     assert first.judgements > 0
     services.worker.evaluate_feedback()
-    assert ours.verdict() == first  # once a night
+    assert ours.last_result() == first  # once a night
 
 
 def test_a_trial_that_fails_leaves_the_others_theirs(
@@ -235,7 +235,7 @@ def test_a_trial_that_fails_leaves_the_others_theirs(
     for opened in (first, second):
         with bench.sessions.begin() as session:
             asked = JudgedSearch(b"digest", "a tree", np.eye(1, opened.index.dimensions)[0])
-            ratings.keep(session, opened.index, asked, Judgement(uuid4(), 1, 5, None))
+            ratings.store_judgement(session, opened.index, asked, Judgement(uuid4(), 1, 5, None))
     never = f"ADD CONSTRAINT never CHECK (id <> {first.index.id} OR trial IS NULL)"
     sql(services, f"ALTER TABLE vector_indexes {never}")
     for _ in range(2):  # it is not tried again in the same night
@@ -243,8 +243,8 @@ def test_a_trial_that_fails_leaves_the_others_theirs(
     sql(services, "ALTER TABLE vector_indexes DROP CONSTRAINT never")
     failures = [one for one in caplog.records if "failed" in one.getMessage()]
     assert len(failures) == 1
-    assert second.evaluation.verdict() is not None
-    assert first.evaluation.verdict() is None
+    assert second.evaluation.last_result() is not None
+    assert first.evaluation.last_result() is None
 
 
 @pytest.mark.parametrize(
@@ -259,9 +259,12 @@ def test_the_last_night(now: datetime, night: datetime) -> None:
     assert last_night(now) == night
 
 
-def outcomes(gain: float, spread: float, agreement: float | None, count: int) -> list[_Outcome]:
+def outcomes(
+    gain: float, spread: float, agreement: float | None, count: int
+) -> list[_QueryOutcome]:
     return [
-        _Outcome(0.5, 0.5 + gain + (spread if n % 2 else -spread), agreement) for n in range(count)
+        _QueryOutcome(0.5, 0.5 + gain + (spread if n % 2 else -spread), agreement)
+        for n in range(count)
     ]
 
 
@@ -269,11 +272,11 @@ def outcomes(gain: float, spread: float, agreement: float | None, count: int) ->
     ("gain", "spread", "agreement", "count", "state"),
     [
         (0.05, 0.1, 0.6, 100, "on"),
-        (0.05, 0.1, 0.6, LEAST_QUERIES - 1, "not enough"),
+        (0.05, 0.1, 0.6, MIN_QUERIES - 1, "not enough"),
         (0.004, 0.0, 0.6, 100, "off"),
         (0.05, 0.3, 0.6, 100, "off"),
         (-0.05, 0.0, 0.6, 100, "off"),
-        (0.05, 0.1, LEAST_AGREEMENT - 0.01, 100, "off"),
+        (0.05, 0.1, MIN_AGREEMENT - 0.01, 100, "off"),
         (0.05, 0.1, None, 100, "off"),
     ],
     ids=["proven", "few", "too small", "unsure", "worse", "against the model", "all the same"],
@@ -281,4 +284,4 @@ def outcomes(gain: float, spread: float, agreement: float | None, count: int) ->
 def test_the_verdict(
     gain: float, spread: float, agreement: float | None, count: int, state: str
 ) -> None:
-    assert _verdict(outcomes(gain, spread, agreement, count), 1_000, NIGHT).state == state
+    assert _result(outcomes(gain, spread, agreement, count), 1_000, NIGHT).state == state

@@ -11,7 +11,7 @@ from app.catalog import collections
 from app.database import connections
 from app.database.tables import VectorIndex
 from app.feedback import query_adjustment, rated_queries, ratings
-from app.feedback.query_adjustment import QueryAdjustment, known_state
+from app.feedback.query_adjustment import QueryAdjustment, parse_state
 from app.feedback.ratings import JudgedSearch, Judgement
 from app.feedback.rocchio import RocchioWeights
 from app.index import embeddings, vector_indexes
@@ -35,7 +35,7 @@ QUERY, OTHER = vectors(2, 1)
 @pytest.fixture
 def index(sessions: connections.Sessions, monkeypatch: pytest.MonkeyPatch) -> Iterator[VectorIndex]:
     """Of PICTURES pictures, the first of which is liked under QUERY; states are read each time."""
-    monkeypatch.setattr(query_adjustment, "STATE_SECONDS", -1.0)
+    monkeypatch.setattr(query_adjustment, "STATE_CACHE_SECONDS", -1.0)
     space = VectorSpace("tiny", "made-up", "f" * 64, DIMENSIONS)
     with sessions.begin() as session:
         index = vector_indexes.open_index(session, collections.default(session).id, space)
@@ -44,7 +44,7 @@ def index(sessions: connections.Sessions, monkeypatch: pytest.MonkeyPatch) -> It
         embeddings.put_vectors(session, index, ids, vectors(PICTURES, 2))
         asked = JudgedSearch(b"a tree", "a tree", QUERY)
         for rating in (9, 10, 10):
-            ratings.keep(session, index, asked, Judgement(uuid4(), ids[0], rating, None))
+            ratings.store_judgement(session, index, asked, Judgement(uuid4(), ids[0], rating, None))
     yield index
     with sessions.begin() as session:
         session.execute(text("DELETE FROM images"))
@@ -53,7 +53,7 @@ def index(sessions: connections.Sessions, monkeypatch: pytest.MonkeyPatch) -> It
 
 def switch(sessions: connections.Sessions, index: VectorIndex, state: str) -> None:
     with sessions.begin() as session:
-        rated_queries.keep_trial(session, index, {"state": state})
+        rated_queries.save_evaluation(session, index, {"state": state})
 
 
 def test_the_state_is_that_of_the_kept_verdict(
@@ -64,14 +64,14 @@ def test_the_state_is_that_of_the_kept_verdict(
     for state in ("on", "off", "not enough", "on"):
         switch(sessions, index, state)
         assert learnt.state() == state
-    assert known_state("of a later version") == "not enough"
-    assert known_state(None) == "not enough"
+    assert parse_state("of a later version") == "not enough"
+    assert parse_state(None) == "not enough"
 
 
 def test_the_state_is_believed_for_a_while(
     sessions: connections.Sessions, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query_adjustment, "STATE_SECONDS", 60.0)
+    monkeypatch.setattr(query_adjustment, "STATE_CACHE_SECONDS", 60.0)
     learnt = QueryAdjustment(sessions, index, WEIGHTS)
     assert learnt.state() == "not enough"
     switch(sessions, index, "on")
@@ -85,12 +85,12 @@ def test_the_state_is_believed_for_a_while(
 def test_without_proof_nothing_moves_and_nothing_is_read(
     sessions: connections.Sessions, index: VectorIndex, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query_adjustment, "STATE_SECONDS", 60.0)
+    monkeypatch.setattr(query_adjustment, "STATE_CACHE_SECONDS", 60.0)
     switch(sessions, index, state)
     learnt = QueryAdjustment(sessions, index, WEIGHTS)
     learnt.state()
     with statements(sessions) as asked:
-        moved = learnt.moved(QUERY)
+        moved = learnt.adjust(QUERY)
     assert moved.vector is QUERY
     assert list(moved.pulls) == []
     assert asked == []
@@ -101,7 +101,7 @@ def test_with_proof_a_near_query_moves_to_what_was_liked(
 ) -> None:
     switch(sessions, index, "on")
     learnt = QueryAdjustment(sessions, index, WEIGHTS)
-    moved = learnt.moved(QUERY)
+    moved = learnt.adjust(QUERY)
     (pull,) = moved.pulls
     assert (pull.query, round(pull.rating, 2)) == ("a tree", 9.67)
     assert pull.similarity == pytest.approx(1, abs=1e-3)
@@ -117,6 +117,6 @@ def test_a_query_that_is_far_from_all_judged_ones_stays_exactly(
 ) -> None:
     switch(sessions, index, "on")
     assert float(OTHER @ QUERY) < WEIGHTS.similarity
-    moved = QueryAdjustment(sessions, index, WEIGHTS).moved(OTHER)
+    moved = QueryAdjustment(sessions, index, WEIGHTS).adjust(OTHER)
     assert moved.vector is OTHER
     assert list(moved.pulls) == []

@@ -83,12 +83,14 @@ def judge(
         chosen.append(image_id)
         for rating in votes:
             asked = JudgedSearch(query.encode(), query, vector)
-            ratings.keep(session, index, asked, Judgement(uuid4(), image_id, rating, None))
+            ratings.store_judgement(
+                session, index, asked, Judgement(uuid4(), image_id, rating, None)
+            )
     return chosen
 
 
 def found(session: Session, index: VectorIndex, **how: int) -> dict[tuple[str, int], Any]:
-    near = rated_queries.judged_near(session, index, QUERY, SIMILARITY, **how)
+    near = rated_queries.judgements_near(session, index, QUERY, SIMILARITY, **how)
     return {(one.query, one.image_id): one for one in near}
 
 
@@ -108,10 +110,10 @@ def test_pictures_of_near_queries_with_their_means(session: Session, index: Vect
 
 def test_judgements_of_a_whole_answer_move_nothing(session: Session, index: VectorIndex) -> None:
     asked = JudgedSearch(b"a tree", "a tree", QUERY)
-    ratings.keep(session, index, asked, Judgement(uuid4(), None, 9, "fine"))
+    ratings.store_judgement(session, index, asked, Judgement(uuid4(), None, 9, "fine"))
     assert found(session, index) == {}
-    assert rated_queries.amount(session, index) == rated_queries.FeedbackCounts(0, 0)
-    assert rated_queries.judged_queries(session, index, 10) == []
+    assert rated_queries.count_feedback(session, index) == rated_queries.FeedbackCounts(0, 0)
+    assert rated_queries.sample_judged_queries(session, index, 10) == []
 
 
 def test_the_age_is_the_mean_of_the_votes(session: Session, index: VectorIndex) -> None:
@@ -124,7 +126,7 @@ def test_the_age_is_the_mean_of_the_votes(session: Session, index: VectorIndex) 
 @pytest.mark.parametrize("left_out", range(FOLDS))
 def test_a_fold_is_left_out(session: Session, index: VectorIndex, left_out: int) -> None:
     judge(session, index, "a tree", QUERY, **{f"p{n}": [9] for n in range(PICTURES)})
-    query_id = rated_queries.judged_queries(session, index, 1)[0]
+    query_id = rated_queries.sample_judged_queries(session, index, 1)[0]
     ids = pictures(session, index)
     kept = {image_id for _, image_id in found(session, index, without_fold=left_out)}
     assert kept == {one for one in ids if fold(query_id, one) != left_out}
@@ -136,10 +138,10 @@ def test_judgements_of_another_index_are_never_seen(session: Session, index: Vec
     other = make_index(session, made.id)
     judge(session, other, "a tree", QUERY, p0=[9])
     assert found(session, index) == {}
-    assert rated_queries.judged_queries(session, index, 10) == []
-    assert rated_queries.amount(session, index) == rated_queries.FeedbackCounts(0, 0)
-    (theirs,) = rated_queries.judged_queries(session, other, 10)
-    assert rated_queries.judged_query(session, index, theirs) is None
+    assert rated_queries.sample_judged_queries(session, index, 10) == []
+    assert rated_queries.count_feedback(session, index) == rated_queries.FeedbackCounts(0, 0)
+    (theirs,) = rated_queries.sample_judged_queries(session, other, 10)
+    assert rated_queries.get_judged_query(session, index, theirs) is None
     # Nor a picture of another collection, whoever has written its id.
     stolen = judge(session, index, "a tree", QUERY, p0=[9])
     session.execute(text("UPDATE feedback SET image_id = :id"), {"id": pictures(session, other)[0]})
@@ -149,24 +151,24 @@ def test_judgements_of_another_index_are_never_seen(session: Session, index: Vec
 
 def test_deleted_pictures_drop_out(session: Session, index: VectorIndex) -> None:
     first, second = judge(session, index, "a tree", QUERY, p0=[9], p1=[8])
-    query_id = rated_queries.judged_queries(session, index, 1)[0]
+    query_id = rated_queries.sample_judged_queries(session, index, 1)[0]
     image_deletion.remove(session, [first])
     assert [image_id for _, image_id in found(session, index)] == [second]
-    query = rated_queries.judged_query(session, index, query_id)
+    query = rated_queries.get_judged_query(session, index, query_id)
     assert query is not None
     assert [one.image_id for one in query.rated] == [second]
 
 
 def test_a_judged_query_with_its_means(session: Session, index: VectorIndex) -> None:
     first, second = judge(session, index, "a tree", QUERY, p0=[9, 7], p1=[1])
-    query_id = rated_queries.judged_queries(session, index, 1)[0]
-    query = rated_queries.judged_query(session, index, query_id)
+    query_id = rated_queries.sample_judged_queries(session, index, 1)[0]
+    query = rated_queries.get_judged_query(session, index, query_id)
     assert query is not None
     assert query.embedding == pytest.approx(QUERY, abs=1e-3)
     assert {one.image_id: one.rating for one in query.rated} == {first: 8, second: 1}
     assert all(one.fold == fold(query_id, one.image_id) for one in query.rated)
-    assert rated_queries.amount(session, index) == rated_queries.FeedbackCounts(1, 3)
-    assert rated_queries.judged_query(session, index, query_id + 1) is None
+    assert rated_queries.count_feedback(session, index) == rated_queries.FeedbackCounts(1, 3)
+    assert rated_queries.get_judged_query(session, index, query_id + 1) is None
 
 
 def insert_many(session: Session, index: VectorIndex) -> Vectors:
@@ -194,17 +196,17 @@ def insert_many(session: Session, index: VectorIndex) -> Vectors:
 
 def test_many_queries_are_searched_by_their_graph(session: Session, index: VectorIndex) -> None:
     made = insert_many(session, index)
-    prepare(session, rated_queries.KEPT)
-    lines = session.execute(explain(rated_queries.near_query(index, QUERY))).scalars()
+    prepare(session, rated_queries.EF_SEARCH)
+    lines = session.execute(explain(rated_queries.nearby_queries_statement(index, QUERY))).scalars()
     plan = "\n".join(lines)
     assert f"Index Scan using feedback_queries_{DIMENSIONS}_hnsw_idx" in plan
     assert "Sort" not in plan
     for place in range(0, MANY, 300):
-        near = rated_queries.near_queries(session, index, made[place], 0.6)
+        near = rated_queries.nearby_queries(session, index, made[place], 0.6)
         close = np.flatnonzero(made @ made[place] >= 0.6)
         assert near[0].query == f"q{place}"
         exact = sorted(close, key=lambda n: -float(made[n] @ made[place]))[
-            : rated_queries.NEAR_QUERIES
+            : rated_queries.MAX_NEARBY_QUERIES
         ]
         names = {f"q{n}" for n in exact}
         assert len(names & {one.query for one in near}) >= 0.9 * len(names)
@@ -213,18 +215,20 @@ def test_many_queries_are_searched_by_their_graph(session: Session, index: Vecto
 def test_few_queries_are_compared_exactly(session: Session, index: VectorIndex) -> None:
     judge(session, index, "a tree", QUERY, p0=[9])
     prepare(session)
-    lines = session.execute(explain(rated_queries.near_query(index, QUERY, exact=True))).scalars()
+    lines = session.execute(
+        explain(rated_queries.nearby_queries_statement(index, QUERY, exact=True))
+    ).scalars()
     assert "hnsw" not in "\n".join(lines)
 
 
 def test_no_more_than_the_bounds(
     session: Session, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rated_queries, "NEAR_QUERIES", 2)
-    monkeypatch.setattr(rated_queries, "NEAR_PICTURES", 3)
+    monkeypatch.setattr(rated_queries, "MAX_NEARBY_QUERIES", 2)
+    monkeypatch.setattr(rated_queries, "MAX_NEARBY_PICTURES", 3)
     for similarity in (0.9, 1.0, 0.95):
         judge(session, index, f"at {similarity}", at(similarity), p0=[9], p1=[9, 9])
-    near = rated_queries.judged_near(session, index, QUERY, SIMILARITY)
+    near = rated_queries.judgements_near(session, index, QUERY, SIMILARITY)
     assert [(one.query, one.votes) for one in near] == [
         ("at 1.0", 2),
         ("at 1.0", 1),
@@ -233,7 +237,7 @@ def test_no_more_than_the_bounds(
 
 
 def test_a_verdict_is_kept(session: Session, index: VectorIndex) -> None:
-    assert rated_queries.get_trial(session, index) is None
-    rated_queries.keep_trial(session, index, {"state": "on"})
-    rated_queries.keep_trial(session, index, {"state": "off", "queries": 3})
-    assert rated_queries.get_trial(session, index) == {"state": "off", "queries": 3}
+    assert rated_queries.get_evaluation(session, index) is None
+    rated_queries.save_evaluation(session, index, {"state": "on"})
+    rated_queries.save_evaluation(session, index, {"state": "off", "queries": 3})
+    assert rated_queries.get_evaluation(session, index) == {"state": "off", "queries": 3}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.feedback.rocchio import NEUTRAL, NearbyJudgement, Pull, RocchioWeights, adjusted, ndcg
+from app.feedback.rocchio import NEUTRAL, NearbyJudgement, Pull, RocchioWeights, adjust_query, ndcg
 from app.vectors import Vectors, unit_rows
 
 DIMENSIONS = 8
@@ -65,7 +65,7 @@ def added(pulls: list[Pull]) -> Vectors:
 def test_a_moved_query_is_the_sum_of_its_pulls_and_no_longer_than_the_cap(
     some: list[NearbyJudgement], weights: RocchioWeights
 ) -> None:
-    found, pulls = adjusted(QUERY, some, weights)
+    found, pulls = adjust_query(QUERY, some, weights)
     move = added(pulls)
     assert np.linalg.norm(move) <= weights.cap + EXACT
     if pulls:
@@ -80,7 +80,7 @@ def test_a_moved_query_is_the_sum_of_its_pulls_and_no_longer_than_the_cap(
 def test_no_picture_pulls_more_than_its_side_may(
     some: list[NearbyJudgement], weights: RocchioWeights
 ) -> None:
-    _, pulls = adjusted(QUERY, some, weights)
+    _, pulls = adjust_query(QUERY, some, weights)
     assert sum(pull.weight for pull in pulls if pull.weight > 0) <= weights.liked + EXACT
     assert sum(-pull.weight for pull in pulls if pull.weight < 0) <= weights.disliked + EXACT
     assert all(pull.weight * (pull.rating - NEUTRAL) >= 0 for pull in pulls)
@@ -91,8 +91,8 @@ def test_a_liked_picture_rises_and_a_disliked_one_falls(
     seed: int, rating: float, votes: int
 ) -> None:
     before = float(QUERY @ vector(seed))
-    liked, _ = adjusted(QUERY, [judged(seed, rating=rating, votes=votes)], WEIGHTS)
-    worst, _ = adjusted(QUERY, [judged(seed, rating=11 - rating, votes=votes)], WEIGHTS)
+    liked, _ = adjust_query(QUERY, [judged(seed, rating=rating, votes=votes)], WEIGHTS)
+    worst, _ = adjust_query(QUERY, [judged(seed, rating=11 - rating, votes=votes)], WEIGHTS)
     assert float(liked @ vector(seed)) > before
     assert float(worst @ vector(seed)) < before
 
@@ -103,20 +103,20 @@ def test_a_liked_picture_rises_and_a_disliked_one_falls(
     ids=["at the bound", "of another query", "neutral"],
 )
 def test_what_says_nothing_leaves_the_very_same_array(changed: dict[str, Any]) -> None:
-    assert adjusted(QUERY, [judged(**changed)], WEIGHTS) == (QUERY, [])
-    assert adjusted(QUERY, [judged(**changed)], WEIGHTS)[0] is QUERY
-    assert adjusted(QUERY, [], WEIGHTS)[0] is QUERY
+    assert adjust_query(QUERY, [judged(**changed)], WEIGHTS) == (QUERY, [])
+    assert adjust_query(QUERY, [judged(**changed)], WEIGHTS)[0] is QUERY
+    assert adjust_query(QUERY, [], WEIGHTS)[0] is QUERY
 
 
 def test_a_cap_of_nothing_switches_it_off() -> None:
-    found, pulls = adjusted(QUERY, [judged()], replace(WEIGHTS, cap=0.0))
+    found, pulls = adjust_query(QUERY, [judged()], replace(WEIGHTS, cap=0.0))
     assert found is QUERY
     assert pulls == []
 
 
 def share(of: NearbyJudgement, *others: NearbyJudgement) -> float:
     """How much of the pull on its side is one picture's."""
-    _, pulls = adjusted(QUERY, [of, *others], WEIGHTS)
+    _, pulls = adjust_query(QUERY, [of, *others], WEIGHTS)
     mine = next(pull.weight for pull in pulls if pull.image_id == of.image_id)
     return mine / sum(pull.weight for pull in pulls if pull.weight * mine > 0)
 
@@ -139,15 +139,15 @@ def test_one_vote_weighs_less_than_many_that_say_the_same() -> None:
 def test_one_hostile_vote_changes_little_where_many_were_honest() -> None:
     honest = judged(1, rating=9.0, votes=10)
     hit = judged(1, rating=(9.0 * 10 + 1) / 11, votes=11)
-    before, after = (adjusted(QUERY, [one], WEIGHTS)[0] for one in (honest, hit))
+    before, after = (adjust_query(QUERY, [one], WEIGHTS)[0] for one in (honest, hit))
     assert float(before @ after) > 0.999
     lone = judged(3, rating=10.0, votes=1)
     assert share(lone, *(judged(n, votes=5) for n in (4, 5, 6, 7, 8))) < 0.15
 
 
 def test_few_judgements_move_a_query_less_than_many() -> None:
-    one = adjusted(QUERY, [judged(1, votes=1)], WEIGHTS)[1]
-    many = adjusted(QUERY, [judged(1, votes=50)], WEIGHTS)[1]
+    one = adjust_query(QUERY, [judged(1, votes=1)], WEIGHTS)[1]
+    many = adjust_query(QUERY, [judged(1, votes=50)], WEIGHTS)[1]
     assert 0 < one[0].weight < many[0].weight <= WEIGHTS.liked
 
 

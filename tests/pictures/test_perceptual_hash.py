@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from app.catalog import perceptual_groups
-from app.catalog.perceptual_groups import CELLS, MAX_THRESHOLD, SPARSE, Hashes, groups
+from app.catalog.perceptual_groups import (
+    BLOCK_CELLS,
+    MAX_PAIRS_PER_HASH,
+    MAX_THRESHOLD,
+    Hashes,
+    group_hashes,
+)
 from app.errors import ImageRejected
 from app.pictures.decoding import decode
 from app.pictures.perceptual_hash import perceptual_hash
@@ -156,22 +162,24 @@ def flipped(center: int, bits: list[int]) -> int:
 @given(hashes=st.lists(st.builds(flipped, CENTERS, FLIPS), max_size=25))
 def test_groups_are_those_of_comparing_all_with_all(hashes: list[int]) -> None:
     for threshold in range(MAX_THRESHOLD + 1):
-        found = groups(np.array(hashes, np.int64), threshold)
+        found = group_hashes(np.array(hashes, np.int64), threshold)
         assert found == reference(hashes, threshold)
 
 
 @pytest.mark.parametrize("threshold", [0, 3, 8, MAX_THRESHOLD])
 @pytest.mark.parametrize("spread", [2, 6, 12])
-@pytest.mark.parametrize(("sparse", "cells"), [(SPARSE, CELLS), (-1, 64), (MANY, 64)])
+@pytest.mark.parametrize(
+    ("sparse", "cells"), [(MAX_PAIRS_PER_HASH, BLOCK_CELLS), (-1, 64), (MANY, 64)]
+)
 def test_clusters_are_the_same_whichever_way_a_bucket_is_gone_through(
     sparse: int, cells: int, spread: int, threshold: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(perceptual_groups, "SPARSE", sparse)
-    monkeypatch.setattr(perceptual_groups, "CELLS", cells)
+    monkeypatch.setattr(perceptual_groups, "MAX_PAIRS_PER_HASH", sparse)
+    monkeypatch.setattr(perceptual_groups, "BLOCK_CELLS", cells)
     rng = np.random.default_rng(spread)
     hashes = np.concatenate([ball(rng, 150, spread), ball(rng, 150, spread)])
     rng.shuffle(hashes)
-    assert groups(hashes, threshold) == reference(hashes.tolist(), threshold)
+    assert group_hashes(hashes, threshold) == reference(hashes.tolist(), threshold)
 
 
 def ball(rng: np.random.Generator, count: int, spread: int) -> Hashes:
@@ -185,17 +193,17 @@ def ball(rng: np.random.Generator, count: int, spread: int) -> Hashes:
 @pytest.mark.parametrize("threshold", [-1, MAX_THRESHOLD + 1])
 def test_a_threshold_out_of_bounds_is_refused(threshold: int) -> None:
     with pytest.raises(ValueError, match="expected 0 to 16"):
-        groups(np.zeros(2, np.int64), threshold)
+        group_hashes(np.zeros(2, np.int64), threshold)
 
 
 @pytest.mark.parametrize("hashes", [[], [5]])
 def test_too_few_for_a_group(hashes: list[int]) -> None:
-    assert groups(np.array(hashes, np.int64), MAX_THRESHOLD) == []
+    assert group_hashes(np.array(hashes, np.int64), MAX_THRESHOLD) == []
 
 
 def test_positions_and_groups_ascend() -> None:
     hashes = np.array([2**40, -1, 7, -1, 2**40, 7, -1, 0x0F0F0F0F0F0F], np.int64)
-    assert groups(hashes, 0) == [[0, 4], [1, 3, 6], [2, 5]]
+    assert group_hashes(hashes, 0) == [[0, 4], [1, 3, 6], [2, 5]]
 
 
 def test_a_hundred_thousand_with_pairs_hidden_among_them() -> None:
@@ -207,14 +215,14 @@ def test_a_hundred_thousand_with_pairs_hidden_among_them() -> None:
     ):
         far = np.bitwise_or.reduce(np.int64(1) << change[:ALIKE])
         hashes[copies] = hashes[original] ^ far, hashes[original] ^ np.int64(1) << change[-1]
-    assert groups(hashes, ALIKE) == sorted(sorted(group) for group in places.tolist())
+    assert group_hashes(hashes, ALIKE) == sorted(sorted(group) for group in places.tolist())
 
 
 def test_a_hundred_thousand_half_of_them_white_or_nearly() -> None:
     """Equal and near-equal hashes in tens of thousands, which pairs alone would not get through."""
     rng = np.random.default_rng(8)
     white, nearly = np.zeros(MANY // 4, np.int64), ball(rng, MANY // 4, 4)
-    assert len(np.unique(nearly)) ** 2 > 100 * CELLS
+    assert len(np.unique(nearly)) ** 2 > 100 * BLOCK_CELLS
     hashes = np.concatenate([white, nearly, rng.integers(-(2**63), 2**63 - 1, MANY // 2)])
-    found = groups(hashes, ALIKE)
+    found = group_hashes(hashes, ALIKE)
     assert found == [list(range(MANY // 4)), list(range(MANY // 4, MANY // 2))]

@@ -259,7 +259,7 @@ def test_a_large_collection_is_deleted_some_rows_at_a_time(
     mine: OpenCollection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(collection_deletion, "REMOVED_AT_ONCE", 4)
+    monkeypatch.setattr(collection_deletion, "DELETE_BATCH", 4)
     with working(services):
         done(client, send(client, *range(9)))
     sql(services, "UPDATE images SET removed_at = now() WHERE origin = '3.png'")

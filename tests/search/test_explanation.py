@@ -21,7 +21,7 @@ from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
 from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services
-from app.search.explanation import DEPTH, Explainer, Explanation, Target
+from app.search.explanation import MAX_RANK, Explainer, Explanation, Target
 from tests.fixtures import http_jobs
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import items, run, sql
@@ -29,7 +29,7 @@ from tests.fixtures.generated_vectors import clip_like, insert_images
 
 TEXT = "a red tomato"
 BROKEN = png(0)[:60]
-CROWD = 4_000  # pictures, so that some lie beyond DEPTH
+CROWD = 4_000  # pictures, so that some lie beyond MAX_RANK
 ALL_COMPARED = {"format": "PNG"}  # of few that pass a filter: here all do
 TRIED_STEP = 20  # of every twentieth it is asked
 SPARSE = Shape(m=2, ef_construction=4)  # a graph in which much is not found
@@ -281,7 +281,7 @@ def test_missed_by_the_graph(services: Services, crowd: OpenCollection) -> None:
     order = nearest_first(services, crowd.index)
     told = {
         rank: explained(services, order[rank - 1], opened=crowd)
-        for rank in range(DEPTH, 0, -TRIED_STEP)
+        for rank in range(MAX_RANK, 0, -TRIED_STEP)
     }
     assert all(one.exact_rank == rank for rank, one in told.items())
     assert {one.cause for one in told.values()} == {"found", "missed"}
@@ -297,7 +297,7 @@ def test_missed_by_the_graph(services: Services, crowd: OpenCollection) -> None:
 
 def test_too_far(services: Services, crowd: OpenCollection) -> None:
     order = nearest_first(services, crowd.index)
-    for rank in (DEPTH + 500, CROWD):
+    for rank in (MAX_RANK + 500, CROWD):
         told = explained(services, order[rank - 1], ALL_COMPARED, crowd)
         assert (told.cause, told.exact_rank) == ("too_far", rank)
         assert f"{rank - 1:,} pictures are nearer" in told.sentence

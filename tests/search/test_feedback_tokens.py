@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from app.access.signed_tokens import ALGORITHM, LEEWAY_SECONDS, Signer
 from app.runtime.services import Services
-from app.search.feedback_tokens import AUDIENCE, MAX_TEXT, quantised
+from app.search.feedback_tokens import AUDIENCE, MAX_TEXT_CHARACTERS, quantise
 from app.search.query_encoding import Query
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.search_library import answer, refused, upload_pictures
@@ -77,7 +77,7 @@ def test_a_picture_is_in_its_token_as_its_vector(
     shown = services.tokens.read(found.headers["x-search-token"])
     assert shown.text is None
     assert shown.vector is not None
-    vector = services.search.queries.encode_picture(picture).plain
+    vector = services.search.queries.encode_picture(picture).original
     assert float(shown.vector @ vector / np.linalg.norm(shown.vector)) > 0.999
     assert len(found.headers["x-search-token"]) < 2_000
 
@@ -109,14 +109,14 @@ def test_searching_writes_nothing(
         assert tuple(after.one()) == counts
 
 
-@pytest.mark.parametrize("length", [MAX_TEXT, MAX_TEXT + 1, 1_000])
+@pytest.mark.parametrize("length", [MAX_TEXT_CHARACTERS, MAX_TEXT_CHARACTERS + 1, 1_000])
 def test_a_token_of_a_long_query_stays_short_enough_for_a_header(
     client: TestClient, ids: dict[str, int], length: int
 ) -> None:
     found = client.get("/search-by-text", params={"query": "樹" * length, "limit": 100})
     token = found.headers["x-search-token"]
     assert len(token) < 4_096
-    assert judged(client, token).json()["query"] == "樹" * MAX_TEXT
+    assert judged(client, token).json()["query"] == "樹" * MAX_TEXT_CHARACTERS
 
 
 def test_a_long_lexical_query_is_judged_by_its_words(
@@ -226,7 +226,7 @@ def test_a_vector_keeps_its_direction_in_eight_bits() -> None:
     for dimensions in (4, 128, 512, 4_000):
         vector = random.normal(size=dimensions).astype(np.float32)
         vector /= np.linalg.norm(vector)
-        kept = quantised(vector).astype(np.float32)
+        kept = quantise(vector).astype(np.float32)
         assert float(kept @ vector / np.linalg.norm(kept)) > 0.999
 
 

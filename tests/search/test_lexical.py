@@ -154,7 +154,7 @@ def test_a_picture_alone_has_no_words(client: TestClient, ids: dict[str, int], m
 def test_what_words_cannot_say_is_refused(client: TestClient, ids: dict[str, int]) -> None:
     for term in ({"id": ids["oak"]}, {"text": "oak", "weight": -1}):
         detail = refused(asked(client, query=[{"text": "a tree"}, term], mode="lexical"))
-        assert detail.startswith("query[1]: the mode lexical looks for words alone")
+        assert detail.startswith("query[1]: the mode lexical searches by words alone")
     assert found(client, ids, [{"text": "tree"}, {"text": "snow"}]) == ["tree"]
 
 

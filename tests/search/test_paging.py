@@ -22,7 +22,7 @@ COUNT = 2_600
 DIMENSIONS = 128  # of the demo model
 TIED = range(100, 400)  # rows of one and the same vector
 COPIES = range(400, 700)  # in threes of the same bytes
-BURIED = [n for n in range(1, COUNT + 1) if n % 97 == 0]
+DELETED_NAMESPACE = [n for n in range(1, COUNT + 1) if n % 97 == 0]
 QUERY = "a red car"
 DRESSING = (
     """
@@ -55,8 +55,10 @@ def live(services: Services) -> set[int]:
         vector_indexes.build_hnsw(session, index)
     for query in DRESSING:
         sql(services, query)
-    sql(services, "UPDATE images SET removed_at = now() WHERE id = ANY(:ids)", ids=BURIED)
-    return set(range(1, COUNT + 1)) - set(BURIED)
+    sql(
+        services, "UPDATE images SET removed_at = now() WHERE id = ANY(:ids)", ids=DELETED_NAMESPACE
+    )
+    return set(range(1, COUNT + 1)) - set(DELETED_NAMESPACE)
 
 
 def _vectors() -> Vectors:
@@ -198,7 +200,7 @@ def test_a_buried_picture_hides_none_of_its_copies(client: TestClient, live: set
 def test_duplicates_without_end_end_a_page_and_not_the_answer(
     client: TestClient, live: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_response, "MAX_GROUPED", 30)  # there are only threes of copies
+    monkeypatch.setattr(search_response, "MAX_GROUPED_RANKS", 30)  # there are only threes of copies
     where = {"id": {"gte": 401, "lte": 700}}
     body = {"query": QUERY, "filter": where, "group_by": "duplicates", "limit": 18, "include": []}
     first = answer(client, **body)

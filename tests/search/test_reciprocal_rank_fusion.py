@@ -15,8 +15,8 @@ def ids(fused: list[Fused]) -> list[int]:
 
 def test_the_values_are_those_of_the_paper() -> None:
     """1 / (60 + rank), summed over both rankings, each of half the weight."""
-    fused = Fusion().fused([1, 2, 3], [3, 1, 4], WHOLE)
-    assert [(one.id, one.first, one.second) for one in fused] == [
+    fused = Fusion().fuse([1, 2, 3], [3, 1, 4], WHOLE)
+    assert [(one.id, one.first_rank, one.second_rank) for one in fused] == [
         (1, 1, 2),
         (3, 3, 1),
         (2, 2, None),
@@ -27,7 +27,7 @@ def test_the_values_are_those_of_the_paper() -> None:
 
 
 def test_a_weight_and_a_k_are_kept_to() -> None:
-    (one,) = Fusion(alpha=0.25, k=1).fused([7], [7], WHOLE)
+    (one,) = Fusion(alpha=0.25, k=1).fuse([7], [7], WHOLE)
     assert one == Fused(7, 0.25 / 2 + 0.75 / 2, 1, 1)
     assert Fusion(0.25, 1).score(3, None) == 0.25 / 4
     assert Fusion(0.25, 1).score(None, 3) == 0.75 / 4
@@ -35,20 +35,20 @@ def test_a_weight_and_a_k_are_kept_to() -> None:
 
 
 def test_equal_scores_come_by_id() -> None:
-    assert ids(Fusion().fused([9, 5], [5, 9], WHOLE)) == [5, 9]
-    assert ids(Fusion().fused([9], [5], WHOLE)) == [5, 9]
+    assert ids(Fusion().fuse([9, 5], [5, 9], WHOLE)) == [5, 9]
+    assert ids(Fusion().fuse([9], [5], WHOLE)) == [5, 9]
 
 
 @pytest.mark.parametrize("block", [1, 2, 5, WHOLE])
 def test_a_ranking_of_all_the_weight_is_alone(block: int) -> None:
     first, second = [4, 2, 9, 1], [7, 2, 8, 4, 3]
-    assert ids(Fusion(1).fused(first, second, block)) == first
-    assert ids(Fusion(0).fused(first, second, block)) == second
+    assert ids(Fusion(1).fuse(first, second, block)) == first
+    assert ids(Fusion(0).fuse(first, second, block)) == second
 
 
 def test_nothing_fused_is_nothing() -> None:
-    assert Fusion().fused([], [], 10) == []
-    assert ids(Fusion().fused([], [3, 1], 1)) == [3, 1]
+    assert Fusion().fuse([], [], 10) == []
+    assert ids(Fusion().fuse([], [3, 1], 1)) == [3, 1]
 
 
 @pytest.mark.parametrize("block", [1, 3, 50])
@@ -56,11 +56,11 @@ def test_longer_rankings_leave_the_beginning_as_it_is(block: int) -> None:
     chance = random.Random(block)
     for _ in range(20):
         first, second = (chance.sample(range(200), 150) for _ in range(2))
-        whole = Fusion(0.3).fused(first, second, block)
+        whole = Fusion(0.3).fuse(first, second, block)
         assert sorted(ids(whole)) == sorted({*first, *second})
         for blocks in range(1, 150 // block):
             stop = blocks * block
-            some = Fusion(0.3).fused(first[:stop], second[:stop], block)
+            some = Fusion(0.3).fuse(first[:stop], second[:stop], block)
             assert whole[: len(some)] == some
 
 
@@ -69,6 +69,6 @@ def test_nothing_later_exceeds_the_bound() -> None:
     fusion, block = Fusion(0.7, 10), 20
     first, second = (chance.sample(range(300), 200) for _ in range(2))
     for stop in range(block, 200, block):
-        begun = set(ids(fusion.fused(first[:stop], second[:stop], block)))
-        later = [one for one in fusion.fused(first, second, block) if one.id not in begun]
+        begun = set(ids(fusion.fuse(first[:stop], second[:stop], block)))
+        later = [one for one in fusion.fuse(first, second, block) if one.id not in begun]
         assert all(one.score <= fusion.score(stop + 1, stop + 1) for one in later)

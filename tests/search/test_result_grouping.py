@@ -14,7 +14,7 @@ from app.catalog import collections
 from app.database import connections
 from app.database.tables import images
 from app.pictures.perceptual_hash import DUPLICATE_BITS
-from app.search.result_grouping import group
+from app.search.result_grouping import group_duplicates
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import encoded
 from tests.fixtures.search_library import answer, pages
@@ -53,7 +53,9 @@ def kept(session: Session, *looks: tuple[str, int | None], removed: int | None =
 
 def grouped(session: Session, ids: list[int]) -> list[list[int]]:
     """The places in each group."""
-    return [[one.place, *map(ids.index, one.others)] for one in group(session, ids)]
+    return [
+        [one.position, *map(ids.index, one.duplicate_ids)] for one in group_duplicates(session, ids)
+    ]
 
 
 def test_the_same_bytes_are_one_group(session: Session) -> None:
@@ -79,17 +81,22 @@ def test_pictures_without_a_hash_are_told_apart_by_their_bytes(session: Session)
 
 def test_the_order_of_the_hits_decides_who_is_first(session: Session) -> None:
     ids = kept(session, ("a", 5), ("b", None), ("a", 5))[::-1]
-    assert [(one.place, one.others) for one in group(session, ids)] == [(0, [ids[2]]), (1, [])]
+    assert [(one.position, one.duplicate_ids) for one in group_duplicates(session, ids)] == [
+        (0, [ids[2]]),
+        (1, []),
+    ]
 
 
 def test_a_longer_ranking_leaves_the_first_groups_as_they_are(session: Session) -> None:
     ids = kept(session, *((f"{n % 40}", (n * n) % 1000) for n in range(120)))
-    whole = group(session, ids)
+    whole = group_duplicates(session, ids)
     for stop in (1, 10, 60, 119):
-        some = group(session, ids[:stop])
-        assert [one.place for one in some] == [one.place for one in whole if one.place < stop]
+        some = group_duplicates(session, ids[:stop])
+        assert [one.position for one in some] == [
+            one.position for one in whole if one.position < stop
+        ]
         for one, longer in zip(some, whole, strict=False):
-            assert longer.others[: len(one.others)] == one.others
+            assert longer.duplicate_ids[: len(one.duplicate_ids)] == one.duplicate_ids
 
 
 def test_a_buried_picture_is_alone(session: Session) -> None:
@@ -99,12 +106,12 @@ def test_a_buried_picture_is_alone(session: Session) -> None:
 
 def test_more_pictures_than_a_statement_has_parameters(session: Session) -> None:
     ids = kept(session, ("a", 1), ("a", 1))
-    groups = group(session, [*range(-70_000, -1), *ids])
-    assert groups[-1].others == [ids[1]]
+    groups = group_duplicates(session, [*range(-70_000, -1), *ids])
+    assert groups[-1].duplicate_ids == [ids[1]]
 
 
 def test_no_picture_is_no_group(session: Session) -> None:
-    assert group(session, []) == []
+    assert group_duplicates(session, []) == []
 
 
 # --- Over HTTP

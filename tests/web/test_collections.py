@@ -273,7 +273,7 @@ def test_what_an_old_index_cannot_be_dropped_for_keeps_no_change_up(
 def test_all_collections_together_declare_only_so_many_fields(
     client: TestClient, services: Services, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collections, "MAX_FIELDS_IN_ALL", 4)
+    monkeypatch.setattr(collections, "MAX_TOTAL_FIELDS", 4)
     assert create("one", fields={"a": "text", "b": "text"}).status_code == 201
     assert create("two", fields={"a": "text", "b": "text"}).status_code == 201
     words = "all collections together would declare 5; 4 are allowed"

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.feedback import query_adjustment
-from app.feedback.evaluation import Verdict
+from app.feedback.evaluation import EvaluationResult
 from app.runtime.services import Services
 from app.web.routes import feedback as web
 from tests.conftest import TEST_IMAGES
@@ -144,14 +144,14 @@ def test_what_judgements_move_is_no_surer_for_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither in answers nor in what explains them."""
-    monkeypatch.setattr(query_adjustment, "STATE_SECONDS", -1.0)
+    monkeypatch.setattr(query_adjustment, "STATE_CACHE_SECONDS", -1.0)
     services.search.statistics.measure()
     other = ids["zebra.jpg"]
     before = told(client, other)
     for _ in range(6):
         assert judge(client, token(client, limit=100), 10, image_id=other).status_code == 201
     switched = "UPDATE vector_indexes SET trial = :trial WHERE state = 'active'"
-    verdict = Verdict("on", 0.5, 0.6, 0.01, 99, 999, datetime.now(UTC)).to_json()
+    verdict = EvaluationResult("on", 0.5, 0.6, 0.01, 99, 999, datetime.now(UTC)).to_json()
     sql(services, switched, trial=json.dumps(verdict))
     after = told(client, other)
     sql(services, switched, trial=None)
@@ -273,7 +273,7 @@ def test_another_collections_judgements_are_not_counted(
 def test_all_is_exported(
     client: TestClient, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.feedback.summaries.PAGE", 2)
+    monkeypatch.setattr("app.feedback.summaries.EXPORT_BATCH", 2)
     comments = ["=1+1", 'a, b\n"c"', "@x", "樹", None]
     for comment in comments:
         assert judge(client, token(client, "-tree"), 4, comment=comment).status_code == 201

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.feedback.evaluation import Verdict
+from app.feedback.evaluation import EvaluationResult
 from app.feedback.ratings import Judgement, StoredJudgement
 from app.feedback.summaries import Summary
-from app.search.feedback_submission import LEAST_RATING, MAX_COMMENT_CHARACTERS, MOST_RATING
+from app.search.feedback_submission import MAX_COMMENT_CHARACTERS, MAX_RATING, MIN_RATING
 from app.search.feedback_tokens import ShownAnswer
 from app.web.payloads import examples
 from app.web.payloads.examples import shown
@@ -46,7 +46,7 @@ class FeedbackToBe(BaseModel):
         description="the answer's `token`, or its header X-Search-Token",
     )
     rating: int = Field(
-        ge=LEAST_RATING, le=MOST_RATING, description="1 (not at all) to 10 (exactly this)"
+        ge=MIN_RATING, le=MAX_RATING, description="1 (not at all) to 10 (exactly this)"
     )
     image_id: int | None = Field(
         None, ge=1, le=MAX_ID, description="the hit that is rated; null: the answer as a whole"
@@ -153,7 +153,7 @@ class TrialDetails(BaseModel):
     held_at: datetime | None = Field(description="when it ran; null: not yet")
 
     @classmethod
-    def of(cls, collection: str, verdict: Verdict | None) -> Self:
+    def of(cls, collection: str, verdict: EvaluationResult | None) -> Self:
         """The payload of an evaluation's result."""
         if verdict is None:
             return cls(collection=collection, **UNTRIED)

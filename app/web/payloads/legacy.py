@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from app.index.hnsw_search import Neighbour
-from app.search.feedback_submission import LEAST_RATING, MOST_RATING
+from app.search.feedback_submission import MAX_RATING, MIN_RATING
 from app.search.query_encoding import MAX_QUERY_CHARACTERS
 from app.web.payloads.examples import TOKEN, shown
 from app.web.payloads.feedback import MAX_TOKEN_CHARACTERS
@@ -56,5 +56,5 @@ class RatingToBe(BaseModel):
 
     model_config = shown({"user_feedback": 5, "jwt": TOKEN})
 
-    user_feedback: int = Field(ge=LEAST_RATING, le=MOST_RATING, description="1 to 10 (best)")
+    user_feedback: int = Field(ge=MIN_RATING, le=MAX_RATING, description="1 to 10 (best)")
     jwt: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="token of the answer")

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from app.access.authentication import Caller
 from app.errors import RoleRejected
-from app.feedback.ratings import Exported, Scope
+from app.feedback.ratings import ExportedJudgement, Scope
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.search.feedback_tokens import ShownAnswer
 from app.web.dependencies import (
@@ -39,7 +39,7 @@ router = APIRouter(prefix="/api/v1", tags=["feedback"], route_class=Guarded)
 MAX_DAYS = 3_650
 DEFAULT_DAYS = 30
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run what begins so
-COLUMNS = list(Exported.__dataclass_fields__)
+COLUMNS = list(ExportedJudgement.__dataclass_fields__)
 
 InOneCollection = Annotated[
     Name | None,
@@ -82,7 +82,7 @@ def judged(
     """Keep a judgement of what a token says was shown, if the caller may see that."""
     judgement = asked.judgement(shown.search)
     kept = _judged(caller, registry, shown).feedback_submission.judge(shown, judgement)
-    response.status_code = 201 if kept.anew else 200
+    response.status_code = 201 if kept.is_new else 200
     return FeedbackDetails.of(shown, judgement, kept)
 
 
@@ -163,12 +163,12 @@ def export_feedback(
     return StreamingResponse(_jsonl(rows), media_type="application/x-ndjson", headers=name)
 
 
-def _jsonl(rows: Iterable[Exported]) -> Iterator[str]:
+def _jsonl(rows: Iterable[ExportedJudgement]) -> Iterator[str]:
     for row in rows:
         yield json.dumps(asdict(row), default=str, ensure_ascii=False) + "\n"
 
 
-def _csv(rows: Iterable[Exported]) -> Iterator[str]:
+def _csv(rows: Iterable[ExportedJudgement]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
     writer.writerow(COLUMNS)

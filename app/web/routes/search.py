@@ -1,4 +1,4 @@
-"""The search API: the whole question, and the honest answer."""
+"""The search API: the whole request, and the honest answer."""
 
 from typing import Annotated
 
@@ -56,14 +56,14 @@ def search(
     asked: SearchRequest,
 ) -> SearchAnswer:
     """Search by words, pictures, or both; page through the answer by its cursor."""
-    question = asked.question(chosen_namespace(caller, asked.namespace))
+    request = asked.question(chosen_namespace(caller, asked.namespace))
     if asked.cursor is None:
-        opened = registry.open(question.namespace, question.collection)
-        answer = opened.search.answer(opened.collection, question)
+        opened = registry.open(request.namespace, request.collection)
+        answer = opened.search.answer(opened.collection, request)
     else:
-        page = cursors.read(asked.cursor, None if asked.is_bare else question)
-        namespace = chosen_namespace(caller, page.question.namespace)
-        opened = registry.open(namespace, page.question.collection)
+        page = cursors.read(asked.cursor, None if asked.is_bare else request)
+        namespace = chosen_namespace(caller, page.request.namespace)
+        opened = registry.open(namespace, page.request.collection)
         answer = opened.search.page(opened.collection, page)
     return SearchAnswer.of(opened, answer, cursors, tokens, asked.include)
 
@@ -93,10 +93,10 @@ def search_simply(
 ) -> SearchAnswer:
     """The same by words, for an address bar: the other options are those of `POST`."""
     namespace, name = opened.collection.namespace, opened.collection.name
-    question = search_request.SearchRequest(
+    request = search_request.SearchRequest(
         namespace, name, (Term(text=q),), mode, limit, filter=where or {}
     )
-    return _answered(opened, question, cursor, cursors, tokens)
+    return _answered(opened, request, cursor, cursors, tokens)
 
 
 @router.get(
@@ -118,26 +118,26 @@ def find_similar(
     """The pictures of its collection that are most like a picture, itself left out."""
     opened = registry.open_id(gallery.get(image_id).collection_id)
     parse(where or {}, opened.collection.fields)  # what is wrong is named as it was sent
-    question = search_request.SearchRequest(
+    request = search_request.SearchRequest(
         opened.collection.namespace,
         opened.collection.name,
         (Term(image_id=image_id),),
         limit=limit,
         filter=where or {},
-        without=image_id,
+        exclude_id=image_id,
     )
-    return _answered(opened, question, cursor, cursors, tokens)
+    return _answered(opened, request, cursor, cursors, tokens)
 
 
 def _answered(
     opened: OpenCollection,
-    question: search_request.SearchRequest,
+    request: search_request.SearchRequest,
     cursor: str | None,
     cursors: CursorService,
     tokens: TokenService,
 ) -> SearchAnswer:
     if cursor is None:
-        answer = opened.search.answer(opened.collection, question)
+        answer = opened.search.answer(opened.collection, request)
     else:
-        answer = opened.search.page(opened.collection, cursors.read(cursor, question))
+        answer = opened.search.page(opened.collection, cursors.read(cursor, request))
     return SearchAnswer.of(opened, answer, cursors, tokens)
