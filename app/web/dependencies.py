@@ -1,6 +1,7 @@
-"""What routes are given: the services of the application, and the picture in a request.
+"""Dependencies of the routes: services, the caller, namespace and collection, the sent picture.
 
-What asks no database is `async`: FastAPI sends the others to threads, at a cost beyond their own.
+Those that do not query the database are `async`: FastAPI runs all others on threads, which costs
+more than they do.
 """
 
 from typing import Annotated
@@ -27,7 +28,7 @@ async def _gallery(request: Request) -> Gallery:
     return service
 
 
-async def _library(request: Request) -> CollectionRegistry:
+async def _registry(request: Request) -> CollectionRegistry:
     service: CollectionRegistry = request.app.state.services.registry
     return service
 
@@ -48,12 +49,12 @@ async def _summaries(request: Request) -> Summaries:
 
 
 async def _caller(request: Request) -> Caller:
-    """Who asks: the guard knows."""
+    """Who makes the request; the guard has looked it up."""
     caller: Caller = request.state.caller
     return caller
 
 
-LibraryService = Annotated[CollectionRegistry, Depends(_library)]
+RegistryService = Annotated[CollectionRegistry, Depends(_registry)]
 CursorService = Annotated[Cursors, Depends(_cursors)]
 TokenService = Annotated[FeedbackTokens, Depends(_tokens)]
 SummaryService = Annotated[Summaries, Depends(_summaries)]
@@ -62,7 +63,10 @@ CurrentCaller = Annotated[Caller, Depends(_caller)]
 
 
 def chosen_namespace(caller: Caller, namespace: str | None) -> str:
-    """The namespace that is meant, the caller's own unless one is named. Raises RoleRejected."""
+    """The named namespace, or else the caller's own.
+
+    Raises RoleRejected if the caller has no access to it.
+    """
     if namespace is None:
         return caller.home
     if not caller.reaches(namespace):
@@ -75,7 +79,8 @@ async def _namespace(
     namespace: Annotated[
         Name | None,
         Query(
-            description="of the collection; unless given, the key's own, without keys default",
+            description="the collection's namespace; if omitted, the key's own, or `default` "
+            "without keys",
             examples=["default"],
         ),
     ] = None,
@@ -87,7 +92,7 @@ InNamespace = Annotated[str, Depends(_namespace)]
 
 
 def _in_collection(
-    registry: LibraryService,
+    registry: RegistryService,
     namespace: InNamespace,
     collection: Annotated[Name, Query(description="the collection's name")] = DEFAULT_NAME,
 ) -> OpenCollection:
@@ -97,32 +102,32 @@ def _in_collection(
 InCollection = Annotated[OpenCollection, Depends(_in_collection)]
 
 
-async def _home(registry: LibraryService, caller: CurrentCaller) -> OpenCollection:
-    """What the flat endpoints work on: the collection `default` of the caller's namespace."""
+async def _default_collection(registry: RegistryService, caller: CurrentCaller) -> OpenCollection:
+    """The collection `default` of the caller's namespace; the flat endpoints work on it."""
     if caller.home == DEFAULT_NAMESPACE:
         return registry.default
     return await run_in_threadpool(registry.open, caller.home, DEFAULT_NAME)
 
 
-Home = Annotated[OpenCollection, Depends(_home)]
+DefaultCollection = Annotated[OpenCollection, Depends(_default_collection)]
 
 
-def _reached_image(
-    registry: LibraryService,
+def _visible_image(
+    registry: RegistryService,
     gallery: GalleryService,
     caller: CurrentCaller,
     image_id: Annotated[int, Path(ge=1, le=MAX_ID, description="the picture's id", examples=[112])],
 ) -> int:
     """The id of a picture that the caller may see. Raises ImageNotFound."""
-    if caller.namespace is None:  # sees all: what is not there is said later
+    if caller.namespace is None:  # may see all; a missing picture is reported later
         return image_id
     if caller.namespace == registry.namespace_of(gallery.get(image_id).collection_id):
         return image_id
     raise ImageNotFound(f"There is no picture with id {image_id}.")
 
 
-def _reached_job(
-    registry: LibraryService,
+def _visible_job(
+    registry: RegistryService,
     caller: CurrentCaller,
     job_id: Annotated[int, Path(ge=1, le=MAX_ID, description="the job's id", examples=[1])],
 ) -> int:
@@ -132,28 +137,25 @@ def _reached_job(
     return job_id
 
 
-ImageId = Annotated[int, Depends(_reached_image)]
-JobId = Annotated[int, Depends(_reached_job)]
+ImageId = Annotated[int, Depends(_visible_image)]
+JobId = Annotated[int, Depends(_visible_job)]
 
 
-async def _intake(registry: LibraryService) -> JobSubmission:
-    """Knows the jobs of all collections."""
+async def _job_submission(registry: RegistryService) -> JobSubmission:
+    """The service of the default collection, which knows the jobs of all collections."""
     return registry.default.job_submission
 
 
-IntakeService = Annotated[JobSubmission, Depends(_intake)]
+JobSubmissionService = Annotated[JobSubmission, Depends(_job_submission)]
 
 
-async def name_model(home: Home, response: Response) -> None:
-    """Say in a header which model answers: `demo model` is never mistaken for a real one."""
-    response.headers["X-Model"] = quote(home.index.space.name, safe=" /:-")
+async def add_model_header(opened: DefaultCollection, response: Response) -> None:
+    """Name the answering model in a header: it tells the demo model from a real one."""
+    response.headers["X-Model"] = quote(opened.index.space.name, safe=" /:-")
 
 
 async def require_utf8(request: Request) -> None:
-    """Refuse an address whose percent signs are no UTF-8: it would be searched for as �.
-
-    Raises QueryRejected.
-    """
+    """Raises QueryRejected if the query string is not UTF-8: it would be searched for as �."""
     try:
         unquote_to_bytes(request.scope["query_string"]).decode()
     except UnicodeDecodeError as error:
@@ -176,10 +178,10 @@ async def _sent_file(request: Request) -> bytes:
         async with request.form() as form:
             file = form.get("file")
             return await file.read() if isinstance(file, UploadFile) else b""
-    except UnicodeError as error:  # the client names a charset that its form does not keep to
-        raise UploadRejected("The form is not in the charset that it names.") from error
+    except UnicodeError as error:  # the form is not in the charset it declares
+        raise UploadRejected("The form is not in the charset that it declares.") from error
 
 
 SentPicture = Annotated[bytes, Depends(_sent_picture)]
-NamedModel = Depends(name_model)
-Utf8 = Depends(require_utf8)
+ModelHeader = Depends(add_model_header)
+Utf8Query = Depends(require_utf8)

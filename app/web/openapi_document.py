@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI does not know of itself."""
+"""The OpenAPI document: tags, operation ids, and what FastAPI leaves out of it."""
 
 from typing import Any
 
@@ -10,25 +10,31 @@ from app.web.middleware.guard import SCHEMES
 from app.web.problems import PROBLEM, PROBLEM_SCHEMA
 
 TAGS = [
-    {"name": "flat", "description": "Search and upload by one request: the first users' routes."},
+    {"name": "flat", "description": "Search and upload in one simple request each."},
     {"name": "images", "description": "One picture: its record, file, thumbnail, deletion."},
-    {"name": "search", "description": "The whole search: terms, filters, orders, facets, pages."},
-    {"name": "collections", "description": "Sets of pictures with models and fields of their own."},
-    {"name": "inspection", "description": "Why a picture is found or not; how much is found."},
-    {"name": "feedback", "description": "Ratings of answers, and what they come to."},
-    {"name": "duplicates", "description": "Groups of pictures alike."},
-    {"name": "jobs", "description": "Many pictures handed in at once, and how far they are."},
-    {"name": "system", "description": "Whether the server is alive, and ready."},
+    {
+        "name": "search",
+        "description": "Search with weighted terms, filters, facets and pages.",
+    },
+    {
+        "name": "collections",
+        "description": "Sets of pictures with their own model and fields.",
+    },
+    {"name": "inspection", "description": "Why a picture is found or not; recall and tuning."},
+    {"name": "feedback", "description": "Ratings of answers, summaries and export."},
+    {"name": "duplicates", "description": "Groups of pictures that are the same, or nearly."},
+    {"name": "jobs", "description": "Adding many pictures at once, and following the progress."},
+    {"name": "system", "description": "Health checks and metrics."},
 ]
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of the route's function: what generated clients call it by."""
+    """The name of the route's function, which generated clients use too."""
     return route.name
 
 
 def install(app: FastAPI) -> None:
-    """Add the schema of problems, which FastAPI leaves out as it is not `application/json`."""
+    """Add what FastAPI leaves out: the schema of problems, security schemes, null in examples."""
     generated = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -43,7 +49,7 @@ def install(app: FastAPI) -> None:
 
 
 def _restore_examples(schemas: dict[str, Any]) -> None:
-    """FastAPI drops every null of the document, in examples too: models have them whole."""
+    """Put back the examples of our models: FastAPI drops every null from them."""
     for model in BaseModel.__subclasses__():
         told = model.model_config.get("json_schema_extra")
         ours = model.__module__.startswith("app.web.") and model.__name__ in schemas

@@ -65,23 +65,23 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IndexGone: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""What each leaf of ImageSearchError becomes; no StartError but one reaches a request."""
+"""The status of each leaf of ImageSearchError; of StartErrors, a request can meet only one."""
 
 PROBLEM = "Problem"  # the schema's name in the document
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": PROBLEM,
-    "description": "What went wrong, by RFC 9457.",
+    "description": "An error, as RFC 9457 describes it.",
     "type": "object",
     "required": ["type", "title", "status", "detail"],
     "properties": {
-        "type": {"type": "string", "description": "always about:blank: the status says the kind"},
-        "title": {"type": "string", "description": "the status in words"},
-        "status": {"type": "integer", "description": "the HTTP status again"},
+        "type": {"type": "string", "description": "always about:blank; the status tells the kind"},
+        "title": {"type": "string", "description": "name of the HTTP status"},
+        "status": {"type": "integer", "description": "the HTTP status code"},
         "detail": {"type": "string", "description": "a sentence that a person can act on"},
         "files": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/Uploaded"},
-            "description": "of `POST /upload` alone: what became of each file",
+            "description": "only in answers of `POST /upload`: what became of each file",
         },
     },
 }
@@ -98,11 +98,11 @@ DETAILS = {
     422: "query limit: Input should be less than or equal to 100.",
     503: "The database cannot answer now; try again in a moment.",
 }
-"""What the documentation shows of each status."""
+"""An example of a detail for each status, for the OpenAPI document."""
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems."""
+    """The `responses` of a route that can answer with these statuses."""
     return {status: _described(status) for status in statuses}
 
 
@@ -110,7 +110,7 @@ def _described(status: int) -> dict[str, Any]:
     reference = {"$ref": f"#/components/schemas/{PROBLEM}"}
     shown = {"schema": reference, "example": _body(status, DETAILS[status])}
     told = {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: shown}}
-    retry = {"schema": {"type": "integer"}, "description": "seconds to wait before the next try"}
+    retry = {"schema": {"type": "integer"}, "description": "seconds to wait before trying again"}
     return told | ({"headers": {"Retry-After": retry}} if status in {429, 503} else {})
 
 
@@ -153,7 +153,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem(500, "An error of the server's own; its log has the details.")
+        return problem(500, "An error inside the server; its log has the details.")
 
     _install_outside_faults(app, unexpected)
 
@@ -167,7 +167,7 @@ def _headers_of(error: errors.ImageSearchError) -> dict[str, str]:
 
 
 def _methods(request: Request) -> str:
-    """All that the address takes: the route that refused a method names only its own."""
+    """The methods of all routes at this path: Starlette names only those of one route."""
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         if route.matches(request.scope)[0] != Match.NONE:
@@ -176,7 +176,7 @@ def _methods(request: Request) -> str:
 
 
 def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
-    """Handlers for what comes from beyond the process: the client, the database."""
+    """Handlers for failures outside the process: of the client, of the database."""
 
     @app.exception_handler(ClientDisconnect)
     def hung_up(request: Request, error: ClientDisconnect) -> JSONResponse:
@@ -197,6 +197,6 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
 
 
 def _fault(fault: dict[str, Any]) -> str:
-    """One validation error as a sentence: where, and what is wrong."""
+    """One validation error as a sentence: where it is and what is wrong."""
     where = " ".join(str(part) for part in fault["loc"])
     return f"{where}: {fault['msg']}."

@@ -60,7 +60,7 @@ def test_an_unexpected_error_is_a_problem_without_a_traceback(
         with services.search.sessions.begin() as session:
             session.execute(text("ALTER TABLE images RENAME COLUMN breadth TO width"))
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "An error of the server's own; its log has the details."
+    assert answer.json()["detail"] == "An error inside the server; its log has the details."
     assert "GET /images/1 failed" in caplog.text
 
 

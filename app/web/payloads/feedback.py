@@ -58,7 +58,7 @@ class FeedbackToBe(BaseModel):
         description="a comment for whoever runs the service",
     )
 
-    def judgement(self, search: UUID) -> Judgement:
+    def to_domain(self, search: UUID) -> Judgement:
         """The rating as the feedback package takes it."""
         return Judgement(search, self.image_id, self.rating, self.comment)
 

@@ -68,7 +68,10 @@ class Tuning(BaseModel):
     )
     k: int = Field(DEFAULT_K, ge=1, le=MAX_K, description="number of hits looked at for each query")
     sample: int = Field(
-        DEFAULT_SAMPLE, ge=MIN_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures"
+        DEFAULT_SAMPLE,
+        ge=MIN_SAMPLE,
+        le=MAX_SAMPLE,
+        description="number of queries, half of them pictures",
     )
 
 

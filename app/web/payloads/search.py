@@ -130,14 +130,14 @@ class SearchRequest(BaseModel):
             raise ValueError(f"hybrid is for the mode hybrid, not {self.mode}")
         return self
 
-    def question(self, namespace: str) -> search_request.SearchRequest:
+    def to_domain(self, namespace: str) -> search_request.SearchRequest:
         """The request as the search package takes it; `namespace` is one the caller may search."""
         query = [SearchTerm(text=self.query)] if isinstance(self.query, str) else self.query
         hybrid = self.hybrid or HybridOptions()
         return search_request.SearchRequest(
             namespace,
             self.collection,
-            tuple(term.term() for term in query or ()),
+            tuple(term.to_domain() for term in query or ()),
             self.mode or ("hybrid" if self.hybrid else "vector"),
             self.limit,
             self.filter,

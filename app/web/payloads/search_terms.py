@@ -60,7 +60,7 @@ class SearchTerm(BaseModel):
             raise ValueError("a term is one of text, image, url and id")
         return self
 
-    def term(self) -> Term:
+    def to_domain(self) -> Term:
         """The term as the search package takes it."""
         return Term(self.weight, self.text, self.image, self.url, self.id)
 

@@ -1,4 +1,4 @@
-"""Collections: made, looked at, changed, deleted; their pictures listed and removed."""
+"""Collections: create, list, change, delete; list and delete their pictures."""
 
 from typing import Annotated
 
@@ -16,8 +16,8 @@ from app.web.dependencies import (
     CursorService,
     GalleryService,
     InNamespace,
-    LibraryService,
-    Utf8,
+    RegistryService,
+    Utf8Query,
     chosen_namespace,
 )
 from app.web.middleware.guard import Guarded, needs
@@ -38,10 +38,13 @@ from app.web.problems import described
 from app.web.routes.search import Cursor, Limit
 
 router = APIRouter(
-    prefix="/api/v1/collections", tags=["collections"], dependencies=[Utf8], route_class=Guarded
+    prefix="/api/v1/collections",
+    tags=["collections"],
+    dependencies=[Utf8Query],
+    route_class=Guarded,
 )
 
-LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the new one's address"}}
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address of the collection"}}
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
 
@@ -50,19 +53,19 @@ CollectionName = Annotated[Name, Path(description="the collection's name", examp
 
 
 def _opened(
-    registry: LibraryService, name: CollectionName, namespace: InNamespace
+    registry: RegistryService, name: CollectionName, namespace: InNamespace
 ) -> OpenCollection:
     return registry.open(namespace, name)
 
 
 def _found(
-    registry: LibraryService, name: CollectionName, namespace: InNamespace
+    registry: RegistryService, name: CollectionName, namespace: InNamespace
 ) -> KnownCollection:
     return registry.find(namespace, name)
 
 
 Opened = Annotated[OpenCollection, Depends(_opened)]
-Found = Annotated[KnownCollection, Depends(_found)]  # also where its model cannot be had
+Found = Annotated[KnownCollection, Depends(_found)]  # also if its model is unavailable
 
 
 def _details(registry: CollectionRegistry, known: KnownCollection) -> CollectionDetails:
@@ -76,31 +79,31 @@ def _details(registry: CollectionRegistry, known: KnownCollection) -> Collection
 )
 @needs("admin")
 def create_collection(
-    caller: CurrentCaller, registry: LibraryService, response: Response, asked: CollectionToBe
+    caller: CurrentCaller, registry: RegistryService, response: Response, body: CollectionToBe
 ) -> CollectionDetails:
-    """Make a collection: with the server's model, or one of COLLECTION_MODELS."""
-    namespace = chosen_namespace(caller, asked.namespace)
-    new = NewCollection(namespace, asked.name, asked.language, asked.fields)
-    model = None if asked.model is None else ModelName(asked.model, asked.pretrained)
-    shape = Shape(asked.storage, asked.m, asked.ef_construction)
+    """Create a collection with the server's model, or one of COLLECTION_MODELS."""
+    namespace = chosen_namespace(caller, body.namespace)
+    new = NewCollection(namespace, body.name, body.language, body.fields)
+    model = None if body.model is None else ModelName(body.model, body.pretrained)
+    shape = Shape(body.storage, body.m, body.ef_construction)
     opened = registry.create(new, model, shape)
-    response.headers["Location"] = f"{router.prefix}/{asked.name}?namespace={namespace}"
+    response.headers["Location"] = f"{router.prefix}/{body.name}?namespace={namespace}"
     return _details(registry, opened)
 
 
 @router.get("", responses=described(422, 503))
 @needs("reader")
 def list_collections(
-    registry: LibraryService,
+    registry: RegistryService,
     namespace: InNamespace,
     cursor: Annotated[
-        Name | None, Query(description="`next_cursor` of the page before", examples=["holidays"])
+        Name | None, Query(description="`next_cursor` of the previous page", examples=["holidays"])
     ] = None,
     limit: Annotated[
-        int, Query(ge=1, le=MAX_PAGE, description="collections on a page at most")
+        int, Query(ge=1, le=MAX_PAGE, description="maximum number of collections on a page")
     ] = DEFAULT_PAGE,
 ) -> CollectionPage:
-    """The namespace's collections, by name."""
+    """The collections of the namespace, ordered by name."""
     found = registry.listed(namespace, cursor or "", limit + 1)
     counts = registry.counts(found[:limit])
     shown = [CollectionDetails.of(*one) for one in zip(found, counts, strict=False)]
@@ -110,24 +113,24 @@ def list_collections(
 
 @router.get("/{name}", responses=described(404, 422, 503))
 @needs("reader")
-def get_collection(registry: LibraryService, found: Found) -> CollectionDetails:
-    """Its model, its index, its fields, how many pictures."""
+def get_collection(registry: RegistryService, found: Found) -> CollectionDetails:
+    """Its model, index, fields and number of pictures."""
     return _details(registry, found)
 
 
 @router.patch("/{name}", responses=described(400, 404, 413, 422, 503))
 @needs("admin")
 def change_collection(
-    registry: LibraryService, found: Found, changes: CollectionChanges
+    registry: RegistryService, found: Found, changes: CollectionChanges
 ) -> CollectionDetails:
-    """Give it another language or other declared fields; what is left out stays."""
+    """Change its language or its declared fields; what is left out stays as it is."""
     return _details(registry, registry.change(found, changes.language, changes.fields))
 
 
 @router.delete("/{name}", status_code=204, responses=described(404, 422, 503))
 @needs("admin")
-def delete_collection(registry: LibraryService, found: Found) -> None:
-    """Delete it with its pictures, vectors, jobs and uploaded files; your own files stay."""
+def delete_collection(registry: RegistryService, found: Found) -> None:
+    """Delete it with its pictures, vectors, jobs and uploaded files; files in your folders stay."""
     registry.delete(found)
 
 
@@ -139,39 +142,39 @@ def list_images(
     where: FilterText = None,
     order_by: Annotated[
         FieldName | None,
-        Query(description="a field, or -field for the largest first", examples=["-taken_at"]),
+        Query(description="a field, or -field for descending order", examples=["-taken_at"]),
     ] = None,
     limit: Limit = DEFAULT_PAGE,
     cursor: Cursor = None,
 ) -> ImagePage:
-    """Its pictures that pass a filter, in an order: by id unless said else."""
+    """Its pictures that pass a filter, ordered by id unless `order_by` is set."""
     collection = opened.collection
-    question = SearchRequest(
+    request = SearchRequest(
         collection.namespace, collection.name, limit=limit, filter=where or {}, order_by=order_by
     )
     if cursor is None:
-        answer = opened.search.answer(collection, question)
+        answer = opened.search.answer(collection, request)
     else:
-        answer = opened.search.page(collection, cursors.read(cursor, question))
+        answer = opened.search.page(collection, cursors.read(cursor, request))
     return ImagePage.of(answer, cursors)
 
 
 @router.post("/{name}/images/delete", responses=described(400, 404, 413, 422, 503))
 @needs("writer")
-def delete_images(found: Found, gallery: GalleryService, asked: Removal) -> Removed:
-    """Forget pictures by their ids or by a filter; uploaded files are deleted, yours stay.
+def delete_images(found: Found, gallery: GalleryService, body: Removal) -> Removed:
+    """Delete pictures by ids or by a filter; files in your own folders stay.
 
-    By a filter up to 10,000 at once: repeat it while the answer's `more` is true.
+    A filter deletes up to 10,000 at once: repeat the request while `more` is true.
     """
     collection = found.collection
-    if asked.ids is not None:
-        removed, more = gallery.remove(asked.ids, collection.id), False
+    if body.ids is not None:
+        removed, more = gallery.remove(body.ids, collection.id), False
     else:
-        where = parse(asked.filter, collection.fields)
+        where = parse(body.filter, collection.fields)
         if not where.clauses:
             raise FilterRejected(
-                "filter: it asks nothing: all of the collection's pictures would be deleted. "
-                'If that is meant, send {"id": {"gt": 0}}.'
+                "filter: it is empty, and would delete every picture of the collection. "
+                'If you mean that, send {"id": {"gt": 0}}.'
             )
         removed, more = gallery.remove_matching(collection.id, where.condition, MAX_REMOVED)
     return Removed(removed=len(removed), ids=removed, more=more)

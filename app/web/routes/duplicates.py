@@ -1,4 +1,4 @@
-"""Groups of pictures alike."""
+"""Duplicates: groups of pictures that are the same, or nearly."""
 
 from typing import Annotated
 
@@ -21,26 +21,29 @@ def list_duplicates(
     opened: InCollection,
     kind: Annotated[
         Kind,
-        Query(description="the same bytes, the same look, or the same meaning to the model"),
+        Query(
+            description="exact: the same bytes; perceptual: the same look; semantic: close "
+            "embeddings"
+        ),
     ] = "exact",
     threshold: Annotated[
         float | None,
         Query(
-            description="perceptual: differing bits of the hash, a whole number 0 to 16, 6 unless "
-            "given; semantic: cosine distance, 0 to 0.5, 0.05 unless given; exact: none",
+            description="perceptual: differing bits of the hash, 0 to 16, by default 6; semantic: "
+            "cosine distance, 0 to 0.5, by default 0.05; exact: not allowed",
             examples=[6],
         ),
     ] = None,
     cursor: Annotated[
-        int | None, Query(ge=0, le=MAX_OFFSET, description="`next_cursor` of the page before")
+        int | None, Query(ge=0, le=MAX_OFFSET, description="`next_cursor` of the previous page")
     ] = None,
     limit: Annotated[
-        int, Query(ge=1, le=MAX_LIMIT, description="how many groups at most")
+        int, Query(ge=1, le=MAX_LIMIT, description="maximum number of groups")
     ] = DEFAULT_LIMIT,
 ) -> DuplicatesPage:
-    """Pictures that are the same or nearly, the largest groups first.
+    """Groups of duplicates, the largest first.
 
-    A group holds all that a chain of near pairs connects. The first `semantic` request on many
-    pictures may take 20 seconds and come back `truncated`; each further one continues.
+    A group holds all pictures that a chain of close pairs connects. The first `semantic` request
+    on many pictures may take 20 seconds and come back `truncated`; each further request continues.
     """
     return DuplicatesPage.of(kind, opened.duplicates.find(kind, threshold, limit, cursor or 0))

@@ -1,4 +1,4 @@
-"""How good the answers are: why a picture is where it is, and how much the graph finds."""
+"""Explanations: why a picture is, or is not, in an answer."""
 
 from typing import Annotated
 
@@ -6,14 +6,16 @@ from fastapi import APIRouter, Query
 
 from app.errors import QueryRejected
 from app.search.query_encoding import MAX_QUERY_CHARACTERS
-from app.web.dependencies import InCollection, Utf8
+from app.web.dependencies import InCollection, Utf8Query
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.explanation import ExplanationDetails
 from app.web.payloads.field_types import MAX_ID, STORABLE
 from app.web.payloads.filter_parameter import FilterText
 from app.web.problems import described
 
-router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8], route_class=Guarded)
+router = APIRouter(
+    prefix="/api/v1", tags=["inspection"], dependencies=[Utf8Query], route_class=Guarded
+)
 
 MAX_PATH_CHARACTERS = 4_096
 
@@ -26,25 +28,25 @@ def explain(
         str,
         Query(
             max_length=MAX_QUERY_CHARACTERS,
-            description="what was searched for",
+            description="the query",
             examples=["a green tree"],
         ),
     ],
     image_id: Annotated[
-        int | None, Query(alias="id", ge=1, le=MAX_ID, description="of the picture in question")
+        int | None, Query(alias="id", ge=1, le=MAX_ID, description="id of the picture in question")
     ] = None,
     path: Annotated[
         str | None,
         Query(
             max_length=MAX_PATH_CHARACTERS,
             pattern=STORABLE,
-            description="its path, or the name it was sent under, where it has no id",
+            description="its path, or the name it was uploaded under, if it has no id",
             examples=["data/test_images/green-tree.jpg"],
         ),
     ] = None,
     where: FilterText = None,
 ) -> ExplanationDetails:
-    """Why a picture is in the answer to a text, or is not: by its id, or by its path."""
+    """Say why a picture, named by its id or its path, is or is not in the answer to a text."""
     if (image_id is None) == (path is None):
         raise QueryRejected("Name the picture by its id or by its path, one of them.")
     target = image_id if image_id is not None else path or ""

@@ -1,4 +1,4 @@
-"""Judgements of answers: taken in, summed up, exported."""
+"""Feedback: rate an answer, withdraw a rating, summaries and export."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from app.search.feedback_tokens import ShownAnswer
 from app.web.dependencies import (
     CurrentCaller,
     InNamespace,
-    LibraryService,
+    RegistryService,
     SummaryService,
     TokenService,
     chosen_namespace,
@@ -38,12 +38,15 @@ router = APIRouter(prefix="/api/v1", tags=["feedback"], route_class=Guarded)
 
 MAX_DAYS = 3_650
 DEFAULT_DAYS = 30
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run what begins so
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs cells that start so
 COLUMNS = list(ExportedJudgement.__dataclass_fields__)
 
 InOneCollection = Annotated[
     Name | None,
-    Query(description="only its judgements; null: of all in the namespace", examples=["holidays"]),
+    Query(
+        description="only ratings of this collection; if omitted, of all in the namespace",
+        examples=["holidays"],
+    ),
 ]
 EXPORTS = {
     "text/csv": {"schema": {"type": "string"}},
@@ -53,43 +56,45 @@ EXPORTS = {
 
 @router.post(
     "/feedback",
-    summary="Judge an answer",
+    summary="Rate an answer",
     status_code=201,
     responses={
-        200: {"model": FeedbackDetails, "description": "It replaces an earlier one"},
+        200: {"model": FeedbackDetails, "description": "It replaces an earlier rating"},
         **described(400, 404, 409, 413, 422, 503),
     },
 )
 @needs("reader", "search")
 def judge(
     caller: CurrentCaller,
-    registry: LibraryService,
+    registry: RegistryService,
     tokens: TokenService,
     response: Response,
-    asked: FeedbackToBe,
+    body: FeedbackToBe,
 ) -> FeedbackDetails:
-    """Rate an answer, or one hit of it, from 1 to 10; the same again replaces the first."""
-    return judged(caller, registry, tokens.read(asked.token), response, asked)
+    """Rate an answer, or one hit of it, from 1 to 10; rating it again replaces the first rating."""
+    return store_rating(caller, registry, tokens.read(body.token), response, body)
 
 
-def judged(
+def store_rating(
     caller: CurrentCaller,
     registry: CollectionRegistry,
     shown: ShownAnswer,
     response: Response,
-    asked: FeedbackToBe,
+    body: FeedbackToBe,
 ) -> FeedbackDetails:
-    """Keep a judgement of what a token says was shown, if the caller may see that."""
-    judgement = asked.judgement(shown.search)
-    kept = _judged(caller, registry, shown).feedback_submission.judge(shown, judgement)
+    """Store a rating of the answer that a token describes, if the caller may see it."""
+    judgement = body.to_domain(shown.search)
+    kept = _rated_collection(caller, registry, shown).feedback_submission.judge(shown, judgement)
     response.status_code = 201 if kept.is_new else 200
     return FeedbackDetails.of(shown, judgement, kept)
 
 
-def _judged(caller: Caller, registry: CollectionRegistry, shown: ShownAnswer) -> OpenCollection:
-    """The collection that has answered, if the caller may see it.
+def _rated_collection(
+    caller: Caller, registry: CollectionRegistry, shown: ShownAnswer
+) -> OpenCollection:
+    """The collection that gave the answer, if the caller may rate it.
 
-    Raises RoleRejected: strangers may look, not vote.
+    Raises RoleRejected: anonymous callers may read, not rate.
     """
     if caller.is_stranger:
         raise RoleRejected("Rating needs an API key: ALLOW_ANONYMOUS opens reading alone.")
@@ -106,13 +111,13 @@ def _judged(caller: Caller, registry: CollectionRegistry, shown: ShownAnswer) ->
 @needs("reader", "search")
 def withdraw_feedback(
     caller: CurrentCaller,
-    registry: LibraryService,
+    registry: RegistryService,
     tokens: TokenService,
-    asked: FeedbackToWithdraw,
+    body: FeedbackToWithdraw,
 ) -> None:
-    """Take a judgement back, if there is one: of the answer, or of one hit of it."""
-    shown = tokens.read(asked.token)
-    _judged(caller, registry, shown).feedback_submission.withdraw(shown, asked.image_id)
+    """Withdraw the rating of an answer, or of one hit of it, if there is one."""
+    shown = tokens.read(body.token)
+    _rated_collection(caller, registry, shown).feedback_submission.withdraw(shown, body.image_id)
 
 
 def _scope(
@@ -126,15 +131,15 @@ def _scope(
 @router.get("/feedback/summary", responses=described(404, 422, 503))
 @needs("admin")
 def summarise_feedback(
-    registry: LibraryService,
+    registry: RegistryService,
     summaries: SummaryService,
     namespace: InNamespace,
     collection: InOneCollection = None,
     days: Annotated[
-        int, Query(ge=1, le=MAX_DAYS, description="judgements of so many days")
+        int, Query(ge=1, le=MAX_DAYS, description="number of days to look back")
     ] = DEFAULT_DAYS,
 ) -> FeedbackSummary:
-    """Mean ratings by model and day, the worst queries, and whether judgements help."""
+    """Mean ratings by model and day, the worst queries, and whether ratings improve the answers."""
     scope = _scope(registry, namespace, collection, days)
     return FeedbackSummary.of(summaries.summary(scope))
 
@@ -146,16 +151,16 @@ def summarise_feedback(
 )
 @needs("admin")
 def export_feedback(
-    registry: LibraryService,
+    registry: RegistryService,
     summaries: SummaryService,
     namespace: InNamespace,
     collection: InOneCollection = None,
     kind: Annotated[
         Literal["csv", "jsonl"],
-        Query(alias="format", description="a table, or a JSON object a line"),
+        Query(alias="format", description="csv: a table; jsonl: a JSON object on each line"),
     ] = "csv",
 ) -> StreamingResponse:
-    """All judgements, oldest first. In CSV a text that begins like a formula is quoted by '."""
+    """All ratings, oldest first. In CSV, a text like a formula gets a leading apostrophe."""
     rows = summaries.export(_scope(registry, namespace, collection, None))
     name = {"Content-Disposition": f'attachment; filename="feedback.{kind}"'}
     if kind == "csv":

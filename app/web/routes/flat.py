@@ -1,7 +1,7 @@
-"""The flat endpoints of the first users: their shapes do not change.
+"""The flat endpoints: search by text, search by image, upload. Their shapes do not change.
 
-The searches are `async` and go to a thread once, for what waits: FastAPI would send them there
-once more to write the answer.
+The searches are `async` and use a thread only for the search itself: FastAPI would switch to one
+once more to serialise the answer.
 """
 
 from typing import Annotated
@@ -22,7 +22,13 @@ from app.sources.sidecars import (
     check_caption,
     parse_metadata,
 )
-from app.web.dependencies import Home, NamedModel, SentPicture, TokenService, Utf8
+from app.web.dependencies import (
+    DefaultCollection,
+    ModelHeader,
+    SentPicture,
+    TokenService,
+    Utf8Query,
+)
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.flat import Hit, Uploaded
 from app.web.payloads.job_submission import printable
@@ -31,9 +37,9 @@ from app.web.problems import described, problem, status_of
 router = APIRouter(tags=["flat"], route_class=Guarded)
 
 TOKEN_HEADER = "X-Search-Token"  # noqa: S105
-MAX_FILES = 100  # in one upload: each keeps its prepared pixels until all are written
+MAX_FILES = 100  # in one upload: the decoded pixels of all stay in memory until all are written
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many pictures at most")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of pictures")]
 
 PICTURE_BODY = {
     "requestBody": {
@@ -47,7 +53,7 @@ PICTURE_BODY = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "one picture's file",
+                            "description": "a picture file",
                         }
                     },
                 }
@@ -56,7 +62,7 @@ PICTURE_BODY = {
                 "schema": {
                     "type": "string",
                     "format": "binary",
-                    "description": "the picture's file, as it is",
+                    "description": "the bytes of a picture file",
                 }
             },
         },
@@ -64,10 +70,12 @@ PICTURE_BODY = {
 }
 
 
-@router.get("/search-by-text", responses=described(404, 422, 503), dependencies=[NamedModel, Utf8])
+@router.get(
+    "/search-by-text", responses=described(404, 422, 503), dependencies=[ModelHeader, Utf8Query]
+)
 @needs("reader", "search")
 async def search_by_text(
-    home: Home,
+    opened: DefaultCollection,
     tokens: TokenService,
     response: Response,
     query: Annotated[
@@ -79,36 +87,36 @@ async def search_by_text(
     ],
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
-    """The pictures that fit the words best, best first."""
-    answer = await run_in_threadpool(home.search.by_text, query, limit)
-    return _told(home, tokens, response, answer)
+    """The pictures that match the words best, best first."""
+    answer = await run_in_threadpool(opened.search.by_text, query, limit)
+    return _hits(opened, tokens, response, answer)
 
 
 @router.post(
     "/search-by-image",
     responses=described(400, 404, 413, 415, 422, 503),
-    dependencies=[NamedModel],
+    dependencies=[ModelHeader],
     openapi_extra=PICTURE_BODY,
 )
 @needs("reader", "search")
 async def search_by_image(
-    home: Home,
+    opened: DefaultCollection,
     tokens: TokenService,
     response: Response,
     picture: SentPicture,
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
     """The pictures most like the one sent, best first."""
-    answer = await run_in_threadpool(home.search.by_image, picture, limit)
-    return _told(home, tokens, response, answer)
+    answer = await run_in_threadpool(opened.search.by_image, picture, limit)
+    return _hits(opened, tokens, response, answer)
 
 
-def _told(
-    home: OpenCollection, tokens: FeedbackTokens, response: Response, answer: FlatAnswer
+def _hits(
+    opened: OpenCollection, tokens: FeedbackTokens, response: Response, answer: FlatAnswer
 ) -> list[Hit]:
-    """The hits as a list, whose shape does not change; what is to be judged by goes aside."""
+    """The hits as a plain list; the token to rate them with goes into a header."""
     ids = [hit.image.id for hit in answer.hits]
-    response.headers[TOKEN_HEADER] = tokens.write(home.index, answer.query, ids)
+    response.headers[TOKEN_HEADER] = tokens.write(opened.index, answer.query, ids)
     return [Hit.of(hit) for hit in answer.hits]
 
 
@@ -118,14 +126,14 @@ def _told(
     response_model=list[Uploaded],
     status_code=201,
     responses={
-        200: {"model": list[Uploaded], "description": "Nothing new: all were known"},
-        207: {"model": list[Uploaded], "description": "Some were refused"},
+        200: {"model": list[Uploaded], "description": "Nothing new: every file was known"},
+        207: {"model": list[Uploaded], "description": "Some files were refused"},
         **described(400, 404, 413, 415, 422, 503),
     },
 )
 @needs("writer", "upload")
 def upload(
-    home: Home,
+    opened: DefaultCollection,
     file: Annotated[
         list[UploadFile],
         File(
@@ -135,25 +143,25 @@ def upload(
     ],
     caption: Annotated[
         str | None,
-        Form(max_length=MAX_CAPTION_CHARACTERS, description="what to say of each, in words"),
+        Form(max_length=MAX_CAPTION_CHARACTERS, description="caption of each picture"),
     ] = None,
     metadata: Annotated[
         str | None,
         Form(
             max_length=MAX_METADATA_CHARACTERS,
-            description="what else to say of each: a JSON object",
+            description="metadata of each picture: a JSON object",
             examples=['{"season": "summer"}'],
         ),
     ] = None,
 ) -> Response:
-    """Keep pictures and make them searchable at once; `caption` and `metadata` go to each."""
+    """Store pictures and make them searchable at once; `caption` and `metadata` apply to each."""
     described_by = {} if metadata is None else parse_metadata(metadata)
     if caption is not None:
         check_caption(caption)
     if len(file) > MAX_FILES:
         raise UploadRejected(f"{len(file)} files; {MAX_FILES} are allowed in one upload.")
     files = [Upload(printable(one.filename or ""), one.file.read()) for one in file]
-    outcomes = home.uploads.store(files, caption, described_by)
+    outcomes = opened.uploads.store(files, caption, described_by)
     body = [Uploaded.of(outcome).model_dump() for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if len(errors) == len(outcomes):

@@ -1,4 +1,4 @@
-"""Pictures handed in as jobs, and the jobs' progress."""
+"""Jobs: adding many pictures, progress, cancelling and retrying."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from app.web.dependencies import (
     CurrentCaller,
     InCollection,
     InNamespace,
-    IntakeService,
     JobId,
-    LibraryService,
+    JobSubmissionService,
+    RegistryService,
 )
 from app.web.middleware.guard import Guarded, needs, presented_key
 from app.web.payloads import examples
@@ -30,23 +30,23 @@ from app.web.problems import described
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
 
-ADD_IMAGES = "/api/v1/images"  # the route whose body may be an archive
+ADD_IMAGES = "/api/v1/images"  # the route whose body may be a large archive
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
 NOT_YOURS = (
     "The folders and buckets of this service are open to keys of the namespace default alone: send "
     "files, an archive or URLs."
 )
-EVENT_SECONDS = 0.5  # between looks at a job whose events somebody follows
+EVENT_SECONDS = 0.5  # between two looks at a job for its event stream
 
 Cursor = Annotated[
-    int | None, Query(ge=0, le=MAX_ID, description="`next_cursor` of the page before")
+    int | None, Query(ge=0, le=MAX_ID, description="`next_cursor` of the previous page")
 ]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many at most")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="maximum number of entries")]
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """The JSON body's schema, whole in itself: a body that a form may stand for is no parameter."""
+    """The schema of the JSON body without `$defs`, which only work for bodies FastAPI knows."""
     parts = schema.pop("$defs")
     source = schema["properties"]["source"]
     source["anyOf"] = [parts["FolderOrBucket"], {"type": "null"}]
@@ -67,19 +67,19 @@ BODY: dict[str, Any] = {
 EVENTS: dict[str, Any] = {
     "itemSchema": {
         "properties": {
-            "event": {"enum": ["progress", "end"], "description": "the last one is end"},
+            "event": {"enum": ["progress", "end"], "description": "end is the last event"},
             "data": {
                 "contentMediaType": "application/json",
                 "contentSchema": {"$ref": "#/components/schemas/JobDetails"},
-                "description": "the job, as its own address tells it",
+                "description": "the job, as `GET /api/v1/jobs/{job_id}` returns it",
             },
-            "id": {"description": "not used here"},
-            "retry": {"description": "not used here: milliseconds"},
+            "id": {"description": "not used"},
+            "retry": {"description": "not used"},
         },
     },
     "example": f"event: end\ndata: {json.dumps(examples.JOB)}\n\n",
 }
-LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job's address"}}
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address of the job"}}
 
 
 @router.post(
@@ -92,7 +92,7 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job's
 def add_images(
     caller: CurrentCaller, opened: InCollection, submitted: Submitted, response: Response
 ) -> Accepted:
-    """Hand in pictures, an archive, URLs, or a source: a job takes them in."""
+    """Add pictures, an archive, URLs or a source by a job in the background."""
     job_submission = opened.job_submission
     if isinstance(submitted, Form):
         job_id = job_submission.sent(
@@ -117,12 +117,15 @@ def add_images(
 @router.get("/jobs", responses=described(404, 422, 503))
 @needs("reader")
 def list_jobs(
-    registry: LibraryService,
-    job_submission: IntakeService,
+    registry: RegistryService,
+    job_submission: JobSubmissionService,
     namespace: InNamespace,
     collection: Annotated[
         Name | None,
-        Query(description="only its jobs; null: of all in the namespace", examples=["holidays"]),
+        Query(
+            description="only jobs of this collection; if omitted, of all in the namespace",
+            examples=["holidays"],
+        ),
     ] = None,
     state: Annotated[JobState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
@@ -133,27 +136,27 @@ def list_jobs(
     return JobPage.of(job_submission.jobs(chosen, state, cursor, limit, namespace), limit)
 
 
-def _found(job_submission: IntakeService, job_id: JobId) -> Job:
+def _found(job_submission: JobSubmissionService, job_id: JobId) -> Job:
     return job_submission.job(job_id)
 
 
 @router.get("/jobs/{job_id}", responses=described(404, 422, 503))
 @needs("reader")
 def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
-    """How far a job is."""
+    """The progress of a job."""
     return JobDetails.of(job)
 
 
 @router.get("/jobs/{job_id}/items", responses=described(404, 422, 503))
 @needs("reader")
 def list_items(
-    job_submission: IntakeService,
+    job_submission: JobSubmissionService,
     job_id: JobId,
     state: Annotated[ItemState | None, Query(description="only those in this state")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> ItemPage:
-    """The files of a job; those that were known and unchanged are only counted."""
+    """The files of a job; unchanged files are only counted, not listed."""
     found = job_submission.items(job_id, limit, state=state, after=cursor or 0)
     return ItemPage.of(found, limit)
 
@@ -165,10 +168,10 @@ def list_items(
 )
 @needs("reader", "events")
 async def follow_job(
-    request: Request, job_submission: IntakeService, job: Annotated[Job, Depends(_found)]
+    request: Request, job_submission: JobSubmissionService, job: Annotated[Job, Depends(_found)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events: `progress` at each change, `end` with the last state."""
-    seen = None  # not on a thread: many may follow for long
+    """Server-sent events: `progress` at each change, `end` with the final state."""
+    seen = None  # async: many clients may follow for long
     presented = presented_key(request.headers)
     while job.finished_at is None and not request.app.state.is_stopping():
         if job != seen:
@@ -177,7 +180,7 @@ async def follow_job(
         await asyncio.sleep(EVENT_SECONDS)
         try:
             await run_in_threadpool(request.app.state.services.access.caller, presented)
-        except KeyRejected:  # revoked or expired meanwhile
+        except KeyRejected:  # the key was revoked or has expired meanwhile
             return
         job = await run_in_threadpool(job_submission.job, job.id)
     yield ServerSentEvent(event="end", data=JobDetails.of(job))
@@ -185,13 +188,13 @@ async def follow_job(
 
 @router.post("/jobs/{job_id}/cancel", responses=described(404, 409, 422, 503))
 @needs("writer")
-def cancel_job(job_submission: IntakeService, job_id: JobId) -> JobDetails:
+def cancel_job(job_submission: JobSubmissionService, job_id: JobId) -> JobDetails:
     """Begin nothing more of a job; what is under way ends, what was taken in stays."""
     return JobDetails.of(job_submission.cancel(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", responses=described(404, 409, 422, 503))
 @needs("writer")
-def retry_job(job_submission: IntakeService, job_id: JobId) -> JobDetails:
-    """Try the failed files of an ended job again, and its listing if that failed."""
+def retry_job(job_submission: JobSubmissionService, job_id: JobId) -> JobDetails:
+    """Try the failed files of a finished job again, and its listing if that failed."""
     return JobDetails.of(job_submission.retry(job_id))

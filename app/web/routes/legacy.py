@@ -1,28 +1,28 @@
-"""The endpoints that programs of an earlier system call: exact in shape."""
+"""The legacy endpoints, which programs of an earlier system call. Their shapes do not change."""
 
 from fastapi import APIRouter, Response
 
 from app.search.search import DEFAULT_LIMIT
-from app.web.dependencies import CurrentCaller, Home, LibraryService, TokenService
+from app.web.dependencies import CurrentCaller, DefaultCollection, RegistryService, TokenService
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.feedback import FeedbackDetails, FeedbackToBe
 from app.web.payloads.legacy import Matches, NamedMatch, RatingToBe, TextAsked
 from app.web.problems import described
-from app.web.routes.feedback import judged
+from app.web.routes.feedback import store_rating
 
 router = APIRouter(prefix="/api/v1", tags=["flat"], route_class=Guarded)
 
 
 @router.post("/search-image", responses=described(400, 404, 413, 422, 503))
 @needs("reader", "search")
-def search_image(home: Home, tokens: TokenService, asked: TextAsked) -> Matches:
-    """The pictures that fit a text best, by the names of their files."""
-    answer = home.search.by_text(asked.text, DEFAULT_LIMIT)
+def search_image(opened: DefaultCollection, tokens: TokenService, body: TextAsked) -> Matches:
+    """The pictures that match a text best, named by their files."""
+    answer = opened.search.by_text(body.text, DEFAULT_LIMIT)
     return Matches(
-        text=asked.text,
-        model_name=home.index.space.name,
+        text=body.text,
+        model_name=opened.index.space.name,
         matches=[NamedMatch.of(hit) for hit in answer.hits],
-        jwt=tokens.write(home.index, answer.query, [hit.image.id for hit in answer.hits]),
+        jwt=tokens.write(opened.index, answer.query, [hit.image.id for hit in answer.hits]),
     )
 
 
@@ -30,18 +30,18 @@ def search_image(home: Home, tokens: TokenService, asked: TextAsked) -> Matches:
     "/create-feedback",
     status_code=201,
     responses={
-        200: {"model": FeedbackDetails, "description": "It replaces an earlier one"},
+        200: {"model": FeedbackDetails, "description": "It replaces an earlier rating"},
         **described(400, 404, 409, 413, 422, 503),
     },
 )
 @needs("reader", "search")
 def create_feedback(
     caller: CurrentCaller,
-    registry: LibraryService,
+    registry: RegistryService,
     tokens: TokenService,
     response: Response,
-    asked: RatingToBe,
+    body: RatingToBe,
 ) -> FeedbackDetails:
     """Rate an answer from 1 to 10, as `POST /api/v1/feedback` does."""
-    rating = FeedbackToBe(token=asked.jwt, rating=asked.user_feedback)
-    return judged(caller, registry, tokens.read(asked.jwt), response, rating)
+    rating = FeedbackToBe(token=body.jwt, rating=body.user_feedback)
+    return store_rating(caller, registry, tokens.read(body.jwt), response, rating)

@@ -1,29 +1,38 @@
-"""How good an index is: recall measured, and tuned."""
+"""Recall of a collection's searches: measuring it, and tuning `ef_search` by it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, MAX_K, MAX_SAMPLE, MIN_SAMPLE
-from app.web.dependencies import LibraryService, Utf8
+from app.web.dependencies import RegistryService, Utf8Query
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.recall import RecallDetails, Tuning, TuningDetails
 from app.web.problems import described
 from app.web.routes.collections import Opened
 
-router = APIRouter(prefix="/api/v1", tags=["inspection"], dependencies=[Utf8], route_class=Guarded)
+router = APIRouter(
+    prefix="/api/v1", tags=["inspection"], dependencies=[Utf8Query], route_class=Guarded
+)
 
 
 @router.get("/collections/{name}/recall", responses=described(404, 422, 503))
 @needs("admin", "search")
 def measure_recall(
     opened: Opened,
-    k: Annotated[int, Query(ge=1, le=MAX_K, description="hits of each query")] = DEFAULT_K,
+    k: Annotated[
+        int, Query(ge=1, le=MAX_K, description="hits looked at for each query")
+    ] = DEFAULT_K,
     sample: Annotated[
-        int, Query(ge=MIN_SAMPLE, le=MAX_SAMPLE, description="queries: texts and pictures")
+        int,
+        Query(
+            ge=MIN_SAMPLE,
+            le=MAX_SAMPLE,
+            description="number of queries, half of them pictures",
+        ),
     ] = DEFAULT_SAMPLE,
 ) -> RecallDetails:
-    """Ask sampled queries with the graph and without, and compare. Takes seconds."""
+    """Run sampled queries with the graph and exactly, and compare. Takes seconds."""
     return RecallDetails.model_validate(opened.recall.measure(k, sample), from_attributes=True)
 
 
@@ -33,9 +42,9 @@ def measure_recall(
     responses=described(400, 404, 413, 422, 503),
 )
 @needs("admin", "search")
-def tune(registry: LibraryService, opened: Opened, asked: Tuning) -> TuningDetails:
-    """Find the least `ef_search` that keeps a recall on held-out queries, and use it."""
-    tuned = opened.recall.tune(asked.recall, asked.k, asked.sample)
+def tune(registry: RegistryService, opened: Opened, body: Tuning) -> TuningDetails:
+    """Find the smallest `ef_search` that reaches a recall on held-out queries too, and use it."""
+    tuned = opened.recall.tune(body.recall, body.k, body.sample)
     if tuned.ef_search is not None:
         registry.tune(opened, tuned.ef_search)
     return TuningDetails.model_validate(tuned, from_attributes=True)

@@ -1,4 +1,4 @@
-"""The search API: the whole request, and the honest answer."""
+"""The search API: by words and pictures, by words alone, by a picture of the collection."""
 
 from typing import Annotated
 
@@ -15,9 +15,9 @@ from app.web.dependencies import (
     GalleryService,
     ImageId,
     InCollection,
-    LibraryService,
+    RegistryService,
     TokenService,
-    Utf8,
+    Utf8Query,
     chosen_namespace,
 )
 from app.web.middleware.guard import Guarded, needs
@@ -26,16 +26,16 @@ from app.web.payloads.filter_parameter import FilterText
 from app.web.payloads.search import SearchAnswer, SearchRequest
 from app.web.problems import described
 
-router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8], route_class=Guarded)
+router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8Query], route_class=Guarded)
 
-MAX_CHARACTERS = 50_000  # of a cursor in an address, which has 64 KB at most
+MAX_CHARACTERS = 50_000  # of a cursor in a URL; a URL may have 64 KB
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="hits on a page at most")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of hits on a page")]
 Cursor = Annotated[
     str | None,
     Query(
         max_length=MAX_CHARACTERS,
-        description="`next_cursor` of the page before",
+        description="`next_cursor` of the previous page",
         examples=[CURSOR],
     ),
 ]
@@ -50,22 +50,22 @@ Cursor = Annotated[
 @needs("reader", "search")
 def search(
     caller: CurrentCaller,
-    registry: LibraryService,
+    registry: RegistryService,
     cursors: CursorService,
     tokens: TokenService,
-    asked: SearchRequest,
+    body: SearchRequest,
 ) -> SearchAnswer:
-    """Search by words, pictures, or both; page through the answer by its cursor."""
-    request = asked.question(chosen_namespace(caller, asked.namespace))
-    if asked.cursor is None:
+    """Search by words, pictures or both; page through the hits by cursor."""
+    request = body.to_domain(chosen_namespace(caller, body.namespace))
+    if body.cursor is None:
         opened = registry.open(request.namespace, request.collection)
         answer = opened.search.answer(opened.collection, request)
     else:
-        page = cursors.read(asked.cursor, None if asked.is_bare else request)
+        page = cursors.read(body.cursor, None if body.is_bare else request)
         namespace = chosen_namespace(caller, page.request.namespace)
         opened = registry.open(namespace, page.request.collection)
         answer = opened.search.page(opened.collection, page)
-    return SearchAnswer.of(opened, answer, cursors, tokens, asked.include)
+    return SearchAnswer.of(opened, answer, cursors, tokens, body.include)
 
 
 @router.get(
@@ -87,11 +87,11 @@ def search_simply(
         ),
     ],
     limit: Limit = DEFAULT_LIMIT,
-    mode: Annotated[Mode, Query(description="by vectors, by words, or by both")] = "vector",
+    mode: Annotated[Mode, Query(description="rank by vectors, by words, or by both")] = "vector",
     where: FilterText = None,
     cursor: Cursor = None,
 ) -> SearchAnswer:
-    """The same by words, for an address bar: the other options are those of `POST`."""
+    """Search by words in a URL; the method `POST` has more options."""
     namespace, name = opened.collection.namespace, opened.collection.name
     request = search_request.SearchRequest(
         namespace, name, (Term(text=q),), mode, limit, filter=where or {}
@@ -106,7 +106,7 @@ def search_simply(
 )
 @needs("reader", "search")
 def find_similar(
-    registry: LibraryService,
+    registry: RegistryService,
     cursors: CursorService,
     tokens: TokenService,
     gallery: GalleryService,
@@ -115,9 +115,9 @@ def find_similar(
     where: FilterText = None,
     cursor: Cursor = None,
 ) -> SearchAnswer:
-    """The pictures of its collection that are most like a picture, itself left out."""
+    """The pictures of its collection most like a picture, which is left out itself."""
     opened = registry.open_id(gallery.get(image_id).collection_id)
-    parse(where or {}, opened.collection.fields)  # what is wrong is named as it was sent
+    parse(where or {}, opened.collection.fields)  # reports errors in the terms of this request
     request = search_request.SearchRequest(
         opened.collection.namespace,
         opened.collection.name,
