@@ -8,7 +8,8 @@ INSTALLED := $(VENV)/.installed
 export SEARCH ?= a green tree
 export LIMIT ?= 4
 SOURCE = $(if $(DIR),--dir "$(DIR)") $(if $(BUCKET),--bucket "$(BUCKET)") \
-	$(if $(PREFIX),--prefix "$(PREFIX)") $(if $(DRY_RUN),--dry-run)
+	$(if $(PREFIX),--prefix "$(PREFIX)") $(if $(DRY_RUN),--dry-run) \
+	$(if $(FORGET_EMPTY),--forget-empty)
 
 # Modules are compiled once, whatever the caller's environment says: torch loads in a third of
 # the time.
@@ -36,7 +37,7 @@ ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=�
 	@$(PYTHON) -m scripts.ingest $(SOURCE) $(if $(PRUNE),--sync)
 
 .PHONY: sync
-sync: $(INSTALLED) ## The same, and forget what is gone there: make sync DIR=… | BUCKET=…
+sync: $(INSTALLED) ## The same, and forget what is gone there: make sync DIR=… | BUCKET=…  (FORGET_EMPTY=1)
 	@$(PYTHON) -m scripts.ingest $(SOURCE) --sync
 
 .PHONY: worker

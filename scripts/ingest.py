@@ -25,6 +25,9 @@ def main(
     bucket: Annotated[str | None, typer.Option(help="a bucket; S3_… has its keys")] = None,
     prefix: Annotated[str, typer.Option(help="only the bucket's keys that begin so")] = "",
     sync: Annotated[bool, typer.Option(help="forget pictures whose file is gone")] = False,
+    forget_empty: Annotated[
+        bool, typer.Option(help="with --sync: also those of folders that are empty or gone")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Index the pictures that are new or have changed, and say what was refused."""
@@ -33,7 +36,7 @@ def main(
     unwind_on_signals()
     try:
         with open_services(Settings.load()) as services:
-            options = JobOptions(sync, dry_run)
+            options = JobOptions(sync, dry_run, forget_empty)
             if folder is not None:
                 place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
                 job_id = services.job_submission.folder(place, options)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
-from watchfiles import watch
+from watchfiles import Change, watch
 
 from app.errors import ImageSearchError
 from app.ingest.job_submission import JobOptions, JobSubmission
@@ -21,6 +21,7 @@ STEP_MS = 100  # changes are collected until none came for so long
 DEBOUNCE_MS = 400  # but for at most so long
 LOOK_MS = 300  # between checks for what has become quiet
 SETTLED_SECONDS = QUIET_SECONDS + 0.2  # after its last change a file counts as complete
+MAX_WITNESSED = 1_000  # deleted paths that a job names; of more, their folders
 SYNC = JobOptions(sync=True)
 
 
@@ -36,6 +37,7 @@ class FolderWatcher:
     folders: Sequence[Path]
     clock: Callable[[], float] = time.monotonic
     _changed: dict[Path, float] = field(default_factory=dict, init=False)  # time of the last change
+    _deleted: set[Path] = field(default_factory=set, init=False)  # of these, those that went
     _jobs: dict[Path, int] = field(default_factory=dict, init=False)  # the last job by folder
 
     def run(self, stop: threading.Event) -> None:
@@ -53,9 +55,17 @@ class FolderWatcher:
             now = self.clock()
             if not self._changed and not self._jobs:  # the watch has just started
                 self._changed.update(dict.fromkeys(self.folders, now))
-            self._changed.update((Path(path), now) for _, path in changes)
+            for change, name in changes:
+                self._note(change, Path(name), now)
             for folder in self.folders:
                 self._sync_settled(folder, now)
+
+    def _note(self, change: Change, path: Path, now: float) -> None:
+        self._changed[path] = now
+        if change == Change.deleted:
+            self._deleted.add(path)
+        else:
+            self._deleted.discard(path)
 
     def _sync_settled(self, folder: Path, now: float) -> None:
         """Sync what has been quiet for long enough; retried later if the database is away."""
@@ -66,6 +76,7 @@ class FolderWatcher:
                 self._sync(folder, [path for path in settled if not _is_hidden(path, folder)])
                 for path in settled:
                     del self._changed[path]
+                    self._deleted.discard(path)
         except SQLAlchemyError as error:
             log.warning("changes below %s wait for the database: %s", folder, error)
             self._changed.update(dict.fromkeys(settled, now))
@@ -77,7 +88,7 @@ class FolderWatcher:
                 _common_folder(changed, folder),
                 SYNC,
                 settled=True,
-                witnessed=any(path != folder for path in changed),
+                witnessed=_topmost([path for path in changed if path in self._deleted]),
                 anew=folder not in self._jobs,
             )
 
@@ -93,6 +104,15 @@ class FolderWatcher:
 
 def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _topmost(deleted: Sequence[Path]) -> list[Path]:
+    """The paths without those below another; their folders if there are too many."""
+    every = set(deleted)
+    top = [path for path in deleted if every.isdisjoint(path.parents)]
+    if len(top) > MAX_WITNESSED:
+        top = list({path.parent for path in top})[:MAX_WITNESSED]
+    return sorted(top)
 
 
 def _common_folder(paths: Iterable[Path], folder: Path) -> Path:

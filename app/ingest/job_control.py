@@ -52,6 +52,8 @@ def retry(session: Session, job_id: int, batch_size: int) -> Job:
     if job.finished_at is None:
         raise JobConflict(f"Job {job_id} is {job.state}: wait for its end, or cancel it.")
     query = update(job_items).where(job_items.c.job_id == job_id, job_items.c.state == "failed")
+    if "folder" in job.source:  # folders that could not be listed are no files
+        query = query.where(~job_items.c.path.endswith("/"))
     if not SENT.isdisjoint(job.source):
         query = query.where(job_items.c.staged.is_not(None))
     query = query.values(state="pending", outcome=None, attempts=0, leases=0, updated_at=func.now())

@@ -191,6 +191,16 @@ def removals(session: Session, job_id: int, limit: int) -> list[Item]:
     return [Item(**row) for row in rows]
 
 
+def unlisted_folders(session: Session, job_id: int) -> tuple[str, ...]:
+    """The folders that could not be listed, each with a slash at its end."""
+    query = select(job_items.c.path).where(
+        job_items.c.job_id == job_id,
+        job_items.c.state == "failed",
+        job_items.c.path.endswith("/"),
+    )
+    return tuple(session.execute(query).scalars())
+
+
 def dismiss(session: Session, ids: Sequence[int]) -> None:
     """Delete removals that turned out to be none: the file was moved, or is back."""
     session.execute(delete(job_items).where(job_items.c.id.in_(ids)))

@@ -33,10 +33,19 @@ ANYWHERE = "anywhere"  # the queue of sources that every worker can read: bucket
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How a source is indexed; with `sync`, pictures that it lacks are removed."""
+    """How a source is indexed.
+
+    With `sync`, pictures that it lacks are removed; with `forget_empty`, also those of folders
+    that are empty or gone as a whole, which may only have lost their disk.
+    """
 
     sync: bool = False
     dry_run: bool = False
+    forget_empty: bool = False
+
+    def flags(self) -> dict[str, Any]:
+        """What a job's `source` says of them."""
+        return {"forget_empty": True} if self.forget_empty else {}
 
 
 @dataclass(frozen=True)
@@ -96,22 +105,26 @@ class JobSubmission:
         options: JobOptions,
         *,
         settled: bool = False,
-        witnessed: bool = False,
+        witnessed: Sequence[Path] = (),
         anew: bool = False,
     ) -> int:
         """A job on a folder of this machine.
 
-        `settled` skips files that may still be changing. `witnessed` means that files were seen to
-        go, so that an empty folder is believed. `anew` cancels unfinished jobs on the same
-        folder, so that this one starts from the beginning.
+        `settled` skips files that may still be changing. `witnessed` are paths that were seen to
+        go: a folder emptied by that is believed to be empty. `anew` cancels unfinished jobs on
+        the same folder, so that this one starts from the beginning.
         """
-        flags = {"settled": settled, "witnessed": witnessed}
-        source = {"folder": str(folder), **{name: True for name, on in flags.items() if on}}
+        source: dict[str, Any] = {"folder": str(folder), **options.flags()}
+        if settled:
+            source["settled"] = True
+        if witnessed:
+            source["witnessed"] = [str(path) for path in witnessed]
         return self._create(source, self.queue, options, anew=anew)
 
     def bucket(self, name: str, prefix: str, options: JobOptions) -> int:
         """A job on the objects of a bucket whose keys begin with `prefix`."""
-        return self._create({"bucket": name, "prefix": prefix}, ANYWHERE, options)
+        source = {"bucket": name, "prefix": prefix, **options.flags()}
+        return self._create(source, ANYWHERE, options)
 
     def _create(
         self, source: Mapping[str, Any], queue: str, options: JobOptions, *, anew: bool = False

@@ -8,7 +8,7 @@ from app.catalog.image_rows import KnownFile
 from app.database.connections import Sessions
 from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import Job
-from app.sources.interfaces import Source, SourceFile
+from app.sources.interfaces import Source, SourceFile, Unlisted
 
 T = TypeVar("T")
 Add = Callable[[Job, ListedFile], bool]
@@ -61,7 +61,7 @@ class SourceDiff:
         self._after = self._mark = listed.checkpoint or self._mark
         return self._write(self._job, listed)
 
-    def _compare(self, files: list[SourceFile]) -> bool:
+    def _compare(self, files: list[SourceFile | Unlisted]) -> bool:
         """Compare and write one chunk, up to its last path."""
         named = [file for file in files if _is_storable(file.path)]
         upto = named[-1].path if named else self._after
@@ -70,7 +70,9 @@ class SourceDiff:
         unchanged = 0
         for file in named:
             row = known.pop(file.path, None)
-            if self._quiet and not file.settled:
+            if isinstance(file, Unlisted):
+                items.append(NewItem(file.path, reason=file.reason))
+            elif self._quiet and not file.settled:
                 unchanged += row is not None  # its last write will trigger another job
             elif row is not None and row.etag == file.etag:
                 unchanged += 1
@@ -101,6 +103,8 @@ def _is_storable(path: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
-def _unstorable(file: SourceFile) -> NewItem:
+def _unstorable(file: SourceFile | Unlisted) -> NewItem:
     shown = file.path.encode("utf-8", "backslashreplace").decode()
+    if isinstance(file, Unlisted):
+        return NewItem(shown, reason=file.reason)
     return NewItem(shown, file.etag, file.size, reason="Its name is no UTF-8: rename the file.")

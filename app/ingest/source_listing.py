@@ -1,20 +1,17 @@
 """The first and last task of a job: listing its source, and removing what the source lacks.
 
 A source is listed in chunks; each is one transaction of items, tasks and checkpoint, so that a
-killed listing resumes where it was. Pictures missing from the listing are noted. They are removed
-only in `sync`, only if the source was listed completely, and only after every file was read, since
-a file may have moved.
+killed listing resumes where it was. Pictures missing from the listing are noted; `removals.py`
+decides on them once the source was listed completely and every file was read, since a file may
+have moved.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy.orm import Session
-
-from app.catalog import image_deletion, image_rows
 from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
@@ -26,10 +23,10 @@ from app.errors import (
     own_fault,
 )
 from app.index import vector_indexes
-from app.ingest import job_items, jobs, leases
-from app.ingest.job_items import Item, ListedFile, NewItem
+from app.ingest import job_items, jobs
+from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import SENT_PRIORITY, Job
-from app.ingest.leases import ItemResult
+from app.ingest.removals import Removals
 from app.ingest.source_diff import SourceDiff, chunks
 from app.sources import archives
 from app.sources.archives import ArchiveEntry
@@ -40,7 +37,6 @@ from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)
 
-REMOVALS = 500  # pictures decided on in one transaction
 MAX_ATTEMPTS = 20  # of listing or finishing, including those whose worker died; then the job fails
 
 
@@ -193,9 +189,7 @@ class SourceLister:
         """Everything but the closing; returns why the job has failed, if it has."""
         reason = job.reason
         if job.state == "running" and reason is None:
-            reason = self._doubt(job)
-            if reason is None:
-                self._settle_removals(job)
+            reason = Removals(self.sessions, self.sources, job, self._check_stop).settle()
         delete_marked(self.sessions, self.stores.thumbnails)
         with self.sessions.begin() as session:
             if job.reason is None:  # else a retry may resume the listing
@@ -209,47 +203,6 @@ class SourceLister:
                 vector_indexes.build_hnsw(session, self.index)
             self.measure()
         return reason
-
-    def _doubt(self, job: Job) -> str | None:
-        """Why nothing may be removed although the listing is complete; None if removal is safe."""
-        if job.mode != "sync" or job.total or "witnessed" in job.source:
-            return None
-        with self.sessions.begin() as session:
-            if not job_items.removals(session, job.id, limit=1):
-                return None
-        return (
-            "The source is empty, but pictures were known in it: is its disk mounted, its name "
-            "right? Nothing was forgotten."
-        )
-
-    def _settle_removals(self, job: Job) -> None:
-        """Decide on what the listing lacks: moved meanwhile, there after all, or gone."""
-        while True:
-            with self.sessions.begin() as session:
-                found = job_items.removals(session, job.id, REMOVALS)
-                paths = [item.path for item in found]
-                known = image_rows.files_at(session, job.collection_id, paths)
-                ids = [row.id for row in known.values()] if job.dry_run else []
-                moved = job_items.moved(session, job.id, ids)
-            if not found:
-                return
-            left = {path: row for path, row in known.items() if row.id not in moved}
-            gone = [left[path] for path in sorted(left) if not self.sources.exists(path)]
-            self._check_stop()
-            with self.sessions.begin() as session:
-                if job.mode == "sync" and not job.dry_run:
-                    gone = image_deletion.mark_deleted(session, gone)
-                self._note_removals(session, job, found, {row.path for row in gone})
-
-    def _note_removals(
-        self, session: Session, job: Job, found: Sequence[Item], gone: set[str]
-    ) -> None:
-        """Count each path once: a retried listing may have noted it twice."""
-        last = {item.path: item for item in found if item.path in gone}
-        outcome = "removed" if job.mode == "sync" else "gone"
-        leases.write_results(session, job, [ItemResult(item, outcome) for item in last.values()])
-        kept = {item.id for item in last.values()}
-        job_items.dismiss(session, [item.id for item in found if item.id not in kept])
 
 
 def _reason(error: Exception) -> str:

@@ -44,6 +44,10 @@ class BucketFolder:
         for file in waiting:
             yield _with_sidecar(file, sidecars)
 
+    def is_empty(self, path: str) -> bool:
+        """Whether nothing is below the prefix of all; parts of a bucket have no disk to lose."""
+        return path == self.prefix and next(self.files(), None) is None
+
     def read(self, path: str, max_bytes: int) -> bytes:
         """One object's bytes."""
         return self.bucket.read(self._key(path), max_bytes)

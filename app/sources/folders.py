@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUnreadable
-from app.sources.interfaces import SIDECAR, SourceFile
+from app.sources.interfaces import SIDECAR, SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
 
 QUIET_SECONDS = 1.0  # a file changed more recently may be incomplete
@@ -27,11 +26,10 @@ class Folder:
         """The common prefix of its files' paths."""
         return f"{stored_path(self.folder, self.root)}/"
 
-    def files(self, after: str | None = None) -> Iterator[SourceFile]:
+    def files(self, after: str | None = None) -> Iterator[SourceFile | Unlisted]:
         """The files below it; hidden and companion files are skipped.
 
-        Raises SourceUnreadable if a folder cannot be listed: an incomplete listing would make
-        the rest look deleted.
+        Raises SourceUnreadable if the folder itself cannot be listed.
         """
         if not self.folder.is_dir():
             raise SourceUnreadable(f"{self.folder} is not a folder. Create it, or name another.")
@@ -39,10 +37,27 @@ class Folder:
             raise SourceUnreadable(
                 f"{self.folder} holds this program itself: name the folder of the pictures."
             )
-        for entry in _walk(self.folder):
-            path = stored_path(Path(entry.path), self.root)
+        for found in _walk(self.folder):
+            path = self._path(found)
+            if path == self.prefix and isinstance(found, Unlisted):
+                raise SourceUnreadable(f"{self.folder}: {found.reason}")
             if after is None or os.fsencode(path) > os.fsencode(after):
-                yield from _source_file(entry, path)
+                yield from _source_file(found, path)
+
+    def _path(self, found: "os.DirEntry[str] | Unlisted") -> str:
+        slash = "/" if isinstance(found, Unlisted) else ""
+        return stored_path(Path(found.path), self.root) + slash
+
+    def is_empty(self, path: str) -> bool:
+        """Whether the folder at `path` is gone or holds no file that may be a picture.
+
+        A mount point without its disk is such a folder. One that became a file is not: its disk
+        is there.
+        """
+        folder = self.root / path
+        if folder.exists() and not folder.is_dir():
+            return False
+        return all(isinstance(found, Unlisted) for found in _walk(folder))
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """One file's bytes."""
@@ -56,48 +71,66 @@ class Folder:
             return None
 
 
-def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
+def _walk(folder: Path) -> Iterator["os.DirEntry[str] | Unlisted"]:
     """Every file below that may be a picture, sorted by the bytes of its path.
 
-    A folder is sorted by its name with a slash, as the paths below it are.
+    A folder is sorted by its name with a slash, as the paths below it are. One that cannot be
+    listed, because it may not be read or has just vanished, is yielded in its place.
     """
-    try:
-        with os.scandir(folder) as listed:
-            entries = [entry for entry in listed if not entry.name.startswith(".")]
-        entries.sort(key=lambda entry: os.fsencode(entry.name) + b"/" * _is_folder(entry))
-        for entry in entries:
-            if _is_folder(entry):
-                yield from _walk(Path(entry.path))
-            elif Path(entry.name).suffix.lower() not in COMPANIONS:
-                yield entry
-    except OSError as error:
-        _unreadable(error)
+    waiting: list[Iterator[os.DirEntry[str]]] = [iter(())]
+    following: str | None = os.fspath(folder)
+    while waiting:
+        if following is not None:
+            try:
+                waiting.append(iter(_entries(following)))
+            except OSError as error:
+                yield Unlisted(following, f"This folder cannot be listed: {error.strerror}.")
+        entry = next(waiting[-1], None)
+        following = entry.path if entry and _is_folder(entry) else None
+        if entry is None:
+            waiting.pop()
+        elif following is None and Path(entry.name).suffix.lower() not in COMPANIONS:
+            yield entry
+
+
+def _entries(folder: str) -> list["os.DirEntry[str]"]:
+    with os.scandir(folder) as listed:
+        entries = [entry for entry in listed if not entry.name.startswith(".")]
+    return sorted(entries, key=lambda entry: os.fsencode(entry.name) + b"/" * _is_folder(entry))
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     """Links to folders do not count: they may form a cycle."""
-    return entry.is_dir(follow_symlinks=False)
-
-
-def _source_file(entry: "os.DirEntry[str]", path: str) -> Iterator[SourceFile]:
     try:
-        if not entry.is_file():  # no pipes or devices: reading one may never end
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # not even its kind is known
+        return False
+
+
+def _source_file(
+    found: "os.DirEntry[str] | Unlisted", path: str
+) -> Iterator[SourceFile | Unlisted]:
+    if isinstance(found, Unlisted):
+        yield Unlisted(path, f"{found.reason} Its pictures stay as they are known.")
+        return
+    try:
+        if not found.is_file():  # no pipes or devices: reading one may never end
             return
-        found = entry.stat()
+        status = found.stat()
     except FileNotFoundError:  # gone since it was listed, or a link to nowhere
         return
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself
-            return
-        _unreadable(error)
-    etag = f"{found.st_size}-{found.st_mtime_ns}"
+        if error.errno != errno.ELOOP:  # a link to itself
+            yield Unlisted(path, f"The file cannot be read: {error.strerror}.")
+        return
+    etag = f"{status.st_size}-{status.st_mtime_ns}"
     try:
-        sidecar = Path(entry.path + SIDECAR).stat()
+        sidecar = Path(found.path + SIDECAR).stat()
         etag += f"+{sidecar.st_size}-{sidecar.st_mtime_ns}"
     except OSError:
         pass
-    settled = abs(time.time() - found.st_mtime) > QUIET_SECONDS
-    yield SourceFile(path, etag, found.st_size, settled)
+    settled = abs(time.time() - status.st_mtime) > QUIET_SECONDS
+    yield SourceFile(path, etag, status.st_size, settled)
 
 
 def read_file(location: Path, max_bytes: int) -> bytes:
@@ -126,7 +159,3 @@ def stored_path(location: Path, root: Path) -> str:
     """A file's name in the catalog: relative to `root` if it is below it, else absolute; with /."""
     inside = location.is_relative_to(root)
     return (location.relative_to(root) if inside else location).as_posix()
-
-
-def _unreadable(error: OSError) -> NoReturn:
-    raise SourceUnreadable(f"{error.filename} cannot be listed: {error.strerror}.")

@@ -28,6 +28,14 @@ class SourceFile:
     settled: bool = True
 
 
+@dataclass(frozen=True)
+class Unlisted:
+    """A file or folder of a source that cannot be listed; a folder's path ends with a slash."""
+
+    path: str
+    reason: str
+
+
 class Source(Protocol):
     """A folder or bucket whose pictures are read in place."""
 
@@ -35,10 +43,18 @@ class Source(Protocol):
     def prefix(self) -> str:
         """The common prefix of its files' paths."""
 
-    def files(self, after: str | None = None) -> Iterator[SourceFile]:
+    def files(self, after: str | None = None) -> Iterator[SourceFile | Unlisted]:
         """The files whose path is greater than `after`, sorted by path.
 
-        Raises SourceUnreadable or SourceUnavailable if it cannot be listed completely.
+        A part that cannot be listed is yielded as Unlisted, and the listing goes on. Raises
+        SourceUnreadable or SourceUnavailable if the source as a whole cannot be listed.
+        """
+
+    def is_empty(self, path: str) -> bool:
+        """Whether the folder at `path`, which ends with a slash, may have lost its disk.
+
+        So it may if it is gone or holds no file that may be a picture. Its pictures are then not
+        known to be deleted.
         """
 
     def read(self, path: str, max_bytes: int) -> bytes:

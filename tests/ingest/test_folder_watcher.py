@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 SECONDS = 5.0  # after so long a change is in the index
 PIECES, PAUSE_SECONDS = 8, 0.3
-PLACES = 9  # tests that share one watcher
+PLACES = 10  # tests that share one watcher
 
 
 @contextmanager
@@ -231,11 +231,33 @@ def test_an_empty_folder_at_the_start_is_doubted(services: Services, folder: Pat
     folder.mkdir()
     with watching(services, folder):
         wait_for(lambda: services.job_submission.jobs(None, "failed", None, 1) != [])
-        assert "is its disk mounted" in str(
+        assert "Is its disk mounted" in str(
             services.job_submission.jobs(None, "failed", None, 1)[0].reason
         )
-        (folder / "new.png").write_bytes(png(32))  # now its disk is surely there
-        wait_for(lambda: names(services, folder) == {"new.png"})
+        (folder / "new.png").write_bytes(png(32))  # now its disk is there, but that of `deep`?
+        wait_for(lambda: names(services, folder) == {"new.png", "deep/2.png", "deep/3.png"})
+
+
+def test_a_sub_folder_whose_disk_is_away_is_doubted_in_later_syncs_too(
+    services: Services, watched: Path
+) -> None:
+    """Issue 21, line 17: an unmounted disk tells nobody; here its folder was gone before."""
+    sql(
+        services,
+        "UPDATE images SET path = replace(path, '/deep/', '/nas/') WHERE path LIKE :below",
+        below=f"{watched}/deep/%",
+    )
+    for number in (2, 3):
+        (watched / "deep" / f"{number}.png").write_bytes(png(700 + number))
+    (watched / "0.png").unlink()
+    kept = OLD - {"0.png"} | {"nas/2.png", "nas/3.png"}
+    wait_for(lambda: names(services, watched) == kept)
+    wait_for(
+        lambda: (
+            "/nas/. Is its disk mounted"
+            in str(services.job_submission.jobs(None, "failed", None, 1)[0].reason)
+        )
+    )
 
 
 def test_two_folders_are_watched_each_on_its_own(

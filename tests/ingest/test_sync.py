@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import JobConflict
 from app.ingest.job_submission import JobOptions
 from app.ingest.source_diff import LISTING_CHUNK
 from app.runtime.services import Services
@@ -21,6 +22,7 @@ from tests.sources.test_folders import too_deep
 pytestmark = pytest.mark.usefixtures("worker")
 
 DRY_SYNC = JobOptions(sync=True, dry_run=True)
+FORGET = JobOptions(sync=True, forget_empty=True)
 MANY = LISTING_CHUNK + 200
 
 
@@ -153,23 +155,37 @@ def test_a_dry_run_counts_the_difference_and_changes_nothing(
     assert counts(run(services, folder, SYNC)) == expected
 
 
-def test_half_a_listing_forgets_nothing(services: Services, folder: Path) -> None:
-    before = rows(services)
-    (folder / "0.png").unlink()
+def test_a_sub_folder_that_cannot_be_listed_costs_nothing(services: Services, folder: Path) -> None:
+    """Issue 21, line 18: what sorts after it is indexed, what is below it is not forgotten."""
     too_deep(folder)
+    (locked,) = (one for one in folder.iterdir() if one.name.startswith("dd"))
+    sql(  # a picture that was known in it
+        services,
+        "UPDATE images SET path = :path WHERE path LIKE '%/0.png'",
+        path=f"{locked}/{'/'.join([locked.name] * 16)}/0.png",
+    )
+    (folder / "0.png").unlink()
+    (folder / "1.png").unlink()
+    (folder / "last.png").write_bytes(png(20))
+    before = rows(services)
     job = run(services, folder, SYNC)
-    assert (job.state, job.removed) == ("failed", 0)
-    assert "cannot be listed" in str(job.reason)
-    assert rows(services) == before
+    expected = {"added": 1, "failed": 1, "removed": 1, "unchanged": 4}
+    assert (job.state, counts(job)) == ("succeeded", expected)
+    (named,) = services.job_submission.items(job.id, 10, state="failed")
+    assert named.path.startswith(f"{locked}/")
+    assert "cannot be listed: File name too long" in str(named.reason)
+    assert rows(services).keys() == before.keys() - {"1.png"} | {"last.png"}
+    with pytest.raises(JobConflict, match="no failed file"):
+        services.job_submission.retry(job.id)
 
 
-@pytest.mark.parametrize("witnessed", [False, True])
+@pytest.mark.parametrize("options", [SYNC, FORGET])
 def test_a_folder_that_is_away_forgets_nothing(
-    services: Services, folder: Path, witnessed: bool
+    services: Services, folder: Path, options: JobOptions
 ) -> None:
     before = rows(services)
     folder.rename(folder.with_name("away"))
-    job = run(services, folder, SYNC, witnessed=witnessed)
+    job = run(services, folder, options)
     assert (job.state, counts(job)) == ("failed", {})
     assert "is not a folder" in str(job.reason)
     assert rows(services) == before
@@ -181,11 +197,50 @@ def test_an_emptied_folder_is_doubted_unless_it_was_seen(services: Services, fol
     folder.mkdir()
     doubted = run(services, folder, SYNC)
     assert (doubted.state, counts(doubted)) == ("failed", {})
-    assert "is its disk mounted" in str(doubted.reason)
+    assert "Is its disk mounted" in str(doubted.reason)
     assert rows(services) == before
-    seen = run(services, folder, SYNC, witnessed=True)
+    seen = run(services, folder, SYNC, witnessed=[folder / "deep"])
     assert (seen.state, counts(seen)) == ("succeeded", {"removed": 6})
     assert rows(services) == {}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_sub_folder_whose_disk_is_away_keeps_its_pictures(
+    services: Services, folder: Path, is_there: bool
+) -> None:
+    """Issue 21, line 17: `deep` is a mount point without its disk, or gone with it."""
+    sql(services, "UPDATE images SET caption = 'Grandma' WHERE path LIKE '%/4.png'")
+    before = rows(services)
+    shutil.rmtree(folder / "deep")
+    if is_there:
+        (folder / "deep" / "also empty").mkdir(parents=True)
+    (folder / "0.png").unlink()
+    assert counts(run(services, folder, DRY_SYNC)) == {"removed": 1, "unchanged": 3}
+    job = run(services, folder, SYNC)
+    assert (job.state, counts(job)) == ("failed", {"removed": 1, "unchanged": 3})
+    assert f"though 2 known pictures belong there: {folder}/deep/." in str(job.reason)
+    assert "FORGET_EMPTY=1" in str(job.reason)
+    assert rows(services) == {name: before[name] for name in before if name != "0.png"}
+    assert facts(services, "4.png") == ("Grandma", {})
+    (folder / "deep").mkdir(exist_ok=True)
+    (folder / "deep" / "4.png").write_bytes(png(4))  # its disk is back, without the other picture
+    assert counts(run(services, folder, SYNC)) == {"removed": 1, "unchanged": 4}
+    assert rows(services)["4.png"] == before["4.png"]
+
+
+def test_a_sub_folder_that_is_gone_is_forgotten_when_told_or_seen(
+    services: Services, folder: Path
+) -> None:
+    """Issue 21, line 17."""
+    (folder / "other").mkdir()
+    (folder / "other" / "new.png").write_bytes(png(20))
+    run(services, folder, SYNC)
+    shutil.rmtree(folder / "other")
+    shutil.rmtree(folder / "deep")
+    seen = run(services, folder, SYNC, witnessed=[folder / "other" / "new.png"])
+    assert (seen.state, counts(seen)) == ("failed", {"removed": 1, "unchanged": 4})
+    told = run(services, folder, FORGET)
+    assert (told.state, counts(told)) == ("succeeded", {"removed": 2, "unchanged": 4})
 
 
 def test_an_empty_folder_in_which_nothing_was_known_is_no_fault(

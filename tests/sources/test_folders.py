@@ -19,7 +19,7 @@ from app.errors import (
 )
 from app.settings import ROOT
 from app.sources.folders import QUIET_SECONDS, Folder, stored_path
-from app.sources.interfaces import SourceFile
+from app.sources.interfaces import SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, Annotation
 from app.sources.sources import Sources
 from app.storage.buckets import Buckets
@@ -36,7 +36,7 @@ def make(folder: Path, *names: str) -> Folder:
     return Folder(folder, ROOT)
 
 
-def inside(folder: Folder, file: SourceFile) -> str:
+def inside(folder: Folder, file: SourceFile | Unlisted) -> str:
     return file.path.removeprefix(folder.prefix)
 
 
@@ -48,6 +48,7 @@ def paths(folder: Folder, after: str | None = None) -> list[str]:
 
 def the_file(folder: Folder) -> SourceFile:
     (file,) = folder.files()
+    assert isinstance(file, SourceFile)
     return file
 
 
@@ -189,7 +190,9 @@ def test_a_long_listing_knows_what_is_written_meanwhile(tmp_path: Path) -> None:
     next(listing)
     time.sleep(QUIET_SECONDS + 0.1)
     (tmp_path / "b.png").write_bytes(b"xy")
-    assert not next(listing).settled
+    last = next(listing)
+    assert isinstance(last, SourceFile)
+    assert not last.settled
 
 
 def test_paths_are_relative_inside_the_root_and_absolute_outside(tmp_path: Path) -> None:
@@ -210,23 +213,59 @@ def test_a_folder_that_is_absent_or_a_file_is_said_so(tmp_path: Path) -> None:
             list(Folder(tmp_path / name, tmp_path).files())
 
 
-def test_half_a_listing_is_never_taken_for_the_whole(tmp_path: Path) -> None:
+def test_a_sub_folder_that_cannot_be_listed_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """Issue 21, line 18."""
     folder = make(tmp_path, "a.png", "e.png")
     too_deep(tmp_path)
-    listing = folder.files()
-    assert inside(folder, next(listing)) == "a.png"
-    with pytest.raises(SourceUnreadable, match="cannot be listed"):
-        next(listing)
+    first, unlisted, last = folder.files()
+    assert (inside(folder, first), inside(folder, last)) == ("a.png", "e.png")
+    assert isinstance(unlisted, Unlisted)
+    assert unlisted.path.startswith(f"{folder.prefix}dddd")
+    assert unlisted.path.endswith("d/")
+    assert unlisted.reason.startswith("This folder cannot be listed: File name too long.")
+    assert paths(folder, inside(folder, unlisted)) == ["e.png"]
 
 
-def test_a_sub_folder_that_goes_while_it_is_listed_is_said_so(tmp_path: Path) -> None:
-    folder = make(tmp_path, "a.png", "b/1.png", "c/1.png")
+def test_a_sub_folder_that_goes_while_it_is_listed_is_named(tmp_path: Path) -> None:
+    """Issue 21, line 18: its files were not met before, nor are they now."""
+    folder = make(tmp_path, "a.png", "b/1.png", "c/1.png", "d.png")
     listing = folder.files()
     next(listing)
-    (tmp_path / "c").rename(tmp_path / "0")  # its files were not met before, nor are they now
-    assert inside(folder, next(listing)) == "b/1.png"
-    with pytest.raises(SourceUnreadable, match="cannot be listed"):
-        next(listing)
+    (tmp_path / "c").rename(tmp_path / "0")
+    rest = list(listing)
+    assert [inside(folder, one) for one in rest] == ["b/1.png", "c/", "d.png"]
+    assert isinstance(rest[1], Unlisted)
+
+
+def test_folders_are_listed_to_any_depth(tmp_path: Path) -> None:
+    """Issue 21, line 18: deeper than Python's recursion limit."""
+    make(tmp_path, "z.png")
+    place = tmp_path
+    for _ in range(1_200):
+        place /= "a"
+        place.mkdir()
+    (place / "1.png").touch()
+    try:
+        assert len(paths(Folder(tmp_path, ROOT))) == 2
+    finally:  # pytest's own cleaning would go too deep
+        (place / "1.png").unlink()
+        while place != tmp_path:
+            place.rmdir()
+            place = place.parent
+
+
+def test_an_empty_folder_may_have_lost_its_disk(tmp_path: Path) -> None:
+    """Issue 21, line 17."""
+    folder = make(tmp_path, "full/deep/1.png", "notes/list.txt", "became-a-file")
+    (tmp_path / "empty" / "deep").mkdir(parents=True)
+    found = {
+        name: folder.is_empty(f"{folder.prefix}{name}/")
+        for name in ("full", "full/deep", "notes", "became-a-file", "empty", "gone", "gone/deep")
+    }
+    assert found == {
+        "full": False, "full/deep": False, "became-a-file": False,
+        "notes": True, "empty": True, "gone": True, "gone/deep": True,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("place", [ROOT, ROOT.parent, Path("/")], ids=str)

@@ -74,6 +74,11 @@ class Submission(BaseModel):
         "add", description="sync: pictures that are no longer in the source are removed"
     )
     dry_run: bool = Field(False, description="only say what would be done")
+    forget_empty: bool = Field(
+        False,
+        description="with mode sync: also forget the pictures of folders that are empty or gone "
+        "as a whole; by default they are kept, since their disk may not be mounted",
+    )
     caption: str | None = Field(None, description="of each URL's picture")
     metadata: dict[str, Any] = Field(default_factory=dict, description="of each URL's picture")
 
@@ -83,6 +88,8 @@ class Submission(BaseModel):
             raise ValueError("send urls or a source, one of them")
         if self.source is None and self.mode == "sync":
             raise ValueError("mode sync needs a source: URLs are only added")
+        if self.mode != "sync" and self.forget_empty:
+            raise ValueError("forget_empty needs mode sync: nothing is forgotten without it")
         if self.source is not None and (self.caption is not None or self.metadata):
             raise ValueError("caption and metadata are of URLs: a source's are in sidecar files")
         return self

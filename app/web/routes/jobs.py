@@ -104,7 +104,7 @@ def add_images(
     elif submitted.source:
         if not caller.reaches(DEFAULT_NAMESPACE):
             raise SourceNotAllowed(NOT_YOURS)
-        options = JobOptions(submitted.mode == "sync", submitted.dry_run)
+        options = JobOptions(submitted.mode == "sync", submitted.dry_run, submitted.forget_empty)
         job_id = job_submission.requested(submitted.source.model_dump(exclude_none=True), options)
     else:
         urls, annotation = submitted.urls or [], submitted.annotation
