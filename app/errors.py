@@ -1,20 +1,20 @@
-"""What can go wrong, in the words of the domain.
+"""Every error of the domain.
 
-`StartError` and its kinds stop a command before it serves; every other leaf is answered
-over HTTP by the table in `app.web.problems`.
+A `StartError` stops a command before it serves. Every other leaf class has an HTTP status in the
+table of `app.web.problems`.
 """
 
 
 class ImageSearchError(Exception):
-    """Base of all: its text is a sentence that a person can act on."""
+    """Base class; the message is a sentence that a person can act on."""
 
 
 class StartError(ImageSearchError):
-    """The program cannot start, or a command cannot run."""
+    """The server cannot start, or a command cannot run."""
 
 
 class SettingsInvalid(StartError):
-    """A setting is unknown, malformed or contradicts another."""
+    """A setting is unknown or malformed, or contradicts another."""
 
 
 class ResourceInUse(StartError):
@@ -26,46 +26,46 @@ class DatabaseUnusable(StartError):
 
 
 class ModelUnavailable(StartError):
-    """The model's weights cannot be had; random weights are never a substitute.
+    """The model's weights are not available; random weights are never used instead.
 
-    The only StartError that a request may meet: a collection's own model is loaded when needed.
+    The only StartError that a request can meet: a collection's own model is loaded on demand.
     """
 
 
 class ModelMismatch(StartError):
-    """The pictures were indexed with another model than the one being started."""
+    """The pictures were indexed with another model than the one that starts."""
 
 
 class SourceUnreadable(StartError):
-    """A folder that was to be indexed is absent or cannot be listed."""
+    """A folder to be indexed does not exist or cannot be listed."""
 
 
 class QueryRejected(ImageSearchError):
-    """A search request that has no answer: an empty text, one too long, a bad limit."""
+    """A search that cannot be answered: an empty text, a text too long, a bad limit."""
 
 
 class FilterRejected(ImageSearchError):
-    """A filter, an order or a facet that names no field, or asks what its type cannot answer."""
+    """A filter, order or facet that names an unknown field, or does not fit the field's type."""
 
 
 class Busy(ImageSearchError):
-    """What takes so much that one at a time may ask for it is under way."""
+    """An expensive operation that runs only once at a time is already running."""
 
 
 class TokenRejected(ImageSearchError):
-    """A signed token that was altered, has expired, or is meant for something else."""
+    """A signed token that was altered, has expired, or was issued for something else."""
 
 
 class KeyRejected(ImageSearchError):
-    """No API key where one is needed, or one that is unknown, expired or revoked."""
+    """The API key is missing, unknown, expired or revoked."""
 
 
 class RoleRejected(ImageSearchError):
-    """The API key may not do this: its role or its namespace does not reach so far."""
+    """The API key's role or namespace does not allow this."""
 
 
 class TooManyRequests(ImageSearchError):
-    """The key or the address has asked so often that it is to wait `seconds`."""
+    """The key or the address has sent too many requests and has to wait `seconds`."""
 
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)
@@ -73,15 +73,15 @@ class TooManyRequests(ImageSearchError):
 
 
 class FeedbackRejected(ImageSearchError):
-    """A judgement that cannot be: of a picture that was not shown, or a comment out of bounds."""
+    """A rating of a picture that was not shown, or a comment that is too long."""
 
 
 class AnswerOutdated(ImageSearchError):
-    """The answer that is judged came from an index that is no longer there."""
+    """The answer to be rated came from an index that no longer exists."""
 
 
 class CursorRejected(ImageSearchError):
-    """The cursor is none of ours, has expired, or belongs to another query."""
+    """The cursor is not ours, has expired, or belongs to another query."""
 
 
 class CollectionNotFound(ImageSearchError):
@@ -89,23 +89,23 @@ class CollectionNotFound(ImageSearchError):
 
 
 class CollectionExists(ImageSearchError):
-    """A collection of this name is there already."""
+    """A collection with this name already exists."""
 
 
 class CollectionRejected(ImageSearchError):
-    """A collection that cannot be: a name, a field, a model or an index out of bounds."""
+    """A collection whose name, fields, model or index options are not allowed."""
 
 
 class UploadRejected(ImageSearchError):
-    """The request around the pictures is wrong: no file, metadata that is no JSON object."""
+    """The request around the pictures is wrong: no file, or metadata that is not a JSON object."""
 
 
 class ImageRejected(ImageSearchError):
-    """Base of the reasons for which a picture is refused."""
+    """Base class of the reasons to refuse a picture."""
 
 
 class ImageUnsupported(ImageRejected):
-    """The bytes are not in a picture format that is accepted."""
+    """The bytes are not in a supported picture format."""
 
 
 class ImageCorrupt(ImageRejected):
@@ -117,23 +117,23 @@ class ImageTooLarge(ImageRejected):
 
 
 class ImageTooNarrow(ImageRejected):
-    """One side is so much longer than the other that no model sees anything in it."""
+    """One side is so much longer than the other that a model sees nothing in it."""
 
 
 class ImageVanished(ImageRejected):
-    """The file was listed, but is gone now that it is to be read."""
+    """The file was listed, but was gone when it was to be read."""
 
 
 class UrlNotAllowed(ImageRejected):
-    """The URL leads where the server must not go; why is not told to who asked."""
+    """The URL leads to an address that is not allowed; the client is not told why."""
 
 
 class UrlUnreadable(ImageRejected):
-    """The server behind the URL answers, but not with a file: asking again will not help."""
+    """The server of the URL answers, but not with a file: trying again will not help."""
 
 
 class EntryRefused(ImageRejected):
-    """An entry of an archive that is not taken: its name, its kind or its size."""
+    """An archive entry that is refused because of its name, its kind or its size."""
 
 
 class AnnotationInvalid(ImageSearchError):
@@ -141,11 +141,11 @@ class AnnotationInvalid(ImageSearchError):
 
 
 class ArchiveRejected(ImageSearchError):
-    """The archive is none, is damaged, or goes over a bound."""
+    """The file is not an archive, is damaged, or exceeds a limit."""
 
 
 class SourceUnavailable(ImageSearchError):
-    """A disk, a bucket or a server does not answer now: trying again may help."""
+    """A disk, a bucket or a server does not answer now; trying again may help."""
 
 
 class SourceNotAllowed(ImageSearchError):
@@ -157,7 +157,7 @@ class JobNotFound(ImageSearchError):
 
 
 class JobConflict(ImageSearchError):
-    """The job's state does not allow what was asked: cancelling what has ended, say."""
+    """The job's state does not allow this, for example cancelling a finished job."""
 
 
 class ImageNotFound(ImageSearchError):
@@ -165,13 +165,13 @@ class ImageNotFound(ImageSearchError):
 
 
 class Interrupted(ImageSearchError):
-    """The worker stops: what it had begun is given back. Never reaches a request."""
+    """The worker stops and gives its work back. Never reaches a request."""
 
 
 class IndexGone(ImageSearchError):
-    """The index that this process serves is no longer the collection's active one."""
+    """The index that this process serves is no longer the collection's active index."""
 
 
 def own_fault(error: Exception) -> str:
-    """What a person is told of an error that is not theirs."""
+    """The sentence for an error of ours: what a person sees instead of a traceback."""
     return f"An error of the program's own ({type(error).__name__}); its log has the details."

@@ -1,4 +1,4 @@
-"""Log lines on stderr, for people or as JSON; each record is one line, whatever it tells of."""
+"""Logging to stderr, as text or JSON; a record cannot forge another: line ends are escaped."""
 
 import json
 import logging
@@ -11,24 +11,28 @@ from pythonjsonlogger.json import JsonFormatter
 
 LogFormat = Literal["plain", "json"]
 
-AUDIT = "audit"  # the logger of who did what
-TAKEN_OVER = ("uvicorn", "uvicorn.error", "uvicorn.access")  # may have handlers of their own
+AUDIT = "audit"  # the name of the audit logger
+TAKEN_OVER = (
+    "uvicorn",
+    "uvicorn.error",
+    "uvicorn.access",
+)  # loggers that may come with handlers of their own
 NO_REQUEST = "-"
-CONTINUED = "  | "  # before each line of a traceback: no record begins so
+CONTINUED = "  | "  # starts each line of a traceback; no record starts so
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request that is answered; a route's thread has it too."""
+"""The id of the current request; a route that runs on a thread sees it too."""
 
 STANDARD = {
     *vars(logging.makeLogRecord({})),
     *("message", "asctime", "taskName", "request_id"),
     "color_message",  # uvicorn's: the message again
 }
-"""What a record has besides its `extra`."""
+"""The attributes of every record; all others come from `extra`."""
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """To stderr, whatever that is at the time."""
+    """Writes to what sys.stderr is at the time of each record."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__(sys.stderr)
@@ -41,7 +45,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 def configure(log_format: LogFormat) -> None:
-    """Log to stderr: warnings of everything, and every audit record. May be called again."""
+    """Log warnings of all loggers and every audit record to stderr. May be called again."""
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, _Stderr):
@@ -72,11 +76,11 @@ def _json_formatter() -> JsonFormatter:
 class _Plain(logging.Formatter):
     """`2026-11-21 12:00:00 WARNING app.worker [request id]: message key=value`, in UTC.
 
-    Nothing unprintable is written as it is: it could end a line, or colour a terminal.
+    Unprintable characters are escaped: they could end the line, or send codes to a terminal.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; a traceback has further ones, each marked as such."""
+        """One line, and further marked lines for a traceback."""
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(record.created))
         where = f"{record.name} [{getattr(record, 'request_id', None) or NO_REQUEST}]"
         told = [f"{when} {record.levelname} {where}: {record.getMessage()}", *_extras(record)]
@@ -96,14 +100,14 @@ def _extras(record: logging.LogRecord) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A text as it is where nobody can take it for more than one value; else as JSON."""
+    """The text itself if it cannot be mistaken for several values, else JSON."""
     if isinstance(value, str) and value.isprintable() and value and not set(value) & set(' "=\\'):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _printable(text: str) -> str:
-    """The text with line ends and all else that is unprintable escaped as in JSON."""
+    """The text with unprintable characters, line ends among them, escaped as in JSON."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else _escaped(one) for one in text)

@@ -1,6 +1,6 @@
-"""What the process counts and times, and how Prometheus is told.
+"""Prometheus metrics: counters and timings of this process, gauges of what the database holds.
 
-No label holds what a stranger may choose: neither paths nor names of collections.
+No label has values that a client can choose, such as paths or names of collections.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "image_search"
-NO_ROUTE = "none"  # of all paths that lead nowhere
+NO_ROUTE = "none"  # label of all paths without a route
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
 
@@ -29,7 +29,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 STATEMENT_SECONDS = (0.0001, 0.00025, 0.0005, *SECONDS)
 ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024)  # the most that BATCH_SIZE may be
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each: not read
+disable_created_metrics()  # type: ignore[no-untyped-call]  # would add a second series to each metric
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -50,7 +50,7 @@ _request_seconds = Histogram(
 )
 _encode_seconds = Histogram(
     f"{PREFIX}_encode_seconds",
-    "That the model took for a batch.",
+    "Time the model took for a batch.",
     ["kind"],
     buckets=SECONDS,
     registry=REGISTRY,
@@ -64,13 +64,13 @@ _batch_items = Histogram(
 )
 _database_seconds = Histogram(
     f"{PREFIX}_database_seconds",
-    "That the database took for a statement.",
+    "Time the database took for a statement.",
     buckets=STATEMENT_SECONDS,
     registry=REGISTRY,
 )
 _texts = Counter(
     f"{PREFIX}_texts",
-    "Texts searched for, by whether their embedding was remembered: hit or miss.",
+    "Texts searched for, by whether their embedding was cached: hit or miss.",
     ["cache"],
     registry=REGISTRY,
 )
@@ -78,14 +78,14 @@ _hits, _misses = _texts.labels("hit"), _texts.labels("miss")
 
 
 def observe_request(route: str | None, method: str, status: int, seconds: float) -> None:
-    """Count a request that was answered; `route` is a template, or None of a path without one."""
+    """Count a request that was answered; `route` is its template, or None if there is no route."""
     label = route or NO_ROUTE
     _requests.labels(label, method if method in METHODS else OTHER, str(status)).inc()
     _request_seconds.labels(label).observe(seconds)
 
 
 def observe_batch(kind: str, items: int, seconds: float) -> None:
-    """Count a batch of so many texts or pictures that the model has encoded."""
+    """Count a batch of texts or pictures that the model has encoded."""
     _encode_seconds.labels(kind).observe(seconds)
     _batch_items.labels(kind).observe(items)
 
@@ -95,15 +95,15 @@ def observe_statement(seconds: float) -> None:
     _database_seconds.observe(seconds)
 
 
-def observe_texts(remembered: int, encoded: int) -> None:
-    """Count texts that were searched for."""
-    _hits.inc(remembered)
+def observe_texts(cached: int, encoded: int) -> None:
+    """Count texts that were searched for: with a cached embedding, and newly encoded."""
+    _hits.inc(cached)
     _misses.inc(encoded)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What encodes the default collection."""
+    """The model that encodes the default collection."""
 
     name: str
     fingerprint: str
@@ -112,73 +112,75 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is left to do: the queue's tasks that wait, and jobs by their state."""
+class QueueCounts:
+    """The number of tasks that wait for a worker, and of jobs by state."""
 
     waiting: int
     jobs: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Holdings:
-    """Pictures of all collections, vectors of their indexes; `covered` pictures have one."""
+class Coverage:
+    """Pictures of all collections, vectors of their active indexes, and pictures with a vector."""
 
     pictures: int
     vectors: int
     covered: int
 
     @property
-    def coverage(self) -> float:
-        """The share of pictures that can be found by their vectors, 0 to 1."""
+    def ratio(self) -> float:
+        """The share of pictures that have a vector, 0 to 1."""
         return self.covered / self.pictures if self.pictures else 1.0
 
 
 @dataclass(frozen=True)
-class Stock:
-    """What the database holds; no `holdings` where counting them takes too long."""
+class DatabaseCounts:
+    """Counts of rows in the database; `coverage` is None if counting it takes too long."""
 
-    work: Work
-    holdings: Holdings | None
+    queue: QueueCounts
+    coverage: Coverage | None
 
 
 @dataclass(frozen=True)
-class _Standing(Collector):
-    """What is read when somebody asks, and nobody counts meanwhile."""
+class _Gauges(Collector):
+    """What is read once for each exposition, instead of being counted all the time."""
 
     model: Model
-    stock: Stock | None
+    counts: DatabaseCounts | None
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of the model and of what the database holds."""
-        model = InfoMetricFamily(f"{PREFIX}_model", "What encodes the default collection.")
+        model = InfoMetricFamily(
+            f"{PREFIX}_model", "The model that encodes the default collection."
+        )
         model.add_metric([], vars(self.model))
         yield model
-        yield _gauge("database_up", "1: the database answers.", float(self.stock is not None))
-        if self.stock:
-            yield from _work(self.stock.work)
-            yield from _holdings(self.stock.holdings)
+        yield _gauge("database_up", "1: the database answers.", float(self.counts is not None))
+        if self.counts:
+            yield from _queue(self.counts.queue)
+            yield from _coverage(self.counts.coverage)
 
 
-def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", told, value)
+def _gauge(name: str, description: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", description, value)
 
 
-def _work(work: Work) -> Iterable[Metric]:
-    yield _gauge("queue_tasks", "Tasks that wait for a worker.", work.waiting)
-    jobs = GaugeMetricFamily(f"{PREFIX}_jobs", "Jobs that are remembered.", labels=["state"])
-    for state, count in work.jobs.items():
+def _queue(queue: QueueCounts) -> Iterable[Metric]:
+    yield _gauge("queue_tasks", "Tasks that wait for a worker.", queue.waiting)
+    jobs = GaugeMetricFamily(f"{PREFIX}_jobs", "Jobs that are kept, by state.", labels=["state"])
+    for state, count in queue.jobs.items():
         jobs.add_metric([state], count)
     yield jobs
 
 
-def _holdings(holdings: Holdings | None) -> Iterable[Metric]:
-    if holdings:
-        yield _gauge("pictures", "Pictures of all collections.", holdings.pictures)
-        yield _gauge("vectors", "Vectors of all active indexes.", holdings.vectors)
-        told = "Share of the pictures that have a vector, 0 to 1."
-        yield _gauge("index_coverage_ratio", told, holdings.coverage)
+def _coverage(coverage: Coverage | None) -> Iterable[Metric]:
+    if coverage:
+        yield _gauge("pictures", "Pictures of all collections.", coverage.pictures)
+        yield _gauge("vectors", "Vectors of all active indexes.", coverage.vectors)
+        description = "Share of the pictures that have a vector, 0 to 1."
+        yield _gauge("index_coverage_ratio", description, coverage.ratio)
 
 
-def exposition(model: Model, stock: Stock | None) -> bytes:
-    """All metrics in Prometheus's text format; `stock` is None where no database answers."""
-    return generate_latest(REGISTRY) + generate_latest(_Standing(model, stock))
+def exposition(model: Model, counts: DatabaseCounts | None) -> bytes:
+    """All metrics in Prometheus's text format; `counts` is None if the database does not answer."""
+    return generate_latest(REGISTRY) + generate_latest(_Gauges(model, counts))

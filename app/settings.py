@@ -1,4 +1,4 @@
-"""Every setting, its default and its meaning; `.env.example` is printed from here."""
+"""Every setting with its default and meaning; `.env.example` is generated from here."""
 
 import os
 import re
@@ -26,14 +26,14 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO_MODEL_DIR = ROOT / "data" / "models" / "demo"
 TESTING_DATABASE = "image_search_testing"
 DATABASE = "image_search"
-SECRET_BYTES = 32  # of JWT_SECRET: fewer could be guessed
-SECRETS = {"JWT_SECRET", "S3_SECRET_ACCESS_KEY", "DATABASE_URL"}  # in no message
+SECRET_BYTES = 32  # minimum of JWT_SECRET: a shorter one could be guessed
+SECRETS = {"JWT_SECRET", "S3_SECRET_ACCESS_KEY", "DATABASE_URL"}  # whose values no message shows
 NO_RATE = "none"
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 def _split(text: object) -> object:
-    """A comma-separated text as its parts; anything else as it is."""
+    """Split a comma-separated text; return anything else unchanged."""
     if not isinstance(text, str):
         return text
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -77,7 +77,7 @@ Origins = Annotated[
 
 
 def _s3(first_name: str, description: str) -> Any:
-    """A setting of the bucket's, which the first version read as R2_…."""
+    """A setting of the bucket, which has an old name too: R2_…."""
     name = "S3_BUCKET" if first_name == "BUCKET_NAME" else f"S3_{first_name}"
     return Field(
         None,
@@ -87,16 +87,16 @@ def _s3(first_name: str, description: str) -> Any:
 
 
 class Settings(BaseSettings):
-    """Read from the environment and, beneath it, from `.env` in the project's folder."""
+    """Read from the environment, and from `.env` in the project's folder where that has none."""
 
     model_config = SettingsConfigDict(
         extra="forbid", env_ignore_empty=True, frozen=True, populate_by_name=True
     )
 
-    testing: bool = Field(False, description="1: the bundled demo model and pictures")
+    testing: bool = Field(False, description="1: use the bundled demo model and pictures")
     api_host: str = Field("127.0.0.1", description="address to listen on")
     allow_anonymous: Literal["none", "read"] = Field(
-        "none", description="read: who has no API key may search and see the namespace default"
+        "none", description="read: searching and reading the namespace default needs no API key"
     )
     api_port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port to listen on")
     database_url: str | None = Field(
@@ -105,43 +105,45 @@ class Settings(BaseSettings):
     postgres_dir: Path = Field(
         Path("data/postgres"), description="where the embedded Postgres keeps its data"
     )
-    images_dir: Path = Field(Path("data/images"), description="pictures to index at start")
+    images_dir: Path = Field(
+        Path("data/images"), description="folder of pictures to index at start"
+    )
     test_images_dir: Path = Field(Path("data/test_images"), description="the same, with TESTING=1")
-    upload_dir: Path = Field(Path("data/uploads"), description="where uploads are kept")
+    upload_dir: Path = Field(Path("data/uploads"), description="folder of uploaded files")
     test_upload_dir: Path = Field(Path("data/test_uploads"), description="the same, with TESTING=1")
     thumbnail_dir: Path = Field(
-        Path("data/thumbnails"), description="cache of thumbnails; may be deleted any time"
+        Path("data/thumbnails"), description="cache of thumbnails; may be deleted at any time"
     )
     clip_model: str = Field(
         "ViT-B-32", description="open_clip model name, hf-hub:org/name or local-dir:/path"
     )
     clip_pretrained: str = Field(
-        "datacomp_xl_s13b_b90k", description="its pretrained tag, or a checkpoint's path"
+        "datacomp_xl_s13b_b90k", description="its pretrained tag, or the path of a checkpoint"
     )
     collection_models: Names = Field(
-        (), description="models that collections may have of their own, model@tag, comma-separated"
+        (), description="further models that collections may use, model@tag, comma-separated"
     )
     max_resident_models: Annotated[int, Field(ge=1)] = Field(
-        2, description="models in memory at a time; the least recently used goes"
+        2, description="models in memory at a time; the least recently used one is unloaded"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="where the model runs: auto, cpu, cuda or mps"
     )
     runtime: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="what computes: torch, openvino, or the faster, measured once"
+        "auto", description="torch, openvino, or auto: the faster of both, measured once"
     )
     precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
-        "auto", description="of its numbers; int8 needs the extra int8 and an index of its own"
+        "auto", description="number format; int8 needs the extra int8 and an index of its own"
     )
     model_cache_dir: Path = Field(
         Path("data/models/converted"),
-        description="models converted for openvino, and what later starts need",
+        description="models converted for openvino, and what makes later starts fast",
     )
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         32, description="pictures encoded at a time while indexing"
     )
     max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        25, description="largest request body but for POST /api/v1/images, in MB (10^6 bytes)"
+        25, description="largest request body except of POST /api/v1/images, in MB (10^6 bytes)"
     )
     max_file_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         200, description="largest single file, wherever it comes from, in MB (10^6 bytes)"
@@ -156,7 +158,7 @@ class Settings(BaseSettings):
         None, description="signs tokens, at least 32 bytes; empty: made and kept in the database"
     )
     token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
-        24, description="how long an answer can be judged by its token, in hours"
+        24, description="how long an answer can be rated by its token, in hours"
     )
     feedback_liked: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="how far well-rated pictures may pull a query; its own length is 1"
@@ -168,49 +170,51 @@ class Settings(BaseSettings):
         0.5, description="how far both together may move it"
     )
     feedback_similarity: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.85, description="judgements count for queries of at least this cosine similarity"
+        0.85, description="ratings count for queries of at least this cosine similarity"
     )
     feedback_half_life_days: Annotated[float, Field(gt=0)] = Field(
-        180, description="judgements of this age count half, in days"
+        180, description="ratings of this age count half, in days"
     )
     search_rate: Rate = Field(
-        "100/second", description="searches of one key, and of one address; none: no bound"
+        "100/second", description="searches of one key, and of one address; none: no limit"
     )
     upload_rate: Rate = Field(
-        "50/second", description="uploads of one key, and of one address; none: no bound"
+        "50/second", description="uploads of one key, and of one address; none: no limit"
     )
     max_searches: Annotated[int, Field(ge=1)] = Field(
-        64, description="searches at a time; one more is answered 503 at once"
+        64, description="concurrent searches; one more is answered 503 at once"
     )
     max_uploads: Annotated[int, Field(ge=1)] = Field(
-        32, description="uploads at a time; one more is answered 503 at once"
+        32, description="concurrent uploads; one more is answered 503 at once"
     )
     cors_origins: Origins = Field(
-        (), description="web pages that may call from a browser, https://host[:port] each, or *"
+        (), description="origins whose pages may call the API, https://host[:port] each, or *"
     )
     log_format: Literal["plain", "json"] = Field(
         "plain", description="json: an object on each line"
     )
     keep_gps: bool = Field(False, description="1: keep where a picture was taken, from its EXIF")
     worker: Literal["embedded", "none"] = Field(
-        "embedded", description="none: jobs wait for processes of their own, `make worker`"
+        "embedded", description="none: jobs wait for separate processes, `make worker`"
     )
     lease_seconds: Annotated[float, Field(ge=1, le=45)] = Field(
-        30, description="a worker that is silent for so long loses its batch to another"
+        30, description="after so long without a sign of life a worker loses its batch, in seconds"
     )
     source_dirs: Folders = Field(
-        (), description="folders beside IMAGES_DIR that requests may index, comma-separated"
+        (), description="folders that requests may index besides IMAGES_DIR, comma-separated"
     )
     watch_dirs: Folders = Field(
-        (), description="folders that are kept in step as they change, comma-separated"
+        (), description="folders whose changes are indexed as they happen, comma-separated"
     )
     s3_endpoint_url: str | None = _s3("ENDPOINT_URL", "S3 or R2 endpoint; empty: AWS")
     s3_access_key_id: str | None = _s3("ACCESS_KEY_ID", "its access key; empty: AWS's own chain")
     s3_secret_access_key: SecretStr | None = _s3("SECRET_ACCESS_KEY", "its secret key")
     s3_bucket: str | None = _s3("BUCKET_NAME", "bucket that requests and commands may read")
-    s3_buckets: Names = Field((), description="further buckets they may read, comma-separated")
+    s3_buckets: Names = Field((), description="further buckets that they may read, comma-separated")
     s3_region: str = Field("auto", description="its region; R2 has one, named auto")
-    s3_prefix: str = Field("", description="only keys that begin so, in make download-images")
+    s3_prefix: str = Field(
+        "", description="make download-images copies only keys that start with this"
+    )
     s3_serve: Literal["presigned", "stream"] = Field(
         "presigned", description="originals in a bucket: presigned URLs, or stream through here"
     )
@@ -218,14 +222,14 @@ class Settings(BaseSettings):
         7_200, description="how long a presigned URL is valid, in seconds"
     )
     max_images: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="most objects that make download-images copies; empty: all"
+        None, description="maximum number of objects that make download-images copies; empty: all"
     )
     download_allow: Networks = Field(
         (), description="private networks that URLs may lead to, CIDRs, comma-separated"
     )
     hf_home: str | None = Field(None, description="Hugging Face cache; empty: the library's own")
     hf_endpoint: str | None = Field(None, description="Hugging Face hub to use; empty: its own")
-    hf_hub_offline: bool = Field(False, description="1: never ask the hub, use the cache alone")
+    hf_hub_offline: bool = Field(False, description="1: never contact the hub, use only the cache")
 
     @field_validator(
         "postgres_dir",
@@ -242,28 +246,28 @@ class Settings(BaseSettings):
 
     @property
     def address(self) -> str:
-        """Where the server is reached."""
+        """The URL of the server."""
         host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
         return f"http://{host}:{self.api_port}"
 
     @property
     def source_dir(self) -> Path:
-        """The folder that is indexed at start."""
+        """The folder to index at start."""
         return self.test_images_dir if self.testing else self.images_dir
 
     @property
     def storage_dir(self) -> Path:
-        """The folder that uploads go to: each database has its own."""
+        """The folder of uploaded files: each database has its own."""
         return self.test_upload_dir if self.testing else self.upload_dir
 
     @property
     def database_name(self) -> str:
-        """The database inside the embedded server: demo embeddings have one of their own."""
+        """The database in the embedded server; demo embeddings have one of their own."""
         return TESTING_DATABASE if self.testing else DATABASE
 
     @classmethod
     def load(cls, env_file: Path | None = None) -> Self:
-        """Read the environment and `env_file`, by default what ENV_FILE names, or `.env`.
+        """Read the environment and `env_file`, by default the one that ENV_FILE names, or `.env`.
 
         Raises SettingsInvalid naming each setting that is unknown or malformed.
         """

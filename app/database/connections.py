@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import metrics
 from app.errors import DatabaseUnusable
-from app.metrics import Holdings
+from app.metrics import Coverage
 
 Sessions = sessionmaker[Session]
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def create_database(url: str, name: str) -> None:
     engine.dispose()
 
 
-HOLDINGS = """
+COVERAGE = """
 WITH p AS (SELECT collection_id, count(*) AS n FROM images WHERE removed_at IS NULL GROUP BY 1),
 e AS (SELECT index_id, count(*) AS n FROM embeddings WHERE region = 0 GROUP BY 1),
 v AS (SELECT collection_id, n FROM e JOIN vector_indexes i ON i.id = index_id AND state = 'active')
@@ -186,13 +186,13 @@ FROM p LEFT JOIN v USING (collection_id)
 """
 
 
-def count_holdings(session: Session, timeout_ms: int) -> Holdings:
+def count_coverage(session: Session, timeout_ms: int) -> Coverage:
     """Counts over all collections; deleted pictures do not count, nor do their vectors.
 
     Raises OperationalError if the database takes longer than `timeout_ms`.
     """
     session.execute(select(func.set_config("statement_timeout", str(timeout_ms), True)))
-    return Holdings(*session.execute(text(HOLDINGS)).one())
+    return Coverage(*session.execute(text(COVERAGE)).one())
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.database.tables import OUTCOMES, collections, job_items, jobs
 from app.errors import CollectionNotFound, JobNotFound
-from app.metrics import Work
+from app.metrics import QueueCounts
 
 LIST, INGEST, FINISH = (
     "list",
@@ -270,13 +270,13 @@ def any_open(session: Session) -> bool:
     return session.execute(query).first() is not None
 
 
-def count_work(session: Session) -> Work:
+def count_queue(session: Session) -> QueueCounts:
     """The number of tasks waiting for a worker, and of jobs by state."""
     waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
     by_state = select(jobs.c.state, func.count()).group_by(jobs.c.state)
     found = dict(session.execute(by_state).tuples().all())
     jobs_now = {state: found.get(state, 0) for state in STATES}
-    return Work(session.execute(waiting).scalar_one(), jobs_now)
+    return QueueCounts(session.execute(waiting).scalar_one(), jobs_now)
 
 
 def purge(session: Session) -> list[str]:

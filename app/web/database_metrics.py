@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from app.database.connections import Sessions, count_holdings
+from app.database.connections import Sessions, count_coverage
 from app.ingest import jobs
-from app.metrics import Holdings, Stock
+from app.metrics import Coverage, DatabaseCounts
 
 CACHE_SECONDS = 5.0  # counting a million pictures and vectors takes 0.2 s
 WAIT_SECONDS = 3.0  # for a database that does not answer; Prometheus itself waits for 10 s
@@ -27,9 +27,9 @@ class DatabaseMetrics:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._began = 0.0  # of time.monotonic
-        self._counted: Future[Stock] | None = None
+        self._counted: Future[DatabaseCounts] | None = None
 
-    async def stock(self) -> Stock | None:
+    async def counts(self) -> DatabaseCounts | None:
         """The counts, up to CACHE_SECONDS old; None if the database does not answer."""
         counted = asyncio.wrap_future(self._current())
         try:
@@ -37,7 +37,7 @@ class DatabaseMetrics:
         except (SQLAlchemyError, TimeoutError):
             return None
 
-    def _current(self) -> "Future[Stock]":
+    def _current(self) -> "Future[DatabaseCounts]":
         """The count that is in progress or recent, or else a new one."""
         is_recent = time.monotonic() - self._began <= CACHE_SECONDS
         if self._counted is None or (self._counted.done() and not is_recent):
@@ -49,19 +49,19 @@ class DatabaseMetrics:
             ).start()
         return self._counted
 
-    def _count(self, counted: "Future[Stock]") -> None:
+    def _count(self, counted: "Future[DatabaseCounts]") -> None:
         try:
             with self._sessions.begin() as session:
-                work = jobs.count_work(session)
-            counted.set_result(Stock(work, self._holdings()))
+                queue = jobs.count_queue(session)
+            counted.set_result(DatabaseCounts(queue, self._coverage()))
         except BaseException as error:  # noqa: BLE001  # raised where the count is awaited
             counted.set_exception(error)
 
-    def _holdings(self) -> Holdings | None:
+    def _coverage(self) -> Coverage | None:
         """None if the count takes longer than COUNT_TIMEOUT_MS."""
         try:
             with self._sessions.begin() as session:
-                return count_holdings(session, COUNT_TIMEOUT_MS)
+                return count_coverage(session, COUNT_TIMEOUT_MS)
         except OperationalError as error:
             if isinstance(error.orig, QueryCanceled):
                 return None

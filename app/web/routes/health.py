@@ -72,8 +72,8 @@ async def get_metrics(caller: CurrentCaller, request: Request) -> Response:  # a
     services = request.app.state.services
     space = services.encoder.space
     model = metrics.Model(space.name, space.fingerprint, services.device, services.precision)
-    stock = await _database_metrics(services.gallery.sessions).stock()
-    text = await asyncio.to_thread(metrics.exposition, model, stock)  # not a thread of the routes
+    counts = await _database_metrics(services.gallery.sessions).counts()
+    text = await asyncio.to_thread(metrics.exposition, model, counts)  # not a thread of the routes
     return Response(text, media_type=metrics.MEDIA_TYPE)
 
 
