@@ -148,6 +148,10 @@ class SourceUnavailable(ImageSearchError):
     """A disk, a bucket or a server does not answer now; trying again may help."""
 
 
+class StorageUnwritable(ImageSearchError):
+    """A folder of ours cannot be written: its disk is full or read-only. It may be mended soon."""
+
+
 class SourceNotAllowed(ImageSearchError):
     """A folder or bucket that the settings do not open to requests."""
 

@@ -13,7 +13,13 @@ from sqlalchemy import ColumnElement, and_
 from app.catalog import image_deletion, image_rows
 from app.database.connections import Sessions
 from app.database.tables import Image, images
-from app.errors import ImageNotFound, ImageVanished, SourceUnavailable, SourceUnreadable
+from app.errors import (
+    ImageNotFound,
+    ImageVanished,
+    SourceUnavailable,
+    SourceUnreadable,
+    StorageUnwritable,
+)
 from app.pictures.decoding import FORMATS, PictureLimits, media_type
 from app.pictures.thumbnails import (
     THUMBNAIL_SIDES,
@@ -134,7 +140,7 @@ class Gallery:
     def _cache_thumbnail(self, name: str, small: bytes) -> None:
         try:
             self.stores.thumbnails.put(name, small)
-        except OSError as error:  # a full disk must not fail the request
+        except StorageUnwritable as error:  # it is only a cache
             log.warning("thumbnail not kept: %s", error)
 
     def change(
@@ -214,13 +220,13 @@ class Gallery:
         with self.sessions.begin() as session:
             image_rows.lock_content(session, image.content_hash)
             if image_rows.find_by_hash(session, image.collection_id, image.content_hash) is None:
-                self.sources.location(image.stored_path).unlink(missing_ok=True)
+                self.stores.uploads.delete(self.sources.location(image.stored_path))
 
 
 def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
     """Delete a picture's thumbnails of all sizes, by name: the folder is too large to search."""
     for side in THUMBNAIL_SIDES:
-        thumbnails.path(thumbnail_name(content_hash, side)).unlink(missing_ok=True)
+        thumbnails.delete(thumbnails.path(thumbnail_name(content_hash, side)))
 
 
 def delete_marked(sessions: Sessions, thumbnails: Disk) -> None:

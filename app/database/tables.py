@@ -165,6 +165,7 @@ jobs = Table(
     Column("queue", Text, nullable=False),  # procrastinate's: which workers can read the source
     Column("state", Text, nullable=False, server_default=text("'pending'")),
     Column("reason", Text),  # why the job as a whole failed
+    Column("waiting", Text),  # why it makes no progress now
     Column("checkpoint", Text(collation="C")),  # the source is listed up to here
     Column("listed", Boolean, nullable=False, server_default=text("false")),
     _count("total"),

@@ -22,7 +22,7 @@ from app.database.connections import is_unavailable
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident import ResidentModel
-from app.errors import Interrupted, own_fault
+from app.errors import Interrupted, StorageUnwritable, own_fault
 from app.ingest import jobs, leases
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
@@ -74,7 +74,10 @@ class BatchIndexer:
     stop: threading.Event
 
     def run_batch(self, job_id: int, item_ids: Sequence[int], worker: str) -> None:
-        """Acquire the items that are still open and index them. Raises Interrupted."""
+        """Acquire the items that are still open and index them.
+
+        Raises Interrupted, or StorageUnwritable: then they wait, and no attempt is counted.
+        """
         with self.context.sessions.begin() as session:
             jobs.start(session, job_id)
         with self.context.sessions.begin() as session:
@@ -86,9 +89,11 @@ class BatchIndexer:
             with self.context.sessions.begin() as session:
                 leases.clear_attempt(session, batch.items)
             results = self._settled(batch, prepared)
-        except Interrupted:
+        except (Interrupted, StorageUnwritable) as error:
             with self.context.sessions.begin() as session:
                 leases.release(session, batch.items)
+                if isinstance(error, StorageUnwritable):
+                    jobs.note_waiting(session, job_id, str(error))
             raise
         self._clean_up(prepared, results)
 
@@ -113,7 +118,7 @@ class BatchIndexer:
         try:
             vectors = self._encoded(batch.job, prepared)
             return self._write(batch, prepared, vectors)
-        except Interrupted:
+        except (Interrupted, StorageUnwritable):
             raise
         except Exception as error:
             if isinstance(error, DBAPIError) and is_unavailable(error):
@@ -170,7 +175,7 @@ class BatchIndexer:
                 name = thumbnail_name(one.found.new.content_hash, KEPT_THUMBNAIL)
                 try:
                     self.thumbnails.put(name, one.found.thumbnail)
-                except OSError as error:  # a full disk costs the cache, not the picture
+                except StorageUnwritable as error:  # it costs the cache, not the picture
                     log.warning("thumbnail not kept: %s", error)
 
 

@@ -22,11 +22,7 @@ from app.database.tables import OUTCOMES, collections, job_items, jobs
 from app.errors import CollectionNotFound, JobNotFound
 from app.metrics import QueueCounts
 
-LIST, INGEST, FINISH = (
-    "list",
-    "ingest",
-    "finish",
-)  # the tasks, in the order in which a job runs them
+LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order a job runs them
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # uploads go before bulk loads
 RETENTION = timedelta(days=30)  # how long finished jobs are kept
 
@@ -48,6 +44,7 @@ class Job:
     queue: str
     state: str
     reason: str | None
+    waiting: str | None
     checkpoint: str | None
     listed: bool
     total: int
@@ -208,7 +205,15 @@ def start(session: Session, job_id: int) -> Job:
     """Mark the job as running unless it has been started before."""
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "pending")
     session.execute(query.values(state="running", started_at=func.now(), updated_at=func.now()))
+    waiting = update(jobs).where(jobs.c.id == job_id, jobs.c.waiting.is_not(None))
+    session.execute(waiting.values(waiting=None))
     return get(session, job_id)
+
+
+def note_waiting(session: Session, job_id: int, reason: str) -> None:
+    """Note why the job makes no progress now, until a task of it is begun again."""
+    query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
+    session.execute(query.values(waiting=reason, updated_at=func.now()))
 
 
 def settle(session: Session, job_id: int) -> None:
@@ -234,7 +239,9 @@ def close(session: Session, job: Job, reason: str | None = None) -> None:
     state = "cancelled" if job.state == "cancelling" else "failed" if reason else "succeeded"
     query = update(jobs).where(jobs.c.id == job.id, jobs.c.finished_at.is_(None))
     now = func.now()
-    session.execute(query.values(state=state, reason=reason, finished_at=now, updated_at=now))
+    session.execute(
+        query.values(state=state, reason=reason, waiting=None, finished_at=now, updated_at=now)
+    )
 
 
 def rescue(session: Session, lease_seconds: float) -> None:

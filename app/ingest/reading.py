@@ -15,6 +15,7 @@ from app.errors import (
     ImageRejected,
     SourceUnavailable,
     SourceUnreadable,
+    StorageUnwritable,
     own_fault,
 )
 from app.ingest import job_items, leases
@@ -86,7 +87,7 @@ class ReadingContext:
 
 
 class ItemReader:
-    """Reads the items of one batch, on many threads. `of` never raises."""
+    """Reads the items of one batch, on many threads."""
 
     def __init__(self, context: ReadingContext, batch: LeasedBatch) -> None:
         self._context = context
@@ -99,13 +100,18 @@ class ItemReader:
         self._claiming = threading.Lock()
 
     def of(self, item: Item) -> Prepared:
-        """Read one item; whatever is wrong with its file becomes its result."""
+        """Read one item; whatever is wrong with its file becomes its result.
+
+        Raises StorageUnwritable: that concerns all files that are to be kept.
+        """
         try:
             return self._in_place(item, self._source) if self._source else self._sent(item)
         except ImageRejected as error:
             return Prepared(item, ItemResult(item, "failed", str(error)))
         except (SourceUnavailable, SourceUnreadable) as error:
             return Prepared(item, retry_later(item, str(error)))
+        except StorageUnwritable:
+            raise
         except Exception as error:
             log.exception("%s of job %s failed", item.path, self._job.id)
             return Prepared(item, retry_later(item, own_fault(error)))

@@ -20,6 +20,7 @@ from app.errors import (
     ImageSearchError,
     Interrupted,
     SourceUnreadable,
+    StorageUnwritable,
     own_fault,
 )
 from app.index import vector_indexes
@@ -74,6 +75,10 @@ class SourceLister:
             self._give_up(job, str(error))
             self.remove_staged([job.source["staged"]])
         except Interrupted:
+            raise
+        except StorageUnwritable as error:  # however long: it goes on once there is room
+            with self.sessions.begin() as session:
+                jobs.note_waiting(session, job_id, str(error))
             raise
         except Exception as error:
             if attempt < MAX_ATTEMPTS:

@@ -15,6 +15,7 @@ from app.catalog import upload_rows
 from app.catalog.collection_deletion import upload_disks
 from app.database import installation
 from app.database.connections import Sessions
+from app.errors import SettingsInvalid, StorageUnwritable
 from app.settings import ROOT, Settings
 from app.sources.folders import stored_path
 from app.storage.disk import IDENTITY, STORE_SCHEME, Disk, Stores, UploadStore
@@ -28,9 +29,19 @@ HASHED_NAME = re.compile(r"[0-9a-f]{64}\b")  # of a file that is named after its
 
 
 def open_stores(settings: Settings, sessions: Sessions) -> Stores:
-    """The stores of this database. Also updates rows whose store has moved or had no identity."""
+    """The stores of this database. Also updates rows whose store has moved or had no identity.
+
+    Raises SettingsInvalid if the folder of uploads has to be made and cannot be written.
+    """
     with sessions.begin() as session:
         database = installation.identity(session)
+    try:
+        return _open_stores(settings, sessions, database)
+    except StorageUnwritable as error:
+        raise SettingsInvalid(f"UPLOAD_DIR, THUMBNAIL_DIR: {error}") from error
+
+
+def _open_stores(settings: Settings, sessions: Sessions, database: str) -> Stores:
     may_claim = _is_ours(Disk(settings.storage_dir), sessions)
     uploads = UploadStore(_own_folder(settings.storage_dir, database, may_claim=may_claim))
     _register(uploads, sessions)
@@ -47,7 +58,10 @@ def open_stores(settings: Settings, sessions: Sessions) -> Stores:
 def _own_folder(folder: Path, database: str, *, may_claim: bool = True) -> Path:
     """The folder itself, or one below it where the folder belongs to another database."""
     disk = Disk(folder)
-    if (disk.claim(database) if may_claim else disk.owner()) == database:
+    owner = disk.owner()
+    if owner is None and may_claim:
+        owner = disk.claim(database)
+    if owner == database:
         return folder
     aside = Disk(folder / f"{ASIDE}{database}")
     aside.claim(database)

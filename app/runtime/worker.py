@@ -19,7 +19,13 @@ from sqlalchemy import make_url
 
 from app.catalog.collection_deletion import CollectionDeletion
 from app.database.connections import Sessions
-from app.errors import CollectionNotFound, Interrupted, JobNotFound, ModelUnavailable
+from app.errors import (
+    CollectionNotFound,
+    Interrupted,
+    JobNotFound,
+    ModelUnavailable,
+    StorageUnwritable,
+)
 from app.feedback import evaluation, rated_queries, ratings
 from app.ingest import job_control, jobs
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
@@ -33,7 +39,7 @@ RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
 EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
 STOP_POLL_SECONDS = 0.1  # between checks whether to stop
 RETRY_SECONDS = 5  # before a task that failed for a passing reason is run again
-RETRY_SECONDS_OF = ((Interrupted, 0), (ModelUnavailable, 60))  # overrides by error type
+RETRY_SECONDS_OF = ((Interrupted, 0), (ModelUnavailable, 60), (StorageUnwritable, 15))  # by type
 ORPHAN_LEASES = 2  # a job without tasks for this many leases has lost them
 
 
@@ -187,6 +193,9 @@ class Worker:
             return
         try:
             work(opened)
+        except StorageUnwritable as error:
+            log.warning("job %s waits: %s", job_id, error)
+            raise
         except Exception:
             if self._opened(job_id):
                 raise

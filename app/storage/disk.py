@@ -1,6 +1,7 @@
 """Files on the local disk: uploads, files waiting for a worker, and thumbnails."""
 
 import io
+import logging
 import os
 import shutil
 import tempfile
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
+
+from app.errors import StorageUnwritable
+
+log = logging.getLogger(__name__)
 
 PART = ".part-"
 PART_SECONDS = 3600  # no write takes longer
@@ -32,20 +37,35 @@ class Disk:
         return self.folder / name[:SHARD] / name
 
     def put(self, name: str, data: bytes) -> Path:
-        """Write `data` unless `name` exists; once this returns, the file survives a power cut."""
+        """Write `data` unless `name` exists; once this returns, the file survives a power cut.
+
+        Raises StorageUnwritable, and then nothing is left.
+        """
         return self.copy(name, io.BytesIO(data))
 
     def copy(self, name: str, source: BinaryIO) -> Path:
         """Like `put`, reading from `source` piece by piece."""
         target = self.path(name)
-        if target.exists():
-            return target
-        if not target.parent.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder)
-        with whole_file(target) as file:
-            shutil.copyfileobj(source, file)
+        with self._writing():
+            if target.exists():
+                return target
+            if not target.parent.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                sync_folder(self.folder)
+            with whole_file(target) as file:
+                shutil.copyfileobj(source, file)
         return target
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Raise StorageUnwritable, which says where, instead of an OSError."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageUnwritable(
+                f"{self.folder} cannot be written: {error.strerror or error}. Nothing of this was "
+                "kept: make room, or make it writable, and try again."
+            ) from error
 
     def files(self) -> Iterator[Path]:
         """Every complete file; those still being written are skipped."""
@@ -63,26 +83,26 @@ class Disk:
 
     def claim(self, database: str) -> str:
         """Make `database` the owner unless there is one; returns the owner."""
-        return self.mark(OWNER, database)
+        return self.owner() or self.mark(OWNER, database)
 
     def marker(self, name: str) -> str | None:
         """What the marker file says, or None if there is none."""
         try:
             return (self.folder / name).read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def mark(self, name: str, content: str) -> str:
-        """Create a marker file unless it exists; returns what it says."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Create a marker file unless it exists; returns what it says. Raises as `put`."""
         mine = self.folder / f"{PART}{uuid4().hex}"
-        mine.write_text(content)
-        try:
-            (self.folder / name).hardlink_to(mine)
-        except FileExistsError:  # of two processes that create it at once, one wins
-            pass
-        finally:
-            mine.unlink()
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                mine.write_text(content)
+                with suppress(FileExistsError):  # of two processes at once, one wins
+                    (self.folder / name).hardlink_to(mine)
+            finally:
+                mine.unlink(missing_ok=True)
         return (self.folder / name).read_text()
 
     def discard(self, path: Path) -> None:
@@ -96,17 +116,26 @@ class Disk:
         """The folder of what is moved aside today."""
         return self.folder / TRASH / time.strftime("%Y-%m-%d")
 
+    def delete(self, path: Path) -> bool:
+        """Delete a file of this folder if it is there; False if the disk does not let us."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:  # the folder is read-only, say
+            log.warning("%s stays: %s", path, error.strerror)
+            return False
+        return True
+
     def remove(self, pattern: str) -> None:
         """Delete the files matching the glob `pattern`, whose first characters are literal."""
         for path in self.path(pattern).parent.glob(pattern):
-            path.unlink(missing_ok=True)
+            self.delete(path)
 
     def sweep(self) -> None:
         """Delete temporary files that a killed process left, once they are too old to be in use."""
         oldest = time.time() - PART_SECONDS
         for path in self.folder.glob(f"*/{PART}*"):
             if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+                self.delete(path)
 
     def owns(self, path: Path) -> bool:
         """Whether `path` lies under this folder."""

@@ -1,5 +1,6 @@
 """Every error as problem+json (RFC 9457): one table from the domain's errors to HTTP."""
 
+import errno
 import logging
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -26,6 +27,7 @@ Unexpected = Callable[[Request, Exception], JSONResponse]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 TOO_LONG = (
     f"This would take the database longer than {STATEMENT_TIMEOUT_MS // 1000} s. Ask for less: a "
     "narrower filter, fewer facets, rarer words, or not for exact."
@@ -58,6 +60,7 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.AnnotationInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ArchiveRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.SourceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageUnwritable: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.SourceNotAllowed: HTTPStatus.FORBIDDEN,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.JobConflict: HTTPStatus.CONFLICT,
@@ -96,6 +99,7 @@ DETAILS = {
     "WEBP.",
     429: "More than 100 per 1 second of this key: try again later.",
     422: "query limit: Input should be less than or equal to 100.",
+    507: "/srv/uploads cannot be written: No space left on device. Nothing of this was kept.",
     503: "The database cannot answer now; try again in a moment.",
 }
 """An example of a detail for each status, for the OpenAPI document."""
@@ -147,6 +151,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
+        if full := _full_disk(error.__cause__):  # FastAPI calls it an error of the body
+            return full
         headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
         return problem(error.status_code, f"{error.detail.rstrip('.')}.", headers)
 
@@ -182,6 +188,10 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
     def hung_up(request: Request, error: ClientDisconnect) -> JSONResponse:
         return problem(400, "The request ended before its body did.")
 
+    @app.exception_handler(OSError)
+    def disk(request: Request, error: OSError) -> JSONResponse:
+        return _full_disk(error) or unexpected(request, error)
+
     @app.exception_handler(PoolTimeout)
     def pool(request: Request, error: PoolTimeout) -> JSONResponse:
         return problem(503, "All database connections are taken; try again in a moment.")
@@ -194,6 +204,13 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
             log.warning("database: %s", error.orig)
             return problem(503, "The database cannot answer now; try again in a moment.")
         return unexpected(request, error)
+
+
+def _full_disk(error: BaseException | None) -> JSONResponse | None:
+    """If the folder is full that large bodies wait in; our own say it by StorageUnwritable."""
+    if not isinstance(error, OSError) or error.errno not in FULL:
+        return None
+    return problem(507, f"The disk of temporary files (TMPDIR) is full: {error.strerror}.")
 
 
 def _fault(fault: dict[str, Any]) -> str:

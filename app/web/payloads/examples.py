@@ -59,6 +59,7 @@ JOB: Example = {
     "mode": "add",
     "dry_run": False,
     "reason": None,
+    "waiting": None,
     "listed": True,
     "total": 295,
     "done": 295,

@@ -52,6 +52,9 @@ class JobDetails(BaseModel):
     )
     dry_run: bool = Field(description="the job only says what it would do")
     reason: str | None = Field(description="why the job as a whole failed")
+    waiting: str | None = Field(
+        None, description="why it makes no progress now: a full disk, say; it goes on by itself"
+    )
     listed: bool = Field(description="whether `total` is final")
     total: int = Field(description="number of files in the source")
     done: int = Field(description="how many of them are done")

@@ -128,7 +128,7 @@ def _hits(
     responses={
         200: {"model": list[Uploaded], "description": "Nothing new: every file was known"},
         207: {"model": list[Uploaded], "description": "Some files were refused"},
-        **described(400, 404, 413, 415, 422, 503),
+        **described(400, 404, 413, 415, 422, 503, 507),
     },
 )
 @needs("writer", "upload")

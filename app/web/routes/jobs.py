@@ -85,7 +85,7 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address o
 @router.post(
     "/images",
     status_code=202,
-    responses={202: {"headers": LOCATION}, **described(400, 403, 404, 413, 422, 503)},
+    responses={202: {"headers": LOCATION}, **described(400, 403, 404, 413, 422, 503, 507)},
     openapi_extra=BODY,
 )
 @needs("writer", "upload")

@@ -103,9 +103,9 @@ function titleOf({ id, source: { prefix, ...place }, collection }) {
 }
 
 function toldOf(job) {
-  const { finished_at, seconds_left: left, reason } = job;
+  const { finished_at, seconds_left: left, reason, waiting } = job;
   const time = finished_at ? dateTime(finished_at) : left && t("job_left", { n: number(Math.ceil(left / 60)) });
-  return [countsOf(job), time, reason].filter(Boolean).join(" · ");
+  return [countsOf(job), time, reason ?? waiting].filter(Boolean).join(" · ");
 }
 
 function rowOf(id) {
