@@ -1,4 +1,4 @@
 """HTTP: routes, their payloads, the middleware around them, and the page.
 
-Read `routes/search.py` first.
+`application.py` puts them together. Read `routes/search.py` first.
 """

@@ -105,12 +105,12 @@ DETAILS = {
 """An example of a detail for each status, for the OpenAPI document."""
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can answer with these statuses."""
-    return {status: _described(status) for status in statuses}
+    return {status: _response(status) for status in statuses}
 
 
-def _described(status: int) -> dict[str, Any]:
+def _response(status: int) -> dict[str, Any]:
     reference = {"$ref": f"#/components/schemas/{PROBLEM}"}
     shown = {"schema": reference, "example": _body(status, DETAILS[status])}
     told = {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: shown}}

@@ -22,7 +22,7 @@ from app.web.middleware.client_address import client_address
 from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
 from app.web.middleware.local_only import check_is_local
 from app.web.middleware.rate_limits import Lane, RateLimits
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,7 +60,7 @@ class Guarded(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.need: Need = endpoint.need  # type: ignore[attr-defined]
         if self.need.role is not None:
-            options["responses"] = {**described(401, 403, 429, 503), **options["responses"]}
+            options["responses"] = {**problem_responses(401, 403, 429, 503), **options["responses"]}
             documented = {"security": SECURITY, "x-role": self.need.role}
             options["openapi_extra"] = {**(options["openapi_extra"] or {}), **documented}
         super().__init__(path, endpoint, **options)

@@ -1,1 +1,1 @@
-"""The bodies of requests and responses as pydantic models, one module for each subject."""
+"""Requests and responses as pydantic models, one module for each subject."""

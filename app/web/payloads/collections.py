@@ -13,7 +13,7 @@ from app.runtime.collection_registry import KnownCollection
 from app.search.cursors import Cursors
 from app.search.search_response import SearchResponse
 from app.web.payloads import examples
-from app.web.payloads.examples import shown
+from app.web.payloads.examples import with_examples
 from app.web.payloads.field_types import MAX_ID, STORABLE, Name
 from app.web.payloads.images import ImageDetails
 from app.web.payloads.search import Filter
@@ -102,7 +102,7 @@ class CollectionChanges(BaseModel):
 class CollectionDetails(BaseModel):
     """A collection and its index."""
 
-    model_config = shown(examples.COLLECTION)
+    model_config = with_examples(examples.COLLECTION)
 
     namespace: str = Field(description="its namespace")
     name: str = Field(description="unique in its namespace")
@@ -133,7 +133,7 @@ class CollectionDetails(BaseModel):
 class CollectionPage(BaseModel):
     """A page of collections."""
 
-    model_config = shown({"collections": [examples.COLLECTION], "next_cursor": None})
+    model_config = with_examples({"collections": [examples.COLLECTION], "next_cursor": None})
 
     collections: list[CollectionDetails] = Field(description="ordered by name")
     next_cursor: str | None = Field(description="null on the last page")
@@ -142,7 +142,7 @@ class CollectionPage(BaseModel):
 class ImagePage(BaseModel):
     """A page of pictures."""
 
-    model_config = shown({"images": [examples.IMAGE], "total": 1, "next_cursor": None})
+    model_config = with_examples({"images": [examples.IMAGE], "total": 1, "next_cursor": None})
 
     images: list[ImageDetails] = Field(description="in the requested order")
     total: int = Field(description="number of pictures that pass the filter")
@@ -183,7 +183,7 @@ class Removal(BaseModel):
 class Removed(BaseModel):
     """Which pictures were deleted."""
 
-    model_config = shown({"removed": 2, "ids": [1, 2], "more": False})
+    model_config = with_examples({"removed": 2, "ids": [1, 2], "more": False})
 
     removed: int = Field(description="number of deleted pictures")
     ids: list[int] = Field(description="their ids, ascending")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from app.catalog.duplicates import Group, Kind, Page
 from app.database.tables import Image
 from app.web.payloads import examples
-from app.web.payloads.examples import shown
+from app.web.payloads.examples import with_examples
 from app.web.payloads.images import file_url, thumbnail_url
 
 
@@ -44,7 +44,7 @@ class AlikeGroup(BaseModel):
 class DuplicatesPage(BaseModel):
     """Groups of duplicates, the largest first."""
 
-    model_config = shown(examples.DUPLICATES)
+    model_config = with_examples(examples.DUPLICATES)
 
     kind: Kind = Field(description="what the pictures of a group have in common")
     threshold: int | float | None = Field(

@@ -1,4 +1,4 @@
-"""What the documentation shows: requests and answers of the demo."""
+"""Examples for the OpenAPI document: requests and responses of the demo."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 Example = dict[str, Any]
 
 FINGERPRINT = "325b3fcd3b256b0e863d9d26492fd7da8743b3d206efd9773641d8c021044fc0"
-CURSOR = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # the beginning of one
+CURSOR = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # the start of one
 PICTURE: Example = {
     "id": 112,
     "path": "data/test_images/green-tree.jpg",
@@ -16,7 +16,7 @@ PICTURE: Example = {
     "width": 384,
     "height": 384,
 }
-TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # noqa: S105  # the beginning of one
+TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # noqa: S105  # the start of one
 HIT: Example = {
     "path": PICTURE["path"],
     "distance": 0.3057,
@@ -211,6 +211,6 @@ FEEDBACK_SUMMARY: Example = {
 }
 
 
-def shown(*examples: Example) -> ConfigDict:
-    """The configuration of a model that is documented by these."""
+def with_examples(*examples: Example) -> ConfigDict:
+    """The configuration of a model with these examples in the OpenAPI document."""
     return ConfigDict(json_schema_extra={"examples": list(examples)})

@@ -13,7 +13,7 @@ from app.feedback.summaries import Summary
 from app.search.feedback_submission import MAX_COMMENT_CHARACTERS, MAX_RATING, MIN_RATING
 from app.search.feedback_tokens import ShownAnswer
 from app.web.payloads import examples
-from app.web.payloads.examples import shown
+from app.web.payloads.examples import with_examples
 from app.web.payloads.field_types import MAX_ID, STORABLE
 
 MAX_TOKEN_CHARACTERS = 200_000  # the longest query text, escaped, and 100 hits
@@ -82,7 +82,7 @@ class FeedbackToWithdraw(BaseModel):
 class FeedbackDetails(BaseModel):
     """A rating as it was stored."""
 
-    model_config = shown(examples.FEEDBACK)
+    model_config = with_examples(examples.FEEDBACK)
 
     id: int = Field(description="the rating's id")
     query: str = Field(description="the query")
@@ -163,7 +163,7 @@ class TrialDetails(BaseModel):
 class FeedbackSummary(BaseModel):
     """How people rate the answers."""
 
-    model_config = shown(examples.FEEDBACK_SUMMARY)
+    model_config = with_examples(examples.FEEDBACK_SUMMARY)
 
     by_model: list[ModelRatings] = Field(description="most ratings first")
     by_day: list[DayRatings] = Field(description="latest day first")

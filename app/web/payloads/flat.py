@@ -7,14 +7,14 @@ from pydantic import BaseModel, Field
 from app.index.hnsw_search import Neighbour
 from app.ingest.uploads import Outcome
 from app.web.payloads import examples
-from app.web.payloads.examples import shown
+from app.web.payloads.examples import with_examples
 from app.web.payloads.images import file_url, thumbnail_url
 
 
 class Hit(BaseModel):
     """One hit of a search; other programs rely on `path` and `distance` coming first."""
 
-    model_config = shown(examples.HIT)
+    model_config = with_examples(examples.HIT)
 
     path: str = Field(description="path of the file, relative to the project's folder")
     distance: float = Field(description="cosine distance to the query, 0 (same) to 2")
@@ -46,7 +46,7 @@ class Hit(BaseModel):
 class Uploaded(BaseModel):
     """What became of one file of an upload."""
 
-    model_config = shown(examples.UPLOADED, examples.REFUSED)
+    model_config = with_examples(examples.UPLOADED, examples.REFUSED)
 
     filename: str = Field(description="the name it was uploaded under")
     path: str | None = Field(None, description="path where it is stored; null if refused")

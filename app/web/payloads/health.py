@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.web.payloads.examples import shown
+from app.web.payloads.examples import with_examples
 
 
 class Liveness(BaseModel):
     """The process answers."""
 
-    model_config = shown({"status": "alive"})
+    model_config = with_examples({"status": "alive"})
 
     status: Literal["alive"] = Field(description="always alive: a dead process does not answer")
 
@@ -18,7 +18,7 @@ class Liveness(BaseModel):
 class Readiness(BaseModel):
     """The service is ready, and what it runs."""
 
-    model_config = shown(
+    model_config = with_examples(
         {
             "status": "ready",
             "model": "demo model",

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.database.tables import Image
 from app.sources.sidecars import MAX_CAPTION_CHARACTERS
 from app.web.payloads import examples
-from app.web.payloads.examples import shown
+from app.web.payloads.examples import with_examples
 
 
 class ImageDetails(BaseModel):
     """Everything known of one picture."""
 
-    model_config = shown(examples.IMAGE)
+    model_config = with_examples(examples.IMAGE)
 
     id: int = Field(description="the picture's id")
     path: str = Field(description="path of the file")

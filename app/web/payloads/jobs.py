@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
 from app.web.payloads import examples
-from app.web.payloads.examples import shown
+from app.web.payloads.examples import with_examples
 
 SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive"}
 
@@ -19,7 +19,7 @@ ItemState = Literal["pending", "running", "succeeded", "skipped", "failed", "can
 class Accepted(BaseModel):
     """A job that was accepted."""
 
-    model_config = shown(
+    model_config = with_examples(
         {"job_id": 2, "url": "/api/v1/jobs/2", "events_url": "/api/v1/jobs/2/events"}
     )
 
@@ -37,7 +37,7 @@ class Accepted(BaseModel):
 class JobDetails(BaseModel):
     """The progress of a job, counted in files."""
 
-    model_config = shown(examples.JOB)
+    model_config = with_examples(examples.JOB)
 
     id: int = Field(description="the job's id")
     namespace: str = Field(description="the collection's namespace")
@@ -90,7 +90,7 @@ class JobDetails(BaseModel):
 class JobPage(BaseModel):
     """A page of jobs."""
 
-    model_config = shown({"jobs": [examples.JOB], "next_cursor": None})
+    model_config = with_examples({"jobs": [examples.JOB], "next_cursor": None})
 
     jobs: list[JobDetails] = Field(description="newest first")
     next_cursor: int | None = Field(description="null on the last page")
@@ -118,7 +118,7 @@ class JobItem(BaseModel):
 class ItemPage(BaseModel):
     """A page of a job's files."""
 
-    model_config = shown({"items": [examples.ITEM], "next_cursor": 1})
+    model_config = with_examples({"items": [examples.ITEM], "next_cursor": 1})
 
     items: list[JobItem] = Field(description="in the order in which the source was listed")
     next_cursor: int | None = Field(description="null on the last page")

@@ -8,14 +8,14 @@ from pydantic import BaseModel, Field
 from app.index.hnsw_search import Neighbour
 from app.search.feedback_submission import MAX_RATING, MIN_RATING
 from app.search.query_encoding import MAX_QUERY_CHARACTERS
-from app.web.payloads.examples import TOKEN, shown
+from app.web.payloads.examples import TOKEN, with_examples
 from app.web.payloads.feedback import MAX_TOKEN_CHARACTERS
 
 
 class TextAsked(BaseModel):
     """A search by text."""
 
-    model_config = shown({"text": "tennis"})
+    model_config = with_examples({"text": "tennis"})
 
     text: str = Field(max_length=MAX_QUERY_CHARACTERS, description="what the picture shows")
 
@@ -36,7 +36,7 @@ class NamedMatch(BaseModel):
 class Matches(BaseModel):
     """The pictures that fit a text best."""
 
-    model_config = shown(
+    model_config = with_examples(
         {
             "text": "a green tree",
             "model_name": "demo model",
@@ -54,7 +54,7 @@ class Matches(BaseModel):
 class RatingToBe(BaseModel):
     """A rating of an answer as a whole."""
 
-    model_config = shown({"user_feedback": 5, "jwt": TOKEN})
+    model_config = with_examples({"user_feedback": 5, "jwt": TOKEN})
 
     user_feedback: int = Field(ge=MIN_RATING, le=MAX_RATING, description="1 to 10 (best)")
     jwt: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="token of the answer")

@@ -18,7 +18,7 @@ from app.search.feedback_tokens import FeedbackTokens
 from app.search.reciprocal_rank_fusion import Fusion
 from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT
 from app.search.search_response import Hit, SearchResponse
-from app.web.payloads.examples import SEARCH, shown
+from app.web.payloads.examples import SEARCH, with_examples
 from app.web.payloads.field_types import STORABLE, Name
 from app.web.payloads.images import file_url, thumbnail_url
 from app.web.payloads.search_terms import SearchTerm, SentQuery
@@ -239,7 +239,7 @@ class FacetValue(BaseModel):
 class SearchAnswer(BaseModel):
     """Hits, best first, and how far they can be trusted."""
 
-    model_config = shown(SEARCH)
+    model_config = with_examples(SEARCH)
 
     hits: list[SearchHit] = Field(description="best first, unless order_by is set")
     took_ms: Took = Field(description="time taken")

@@ -1,1 +1,1 @@
-"""One router for each subject; `flat.py` and `legacy.py` keep the shapes of earlier clients."""
+"""One router for each subject; `flat.py` and `legacy.py` keep shapes that programs rely on."""

@@ -34,7 +34,7 @@ from app.web.payloads.collections import (
 from app.web.payloads.field_types import Name
 from app.web.payloads.filter_parameter import FilterText
 from app.web.payloads.search import FieldName
-from app.web.problems import described
+from app.web.problems import problem_responses
 from app.web.routes.search import Cursor, Limit
 
 router = APIRouter(
@@ -75,7 +75,7 @@ def _details(registry: CollectionRegistry, known: KnownCollection) -> Collection
 @router.post(
     "",
     status_code=201,
-    responses={201: {"headers": LOCATION}, **described(400, 409, 413, 422, 503)},
+    responses={201: {"headers": LOCATION}, **problem_responses(400, 409, 413, 422, 503)},
 )
 @needs("admin")
 def create_collection(
@@ -91,7 +91,7 @@ def create_collection(
     return _details(registry, opened)
 
 
-@router.get("", responses=described(422, 503))
+@router.get("", responses=problem_responses(422, 503))
 @needs("reader")
 def list_collections(
     registry: RegistryService,
@@ -111,14 +111,14 @@ def list_collections(
     return CollectionPage(collections=shown, next_cursor=more)
 
 
-@router.get("/{name}", responses=described(404, 422, 503))
+@router.get("/{name}", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def get_collection(registry: RegistryService, found: Found) -> CollectionDetails:
     """Its model, index, fields and number of pictures."""
     return _details(registry, found)
 
 
-@router.patch("/{name}", responses=described(400, 404, 413, 422, 503))
+@router.patch("/{name}", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("admin")
 def change_collection(
     registry: RegistryService, found: Found, changes: CollectionChanges
@@ -127,14 +127,14 @@ def change_collection(
     return _details(registry, registry.change(found, changes.language, changes.fields))
 
 
-@router.delete("/{name}", status_code=204, responses=described(404, 422, 503))
+@router.delete("/{name}", status_code=204, responses=problem_responses(404, 422, 503))
 @needs("admin")
 def delete_collection(registry: RegistryService, found: Found) -> None:
     """Delete it with its pictures, vectors, jobs and uploaded files; files in your folders stay."""
     registry.delete(found)
 
 
-@router.get("/{name}/images", responses=described(404, 422, 503))
+@router.get("/{name}/images", responses=problem_responses(404, 422, 503))
 @needs("reader", "search")
 def list_images(
     opened: Opened,
@@ -159,7 +159,7 @@ def list_images(
     return ImagePage.of(answer, cursors)
 
 
-@router.post("/{name}/images/delete", responses=described(400, 404, 413, 422, 503))
+@router.post("/{name}/images/delete", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("writer")
 def delete_images(found: Found, gallery: GalleryService, body: Removal) -> Removed:
     """Delete pictures by ids or by a filter; files in your own folders stay.

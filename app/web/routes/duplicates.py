@@ -8,14 +8,14 @@ from app.catalog.duplicates import DEFAULT_LIMIT, MAX_LIMIT, Kind
 from app.web.dependencies import InCollection
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.duplicates import DuplicatesPage
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["duplicates"], route_class=Guarded)
 
 MAX_OFFSET = 2**63 - 1
 
 
-@router.get("/duplicates", responses=described(404, 422, 503))
+@router.get("/duplicates", responses=problem_responses(404, 422, 503))
 @needs("reader", "search")
 def list_duplicates(
     opened: InCollection,

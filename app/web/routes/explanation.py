@@ -11,7 +11,7 @@ from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.explanation import ExplanationDetails
 from app.web.payloads.field_types import MAX_ID, STORABLE
 from app.web.payloads.filter_parameter import FilterText
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 router = APIRouter(
     prefix="/api/v1", tags=["inspection"], dependencies=[Utf8Query], route_class=Guarded
@@ -20,7 +20,7 @@ router = APIRouter(
 MAX_PATH_CHARACTERS = 4_096
 
 
-@router.get("/explain", summary="Explain an answer", responses=described(404, 422, 503))
+@router.get("/explain", summary="Explain an answer", responses=problem_responses(404, 422, 503))
 @needs("reader", "search")
 def explain(
     opened: InCollection,

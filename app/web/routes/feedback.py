@@ -32,7 +32,7 @@ from app.web.payloads.feedback import (
     FeedbackToWithdraw,
 )
 from app.web.payloads.field_types import Name
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["feedback"], route_class=Guarded)
 
@@ -60,7 +60,7 @@ EXPORTS = {
     status_code=201,
     responses={
         200: {"model": FeedbackDetails, "description": "It replaces an earlier rating"},
-        **described(400, 404, 409, 413, 422, 503),
+        **problem_responses(400, 404, 409, 413, 422, 503),
     },
 )
 @needs("reader", "search")
@@ -106,7 +106,7 @@ def _rated_collection(
 @router.post(
     "/feedback/withdraw",
     status_code=204,
-    responses=described(400, 404, 409, 413, 422, 503),
+    responses=problem_responses(400, 404, 409, 413, 422, 503),
 )
 @needs("reader", "search")
 def withdraw_feedback(
@@ -128,7 +128,7 @@ def _scope(
     return Scope(namespace, registry.find(namespace, collection).collection.id, days)
 
 
-@router.get("/feedback/summary", responses=described(404, 422, 503))
+@router.get("/feedback/summary", responses=problem_responses(404, 422, 503))
 @needs("admin")
 def summarise_feedback(
     registry: RegistryService,
@@ -147,7 +147,7 @@ def summarise_feedback(
 @router.get(
     "/feedback/export",
     response_class=StreamingResponse,
-    responses={200: {"content": EXPORTS}, **described(404, 422, 503)},
+    responses={200: {"content": EXPORTS}, **problem_responses(404, 422, 503)},
 )
 @needs("admin")
 def export_feedback(

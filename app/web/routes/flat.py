@@ -32,7 +32,7 @@ from app.web.dependencies import (
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.flat import Hit, Uploaded
 from app.web.payloads.job_submission import printable
-from app.web.problems import described, problem, status_of
+from app.web.problems import problem, problem_responses, status_of
 
 router = APIRouter(tags=["flat"], route_class=Guarded)
 
@@ -71,7 +71,9 @@ PICTURE_BODY = {
 
 
 @router.get(
-    "/search-by-text", responses=described(404, 422, 503), dependencies=[ModelHeader, Utf8Query]
+    "/search-by-text",
+    responses=problem_responses(404, 422, 503),
+    dependencies=[ModelHeader, Utf8Query],
 )
 @needs("reader", "search")
 async def search_by_text(
@@ -94,7 +96,7 @@ async def search_by_text(
 
 @router.post(
     "/search-by-image",
-    responses=described(400, 404, 413, 415, 422, 503),
+    responses=problem_responses(400, 404, 413, 415, 422, 503),
     dependencies=[ModelHeader],
     openapi_extra=PICTURE_BODY,
 )
@@ -128,7 +130,7 @@ def _hits(
     responses={
         200: {"model": list[Uploaded], "description": "Nothing new: every file was known"},
         207: {"model": list[Uploaded], "description": "Some files were refused"},
-        **described(400, 404, 413, 415, 422, 503, 507),
+        **problem_responses(400, 404, 413, 415, 422, 503, 507),
     },
 )
 @needs("writer", "upload")

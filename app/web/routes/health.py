@@ -14,7 +14,7 @@ from app.web.database_metrics import DatabaseMetrics
 from app.web.dependencies import CurrentCaller
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.health import Liveness, Readiness
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 router = APIRouter(tags=["system"], route_class=Guarded)
 
@@ -31,7 +31,7 @@ async def healthz() -> Liveness:  # async: it answers while all threads are busy
     return Liveness(status="alive")
 
 
-@router.get("/readyz", summary="Is it ready?", responses=described(503))
+@router.get("/readyz", summary="Is it ready?", responses=problem_responses(503))
 @needs(None)
 def readyz(request: Request) -> Readiness:
     """The database answers, the model is loaded and warm."""

@@ -12,7 +12,7 @@ from app.sources.sidecars import check_caption
 from app.web.dependencies import GalleryService, ImageId
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.images import ImageChanges, ImageDetails
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 router = APIRouter(tags=["images"], route_class=Guarded)
 
@@ -37,7 +37,7 @@ class WholeFile(FileResponse):
         await super().__call__({**scope, "headers": headers}, receive, send)
 
 
-@router.get("/images/{image_id}", responses=described(404, 422, 503))
+@router.get("/images/{image_id}", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
     """Everything known about one picture."""
@@ -50,7 +50,7 @@ def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
     responses={
         200: {"content": {"image/*": BINARY}},
         307: {"description": "It lies in a bucket: read it there"},
-        **described(404, 422, 503),
+        **problem_responses(404, 422, 503),
     },
 )
 @needs("reader")
@@ -71,7 +71,10 @@ def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
 @router.get(
     "/images/{image_id}/thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/webp": BINARY}}, **described(404, 413, 415, 422, 503)},
+    responses={
+        200: {"content": {"image/webp": BINARY}},
+        **problem_responses(404, 413, 415, 422, 503),
+    },
 )
 @needs("reader")
 def get_thumbnail(
@@ -86,14 +89,14 @@ def get_thumbnail(
     return Response(small, media_type="image/webp", headers=SAFE_FILE)
 
 
-@router.delete("/images/{image_id}", status_code=204, responses=described(404, 422, 503))
+@router.delete("/images/{image_id}", status_code=204, responses=problem_responses(404, 422, 503))
 @needs("writer")
 def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
     """Forget a picture. An uploaded file is deleted; one in your own folder stays."""
     gallery.delete(image_id)
 
 
-@router.patch("/api/v1/images/{image_id}", responses=described(400, 404, 413, 422, 503))
+@router.patch("/api/v1/images/{image_id}", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("writer")
 def change_image(gallery: GalleryService, image_id: ImageId, changes: ImageChanges) -> ImageDetails:
     """Change what is said of a picture: its caption, its metadata; the rest stays."""

@@ -26,7 +26,7 @@ from app.web.payloads import examples
 from app.web.payloads.field_types import MAX_ID, Name
 from app.web.payloads.job_submission import FORM_SCHEMA, Form, Submission, Submitted
 from app.web.payloads.jobs import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
 
@@ -85,7 +85,7 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address o
 @router.post(
     "/images",
     status_code=202,
-    responses={202: {"headers": LOCATION}, **described(400, 403, 404, 413, 422, 503, 507)},
+    responses={202: {"headers": LOCATION}, **problem_responses(400, 403, 404, 413, 422, 503, 507)},
     openapi_extra=BODY,
 )
 @needs("writer", "upload")
@@ -114,7 +114,7 @@ def add_images(
     return accepted
 
 
-@router.get("/jobs", responses=described(404, 422, 503))
+@router.get("/jobs", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def list_jobs(
     registry: RegistryService,
@@ -140,14 +140,14 @@ def _found(job_submission: JobSubmissionService, job_id: JobId) -> Job:
     return job_submission.job(job_id)
 
 
-@router.get("/jobs/{job_id}", responses=described(404, 422, 503))
+@router.get("/jobs/{job_id}", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
     """The progress of a job."""
     return JobDetails.of(job)
 
 
-@router.get("/jobs/{job_id}/items", responses=described(404, 422, 503))
+@router.get("/jobs/{job_id}/items", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def list_items(
     job_submission: JobSubmissionService,
@@ -164,7 +164,7 @@ def list_items(
 @router.get(
     "/jobs/{job_id}/events",
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": EVENTS}}, **described(404, 422, 503)},
+    responses={200: {"content": {"text/event-stream": EVENTS}}, **problem_responses(404, 422, 503)},
 )
 @needs("reader", "events")
 async def follow_job(
@@ -186,14 +186,14 @@ async def follow_job(
     yield ServerSentEvent(event="end", data=JobDetails.of(job))
 
 
-@router.post("/jobs/{job_id}/cancel", responses=described(404, 409, 422, 503))
+@router.post("/jobs/{job_id}/cancel", responses=problem_responses(404, 409, 422, 503))
 @needs("writer")
 def cancel_job(job_submission: JobSubmissionService, job_id: JobId) -> JobDetails:
     """Begin nothing more of a job; what is under way ends, what was taken in stays."""
     return JobDetails.of(job_submission.cancel(job_id))
 
 
-@router.post("/jobs/{job_id}/retry", responses=described(404, 409, 422, 503))
+@router.post("/jobs/{job_id}/retry", responses=problem_responses(404, 409, 422, 503))
 @needs("writer")
 def retry_job(job_submission: JobSubmissionService, job_id: JobId) -> JobDetails:
     """Try the failed files of a finished job again, and its listing if that failed."""

@@ -7,13 +7,13 @@ from app.web.dependencies import CurrentCaller, DefaultCollection, RegistryServi
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.feedback import FeedbackDetails, FeedbackToBe
 from app.web.payloads.legacy import Matches, NamedMatch, RatingToBe, TextAsked
-from app.web.problems import described
+from app.web.problems import problem_responses
 from app.web.routes.feedback import store_rating
 
 router = APIRouter(prefix="/api/v1", tags=["flat"], route_class=Guarded)
 
 
-@router.post("/search-image", responses=described(400, 404, 413, 422, 503))
+@router.post("/search-image", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("reader", "search")
 def search_image(opened: DefaultCollection, tokens: TokenService, body: TextAsked) -> Matches:
     """The pictures that match a text best, named by their files."""
@@ -31,7 +31,7 @@ def search_image(opened: DefaultCollection, tokens: TokenService, body: TextAske
     status_code=201,
     responses={
         200: {"model": FeedbackDetails, "description": "It replaces an earlier rating"},
-        **described(400, 404, 409, 413, 422, 503),
+        **problem_responses(400, 404, 409, 413, 422, 503),
     },
 )
 @needs("reader", "search")

@@ -8,7 +8,7 @@ from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, MAX_K, MAX_SAMPLE, MIN_S
 from app.web.dependencies import RegistryService, Utf8Query
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.recall import RecallDetails, Tuning, TuningDetails
-from app.web.problems import described
+from app.web.problems import problem_responses
 from app.web.routes.collections import Opened
 
 router = APIRouter(
@@ -16,7 +16,7 @@ router = APIRouter(
 )
 
 
-@router.get("/collections/{name}/recall", responses=described(404, 422, 503))
+@router.get("/collections/{name}/recall", responses=problem_responses(404, 422, 503))
 @needs("admin", "search")
 def measure_recall(
     opened: Opened,
@@ -39,7 +39,7 @@ def measure_recall(
 @router.post(
     "/collections/{name}/tune",
     summary="Tune a collection",
-    responses=described(400, 404, 413, 422, 503),
+    responses=problem_responses(400, 404, 413, 422, 503),
 )
 @needs("admin", "search")
 def tune(registry: RegistryService, opened: Opened, body: Tuning) -> TuningDetails:

@@ -24,7 +24,7 @@ from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.examples import CURSOR
 from app.web.payloads.filter_parameter import FilterText
 from app.web.payloads.search import SearchAnswer, SearchRequest
-from app.web.problems import described
+from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8Query], route_class=Guarded)
 
@@ -45,7 +45,7 @@ Cursor = Annotated[
     "/search",
     summary="Search by words and pictures",
     response_model_exclude_unset=True,
-    responses=described(400, 404, 413, 415, 422, 503),
+    responses=problem_responses(400, 404, 413, 415, 422, 503),
 )
 @needs("reader", "search")
 def search(
@@ -71,7 +71,7 @@ def search(
 @router.get(
     "/search",
     response_model_exclude_unset=True,
-    responses=described(404, 422, 503),
+    responses=problem_responses(404, 422, 503),
 )
 @needs("reader", "search")
 def search_simply(
@@ -102,7 +102,7 @@ def search_simply(
 @router.get(
     "/images/{image_id}/similar",
     response_model_exclude_unset=True,
-    responses=described(404, 422, 503),
+    responses=problem_responses(404, 422, 503),
 )
 @needs("reader", "search")
 def find_similar(
