@@ -184,7 +184,9 @@ async def pouring(ended: threading.Event) -> AsyncIterator[bytes]:
 
 @contextmanager
 def served(
-    protocol: type[BoundedProtocol], loop: Literal["auto", "asyncio"] = "auto"
+    protocol: type[BoundedProtocol],
+    loop: Literal["auto", "asyncio"] = "auto",
+    most: int | None = None,
 ) -> Iterator[Live]:
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -193,6 +195,7 @@ def served(
             http=protocol,
             loop=loop,
             log_config=None,
+            limit_concurrency=most,
             timeout_keep_alive=1,
             timeout_graceful_shutdown=1,
         )

@@ -4,9 +4,14 @@ import resource
 import socket
 from asyncio import TimerHandle, Transport
 from contextlib import suppress
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from app.web.middleware.client_address import client_address
+from app.web.middleware.connection_limits import ConnectionLimits
 from app.web.problems import problem
 
 HEADER_SECONDS = 10.0  # until the headers of a request are there, all of them
@@ -16,10 +21,12 @@ SEND_SECONDS = 60.0  # in which a client has to take some of what waits for it
 MAX_HEADER_BYTES = 65_536  # that may arrive without the end of the headers in sight
 UNSENT_BYTES = 131_072  # that the kernel takes from us ahead of a client
 
-MAX_CONNECTIONS = 2_000  # at a time; one more is answered 503 at once
+MAX_CONNECTIONS = 2_000  # at a time; for one more an idle one is closed, or it is answered 503
 RESERVED_FILES = 200  # for pictures, the database and all else that is no client
 
 LATE = "The request's headers did not arrive within {:g} s."
+HEALTH = {b"/healthz", b"/readyz"}  # answered also when there are too many connections
+FULL = problem(503, "There are too many connections: try again.", {"Connection": "close"})
 LARGE = f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes, the most that is taken."
 
 
@@ -45,6 +52,8 @@ class BoundedProtocol(HttpToolsProtocol):
     leftover_seconds = LEFTOVER_SECONDS
     send_seconds = SEND_SECONDS
 
+    _limits_of: ClassVar[WeakKeyDictionary[ServerState, ConnectionLimits]] = WeakKeyDictionary()
+
     _asking: TimerHandle | None = None  # runs only while the client is to send headers
     _reading: TimerHandle | None = None  # runs only while something waits to be sent
     _unended_bytes = 0  # since the last end of headers, piece of a body, or end of it
@@ -54,6 +63,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         super().connection_made(transport)
+        self.limit_concurrency = None  # uvicorn's own check, which makes no exception for health
+        if not self._limits.add(self, client_address({"client": self.client})):
+            transport.abort()
+            return
         transport.set_write_buffer_limits(high=0)  # to hear of every byte that has to wait
         with suppress(AttributeError, OSError):  # else a slow reader looks like one that stopped
             end = transport.get_extra_info("socket")
@@ -63,11 +76,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave no timer behind."""
         self._stop_timers()
+        self._limits.discard(self)
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand over to a protocol with timers of its own."""
         self._stop_timers()
+        self._limits.discard(self)
         super().handle_websocket_upgrade()
 
     def _stop_timers(self) -> None:
@@ -96,7 +111,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_headers, self._is_in_body = False, True
         if self._asking:
             self._asking.cancel()
+        self._limits.set_busy(self)
+        if self._limits.is_full(self) and self.url.partition(b"?")[0] not in HEALTH:
+            self._answer_full()
+        else:
+            super().on_headers_complete()
+
+    def _answer_full(self) -> None:
+        app, self.app = self.app, FULL
         super().on_headers_complete()
+        self.app = app
+
+    def close_idle(self) -> None:
+        """Close the connection for another one's sake."""
+        self.transport.close()
+
+    @property
+    def _limits(self) -> ConnectionLimits:
+        """Those of the server, whose connections share them."""
+        found = self._limits_of.get(self.server_state)
+        if found is None:
+            found = ConnectionLimits(self.config.limit_concurrency or MAX_CONNECTIONS)
+            self._limits_of[self.server_state] = found
+        return found
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -124,6 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _expect_headers(self, seconds: float) -> None:
         if self._asking:
             self._asking.cancel()
+        self._limits.set_waiting(self)
         self._asking = self.loop.call_later(seconds, self._give_up)
 
     def _give_up(self) -> None:
