@@ -37,11 +37,11 @@ ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=�
 	@$(PYTHON) -m scripts.ingest $(SOURCE) $(if $(PRUNE),--sync)
 
 .PHONY: sync
-sync: $(INSTALLED) ## The same, and forget what is gone there: make sync DIR=… | BUCKET=…  (FORGET_EMPTY=1)
+sync: $(INSTALLED) ## The same, and forget pictures that are gone there: make sync DIR=… | BUCKET=…  (FORGET_EMPTY=1)
 	@$(PYTHON) -m scripts.ingest $(SOURCE) --sync
 
 .PHONY: worker
-worker: $(INSTALLED) ## Work on the queue in a process of its own, beside the server or elsewhere
+worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or elsewhere
 	@$(PYTHON) -m scripts.worker
 
 .PHONY: doctor
@@ -49,11 +49,11 @@ doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it; SUR
 	@$(PYTHON) -m scripts.doctor $(if $(FIX),--fix) $(if $(SURE),--sure)
 
 .PHONY: test-api
-test-api: $(INSTALLED) ## Ask the running server: make test-api SEARCH="a green tree" LIMIT=4
+test-api: $(INSTALLED) ## Search on the running server: make test-api SEARCH="a green tree" LIMIT=4
 	@$(PYTHON) -m scripts.test_api
 
 .PHONY: examples
-examples: $(INSTALLED) ## Ask the running server five questions: text, mixed, filtered, hybrid
+examples: $(INSTALLED) ## Run five searches on the running server: text, mixed, filtered, hybrid
 	@$(PYTHON) -m scripts.examples
 
 .PHONY: download-images
@@ -61,7 +61,7 @@ download-images: $(INSTALLED) ## Copy a bucket's pictures into IMAGES_DIR: S3_BU
 	@$(PYTHON) -m scripts.download_images
 
 .PHONY: create-key
-create-key: $(INSTALLED) ## Make an API key: NAMESPACE=… ROLE=reader|writer|admin NAME=… (DAYS=…)
+create-key: $(INSTALLED) ## Create an API key: NAMESPACE=… ROLE=reader|writer|admin NAME=… (DAYS=…)
 	@$(PYTHON) -m scripts.keys create --namespace "$(NAMESPACE)" --role "$(ROLE)" \
 		--name "$(NAME)" $(if $(DAYS),--days "$(DAYS)")
 
@@ -70,7 +70,7 @@ list-keys: $(INSTALLED) ## Show the API keys and when each was last used
 	@$(PYTHON) -m scripts.keys list
 
 .PHONY: revoke-key
-revoke-key: $(INSTALLED) ## Make an API key void: ID=…
+revoke-key: $(INSTALLED) ## Revoke an API key: ID=…
 	@$(PYTHON) -m scripts.keys revoke --id "$(ID)"
 
 .PHONY: pull-model
@@ -87,7 +87,7 @@ evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
 	@$(PYTHON) -m scripts.demo_model.evaluate_no_match
 
 .PHONY: evaluate-feedback
-evaluate-feedback: $(INSTALLED) ## Try now whether judgements improve the answers, and switch so
+evaluate-feedback: $(INSTALLED) ## Evaluate now whether ratings improve the answers, and switch them on or off
 	@$(PYTHON) -m scripts.evaluate_feedback
 
 .PHONY: simulate-feedback

@@ -12,11 +12,7 @@ from pythonjsonlogger.json import JsonFormatter
 LogFormat = Literal["plain", "json"]
 
 AUDIT = "audit"  # the name of the audit logger
-TAKEN_OVER = (
-    "uvicorn",
-    "uvicorn.error",
-    "uvicorn.access",
-)  # loggers that may come with handlers of their own
+TAKEN_OVER = ("uvicorn", "uvicorn.error", "uvicorn.access")  # may come with handlers
 NO_REQUEST = "-"
 CONTINUED = "  | "  # starts each line of a traceback; no record starts so
 

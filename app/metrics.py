@@ -27,7 +27,7 @@ OTHER = "other"
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STATEMENT_SECONDS = (0.0001, 0.00025, 0.0005, *SECONDS)
-ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024)  # the most that BATCH_SIZE may be
+ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024)  # up to the largest BATCH_SIZE
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # would add a second series to each metric
 

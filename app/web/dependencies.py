@@ -150,7 +150,7 @@ JobSubmissionService = Annotated[JobSubmission, Depends(_job_submission)]
 
 
 async def add_model_header(opened: DefaultCollection, response: Response) -> None:
-    """Name the answering model in a header: it tells the demo model from a real one."""
+    """Name the model in a header, so that a client can tell the demo model from a real one."""
     response.headers["X-Model"] = quote(opened.index.space.name, safe=" /:-")
 
 

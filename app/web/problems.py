@@ -207,7 +207,7 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
 
 
 def _full_disk(error: BaseException | None) -> JSONResponse | None:
-    """If the folder is full that large bodies wait in; our own say it by StorageUnwritable."""
+    """A 507 if the temporary folder is full; our own folders raise StorageUnwritable."""
     if not isinstance(error, OSError) or error.errno not in FULL:
         return None
     return problem(507, f"The disk of temporary files (TMPDIR) is full: {error.strerror}.")

@@ -23,9 +23,7 @@ from app.web.payloads.field_types import STORABLE, Name
 from app.web.payloads.images import file_url, thumbnail_url
 from app.web.payloads.search_terms import SearchTerm, SentQuery
 
-MAX_CURSOR_CHARACTERS = (
-    800_000  # holds a vector of 4,000 dimensions, the longest text and the longest filter
-)
+MAX_CURSOR_CHARACTERS = 800_000  # a vector of 4,000 dimensions, the longest text and filter
 MAX_FIELD_CHARACTERS = 150
 
 FieldName = Annotated[str, Field(max_length=MAX_FIELD_CHARACTERS, pattern=STORABLE)]

@@ -189,7 +189,7 @@ async def follow_job(
 @router.post("/jobs/{job_id}/cancel", responses=problem_responses(404, 409, 422, 503))
 @needs("writer")
 def cancel_job(job_submission: JobSubmissionService, job_id: JobId) -> JobDetails:
-    """Begin nothing more of a job; what is under way ends, what was taken in stays."""
+    """Stop a job: files in progress are finished, pictures already added stay."""
     return JobDetails.of(job_submission.cancel(job_id))
 
 
