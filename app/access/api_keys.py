@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.database.access_tables import api_keys
+from app.database.connections import is_read_only
 from app.errors import StartError
 
 Role = Literal["reader", "writer", "admin"]
@@ -134,8 +135,11 @@ def revoke(session: Session, key_id: int) -> Key:
 def note_use(session: Session, key_id: int) -> None:
     """Set `last_used_at`, unless it was set within the last LAST_USED_SECONDS.
 
-    Never waits: whoever holds the row's lock sets the same value, or revokes the key.
+    Never waits: whoever holds the row's lock sets the same value, or revokes the key. A database
+    that is read-only is left as it is.
     """
+    if is_read_only(session):
+        return
     ago = func.now() - timedelta(seconds=LAST_USED_SECONDS)
     is_old = api_keys.c.last_used_at.is_(None) | (api_keys.c.last_used_at < ago)
     old = select(api_keys.c.id).where(api_keys.c.id == key_id, is_old)

@@ -1,9 +1,10 @@
 """The SQLAlchemy engine, sessions and migrations."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -12,14 +13,27 @@ from psycopg.errors import (
     DuplicateDatabase,
     InsufficientPrivilege,
     LockNotAvailable,
+    ReadOnlySqlTransaction,
     UniqueViolation,
 )
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Dialect,
+    Engine,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import metrics
+from app.database.silence import BoundedConnection, ServerProbe
 from app.errors import DatabaseUnusable
 from app.metrics import Coverage
 
@@ -32,15 +46,23 @@ MIGRATION_LOCK = 7_305_811_220_640_114_213  # advisory lock: one migration at a 
 POOL_SIZE = 10  # connections kept open
 POOL_OVERFLOW = 30  # further connections under load: one for each of FastAPI's 40 threads
 POOL_TIMEOUT = 10  # seconds
-CONNECT_TIMEOUT = 10  # seconds
+CONNECT_TIMEOUT = 5  # seconds
 LOCK_TIMEOUT_MS = 1_500  # above Postgres's deadlock_timeout, after which an autovacuum yields
 LOCK_ATTEMPTS = 5
 LOCK_PAUSE_SECONDS = 1.0
 STARTED_AT = "statement started at"  # key in Connection.info: seconds of time.perf_counter()
 
-# Plan each query for its own values: a generic plan cannot know which partition is needed. Set once
-# per connection, so that no request pays for it.
-SESSION_OPTIONS = "-c plan_cache_mode=force_custom_plan -c jit=off"
+# Nothing is prepared on the server and nothing is set for a session: PgBouncer gives each
+# transaction another server, and refuses start-up options. So each query is planned for its own
+# values, as it must be: a generic plan cannot know which partition is needed.
+CONNECTION_OPTIONS: Mapping[str, Any] = {
+    "prepare_threshold": None,
+    "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives_idle": 10,  # seconds; these four find a dead peer or network, over TCP
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+}
 
 
 def open_engine(url: str) -> Engine:
@@ -57,8 +79,9 @@ def open_engine(url: str) -> Engine:
             pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=True,
             hide_parameters=True,  # errors are logged, but not the users' texts in them
-            connect_args={"options": SESSION_OPTIONS, "connect_timeout": CONNECT_TIMEOUT},
+            connect_args=connection_options(parsed),
         )
+        _bound_waiting(engine)
         _time_statements(engine)
         with engine.connect():
             return engine
@@ -66,6 +89,25 @@ def open_engine(url: str) -> Engine:
         raise DatabaseUnusable(
             f"No Postgres can be used at DATABASE_URL: {_first_line(error)}"
         ) from error
+
+
+def connection_options(url: URL) -> dict[str, Any]:
+    """CONNECTION_OPTIONS, but for what the URL itself says."""
+    return {name: value for name, value in CONNECTION_OPTIONS.items() if name not in url.query}
+
+
+def _bound_waiting(engine: Engine) -> None:
+    """Have statements fail once the server has fallen silent, see `silence.py`."""
+    probe = ServerProbe()
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        _dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]
+    ) -> BoundedConnection:
+        connect = partial(BoundedConnection.connect, *arguments, **options)
+        connection = connect()
+        connection.is_alive = partial(probe.is_alive, connect)
+        return connection
 
 
 def _time_statements(engine: Engine) -> None:
@@ -113,11 +155,17 @@ def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
 def migrate(engine: Engine) -> None:
     """Bring the schema up to date; an advisory lock serializes concurrent starts.
 
-    Raises DatabaseUnusable if pgvector is missing, too old, or may not be created.
+    Raises DatabaseUnusable if the database is read-only, or if pgvector is missing, too old, or may
+    not be created.
     """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
+        if is_read_only(connection):
+            raise DatabaseUnusable(
+                "The database at DATABASE_URL is read-only: it is a hot standby, or "
+                "default_transaction_read_only is on. Set DATABASE_URL to its primary."
+            )
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         row = connection.execute(text(AVAILABLE_PGVECTOR)).one_or_none()
         check_pgvector(Available(*row) if row else None)
@@ -195,9 +243,19 @@ def count_coverage(session: Session, timeout_ms: int) -> Coverage:
     return Coverage(*session.execute(text(COVERAGE)).one())
 
 
+def is_read_only(connection: Connection | Session) -> bool:
+    """Whether the transaction may write nothing, as on a hot standby."""
+    query = text("SELECT current_setting('transaction_read_only')::boolean")
+    return bool(connection.execute(query).scalar_one())
+
+
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the database is unreachable or overloaded, rather than the SQL wrong."""
-    return isinstance(error, OperationalError) or error.connection_invalidated
+    """Whether the database is unreachable, overloaded or read-only, rather than the SQL wrong."""
+    return (
+        isinstance(error, OperationalError)
+        or isinstance(error.orig, ReadOnlySqlTransaction)
+        or error.connection_invalidated
+    )
 
 
 def _first_line(error: Exception) -> str:

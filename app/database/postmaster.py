@@ -44,7 +44,7 @@ class Postmaster:
 
     def running(self) -> psutil.Process | None:
         """The living server of the folder, if there is one."""
-        pid = _read_pid(self.folder)
+        pid = _read_pid(self.folder / PID_FILE)
         if pid is None:
             return None
         try:
@@ -61,7 +61,7 @@ class Postmaster:
         running = self.running()
         if running is None:
             self._end_orphans()
-            self._discard_pid_file()
+            self._discard_lock_files()
             return self._started()
         self._wait_until_ready(running)
         return running
@@ -106,7 +106,9 @@ class Postmaster:
     def _wait_until_ready(self, running: psutil.Process) -> None:
         """Wait for a server that somebody has started who ended before it had recovered."""
         deadline = time.monotonic() + RECOVERY_SECONDS
-        while _read_lines(self.folder)[STATUS_LINE:] != ["ready"] and running.is_running():
+        while (
+            _read_lines(self.folder / PID_FILE)[STATUS_LINE:] != ["ready"] and running.is_running()
+        ):
             if time.monotonic() > deadline:
                 raise self._failed("it has not recovered yet")
             time.sleep(READY_POLL_SECONDS)
@@ -135,28 +137,29 @@ class Postmaster:
         """End what a killed server has left: busy ones keep its memory, and the next one waits."""
         _end(list(processes_in(self.folder)))
 
-    def _discard_pid_file(self) -> None:
-        """Delete a pid file that Postgres would refuse to start on although no server runs.
+    def _discard_lock_files(self) -> None:
+        """Delete lock files that Postgres would refuse to start on although no server runs.
 
         One whose process is gone is left to Postgres, which knows that, and looks besides whether
         the memory named there is in use.
         """
-        pid = _read_pid(self.folder)
-        if pid is None or psutil.pid_exists(pid):
-            (self.folder / PID_FILE).unlink(missing_ok=True)
+        for path in (self.folder / PID_FILE, self.socket_folder / f"{SOCKET}.lock"):
+            pid = _read_pid(path)
+            if pid is None or psutil.pid_exists(pid):
+                path.unlink(missing_ok=True)
 
 
-def _read_pid(folder: Path) -> int | None:
-    """The number in the pid file; None where there is no file, or none of use."""
-    lines = _read_lines(folder)
+def _read_pid(path: Path) -> int | None:
+    """The number in a lock file; None where there is no file, or none of use."""
+    lines = _read_lines(path)
     pid = int(lines[0]) if lines and re.fullmatch(r"[0-9]{1,10}", lines[0]) else 0
     return pid if 0 < pid <= MAX_PID else None
 
 
-def _read_lines(folder: Path) -> list[str]:
-    """The lines of the pid file without what pads them; none where there is no file."""
+def _read_lines(path: Path) -> list[str]:
+    """The lines of a lock file without what pads them; none where there is no file."""
     try:
-        text = (folder / PID_FILE).read_text(errors="replace")
+        text = path.read_text(errors="replace")
     except OSError:
         return []
     return [line.strip() for line in text.splitlines()]

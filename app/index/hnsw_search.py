@@ -234,11 +234,13 @@ def _settings(values: Mapping[str, str]) -> TextClause:
 
 
 EXACT_SETTINGS = _settings(
-    {"statement_timeout": ":timeout"} | {f"enable_{way}": "'on'" for way in OTHER_PLANS}
+    {"statement_timeout": ":timeout", "jit": "'off'"}
+    | {f"enable_{way}": "'on'" for way in OTHER_PLANS}
 )
 HNSW_SETTINGS = _settings(
     {
         "statement_timeout": ":timeout",
+        "jit": "'off'",
         "hnsw.ef_search": ":ef_search",
         "hnsw.iterative_scan": "'relaxed_order'",
         "hnsw.max_scan_tuples": ":tuples",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from app.database.index_builds import build_index
 from app.database.tables import INDEX_COLUMNS, Storage, VectorIndex, embeddings, vector_indexes
 from app.errors import CollectionRejected, IndexGone, ModelMismatch
 from app.vectors import VectorSpace
@@ -158,12 +159,13 @@ def build_hnsw(session: Session, index: VectorIndex) -> None:
     lock(session, name)  # IF NOT EXISTS alone does not keep two builders apart
     if has_hnsw(session, index):
         return
-    session.execute(
+    build_index(
+        session,
         text(
             f"CREATE INDEX IF NOT EXISTS {name} ON {index.partition} USING hnsw "
             f"({HNSW_EXPRESSIONS[index.storage].format(index.dimensions)}) "
             f"WITH (m = {index.m}, ef_construction = {index.ef_construction})"
-        )
+        ),
     )
     # Without statistics on what was loaded the planner prefers a sequential scan to the graph.
     session.execute(text(f"ANALYZE {index.partition}"))

@@ -9,16 +9,18 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import procrastinate
+import psycopg
 from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
 from app.catalog.collection_deletion import CollectionDeletion
-from app.database.connections import Sessions
+from app.database.connections import Sessions, connection_options
 from app.errors import (
     CollectionNotFound,
     Interrupted,
@@ -81,8 +83,10 @@ class Worker:
     async def _serve(self) -> None:
         """Work until `stop`. Raises the first error of its loops."""
         url = make_url(self.url).set(drivername="postgresql")
+        conninfo = url.render_as_string(hide_password=False)
+        options = connection_options(url)
         connector = procrastinate.PsycopgConnector(
-            conninfo=url.render_as_string(hide_password=False), max_size=CONCURRENCY + 3
+            conninfo=conninfo, max_size=CONCURRENCY + 3, kwargs=options
         )
         app = procrastinate.App(connector=connector)
         self._register(app)
@@ -92,6 +96,7 @@ class Worker:
                 asyncio.create_task(self._maintain_queue()),
                 asyncio.create_task(self._evaluate_feedback()),
                 asyncio.create_task(self._until_stopped()),
+                asyncio.create_task(_until_disconnected(conninfo, options)),
             ]
             ended, others = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
             for task in others:
@@ -211,6 +216,20 @@ class Worker:
         except ModelUnavailable as error:
             log.warning("job %s waits: %s", job_id, error)
             raise
+
+
+async def _until_disconnected(conninfo: str, options: Mapping[str, Any]) -> None:
+    """Raise an OperationalError once the database has been away, if only for a moment.
+
+    A connection of its own notices each restart. procrastinate's listener and its heartbeat end at
+    one, and without periodic tasks it does not notice that they have: jobs would wait for polls,
+    and other workers would take this one for dead.
+    """
+    connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **options)
+    async with connection:
+        while True:
+            await connection.execute("SELECT 1")
+            await asyncio.sleep(POLL_SECONDS)
 
 
 class _Retry(procrastinate.BaseRetryStrategy):

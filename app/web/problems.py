@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
-from psycopg.errors import QueryCanceled
+from psycopg.errors import QueryCanceled, ReadOnlySqlTransaction
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -200,6 +200,8 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
     def database(request: Request, error: DBAPIError) -> JSONResponse:
         if isinstance(error.orig, QueryCanceled):
             return problem(503, TOO_LONG)
+        if isinstance(error.orig, ReadOnlySqlTransaction):
+            return problem(503, "The database takes no changes now, only searches.")
         if is_unavailable(error):
             log.warning("database: %s", error.orig)
             return problem(503, "The database cannot answer now; try again in a moment.")

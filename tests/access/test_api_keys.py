@@ -61,6 +61,15 @@ def test_a_key_is_made_and_found_by_the_id_in_its_text(sessions: Sessions) -> No
     assert key.created_at <= datetime.now(UTC) + timedelta(seconds=1)
 
 
+def test_a_key_works_on_a_read_only_database(sessions: Sessions) -> None:
+    """Issue 21, line 45: as on a hot standby, or once a disk has filled up."""
+    key, _shown = make(sessions)
+    with sessions.begin() as session:
+        session.execute(text("SET TRANSACTION READ ONLY"))
+        api_keys.note_use(session, key.id)
+    assert again(sessions, key).last_used_at is None
+
+
 def test_the_database_has_only_the_hash(sessions: Sessions) -> None:
     key, shown = make(sessions)
     with sessions() as session:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from app.catalog import fields
 from app.database import connections
+from app.errors import DatabaseUnusable
 
 PARTITIONS = (1, 2)  # indexes of four dimensions: the default collection's and another one's
 EACH = 3  # pictures in a collection
@@ -139,3 +140,13 @@ def test_no_column_has_a_type_that_pg_upgrade_refuses(engine: Engine) -> None:
     """
     assert asked(engine, refused) == []
     assert asked(engine, "SELECT DISTINCT language FROM images") == [("english",)]
+
+
+def test_a_read_only_database_is_said_so(engine: Engine) -> None:
+    """Issue 21, line 51."""
+    with engine.begin() as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar_one()
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    engine.dispose()  # its connections are older than the setting
+    with pytest.raises(DatabaseUnusable, match="is read-only: it is a hot standby"):
+        connections.migrate(engine)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import errors
 from app.access import api_keys
-from app.database import embedded_postgres
+from app.database import embedded_postgres, silence
 from app.database.postgres_programs import temporary_folder
 from app.main import create_app
 from app.runtime.assembly import open_services
@@ -20,6 +20,7 @@ from app.web import problems
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import statements
+from tests.fixtures.frozen_database import frozen
 
 
 def leaves(kind: type[Exception]) -> Iterator[type[Exception]]:
@@ -82,6 +83,7 @@ def test_a_dead_database_is_a_503_and_the_process_stays_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded_postgres, "WATCH_SECONDS", 3600)  # it is not started again
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 0.5)
     with temporary_folder("dead") as folder:
         settings = Settings(
             testing=True,
@@ -91,6 +93,11 @@ def test_a_dead_database_is_a_503_and_the_process_stays_alive(
         )
         with open_services(settings) as services:
             http = local_client(create_app(settings, services))
+            assert http.get("/readyz").status_code == 200
+            with frozen(folder / "data"):  # issue 21, line 45
+                answer = http.get("/readyz")
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+                assert http.get("/healthz").status_code == 200
             assert http.get("/readyz").status_code == 200
             stop_postgres(folder / "data")
             answer = http.get("/readyz")
