@@ -28,6 +28,9 @@ def main(
     forget_empty: Annotated[
         bool, typer.Option(help="with --sync: also those of folders that are empty or gone")
     ] = False,
+    include_deleted: Annotated[
+        bool, typer.Option(help="also files whose pictures were deleted here")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Index the pictures that are new or have changed, and say what was refused."""
@@ -36,7 +39,7 @@ def main(
     unwind_on_signals()
     try:
         with open_services(Settings.load()) as services:
-            options = JobOptions(sync, dry_run, forget_empty)
+            options = JobOptions(sync, dry_run, forget_empty, include_deleted)
             if folder is not None:
                 place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
                 job_id = services.job_submission.folder(place, options)

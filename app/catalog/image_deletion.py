@@ -10,8 +10,11 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from app.catalog import skipped_files
 from app.catalog.image_rows import KnownFile, get_images, lock_content
+from app.catalog.skipped_files import SkippedFile
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
+from app.storage.disk import STORE_SCHEME
 
 Located = TypeVar("Located", KnownFile, Image)
 """A picture's id and last known path."""
@@ -30,12 +33,23 @@ def remove(
 ) -> list[Image]:
     """Delete those of the pictures that exist and still satisfy the conditions.
 
-    Returns their former rows.
+    Their files in folders and buckets stay, and are recorded so that the next listing does not
+    index them again. Returns the former rows.
     """
     found = get_images(session, image_ids)
     lock_content(session, *(image.content_hash for image in found.values()))
     query = delete(images).where(images.c.id.in_(found), PRESENT, *conditions)
-    return [Image.of(row) for row in session.execute(query.returning(*IMAGE_COLUMNS)).mappings()]
+    rows = session.execute(query.returning(*IMAGE_COLUMNS, images.c.etag)).mappings().all()
+    removed = [Image.of(row) for row in rows]
+    for collection_id in sorted({image.collection_id for image in removed}):
+        stay = [
+            SkippedFile(image.stored_path, row["etag"], image.content_hash)
+            for image, row in zip(removed, rows, strict=True)
+            if image.collection_id == collection_id
+            and not image.stored_path.startswith(STORE_SCHEME)
+        ]
+        skipped_files.put(session, collection_id, stay)
+    return removed
 
 
 def remove_rows(session: Session, image_ids: Sequence[int]) -> None:

@@ -134,6 +134,20 @@ images = Table(
     Index("images_removed_idx", "id", postgresql_where=text("removed_at IS NOT NULL")),
 )
 
+skipped_files = Table(
+    "skipped_files",
+    metadata,
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("path", Text(collation="C"), nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("content_hash", LargeBinary),  # SHA-256 of a deleted picture's file
+    Column("reason", Text),  # why the file was refused
+    Column("rules", Text),  # the limits and decoders that refused it
+    now_column(),
+    PrimaryKeyConstraint("collection_id", "path"),
+    Index(None, "collection_id", "content_hash"),
+)
+
 embeddings = Table(
     "embeddings",
     metadata,

@@ -17,7 +17,8 @@ import numpy as np
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.catalog import image_rows
+from app.catalog import image_rows, skipped_files
+from app.catalog.skipped_files import SkippedFile
 from app.database.connections import is_unavailable
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
@@ -29,11 +30,14 @@ from app.ingest.jobs import Job
 from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.reading import (
     KEPT_THUMBNAIL,
+    DeletedContent,
     ItemReader,
     KnownContent,
     PictureInPlace,
     Prepared,
     ReadingContext,
+    RefusedFile,
+    refusal_rules,
     retry_later,
 )
 from app.ingest.uploads import PreparedUpload
@@ -47,6 +51,7 @@ T = TypeVar("T")
 Encoded = dict[int, Vectors]
 """Vectors, float32 (dimensions,), by the ids of the items that need one."""
 
+DELETED_HERE = "Its picture was deleted here. include_deleted (INCLUDE_DELETED=1) brings it back."
 STOP_SECONDS = 0.2  # between checks whether the worker stops
 
 
@@ -198,12 +203,34 @@ class _Writing:
             if isinstance(one.found, KnownContent)
         ]
         settled = [_noted(one, one.found) for one in prepared if isinstance(one.found, ItemResult)]
-        return [*self._places(places), *self._drafts(drafts), *kept, *settled]
+        skipped = [*self._refused(prepared), *self._deleted(prepared)]
+        return [*self._places(places), *self._drafts(drafts), *kept, *settled, *skipped]
+
+    def _refused(self, prepared: Sequence[Prepared]) -> list[ItemResult]:
+        """Record refused files, so that they are not read again before they change."""
+        found = [(one.item, one.found) for one in prepared if isinstance(one.found, RefusedFile)]
+        rules = refusal_rules(self._ingest.context.limits)
+        files = [
+            SkippedFile(item.path, item.etag, reason=refused.reason, rules=rules)
+            for item, refused in found
+        ]
+        if not self._job.dry_run:
+            skipped_files.put(self._session, self._job.collection_id, files)
+        return [ItemResult(item, "failed", refused.reason) for item, refused in found]
+
+    def _deleted(self, prepared: Sequence[Prepared]) -> list[ItemResult]:
+        found = [(one.item, one.found) for one in prepared if isinstance(one.found, DeletedContent)]
+        for item, content in found if not self._job.dry_run else ():
+            place = (content.skipped, item.path, item.etag)
+            skipped_files.move(self._session, self._job.collection_id, *place)
+        return [ItemResult(item, "unchanged", DELETED_HERE) for item, _ in found]
 
     def _places(self, places: list[tuple[Prepared, PictureInPlace]]) -> list[ItemResult]:
         places.sort(key=lambda pair: pair[1].new.path)  # two batches never deadlock
         new = [place.new for _, place in places]
         images = image_rows.add_images(self._session, self._ingest.index, new, self._rows(places))
+        paths = [image.path for image in new]
+        skipped_files.forget(self._session, self._job.collection_id, paths)
         return [
             _noted(one, ItemResult(one.item, "changed" if place.known else "added", None, image.id))
             for (one, place), image in zip(places, images, strict=True)
@@ -231,6 +258,8 @@ class _Writing:
     def _kept(self, item: Item, kept: KnownContent) -> ItemResult:
         place = (item.path, item.etag, kept.annotation)
         if self._job.dry_run or image_rows.move_image(self._session, kept.known, *place):
+            if not self._job.dry_run:
+                skipped_files.forget(self._session, self._job.collection_id, [item.path])
             return ItemResult(item, kept.outcome, None, kept.known.id)
         return retry_later(item, "The picture was moved or deleted meanwhile.")
 

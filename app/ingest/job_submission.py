@@ -36,16 +36,19 @@ class JobOptions:
     """How a source is indexed.
 
     With `sync`, pictures that it lacks are removed; with `forget_empty`, also those of folders
-    that are empty or gone as a whole, which may only have lost their disk.
+    that are empty or gone as a whole, which may only have lost their disk. With
+    `include_deleted`, files whose pictures were deleted here are indexed again.
     """
 
     sync: bool = False
     dry_run: bool = False
     forget_empty: bool = False
+    include_deleted: bool = False
 
     def flags(self) -> dict[str, Any]:
         """What a job's `source` says of them."""
-        return {"forget_empty": True} if self.forget_empty else {}
+        flags = {"forget_empty": self.forget_empty, "include_deleted": self.include_deleted}
+        return {name: True for name, is_set in flags.items() if is_set}
 
 
 @dataclass(frozen=True)

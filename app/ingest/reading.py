@@ -5,14 +5,20 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from app.catalog import image_rows
+from app.catalog import image_rows, skipped_files
 from app.catalog.image_rows import KnownFile, NewImage
+from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.errors import (
     AnnotationInvalid,
+    ImageCorrupt,
     ImageRejected,
+    ImageTooLarge,
+    ImageTooNarrow,
+    ImageUnsupported,
     SourceUnavailable,
     SourceUnreadable,
     StorageUnwritable,
@@ -22,7 +28,7 @@ from app.ingest import job_items, leases
 from app.ingest.job_items import Item
 from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.uploads import PreparedUpload, Uploads
-from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
+from app.pictures.decoding import Picture, PictureLimits, PillowImage, check_signature, decode
 from app.pictures.thumbnails import encode_thumbnail
 from app.sources.download import Downloader
 from app.sources.folders import read_file
@@ -35,6 +41,10 @@ if TYPE_CHECKING:
     from app.encoders.interfaces import Pixels
 
 log = logging.getLogger(__name__)
+
+REFUSAL_VERSION = 1  # raised whenever a file may be accepted that was refused before
+VERDICTS = (ImageUnsupported, ImageCorrupt, ImageTooLarge, ImageTooNarrow)
+"""What is wrong with a file itself, so that reading it again would not help."""
 
 KEPT_THUMBNAIL = (
     256  # pixels; kept for a bucket's pictures so that a page of hits needs no download
@@ -61,6 +71,20 @@ class KnownContent:
 
 
 @dataclass(frozen=True)
+class RefusedFile:
+    """A file in a folder or bucket that is no acceptable picture, whenever it is read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeletedContent:
+    """The file of a picture that was deleted here, now at this path or with another etag."""
+
+    skipped: SkippedFile
+
+
+@dataclass(frozen=True)
 class Prepared:
     """An item and what was found; an ItemResult if nothing is left to do.
 
@@ -68,7 +92,9 @@ class Prepared:
     """
 
     item: Item
-    found: PictureInPlace | KnownContent | PreparedUpload | ItemResult
+    found: (
+        PictureInPlace | KnownContent | PreparedUpload | RefusedFile | DeletedContent | ItemResult
+    )
     note: str | None = None
 
 
@@ -106,6 +132,11 @@ class ItemReader:
         """
         try:
             return self._in_place(item, self._source) if self._source else self._sent(item)
+        except VERDICTS as error:
+            reason = str(error)
+            return Prepared(
+                item, RefusedFile(reason) if self._source else ItemResult(item, "failed", reason)
+            )
         except ImageRejected as error:
             return Prepared(item, ItemResult(item, "failed", str(error)))
         except (SourceUnavailable, SourceUnreadable) as error:
@@ -120,15 +151,18 @@ class ItemReader:
         known = self._known.get(item.path)
         if known and known.etag == item.etag:  # another job was faster
             return Prepared(item, ItemResult(item, "unchanged", image_id=known.id))
-        data = source.read(item.path, self._context.limits.max_file_bytes)
+        limits = self._context.limits
+        data = source.read(item.path, limits.max_file_bytes, check_signature)
         annotation, note = _annotation(source, item.path)
         content_hash = hashlib.sha256(data).digest()
         if known and known.content_hash == content_hash:
             outcome = "changed" if annotation != Annotation() else "unchanged"
             return Prepared(item, KnownContent(known, annotation, outcome), note)
+        if not known and (skipped := self._deleted(item.path, content_hash)):
+            return Prepared(item, DeletedContent(skipped), note)
         if not known and (vanished := self._claim_vanished(content_hash)):
             return Prepared(item, KnownContent(vanished, annotation, "moved"), note)
-        picture = decode(data, self._context.limits.max_megapixels)
+        picture = decode(data, limits.max_megapixels)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
         return Prepared(item, self._place(item, data, picture, annotation, known is not None), note)
@@ -143,6 +177,17 @@ class ItemReader:
         far = item.path.startswith(S3_SCHEME)
         small = encode_thumbnail(picture.image, KEPT_THUMBNAIL) if far else None
         return PictureInPlace(new, self._context.prepare(picture.image), known, small)
+
+    def _deleted(self, path: str, content_hash: bytes) -> SkippedFile | None:
+        """The picture of this content that was deleted, if this is its file, moved or touched."""
+        if self._job.source.get("include_deleted"):
+            return None
+        with self._context.sessions.begin() as session:
+            same = skipped_files.deleted(session, self._job.collection_id, content_hash)
+        for one in same:
+            if one.path == path:
+                return one
+        return next((one for one in same if not self._context.sources.exists(one.path)), None)
 
     def _claim_vanished(self, content_hash: bytes) -> KnownFile | None:
         """A row with this content whose file is gone: it was moved. Each is claimed once."""
@@ -180,6 +225,12 @@ class ItemReader:
         return read_file(
             self._context.incoming.path(item.staged), self._context.limits.max_file_bytes
         )
+
+
+def refusal_rules(limits: PictureLimits) -> str:
+    """What a refusal depends on besides the file: the limits, and the decoders' versions."""
+    versions = [f"{name} {version(name)}" for name in ("pillow", "pillow-heif")]
+    return ", ".join([str(REFUSAL_VERSION), str(limits), *versions])
 
 
 def _annotation(source: Source, path: str) -> tuple[Annotation, str | None]:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from app.catalog import image_rows
+from app.catalog import image_rows, skipped_files
 from app.catalog.image_rows import KnownFile
+from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import Job
@@ -18,17 +19,23 @@ LISTING_CHUNK = 1_000  # files at a time, as in a page of S3's listing
 
 
 class SourceDiff:
-    """Compares one job's source with the catalog in a single pass, both sorted by path."""
+    """Compares one job's source with the catalog in a single pass, both sorted by path.
 
-    def __init__(self, sessions: Sessions, add: Add, job: Job, source: Source) -> None:
+    `refusal_rules` are those under which files would be refused now.
+    """
+
+    def __init__(
+        self, sessions: Sessions, add: Add, job: Job, source: Source, refusal_rules: str
+    ) -> None:
+        self._refusal_rules = refusal_rules
         self._sessions = sessions
         self._write = add
         self._job = job
         self._source = source
         self._quiet = bool(job.source.get("settled"))
-        self._after = self._mark = (
-            job.checkpoint
-        )  # the last path compared, and the checkpoint written
+        self._include_deleted = bool(job.source.get("include_deleted"))
+        self._after = job.checkpoint  # the last path compared
+        self._mark = job.checkpoint  # the checkpoint as written
 
     def run(self) -> None:
         """List the source to its end, or until writing a chunk returns False."""
@@ -57,6 +64,14 @@ class SourceDiff:
                 limit,
             )
 
+    def _skipped(self, upto: str) -> dict[str, SkippedFile]:
+        place = (self._job.collection_id, self._source.prefix, self._after, upto)
+        with self._sessions.begin() as session:
+            found = skipped_files.between(session, *place)
+        if self._include_deleted:
+            return {path: one for path, one in found.items() if one.content_hash is None}
+        return found
+
     def _add(self, listed: ListedFile) -> bool:
         self._after = self._mark = listed.checkpoint or self._mark
         return self._write(self._job, listed)
@@ -66,6 +81,7 @@ class SourceDiff:
         named = [file for file in files if _is_storable(file.path)]
         upto = named[-1].path if named else self._after
         known = self._known(upto) if named else {}
+        skipped = self._skipped(upto) if named and upto else {}
         items = [_unstorable(file) for file in files if not _is_storable(file.path)]
         unchanged = 0
         for file in named:
@@ -74,12 +90,18 @@ class SourceDiff:
                 items.append(NewItem(file.path, reason=file.reason))
             elif self._quiet and not file.settled:
                 unchanged += row is not None  # its last write will trigger another job
-            elif row is not None and row.etag == file.etag:
+            elif _is_known(file, row, skipped.get(file.path)):
                 unchanged += 1
             else:
-                items.append(NewItem(file.path, file.etag, file.size))
+                items.append(self._item(file, skipped.get(file.path)))
         items += [NewItem(row.path, row.etag, removal=True) for row in known.values()]
         return self._add(ListedFile(self._mark, items, unchanged, upto))
+
+    def _item(self, file: SourceFile, skip: SkippedFile | None) -> NewItem:
+        """The file to be read; if it was refused by the same rules as it is, its old reason."""
+        refused = skip is not None and skip.etag == file.etag and skip.rules == self._refusal_rules
+        reason = skip.reason if skip is not None and refused else None
+        return NewItem(file.path, file.etag, file.size, reason=reason)
 
 
 def chunks(found: Iterator[T], size: int) -> Iterator[list[T]]:
@@ -97,6 +119,13 @@ def chunks(found: Iterator[T], size: int) -> Iterator[list[T]]:
         raise
     if chunk:
         yield chunk
+
+
+def _is_known(file: SourceFile, row: KnownFile | None, skip: SkippedFile | None) -> bool:
+    """Whether the file is indexed as it is, or its picture was deleted here."""
+    if row is not None:
+        return row.etag == file.etag
+    return skip is not None and skip.content_hash is not None and skip.etag == file.etag
 
 
 def _is_storable(path: str) -> bool:

@@ -53,6 +53,7 @@ class SourceLister:
     sources: Sources
     stores: Stores
     archive_limits: ArchiveLimits
+    refusal_rules: str
     batch_size: int
     stop: threading.Event
     measure: Callable[[], None]
@@ -91,7 +92,7 @@ class SourceLister:
             with self.sessions.begin() as session:
                 vector_indexes.drop_hnsw_if_empty(session, self.index)
         if source := self.sources.open(job.source):
-            SourceDiff(self.sessions, self.add, job, source).run()
+            SourceDiff(self.sessions, self.add, job, source, self.refusal_rules).run()
         else:
             self._list_archive(job)
 

@@ -124,6 +124,18 @@ def media_type(file: BinaryIO) -> str | None:
         return None
 
 
+def check_signature(head: bytes) -> None:
+    """Raise ImageUnsupported if no file that begins with `head` is an accepted picture.
+
+    SIGNATURE_BYTES are enough. A film of gigabytes need not be read to its end.
+    """
+    _register_formats()
+    Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
+    openers = (Pillow.OPEN[name] for name in DECODERS)
+    if not any(accept is None or accept(head[:SIGNATURE_BYTES]) for _, accept in openers):
+        raise _unsupported()
+
+
 @cache
 def _register_formats() -> None:
     import pillow_heif
@@ -143,11 +155,15 @@ def _open(file: BinaryIO) -> PillowImage:
         file.seek(0)
         if _looks_accepted(file.read(SIGNATURE_BYTES)):
             raise ImageCorrupt("The picture is damaged: its header cannot be read.") from error
-        names = ", ".join(DECODERS)
-        raise ImageUnsupported(f"This is not a picture in one of these formats: {names}.") from None
+        raise _unsupported() from None
 
 
-SIGNATURE_BYTES = 12
+def _unsupported() -> ImageUnsupported:
+    names = ", ".join(DECODERS)
+    return ImageUnsupported(f"This is not a picture in one of these formats: {names}.")
+
+
+SIGNATURE_BYTES = 16
 START_OF_JPEG = b"\xff\xd8\xff"
 SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 

@@ -26,7 +26,7 @@ from app.index.recall import Recall
 from app.index.statistics import IndexStatistics
 from app.ingest.batch_indexing import BatchIndexer, ReadingPools
 from app.ingest.job_submission import ANYWHERE, JobSubmission
-from app.ingest.reading import ReadingContext
+from app.ingest.reading import ReadingContext, refusal_rules
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
 from app.pictures.decoding import PictureLimits
@@ -268,6 +268,7 @@ class _Assembly:
             sources=self.sources,
             stores=self.stores,
             archive_limits=ArchiveLimits(max_file_bytes=self.limits.max_file_bytes),
+            refusal_rules=refusal_rules(self.limits),
             batch_size=self.settings.batch_size,
             stop=self.interrupt,
             measure=statistics.measure,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ImageVanished
-from app.sources.interfaces import S3_SCHEME, SIDECAR, SourceFile
+from app.sources.interfaces import S3_SCHEME, SIDECAR, CheckHead, SourceFile
 from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
 from app.storage.buckets import Bucket
 
@@ -48,9 +48,9 @@ class BucketFolder:
         """Whether nothing is below the prefix of all; parts of a bucket have no disk to lose."""
         return path == self.prefix and next(self.files(), None) is None
 
-    def read(self, path: str, max_bytes: int) -> bytes:
+    def read(self, path: str, max_bytes: int, check: CheckHead | None = None) -> bytes:
         """One object's bytes."""
-        return self.bucket.read(self._key(path), max_bytes)
+        return self.bucket.read(self._key(path), max_bytes, check)
 
     def annotation(self, path: str) -> Annotation | None:
         """The contents of the object's sidecar, if it has one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUnreadable
-from app.sources.interfaces import SIDECAR, SourceFile, Unlisted
+from app.sources.interfaces import HEAD_BYTES, SIDECAR, CheckHead, SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
 
 QUIET_SECONDS = 1.0  # a file changed more recently may be incomplete
@@ -59,9 +59,9 @@ class Folder:
             return False
         return all(isinstance(found, Unlisted) for found in _walk(folder))
 
-    def read(self, path: str, max_bytes: int) -> bytes:
+    def read(self, path: str, max_bytes: int, check: CheckHead | None = None) -> bytes:
         """One file's bytes."""
-        return read_file(self.root / path, max_bytes)
+        return read_file(self.root / path, max_bytes, check)
 
     def annotation(self, path: str) -> Annotation | None:
         """The contents of the file's sidecar, if it has one."""
@@ -133,11 +133,14 @@ def _source_file(
     yield SourceFile(path, etag, status.st_size, settled)
 
 
-def read_file(location: Path, max_bytes: int) -> bytes:
-    """A file's bytes. Raises ImageVanished, ImageTooLarge or SourceUnavailable."""
+def read_file(location: Path, max_bytes: int, check: CheckHead | None = None) -> bytes:
+    """A file's bytes. Raises as `Source.read`."""
     try:
         with location.open("rb") as file:
             check_size(os.fstat(file.fileno()).st_size, max_bytes)
+            if check is not None:
+                check(file.read(HEAD_BYTES))
+                file.seek(0)
             data = file.read(max_bytes + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageVanished("The file is gone.") from error

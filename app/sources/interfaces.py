@@ -4,7 +4,7 @@ A listing is sorted by its paths' UTF-8 bytes, as S3 sorts keys and Postgres's c
 text, so that it can be compared with the catalog piece by piece and resumed anywhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,12 @@ from app.sources.sidecars import Annotation
 
 SIDECAR = ".json"  # picture.jpg.json holds the caption and metadata of picture.jpg
 S3_SCHEME = "s3://"
+
+
+CheckHead = Callable[[bytes], object]
+"""Takes the first HEAD_BYTES of a file, all of a shorter one, and raises to refuse it."""
+
+HEAD_BYTES = 4_096
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,11 @@ class Source(Protocol):
         known to be deleted.
         """
 
-    def read(self, path: str, max_bytes: int) -> bytes:
-        """One file's bytes. Raises ImageTooLarge, ImageVanished or SourceUnavailable."""
+    def read(self, path: str, max_bytes: int, check: CheckHead | None = None) -> bytes:
+        """One file's bytes; `check` may refuse it by its first ones, before the rest is read.
+
+        Raises ImageTooLarge, ImageVanished, SourceUnavailable and what `check` raises.
+        """
 
     def annotation(self, path: str) -> Annotation | None:
         """The contents of its sidecar, if any. Raises as `read`, or AnnotationInvalid."""

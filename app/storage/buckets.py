@@ -1,6 +1,6 @@
 """Read access to buckets of S3, R2 and compatible services. Only this module imports boto3."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -163,11 +163,18 @@ class Bucket:
             answer = self.buckets.client().get_object(Bucket=self.name, Key=key, **wanted)
         return OpenedObject(self.name, key, answer["ContentLength"], answer["Body"])
 
-    def read(self, key: str, max_bytes: int) -> bytes:
-        """The object's bytes. Raises as `open`, and ImageTooLarge above `max_bytes`."""
+    def read(
+        self, key: str, max_bytes: int, check: Callable[[bytes], object] | None = None
+    ) -> bytes:
+        """The object's bytes; `check` takes the first of them and may raise, to refuse the rest.
+
+        Raises as `open`, and ImageTooLarge above `max_bytes`.
+        """
         data = bytearray()
         with closing(self.open(key)) as opened:
             for chunk in opened:
+                if check is not None and not data:
+                    check(chunk)
                 data += chunk
                 if max(opened.size, len(data)) > max_bytes:
                     text = f"The file has more than the {max_bytes / 1e6:g} MB allowed."

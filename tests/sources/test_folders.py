@@ -2,6 +2,7 @@
 
 import os
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 from app.errors import (
     AnnotationInvalid,
     ImageTooLarge,
+    ImageUnsupported,
     ImageVanished,
     SourceUnavailable,
     SourceUnreadable,
 )
+from app.pictures.decoding import check_signature
 from app.settings import ROOT
 from app.sources.folders import QUIET_SECONDS, Folder, stored_path
 from app.sources.interfaces import SourceFile, Unlisted
@@ -327,3 +330,17 @@ def test_a_source_is_opened_by_what_a_job_names(tmp_path: Path) -> None:
     opened = sources.open({"folder": str(tmp_path / "a"), "settled": True})
     assert opened == Folder(tmp_path / "a", tmp_path)
     assert sources.open({"files": 3}) is None
+
+
+def test_a_film_is_refused_by_its_first_bytes(tmp_path: Path) -> None:
+    """Issue 21, line 22: 150 MB are not read to say so."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\0\0\0\x20ftypmp42")
+    os.truncate(film, 150_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageUnsupported, match="not a picture"):
+            Folder(tmp_path, ROOT).read(str(film), 200_000_000, check_signature)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()

@@ -79,6 +79,11 @@ class Submission(BaseModel):
         description="with mode sync: also forget the pictures of folders that are empty or gone "
         "as a whole; by default they are kept, since their disk may not be mounted",
     )
+    include_deleted: bool = Field(
+        False,
+        description="index files of the source again whose pictures were deleted here; by default "
+        "they stay away until their content changes",
+    )
     caption: str | None = Field(None, description="of each URL's picture")
     metadata: dict[str, Any] = Field(default_factory=dict, description="of each URL's picture")
 

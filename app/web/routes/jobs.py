@@ -104,7 +104,12 @@ def add_images(
     elif submitted.source:
         if not caller.reaches(DEFAULT_NAMESPACE):
             raise SourceNotAllowed(NOT_YOURS)
-        options = JobOptions(submitted.mode == "sync", submitted.dry_run, submitted.forget_empty)
+        options = JobOptions(
+            sync=submitted.mode == "sync",
+            dry_run=submitted.dry_run,
+            forget_empty=submitted.forget_empty,
+            include_deleted=submitted.include_deleted,
+        )
         job_id = job_submission.requested(submitted.source.model_dump(exclude_none=True), options)
     else:
         urls, annotation = submitted.urls or [], submitted.annotation
