@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from app.encoders.interfaces import Features, Pixels, TokenCut, Tokens, Towers
+from app.encoders.truncation import unused_end
 from app.vectors import Vectors, VectorSpace, unit_rows
 
 Shape = Callable[[Image.Image], Image.Image]
@@ -67,6 +68,10 @@ class OpenClipEncoder:
         """Embed texts: float32, shape (len(texts), dimensions), unit rows."""
         tokens: Tokens = self._tokenizer(list(texts))
         return self._encoded(lambda rows: self.towers.texts(self._cut(rows)), tokens)
+
+    def unused_end(self, text: str) -> str:
+        """The words at the end of `text` that are beyond the model's context."""
+        return unused_end(self._tokenizer, text)
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Vectors:
         """Embed prepared pictures: float32, shape (len(pixels), dimensions), unit rows."""

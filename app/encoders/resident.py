@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WARM_UP_SIDE = 256  # pixels of the picture that warms the image tower
 FAILURE_SECONDS = 60.0  # before a load that failed is tried again: the hub may take half of that
 TEXT_CACHE_ITEMS = 4_096  # embeddings of texts: 8 MB at 512 dimensions
+MIN_CONTEXT_BYTES = 30  # of a text that fits into the context of any model, 32 tokens or more
 
 
 class UnboundedPool:
@@ -153,6 +154,16 @@ class ResidentModel:
             self._texts.keep(new)
             rows |= new
         return np.stack([rows[key] for key in keys])
+
+    def unused_end(self, text: str) -> str:
+        """The words at the end of `text` that its embedding ignores, beyond the model's context.
+
+        Empty without loading the model if the text is short. Raises as `load`.
+        """
+        text = normalised(text)
+        if len(text.encode()) <= MIN_CONTEXT_BYTES:
+            return ""
+        return self.load().unused_end(text)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Embed RGB pictures before any waiting indexing: shape (len(images), dimensions)."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 MAX_QUERY_CHARACTERS = 1_000
 MAX_TERMS = 16
+QUOTE = '"'
 MAX_URL_TERMS = 2  # each may occupy a thread for URL_FETCH_SECONDS
 URL_FETCH_SECONDS = 5.0  # for one URL, including redirects
 MAX_WEIGHT = 100.0  # absolute value
@@ -78,7 +79,8 @@ class Query:
     `words` are those of its texts of positive weight. A purely lexical query has vectors of shape
     (0,). `picture_share` is that of `calibration.picture_share`. `label` describes the query in
     words; `text` is set if it is a single text. `terms`, and the `pulls` with which feedback has
-    adjusted it, are known only where it was just encoded.
+    adjusted it, are known only where it was just encoded, as is `unused_text`, the ends of texts
+    that exceed the model's context.
     """
 
     vector: Vectors
@@ -89,6 +91,7 @@ class Query:
     text: str | None = None
     terms: Sequence[EncodedTerm] = ()
     pulls: Sequence[Pull] = ()
+    unused_text: str = ""
 
     @property
     def length(self) -> float:
@@ -132,6 +135,7 @@ class QueryEncoder:
             label=_label(terms),
             text=_one_text(terms),
             terms=encoded,
+            unused_text=self._unused_text([term.text for term in terms if term.text is not None]),
         )
 
     def _adjusted(self, original: Vectors, **fields: Any) -> Query:
@@ -149,7 +153,11 @@ class QueryEncoder:
             picture_share=0.0,
             label=normalised_text,
             text=normalised_text,
+            unused_text=self._unused_text([text]),
         )
+
+    def _unused_text(self, texts: Sequence[str]) -> str:
+        return " … ".join(filter(None, map(self.encoder.unused_end, texts)))
 
     def encode_picture(self, data: bytes) -> Query:
         """Encode the picture in the file `data`. Raises as `decoding.decode`."""
@@ -275,7 +283,11 @@ def _sign(term: Term) -> str:
 
 
 def _words(terms: Sequence[Term]) -> str:
-    return " ".join(normalised(term.text) for term in terms if term.text and term.weight > 0)
+    """The texts as one query of websearch_to_tsquery; those of negative weight are excluded."""
+    texts = [(normalised(term.text), term.weight) for term in terms if term.text]
+    return " ".join(
+        text if weight > 0 else f'-"{text.replace(QUOTE, " ")}"' for text, weight in texts
+    )
 
 
 def _weighted_sum(weights: Sequence[float], vectors: Sequence[Vectors]) -> tuple[Vectors, float]:

@@ -11,10 +11,12 @@ from app.index.paged_scans import IndexReader, Scan, plan_scan
 from app.search.lexical import LexicalSearch
 from app.search.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fused
-from app.search.search_request import SearchRequest
+from app.search.search_request import WORDS_FIRST, SearchRequest
 
 MAX_FUSED = 4_000  # ranks of each list that are read to find scores above min_score
 MIN_BLOCK = 200  # ranks that are read at a time if a page needs many
+
+WORDS_FIRST_BLOCK = 1_000  # further lexical matches follow the pictures of the first block
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,15 @@ class Ranking:
         self._request = request
         self._query = query
         self._reader = IndexReader(session, index, query.vector, condition, request.exclude_id)
-        self.words = LexicalSearch(session, collection, query.words, condition)
+        is_words_first = request.mode == "hybrid" and request.fusion == WORDS_FIRST
+        nearest_to = (index, query.vector) if is_words_first else None
+        self.words = LexicalSearch(session, collection, query.words, condition, nearest_to)
         if scan is None and request.mode != "lexical":
             limit = request.limit
             if request.mode == "hybrid" or request.group_by:
                 limit = max(limit, MIN_BLOCK)
+            if is_words_first:
+                limit = WORDS_FIRST_BLOCK
             scan = plan_scan(session, index, condition, limit, exact=request.exact)
         self.scan = scan
 

@@ -20,8 +20,12 @@ class Group:
     duplicate_ids: list[int]
 
 
-def group_duplicates(session: Session, image_ids: Sequence[int]) -> list[Group]:
+def group_duplicates(
+    session: Session, image_ids: Sequence[int], *, copies_only: bool = False
+) -> list[Group]:
     """Assign each picture to the first group whose leader it duplicates, or start a new group.
+
+    `copies_only` groups equal bytes, and leaves pictures that merely look alike apart.
 
     A picture that was deleted in the meantime forms a group of its own.
     """
@@ -37,6 +41,8 @@ def group_duplicates(session: Session, image_ids: Sequence[int]) -> list[Group]:
     hashed: list[Group] = []
     for position, image_id in enumerate(image_ids):
         content_hash, perceptual_hash = known.get(image_id, (b"", None))
+        if copies_only:
+            perceptual_hash = None
         match = by_content.get(content_hash)
         if match is None and perceptual_hash is not None:
             bits = np.uint64(perceptual_hash & (2**64 - 1))

@@ -12,9 +12,10 @@ from app.catalog.filters import Filter, parse
 from app.database.answer_cache import AnswerCache
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
-from app.errors import CursorRejected
+from app.errors import CursorRejected, QueryRejected
 from app.index.hnsw_search import Neighbour, find_nearest, prepare
 from app.index.statistics import Counts, IndexStatistics
+from app.search.lexical import LexicalSearch
 from app.search.query_encoding import Query, QueryEncoder, lexical_query
 from app.search.search_request import Page, SearchRequest
 from app.search.search_response import Hit, ResponseBuilder, SearchResponse
@@ -103,10 +104,10 @@ class Search:
             else None
         )
         with self.sessions.begin() as session:
-            if (
-                page.query is None or page.request.mode != "vector"
-            ):  # a vector search prepares the session itself
-                prepare(session)
+            if page.query is None or page.request.mode != "vector":
+                prepare(session)  # a vector search does so itself
+            if page.query is not None and page.request.mode == "auto":
+                page = self._resolve(session, collection, page, page.query, where)
             if page.query is None:
                 answer = self._list(session, collection, page, where, counts)
             else:
@@ -122,6 +123,20 @@ class Search:
             facets=facets,
             database_ms=_ms_since(began),
         )
+
+    def _resolve(
+        self, session: Session, collection: Collection, page: Page, query: Query, where: Filter
+    ) -> Page:
+        """The first page of a request whose mode is auto, in the mode that it stands for."""
+        words = LexicalSearch(
+            session, collection, query.words, where.condition if page.request.filter else None
+        )
+        try:
+            with session.begin_nested():
+                has_matches = page.request.has_text and words.has_matches()
+        except QueryRejected:  # not parseable as words: the model can still read it
+            has_matches = False
+        return replace(page, request=page.request.resolved(has_matches))
 
     def _list(
         self, session: Session, collection: Collection, page: Page, where: Filter, counts: Counts

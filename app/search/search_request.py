@@ -20,7 +20,10 @@ MAX_FILTER_CHARACTERS = 100_000  # as ASCII JSON: cursors contain it
 
 DEFAULT_FUSION = Fusion()
 
-Mode = Literal["vector", "lexical", "hybrid"]
+WORDS_FIRST = Fusion(alpha=0.01)  # in a block of 1,000 ranks all lexical matches come first
+
+Mode = Literal["vector", "lexical", "hybrid", "auto"]
+"""How to rank; `auto`: pictures that match the words first, if any do, then by vector."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class SearchRequest:
     fusion: Fusion = DEFAULT_FUSION
     min_score: float | None = None
     order_by: str | None = None
-    group_by: Literal["duplicates"] | None = None
+    group_by: Literal["duplicates", "copies"] | None = None
     exact: bool = False
     facets: tuple[str, ...] = ()
     explain: bool = False
@@ -55,10 +58,8 @@ class SearchRequest:
             raise QueryRejected("min_score: send a finite number.")
         if len(json.dumps(self.filter)) > MAX_FILTER_CHARACTERS:
             raise QueryRejected(f"filter: more than {MAX_FILTER_CHARACTERS:,} characters of JSON.")
-        if self.terms and self.mode != "vector" and not self.has_text:
-            raise QueryRejected(f"mode: {self.mode} needs a text of positive weight.")
-        if self.mode == "lexical":
-            self._check_lexical()
+        if self.terms:
+            self._check_mode()
         if not self.terms:
             self._check_listing()
 
@@ -71,6 +72,25 @@ class SearchRequest:
     def is_lexical_only(self) -> bool:
         """Whether vectors have no influence on the ranking."""
         return self.mode == "lexical" or (self.mode == "hybrid" and self.fusion.alpha == 0)
+
+    def resolved(self, has_lexical_matches: bool) -> "SearchRequest":
+        """The mode auto resolved: hybrid if any picture matches the words, else vector."""
+        if self.mode != "auto":
+            return self
+        if not has_lexical_matches:
+            return replace(self, mode="vector")
+        return replace(self, mode="hybrid", fusion=WORDS_FIRST)
+
+    def _check_mode(self) -> None:
+        if self.mode in {"lexical", "hybrid"} and not self.has_text:
+            raise QueryRejected(f"mode: {self.mode} needs a text of positive weight.")
+        if self.mode == "lexical":
+            self._check_lexical()
+        if self.mode == "auto" and self.min_score is not None:
+            raise QueryRejected(
+                "min_score: in the mode auto scores may be similarities or fused ranks; "
+                "choose the mode vector or hybrid."
+            )
 
     def _check_lexical(self) -> None:
         for position, term in enumerate(self.terms):

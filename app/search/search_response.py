@@ -155,7 +155,9 @@ class ResponseBuilder:
         while True:
             found = self._ranking.window(0, start + lookahead)
             good = self._above_min_score(found)
-            groups = group_duplicates(self._session, [one.image_id for one in good])
+            ids = [one.image_id for one in good]
+            copies_only = self._request.group_by == "copies"
+            groups = group_duplicates(self._session, ids, copies_only=copies_only)
             new_groups = [one for one in groups if one.position >= start]
             ended = len(good) < len(found) and self._ranking.is_sorted
             more = len(found) == start + lookahead and not ended

@@ -92,7 +92,10 @@ def _add_middleware(app: FastAPI, limits: HttpLimits) -> None:
             allow_origins=limits.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
-            expose_headers=["Location", "Retry-After", "X-Model", "X-Request-Id", "X-Search-Token"],
+            expose_headers=[
+                *("Location", "Retry-After", "X-Model", "X-Query-Truncated", "X-Request-Id"),
+                "X-Search-Token",
+            ],
             allow_credentials=False,  # keys are sent on purpose, never by the browser itself
         )
     app.add_middleware(AuditLog)

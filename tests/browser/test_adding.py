@@ -69,6 +69,26 @@ def test_many_files_each_with_what_became_of_it(
     expect(tiles(page)).to_have_count(12)
 
 
+def test_a_dropped_folder_is_walked(
+    visitor: Visitor, service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Issue 21, line 41: before, the folder and all files dropped with it were lost."""
+    folder = tmp_path_factory.mktemp("dropped") / "year"
+    (folder / "may").mkdir(parents=True)
+    for number in range(120):  # the browser hands out a hundred names at a time
+        (folder / "may" / f"{number}.png").write_bytes(png(10_200 + number))
+    (folder / "may" / ".DS_Store").write_bytes(b"of a Mac")
+    (folder / "year.png").write_bytes(png(10_350))
+    beside = folder.with_name("beside.png")
+    beside.write_bytes(png(10_351))
+    page = visitor.visit(service, made(service, "walked"))
+    expect(view(page)).to_be_visible()
+    dropped(page, folder, beside, at=(400, 200))
+    expect(view(page)).to_contain_text("122 of 122", timeout=LONG_MS)
+    expect(view(page)).to_contain_text("122 added")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
 def test_a_folder_is_taken_with_all_that_is_below(
     visitor: Visitor, service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

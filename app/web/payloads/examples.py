@@ -153,6 +153,7 @@ SEARCH: Example = {
     "coverage": 1.0,
     "no_match": False,
     "underfilled": None,
+    "unused_text": None,
     "total": None,
     "facets": None,
     "explain": None,

@@ -16,7 +16,7 @@ from app.search import search_request
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.reciprocal_rank_fusion import Fusion
-from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT
+from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Mode
 from app.search.search_response import Hit, SearchResponse
 from app.web.payloads.examples import SEARCH, with_examples
 from app.web.payloads.field_types import STORABLE, Name
@@ -89,8 +89,10 @@ class SearchRequest(BaseModel):
         description="`next_cursor` of the previous page; send it alone or with the same request",
     )
     filter: Filter = Field(default_factory=dict)
-    mode: Literal["vector", "lexical", "hybrid"] | None = Field(
-        None, description="rank by vectors (the default), by words, or by both"
+    mode: Mode | None = Field(
+        None,
+        description="rank by vectors (the default), by words, or by both; auto: pictures that "
+        "match the words first, if any do, then by vectors",
     )
     hybrid: HybridOptions | None = Field(
         None, description="selects mode hybrid, and says how to combine the rankings"
@@ -103,10 +105,10 @@ class SearchRequest(BaseModel):
         description="a field, or -field for descending order: sorts the hits of the page",
         examples=["-taken_at"],
     )
-    group_by: Literal["duplicates"] | None = Field(
+    group_by: Literal["duplicates", "copies"] | None = Field(
         None,
         description="duplicates: of pictures that look the same only the best hit, which lists the "
-        "others",
+        "others; copies: of files with the same bytes",
     )
     exact: bool = Field(False, description="compare with every picture instead of using the graph")
     include: list[Part] | None = Field(
@@ -182,7 +184,8 @@ class SearchHit(BaseModel):
         None, description="the region that was found, as fractions; null: the whole picture"
     )
     duplicates: list[int] = Field(
-        description="with group_by: ids of hits that look the same, as far as this page has looked"
+        description="with group_by: ids of the hits that this one stands for, as far as this page "
+        "has looked"
     )
     explain: dict[str, Any] | None = Field(
         None, description="with explain: what its score is made of"
@@ -256,6 +259,10 @@ class SearchAnswer(BaseModel):
         description="true: the best hit is no better than chance; null until that was measured"
     )
     underfilled: str | None = Field(description="why there are fewer hits than `limit`")
+    unused_text: str | None = Field(
+        description="the end of the query's text that was not used, since it exceeds the model's "
+        "context; null on further pages"
+    )
     total: int | None = Field(
         description="without a query: number of pictures that pass the filter"
     )
@@ -302,6 +309,7 @@ class SearchAnswer(BaseModel):
             coverage=answer.counts.coverage,
             no_match=answer.no_match,
             underfilled=answer.underfilled,
+            unused_text=(answer.query.unused_text or None) if answer.query else None,
             total=answer.total,
             facets=facets,
             explain=answer.explained,

@@ -36,6 +36,7 @@ from app.web.problems import problem, problem_responses, status_of
 
 router = APIRouter(tags=["flat"], route_class=Guarded)
 
+TRUNCATED_HEADER = "X-Query-Truncated"  # the text exceeds the model's context
 TOKEN_HEADER = "X-Search-Token"  # noqa: S105
 MAX_FILES = 100  # in one upload: the decoded pixels of all stay in memory until all are written
 
@@ -116,9 +117,11 @@ async def search_by_image(
 def _hits(
     opened: OpenCollection, tokens: FeedbackTokens, response: Response, answer: FlatAnswer
 ) -> list[Hit]:
-    """The hits as a plain list; the token to rate them with goes into a header."""
+    """The hits as a plain list; what else is known of the answer goes into headers."""
     ids = [hit.image.id for hit in answer.hits]
     response.headers[TOKEN_HEADER] = tokens.write(opened.index, answer.query, ids)
+    if answer.query.unused_text:
+        response.headers[TRUNCATED_HEADER] = "true"
     return [Hit.of(hit) for hit in answer.hits]
 
 

@@ -1,6 +1,7 @@
 // Pictures handed in: files, archives, web addresses, folders, buckets.
 import { ask, pictureUrl, upload } from "./api.js";
-import { announce, button, make } from "./dom.js";
+import { alertOf, announce, button, make } from "./dom.js";
+import { filesOf, isHiddenIn } from "./dropped.js";
 import { countsOf, fill, linkTo, liveRow, mountJobs, watchJob } from "./jobs.js";
 import { collection, forget } from "./session.js";
 import { bytes, t } from "./texts.js";
@@ -108,15 +109,21 @@ function drawAll() {
   fill(view.counts, text);
 }
 
+async function takeDropped(transfer) {
+  const { found, unreadable } = await filesOf(transfer);
+  alertOf(unreadable.length ? t("add_unreadable", { names: unreadable.join(", ") }) : found.length ? "" : t("add_nothing"));
+  enqueue(batchesOf(found));
+}
+
 function onDrag(event) {
   event.preventDefault();
   view.drop.classList.toggle("over", event.type === "dragover");
-  if (event.type === "drop") enqueue(batchesOf(event.dataTransfer.files));
+  if (event.type === "drop") takeDropped(event.dataTransfer);
 }
 
 function chooser(key, className, options) {
   const onchange = ({ target }) => {
-    enqueue(batchesOf(target.files));
+    enqueue(batchesOf([...target.files].filter((file) => !isHiddenIn(file))));
     target.value = "";
   };
   const input = make("input", { type: "file", className: "unseen", multiple: true, onchange, ...options });

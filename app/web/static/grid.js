@@ -13,17 +13,24 @@ export const nameOf = (hit) => hit.caption || fileOf(hit);
 
 const decimal = (n, digits) => number(n, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-export function scoreOf({ score, confidence }) {
-  const parts = [Number.isFinite(score) && t("score", { score: decimal(score, 3) })];
-  if (Number.isFinite(confidence)) parts.push(t("confidence", { confidence: percent(confidence) }));
+/** Of the model's: where words rank first, scores are no similarities. */
+const similarityOf = ({ distance }) => Number.isFinite(distance) && 1 - distance;
+
+export function scoreOf(hit) {
+  const { lexical_rank: isWordMatch, confidence } = hit;
+  const similarity = similarityOf(hit);
+  const parts = [isWordMatch && t("word_match"), similarity !== false && t("score", { score: decimal(similarity, 3) })];
+  if (!isWordMatch && Number.isFinite(confidence)) parts.push(t("confidence", { confidence: percent(confidence) }));
   return parts.filter(Boolean).join(" · ");
 }
 
 export function tileOf(hit) {
-  const { id, width, height, score } = hit;
+  const { id, width, height, duplicates } = hit;
+  const similarity = similarityOf(hit);
   const image = imageOf(thumbnail(id), { alt: nameOf(hit), loading: "lazy", width, height });
-  const sign = Number.isFinite(score) && make("span", { className: "score" }, decimal(score, 2));
-  const link = make("a", { href: hitAddress(id), dataset: { hit: id }, title: scoreOf(hit) }, image, sign);
+  const sign = similarity !== false && make("span", { className: "score" }, decimal(similarity, 2));
+  const copies = duplicates?.length && make("span", { className: "copies" }, t("copies", { n: number(duplicates.length) }));
+  const link = make("a", { href: hitAddress(id), dataset: { hit: id }, title: scoreOf(hit) }, image, sign, copies);
   const tile = make("li", { className: "tile" }, link);
   tile.style.setProperty("--ratio", Math.min(3, Math.max(0.5, width / height)));
   return tile;

@@ -1,7 +1,7 @@
 // The shell: three views, the language, the key.
 import { setKey } from "./api.js";
 import { byId, onLinks } from "./dom.js";
-import { showSearch } from "./search.js";
+import { focusWords, showSearch } from "./search.js";
 import { addressIn } from "./session.js";
 import { t } from "./texts.js";
 
@@ -23,6 +23,7 @@ function showView() {
   }
   document.title = `${t(`view_${view}`)} – ${t("title")}`;
   mounts.get(view)?.(byId(`${view}-view`));
+  if (view === "search") focusWords();
   if (view !== "search") mounts.set(view, null);
 }
 

@@ -73,6 +73,8 @@ export function requestOf(asked) {
   if (words) query.push({ text: words, weight: picture ? 1 - weight : 1 });
   if (picture) query.push({ ...picture.term, weight: words ? weight : 1 });
   if (without) query.push({ text: without, weight: MINUS });
-  const question = { collection: collection(), limit: PAGE, filter, include, order_by: order || null };
-  return query.length ? { ...question, query } : { ...question, order_by: order || "-created_at" };
+  const listing = { collection: collection(), limit: PAGE, filter, include, order_by: order || "-created_at" };
+  if (!query.length) return listing;
+  const mode = words && !picture ? "auto" : "vector"; // with a picture, the slider says what counts
+  return { ...listing, order_by: order || null, query, mode, group_by: "copies" };
 }

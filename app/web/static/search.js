@@ -1,6 +1,7 @@
 // The search view: from what a person gives to an answer.
 import { ask } from "./api.js";
 import { alertOf, announce, button, byId, imageOf, make } from "./dom.js";
+import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel } from "./filters.js";
 import { fill, shown } from "./grid.js";
 import { addressOf, fromAddress, include, isAsked, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
@@ -10,6 +11,7 @@ import { mountViewer, showHit } from "./viewer.js";
 
 const PAUSE_MS = 250;
 const DEMO = "demo model";
+const MAX_UNUSED = 80; // characters
 const ADDRESS = /^https?:\/\/\S+$/;
 
 const [form, grid, chip] = ["search-form", "grid", "query-picture"].map(byId);
@@ -68,7 +70,7 @@ async function fetchPage(json, isFirst) {
     alertOf();
     fill(data, isFirst);
     if (isFirst) showAnswer(data);
-    announce(`${isFirst ? sentenceOf(data) : ""} ${t("more_shown", { count: number(shown.length) })}`);
+    announce(`${isFirst ? `${sentenceOf(data)} ${unusedOf(data)}` : ""} ${t("more_shown", { count: number(shown.length) })}`);
   } catch (error) {
     if (signal.aborted) return;
     answered = null;
@@ -82,13 +84,20 @@ function sentenceOf({ pictures, hits, total, no_match: isNone, took_ms: took }) 
   if (!pictures) return t("empty");
   if (!hits.length) return t("none");
   if (total !== null) return t("newest", { total: number(total) });
-  return t(isNone ? "no_match" : "best", { pictures: number(pictures), ms: number(Math.ceil(took.encode + took.database)) });
+  const key = hits[0].lexical_rank ? "best_words" : "best";
+  return t(isNone ? "no_match" : key, { pictures: number(pictures), ms: number(Math.ceil(took.encode + took.database)) });
+}
+
+/** What of a long text the model has not read. */
+function unusedOf({ unused_text: text }) {
+  return text ? t("unused", { text: text.length > MAX_UNUSED ? `${text.slice(0, MAX_UNUSED)}…` : text }) : "";
 }
 
 function showAnswer(data) {
   const { pictures, token, hits, model } = data;
   const parts = [
     make("p", {}, sentenceOf(data)),
+    unusedOf(data) && make("small", {}, unusedOf(data)),
     !pictures && make("a", { className: "button primary", href: "/?view=add", dataset: { view: "add" } }, t("empty_add")),
     token && hits.length && ratingOf(token, null, t("rate_answer")),
     model === DEMO && make("small", {}, make("b", {}, DEMO), ` ${t("demo")}`),
@@ -122,7 +131,10 @@ function dragged(event) {
   byId("drop").hidden = !isMeant || event.type !== "dragover";
   if (!isMeant) return;
   event.preventDefault();
-  if (event.type === "drop") take(files, event.dataTransfer.getData("text/uri-list").split(/\s/)[0]);
+  if (event.type !== "drop") return;
+  const [address] = event.dataTransfer.getData("text/uri-list").split(/\s/);
+  if (files.length) filesOf(event.dataTransfer).then(({ found }) => take(found, address));
+  else take(files, address);
 }
 
 function pasted(event) {
@@ -137,6 +149,11 @@ export function showSearch() {
   isTyping = false;
   showAsked();
   showPanel();
+}
+
+/** Ready to type in: where that brings no keyboard over the page, and takes the focus from nothing. */
+export function focusWords() {
+  if (matchMedia("(pointer: fine)").matches && document.activeElement === document.body) words.focus({ preventScroll: true });
 }
 
 function again() {

@@ -6,10 +6,10 @@ import { hitAddress, thumbnail } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { bytes, dateTime, number, t } from "./texts.js";
 
-const [SIMILAR, LARGE] = [12, 1024];
+const [SIMILAR, LARGE, MAX_COPIES] = [12, 1024, 24];
 
 const dialog = byId("viewer");
-const [stage, title, told, facts, similar] = ["div", "h2", "div", "dl", "ul"].map((tag) => make(tag));
+const [stage, title, told, copies, facts, similar] = ["div", "h2", "div", "div", "dl", "ul"].map((tag) => make(tag));
 const previous = button("‹", () => move(-1), "icon", t("previous"));
 const next = button("›", () => move(1), "icon", t("next"));
 const save = make("a", { className: "button", onclick: saved }, t("download"));
@@ -56,8 +56,19 @@ function draw() {
   title.focus();
   told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, t("rate_hit")) : "");
   Object.assign(save, { href: `/images/${id}/file`, download: fileOf(hit) });
-  for (const list of [facts, similar]) list.replaceChildren();
+  for (const list of [copies, facts, similar]) list.replaceChildren();
+  showCopies(hit).catch((error) => alertOf(error.message));
   loadFacts(id).catch((error) => alertOf(error.message));
+}
+
+/** Where else the same picture lies. */
+async function showCopies({ id, duplicates = [] }) {
+  const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => ask("GET", `/images/${one}`)));
+  if (shownId() !== id || !named.length) return;
+  const items = named.map(({ data }) => make("li", {}, make("a", { href: hitAddress(data.id), dataset: { hit: data.id } }, data.path)));
+  const rest = duplicates.length - named.length;
+  if (rest) items.push(make("li", {}, t("copies", { n: number(rest) })));
+  copies.replaceChildren(make("h3", {}, t("copies_title")), make("ol", {}, ...items));
 }
 
 async function loadFacts(id) {
@@ -104,7 +115,7 @@ export function mountViewer(onSearch) {
     make("div", { className: "side" },
       row(title, button("×", () => dialog.close(), "icon quiet", t("close"))), told,
       row(button(t("search_with_this"), search, "primary"), save, link),
-      facts, make("h3", {}, t("similar")), similar),
+      copies, facts, make("h3", {}, t("similar")), similar),
   );
   dialog.onkeydown = ({ target, key, altKey }) => {
     if (target.type !== "radio" && !altKey) move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
