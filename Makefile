@@ -81,6 +81,10 @@ pull-model: $(INSTALLED) ## Download CLIP_MODEL / CLIP_PRETRAINED ahead of the f
 migrate: $(INSTALLED) ## Bring the database's schema up to date
 	@$(PYTHON) -m scripts.migrate
 
+.PHONY: upgrade-database
+upgrade-database: $(INSTALLED) ## Move the embedded Postgres's data to the installed major version
+	@$(PYTHON) -m scripts.upgrade_database
+
 .PHONY: evaluate
 evaluate: $(INSTALLED) ## Print the demo model's figures on the bundled pictures
 	@$(PYTHON) -m scripts.demo_model.evaluate

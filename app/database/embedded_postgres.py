@@ -78,9 +78,16 @@ def data_version(folder: Path) -> int | None:
         raise DatabaseUnusable(f"{folder / VERSION_FILE} is damaged: {error}.") from error
 
 
+def unfinished_upgrade(folder: Path) -> Path:
+    """Where an upgrade puts the new data until it is complete."""
+    return folder.with_name(f"{folder.name}.upgrading")
+
+
 def check_version(folder: Path, version: int = CURRENT) -> None:
     """Raise DatabaseUnusable where the folder belongs to another major version of Postgres."""
     found = data_version(folder)
+    if found is None and unfinished_upgrade(folder).exists():  # between its two renames
+        raise DatabaseUnusable(f"An upgrade of {folder} was interrupted: `make upgrade-database`.")
     if found is None or found == version:
         return
     advice = (
