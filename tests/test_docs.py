@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import AliasChoices
 
 from app.settings import ROOT, Settings
 from scripts.env_example import shown
@@ -14,6 +15,12 @@ from scripts.env_example import shown
 DOCS = ROOT / "docs"
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in DOCS.glob("*.md"))]
 CODE = ("app", "benchmarks", "migrations", "scripts", "tests")
+OTHER_VARIABLES = {
+    "CHROMIUM",  # scripts/chromium.py
+    "ENV_FILE",  # app/settings.py
+    "FORWARDED_ALLOW_IPS",  # uvicorn
+    "TORCH_BACKEND",  # scripts/install.sh
+}
 README_LINES = 250  # a stranger reads the README whole; everything else is a page of docs/
 
 
@@ -91,6 +98,22 @@ def test_commands_in_the_docs_are_targets() -> None:
     targets = makefile_targets()
     assert named
     assert not [each for each in named if each[1] not in targets]
+
+
+def test_variables_named_in_the_docs_exist() -> None:
+    """A variable is a setting, one of its old names, one of the Makefile's, or read elsewhere."""
+    known = {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    for field in Settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            known |= {str(alias).upper() for alias in field.validation_alias.choices}
+    known |= set(re.findall(r"\$\((?:if \$\(|or \$\()?([A-Z_]+)\)", page_text("Makefile")))
+    named = {
+        (page, variable)
+        for page in [*PAGES, "CHANGELOG.md"]
+        for variable in re.findall(r"`([A-Z][A-Z0-9_]{2,})(?:=[^`]*)?`", page_text(page))
+    }
+    assert named
+    assert not [each for each in named if each[1] not in known]
 
 
 def test_every_target_explains_itself() -> None:
