@@ -20,6 +20,7 @@ from app.web.dependencies import (
     Utf8Query,
     chosen_namespace,
 )
+from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.collections import (
     MAX_REMOVED,
@@ -32,7 +33,6 @@ from app.web.payloads.collections import (
     Removed,
 )
 from app.web.payloads.field_types import Name
-from app.web.payloads.filter_parameter import FilterText
 from app.web.payloads.search import FieldName
 from app.web.problems import problem_responses
 from app.web.routes.search import Cursor, Limit

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query
 from app.errors import QueryRejected
 from app.search.query_encoding import MAX_QUERY_CHARACTERS
 from app.web.dependencies import InCollection, Utf8Query
+from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.explanation import ExplanationDetails
 from app.web.payloads.field_types import MAX_ID, STORABLE
-from app.web.payloads.filter_parameter import FilterText
 from app.web.problems import problem_responses
 
 router = APIRouter(

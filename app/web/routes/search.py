@@ -20,9 +20,9 @@ from app.web.dependencies import (
     Utf8Query,
     chosen_namespace,
 )
+from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.examples import CURSOR
-from app.web.payloads.filter_parameter import FilterText
 from app.web.payloads.search import SearchAnswer, SearchRequest
 from app.web.problems import problem_responses
 
