@@ -38,11 +38,12 @@ import sys
 from pathlib import Path
 import numpy as np
 from app.encoders import loading
-from app.encoders.wanted import Asked, Wanted
-from tests.drawing import noise
+from app.encoders.model_request import ModelRequest, RuntimeOptions
+from tests.fixtures.drawn_pictures import noise
 
 model, folder, target = sys.argv[1:]
-encoder = loading.load(Asked(model, "", "cpu", "tiny", Wanted("openvino", "fp32", Path(folder))))
+options = RuntimeOptions("openvino", "fp32", Path(folder))
+encoder = loading.load(ModelRequest(model, "", "cpu", "tiny", options))
 pixels = [encoder.prepare(noise(seed, (90 + seed, 60))) for seed in range(3)]
 np.savez(target, texts=encoder.encode_texts({TEXTS!r}), pictures=encoder.encode_pixels(pixels))
 print(encoder.runtime, encoder.space.fingerprint, sorted({HEAVY} & sys.modules.keys()))
@@ -51,7 +52,7 @@ print(encoder.runtime, encoder.space.fingerprint, sorted({HEAVY} & sys.modules.k
 SERVED = f"""
 import sys
 from pathlib import Path
-from app.assembly import open_services
+from app.runtime.assembly import open_services
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import local_client

@@ -39,10 +39,11 @@ def refuse(*_):
 socket.socket.connect = socket.getaddrinfo = refuse
 import multiprocessing.process
 multiprocessing.process.BaseProcess.start = refuse  # how telemetry is sent
-from app.encoders import openclip
-from app.encoders.wanted import Wanted
+from app.encoders.model_request import RuntimeOptions
+from app.encoders.torch_models import openclip
 
-encoder = openclip.load(sys.argv[1], "", "cpu", None, Wanted("openvino", "fp32", Path(sys.argv[2])))
+options = RuntimeOptions("openvino", "fp32", Path(sys.argv[2]))
+encoder = openclip.load(sys.argv[1], "", "cpu", None, options)
 print(encoder.runtime, sys.modules.get("openvino_telemetry"))
 """
 
