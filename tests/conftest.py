@@ -67,10 +67,14 @@ def database_url(server_url: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The demo model, with folders of the module's own."""
+    """The demo model, with folders of the module's own.
+
+    In fp32: PRECISION=auto takes bf16 on some processors, and rounding decides near-ties.
+    """
     folder = tmp_path_factory.mktemp("service")
     return Settings(
         testing=True,
+        precision="fp32",
         database_url=database_url,
         postgres_dir=folder / "postgres",
         test_images_dir=folder / "images",

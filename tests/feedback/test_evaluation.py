@@ -45,8 +45,14 @@ NIGHT = datetime(2026, 3, 1, 3, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def settings(settings: Settings) -> Settings:
-    """The bundled pictures are open to jobs."""
-    return settings.model_copy(update={"test_images_dir": TEST_IMAGES})
+    """The bundled pictures are open to jobs; the runtime is the same on every machine.
+
+    What is rated is drawn at random from the queries that are answered imperfectly. With bf16 one
+    more of them is (121, not 120), so that every draw is another: the lift on held-out ratings
+    then lies between 0.028 and 0.051 for different seeds, in fp32 between 0.042 and 0.074.
+    """
+    same_everywhere = {"runtime": "torch", "precision": "fp32"}
+    return settings.model_copy(update={"test_images_dir": TEST_IMAGES} | same_everywhere)
 
 
 @pytest.fixture(scope="module")
