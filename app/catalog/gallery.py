@@ -200,19 +200,19 @@ class Gallery:
         with self.sessions.begin() as session:
             removed = image_deletion.remove(session, image_ids, *conditions)
         for image in removed:
-            if self._is_upload(image):
-                self._delete_file(image)
+            for path in filter(None, (image.stored_path, image.upload_copy)):
+                if self._is_upload(path):
+                    self._delete_file(image, path)
             remove_thumbnails(self.stores.thumbnails, image.content_hash)
         return sorted(image.id for image in removed)
 
-    def _is_upload(self, image: Image) -> bool:
-        """Whether its file is one of our own, in the store of this process."""
-        path = image.stored_path
+    def _is_upload(self, path: str) -> bool:
+        """Whether the file is one of our own, in the store of this process."""
         return not self.sources.is_elsewhere(path) and self.stores.uploads.owns(
             self.sources.location(path)
         )
 
-    def _delete_file(self, image: Image) -> None:
+    def _delete_file(self, image: Image, path: str) -> None:
         """Delete the file after the row: a crash in between leaves a file, never a row without one.
 
         The lock keeps out a concurrent upload of the same bytes, which would reuse the file.
@@ -220,7 +220,7 @@ class Gallery:
         with self.sessions.begin() as session:
             image_rows.lock_content(session, image.content_hash)
             if image_rows.find_by_hash(session, image.collection_id, image.content_hash) is None:
-                self.stores.uploads.delete(self.sources.location(image.stored_path))
+                self.stores.uploads.delete(self.sources.location(path))
 
 
 def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.catalog import skipped_files
+from app.catalog import skipped_files, upload_copies
 from app.catalog.image_rows import KnownFile, get_images, lock_content
 from app.catalog.skipped_files import SkippedFile
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
@@ -60,8 +60,10 @@ def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
 def mark_deleted(session: Session, known: Sequence[Located]) -> list[Located]:
     """Set tombstones, so that the pictures disappear immediately, however long deletion takes.
 
-    Returns those still at their known path; others have moved in the meantime.
+    Returns those still at their known path; others have moved in the meantime. Of a picture that
+    was uploaded too, the upload stays.
     """
+    upload_copies.fall_back(session, [one.id for one in known])
     locations = [(one.id, one.stored_path if isinstance(one, Image) else one.path) for one in known]
     query = update(images).where(tuple_(images.c.id, images.c.path).in_(locations), PRESENT)
     query = query.values(removed_at=func.now()).returning(images.c.id)

@@ -14,14 +14,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from app.catalog import upload_copies
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
+from app.catalog.sidecar_columns import SAID_CAPTION, SAID_METADATA, sidecar_record
 from app.database.tables import (
     IMAGE_COLUMNS,
     PRESENT,
     Image,
     VectorIndex,
     collections,
-    embeddings,
     images,
 )
 from app.errors import ImageNotFound
@@ -57,6 +58,7 @@ class NewImage:
     caption: str | None = None
     metadata: Mapping[str, Any] | None = None
     origin: str | None = None
+    sidecar: Mapping[str, Any] | None = None
 
     def values(self) -> dict[str, Any]:
         """Its columns, except the collection."""
@@ -108,25 +110,13 @@ class KnownFile:
     path: str
     etag: str
     content_hash: bytes
+    sidecar: Mapping[str, Any] | None
 
 
 def count_images(session: Session, collection_id: int) -> int:
     """The number of pictures in the collection."""
     query = select(func.count()).where(images.c.collection_id == collection_id, PRESENT)
     return session.execute(query.select_from(images)).scalar_one()
-
-
-def count_covered(session: Session, found: Sequence[VectorIndex]) -> list[tuple[int, int]]:
-    """For each index: the number of pictures, and of those with a vector."""
-    pictures = select(images.c.collection_id, func.count()).group_by(images.c.collection_id)
-    pictures = pictures.where(images.c.collection_id.in_([one.collection_id for one in found]))
-    vectors = select(embeddings.c.index_id, func.count()).group_by(embeddings.c.index_id)
-    vectors = vectors.where(embeddings.c.index_id.in_([one.id for one in found]))
-    there = dict(session.execute(pictures.where(PRESENT)).tuples().all())
-    covered = dict(session.execute(vectors.where(embeddings.c.region == 0)).tuples().all())
-    counted = [(there.get(one.collection_id, 0), covered.get(one.id, 0)) for one in found]
-    # Tombstones still have vectors.
-    return [(pictures, min(vectors, pictures)) for pictures, vectors in counted]
 
 
 def _visible(*where: ColumnElement[bool]) -> Select[Any]:
@@ -237,18 +227,22 @@ def add_images(
 ) -> list[Image]:
     """Insert pictures with their vectors, float32 (len(new), dimensions); returns their rows.
 
-    A known path keeps its id, caption and metadata; new annotations are merged into them.
-    Raises IndexGone if the index is no longer active.
+    A known path keeps its id, caption and metadata; new annotations are merged into them, and what
+    the sidecar said before goes. A row whose bytes were uploaded too stays with that upload, and
+    the new content gets a row of its own. Raises IndexGone if the index is no longer active.
     """
     if not new:
         return []
     check_vectors(vectors, index.space)
     require_active(session, index)
+    contents = [(image.path, image.content_hash) for image in new]
+    upload_copies.leave_changed(session, index.collection_id, contents)
     query = upsert(images).values(language=_language(index.collection_id))
     changed = {
         **{name: query.excluded[name] for name in CONTENT_COLUMNS},
-        "caption": func.coalesce(query.excluded.caption, images.c.caption),
-        "metadata": images.c.metadata + query.excluded.metadata,
+        "caption": func.coalesce(query.excluded.caption, SAID_CAPTION),
+        "metadata": SAID_METADATA + query.excluded.metadata,
+        "sidecar": query.excluded.sidecar,
         "removed_at": None,
     }
     query = query.on_conflict_do_update(index_elements=["collection_id", "path"], set_=changed)
@@ -271,23 +265,25 @@ def move_image(
     known: KnownFile | Image,
     path: str,
     etag: str,
-    annotation: Annotation = NO_ANNOTATION,
+    sidecar: Annotation | None = None,
 ) -> bool:
-    """Record that a picture's unchanged content is now at `path`, and merge its annotation.
+    """Record that a picture's unchanged content is now at `path`.
 
-    Returns False if it has been moved or deleted in the meantime.
+    `sidecar` is what its sidecar says now: it is merged, and what it said before goes. None leaves
+    all of that as it is. Returns False if it has been moved or deleted in the meantime.
     """
     at = known.stored_path if isinstance(known, Image) else known.path
     query = (
         update(images)
         .where(images.c.id == known.id, images.c.path == at, PRESENT)
-        .values(
-            path=path,
-            etag=etag,
-            caption=func.coalesce(annotation.caption, images.c.caption),
-            metadata=images.c.metadata + cast(annotation.metadata, JSONB),
-        )
+        .values(path=path, etag=etag, upload_copy=func.nullif(images.c.upload_copy, path))
     )
+    if sidecar is not None:
+        query = query.values(
+            caption=func.coalesce(sidecar.caption, SAID_CAPTION),
+            metadata=SAID_METADATA + cast(sidecar.metadata, JSONB),
+            sidecar=sidecar_record(sidecar),
+        )
     return session.execute(query.returning(images.c.id)).first() is not None
 
 

@@ -110,6 +110,8 @@ images = Table(
     Column("format", Text, nullable=False),
     Column("caption", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("upload_copy", Text),  # where its bytes are kept, uploaded too
+    Column("sidecar", JSONB(none_as_null=True)),  # what it said last
     Column("origin", Text),  # the name it was submitted under: file, archive entry or URL
     Column("taken_at", DateTime(timezone=True)),
     Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: from before there was one
@@ -272,6 +274,8 @@ class Image:
     """One picture as the catalog knows it; `content_hash` is the SHA-256 of its file.
 
     `path` is what people are shown; `stored_path` is the row's, relative to the store of uploads.
+    `upload_copy` is the stored path of an upload of the same bytes, if the picture itself is in a
+    folder or bucket.
     """
 
     id: int
@@ -288,6 +292,7 @@ class Image:
     origin: str | None
     taken_at: datetime | None
     created_at: datetime
+    upload_copy: str | None
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:

@@ -79,6 +79,19 @@ def count_covered(session: Session, index: VectorIndex) -> tuple[int, int]:
     return pictures, min(vectors, pictures)  # a tombstone's vector covers no picture
 
 
+def count_covered_each(session: Session, found: Sequence[VectorIndex]) -> list[tuple[int, int]]:
+    """For each index: the number of pictures, and of those with a vector."""
+    pictures = select(images.c.collection_id, func.count()).group_by(images.c.collection_id)
+    pictures = pictures.where(images.c.collection_id.in_([one.collection_id for one in found]))
+    vectors = select(embeddings.c.index_id, func.count()).group_by(embeddings.c.index_id)
+    vectors = vectors.where(embeddings.c.index_id.in_([one.id for one in found]))
+    there = dict(session.execute(pictures.where(PRESENT)).tuples().all())
+    covered = dict(session.execute(vectors.where(embeddings.c.region == 0)).tuples().all())
+    counted = [(there.get(one.collection_id, 0), covered.get(one.id, 0)) for one in found]
+    # Tombstones still have vectors.
+    return [(pictures, min(vectors, pictures)) for pictures, vectors in counted]
+
+
 def without_vector(session: Session, index: VectorIndex) -> list[Image]:
     """The pictures of the index's collection that it has no vector of."""
     there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)

@@ -4,12 +4,13 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from app.catalog import image_rows, skipped_files
 from app.catalog.image_rows import KnownFile, NewImage
+from app.catalog.sidecar_columns import sidecar_record
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.errors import (
@@ -63,10 +64,13 @@ class PictureInPlace:
 
 @dataclass(frozen=True)
 class KnownContent:
-    """Content that has a row already, at this path or at one whose file is gone."""
+    """Content that has a row already, at this path or at one whose file is gone.
+
+    `sidecar` is None if it is malformed.
+    """
 
     known: KnownFile
-    annotation: Annotation
+    sidecar: Annotation | None
     outcome: str
 
 
@@ -156,7 +160,8 @@ class ItemReader:
         annotation, note = _annotation(source, item.path)
         content_hash = hashlib.sha256(data).digest()
         if known and known.content_hash == content_hash:
-            outcome = "changed" if annotation != Annotation() else "unchanged"
+            same = annotation is None or sidecar_record(annotation) == known.sidecar
+            outcome = "unchanged" if same else "changed"
             return Prepared(item, KnownContent(known, annotation, outcome), note)
         if not known and (skipped := self._deleted(item.path, content_hash)):
             return Prepared(item, DeletedContent(skipped), note)
@@ -168,12 +173,14 @@ class ItemReader:
         return Prepared(item, self._place(item, data, picture, annotation, known is not None), note)
 
     def _place(
-        self, item: Item, data: bytes, picture: Picture, annotation: Annotation, known: bool
+        self, item: Item, data: bytes, picture: Picture, sidecar: Annotation | None, known: bool
     ) -> PictureInPlace:
         keep_gps = self._context.keep_gps
+        annotation = sidecar or Annotation()
         new = image_rows.new_image(
             item.path, item.etag, data, picture, annotation, keep_gps=keep_gps
         )
+        new = replace(new, sidecar=sidecar_record(annotation))
         far = item.path.startswith(S3_SCHEME)
         small = encode_thumbnail(picture.image, KEPT_THUMBNAIL) if far else None
         return PictureInPlace(new, self._context.prepare(picture.image), known, small)
@@ -207,12 +214,14 @@ class ItemReader:
     def _sent(self, item: Item) -> Prepared:
         """A picture that was uploaded or is downloaded from its URL."""
         data = self._bytes_of(item)
-        if known := self._context.uploads.known(data):
+        annotation = Annotation(item.caption, item.metadata or {})
+        uploads = self._context.uploads
+        dry_run = self._job.dry_run
+        if known := uploads.known(data) if dry_run else uploads.add_duplicate(data, annotation):
             return Prepared(item, ItemResult(item, "duplicate", image_id=known.id))
         picture = decode(data, self._context.limits.max_megapixels)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "added"))
-        annotation = Annotation(item.caption, item.metadata or {})
         new = self._context.uploads.keep(item.path, data, picture, annotation)
         draft = PreparedUpload(
             new, lambda: self._bytes_of(item), self._context.prepare(picture.image)
@@ -233,12 +242,12 @@ def refusal_rules(limits: PictureLimits) -> str:
     return ", ".join([str(REFUSAL_VERSION), str(limits), *versions])
 
 
-def _annotation(source: Source, path: str) -> tuple[Annotation, str | None]:
-    """The sidecar's contents, and a note if it is malformed, which never fails the picture."""
+def _annotation(source: Source, path: str) -> tuple[Annotation | None, str | None]:
+    """The sidecar's contents; None and a note if it is malformed, which never fails the picture."""
     try:
         return source.annotation(path) or Annotation(), None
     except (AnnotationInvalid, ImageRejected) as error:
-        return Annotation(), f"Its sidecar was passed over: {error}"
+        return None, f"Its sidecar was passed over: {error}"
 
 
 def retry_later(item: Item, reason: str) -> ItemResult:

@@ -59,7 +59,7 @@ class Removals:
             self.check_stop()
             with self.sessions.begin() as session:
                 if job.mode == "sync" and not job.dry_run:
-                    gone = image_deletion.mark_deleted(session, gone)
+                    gone = image_deletion.mark_deleted(session, gone)  # uploads stay
                 self._write(session, found, {row.path for row in gone})
 
     def _is_gone(self, path: str, source: Source) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.catalog import image_rows
+from app.catalog import image_rows, upload_copies
 from app.catalog.image_rows import NewImage
 from app.database.connections import Sessions
 from app.database.tables import Image, VectorIndex
@@ -25,7 +25,7 @@ from app.pictures.decoding import FORMATS, Picture, decode
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation
 from app.sources.sources import Sources
-from app.storage.disk import Disk, UploadStore
+from app.storage.disk import STORE_SCHEME, Disk, UploadStore
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Uploads:
         ]
 
     def _attempt(self, file: Upload, annotation: Annotation) -> Outcome | PreparedUpload:
-        if known := self.known(file.data):
+        if known := self.add_duplicate(file.data, annotation):
             return Outcome(file.name, "duplicate", known)
         try:
             picture = decode(file.data, self.max_megapixels)
@@ -112,6 +112,25 @@ class Uploads:
         with self.sessions.begin() as session:
             known = image_rows.find_by_hash(session, self.index.collection_id, content_hash)
         return known if known and self._has_file(known) else None
+
+    def add_duplicate(self, data: bytes, annotation: Annotation) -> Image | None:
+        """The known picture with these bytes, with what was sent merged; None if there is none.
+
+        If it is in a folder or bucket, the bytes are kept too: its file is not ours, and may go.
+        """
+        known = self.known(data)
+        if known is None:
+            return None
+        copy = None
+        if not known.stored_path.startswith(STORE_SCHEME):
+            _, suffix = FORMATS[known.format]
+            name = known.content_hash.hex() + suffix
+            copy = self.upload_store.stored_path(self.disk.put(name, data))
+        with self.sessions.begin() as session:
+            image_rows.lock_content(session, known.content_hash)
+            if copy is not None and not self.disk.path(name).exists():
+                self.disk.put(name, data)  # it was deleted before we had the lock
+            return upload_copies.add(session, known, copy, annotation)
 
     def keep(self, name: str, data: bytes, picture: Picture, annotation: Annotation) -> NewImage:
         """Store the file that was decoded to `picture`; returns the row to write."""
@@ -141,7 +160,10 @@ class Uploads:
             if not self.disk.path(name).exists():  # it was deleted before we had the lock
                 self.disk.put(name, draft.read())
             if known and self._has_file(known):  # somebody else was faster
-                written[known.content_hash] = "duplicate", known
+                ours = known.stored_path.startswith(STORE_SCHEME)
+                sent = Annotation(draft.new.caption, dict(draft.new.metadata or {}))
+                merged = upload_copies.add(session, known, None if ours else draft.new.path, sent)
+                written[known.content_hash] = "duplicate", merged or known
             elif known:  # its file is gone: this one replaces it
                 image_rows.move_image(session, known, draft.new.path, draft.new.etag)
                 placed = image_rows.get_image(session, known.id)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, fields, image_rows
+from app.catalog import collections, fields
 from app.catalog.collection_deletion import CollectionDeletion, drop_field_indexes
 from app.catalog.collections import NewCollection
 from app.catalog.duplicates import Duplicates
@@ -25,7 +25,7 @@ from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident import ResidentModel
 from app.errors import CollectionRejected, ModelUnavailable
 from app.feedback.evaluation import FeedbackEvaluation
-from app.index import vector_indexes
+from app.index import embeddings, vector_indexes
 from app.index.recall import Recall
 from app.index.statistics import Counts
 from app.index.vector_indexes import Shape
@@ -129,7 +129,7 @@ class CollectionRegistry:
     def counts(self, known: Sequence[KnownCollection]) -> list[Counts]:
         """For each: the number of pictures, and of pictures with a vector."""
         with self._sessions.begin() as session:
-            found = image_rows.count_covered(session, [one.index for one in known])
+            found = embeddings.count_covered_each(session, [one.index for one in known])
         return [Counts(*one) for one in found]
 
     def open(self, namespace: str, name: str) -> OpenCollection:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 
 from app.catalog import image_rows
 from app.catalog.collection_deletion import upload_disks
@@ -73,7 +73,8 @@ class Doctor:
 
     def _stray_files(self) -> Finding:
         with self.sessions.begin() as session:
-            known = set(session.execute(select(images.c.path)).scalars())
+            rows = session.execute(select(images.c.path, images.c.upload_copy)).all()
+        known = {path for row in rows for path in row}
         uploads = self.stores.uploads
         files = [path for disk in upload_disks(uploads) for path in disk.files()]
         stray = [path for path in _old(files) if uploads.stored_path(path) not in known]
@@ -90,7 +91,8 @@ class Doctor:
         with self.sessions.begin() as session:
             with suppress(ValueError):  # a name that is no hash is none of ours
                 image_rows.lock_content(session, bytes.fromhex(path.stem))
-            here = images.c.path == self.stores.uploads.stored_path(path)
+            stored = self.stores.uploads.stored_path(path)
+            here = or_(images.c.path == stored, images.c.upload_copy == stored)
             is_stray = session.execute(select(images.c.id).where(here)).first() is None
             if is_stray:
                 self.stores.uploads.discard(path)

@@ -109,9 +109,42 @@ def test_a_changed_sidecar_is_read_without_a_new_vector(services: Services, fold
     assert facts(services, "0.png") == ("A hill", {"place": "Rome", "year": 1999})
     sidecar.write_text('{"caption": "A valley", "metadata": {"place": "Oslo"}}')
     assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 5}
-    assert facts(services, "0.png") == ("A valley", {"place": "Oslo", "year": 1999})
+    assert facts(services, "0.png") == ("A valley", {"place": "Oslo"})
     assert vectors(services) == written
     assert counts(run(services, folder, SYNC)) == {"unchanged": 6}
+
+
+def test_what_came_from_a_sidecar_goes_with_it(services: Services, folder: Path) -> None:
+    """Issue 21, line 24: what people said stays."""
+    sidecar = folder / "0.png.json"
+    sidecar.write_text('{"caption": "A hill", "place": "Rome", "year": 1999, "who": "Ada"}')
+    run(services, folder, SYNC)
+    services.gallery.change(rows(services)["0.png"], None, {"year": 2001, "stars": 5})
+    sidecar.write_text('{"who": "Ada"}')
+    assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 5}
+    assert facts(services, "0.png") == (None, {"year": 2001, "stars": 5, "who": "Ada"})
+    sidecar.unlink()
+    assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 5}
+    assert facts(services, "0.png") == (None, {"year": 2001, "stars": 5})
+    services.gallery.change(rows(services)["0.png"], "Grandma", {})
+    os.utime(folder / "0.png")
+    assert counts(run(services, folder, SYNC)) == {"unchanged": 6}
+    assert facts(services, "0.png") == ("Grandma", {"year": 2001, "stars": 5})
+
+
+def test_a_sidecar_goes_together_with_a_change_or_a_move(services: Services, folder: Path) -> None:
+    """Issue 21, line 24."""
+    for name in ("0.png", "1.png", "2.png"):
+        (folder / f"{name}.json").write_text('{"caption": "A hill", "place": "Rome"}')
+    run(services, folder, SYNC)
+    (folder / "0.png.json").unlink()
+    (folder / "0.png").write_bytes(png(20))
+    (folder / "1.png.json").unlink()
+    (folder / "1.png").rename(folder / "moved.png")
+    (folder / "2.png.json").write_text('{"caption": ')  # being written, or damaged
+    assert counts(run(services, folder, SYNC)) == {"changed": 1, "moved": 1, "unchanged": 4}
+    assert facts(services, "0.png") == facts(services, "moved.png") == (None, {})
+    assert facts(services, "2.png") == ("A hill", {"place": "Rome"})
 
 
 def test_a_malformed_sidecar_costs_a_note_and_not_the_picture(

@@ -1,0 +1,71 @@
+"""SQL on pictures of folders and buckets whose bytes were uploaded too.
+
+Such a picture is one row, at the path of its folder; `upload_copy` is where the upload is kept.
+When the folder's file goes, or changes, the row is that of the upload. Every function takes a
+Session and leaves the transaction to its caller.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Update, cast, exists, func, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
+from app.sources.sidecars import Annotation
+
+
+def add(session: Session, known: Image, upload: str | None, annotation: Annotation) -> Image | None:
+    """Record that a known picture's bytes were uploaded, and merge what was said with them.
+
+    `upload` is the stored path of the copy, None if the picture itself is the upload. Returns None
+    if the picture has been moved or deleted in the meantime.
+    """
+    query = update(images).where(
+        images.c.id == known.id, images.c.path == known.stored_path, PRESENT
+    )
+    query = query.values(
+        upload_copy=func.coalesce(upload, images.c.upload_copy),
+        caption=func.coalesce(annotation.caption, images.c.caption),
+        metadata=images.c.metadata + cast(annotation.metadata, JSONB),
+    )
+    row = session.execute(query.returning(*IMAGE_COLUMNS)).mappings().one_or_none()
+    return Image.of(row) if row else None
+
+
+def leave_changed(
+    session: Session, collection_id: int, contents: Sequence[tuple[str, bytes]]
+) -> None:
+    """Of known paths that now have other content, leave their rows to the uploads of the old one.
+
+    `contents` are paths and their new content hashes.
+    """
+    query = update(images).where(
+        images.c.collection_id == collection_id,
+        images.c.path.in_([path for path, _ in contents]),
+        tuple_(images.c.path, images.c.content_hash).not_in(contents),
+        PRESENT,
+    )
+    _fall_back(session, query)
+
+
+def fall_back(session: Session, image_ids: Sequence[int]) -> set[int]:
+    """Of pictures whose file is gone, point those that were uploaded too to their upload.
+
+    Returns their ids.
+    """
+    return _fall_back(session, update(images).where(images.c.id.in_(image_ids), PRESENT))
+
+
+def _fall_back(session: Session, query: Update) -> set[int]:
+    other = images.alias()
+    taken = exists().where(
+        other.c.collection_id == images.c.collection_id, other.c.path == images.c.upload_copy
+    )
+    query = query.where(images.c.upload_copy.is_not(None), ~taken).values(
+        path=images.c.upload_copy,
+        etag=func.encode(images.c.content_hash, "hex"),
+        upload_copy=None,
+        sidecar=None,
+    )
+    return set(session.execute(query.returning(images.c.id)).scalars())
