@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from app.catalog import gallery, image_deletion
 from app.catalog.gallery import DELETE_BATCH
 from app.database.tables import Image
+from app.ingest.job_submission import JobOptions
 from app.runtime.doctor import YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT
@@ -134,7 +135,9 @@ def test_files_in_a_persons_folder_stay(
         ids = left(client)
         assert removed(client, filter={"path": {"prefix": str(tmp_path)}}) == ids
         assert len(list(tmp_path.iterdir())) == 3
-        assert counts(run(services, tmp_path)) == {"added": 3}
+        assert counts(run(services, tmp_path)) == {"unchanged": 3}, "they stay away"
+        again = run(services, tmp_path, JobOptions(include_deleted=True))
+        assert counts(again) == {"added": 3}
 
 
 def test_more_than_one_transaction_holds(client: TestClient, services: Services) -> None:

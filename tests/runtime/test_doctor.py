@@ -256,7 +256,9 @@ def test_wrong_counts_are_counted_anew(services: Services, pictures: list[Path])
     assert look(services) == {}
 
 
-@pytest.mark.parametrize("kind", ["embeddings_.*hnsw", "feedback_queries_.*hnsw", "content_hash"])
+@pytest.mark.parametrize(
+    "kind", ["embeddings_.*hnsw", "feedback_queries_.*hnsw", "images_.*content_hash"]
+)
 def test_an_invalid_index_is_built_anew(
     services: Services, pictures: list[Path], kind: str
 ) -> None:
