@@ -31,6 +31,7 @@ from app.runtime.assembly import MEGA, open_services
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
 from app.settings import NO_RATE, ROOT, Settings
+from app.sources.ignored_names import IgnoredNames
 from app.web import application
 from app.web.application import HttpLimits
 from app.web.middleware.http_protocol import IDLE_SECONDS, BoundedProtocol, most_connections
@@ -122,7 +123,9 @@ def _watch(settings: Settings, services: Services, stop: threading.Event) -> Non
     """Index what changes in the folders of WATCH_DIRS, until the event is set."""
     if settings.watch_dirs:
         try:
-            FolderWatcher(services.job_submission, settings.watch_dirs).run(stop)
+            FolderWatcher(
+                services.job_submission, settings.watch_dirs, IgnoredNames(settings.ignored_names)
+            ).run(stop)
         except Exception:  # the server keeps running
             log.exception("Watching %s failed", ", ".join(map(str, settings.watch_dirs)))
 

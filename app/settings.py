@@ -29,6 +29,12 @@ DATABASE = "image_search"
 SECRET_BYTES = 32  # minimum of JWT_SECRET: a shorter one could be guessed
 SECRETS = {"JWT_SECRET", "S3_SECRET_ACCESS_KEY", "DATABASE_URL"}  # whose values no message shows
 NO_RATE = "none"
+IGNORED_NAMES = (
+    *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot"),  # NAS systems
+    *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
+    *("*.lrdata", "*.photoslibrary/resources", "*.photoslibrary/private"),  # previews of programs
+    *("*.aplibrary/Previews", "*.aplibrary/Thumbnails"),
+)
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
@@ -61,6 +67,14 @@ def _origin(text: str) -> str:
     if text != "*" and not ORIGIN.fullmatch(text):
         raise ValueError(f"{text} is no origin: write it like https://example.com")
     return text
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a pattern that would ignore everything, and so make every picture look deleted."""
+    for pattern in patterns:
+        if not pattern.strip("*?/[]!") or pattern.count("/") > 1 or pattern.startswith("/"):
+            raise ValueError(f"{pattern} is no name, nor folder/name, to ignore")
+    return patterns
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -202,6 +216,10 @@ class Settings(BaseSettings):
     )
     source_dirs: Folders = Field(
         (), description="folders that requests may index besides IMAGES_DIR, comma-separated"
+    )
+    ignored_names: Annotated[Names, AfterValidator(_check_patterns)] = Field(
+        IGNORED_NAMES,
+        description="names, or folder/name, that every source is listed without; * as in a shell",
     )
     watch_dirs: Folders = Field(
         (), description="folders whose changes are indexed as they happen, comma-separated"

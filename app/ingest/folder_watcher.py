@@ -14,6 +14,7 @@ from watchfiles import Change, watch
 from app.errors import ImageSearchError
 from app.ingest.job_submission import JobOptions, JobSubmission
 from app.sources.folders import QUIET_SECONDS
+from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class FolderWatcher:
 
     job_submission: JobSubmission
     folders: Sequence[Path]
+    ignored: IgnoredNames = ONLY_HIDDEN
     clock: Callable[[], float] = time.monotonic
     _changed: dict[Path, float] = field(default_factory=dict, init=False)  # time of the last change
     _deleted: set[Path] = field(default_factory=set, init=False)  # of these, those that went
@@ -73,7 +75,7 @@ class FolderWatcher:
         settled = [path for path in below if now - self._changed[path] >= SETTLED_SECONDS]
         try:
             if settled and self._is_idle(folder):
-                self._sync(folder, [path for path in settled if not _is_hidden(path, folder)])
+                self._sync(folder, [path for path in settled if not self._ignores(path, folder)])
                 for path in settled:
                     del self._changed[path]
                     self._deleted.discard(path)
@@ -92,6 +94,11 @@ class FolderWatcher:
                 anew=folder not in self._jobs,
             )
 
+    def _ignores(self, path: Path, folder: Path) -> bool:
+        return path != folder and self.ignored.has_any(
+            path.relative_to(folder).as_posix(), folder.name
+        )
+
     def _is_idle(self, folder: Path) -> bool:
         """Whether the last job has ended; two at once would read the same files twice."""
         if folder not in self._jobs:
@@ -100,10 +107,6 @@ class FolderWatcher:
             return self.job_submission.job(self._jobs[folder]).finished_at is not None
         except ImageSearchError:  # deleted: it ended long ago
             return True
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _topmost(deleted: Sequence[Path]) -> list[Path]:

@@ -63,6 +63,8 @@ class Removals:
                 self._write(session, found, {row.path for row in gone})
 
     def _is_gone(self, path: str, source: Source) -> bool:
+        if source.ignores(path):  # its name is ignored since it was indexed
+            return True
         if self.sources.exists(path):
             return False
         folder = self._doubted_folder(path, source) if self.job.mode == "sync" else None

@@ -119,10 +119,11 @@ class SourceLister:
         if not archive.exists():
             raise ArchiveRejected("The archive was refused and is gone: send another.")
         mark = job.checkpoint
-        told = archives.annotations(archive, self.archive_limits)
+        ignored = self.sources.ignored
+        told = archives.annotations(archive, self.archive_limits, ignored)
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
         entries = self._staged(
-            archives.entries(archive, self.archive_limits, int(mark or -1)), told, sent
+            archives.entries(archive, self.archive_limits, int(mark or -1), ignored), told, sent
         )
         for chunk in chunks(entries, self.batch_size):
             items = [item for _, item in chunk]

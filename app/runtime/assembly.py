@@ -45,6 +45,7 @@ from app.search.search import FlatAnswerCache, Search
 from app.settings import ROOT, Settings
 from app.sources.decompression import ArchiveLimits
 from app.sources.download import Downloader
+from app.sources.ignored_names import IgnoredNames
 from app.sources.sources import Sources
 
 MEGA = 1_000_000
@@ -126,7 +127,12 @@ class _Assembly:
         self.pools = pools
         self.stores = open_stores(settings, sessions)
         self.queue = f"disk {self.stores.uploads.identity()}"
-        self.sources = Sources(ROOT, connections.open_buckets(settings), self.stores.uploads)
+        self.sources = Sources(
+            ROOT,
+            connections.open_buckets(settings),
+            self.stores.uploads,
+            IgnoredNames(settings.ignored_names),
+        )
         self.limits = PictureLimits(settings.max_megapixels, int(settings.max_file_mb * MEGA))
         self.weights = rocchio_weights(settings)
         self.measuring = threading.Lock()  # one measurement of recall at a time

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from app.errors import AnnotationInvalid, ArchiveRejected, EntryRefused
 from app.sources.archive_members import NOT_AN_ARCHIVE, ArchiveMember
 from app.sources.decompression import ArchiveLimits
+from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.sidecars import (
     COMPANIONS,
     MAX_SIDECAR_BYTES,
@@ -75,7 +76,9 @@ class Annotations:
     notes: dict[str, str]
 
 
-def annotations(archive: Path, limits: ArchiveLimits) -> Annotations:
+def annotations(
+    archive: Path, limits: ArchiveLimits, ignored: IgnoredNames = ONLY_HIDDEN
+) -> Annotations:
     """Read the tables and sidecars; a sidecar's keys take precedence over a table's.
 
     If the archive is damaged or exceeds a limit, what was read before that counts: `entries`
@@ -85,7 +88,7 @@ def annotations(archive: Path, limits: ArchiveLimits) -> Annotations:
     sidecars: dict[str, Annotation] = {}
     notes: dict[str, str] = {}
     left = MAX_ANNOTATION_BYTES
-    for found in _annotation_files(archive, limits):
+    for found in _annotation_files(archive, limits, ignored):
         left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
         if left < 0:
             raise ArchiveRejected(f"Its metadata has more than {MAX_ANNOTATION_BYTES / 1e6:g} MB.")
@@ -101,7 +104,7 @@ def annotations(archive: Path, limits: ArchiveLimits) -> Annotations:
 
 
 def entries(
-    archive: Path, limits: ArchiveLimits, after: int = -1
+    archive: Path, limits: ArchiveLimits, after: int = -1, ignored: IgnoredNames = ONLY_HIDDEN
 ) -> Iterator[ArchiveEntry | RefusedEntry]:
     """The files whose index is greater than `after`; hidden and companion files are skipped.
 
@@ -109,7 +112,7 @@ def entries(
     damaged or exceeds a limit. What a zip holds up to `after` does not count as unpacked.
     """
     seen: set[str] = set()
-    for member in _members(archive, limits):
+    for member in _members(archive, limits, ignored):
         if member.passed_over:
             continue
         refusal = member.refusal or _refusal(member.name, seen)
@@ -122,7 +125,9 @@ def entries(
 # --- Which entries are accepted
 
 
-def _members(archive: Path, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
+def _members(
+    archive: Path, limits: ArchiveLimits, ignored: IgnoredNames
+) -> Iterator[ArchiveMember]:
     with archive.open("rb") as file:
         packing = _packing(file.read(tarfile.BLOCKSIZE))
         if packing in {"7z", "rar"}:
@@ -131,10 +136,10 @@ def _members(archive: Path, limits: ArchiveLimits) -> Iterator[ArchiveMember]:
         for member in members(file, limits):
             if member.index >= limits.max_entries:
                 raise ArchiveRejected(f"The archive has more than {limits.max_entries} entries.")
-            yield _checked(member)
+            yield _checked(member, ignored)
 
 
-def _checked(member: ArchiveMember) -> ArchiveMember:
+def _checked(member: ArchiveMember, ignored: IgnoredNames) -> ArchiveMember:
     """The member under its printable name, refused or skipped if its name demands it."""
     refusal = _name_refusal(member.name)
     if refusal:
@@ -142,7 +147,8 @@ def _checked(member: ArchiveMember) -> ArchiveMember:
         return replace(member, name=name, refusal=refusal, passed_over=member.folder)
     name = _printable("/".join(_parts(member.name)))
     companion = PurePosixPath(name).suffix.lower() in COMPANIONS
-    return replace(member, name=name, passed_over=member.folder or companion or _is_hidden(name))
+    passed_over = member.folder or companion or ignored.has_any(name)
+    return replace(member, name=name, passed_over=passed_over)
 
 
 def _name_refusal(name: str) -> str:
@@ -198,20 +204,15 @@ def _printable(name: str) -> str:
     )
 
 
-def _is_hidden(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] == "__MACOSX" or any(part.startswith(".") for part in parts)
-
-
 # --- Tables and sidecars
 
 
 def _annotation_files(
-    archive: Path, limits: ArchiveLimits
+    archive: Path, limits: ArchiveLimits, ignored: IgnoredNames
 ) -> Iterator[ArchiveEntry | RefusedEntry]:
     with suppress(ArchiveRejected):
-        for member in _members(archive, limits):
-            if member.folder or _is_hidden(member.name):
+        for member in _members(archive, limits, ignored):
+            if member.folder or ignored.has_any(member.name):
                 continue
             if _is_table(member.name):
                 yield _read_entry(member, MAX_TABLE_BYTES)

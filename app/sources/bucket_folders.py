@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ImageVanished
+from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import S3_SCHEME, SIDECAR, CheckHead, SourceFile
 from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
 from app.storage.buckets import Bucket
@@ -17,6 +18,7 @@ class BucketFolder:
 
     bucket: Bucket
     key_prefix: str = ""
+    ignored: IgnoredNames = ONLY_HIDDEN
 
     @property
     def prefix(self) -> str:
@@ -37,12 +39,20 @@ class BucketFolder:
             while waiting and waiting[0].path + SIDECAR < path:
                 yield _with_sidecar(waiting.popleft(), sidecars)
             name = stored.key.rpartition("/")[2]
+            if self.ignores(path):
+                continue
             if path.endswith(SIDECAR):
                 sidecars[path.removesuffix(SIDECAR)] = stored.etag
-            elif not name.startswith(".") and Path(name).suffix.lower() not in COMPANIONS:
+            elif Path(name).suffix.lower() not in COMPANIONS:
                 waiting.append(SourceFile(path, stored.etag, stored.size))
         for file in waiting:
             yield _with_sidecar(file, sidecars)
+
+    def ignores(self, path: str) -> bool:
+        """Whether a listing passes the object at `path` over by its name or a folder's."""
+        folder = self.key_prefix.rpartition("/")[0]
+        below = self._key(path)[len(folder) :].removeprefix("/")
+        return self.ignored.has_any(below, folder.rpartition("/")[2])
 
     def is_empty(self, path: str) -> bool:
         """Whether nothing is below the prefix of all; parts of a bucket have no disk to lose."""

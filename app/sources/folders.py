@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUnreadable
+from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import HEAD_BYTES, SIDECAR, CheckHead, SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
 
@@ -20,6 +21,7 @@ class Folder:
 
     folder: Path
     root: Path
+    ignored: IgnoredNames = ONLY_HIDDEN
 
     @property
     def prefix(self) -> str:
@@ -27,7 +29,7 @@ class Folder:
         return f"{stored_path(self.folder, self.root)}/"
 
     def files(self, after: str | None = None) -> Iterator[SourceFile | Unlisted]:
-        """The files below it; hidden and companion files are skipped.
+        """The files below it; companion files and ignored names are skipped.
 
         Raises SourceUnreadable if the folder itself cannot be listed.
         """
@@ -37,7 +39,7 @@ class Folder:
             raise SourceUnreadable(
                 f"{self.folder} holds this program itself: name the folder of the pictures."
             )
-        for found in _walk(self.folder):
+        for found in _walk(self.folder, self.ignored):
             path = self._path(found)
             if path == self.prefix and isinstance(found, Unlisted):
                 raise SourceUnreadable(f"{self.folder}: {found.reason}")
@@ -48,6 +50,10 @@ class Folder:
         slash = "/" if isinstance(found, Unlisted) else ""
         return stored_path(Path(found.path), self.root) + slash
 
+    def ignores(self, path: str) -> bool:
+        """Whether a listing passes the file at `path` over by its name or a folder's."""
+        return self.ignored.has_any(path.removeprefix(self.prefix), self.folder.name)
+
     def is_empty(self, path: str) -> bool:
         """Whether the folder at `path` is gone or holds no file that may be a picture.
 
@@ -57,7 +63,7 @@ class Folder:
         folder = self.root / path
         if folder.exists() and not folder.is_dir():
             return False
-        return all(isinstance(found, Unlisted) for found in _walk(folder))
+        return all(isinstance(found, Unlisted) for found in _walk(folder, self.ignored))
 
     def read(self, path: str, max_bytes: int, check: CheckHead | None = None) -> bytes:
         """One file's bytes."""
@@ -71,7 +77,7 @@ class Folder:
             return None
 
 
-def _walk(folder: Path) -> Iterator["os.DirEntry[str] | Unlisted"]:
+def _walk(folder: Path, ignored: IgnoredNames) -> Iterator["os.DirEntry[str] | Unlisted"]:
     """Every file below that may be a picture, sorted by the bytes of its path.
 
     A folder is sorted by its name with a slash, as the paths below it are. One that cannot be
@@ -82,7 +88,7 @@ def _walk(folder: Path) -> Iterator["os.DirEntry[str] | Unlisted"]:
     while waiting:
         if following is not None:
             try:
-                waiting.append(iter(_entries(following)))
+                waiting.append(iter(_entries(following, ignored)))
             except OSError as error:
                 yield Unlisted(following, f"This folder cannot be listed: {error.strerror}.")
         entry = next(waiting[-1], None)
@@ -93,9 +99,10 @@ def _walk(folder: Path) -> Iterator["os.DirEntry[str] | Unlisted"]:
             yield entry
 
 
-def _entries(folder: str) -> list["os.DirEntry[str]"]:
+def _entries(folder: str, ignored: IgnoredNames) -> list["os.DirEntry[str]"]:
+    parent = Path(folder).name
     with os.scandir(folder) as listed:
-        entries = [entry for entry in listed if not entry.name.startswith(".")]
+        entries = [entry for entry in listed if not ignored.has(entry.name, parent)]
     return sorted(entries, key=lambda entry: os.fsencode(entry.name) + b"/" * _is_folder(entry))
 
 

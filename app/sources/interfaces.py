@@ -56,6 +56,9 @@ class Source(Protocol):
         SourceUnreadable or SourceUnavailable if the source as a whole cannot be listed.
         """
 
+    def ignores(self, path: str) -> bool:
+        """Whether a listing passes the file at `path` over by its name or a folder's."""
+
     def is_empty(self, path: str) -> bool:
         """Whether the folder at `path`, which ends with a slash, may have lost its disk.
 

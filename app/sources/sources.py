@@ -9,6 +9,7 @@ from typing import Any
 from app.errors import ImageVanished
 from app.sources.bucket_folders import BucketFolder
 from app.sources.folders import Folder, read_file
+from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import S3_SCHEME, Source
 from app.storage.buckets import Bucket, Buckets
 from app.storage.disk import STORE_SCHEME, UploadStore
@@ -24,14 +25,15 @@ class Sources:
     root: Path
     buckets: Buckets
     uploads: UploadStore | None = None
+    ignored: IgnoredNames = ONLY_HIDDEN
 
     def open(self, source: Mapping[str, Any]) -> Source | None:
         """The folder or bucket; None if the job's files were uploaded with it."""
         if "folder" in source:
-            return Folder(Path(source["folder"]), self.root)
+            return Folder(Path(source["folder"]), self.root, self.ignored)
         if "bucket" in source:
             bucket = self.buckets.bucket(source["bucket"])
-            return BucketFolder(bucket, source.get("prefix", ""))
+            return BucketFolder(bucket, source.get("prefix", ""), self.ignored)
         return None
 
     def read(self, path: str, max_bytes: int) -> bytes:

@@ -284,6 +284,16 @@ def test_an_empty_folder_in_which_nothing_was_known_is_no_fault(
     assert (job.state, counts(job), len(rows(services))) == ("succeeded", {}, 6)
 
 
+def test_what_is_ignored_since_it_was_indexed_is_forgotten(
+    services: Services, folder: Path
+) -> None:
+    """Issue 21, line 21: thumbnails of a NAS that an earlier version indexed."""
+    sql(services, "UPDATE images SET path = replace(path, '/0.png', '/@eaDir/0.png')")
+    (folder / "@eaDir").mkdir()
+    (folder / "0.png").rename(folder / "@eaDir" / "0.png")
+    assert counts(run(services, folder, SYNC)) == {"removed": 1, "unchanged": 5}
+
+
 def test_two_that_change_places_are_found_where_they_are(services: Services, folder: Path) -> None:
     before = rows(services)
     first, second = folder / "0.png", folder / "1.png"
