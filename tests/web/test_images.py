@@ -130,9 +130,10 @@ def test_a_file_that_is_gone_or_no_picture_is_not_served(
     status: int,
 ) -> None:
     mine = tmp_path / "mine.png"
-    mine.write_bytes(png(7))
+    picture = png(status + len(content or b""))  # what an earlier case deleted stays away
+    mine.write_bytes(picture)
     run(services, tmp_path)
-    hit = client.post("/search-by-image?limit=1", content=png(7)).json()[0]
+    hit = client.post("/search-by-image?limit=1", content=picture).json()[0]
     mine.unlink()
     if content is not None:
         mine.write_bytes(content)
