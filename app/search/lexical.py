@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.database.tables import PRESENT, Collection, VectorIndex, embeddings, images
 from app.errors import QueryRejected
 from app.index.hnsw_search import Condition, typed
+from app.search.word_splitting import numbers_apart, spaced
 from app.vectors import Vectors
 
 SIMPLE = "simple"  # the text search configuration that does not stem
@@ -80,11 +81,15 @@ class LexicalSearch:
     @property
     def _tsqueries(self) -> tuple[ColumnElement[object], ColumnElement[object]]:
         """Verbatim, and stemmed without stop words."""
-        simple, stemmed = (
-            func.websearch_to_tsquery(cast(language, REGCONFIG), self.words)
-            for language in (SIMPLE, self.collection.language)
-        )
-        return simple, stemmed
+        return self._in_language(SIMPLE), self._in_language(self.collection.language)
+
+    def _in_language(self, language: str) -> ColumnElement[object]:
+        words = spaced(self.words)
+        config = cast(language, REGCONFIG)
+        query: ColumnElement[object] = func.websearch_to_tsquery(config, words)
+        if (split := numbers_apart(words)) == words:
+            return query
+        return query.op("||")(func.websearch_to_tsquery(config, split))
 
     @property
     def _tsquery(self) -> ColumnElement[object]:

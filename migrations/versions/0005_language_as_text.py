@@ -17,7 +17,7 @@ def _replace(column_type: str, parameter_type: str) -> tuple[str, ...]:
         f"ALTER COLUMN language TYPE {column_type} USING language::{column_type}, "
         f"ALTER COLUMN language SET DEFAULT 'english'::{column_type}",
         "DROP FUNCTION image_words",
-        _function(parameter_type),
+        image_words_function(parameter_type),
         """
         ALTER TABLE images ADD COLUMN words tsvector GENERATED ALWAYS AS
             (image_words(language, coalesce(origin, path), caption, metadata)) STORED
@@ -29,7 +29,7 @@ def _replace(column_type: str, parameter_type: str) -> tuple[str, ...]:
 # As in 0003, apart from the type of `language` and its cast. The cast is stable by Postgres's
 # rules, since a configuration may be renamed; those of a collection are Postgres's own, which are
 # not.
-def _function(parameter_type: str) -> str:
+def image_words_function(parameter_type: str) -> str:
     return rf"""
     CREATE FUNCTION image_words(
         language {parameter_type}, name text, caption text, metadata jsonb

@@ -125,7 +125,7 @@ def test_what_postgres_cannot_read_as_words_is_refused(client: TestClient) -> No
     assert answer(client, query="- " * 500)["hits"]  # vectors can
 
 
-@pytest.mark.parametrize("query", ["...", "🌳 !", "一" * 1000])
+@pytest.mark.parametrize("query", ["...", "🌳 !"])
 def test_signs_alone_are_no_words(client: TestClient, query: str) -> None:
     nothing = answer(client, query=query, mode="lexical")
     assert (nothing["hits"], nothing["no_match"]) == ([], True)
