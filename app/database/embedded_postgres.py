@@ -54,7 +54,7 @@ def embedded_server(folder: Path, version: int = CURRENT) -> Iterator[str]:
     Should the server die, it is started again within seconds under the same URL.
     Raises DatabaseUnusable when it does not start.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()
     postmaster = Postmaster(folder, find_programs(version))
     with ExitStack() as stack:
         try:

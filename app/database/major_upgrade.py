@@ -45,8 +45,13 @@ def upgrade(folder: Path, version: int = VERSION) -> Path | None:
     None where there is nothing to do. Raises DatabaseUnusable with pg_upgrade's words where it
     cannot be moved, or ResourceInUse while a server uses it.
     """
-    folder = folder.absolute()
     with sole_owner(folder):
+        folder = folder.resolve()
+        if folder.is_mount():
+            raise DatabaseUnusable(
+                f"{folder} is a mount point, which cannot be renamed. Move what is in it into a "
+                "folder below, and set POSTGRES_DIR to that."
+            )
         if _finished(folder):
             return _kept(folder)
         found = data_version(folder)

@@ -11,9 +11,10 @@ import re
 import shlex
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -35,12 +36,13 @@ STOP_SECONDS = 60  # how long a stop may take: it writes a checkpoint
 KILL_SECONDS = 5  # how long processes may take to end once they are told to
 
 
-@dataclass(frozen=True)
+@dataclass
 class Postmaster:
     """A data folder, and the programs of its version. Callers hold the folder's lock."""
 
     folder: Path
     programs: Programs
+    _known: psutil.Process | None = field(default=None, init=False)  # to be the folder's server
 
     def running(self) -> psutil.Process | None:
         """The living server of the folder, if there is one."""
@@ -49,9 +51,12 @@ class Postmaster:
             return None
         try:
             process = psutil.Process(pid)
+            if process == self._known and process.status() != psutil.STATUS_ZOMBIE:
+                return process  # by its number and the time of its start
         except psutil.NoSuchProcess:
             return None
-        return process if _works_in(process, self.folder) else None
+        self._known = process if _works_in(process, self.folder) else None
+        return self._known
 
     def start(self) -> psutil.Process:
         """The living server, started unless it runs.
@@ -166,13 +171,30 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
-    """Whether it is a living process of the Postgres of `folder`, where all of them work."""
+    """Whether it is a living process of the Postgres of `folder`: all of them work in there."""
     try:
         if process.name() != NAME or process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return Path(process.cwd()).samefile(folder)
-    except (psutil.Error, OSError):  # gone, or another user's, who cannot be the folder's owner
+        owner = process.uids().effective
+        return owner == folder.stat().st_uid and _working_folder(process, owner).samefile(folder)
+    except (psutil.Error, OSError):  # it has just ended, or another user's folder is closed to us
         return False
+
+
+def _working_folder(process: psutil.Process, owner: int) -> Path:
+    """As the process's owner sees it where root may not look, as in most containers."""
+    try:
+        return Path(process.cwd())
+    except psutil.AccessDenied:
+        if os.geteuid() != 0:
+            raise
+    command = ["readlink", f"/proc/{process.pid}/cwd"]
+    group = process.gids().effective  # Linux compares that too
+    done = subprocess.run(  # noqa: S603  # ours
+        command, check=False, capture_output=True, text=True,
+        user=owner, group=group, extra_groups=(), cwd="/",
+    )  # fmt: skip
+    return Path(done.stdout.removesuffix("\n"))
 
 
 def processes_in(folder: Path) -> Iterator[psutil.Process]:

