@@ -30,11 +30,12 @@ from app.ingest.jobs import Job
 from app.runtime.assembly import MEGA, open_services
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
-from app.settings import NO_RATE, ROOT, Settings
+from app.settings import NO_RATE, ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
 from app.sources.ignored_names import IgnoredNames
 from app.web import application
 from app.web.application import HttpLimits
 from app.web.middleware.http_protocol import IDLE_SECONDS, BoundedProtocol, most_connections
+from app.web.middleware.rate_limits import Lane
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,25 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     limits = HttpLimits(
         max_upload_bytes=int(settings.max_upload_mb * MEGA),
         max_archive_bytes=int(settings.max_archive_mb * MEGA),
-        rates={"search": _rate(settings.search_rate), "upload": _rate(settings.upload_rate)},
+        rates={
+            "search": _rate(settings.search_rate or SEARCH_RATE),
+            "upload": _rate(settings.upload_rate or UPLOAD_RATE),
+        },
+        unlimited_while_open=_unlimited_while_open(settings),
         max_searches=settings.max_searches,
         max_uploads=settings.max_uploads,
         cors_origins=settings.cors_origins,
     )
     return application.create_app(services, limits)
+
+
+def _unlimited_while_open(settings: Settings) -> frozenset[Lane]:
+    """Lanes whose rates nobody has set: a service that is open to this machine has no others."""
+    set_by_user: dict[Lane, str | None] = {
+        "search": settings.search_rate,
+        "upload": settings.upload_rate,
+    }
+    return frozenset(lane for lane, rate in set_by_user.items() if rate is None)
 
 
 def _rate(text: str) -> RateLimitItem | None:

@@ -85,6 +85,8 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 
 Rate = Annotated[str, AfterValidator(_rate)]
+SEARCH_RATE, UPLOAD_RATE = "100/second", "50/second"
+"""Unless given, and only once the service has keys: until then it has a single user."""
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
 ]
@@ -189,11 +191,15 @@ class Settings(BaseSettings):
     feedback_half_life_days: Annotated[float, Field(gt=0)] = Field(
         180, description="ratings of this age count half, in days"
     )
-    search_rate: Rate = Field(
-        "100/second", description="searches of one key, and of one address; none: no limit"
+    search_rate: Rate | None = Field(
+        None,
+        description="searches of one key, and of one address; none: no limit; empty: "
+        f"{SEARCH_RATE} once keys exist",
     )
-    upload_rate: Rate = Field(
-        "50/second", description="uploads of one key, and of one address; none: no limit"
+    upload_rate: Rate | None = Field(
+        None,
+        description="uploads of one key, and of one address; none: no limit; empty: "
+        f"{UPLOAD_RATE} once keys exist",
     )
     max_searches: Annotated[int, Field(ge=1)] = Field(
         64, description="concurrent searches; one more is answered 503 at once"

@@ -4,9 +4,10 @@ import json
 import sys
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from app.settings import Settings
+from scripts.server_requests import ask
 
 TIMEOUT_SECONDS = 30
 LIMIT = 3
@@ -57,8 +58,7 @@ def _post(address: str, body: dict[str, Any]) -> dict[str, Any]:
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-        found: dict[str, Any] = json.load(answer)
+    found: dict[str, Any] = ask(request, TIMEOUT_SECONDS)
     return found
 
 

@@ -5,11 +5,11 @@ import sys
 from typing import Annotated
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import typer
 
 from app.settings import Settings
+from scripts.server_requests import ask
 
 TIMEOUT_SECONDS = 60
 
@@ -22,11 +22,9 @@ def main(
     address = Settings.load().address
     print(f"Testing /search-by-text with '{search}' query and limit {limit}...")
     try:
-        with urlopen(  # noqa: S310  # always http
-            f"{address}/search-by-text?{urlencode({'query': search, 'limit': limit})}",
-            timeout=TIMEOUT_SECONDS,
-        ) as answer:
-            print(json.dumps(json.load(answer), indent=3, ensure_ascii=False))
+        query = urlencode({"query": search, "limit": limit})
+        answer = ask(f"{address}/search-by-text?{query}", TIMEOUT_SECONDS)
+        print(json.dumps(answer, indent=3, ensure_ascii=False))
     except HTTPError as error:
         sys.exit(f"{error.code}: {json.load(error)['detail']}")
     except URLError as error:

@@ -1,6 +1,6 @@
 """The FastAPI application: routes, middleware and error handlers around open services."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -47,7 +47,8 @@ DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs
 class HttpLimits:
     """What clients may do: bytes of a request, requests a second and at a time, and from where.
 
-    `rates` are None where a lane has no limit. `cors_origins` are the origins whose pages may call
+    `rates` are None where a lane has no limit; those in `unlimited_while_open` have none for this
+    machine's users of a service without keys. `cors_origins` are the origins whose pages may call
     from a browser.
     """
 
@@ -57,6 +58,7 @@ class HttpLimits:
     max_searches: int
     max_uploads: int
     cors_origins: Sequence[str] = ()
+    unlimited_while_open: Collection[Lane] = ()
 
 
 def create_app(services: Services, limits: HttpLimits) -> FastAPI:
@@ -111,7 +113,13 @@ def _guard(services: Services, limits: HttpLimits) -> Guard:
         "other": MAX_OTHER_REQUESTS,
         "keys": MAX_KEY_LOOKUPS,
     }
-    return Guard(services.access, limits.rates, max_concurrent, limits.cors_origins)
+    return Guard(
+        services.access,
+        limits.rates,
+        max_concurrent,
+        limits.cors_origins,
+        limits.unlimited_while_open,
+    )
 
 
 def _description(model_name: str) -> str:

@@ -135,6 +135,25 @@ def test_how_much_was_sent_is_seen(visitor: Visitor, service: Service) -> None:
     expect(line(page, "large.bmp")).to_contain_text("added", timeout=LONG_MS)
 
 
+def test_a_batch_waits_as_long_as_the_server_asks(visitor: Visitor, service: Service) -> None:
+    """Issue 21, line 15: before, a batch that met a rate limit was not sent."""
+    visitor.refusals.add(429)
+    page = visitor.visit(service, made(service, "patient"))
+    refused: list[Route] = []
+
+    def refuse_once(route: Route) -> None:
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route)
+            route.fulfill(status=429, headers={"Retry-After": "1"}, json={"detail": "later"})
+
+    page.route("**/api/v1/images?*", refuse_once)
+    choose(page, payload("patient.png", png(10_400)))
+    expect(line(page, "patient.png")).to_contain_text("added", timeout=LONG_MS)
+    assert refused
+
+
 def test_what_was_not_sent_is_sent_again(visitor: Visitor, service: Service) -> None:
     visitor.refusals.add(503)
     page = visitor.visit(service, made(service, "again"))

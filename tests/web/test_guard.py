@@ -16,6 +16,7 @@ from sqlalchemy import text
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import main
 from app.access import api_keys
 from app.access import authentication as access_of
 from app.access.authentication import Authenticator, Caller, is_loopback
@@ -94,6 +95,22 @@ def test_searches_of_an_address_are_bounded(settings: Settings, services: Servic
         assert sent.status_code in {200, 201}  # another bound
         elsewhere = local_client(client.app, client=("10.0.0.2", 1))
         assert search(elsewhere).status_code == 200
+
+
+def test_the_single_user_of_an_open_service_has_no_default_bound(
+    settings: Settings, services: Services, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 21, line 15: 429 in a loop of uploads, where nobody is kept out."""
+    monkeypatch.setattr(main, "SEARCH_RATE", "2/hour")
+    with served(settings, services, search_rate=None) as client:
+        named = [search(client, **{"X-API-Key": key}).status_code for _ in range(3)]
+    assert named == [200, 200, 429]
+    with services.sessions.begin() as session:
+        session.execute(text("DELETE FROM api_keys"))
+    with served(settings, services, search_rate=None) as client:
+        assert {search(client).status_code for _ in range(8)} == {200}
+    with served(settings, services, search_rate="2/hour") as client:
+        assert [search(client).status_code for _ in range(3)] == [200, 200, 429]
 
 
 def test_uploads_of_an_address_are_bounded_apart(settings: Settings, services: Services) -> None:

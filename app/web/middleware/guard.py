@@ -84,7 +84,7 @@ class Guard:
     """Admits requests. Used on the event loop only.
 
     `rates` and `max_concurrent` are the limits by lane; `origins` are those whose pages may use
-    the service while it is open.
+    the service while it is open, and `unlimited_while_open` the lanes without a rate then.
     """
 
     def __init__(
@@ -93,11 +93,13 @@ class Guard:
         rates: Mapping[Lane, RateLimitItem | None],
         max_concurrent: Mapping[Lane, int],
         origins: Collection[str] = (),
+        unlimited_while_open: Collection[Lane] = (),
     ) -> None:
         self._authenticator = authenticator
         self._rate_limits = RateLimits(rates)
         self._concurrency_limits = ConcurrencyLimits(max_concurrent)
         self._origins = origins
+        self._unlimited_while_open = unlimited_while_open
         self._lookups: dict[str | None, asyncio.Task[Caller]] = {}  # by the key presented
 
     @asynccontextmanager
@@ -110,7 +112,8 @@ class Guard:
         state = scope.setdefault("state", {})
         state["need"] = need
         address = client_address(scope)
-        self._rate_limits.count(need.lane, "address", address)
+        if not self._is_unlimited(need.lane, presented_key(Headers(scope=scope))):
+            self._rate_limits.count(need.lane, "address", address)
         caller = state["caller"] = await self._caller(scope)
         if need.role is not None and not caller.may(need.role):
             raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
@@ -122,6 +125,10 @@ class Guard:
             state["body_seconds"] = SEARCH_BODY_SECONDS
         with self._concurrency_limits.slot(need.lane, str(caller.key_id or address)) as release:
             yield release
+
+    def _is_unlimited(self, lane: Lane, key: str | None) -> bool:
+        """Whether the service is known to be open, and has no rate for the lane then."""
+        return lane in self._unlimited_while_open and self._authenticator.cached(key) == OPEN
 
     async def _caller(self, scope: Scope) -> Caller:
         key = presented_key(Headers(scope=scope))

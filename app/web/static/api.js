@@ -1,6 +1,8 @@
 // The public API, with or without a key.
 const MAX_BLOBS = 400;
 const WAIT_MS = 2000;
+const TRIES = 5;
+const MAX_RETRY_S = 60;
 const CHALLENGE = "WWW-Authenticate"; // of a 401 about a key
 
 export const hasKey = () => Boolean(sessionStorage.apiKey);
@@ -23,8 +25,17 @@ function outcome(status, text, challenge) {
   throw Object.assign(new Error(data?.detail ?? `HTTP ${status}`), { status });
 }
 
-async function call(path, options = {}) {
+/** Wait as a refusal asks for; false if it does not, or for long. */
+async function waited(status, seconds, attempt) {
+  if (![429, 503].includes(status) || !(seconds > 0 && seconds <= MAX_RETRY_S) || attempt === TRIES) return false;
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  return true;
+}
+
+async function call(path, options = {}, attempt = 1) {
   const response = await fetch(path, { ...options, headers: { ...options.headers, ...authorization() } });
+  const isBounded = response.status === 429; // what is down is said at once
+  if (isBounded && (await waited(429, Number(response.headers.get("Retry-After")), attempt))) return call(path, options, attempt + 1);
   if (!response.ok) outcome(response.status, await response.text(), response.headers.get(CHALLENGE));
   return response;
 }
@@ -36,7 +47,7 @@ export async function ask(method, path, { query = {}, json, signal } = {}) {
   return outcome(response.status, await response.text());
 }
 
-export async function upload(path, form, { progress }) {
+export async function upload(path, form, { progress }, attempt = 1) {
   const request = new XMLHttpRequest();
   request.open("POST", path);
   for (const header of Object.entries(authorization())) request.setRequestHeader(...header);
@@ -46,6 +57,8 @@ export async function upload(path, form, { progress }) {
     request.onerror = () => reject(new TypeError("network"));
     request.send(form);
   });
+  const seconds = Number(request.getResponseHeader("Retry-After"));
+  if (await waited(request.status, seconds, attempt)) return upload(path, form, { progress }, attempt + 1);
   return outcome(request.status, request.responseText, request.getResponseHeader(CHALLENGE));
 }
 
