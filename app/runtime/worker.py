@@ -16,6 +16,7 @@ from typing import Any
 
 import procrastinate
 import psycopg
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
@@ -72,7 +73,10 @@ class Worker:
                 asyncio.run(self._serve())
             except Exception as error:  # many types: whatever a lost connection raises
                 if not self._stopping.is_set():
-                    log.warning("the queue's worker restarts", exc_info=error)
+                    is_lost = isinstance(error, (psycopg.OperationalError, ConnectorException))
+                    reason = str(error.__cause__ or error).strip()
+                    told = None if is_lost else error
+                    log.warning("the queue's worker restarts: %s", reason, exc_info=told)
                     self._stopping.wait(RESTART_SECONDS)
 
     def stop(self) -> None:
