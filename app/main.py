@@ -30,6 +30,7 @@ from app.ingest.jobs import Job
 from app.runtime.assembly import MEGA, open_services
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
+from app.runtime.shutdown import JOIN_SECONDS, exit_process, join
 from app.settings import NO_RATE, ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
 from app.sources.ignored_names import IgnoredNames
 from app.web import application
@@ -43,7 +44,8 @@ BackgroundTask = Callable[[threading.Event], None]
 """Runs beside the server until the event is set."""
 
 DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
-SHUTDOWN_SECONDS = 10  # that running requests have to end after Ctrl-C
+STOP_POLL_SECONDS = 0.1  # between looks for the signal
+SHUTDOWN_SECONDS = 5  # that running requests have to end after Ctrl-C
 
 
 def create_app(settings: Settings, services: Services) -> FastAPI:
@@ -96,6 +98,7 @@ def serve(settings: Settings) -> None:
                     listener,
                     partial(_index_source, settings, services, server),
                     partial(_watch, settings, services),
+                    partial(_stop_worker, services, server),
                 )
 
 
@@ -122,7 +125,7 @@ def _check_watch_dirs(settings: Settings) -> None:
 def _run(server: uvicorn.Server, listener: socket.socket, *tasks: BackgroundTask) -> None:
     """Serve until a signal, each task on a thread of its own meanwhile."""
     stop = threading.Event()
-    threads = [threading.Thread(target=task, args=(stop,)) for task in tasks]
+    threads = [threading.Thread(target=task, args=(stop,), name=_name(task)) for task in tasks]
     for thread in threads:
         thread.start()
     try:
@@ -130,7 +133,18 @@ def _run(server: uvicorn.Server, listener: socket.socket, *tasks: BackgroundTask
     finally:
         stop.set()
         for thread in threads:
-            thread.join()
+            join(thread, JOIN_SECONDS)
+
+
+def _name(task: BackgroundTask) -> str:
+    return str(getattr(task, "func", task).__name__).strip("_")
+
+
+def _stop_worker(services: Services, server: uvicorn.Server, stop: threading.Event) -> None:
+    """Have the worker stop at the signal, while the last requests are answered."""
+    while not server.should_exit and not stop.wait(STOP_POLL_SECONDS):
+        pass
+    services.worker.stop()
 
 
 def _watch(settings: Settings, services: Services, stop: threading.Event) -> None:
@@ -239,7 +253,8 @@ def main() -> None:
             serve(settings)
     except StartError as error:
         sys.exit(f"Cannot start. {error}")
-    print("\nStopped.")
+    print("\nStopped.", flush=True)
+    exit_process()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import threading
 from app import logs
 from app.errors import StartError
 from app.runtime.assembly import open_services
+from app.runtime.shutdown import exit_process
 from app.settings import Settings
 
 
@@ -24,7 +25,8 @@ def main() -> None:
                 pass
     except StartError as error:
         sys.exit(f"Cannot start. {error}")
-    print("Stopped.")
+    print("Stopped.", flush=True)
+    exit_process()
 
 
 if __name__ == "__main__":

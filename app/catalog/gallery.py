@@ -27,9 +27,11 @@ from app.pictures.thumbnails import (
     thumbnail_name,
     thumbnail_side,
 )
+from app.sources.folders import check_regular
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation, check_metadata
 from app.sources.sources import Sources
+from app.storage.bounded_reads import ORIGINALS
 from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
@@ -98,11 +100,7 @@ class Gallery:
             return self._in_bucket(image)
         with _read_errors(image):
             location = self.sources.location(image.stored_path)
-        try:
-            with location.open("rb") as file:
-                kind = media_type(file)
-        except OSError as error:
-            raise ImageNotFound(f"The file of picture {image_id} is gone.") from error
+            kind = ORIGINALS.call(location, lambda beat: _media_type(location))
         if kind is None:
             raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
         return OnDisk(location, kind)
@@ -238,6 +236,16 @@ def delete_marked(sessions: Sessions, thumbnails: Disk) -> None:
             remove_thumbnails(thumbnails, content_hash)
         if not hashes:
             return
+
+
+def _media_type(location: Path) -> str | None:
+    """Told from its first bytes; None: it is no picture. Raises ImageVanished."""
+    try:
+        check_regular(location)
+        with location.open("rb") as file:
+            return media_type(file)
+    except OSError as error:
+        raise ImageVanished(error.strerror or "It cannot be read.") from error
 
 
 @contextmanager

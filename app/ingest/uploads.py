@@ -182,7 +182,7 @@ class Uploads:
         path = image.stored_path
         if path.startswith(S3_SCHEME):
             return True
-        return not self.sources.is_elsewhere(path) and self.sources.location(path).exists()
+        return not self.sources.is_elsewhere(path) and self.sources.exists(path)
 
     def _encode(self, pixels: "Sequence[Pixels]") -> Vectors:
         """Encode after searches, before indexing: shape (len(pixels), dimensions)."""

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from app.access.authentication import Authenticator, is_loopback
 from app.catalog import collections
@@ -34,6 +34,7 @@ from app.runtime import connections, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor import Doctor
 from app.runtime.services import Services
+from app.runtime.shutdown import closing_soon
 from app.runtime.stores import open_stores
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
@@ -99,8 +100,8 @@ def rocchio_weights(settings: Settings) -> RocchioWeights:
     )
 
 
-def _threads(count: int, name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, name, initializer=_step_back)
+def _threads(count: int, name: str) -> AbstractContextManager[ThreadPoolExecutor]:
+    return closing_soon(ThreadPoolExecutor(count, name, initializer=_step_back))
 
 
 def _step_back() -> None:

@@ -15,6 +15,7 @@ from app.ingest.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.doctor import Doctor
+from app.runtime.shutdown import JOIN_SECONDS, join
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
@@ -72,4 +73,4 @@ class Services:
             yield
         finally:
             self.worker.stop()
-            thread.join()
+            join(thread, self.worker.seconds_to_stop() + JOIN_SECONDS)

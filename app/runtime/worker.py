@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 CONCURRENCY = 3  # batches at a time: one decoding, one encoding, one being written
 POLL_SECONDS = 2.0  # between polls of the queue, in case a notification is lost
-STOP_SECONDS = 8.0  # how long a stop waits for running tasks; other workers take over the rest
+STOP_SECONDS = 6.0  # how long a stop waits for running tasks; other workers take over the rest
 RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
 EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
 STOP_POLL_SECONDS = 0.1  # between checks whether to stop
@@ -61,6 +62,7 @@ class Worker:
     lease_seconds: float
     interrupt: threading.Event
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    _stop_by: float = field(default=0.0, init=False)  # a reading of the monotonic clock
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _failed: dict[int, datetime] = field(
         default_factory=dict, init=False
@@ -81,8 +83,14 @@ class Worker:
 
     def stop(self) -> None:
         """Start no further tasks; running ones end soon or are returned to the queue."""
+        if not self._stopping.is_set():
+            self._stop_by = time.monotonic() + STOP_SECONDS
         self._stopping.set()
         self.interrupt.set()
+
+    def seconds_to_stop(self) -> float:
+        """How long the worker may still take to end, once `stop` was called."""
+        return max(0.0, self._stop_by - time.monotonic())
 
     async def _serve(self) -> None:
         """Work until `stop`. Raises the first error of its loops."""

@@ -2,16 +2,24 @@
 
 import errno
 import os
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUnreadable
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import HEAD_BYTES, SIDECAR, CheckHead, SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
+from app.storage.bounded_reads import ORIGINALS, Beat, in_pieces
 
+PIECE_BYTES = 1 << 20  # read at a time
+LISTED_AT_ONCE = 256  # files
+FRESH_SECONDS = 0.1  # a file that was looked at longer ago is looked at again
+LISTING_SECONDS = 60.0  # without a file: a network disk lists a large folder as a whole
 QUIET_SECONDS = 1.0  # a file changed more recently may be incomplete
 
 
@@ -31,8 +39,17 @@ class Folder:
     def files(self, after: str | None = None) -> Iterator[SourceFile | Unlisted]:
         """The files below it; companion files and ignored names are skipped.
 
-        Raises SourceUnreadable if the folder itself cannot be listed.
+        Raises SourceUnreadable if the folder itself cannot be listed, SourceUnavailable if its disk
+        does not answer.
         """
+        found = in_pieces(self.folder, self._found(after), LISTED_AT_ONCE, LISTING_SECONDS)
+        for look, listed, since in found:
+            if time.monotonic() - since > FRESH_SECONDS:  # much may have happened to it
+                yield from ORIGINALS.call(self.folder, look)
+            else:
+                yield from listed
+
+    def _found(self, after: str | None) -> Iterator["_Found"]:
         if not self.folder.is_dir():
             raise SourceUnreadable(f"{self.folder} is not a folder. Create it, or name another.")
         if self.root.is_relative_to(self.folder):  # our own uploads and caches must not be indexed
@@ -44,7 +61,8 @@ class Folder:
             if path == self.prefix and isinstance(found, Unlisted):
                 raise SourceUnreadable(f"{self.folder}: {found.reason}")
             if after is None or os.fsencode(path) > os.fsencode(after):
-                yield from _source_file(found, path)
+                look = partial(_source_files, found, path)
+                yield _Found(look, look(), time.monotonic())
 
     def _path(self, found: "os.DirEntry[str] | Unlisted") -> str:
         slash = "/" if isinstance(found, Unlisted) else ""
@@ -61,6 +79,9 @@ class Folder:
         is there.
         """
         folder = self.root / path
+        return ORIGINALS.call(folder, lambda beat: self._is_empty(folder), LISTING_SECONDS)
+
+    def _is_empty(self, folder: Path) -> bool:
         if folder.exists() and not folder.is_dir():
             return False
         return all(isinstance(found, Unlisted) for found in _walk(folder, self.ignored))
@@ -114,6 +135,21 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
+class _Found(NamedTuple):
+    """A look at a file, what it showed, and when: a reading of the monotonic clock."""
+
+    look: Callable[..., list[SourceFile | Unlisted]]
+    listed: list[SourceFile | Unlisted]
+    since: float
+
+
+def _source_files(
+    found: "os.DirEntry[str] | Unlisted", path: str, beat: Beat | None = None
+) -> list[SourceFile | Unlisted]:
+    """The file as it is now, if it is one."""
+    return list(_source_file(found, path))
+
+
 def _source_file(
     found: "os.DirEntry[str] | Unlisted", path: str
 ) -> Iterator[SourceFile | Unlisted]:
@@ -121,9 +157,9 @@ def _source_file(
         yield Unlisted(path, f"{found.reason} Its pictures stay as they are known.")
         return
     try:
-        if not found.is_file():  # no pipes or devices: reading one may never end
+        status = Path(found.path).stat()
+        if not stat.S_ISREG(status.st_mode):  # no pipes or devices: reading one may never end
             return
-        status = found.stat()
     except FileNotFoundError:  # gone since it was listed, or a link to nowhere
         return
     except OSError as error:
@@ -142,19 +178,34 @@ def _source_file(
 
 def read_file(location: Path, max_bytes: int, check: CheckHead | None = None) -> bytes:
     """A file's bytes. Raises as `Source.read`."""
+    return ORIGINALS.call(location, partial(_read, location, max_bytes, check))
+
+
+def _read(location: Path, max_bytes: int, check: CheckHead | None, beat: Beat) -> bytes:
+    data = bytearray()
     try:
+        check_regular(location)
         with location.open("rb") as file:
             check_size(os.fstat(file.fileno()).st_size, max_bytes)
             if check is not None:
                 check(file.read(HEAD_BYTES))
                 file.seek(0)
-            data = file.read(max_bytes + 1)
+            while piece := file.read(PIECE_BYTES):
+                beat()
+                data += piece
+                check_size(len(data), max_bytes)  # it may have grown
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageVanished("The file is gone.") from error
     except OSError as error:
         raise SourceUnavailable(f"The file cannot be read: {error.strerror}.") from error
-    check_size(len(data), max_bytes)  # it may have grown
-    return data
+    return bytes(data)
+
+
+def check_regular(location: Path) -> None:
+    """Raise ImageVanished if there is a pipe or a device, which may never give a byte."""
+    mode = location.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a folder says what is wrong
+        raise ImageVanished("The file is gone: what lies in its place is no file.")
 
 
 def check_size(size: int, max_bytes: int) -> None:

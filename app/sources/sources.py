@@ -11,6 +11,7 @@ from app.sources.bucket_folders import BucketFolder
 from app.sources.folders import Folder, read_file
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import S3_SCHEME, Source
+from app.storage.bounded_reads import ORIGINALS
 from app.storage.buckets import Bucket, Buckets
 from app.storage.disk import STORE_SCHEME, UploadStore
 
@@ -67,16 +68,21 @@ class Sources:
     def exists(self, path: str) -> bool:
         """Whether the file exists; assumed if it is in another store, or may not be looked up.
 
-        Raises SourceUnavailable if a bucket does not answer.
+        Raises SourceUnavailable if a bucket or a disk does not answer.
         """
         if path.startswith(S3_SCHEME):
             bucket, key = self.stored_object(path)
             return bucket.exists(key)
         if self.is_elsewhere(path):
             return True
-        try:
-            return not stat.S_ISDIR(self.location(path).stat().st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
+        location = self.location(path)
+        return ORIGINALS.call(location, lambda beat: _exists(location))
+
+
+def _exists(location: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(location.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True

@@ -21,6 +21,7 @@ from app.errors import (
 )
 from app.pictures.decoding import check_signature
 from app.settings import ROOT
+from app.sources import folders
 from app.sources.folders import QUIET_SECONDS, Folder, stored_path
 from app.sources.interfaces import SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, Annotation
@@ -229,8 +230,11 @@ def test_a_sub_folder_that_cannot_be_listed_is_named_and_the_rest_goes_on(tmp_pa
     assert paths(folder, inside(folder, unlisted)) == ["e.png"]
 
 
-def test_a_sub_folder_that_goes_while_it_is_listed_is_named(tmp_path: Path) -> None:
+def test_a_sub_folder_that_goes_while_it_is_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Issue 21, line 18: its files were not met before, nor are they now."""
+    monkeypatch.setattr(folders, "LISTED_AT_ONCE", 1)  # no further than it is read
     folder = make(tmp_path, "a.png", "b/1.png", "c/1.png", "d.png")
     listing = folder.files()
     next(listing)

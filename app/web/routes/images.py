@@ -10,6 +10,7 @@ from app.catalog.gallery import InBucket, OnDisk
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.sources.sidecars import check_caption
 from app.web.dependencies import GalleryService, ImageId
+from app.web.file_threads import on_file_thread
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.images import ImageChanges, ImageDetails
 from app.web.problems import problem_responses
@@ -54,6 +55,7 @@ def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
     },
 )
 @needs("reader")
+@on_file_thread
 def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     """The original file."""
     original = gallery.original(image_id)
@@ -77,6 +79,7 @@ def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     },
 )
 @needs("reader")
+@on_file_thread
 def get_thumbnail(
     gallery: GalleryService,
     image_id: ImageId,

@@ -1,0 +1,50 @@
+"""The end of a process within seconds, also where threads wait for a disk that never answers.
+
+Nothing can interrupt such a thread, and Python waits for all of them at its exit. So they are left
+behind: what they were at is in the database as not done, and taken up by another worker.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NoReturn
+
+log = logging.getLogger(__name__)
+
+JOIN_SECONDS = 1.0  # for threads that have been told to end
+
+
+@contextmanager
+def closing_soon(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose tasks under way are not waited for at the end."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def join(thread: threading.Thread, seconds: float) -> None:
+    """Wait for a thread's end, but no longer."""
+    thread.join(seconds)
+    if thread.is_alive():
+        log.warning("%s is still waiting for a disk, and is left behind", thread.name)
+
+
+def exit_process(status: int = 0) -> NoReturn:
+    """End the process; call it last, when all else is closed."""
+    deadline = time.monotonic() + JOIN_SECONDS
+    others = [one for one in threading.enumerate() if one is not threading.current_thread()]
+    for thread in others:
+        if not thread.daemon:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() and not thread.daemon for thread in others):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
