@@ -49,7 +49,7 @@ class FilterRejected(ImageSearchError):
 
 
 class Busy(ImageSearchError):
-    """An expensive operation that runs only once at a time is already running."""
+    """All that the service can do at a time is in progress; the request may be sent again."""
 
 
 class TokenRejected(ImageSearchError):

@@ -165,7 +165,10 @@ class Settings(BaseSettings):
         200, description="largest single file, wherever it comes from, in MB (10^6 bytes)"
     )
     max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        50, description="largest picture, in 10^6 pixels"
+        50, description="largest picture, in 10^6 pixels; of a JPEG as it is decoded, reduced"
+    )
+    decoding_memory_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1000, description="memory that decoding pictures may take at a time, in MB (10^6 bytes)"
     )
     max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"

@@ -20,7 +20,8 @@ from app.errors import (
     SourceUnreadable,
     StorageUnwritable,
 )
-from app.pictures.decoding import FORMATS, PictureLimits, media_type
+from app.pictures.decoding import PictureLimits
+from app.pictures.formats import FORMATS, media_type
 from app.pictures.thumbnails import (
     THUMBNAIL_SIDES,
     make_thumbnail,

@@ -29,7 +29,9 @@ from app.ingest import job_items, leases
 from app.ingest.job_items import Item
 from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.uploads import PreparedUpload, Uploads
-from app.pictures.decoding import Picture, PictureLimits, PillowImage, check_signature, decode
+from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
+from app.pictures.formats import check_signature
+from app.pictures.memory_budget import DECODING_MEMORY
 from app.pictures.thumbnails import encode_thumbnail
 from app.sources.download import Downloader
 from app.sources.folders import read_file
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REFUSAL_VERSION = 1  # raised whenever a file may be accepted that was refused before
+REFUSAL_VERSION = 2  # raised whenever a file may be accepted that was refused before
 VERDICTS = (ImageUnsupported, ImageCorrupt, ImageTooLarge, ImageTooNarrow)
 """What is wrong with a file itself, so that reading it again would not help."""
 
@@ -167,7 +169,7 @@ class ItemReader:
             return Prepared(item, DeletedContent(skipped), note)
         if not known and (vanished := self._claim_vanished(content_hash)):
             return Prepared(item, KnownContent(vanished, annotation, "moved"), note)
-        picture = decode(data, limits.max_megapixels)
+        picture = decode(data, limits.max_megapixels, is_background=True)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
         return Prepared(item, self._place(item, data, picture, annotation, known is not None), note)
@@ -219,7 +221,8 @@ class ItemReader:
         dry_run = self._job.dry_run
         if known := uploads.known(data) if dry_run else uploads.add_duplicate(data, annotation):
             return Prepared(item, ItemResult(item, "duplicate", image_id=known.id))
-        picture = decode(data, self._context.limits.max_megapixels)
+        max_megapixels = self._context.limits.max_megapixels
+        picture = decode(data, max_megapixels, is_background=True)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "added"))
         new = self._context.uploads.keep(item.path, data, picture, annotation)
@@ -239,7 +242,7 @@ class ItemReader:
 def refusal_rules(limits: PictureLimits) -> str:
     """What a refusal depends on besides the file: the limits, and the decoders' versions."""
     versions = [f"{name} {version(name)}" for name in ("pillow", "pillow-heif")]
-    return ", ".join([str(REFUSAL_VERSION), str(limits), *versions])
+    return ", ".join([str(REFUSAL_VERSION), str(limits), str(DECODING_MEMORY.limit), *versions])
 
 
 def _annotation(source: Source, path: str) -> tuple[Annotation | None, str | None]:

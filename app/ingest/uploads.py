@@ -21,7 +21,8 @@ from app.database.tables import Image, VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident import ResidentModel
 from app.errors import ImageRejected
-from app.pictures.decoding import FORMATS, Picture, decode
+from app.pictures.decoding import Picture, decode
+from app.pictures.formats import FORMATS
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation
 from app.sources.sources import Sources

@@ -6,54 +6,59 @@ a subclass of `ImageRejected`.
 """
 
 import io
-import threading
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cache
-from typing import BinaryIO
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from traceback import clear_frames
 
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from app.errors import (
+    Busy,
     ImageCorrupt,
     ImageRejected,
     ImageTooLarge,
     ImageTooNarrow,
-    ImageUnsupported,
 )
-from app.pictures.color_conversion import to_rgb
+from app.pictures.color_conversion import BAND_PIXELS, to_rgb
 from app.pictures.exif import Exif, read_exif
-from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
+from app.pictures.formats import JPEG_FORMATS, open_picture
+from app.pictures.jpeg import (
+    END_OF_IMAGE,
+    INK,
+    START_OF_JPEG,
+    check_jpeg,
+    read_frame,
+    with_end_marker,
+)
+from app.pictures.memory_budget import DECODING_MEMORY
 
 PillowImage = Pillow.Image
 
-FORMATS = {
-    "AVIF": ("image/avif", ".avif"),
-    "BMP": ("image/bmp", ".bmp"),
-    "GIF": ("image/gif", ".gif"),
-    "HEIF": ("image/heic", ".heic"),
-    "JPEG": ("image/jpeg", ".jpg"),
-    "MPO": ("image/jpeg", ".jpg"),
-    "PNG": ("image/png", ".png"),
-    "TIFF": ("image/tiff", ".tif"),
-    "WEBP": ("image/webp", ".webp"),
+BYTES_PER_PIXEL = {
+    "AVIF": 18,  # planes of 10 bits, RGB, and Pillow's image
+    "BMP": 6,
+    "GIF": 6,
+    "HEIF": 18,
+    "JPEG": 5,
+    "MPO": 5,
+    "PNG": 6,
+    "TIFF": 12,  # a file may be one strip, held beside the image
+    "WEBP": 16,  # libwebp's animation decoder holds two canvases beside the image and a copy
 }
-"""The accepted formats by Pillow's name: media type, and suffix of stored files."""
+"""The memory that decoding takes at its peak, by format; measured with Pillow 12."""
 
-DECODERS = tuple(name for name in FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
+CONVERSION_BYTES = 24  # per pixel of a band, in several modes
+RESULT_BYTES = 8  # per pixel of the result, and of it turned upright
 
 MAX_ASPECT_RATIO = 100  # longer side : shorter side
-DRAFT_SIDE = 1024  # pixels: larger JPEGs are decoded at 1/2, 1/4 or 1/8, but not below this
+MEGAPIXEL_TOLERANCE = 1.01  # a camera of 50 megapixels writes 50.1 million pixels
+MAX_DRAFT_MEGAPIXELS = 8  # times the limit: JPEG is decoded at a reduced size, but not for free
+UNREDUCED = 1_000_000  # pixels: a draft side that no picture has
+DRAFT_SIDE = 1024  # pixels: larger pictures are reduced, but their shorter side not below this
+MAX_RESULT_PIXELS = 8_000_000  # of a decoded picture; panoramas are reduced below DRAFT_SIDE
 ORIENTATION_TAG = 0x0112
 SIDEWAYS = {5, 6, 7, 8}  # the Exif orientations that swap width and height
-LARGE_PIXELS = 8_000_000
-MAX_DECODING_LARGE = 4  # at a time: one of 50 megapixels takes up to 1 GB while it is decoded
-_decoding_large = threading.BoundedSemaphore(MAX_DECODING_LARGE)
-MAX_JPEG_SCANS = 100  # a progressive JPEG has about 10; each is a pass over all pixels
-START_OF_SCAN = b"\xff\xda"
-MAX_EXIF_BLOCKS = 200  # usually 1; Pillow joins them one by one, in quadratic time
-START_OF_EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
@@ -79,128 +84,118 @@ class Picture:
     exif: Exif
 
 
-def decode(data: bytes, max_megapixels: float, draft_side: int = DRAFT_SIDE) -> Picture:
-    """Decode a file's bytes; a JPEG may come out smaller, but no side below `draft_side` pixels.
+def decode(
+    data: bytes,
+    max_megapixels: float,
+    draft_side: int = DRAFT_SIDE,
+    *,
+    is_background: bool = False,
+) -> Picture:
+    """Decode a file's bytes; a large picture is reduced by an integer factor.
 
-    Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow or ImageCorrupt.
+    The shorter side is not reduced below `draft_side` pixels, except where the picture would
+    have more than MAX_RESULT_PIXELS. Waits for memory, see `MemoryBudget`; `is_background` waits
+    longer and after others.
+    Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow, ImageCorrupt or Busy.
     """
+    decoder = _Decoder(max_megapixels, draft_side, is_background)
     try:
-        _check_exif_blocks(data)
-        with _open(io.BytesIO(data)) as image:
-            _check_shape(image.size, max_megapixels)
-            _check_scans(image, data)
-            large = image.width * image.height > LARGE_PIXELS
-            with _decoding_large if large else nullcontext():
-                return _decoded(image, draft_side)
-    except ImageRejected:
-        raise
-    except Pillow.DecompressionBombError as error:
-        raise ImageTooLarge(f"The picture has too many pixels: {error}.") from error
-    except MemoryError as error:
-        raise ImageTooLarge("The picture needs more memory than there is.") from error
-    except Exception as error:  # decoders raise any type on damaged files
-        raise ImageCorrupt(f"The picture is damaged or truncated: {_reason(error)}.") from error
+        return decoder.decode(data)
+    except ImageCorrupt:
+        complete = _with_end_marker(data, decoder)
+        if complete is None:
+            raise
+        return decoder.decode(complete)
 
 
-def _decoded(image: PillowImage, draft_side: int) -> Picture:
-    full = image.size
-    drafted = image.draft("RGB", (draft_side, draft_side))  # only JPEG implements it
-    image.load()  # Pillow's TIFF plugin transposes here, and removes the orientation tag
-    orientation = _orientation(image)
-    width, height = full if drafted else image.size
-    if orientation in SIDEWAYS:
-        width, height = height, width
-    exif = read_exif(image)
-    upright = _upright(to_rgb(image), orientation)
-    return Picture(upright, image.format or "", width, height, exif)
-
-
-def media_type(file: BinaryIO) -> str | None:
-    """The media type by a file's header, or None if it is not an accepted picture."""
-    try:
-        with _open(file) as image:
-            return FORMATS[image.format or ""][0]
-    except Exception:  # noqa: BLE001  # as in decode
+def _with_end_marker(data: bytes, decoder: "_Decoder") -> bytes | None:
+    """A JPEG that lacks nothing but its end marker, with the marker; None for any other file."""
+    complete = with_end_marker(data) if data.startswith(START_OF_JPEG) else None
+    if complete is None:
         return None
-
-
-def check_signature(head: bytes) -> None:
-    """Raise ImageUnsupported if no file that begins with `head` is an accepted picture.
-
-    SIGNATURE_BYTES are enough. A film of gigabytes need not be read to its end.
-    """
-    _register_formats()
-    Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
-    openers = (Pillow.OPEN[name] for name in DECODERS)
-    if not any(accept is None or accept(head[:SIGNATURE_BYTES]) for _, accept in openers):
-        raise _unsupported()
-
-
-@cache
-def _register_formats() -> None:
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    limit_pillow_directories()
-    Pillow.MAX_IMAGE_PIXELS = None  # _check_shape applies our own limit
-
-
-def _open(file: BinaryIO) -> PillowImage:
-    """Read the header only."""
-    _register_formats()
-    check_tiff(file)
+    if read_frame(data).is_progressive:  # details come last, and do not show at 1/8
+        decoder = replace(decoder, draft_side=UNREDUCED)
+    inked = complete.removesuffix(END_OF_IMAGE) + INK + END_OF_IMAGE
     try:
-        return Pillow.open(file, formats=DECODERS)
-    except UnidentifiedImageError as error:
-        file.seek(0)
-        if _looks_accepted(file.read(SIGNATURE_BYTES)):
-            raise ImageCorrupt("The picture is damaged: its header cannot be read.") from error
-        raise _unsupported() from None
+        is_complete = decoder.decode(complete).image == decoder.decode(inked).image
+    except ImageRejected:
+        return None
+    return complete if is_complete else None
 
 
-def _unsupported() -> ImageUnsupported:
-    names = ", ".join(DECODERS)
-    return ImageUnsupported(f"This is not a picture in one of these formats: {names}.")
+@dataclass(frozen=True)
+class _Decoder:
+    max_megapixels: float
+    draft_side: int
+    is_background: bool
+
+    def decode(self, data: bytes) -> Picture:
+        with ExitStack() as memory:  # given back when the decoder and its image are gone
+            try:
+                check_jpeg(data)
+                return self._decode(data, memory)
+            except Exception as error:
+                clear_frames(error.__traceback__)
+                if isinstance(error, ImageRejected | Busy):
+                    raise
+                raise _rejection(error) from error
+
+    def _decode(self, data: bytes, memory: ExitStack) -> Picture:
+        with open_picture(io.BytesIO(data)) as image:
+            full = image.size
+            is_jpeg = image.format in JPEG_FORMATS
+            self._check_size(full, full, MAX_DRAFT_MEGAPIXELS if is_jpeg else 1)
+            factor = _reduction(full, self.draft_side)
+            drafted = image.draft("RGB", (full[0] // factor, full[1] // factor))  # only JPEG has it
+            self._check_size(full, image.size)
+            factor = _reduction(image.size, self.draft_side)
+            needed = _memory_needed(image, full, factor, data)
+            background = self.is_background
+            memory.enter_context(DECODING_MEMORY.reserve(needed, is_background=background))
+            image.load()  # Pillow's TIFF plugin transposes here, and removes the orientation tag
+            orientation = _orientation(image)
+            width, height = full if drafted else image.size
+            if orientation in SIDEWAYS:
+                width, height = height, width
+            exif = read_exif(image)
+            upright = _upright(to_rgb(image, factor), orientation)
+            return Picture(upright, image.format or "", width, height, exif)
+
+    def _check_size(self, full: tuple[int, int], decoded: tuple[int, int], times: int = 1) -> None:
+        """Check the pixels to decode, of a picture that has `full` in its file."""
+        (width, height), pixels = full, decoded[0] * decoded[1]
+        if pixels > self.max_megapixels * 1e6 * MEGAPIXEL_TOLERANCE * times:
+            raise ImageTooLarge(
+                f"The picture has {width} × {height} pixels; "
+                f"{self.max_megapixels * times:g} megapixels are allowed."
+            )
+        _check_shape(full)
 
 
-SIGNATURE_BYTES = 16
-START_OF_JPEG = b"\xff\xd8\xff"
-SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+def _reduction(size: tuple[int, int], draft_side: int) -> int:
+    """The integer factor by which a picture is reduced."""
+    pixels = size[0] * size[1]
+    return max(1, min(size) // draft_side, math.ceil(math.sqrt(pixels / MAX_RESULT_PIXELS)))
 
 
-def _looks_accepted(head: bytes) -> bool:
-    """Whether the file has the signature of an accepted format: then it is damaged."""
-    boxed = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    brand = head[4:8] == b"ftyp" and head[8:12] in {b"avif", b"avis", b"heic", b"mif1"}
-    return head.startswith(SIGNATURES) or boxed or brand
+def _memory_needed(image: PillowImage, full: tuple[int, int], factor: int, data: bytes) -> int:
+    """The bytes of memory that decoding, converting and turning the picture takes at most."""
+    pixels = image.width * image.height
+    needed = pixels * BYTES_PER_PIXEL[image.format or ""]
+    needed += min(pixels, BAND_PIXELS) * CONVERSION_BYTES + pixels // factor**2 * RESULT_BYTES
+    if image.format in JPEG_FORMATS:
+        needed += read_frame(data).coefficient_bytes(full[0] * full[1])
+    return needed
 
 
-def _check_shape(size: tuple[int, int], max_megapixels: float) -> None:
+def _check_shape(size: tuple[int, int]) -> None:
     width, height = size
-    if width * height > max_megapixels * 1e6:
-        raise ImageTooLarge(
-            f"The picture has {width} × {height} pixels; {max_megapixels:g} megapixels are allowed."
-        )
     if width < 1 or height < 1:
         raise ImageCorrupt("The picture has no pixels.")
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise ImageTooNarrow(
             f"The picture is {width} × {height} pixels; "
             f"one side may be at most {MAX_ASPECT_RATIO} times the other."
-        )
-
-
-def _check_scans(image: PillowImage, data: bytes) -> None:
-    """A JPEG of a few kilobytes can demand thousands of passes over all its pixels."""
-    if image.format in {"JPEG", "MPO"} and data.count(START_OF_SCAN) > MAX_JPEG_SCANS:
-        raise ImageCorrupt(f"The JPEG is damaged: it has more than {MAX_JPEG_SCANS} scans.")
-
-
-def _check_exif_blocks(data: bytes) -> None:
-    """With many Exif blocks a JPEG of some megabytes makes Pillow copy terabytes in `open`."""
-    if data.startswith(START_OF_JPEG) and data.count(START_OF_EXIF) > MAX_EXIF_BLOCKS:
-        raise ImageCorrupt(
-            f"The JPEG is damaged: it has more than {MAX_EXIF_BLOCKS} blocks of Exif."
         )
 
 
@@ -224,5 +219,11 @@ def _upright(image: PillowImage, orientation: int) -> PillowImage:
     return image if method is None else image.transpose(method)
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+def _rejection(error: Exception) -> ImageRejected:
+    """What an exception of a decoder means; decoders raise any type on damaged files."""
+    if isinstance(error, Pillow.DecompressionBombError):
+        return ImageTooLarge(f"The picture has too many pixels: {error}.")
+    if isinstance(error, MemoryError):
+        return ImageTooLarge("The picture needs more memory than there is.")
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return ImageCorrupt(f"The picture is damaged or truncated: {reason}.")

@@ -163,7 +163,7 @@ class Doctor:
 
     def _put_vector(self, opened: OpenCollection, image: Image) -> None:
         data = self.sources.read(image.stored_path, self.limits.max_file_bytes)
-        picture = decode(data, self.limits.max_megapixels)
+        picture = decode(data, self.limits.max_megapixels, is_background=True)
         vectors = opened.encoder.encode_images([picture.image])
         with self.sessions.begin() as session:
             embeddings.put_vectors(session, opened.index, [image.id], vectors)

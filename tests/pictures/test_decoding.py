@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageCorrupt, ImageRejected, ImageTooLarge, ImageTooNarrow, ImageUnsupported
-from app.pictures.decoding import DRAFT_SIDE, FORMATS, decode, media_type
+from app.pictures.decoding import DRAFT_SIDE, decode
 from app.pictures.exif import Exif
+from app.pictures.formats import FORMATS, media_type
 from tests.fixtures.drawn_pictures import encoded, noise, png
 
 MEGAPIXELS = 50

@@ -11,8 +11,9 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 
-from app.pictures.decoding import FORMATS, decode
+from app.pictures.decoding import decode
 from app.pictures.exif import MAX_CAMERA_CHARACTERS, Exif, read_exif
+from app.pictures.formats import FORMATS
 from tests.fixtures.drawn_pictures import encoded, noise
 
 # Pillow warns of damaged tags that it then leaves out.

@@ -19,7 +19,7 @@ from app.errors import (
     SourceUnavailable,
     SourceUnreadable,
 )
-from app.pictures.decoding import check_signature
+from app.pictures.formats import check_signature
 from app.settings import ROOT
 from app.sources import folders
 from app.sources.folders import QUIET_SECONDS, Folder, stored_path

@@ -1,0 +1,89 @@
+"""The accepted formats, and how a file is opened as one of them."""
+
+from functools import cache
+from typing import BinaryIO
+
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from app.errors import ImageCorrupt, ImageUnsupported
+from app.pictures.jpeg import START_OF_JPEG
+from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
+
+PillowImage = Pillow.Image
+
+FORMATS = {
+    "AVIF": ("image/avif", ".avif"),
+    "BMP": ("image/bmp", ".bmp"),
+    "GIF": ("image/gif", ".gif"),
+    "HEIF": ("image/heic", ".heic"),
+    "JPEG": ("image/jpeg", ".jpg"),
+    "MPO": ("image/jpeg", ".jpg"),
+    "PNG": ("image/png", ".png"),
+    "TIFF": ("image/tiff", ".tif"),
+    "WEBP": ("image/webp", ".webp"),
+}
+"""The accepted formats by Pillow's name: media type, and suffix of stored files."""
+
+JPEG_FORMATS = {"JPEG", "MPO"}
+DECODERS = tuple(name for name in FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
+SIGNATURE_BYTES = 16
+SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+
+
+def media_type(file: BinaryIO) -> str | None:
+    """The media type by a file's header, or None if it is not an accepted picture."""
+    try:
+        with open_picture(file) as image:
+            return FORMATS[image.format or ""][0]
+    except Exception:  # noqa: BLE001  # as in decode
+        return None
+
+
+def check_signature(head: bytes) -> None:
+    """Raise ImageUnsupported if no file that begins with `head` is an accepted picture.
+
+    SIGNATURE_BYTES are enough. A film of gigabytes need not be read to its end.
+    """
+    _register_formats()
+    Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
+    openers = (Pillow.OPEN[name] for name in DECODERS)
+    if not any(accept is None or accept(head[:SIGNATURE_BYTES]) for _, accept in openers):
+        raise _unsupported()
+
+
+@cache
+def _register_formats() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    limit_pillow_directories()
+    Pillow.MAX_IMAGE_PIXELS = None  # `decode` applies our own limit
+
+
+def open_picture(file: BinaryIO) -> PillowImage:
+    """Open an accepted picture; reads the header only.
+
+    Raises ImageUnsupported or ImageCorrupt, and whatever else decoders raise on damaged headers.
+    """
+    _register_formats()
+    check_tiff(file)
+    try:
+        return Pillow.open(file, formats=DECODERS)
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        if _looks_accepted(file.read(SIGNATURE_BYTES)):
+            raise ImageCorrupt("The picture is damaged: its header cannot be read.") from error
+        raise _unsupported() from None
+
+
+def _unsupported() -> ImageUnsupported:
+    names = ", ".join(DECODERS)
+    return ImageUnsupported(f"This is not a picture in one of these formats: {names}.")
+
+
+def _looks_accepted(head: bytes) -> bool:
+    """Whether the file has the signature of an accepted format: then it is damaged."""
+    boxed = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    brand = head[4:8] == b"ftyp" and head[8:12] in {b"avif", b"avis", b"heic", b"mif1"}
+    return head.startswith(SIGNATURES) or boxed or brand
