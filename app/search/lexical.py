@@ -9,11 +9,10 @@ from sqlalchemy.dialects.postgresql import REGCONFIG
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.database.tables import PRESENT, Collection, VectorIndex, embeddings, images
+from app.database.tables import PRESENT, Collection, images
 from app.errors import QueryRejected
-from app.index.hnsw_search import Condition, typed
+from app.index.hnsw_search import Condition
 from app.search.word_splitting import numbers_apart, spaced
-from app.vectors import Vectors
 
 SIMPLE = "simple"  # the text search configuration that does not stem
 RANK_NORMALIZATION = 32  # flag of ts_rank_cd: scales a rank r to r / (r + 1), which is below 1
@@ -27,15 +26,13 @@ LexicalMatch = tuple[int, float]
 class LexicalSearch:
     """Pictures of one collection that match `words`, parsed as by websearch_to_tsquery.
 
-    Words match verbatim and stemmed in the collection's language: `trees` finds `tree`. Matches are
-    ordered by text search rank, or by distance to `nearest_to`, an index and a query vector.
+    Words match verbatim and stemmed in the collection's language: `trees` finds `tree`.
     """
 
     session: Session
     collection: Collection
     words: str
     condition: Condition
-    nearest_to: tuple[VectorIndex, Vectors] | None = None
 
     def window(self, start: int, stop: int) -> list[LexicalMatch]:
         """Matches `start` (from 0) up to but excluding `stop`, best first.
@@ -44,8 +41,6 @@ class LexicalSearch:
         """
         rank = func.ts_rank_cd(images.c.words, self._tsquery, RANK_NORMALIZATION, type_=Float)
         query = self._where_matching(select(images.c.id, rank.label("rank")))
-        if self.nearest_to:
-            query = _by_distance(query, *self.nearest_to)
         query = query.order_by(rank.desc(), images.c.id).limit(stop - start).offset(start or None)
         return [(image_id, found) for image_id, found in self._parsed(query)]
 
@@ -70,13 +65,20 @@ class LexicalSearch:
         """
         _, stemmed = self._tsqueries
         has_required_words = func.querytree(stemmed).not_in(("", MATCHES_EVERYTHING))
-        matching = self._where_matching(select(images.c.id)).exists()
-        return bool(self._parsed(select(and_(has_required_words, matching))).scalar_one())
+        # Materialised, so that the planner uses the index of words for one that is rare in fact.
+        matching = self._where_matching(select(images.c.id)).cte().prefix_with("MATERIALIZED")
+        query = select(and_(has_required_words, select(matching).exists()))
+        return bool(self._parsed(query).scalar_one())
 
     def count(self) -> int:
         """The number of matching pictures."""
         query = self._where_matching(select(func.count()).select_from(images))
         return int(self.session.execute(query).scalar_one())
+
+    @property
+    def match(self) -> ColumnElement[bool]:
+        """Whether a picture matches, as a condition on `images`."""
+        return images.c.words.bool_op("@@")(self._tsquery)
 
     @property
     def _tsqueries(self) -> tuple[ColumnElement[object], ColumnElement[object]]:
@@ -98,17 +100,5 @@ class LexicalSearch:
 
     def _where_matching(self, query: Select[Any]) -> Select[Any]:
         present = and_(images.c.collection_id == self.collection.id, PRESENT)
-        query = query.where(present, images.c.words.bool_op("@@")(self._tsquery))
+        query = query.where(present, self.match)
         return query if self.condition is None else query.where(self.condition)
-
-
-def _by_distance(query: Select[Any], index: VectorIndex, vector: Vectors) -> Select[Any]:
-    """Order by distance; pictures without a vector come last."""
-    own_vector = and_(
-        embeddings.c.image_id == images.c.id,
-        embeddings.c.index_id == index.id,
-        embeddings.c.region == 0,
-    )
-    stored = typed(index, index.column)
-    distance = stored.cosine_distance(cast(vector, stored.type))
-    return query.outerjoin(embeddings, own_vector).order_by(distance.asc().nulls_last())

@@ -1,8 +1,9 @@
 """Ranks pictures by vectors, by words, or by both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
+from sqlalchemy import and_
 from sqlalchemy.orm import Session
 
 from app.database.tables import Collection, VectorIndex
@@ -56,8 +57,11 @@ class Ranking:
         self._query = query
         self._reader = IndexReader(session, index, query.vector, condition, request.exclude_id)
         is_words_first = request.mode == "hybrid" and request.fusion == WORDS_FIRST
-        nearest_to = (index, query.vector) if is_words_first else None
-        self.words = LexicalSearch(session, collection, query.words, condition, nearest_to)
+        self.words = LexicalSearch(session, collection, query.words, condition)
+        self._nearest_matches: IndexReader | None = None
+        if is_words_first:
+            matching = self.words.match if condition is None else and_(condition, self.words.match)
+            self._nearest_matches = replace(self._reader, condition=matching)
         if scan is None and request.mode != "lexical":
             limit = request.limit
             if request.mode == "hybrid" or request.group_by:
@@ -113,10 +117,8 @@ class Ranking:
         depth = block * ceil(stop / block)
         while True:
             near = self._nearest(0, depth) if fusion.alpha > 0 else []
-            matches = self.words.window(0, depth) if fusion.alpha < 1 else []
-            fused = fusion.fuse(
-                [image_id for image_id, _ in near], [image_id for image_id, _ in matches], block
-            )
+            matches = self._matches(depth) if fusion.alpha < 1 else []
+            fused = fusion.fuse([image_id for image_id, _ in near], matches, block)
             results = [result for result in fused if result.score >= min_score]
             # What lies deeper than `depth` scores at most as much as the next rank of each list.
             ranks = [depth + 1 if len(ranking) == depth else None for ranking in (near, matches)]
@@ -125,6 +127,16 @@ class Ranking:
             if depth >= max(MAX_FUSED, stop):
                 return results
             depth *= 2
+
+    def _matches(self, depth: int) -> list[int]:
+        """The ids of the first matches of the words: by text search rank, or nearest first."""
+        reader = self._nearest_matches
+        if reader is None:
+            return [image_id for image_id, _ in self.words.window(0, depth)]
+        scan = plan_scan(self._session, self._index, reader.condition, WORDS_FIRST_BLOCK)
+        near, _ = reader.window(scan, 0, depth)
+        prepare(self._session)
+        return [image_id for image_id, _ in near]
 
     def _with_distances(self, fused: list[Fused]) -> list[RankedImage]:
         ids = [result.id for result in fused]
