@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database.tables import VectorIndex
-from app.vectors import Vectors, unit_rows
+from app.vectors import Vectors, unit_halves, unit_rows
 
 RANK = 64  # directions that carry the meaning
 NOISE = 0.3  # deviation in every direction, relative to those
@@ -30,6 +30,20 @@ def clip_like(count: int, dimensions: int, seed: int) -> Vectors:
     meaning = own.standard_normal((count, RANK), np.float32) @ directions / np.sqrt(RANK)
     noise = NOISE * own.standard_normal((count, dimensions), np.float32)
     return unit_rows(meaning + noise)
+
+
+def unlike(count: int, dimensions: int, rng: np.random.Generator) -> Vectors:
+    """`count` unit vectors in random directions, shape (count, dimensions): cosines near 0."""
+    return unit_rows(rng.standard_normal((count, dimensions), np.float32))
+
+
+def scene(count: int, cosine: float, dimensions: int, rng: np.random.Generator) -> Vectors:
+    """`count` unit vectors of which any two have about this cosine, shape (count, dimensions).
+
+    A burst of one scene has about 0.9, near-duplicates above 0.999.
+    """
+    centre, own = unlike(1, dimensions, rng), unlike(count, dimensions, rng)
+    return unit_rows((np.sqrt(cosine) * centre + np.sqrt(1 - cosine) * own).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -110,5 +124,5 @@ def _binary_rows(index: VectorIndex, first: int, vectors: Vectors) -> bytes:
     rows["fields"], rows["four"], rows["eight"] = 3, 4, 8
     rows["index_id"], rows["image_id"] = index.id, np.arange(first, first + len(vectors))
     rows["length"], rows["dimensions"] = 4 + value.itemsize * dimensions, dimensions
-    rows["values"] = vectors
+    rows["values"] = vectors if index.storage == "vector" else unit_halves(vectors)
     return rows.tobytes()

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from app.database import connections
 from app.database.embedded_postgres import embedded_server
 from app.database.postgres_programs import temporary_folder
+from app.index import vector_indexes
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
@@ -48,6 +49,12 @@ def local_client(app: ASGIApp, **options: Any) -> TestClient:
     An exception in the application is an answer of 500, as in a real server.
     """
     return TestClient(app, "http://127.0.0.1", raise_server_exceptions=False, **options)
+
+
+@pytest.fixture
+def search_by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search even small indexes by their HNSW graph, as large ones are."""
+    monkeypatch.setattr(vector_indexes, "EXACT_ROWS", 0)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.vectors import VectorSpace, check_vectors, unit_rows
+from app.vectors import HALF_UNIT_TOLERANCE, VectorSpace, check_vectors, unit_halves, unit_rows
 
 
 def test_rows_become_unit_length() -> None:
@@ -40,3 +40,23 @@ def test_sound_vectors_pass(space: VectorSpace) -> None:
 def test_a_space_is_named_as_people_name_models(space: VectorSpace) -> None:
     assert space.name == "tiny / made-up"
     assert VectorSpace("demo model", "", "f", 4).name == "demo model"
+
+
+@pytest.mark.parametrize("dimensions", [128, 512, 1152])
+def test_rounded_to_half_precision_rows_keep_length_one(dimensions: int) -> None:
+    """Issue 21, line 2: else the longest of near-duplicates is the nearest of all of them."""
+    rows = unit_rows(np.random.default_rng(1).standard_normal((200, dimensions)).astype(np.float32))
+    halves = unit_halves(rows)
+    assert halves.dtype == np.float16
+    squares = np.square(halves, dtype=np.float64).sum(axis=1)
+    assert np.abs(squares - 1).max() <= HALF_UNIT_TOLERANCE
+    assert np.abs(halves - rows).max() < 1e-3
+    plain = np.square(rows.astype(np.float16), dtype=np.float64).sum(axis=1)
+    assert np.abs(plain - 1).max() > 20 * HALF_UNIT_TOLERANCE
+
+
+def test_few_dimensions_come_as_near_to_length_one_as_they_can() -> None:
+    rows = unit_rows(np.array([[1, 0, 0], [1, 1, 0], [-3, 4, 1]], np.float32))
+    squares = np.square(unit_halves(rows), dtype=np.float64).sum(axis=1)
+    assert squares == pytest.approx([1, 1, 1], abs=1e-3)
+    assert squares[0] == 1

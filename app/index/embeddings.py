@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
-from app.vectors import Vectors
+from app.vectors import Vectors, unit_halves
 
 BINARY_FORMATS = {
     "embedding": (func.halfvec_send, ">f2"),
@@ -27,9 +27,10 @@ def put_vectors(
 ) -> None:
     """Write the vectors of whole pictures, float32 (len(image_ids), dimensions)."""
     column = index.column.name
+    stored = vectors if index.storage == "vector" else unit_halves(vectors)
     rows = [
         {"index_id": index.id, "image_id": image_id, column: vector}
-        for image_id, vector in zip(image_ids, vectors, strict=True)
+        for image_id, vector in zip(image_ids, stored, strict=True)
     ]
     query = upsert(embeddings)
     query = query.on_conflict_do_update(

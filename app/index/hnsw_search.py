@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import FromClause
 
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
+from app.index.vector_indexes import is_searched_exactly
 from app.vectors import Vectors
 
 MIN_EF_SEARCH = 400  # recall@10 on 100,000 CLIP-like vectors is 0.96, and 0.87 at 200
@@ -61,24 +62,32 @@ class Neighbour:
 def find_nearest(
     session: Session, index: VectorIndex, vector: Vectors, limit: int
 ) -> list[Neighbour]:
-    """The `limit` pictures nearest to `vector`, shape (dimensions,), nearest first."""
-    prepare(session, ef_search_for(index, limit))
-    values = {"vector": vector, "rerank_depth": rerank_depth(index, limit), "limit": limit}
-    rows = session.execute(_neighbours(index), values).mappings()
+    """The `limit` pictures nearest to `vector`, shape (dimensions,), nearest first.
+
+    Exactly in a small index, else by its graph.
+    """
+    exact = is_searched_exactly(session, index)
+    prepare(session, None if exact else ef_search_for(index, limit))
+    depth = limit if exact else rerank_depth(index, limit)
+    values = {"vector": vector, "rerank_depth": depth, "limit": limit}
+    rows = session.execute(_neighbours(index, exact), values).mappings()
     return [Neighbour(Image.of(row), row["distance"]) for row in rows]
 
 
 @lru_cache(maxsize=CACHED_STATEMENTS)
-def _neighbours(index: VectorIndex) -> Select[Any]:
+def _neighbours(index: VectorIndex, exact: bool) -> Select[Any]:
     """The statement of `find_nearest`: building it takes longer than sending it."""
+    # The outer sort is by distance + 0: else Postgres, from 17 on, takes the relaxed scan's order
+    # for true and sorts only among equals.
     vector = bindparam("vector", type_=typed(index, index.column).type)
-    nearest = nearest_query(index, vector, bindparam("rerank_depth"))
+    query = exact_query if exact else nearest_query
+    nearest = query(index, vector, bindparam("rerank_depth"))
     found = nearest.cte("nearest").prefix_with("MATERIALIZED")
     return (
         select(*IMAGE_COLUMNS, found.c.distance)
         .join_from(found, images, images.c.id == found.c.image_id)
         .where(PRESENT)
-        .order_by(found.c.distance, images.c.id)
+        .order_by(found.c.distance + 0, images.c.id)
         .limit(bindparam("limit"))
     )
 
@@ -94,8 +103,12 @@ def rerank_depth(index: VectorIndex, limit: int) -> int:
 
 def find_nearest_distance(session: Session, index: VectorIndex, vector: Vectors) -> float:
     """The cosine distance of the nearest picture; infinity where there is none."""
-    prepare(session, ef_search_for(index, 1))
-    near = nearest_query(index, vector, rerank_depth(index, 1)).subquery()
+    if is_searched_exactly(session, index):
+        prepare(session)
+        near = exact_query(index, vector, 1).subquery()
+    else:
+        prepare(session, ef_search_for(index, 1))
+        near = nearest_query(index, vector, rerank_depth(index, 1)).subquery()
     found: float | None = session.execute(select(func.min(near.c.distance))).scalar_one()
     return float("inf") if found is None else found
 
@@ -144,6 +157,20 @@ def nearest_query(
             .order_by(near.c.place)
         )
     return query.limit(limit).offset(offset or None)
+
+
+def exact_query(
+    index: VectorIndex, vector: Vectors | BindParameter[Any], limit: int | BindParameter[Any]
+) -> Select[tuple[int, float]]:
+    """The `limit` nearest of all vectors, compared one by one.
+
+    Plus 0, so that the planner cannot use the graph, whose order is approximate.
+    """
+    stored = typed(index, index.column)
+    distance = stored.cosine_distance(cast(vector, stored.type))
+    query = select(embeddings.c.image_id, distance.label("distance"))
+    query = query.where(embeddings.c.index_id == index.id)
+    return query.order_by(distance + 0, embeddings.c.image_id).limit(limit)
 
 
 def typed(index: VectorIndex, column: ColumnElement[Any]) -> Any:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.database.query_plans import estimated_rows
 from app.database.tables import PRESENT, VectorIndex, embeddings, images
+from app.index import vector_indexes
 from app.index.hnsw_search import (
     Condition,
     Near,
@@ -26,10 +27,8 @@ from app.index.hnsw_search import (
     rerank_depth,
     typed,
 )
-from app.index.vector_indexes import has_hnsw
 from app.vectors import Vectors
 
-EXACT_ROWS = 10_000  # so few are compared one by one as fast as a graph is searched
 REACH = 5_000  # rows of the scan that the first block must be found among, or
 REACH_BLOCKS = 100  # so many blocks: else the filter passes what is far away
 
@@ -59,14 +58,18 @@ def plan_scan(
     *,
     exact: bool = False,
 ) -> Scan:
-    """Choose how to read the index for pages of `limit` pictures: exactly where few pass."""
+    """Choose how to read the index for pages of `limit` pictures.
+
+    Exactly where few pass, or where the whole index is small.
+    """
     share = 1.0
     if condition is not None:
         prepare(session)
-        if _count_passing(session, index, condition, EXACT_ROWS + 1) <= EXACT_ROWS:
+        few = vector_indexes.EXACT_ROWS
+        if _count_passing(session, index, condition, few + 1) <= few:
             return Scan("exact", 0, limit, few=True)
         share = _estimated_share(session, index, condition)
-    if exact or not has_hnsw(session, index):
+    if exact or vector_indexes.is_searched_exactly(session, index):
         return Scan("exact", 0, limit)
     return Scan("hnsw", ef_search_for(index, limit, share), rerank_depth(index, limit))
 
@@ -157,7 +160,8 @@ class IndexReader:
             self.index, self.vector, limit, offset, self.condition, reach, self.without
         )
         rows = query.cte("nearest").prefix_with("MATERIALIZED")
-        ordered = select(rows).order_by(rows.c.distance, rows.c.image_id)
+        # Plus 0: Postgres would take the scan's order for true and sort only among equals.
+        ordered = select(rows).order_by(rows.c.distance + 0, rows.c.image_id)
         return [(image_id, distance) for image_id, distance in self.session.execute(ordered)]
 
     def _rest(self, scan: Scan, limit: int, start: int) -> tuple[list[Near], bool]:

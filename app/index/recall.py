@@ -27,7 +27,7 @@ from app.index.exact_search import ExactNeighbours, Ids, exact_neighbours
 from app.index.hnsw_search import MAX_EF_SEARCH, ef_search_for
 from app.index.paged_scans import IndexReader, plan_scan
 from app.index.statistics import TEXT_BATCH
-from app.index.vector_indexes import has_hnsw
+from app.index.vector_indexes import is_searched_exactly
 from app.vectors import Vectors
 
 DEFAULT_K, MAX_K = 10, 100
@@ -236,8 +236,8 @@ class Recall:
             )
         if not self._has_graph():
             raise QueryRejected(
-                "recall: the index has no graph now, so its answers are exact: there is nothing "
-                "to tune."
+                "recall: the index is small or has no graph now, so its answers are exact: "
+                "there is nothing to tune."
             )
 
     def _try(
@@ -252,7 +252,7 @@ class Recall:
 
     def _has_graph(self) -> bool:
         with self.sessions.begin() as session:
-            return has_hnsw(session, self.index)
+            return not is_searched_exactly(session, self.index)
 
     def _queries(self, sample: int) -> _Queries:
         """First the texts, half of the sample or all there are, then pictures."""

@@ -34,6 +34,12 @@ MAX_DIMENSIONS = {"halfvec": 4_000, "vector": 2_000, "bit": 4_000}
 """pgvector builds no HNSW graph beyond these."""
 
 
+EXACT_ROWS = 10_000
+"""Up to so many vectors an index is searched by comparing all of them, which takes about 10 ms.
+
+A graph is no faster there, and after a burst of similar pictures it may miss what came before."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """Storage of the vectors, and the parameters of the HNSW graph."""
@@ -175,6 +181,24 @@ def has_hnsw(session: Session, index: VectorIndex) -> bool:
     """Whether the index's HNSW graph is there."""
     found = session.execute(select(func.to_regclass(hnsw_name(index)))).scalar_one()
     return found is not None
+
+
+def is_searched_exactly(session: Session, index: VectorIndex) -> bool:
+    """Whether all vectors are compared in a search: there are at most EXACT_ROWS, or no graph.
+
+    The planner's estimate settles it for large indexes; only small ones are counted.
+    """
+    query = text(
+        "SELECT to_regclass(:graph) IS NOT NULL, "
+        "(SELECT reltuples FROM pg_class WHERE oid = to_regclass(:partition))"
+    )
+    names = {"graph": hnsw_name(index), "partition": index.partition}
+    graph, estimate = session.execute(query, names).one()
+    if not graph:
+        return True
+    if (estimate or 0) > 2 * EXACT_ROWS:
+        return False
+    return count_vectors(session, index, limit=EXACT_ROWS + 1) <= EXACT_ROWS
 
 
 def drop_hnsw_if_empty(session: Session, index: VectorIndex) -> None:

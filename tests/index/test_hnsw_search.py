@@ -16,6 +16,8 @@ from app.index.hnsw_search import find_nearest, find_nearest_distance, nearest_q
 from app.vectors import Vectors, VectorSpace
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 
+pytestmark = pytest.mark.usefixtures("search_by_graph")
+
 COUNT = 20_000
 DIMENSIONS = 512
 QUERIES = 50

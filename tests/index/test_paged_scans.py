@@ -18,7 +18,7 @@ from app.database.tables import Storage, VectorIndex
 from app.index import hnsw_search, paged_scans, vector_indexes
 from app.index.hnsw_search import Condition, Near, nearest_query, prepare
 from app.index.paged_scans import IndexReader, Scan, plan_scan
-from app.vectors import Vectors, VectorSpace, unit_rows
+from app.vectors import Vectors, VectorSpace, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 
 COUNT = 10_000
@@ -124,9 +124,9 @@ def loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Loaded]:
     """In a transaction that is rolled back."""
-    monkeypatch.setattr(paged_scans, "EXACT_ROWS", EXACT_ROWS)
+    monkeypatch.setattr(vector_indexes, "EXACT_ROWS", EXACT_ROWS)
     sessions, index, values = filled
-    stored = vectors.astype(np.float16).astype(np.float64)
+    stored = unit_halves(vectors).astype(np.float64)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     with sessions() as session:
         yield Loaded(session, index, stored, values)
@@ -231,6 +231,21 @@ def test_reading_again_gives_the_same_and_blocks_ascend(loaded: Loaded, queries:
     assert all(page == sorted(page, key=lambda near: near[::-1]) for page in first)
     middle, _ = loaded.read(queries[1], below(0.5), 250, 420, scan)
     assert middle == [near for page in first for near in page][250:420]
+
+
+@pytest.mark.parametrize("ef_search", [10, 400])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_page_is_in_order_of_distance(
+    loaded: Loaded, queries: Vectors, ef_search: int, share: float
+) -> None:
+    """Issue 21, line 5: a relaxed scan is not in order, and Postgres took it to be."""
+    tuned = replace(loaded, index=replace(loaded.index, ef_search=ef_search))
+    for query in queries[:5]:
+        scan = plan_scan(loaded.session, tuned.index, below(share), 10)
+        near, _ = tuned.read(query, below(share), 0, 1_000, replace(scan, block=1_000))
+        distances = [distance for _, distance in near]
+        assert len(distances) == 1_000
+        assert distances == sorted(distances)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.02])

@@ -16,8 +16,10 @@ from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall, RecallMeasurement
 from app.index.vector_indexes import Shape
 from app.runtime.services import Services
-from app.vectors import Vectors, unit_rows
+from app.vectors import Vectors, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
+
+pytestmark = pytest.mark.usefixtures("search_by_graph")
 
 COUNT = 10_000
 DIMENSIONS = 128  # the demo model's
@@ -79,9 +81,8 @@ def test_exact_answers_are_those_of_brute_force(
     left_out = np.array([0] * 20 + [1, 10, COUNT])
     with services.search.sessions.begin() as session:
         found = exact_neighbours(session, index, queries, left_out, 10)
-    stored, asked = (
-        unit_rows(rows.astype(np.float16).astype(np.float32)) for rows in (vectors, queries)
-    )
+    stored = unit_rows(unit_halves(vectors).astype(np.float32))
+    asked = unit_rows(queries.astype(np.float16).astype(np.float32))
     distances = 1 - asked @ stored.T
     distances[range(20, 23), [0, 9, COUNT - 1]] = np.inf
     assert found.vectors == COUNT
@@ -206,7 +207,7 @@ def test_without_a_graph_answers_are_exact(
     found = service(services, replace(another, ef_search=10)).measure(10, SAMPLE)
     assert (found.recall, found.graph, found.ef_search) == (1, False, None)
     assert found.queries == EXACT_QUERIES
-    with pytest.raises(QueryRejected, match=r"^recall: the index has no graph"):
+    with pytest.raises(QueryRejected, match=r"^recall: the index is small or has no graph"):
         service(services, another).tune(0.9)
 
 

@@ -27,6 +27,8 @@ from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import items, run, sql
 from tests.fixtures.generated_vectors import clip_like, insert_images
 
+pytestmark = pytest.mark.usefixtures("search_by_graph")
+
 TEXT = "a red tomato"
 BROKEN = png(0)[:60]
 CROWD = 4_000  # pictures, so that some lie beyond MAX_RANK

@@ -18,6 +18,8 @@ from tests.fixtures.folder_jobs import sql
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 from tests.fixtures.search_library import answer, pages, shown_ids
 
+pytestmark = pytest.mark.usefixtures("search_by_graph")
+
 COUNT = 2_600
 DIMENSIONS = 128  # of the demo model
 TIED = range(100, 400)  # rows of one and the same vector

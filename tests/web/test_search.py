@@ -38,7 +38,7 @@ def test_the_envelope_tells_the_truth(client: TestClient, services: Services) ->
     found = answer(client, query="a tree", limit=2)
     index = services.registry.default.index
     assert (found["model"], found["fingerprint"]) == ("demo model", index.fingerprint)
-    assert (found["index"], found["method"]) == (index.id, "hnsw")
+    assert (found["index"], found["method"]) == (index.id, "exact")
     assert (found["pictures"], found["coverage"]) == (len(PICTURES), 1.0)
     assert found["underfilled"] is found["total"] is found["facets"] is found["explain"] is None
     assert found["took_ms"]["encode"] >= 0
@@ -48,7 +48,7 @@ def test_the_envelope_tells_the_truth(client: TestClient, services: Services) ->
 
 def test_the_method_is_named(client: TestClient) -> None:
     for body, method in (
-        ({"query": "a"}, "hnsw"),
+        ({"query": "a"}, "exact"),  # a small collection: all are compared
         ({"query": "a", "exact": True}, "exact"),
         ({"query": "a", "filter": {"width": {"gt": 1}}}, "exact"),  # few: all are compared
         ({"query": "a", "mode": "lexical"}, "lexical"),
@@ -59,6 +59,12 @@ def test_the_method_is_named(client: TestClient) -> None:
         assert answer(client, **body)["method"] == method
 
 
+@pytest.mark.usefixtures("search_by_graph")
+def test_a_large_collection_is_searched_by_its_graph(client: TestClient) -> None:
+    assert answer(client, query="a boat")["method"] == "hnsw"
+
+
+@pytest.mark.usefixtures("search_by_graph")
 def test_exact_and_graph_agree_on_few_pictures(client: TestClient, ids: dict[str, int]) -> None:
     for query in ("a tree", "something red", "an animal"):
         assert names(client, ids, query=query) == names(client, ids, query=query, exact=True)
@@ -84,7 +90,7 @@ def test_parts_that_are_not_included_are_absent(client: TestClient) -> None:
 def test_what_explain_adds_up_is_the_score(client: TestClient) -> None:
     terms = [{"text": "a car"}, {"text": "a taxi", "weight": -0.4}, {"text": "red", "weight": 2}]
     found = answer(client, query=terms, explain=True)
-    assert found["explain"]["scan"]["method"] == "hnsw"
+    assert found["explain"]["scan"]["method"] == "exact"
     for hit in found["hits"]:
         told = hit["explain"]["terms"]
         assert [one["term"] for one in told] == ["a car", "a taxi", "red"]

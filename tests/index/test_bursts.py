@@ -1,0 +1,79 @@
+"""Bursts of similar pictures hide nothing that was stored before them (issue 21, line 1)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from sqlalchemy.orm import Session
+
+from app.catalog import collections
+from app.database import connections
+from app.database.query_plans import explain
+from app.database.tables import VectorIndex
+from app.index import vector_indexes
+from app.index.hnsw_search import find_nearest, nearest_query
+from app.index.paged_scans import IndexReader, plan_scan
+from app.vectors import Vectors, VectorSpace
+from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene, unlike
+
+DIMENSIONS = 512
+BEFORE = 200  # unlike pictures that were stored before the burst
+BURST = 3_000  # pictures of one scene
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    rng = np.random.default_rng(1)
+    return np.vstack([unlike(BEFORE, DIMENSIONS, rng), scene(BURST, 0.9, DIMENSIONS, rng)])
+
+
+@pytest.fixture(scope="module")
+def burst(
+    database_url: str, vectors: Vectors
+) -> Iterator[tuple[connections.Sessions, VectorIndex]]:
+    """An index with unlike pictures and then a burst, in this order, and its graph."""
+    engine = connections.open_engine(database_url)
+    connections.migrate(engine)
+    sessions = connections.open_sessions(engine)
+    with sessions.begin() as session:
+        space = VectorSpace("generated", "burst", "0" * 64, DIMENSIONS)
+        index = vector_indexes.open_index(session, collections.default(session).id, space)
+        insert_images(session, index.collection_id, ["{}"] * len(vectors))
+        copy_vectors(session, index, vectors)
+        vector_indexes.build_hnsw(session, index)
+    yield sessions, index
+    engine.dispose()
+
+
+def lost(session: Session, index: VectorIndex, vectors: Vectors) -> list[int]:
+    """The ids of those stored before the burst whose own vector does not find them."""
+    found = [[hit.image.id for hit in find_nearest(session, index, one, 10)] for one in vectors]
+    return [place for place, ids in enumerate(found, 1) if place not in ids]
+
+
+def test_a_burst_hides_nothing_in_a_small_index(
+    burst: tuple[connections.Sessions, VectorIndex], vectors: Vectors
+) -> None:
+    sessions, index = burst
+    with sessions.begin() as session:
+        assert lost(session, index, vectors[:BEFORE]) == []
+        for vector in vectors[:20]:
+            scan = plan_scan(session, index, None, 10)
+            assert scan.method == "exact"
+            near, _ = IndexReader(session, index, vector, None).window(scan, 0, 10)
+            distances = [distance for _, distance in near]
+            assert near[0][0] == 1 + int(np.argmax(vectors @ vector))
+            assert distances == sorted(distances)
+
+
+@pytest.mark.usefixtures("search_by_graph")
+def test_above_the_exact_bound_the_plan_is_an_hnsw_index_scan(
+    burst: tuple[connections.Sessions, VectorIndex], vectors: Vectors
+) -> None:
+    sessions, index = burst
+    with sessions.begin() as session:
+        assert plan_scan(session, index, None, 10).method == "hnsw"
+        find_nearest(session, index, vectors[0], 10)  # leaves its settings for the transaction
+        plan = "\n".join(session.execute(explain(nearest_query(index, vectors[0], 10))).scalars())
+    assert f"Index Scan using {index.partition}_hnsw_idx" in plan
+    assert "Sort" not in plan
