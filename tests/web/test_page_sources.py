@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from app.web import page
 from app.web.page import FOLDER, LANGUAGES, Language
 
-MAX_BYTES = 60_000  # of what a browser loads to show the page, uncompressed, in one language
+MAX_BYTES = 60_000  # of what a browser loads to show a view, uncompressed, in one language
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.js"))
 SOURCES = sorted(path.name for path in FOLDER.iterdir() if path.is_file())
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
@@ -22,6 +22,7 @@ KEY = re.compile(r"""["'`](\w+)["'`]""")
 IMPORT = re.compile(
     r"""(?:^import\s|^\}\sfrom\s|^import\s[^;"]*\sfrom\s|\bimport\()["'`]([^"'`]+)""", re.MULTILINE
 )
+STATIC_IMPORT = re.compile(r"""^import\s[^;"]*"\./([\w.]+)";""", re.MULTILINE)
 OWN = {"language", "base", "texts"}  # placeholders that are no texts
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "path", "source", "wbr"}
 
@@ -103,14 +104,33 @@ def test_the_texts_come_with_the_document(document: str) -> None:
     assert json.loads(Reader(document).json) == texts(language)
 
 
-def test_what_people_load_is_small() -> None:
-    """The bound is on HTML, CSS and JavaScript as they lie here; the texts come beside them."""
-    sources = {name: data for name, data in page.site().files.items() if not name.endswith(".svg")}
-    template = (page.FOLDER / "index.html").read_bytes()
-    assert len(template) + sum(map(len, sources.values())) < MAX_BYTES
+def loaded_with(script: str) -> set[str]:
+    """The scripts that a browser loads with this one, itself among them."""
+    found, waiting = set(), {script}
+    while waiting:
+        found |= waiting
+        imports = {name for one in waiting for name in STATIC_IMPORT.findall(source(one))}
+        waiting = imports - found
+    return found
+
+
+@pytest.mark.parametrize("view", [None, "add.js", "status.js"])
+def test_what_people_load_is_small(view: str | None) -> None:
+    """Each view as its address opens it: the HTML, the styles, and the scripts it needs.
+
+    The texts of one language come within the document, and count in what is sent packed.
+    """
+    scripts = loaded_with("main.js") | (loaded_with(view) if view else set())
+    files = [page.site().files[name] for name in sorted(scripts)]
+    files += [data for name, data in page.site().files.items() if name.endswith(".css")]
+    assert len((page.FOLDER / "index.html").read_bytes()) + sum(map(len, files)) < MAX_BYTES
     for document in page.site().documents.values():
-        packed = gzip.compress(document.body + b"".join(sources.values()))
-        assert len(packed) < MAX_BYTES / 2
+        assert len(gzip.compress(document.body + b"".join(files))) < MAX_BYTES / 2
+
+
+def test_every_script_belongs_to_a_view() -> None:
+    views = (loaded_with(script) for script in ("main.js", "add.js", "status.js"))
+    assert set.union(*views) == set(SCRIPTS)
 
 
 # --- the texts
