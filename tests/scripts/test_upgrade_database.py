@@ -1,0 +1,34 @@
+"""`make upgrade-database`, as a command."""
+
+import subprocess
+import sys
+
+from app.database.embedded_postgres import embedded_server
+from app.database.postgres_programs import VERSION, temporary_folder
+from app.settings import ROOT
+from tests.fixtures.process_environment import bare
+
+
+def run(**environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.upgrade_database"],
+        cwd=ROOT, env=bare(**environment), capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_data_of_the_installed_version_stay_as_they_are() -> None:
+    with temporary_folder("same") as folder:
+        done = run(POSTGRES_DIR=str(folder / "data"))
+        assert done.returncode == 1
+        assert "is no data folder of Postgres: nothing to upgrade." in done.stderr
+        with embedded_server(folder / "data"):
+            pass
+        done = run(POSTGRES_DIR=str(folder / "data"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{folder / 'data'} belongs to Postgres {VERSION} already.\n"
+
+
+def test_a_database_of_ones_own_is_left_to_its_owner() -> None:
+    done = run(DATABASE_URL="postgresql://127.0.0.1:1/mine")
+    assert done.returncode == 1
+    assert done.stderr == "DATABASE_URL is set: that Postgres is upgraded by its own tools.\n"
