@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import BigInteger, ColumnElement, Double, func, literal, select, tuple_
+from sqlalchemy import BigInteger, Double, func, literal, select, tuple_
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
-from app.catalog import upload_rows
-from app.catalog.fields import MAX_BIGINT, UNSTORABLE
+from app.catalog.fields import UNSTORABLE
 from app.catalog.filters import Filter, parse
 from app.catalog.image_rows import get_images
 from app.database.connections import Sessions
@@ -18,16 +17,15 @@ from app.database.tables import (
     PRESENT,
     Collection,
     VectorIndex,
-    collections,
     embeddings,
     images,
-    job_items,
-    jobs,
 )
 from app.index.hnsw_search import Condition, get_distances, prepare, typed
 from app.index.paged_scans import IndexReader, plan_scan
 from app.index.statistics import IndexStatistics
-from app.search.query_encoding import QueryEncoder, Term
+from app.search.explanation_targets import Target, find_image, find_refusal
+from app.search.query_encoding import QueryEncoder
+from app.search.query_terms import Term
 from app.search.search_request import DEFAULT_LIMIT
 from app.vectors import Vectors
 
@@ -45,9 +43,6 @@ Cause = Literal[
     "unknown",
 ]
 """If several causes apply, the last one in this list is reported."""
-
-Target = int | str
-"""A picture's id, its path, or the name it was uploaded under."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +125,7 @@ class Explainer:
         query = self.queries.encode([Term(text=text)])
         with self.sessions.begin() as session:
             prepare(session)
-            found = _find(session, collection, target)
+            found = find_image(session, collection, target)
             if found is None:
                 return _explain_missing(session, collection.id, target)
             if found.removed:
@@ -147,7 +142,7 @@ class Explainer:
             refusal = None
             if found.collection_id == collection.id:
                 prepare(session)  # the graph scan has restricted the planner
-                refusal = _find_refusal(session, collection.id, found.path)
+                refusal = find_refusal(session, collection.id, found.path)
         return replace(
             explanation,
             image_id=found.id,
@@ -231,79 +226,11 @@ class _ExplainedQuery:
         return ids.index(image_id) + 1 if image_id in ids else None
 
 
-@dataclass(frozen=True)
-class _FoundImage:
-    """A picture that has a row; `removed` if it is a tombstone. `collection` is namespace/name."""
-
-    id: int
-    path: str
-    collection_id: int
-    collection: str
-    removed: bool
-
-
-def _find(session: Session, collection: Collection, target: Target) -> _FoundImage | None:
-    """Look up by id; else by path or upload name in this collection; else by path in others.
-
-    Only the collection's own namespace is searched, so that others reveal nothing. A file that a
-    job of this collection rejected is not looked for elsewhere.
-    """
-    own = collections.c.namespace == collection.namespace
-    if isinstance(target, int):
-        return _newest(session, own, images.c.id == target) if 0 < target <= MAX_BIGINT else None
-    if UNSTORABLE.search(target):
-        return None
-    here = images.c.collection_id == collection.id
-    is_at_target = images.c.path.in_(upload_rows.possible_paths(session, target))
-    found = _newest(session, here, is_at_target)
-    found = found or _newest(session, here, images.c.origin == target)
-    if found is not None or _find_refusal(session, collection.id, target):
-        return found
-    return _newest(session, own, is_at_target, PRESENT)
-
-
-def _newest(session: Session, *where: ColumnElement[bool]) -> _FoundImage | None:
-    """The newest match, preferring pictures that are not tombstones."""
-    removed = (~PRESENT).label("removed")
-    name = collections.c.namespace.concat("/").concat(collections.c.name).label("collection")
-    path = func.shown_path(images.c.path).label("path")
-    query = select(images.c.id, path, images.c.collection_id, name, removed)
-    query = query.join(collections, collections.c.id == images.c.collection_id).where(*where)
-    rows = session.execute(query.order_by(removed, images.c.id.desc()).limit(1)).mappings()
-    return next((_FoundImage(**row) for row in rows), None)
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Why a job rejected a file."""
-
-    job_id: int
-    reason: str
-
-
-def _find_refusal(session: Session, collection_id: int, path: str) -> _Refusal | None:
-    """The refusal by the newest job that read this path; None if that job accepted it."""
-    read = (
-        select(job_items.c.id, job_items.c.job_id, job_items.c.reason)
-        .join(jobs, jobs.c.id == job_items.c.job_id)
-        .where(jobs.c.collection_id == collection_id, ~jobs.c.dry_run)
-        .where(job_items.c.path == path, ~job_items.c.removal)
-    )
-    # + 0 keeps the planner from walking the primary key backwards through all items.
-    newest = read.order_by((job_items.c.id + 0).desc()).limit(1)
-    row = session.execute(newest.where(job_items.c.state == "failed")).first()
-    if row is None:
-        return None
-    later = read.where(job_items.c.id > row.id, job_items.c.state.in_(("succeeded", "skipped")))
-    accepted = session.execute(later.limit(1)).first() is not None
-    return None if accepted else _Refusal(row.job_id, row.reason or "")
-
-
 def _explain_missing(session: Session, collection_id: int, target: Target) -> Explanation:
     """Explain a target that has no row."""
     if isinstance(target, int) or UNSTORABLE.search(target):
         return Explanation("unknown")
-    refusal = _find_refusal(session, collection_id, target)
+    refusal = find_refusal(session, collection_id, target)
     if refusal is None:
         return Explanation("unknown")
     return Explanation("refused", path=target, reason=refusal.reason, job_id=refusal.job_id)

@@ -1,6 +1,5 @@
 """Encodes a query: weighted texts and pictures, added up to one vector."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,46 +16,24 @@ from app.feedback.rocchio import Pull
 from app.index import embeddings
 from app.index.calibration import picture_share
 from app.pictures.decoding import decode
+from app.search.query_terms import (
+    UPLOADED_PICTURE,
+    Term,
+    check_terms,
+    check_text,
+    label_of,
+    path_of,
+    single_text,
+    words_of,
+)
 from app.sources.download import Downloader
 from app.vectors import Vectors
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from app.encoders.interfaces import Pixels
 
-MAX_QUERY_CHARACTERS = 1_000
-MAX_TERMS = 16
-QUOTE = '"'
-MAX_URL_TERMS = 2  # each may occupy a thread for URL_FETCH_SECONDS
 URL_FETCH_SECONDS = 5.0  # for one URL, including redirects
-MAX_WEIGHT = 100.0  # absolute value
-UPLOADED_PICTURE = "the picture that was sent"
 MIN_SUM_LENGTH = 1e-3  # a shorter sum means that the terms have cancelled each other out
-
-
-@dataclass(frozen=True)
-class Term:
-    """A term of a query; exactly one of `text`, `image` (a file), `url`, `image_id` is set."""
-
-    weight: float = 1.0
-    text: str | None = None
-    image: bytes | None = None
-    url: str | None = None
-    image_id: int | None = None
-
-    @property
-    def label(self) -> str:
-        """How explanations name the term."""
-        if self.text is not None:
-            return self.text
-        if self.image is not None:
-            return UPLOADED_PICTURE
-        return self.url or f"picture {self.image_id}"
-
-    @property
-    def identity(self) -> list[object]:
-        """What distinguishes it from other terms, as JSON."""
-        sent = None if self.image is None else hashlib.sha256(self.image).hexdigest()
-        return [self.weight, self.text, sent, self.url, self.image_id]
 
 
 @dataclass(frozen=True)
@@ -130,10 +107,10 @@ class QueryEncoder:
         pictures = [term.weight for term in terms if term.text is None]
         return self._adjusted(
             total,
-            words=_words(terms),
+            words=words_of(terms),
             picture_share=picture_share(texts, pictures),
-            label=_label(terms),
-            text=_one_text(terms),
+            label=label_of(terms),
+            text=single_text(terms),
             terms=encoded,
             unused_text=self._unused_text([term.text for term in terms if term.text is not None]),
         )
@@ -194,9 +171,9 @@ class QueryEncoder:
                 data = self.downloader.fetch(term.url or "").data
             return self.encoder.prepare(decode(data, self.max_megapixels).image)
         except ImageRejected as error:
-            raise type(error)(f"{_path(position)}: {error}") from error
+            raise type(error)(f"{path_of(position)}: {error}") from error
         except SourceUnavailable as error:  # the client named the server, so this is not a 5xx
-            raise QueryRejected(f"{_path(position)}: {error}") from error
+            raise QueryRejected(f"{path_of(position)}: {error}") from error
 
     def _stored(self, stored_ids: Mapping[int, int]) -> dict[int, Vectors]:
         """The vectors of stored pictures, by position."""
@@ -207,87 +184,17 @@ class QueryEncoder:
         for position, image_id in stored_ids.items():
             if image_id not in found:
                 raise QueryRejected(
-                    f"{_path(position)}: this collection has no picture {image_id} with a vector."
+                    f"{path_of(position)}: this collection has no picture {image_id} with a vector."
                 )
         return {position: found[image_id] for position, image_id in stored_ids.items()}
-
-
-def check_terms(terms: Sequence[Term]) -> None:
-    """Raise QueryRejected unless the terms can be searched for."""
-    if not 1 <= len(terms) <= MAX_TERMS:
-        raise QueryRejected(f"query: {len(terms)} terms; 1 to {MAX_TERMS} are allowed.")
-    if sum(term.url is not None for term in terms) > MAX_URL_TERMS:
-        raise QueryRejected(f"query: {MAX_URL_TERMS} terms may be URLs; send the others' pictures.")
-    for position, term in enumerate(terms):
-        if not (0 < abs(term.weight) <= MAX_WEIGHT):
-            raise QueryRejected(
-                f"{_path(position)}.weight: {term.weight:g} is out of bounds: "
-                f"not 0, and at most {MAX_WEIGHT:g} either way."
-            )
-        if term.text is not None:
-            _check_text_term(term.text, position, len(terms))
-
-
-def _check_text_term(text: str, position: int, terms: int) -> None:
-    try:
-        check_text(text)
-    except QueryRejected as error:
-        if terms == 1:
-            raise
-        raise QueryRejected(f"{_path(position)}: {error}") from error
-
-
-def check_text(query: str) -> None:
-    """Raise QueryRejected unless `query` can be searched for."""
-    if not query.strip():
-        raise QueryRejected("The query is empty: say in words what the picture shows.")
-    if len(query) > MAX_QUERY_CHARACTERS:
-        raise QueryRejected(
-            f"The query has {len(query)} characters; {MAX_QUERY_CHARACTERS} are allowed."
-        )
-    if "\0" in query or any("\ud800" <= character <= "\udfff" for character in query):
-        raise QueryRejected("The query holds a NUL or half of a surrogate pair: it is no text.")
-
-
-def _path(position: int) -> str:
-    return f"query[{position}]"
 
 
 def lexical_query(terms: Sequence[Term]) -> Query:
     """A query that needs no model. Raises QueryRejected."""
     check_terms(terms)
     none = np.empty(0, np.float32)
-    words = _words(terms)
+    words = words_of(terms)
     return Query(none, none, words, 0.0, words, words)
-
-
-def _one_text(terms: Sequence[Term]) -> str | None:
-    """The text, if the query is a single one; a positive weight makes no difference."""
-    (first, *others) = terms
-    if others or first.text is None or first.weight < 0:
-        return None
-    return normalised(first.text)
-
-
-def _label(terms: Sequence[Term]) -> str:
-    """The query in words: `a car − 0.5 × red`."""
-    if len(terms) == 1 and terms[0].weight > 0:
-        return normalised(terms[0].label)
-    labels = [f"{_sign(term)}{normalised(term.label)}" for term in terms]
-    return " ".join(labels).removeprefix("+ ")
-
-
-def _sign(term: Term) -> str:
-    sign = "−" if term.weight < 0 else "+"
-    return f"{sign} " if abs(term.weight) == 1 else f"{sign} {abs(term.weight):g} × "
-
-
-def _words(terms: Sequence[Term]) -> str:
-    """The texts as one query of websearch_to_tsquery; those of negative weight are excluded."""
-    texts = [(normalised(term.text), term.weight) for term in terms if term.text]
-    return " ".join(
-        text if weight > 0 else f'-"{text.replace(QUOTE, " ")}"' for text, weight in texts
-    )
 
 
 def _weighted_sum(weights: Sequence[float], vectors: Sequence[Vectors]) -> tuple[Vectors, float]:

@@ -110,6 +110,17 @@ def test_more_pictures_than_a_statement_has_parameters(session: Session) -> None
     assert groups[-1].duplicate_ids == [ids[1]]
 
 
+def test_copies_alone_have_the_same_bytes(session: Session) -> None:
+    """Issue 21, line 32: one tile for all copies, and for nothing that merely looks alike."""
+    ids = kept(session, ("a", 1), ("b", 1), ("a", 1), ("c", NEAR), ("b", 1))
+    groups = group_duplicates(session, ids, copies_only=True)
+    assert [(one.position, one.duplicate_ids) for one in groups] == [
+        (0, [ids[2]]),
+        (1, [ids[4]]),
+        (3, []),
+    ]
+
+
 def test_no_picture_is_no_group(session: Session) -> None:
     assert group_duplicates(session, []) == []
 
@@ -128,6 +139,11 @@ def variants(client: TestClient) -> list[int]:
     sent = [("file", (f"{n}.x", data)) for n, data in enumerate([*files, *others])]
     stored = client.post("/upload", files=sent).json()
     return [one["id"] for one in stored]
+
+
+def test_variants_are_no_copies(client: TestClient, variants: list[int]) -> None:
+    hits = answer(client, query="a zebra", group_by="copies")["hits"]
+    assert [hit["duplicates"] for hit in hits] == [[]] * len(variants)
 
 
 def test_variants_are_named_by_the_best_and_on_no_later_page(

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.errors import QueryRejected
-from app.search.query_encoding import MAX_QUERY_CHARACTERS
+from app.search.query_terms import MAX_QUERY_CHARACTERS
 from app.web.dependencies import InCollection, Utf8Query
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs

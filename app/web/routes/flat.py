@@ -14,7 +14,7 @@ from app.errors import UploadRejected
 from app.ingest.uploads import Outcome, Upload
 from app.runtime.collection_registry import OpenCollection
 from app.search.feedback_tokens import FeedbackTokens
-from app.search.query_encoding import MAX_QUERY_CHARACTERS
+from app.search.query_terms import MAX_QUERY_CHARACTERS
 from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer
 from app.sources.sidecars import (
     MAX_CAPTION_CHARACTERS,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from app.catalog.filters import parse
 from app.runtime.collection_registry import OpenCollection
 from app.search import search_request
-from app.search.query_encoding import MAX_QUERY_CHARACTERS, Term
+from app.search.query_terms import MAX_QUERY_CHARACTERS, Term
 from app.search.search_request import DEFAULT_LIMIT, MAX_LIMIT, Mode
 from app.web.dependencies import (
     CurrentCaller,
@@ -23,7 +23,8 @@ from app.web.dependencies import (
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.examples import CURSOR
-from app.web.payloads.search import SearchAnswer, SearchRequest
+from app.web.payloads.search import SearchRequest
+from app.web.payloads.search_answer import SearchAnswer
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8Query], route_class=Guarded)
