@@ -1,11 +1,8 @@
 """Settings to services: all that a process works with, opened in order and closed again."""
 
-import os
-import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 
 from app.access.authentication import Authenticator, is_loopback
 from app.catalog import collections
@@ -34,8 +31,8 @@ from app.pictures.memory_budget import DECODING_MEMORY
 from app.runtime import connections, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor import Doctor
+from app.runtime.reading_threads import open_reading_pools
 from app.runtime.services import Services
-from app.runtime.shutdown import closing_soon
 from app.runtime.stores import open_stores
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
@@ -52,10 +49,6 @@ from app.sources.sources import Sources
 
 MEGA = 1_000_000
 HOUR = 3_600  # seconds
-DECODING_THREADS = max(2, os.cpu_count() or 2)
-FETCHING_THREADS = 8
-POLITE_THREADS = max(1, DECODING_THREADS // 2)  # that decode while somebody searches
-DECODING_NICENESS = 10
 
 
 @contextmanager
@@ -82,11 +75,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
         with sessions.begin() as session:
             default = collections.default(session)
             index = vector_indexes.open_index(session, default.id, space)
-        pools = ReadingPools(
-            decoding=stack.enter_context(_threads(DECODING_THREADS, "decode")),
-            fetching=stack.enter_context(_threads(FETCHING_THREADS, "fetch")),
-            lanes=threading.Semaphore(POLITE_THREADS),
-        )
+        pools = stack.enter_context(open_reading_pools())
         assembly = _Assembly(settings, url, sessions, model_pool, pools)
         yield assembly.services(default, index, encoder)
 
@@ -100,16 +89,6 @@ def rocchio_weights(settings: Settings) -> RocchioWeights:
         settings.feedback_similarity,
         settings.feedback_half_life_days,
     )
-
-
-def _threads(count: int, name: str) -> AbstractContextManager[ThreadPoolExecutor]:
-    return closing_soon(ThreadPoolExecutor(count, name, initializer=_step_back))
-
-
-def _step_back() -> None:
-    """Give this thread's time to whoever answers a search, where the system can."""
-    if sys.platform == "linux":  # where a thread has a niceness of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), DECODING_NICENESS)
 
 
 class _Assembly:

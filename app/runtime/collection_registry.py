@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.catalog import collections, fields
-from app.catalog.collection_deletion import CollectionDeletion, drop_field_indexes
+from app.catalog.collection_deletion import CollectionDeletion
 from app.catalog.collections import NewCollection
 from app.catalog.duplicates import Duplicates
 from app.database.connections import Sessions, retry_on_lock
@@ -34,6 +33,7 @@ from app.ingest.batch_indexing import BatchIndexer
 from app.ingest.job_submission import JobSubmission
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
+from app.runtime import collection_changes
 from app.search.explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.search import Search
@@ -203,7 +203,7 @@ class CollectionRegistry:
             index = vector_indexes.create_index(session, collection.id, space, shape)
             vector_indexes.build_hnsw(session, index)
             collections.check_total_fields(session, new.fields)
-            _index_fields(session, collection, new.fields)
+            collection_changes.index_fields(session, collection, new.fields)
             return collection, index
 
         return self._keep(self._build(*retry_on_lock(self._sessions, write), encoder))
@@ -234,20 +234,28 @@ class CollectionRegistry:
                 collections.check_language(session, language)
         if declared is not None:
             retry_on_lock(
-                self._sessions, partial(_declare, collection_id=collection_id, declared=declared)
+                self._sessions,
+                partial(
+                    collection_changes.set_fields, collection_id=collection_id, declared=declared
+                ),
             )
             self._drop_undeclared(collection_id)
         if language is not None:
             retry_on_lock(
                 self._sessions,
-                partial(_set_language, collection_id=collection_id, language=language),
+                partial(
+                    collection_changes.set_language, collection_id=collection_id, language=language
+                ),
             )
         return self.find_id(collection_id)
 
     def _drop_undeclared(self, collection_id: int) -> None:
         """Drop the indexes of fields no longer declared; if that fails, the next change retries."""
         try:
-            retry_on_lock(self._sessions, partial(_drop_undeclared, collection_id=collection_id))
+            retry_on_lock(
+                self._sessions,
+                partial(collection_changes.drop_undeclared, collection_id=collection_id),
+            )
         except OperationalError as error:
             log.warning("old indexes of collection %s stay: %s", collection_id, error.orig)
 
@@ -275,31 +283,3 @@ class CollectionRegistry:
 def _with_index(session: Session, found: Sequence[Collection]) -> list[KnownCollection]:
     by_collection = vector_indexes.active_indexes(session, [one.id for one in found])
     return [KnownCollection(one, by_collection[one.id]) for one in found if one.id in by_collection]
-
-
-def _declare(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
-    """Set the declared fields and build new indexes, which does not block searches."""
-    before = collections.lock(session, collection_id)
-    collections.set_fields(session, before, declared)
-    if len(declared) > len(before.fields):
-        collections.check_total_fields(session, declared)
-    new = {name: kind for name, kind in declared.items() if before.fields.get(name) != kind}
-    _index_fields(session, before, new)
-
-
-def _drop_undeclared(session: Session, collection_id: int) -> None:
-    now = collections.lock(session, collection_id)
-    drop_field_indexes(session, collection_id, now.fields)
-
-
-def _index_fields(session: Session, collection: Collection, declared: Mapping[str, str]) -> None:
-    for name, kind in declared.items():
-        session.execute(text(fields.index_statement(collection.id, name, kind)))
-
-
-def _set_language(session: Session, collection_id: int, language: str) -> None:
-    """Set the language, after waiting for transactions that are adding pictures."""
-    before = collections.lock(session, collection_id)
-    if before.language != language:
-        vector_indexes.claim(session, vector_indexes.active_index(session, collection_id))
-        collections.set_language(session, before, language)

@@ -102,9 +102,17 @@ def _register(uploads: UploadStore, sessions: Sessions) -> None:
     store = uploads.identity()
     folder = stored_path(uploads.folder, ROOT)
     with sessions.begin() as session:
-        is_new = store not in installation.store_folders(session)
+        others = installation.store_folders(session)
+        is_new = others.pop(store, None) is None
         installation.note_store(session, store, folder)
     if is_new:
+        if others:
+            log.warning(
+                "%s is a new store of this database; what was uploaded before lies in %s. If that "
+                "was meant to move, move it here, hidden files too, before anything is uploaded.",
+                folder,
+                ", ".join(sorted(others.values())),
+            )
         adopted = upload_rows.adopt(sessions, uploads, f"{folder}/")
         if adopted:
             log.info("%s uploads are known by their place in %s now", adopted, folder)
