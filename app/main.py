@@ -152,7 +152,10 @@ def _watch(settings: Settings, services: Services, stop: threading.Event) -> Non
     if settings.watch_dirs:
         try:
             FolderWatcher(
-                services.job_submission, settings.watch_dirs, IgnoredNames(settings.ignored_names)
+                job_submission=services.job_submission,
+                folders=settings.watch_dirs,
+                ignored=IgnoredNames(settings.ignored_names),
+                poll_seconds=settings.watch_poll_seconds,
             ).run(stop)
         except Exception:  # the server keeps running
             log.exception("Watching %s failed", ", ".join(map(str, settings.watch_dirs)))

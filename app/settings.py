@@ -233,6 +233,9 @@ class Settings(BaseSettings):
     watch_dirs: Folders = Field(
         (), description="folders whose changes are indexed as they happen, comma-separated"
     )
+    watch_poll_seconds: Annotated[float, Field(ge=1)] = Field(
+        300, description="how often a watched network disk is looked at, in seconds"
+    )
     s3_endpoint_url: str | None = _s3("ENDPOINT_URL", "S3 or R2 endpoint; empty: AWS")
     s3_access_key_id: str | None = _s3("ACCESS_KEY_ID", "its access key; empty: AWS's own chain")
     s3_secret_access_key: SecretStr | None = _s3("SECRET_ACCESS_KEY", "its secret key")

@@ -1,6 +1,7 @@
 """Folders that are kept in step as they change: a real watcher on real folders."""
 
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,12 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from app.errors import SettingsInvalid
-from app.ingest.folder_watcher import FolderWatcher
+from app.ingest.folder_watcher import FolderWatcher, _Place
 from app.main import serve
 from app.runtime.services import Services
 from app.settings import Settings
 from app.sources.folders import QUIET_SECONDS
+from app.sources.mounts import Mount
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, SYNC, run, sql, vectors
 
@@ -271,6 +273,79 @@ def test_two_folders_are_watched_each_on_its_own(
         (folder / "new.png").write_bytes(png(33))
         wait_for(lambda: names(services, folder) == OLD | {"new.png"})
         wait_for(lambda: names(services, other) == set())
+
+
+def test_a_folder_that_is_replaced_is_watched_on(
+    services: Services, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 21, line 10."""
+    with watching(services, folder):
+        wait_for(lambda: names(services, folder) == OLD)
+        old = folder.rename(folder.with_name("old"))
+        folder.mkdir()
+        (folder / "new.png").write_bytes(png(50))
+        shutil.copytree(old / "deep", folder / "deep")
+        wait_for(lambda: names(services, folder) == {"new.png", "deep/2.png", "deep/3.png"})
+        (folder / "newer.png").write_bytes(png(51))
+        wait_for(lambda: "newer.png" in names(services, folder))
+    assert f"{folder} was replaced or mounted anew" in caplog.text
+
+
+def test_a_folder_that_goes_and_comes_back_is_watched_on(
+    services: Services, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 21, line 10."""
+    with watching(services, folder):
+        wait_for(lambda: names(services, folder) == OLD)
+        away = folder.rename(folder.with_name("away"))
+        wait_for(lambda: f"{folder} is gone" in caplog.text)
+        (away / "new.png").write_bytes(png(52))
+        away.rename(folder)
+        wait_for(lambda: names(services, folder) == OLD | {"new.png"})
+
+
+@contextmanager
+def mounted(place: Path) -> Iterator[None]:
+    """A disk of its own at the place."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize("name", ["", "deep"])
+def test_a_disk_that_comes_and_goes(services: Services, folder: Path, name: str) -> None:
+    """Issue 21, lines 10 and 17: on the watched folder itself, or on one below it."""
+    beyond = f"{name}/new.png".lstrip("/")
+    with watching(services, folder):
+        wait_for(lambda: names(services, folder) == OLD)
+        with mounted(folder / name):
+            (folder / name / "new.png").write_bytes(png(53))
+            wait_for(lambda: beyond in names(services, folder))
+            (folder / name / "newer.png").write_bytes(png(54))
+            wait_for(lambda: len(names(services, folder) - OLD) == 2)
+        (folder / "last.png").write_bytes(png(55))  # what was below the disk is there again
+        wait_for(lambda: names(services, folder) >= OLD | {"last.png"})
+
+
+def test_a_network_disk_is_looked_at_every_so_often(
+    services: Services, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 21, line 26: which way is used is said."""
+    caplog.set_level("INFO", "app.ingest.folder_watcher")
+    with watching(services, folder):
+        wait_for(lambda: f"watching {folder}: the system reports" in caplog.text)
+    watcher = FolderWatcher(services.job_submission, [folder], poll_seconds=0.5)
+    place = _Place(0, 0, (Mount(folder, "nfs4", "1"),))
+    watcher._choose_way(folder, place, now=0.0)
+    assert "it has a network disk (nfs4)" in caplog.text
+    assert "looked at every 0.5 s" in caplog.text
+    for now, due in ((0.4, False), (0.5, True)):
+        watcher._poll(now)
+        assert (folder in watcher._changed) is due
 
 
 def test_hidden_files_are_ignored(services: Services, watched: Path) -> None:
