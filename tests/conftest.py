@@ -53,8 +53,8 @@ def local_client(app: ASGIApp, **options: Any) -> TestClient:
 
 @pytest.fixture
 def search_by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search even small indexes by their HNSW graph, as large ones are."""
-    monkeypatch.setattr(vector_indexes, "EXACT_ROWS", 0)
+    """Search small indexes, even empty ones, by their HNSW graph, as large ones are."""
+    monkeypatch.setattr(vector_indexes, "EXACT_ROWS", -1)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from app.index.hnsw_search import (
 )
 from app.vectors import Vectors
 
+EXACT_ROWS = vector_indexes.EXACT_ROWS  # pictures that pass a filter
 REACH = 5_000  # rows of the scan that the first block must be found among, or
 REACH_BLOCKS = 100  # so many blocks: else the filter passes what is far away
 
@@ -65,8 +66,7 @@ def plan_scan(
     share = 1.0
     if condition is not None:
         prepare(session)
-        few = vector_indexes.EXACT_ROWS
-        if _count_passing(session, index, condition, few + 1) <= few:
+        if _count_passing(session, index, condition, EXACT_ROWS + 1) <= EXACT_ROWS:
             return Scan("exact", 0, limit, few=True)
         share = _estimated_share(session, index, condition)
     if exact or vector_indexes.is_searched_exactly(session, index):

@@ -141,8 +141,15 @@ def create_index(
 
 def drop_index(session: Session, index: VectorIndex) -> None:
     """Delete the index and its partition with all vectors."""
+    drop_copies(session, index)
     session.execute(text(f"DROP TABLE {index.partition}"))
     session.execute(delete(vector_indexes).where(vector_indexes.c.id == index.id))
+
+
+def drop_copies(session: Session, index: VectorIndex) -> None:
+    """Drop the tables that a rebuild of the graph works on (`graph_rebuild`), if there are any."""
+    for name in (f"{index.partition}_copy", f"{index.partition}_retired"):
+        session.execute(text(f"DROP TABLE IF EXISTS {name}"))
 
 
 def drop_all(session: Session, collection_id: int) -> None:
@@ -160,21 +167,27 @@ def drop_all(session: Session, collection_id: int) -> None:
 
 
 def build_hnsw(session: Session, index: VectorIndex) -> None:
-    """Build the index's HNSW graph unless it is there; blocks its writers, not its readers."""
-    name = hnsw_name(index)
-    lock(session, name)  # IF NOT EXISTS alone does not keep two builders apart
-    if has_hnsw(session, index):
-        return
+    """Build the index's HNSW graph unless it is there; blocks its writers, not its readers.
+
+    In the order in which the rows were written: `graph_rebuild` builds that of a large index.
+    """
+    lock(session, hnsw_name(index))  # IF NOT EXISTS alone does not keep two builders apart
+    if not has_hnsw(session, index):
+        create_hnsw(session, index, index.partition)
+
+
+def create_hnsw(session: Session, index: VectorIndex, table: str) -> None:
+    """Build the graph over `table`, the index's partition or a copy of it."""
     build_index(
         session,
         text(
-            f"CREATE INDEX IF NOT EXISTS {name} ON {index.partition} USING hnsw "
+            f"CREATE INDEX IF NOT EXISTS {table}_hnsw_idx ON {table} USING hnsw "
             f"({HNSW_EXPRESSIONS[index.storage].format(index.dimensions)}) "
             f"WITH (m = {index.m}, ef_construction = {index.ef_construction})"
         ),
     )
     # Without statistics on what was loaded the planner prefers a sequential scan to the graph.
-    session.execute(text(f"ANALYZE {index.partition}"))
+    session.execute(text(f"ANALYZE {table}"))
 
 
 def has_hnsw(session: Session, index: VectorIndex) -> bool:

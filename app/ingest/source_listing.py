@@ -24,6 +24,7 @@ from app.errors import (
     own_fault,
 )
 from app.index import vector_indexes
+from app.index.graph_rebuild import build_graph
 from app.ingest import job_items, jobs
 from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import SENT_PRIORITY, Job
@@ -206,8 +207,7 @@ class SourceLister:
         if job.reason is None:
             self.remove_staged([job.source.get("staged")])
         if not job.dry_run:
-            with self.sessions.begin() as session:
-                vector_indexes.build_hnsw(session, self.index)
+            build_graph(self.sessions, self.index)
             self.measure()
         return reason
 

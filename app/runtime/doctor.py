@@ -19,6 +19,7 @@ from app.database.connections import Sessions
 from app.database.tables import OUTCOMES, PRESENT, Image, VectorIndex, images
 from app.errors import ImageSearchError
 from app.index import embeddings, vector_indexes
+from app.index.graph_rebuild import build_graph
 from app.ingest import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
@@ -199,8 +200,7 @@ class Doctor:
                 is_built_below = name.startswith("embeddings_") and "hnsw" in name
                 self._run(f'{"DROP" if is_built_below else "REINDEX"} INDEX "{name}"')
             for index in self._indexes():
-                with self.sessions.begin() as session:
-                    vector_indexes.build_hnsw(session, index)
+                build_graph(self.sessions, index)
             return len(found) + len(lacking)
 
         without = [f"{index.partition}: no HNSW graph" for index in lacking]

@@ -124,7 +124,8 @@ def loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Loaded]:
     """In a transaction that is rolled back."""
-    monkeypatch.setattr(vector_indexes, "EXACT_ROWS", EXACT_ROWS)
+    for module in (paged_scans, vector_indexes):
+        monkeypatch.setattr(module, "EXACT_ROWS", EXACT_ROWS)
     sessions, index, values = filled
     stored = unit_halves(vectors).astype(np.float64)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)

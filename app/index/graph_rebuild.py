@@ -1,0 +1,160 @@
+"""Building a graph whose rows were written in shuffled order, while searches and uploads go on.
+
+pgvector reads a table in the order of its pages, and gives each newcomer the place of older,
+farther links. After a burst of similar pictures, as folders and cameras bring them, what came
+before it is not found any more. In shuffled order no burst comes at once.
+
+The rows are copied into another partition, in the order of a hash of their ids. It gets its graph
+and takes the old one's place in a short transaction.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
+
+from app.database.connections import Sessions, retry_on_lock
+from app.database.tables import VectorIndex
+from app.index import vector_indexes
+
+log = logging.getLogger(__name__)
+
+
+def build_graph(sessions: Sessions, index: VectorIndex) -> None:
+    """Build the index's graph unless it is there: a large one in shuffled order.
+
+    Raises IndexGone.
+    """
+    few = vector_indexes.EXACT_ROWS
+    with sessions.begin() as session:
+        if vector_indexes.has_hnsw(session, index):
+            return
+        if vector_indexes.count_vectors(session, index, limit=few + 1) <= few:
+            vector_indexes.build_hnsw(session, index)
+            return
+    rebuild(sessions, index)
+
+
+def rebuild(sessions: Sessions, index: VectorIndex) -> bool:
+    """Write the index's vectors in shuffled order and build their graph; False if another does.
+
+    Searches wait for the exchange alone; writers while the last changes are taken over too, which
+    is a comparison of both partitions. Raises IndexGone.
+    """
+    with _alone(sessions, index) as alone:
+        if not alone:
+            return False
+        try:
+            _rebuild(sessions, index)
+        except ProgrammingError:  # a table that is gone
+            with sessions.begin() as session:
+                vector_indexes.require_active(session, index)
+            raise
+    return True
+
+
+@contextmanager
+def _alone(sessions: Sessions, index: VectorIndex) -> Iterator[bool]:
+    """Whether no other process rebuilds the index; none begins to meanwhile."""
+    key = func.hashtextextended(_copy_name(index), 0)
+    with sessions.begin() as session:
+        yield session.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
+
+
+def _rebuild(sessions: Sessions, index: VectorIndex) -> None:
+    drop_leftovers = partial(vector_indexes.drop_copies, index=index)
+    retry_on_lock(sessions, drop_leftovers)
+    with sessions.begin() as session:
+        _copy(session, index)
+    with sessions.begin() as session:
+        _index_copy(session, index)
+    with sessions.begin() as session:
+        _catch_up(session, index)
+    retry_on_lock(sessions, partial(_exchange, index=index))
+    retry_on_lock(sessions, drop_leftovers)
+    log.info("the graph of index %s was built in shuffled order", index.id)
+
+
+def _copy_name(index: VectorIndex) -> str:
+    return f"{index.partition}_copy"
+
+
+def _retired_name(index: VectorIndex) -> str:
+    return f"{index.partition}_retired"
+
+
+def _copy(session: Session, index: VectorIndex) -> None:
+    """All rows in the order of a hash of their ids, in a table that no index slows down yet."""
+    copy, original = _copy_name(index), index.partition
+    vector_indexes.require_active(session, index)
+    session.execute(
+        text(
+            f"CREATE TABLE {copy} (LIKE {original} INCLUDING DEFAULTS INCLUDING CONSTRAINTS, "
+            f"CONSTRAINT {copy}_index_check CHECK (index_id = {index.id}))"
+        )
+    )
+    session.execute(text(f"INSERT INTO {copy} SELECT * FROM {original} ORDER BY {SHUFFLED}"))  # noqa: S608
+
+
+SHUFFLED = "hashint8extended(image_id, 21), region"
+
+
+def _index_copy(session: Session, index: VectorIndex) -> None:
+    copy = _copy_name(index)
+    session.execute(text(f"ALTER TABLE {copy} ADD PRIMARY KEY (index_id, image_id, region)"))
+    session.execute(text(f"CREATE INDEX {copy}_image_id_idx ON {copy} (image_id)"))
+    vector_indexes.create_hnsw(session, index, copy)
+
+
+def _catch_up(session: Session, index: VectorIndex) -> None:
+    """Bring what was written since into the copy."""
+    names = {"copy": _copy_name(index), "original": index.partition, "order": SHUFFLED}
+    names["value"] = index.column.name
+    for statement in (DELETE_CHANGED, INSERT_MISSING):
+        session.execute(text(statement.format(**names)))
+
+
+DELETE_CHANGED = """
+DELETE FROM {copy} c WHERE NOT EXISTS (
+    SELECT 1 FROM {original} o WHERE o.image_id = c.image_id AND o.region = c.region
+    AND o.{value} = c.{value} AND o.box IS NOT DISTINCT FROM c.box
+)
+"""
+INSERT_MISSING = """
+INSERT INTO {copy} SELECT * FROM {original} o
+WHERE NOT EXISTS (SELECT 1 FROM {copy} c WHERE c.image_id = o.image_id AND c.region = o.region)
+ORDER BY {order}
+"""
+
+
+def _exchange(session: Session, index: VectorIndex) -> None:
+    """Put the copy into the place of the partition.
+
+    Locks are taken in the order in which pictures are written, so that nobody waits in a circle.
+    Searches wait only from the detachment on.
+    """
+    vector_indexes.require_active(session, index)
+    original, copy = index.partition, _copy_name(index)
+    session.execute(text("LOCK TABLE vector_indexes, images IN SHARE ROW EXCLUSIVE MODE"))
+    session.execute(text("LOCK TABLE ONLY embeddings IN SHARE ROW EXCLUSIVE MODE"))
+    session.execute(text(f"LOCK TABLE {original} IN SHARE ROW EXCLUSIVE MODE"))
+    _catch_up(session, index)
+    session.execute(text(f"ALTER TABLE embeddings DETACH PARTITION {original}"))
+    _rename(session, original, _retired_name(index))
+    _rename(session, copy, original)
+    session.execute(
+        text(f"ALTER TABLE embeddings ATTACH PARTITION {original} FOR VALUES IN ({index.id})")
+    )
+    session.execute(text(f"ALTER TABLE {original} DROP CONSTRAINT {copy}_index_check"))
+
+
+def _rename(session: Session, old: str, new: str) -> None:
+    """A table with its indexes, whose names begin with its own."""
+    query = text("SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(:t)")
+    for name in session.execute(query, {"t": old}).scalars().all():
+        session.execute(text(f"ALTER INDEX {name} RENAME TO {new}{name.removeprefix(old)}"))
+    session.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
