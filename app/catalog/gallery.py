@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sqlalchemy import ColumnElement, and_
 
@@ -37,15 +38,22 @@ from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
 
+TAG_DIGITS = 32  # of a SHA-256 in hexadecimal
 DELETE_BATCH = 500  # pictures in one transaction, with their vectors
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """An original on this machine; the media type is by its bytes, not its name."""
+    """An original on this machine, open; the media type is by its bytes, not its name.
+
+    `name` is where it came from: a path or a URL.
+    """
 
     path: Path
+    file: BinaryIO
+    info: os.stat_result
     media_type: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Streamed:
     chunks: Iterable[bytes]
     size: int
     media_type: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class Gallery:
             return image_rows.get_image(session, image_id)
 
     def original(self, image_id: int) -> OnDisk | InBucket | Streamed:
-        """The original file.
+        """The original file; one on disk is open, and the caller closes it.
 
         Raises ImageNotFound, also if the file is gone or is no longer a picture, or
         SourceUnavailable.
@@ -101,10 +110,12 @@ class Gallery:
             return self._in_bucket(image)
         with _read_errors(image):
             location = self.sources.location(image.stored_path)
-            kind = ORIGINALS.call(location, lambda beat: _media_type(location))
+            file, kind = ORIGINALS.call(location, lambda beat: _opened(location))
         if kind is None:
+            file.close()
             raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
-        return OnDisk(location, kind)
+        name = image.origin or image.path
+        return OnDisk(location, file, os.fstat(file.fileno()), kind, name)
 
     def _in_bucket(self, image: Image) -> InBucket | Streamed:
         bucket, key = self.sources.stored_object(image.stored_path)
@@ -114,7 +125,12 @@ class Gallery:
                 return InBucket(url, self.presign_seconds)
             opened = bucket.open(key)
         kind, _ = FORMATS[image.format]
-        return Streamed(opened, opened.size, kind)
+        return Streamed(opened, opened.size, kind, image.path)
+
+    def thumbnail_tag(self, image_id: int, size: int) -> str:
+        """What tells the versions of a thumbnail apart. Raises ImageNotFound."""
+        content_hash = self.get(image_id).content_hash
+        return f"{content_hash.hex()[:TAG_DIGITS]}-{thumbnail_side(size)}"
 
     def thumbnail(self, image_id: int, size: int) -> bytes:
         """A WebP whose sides are at most `size` pixels, rounded up to one of THUMBNAIL_SIDES.
@@ -239,12 +255,15 @@ def delete_marked(sessions: Sessions, thumbnails: Disk) -> None:
             return
 
 
-def _media_type(location: Path) -> str | None:
-    """Told from its first bytes; None: it is no picture. Raises ImageVanished."""
+def _opened(location: Path) -> tuple[BinaryIO, str | None]:
+    """The open file, and its media type by its bytes, None if it is no picture.
+
+    Raises ImageVanished.
+    """
     try:
         check_regular(location)
-        with location.open("rb") as file:
-            return media_type(file)
+        file = location.open("rb")
+        return file, media_type(file)
     except OSError as error:
         raise ImageVanished(error.strerror or "It cannot be read.") from error
 

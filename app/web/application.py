@@ -19,6 +19,7 @@ from app.web.middleware.concurrency_limits import (
     MAX_OTHER_REQUESTS,
 )
 from app.web.middleware.guard import Guard
+from app.web.middleware.head_requests import HeadRequests
 from app.web.middleware.rate_limits import Lane
 from app.web.middleware.request_metrics import RequestMetrics
 from app.web.middleware.security_headers import SecurityHeaders
@@ -82,6 +83,7 @@ def create_app(services: Services, limits: HttpLimits) -> FastAPI:
 
 def _add_middleware(app: FastAPI, limits: HttpLimits) -> None:
     """A request passes through the last one added first."""
+    app.add_middleware(HeadRequests)
     app.add_middleware(BodyTimeout)
     app.add_middleware(
         BodyLimit,

@@ -22,11 +22,16 @@ def on_file_thread(endpoint: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 
     @wraps(endpoint)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            limiter = _limiter.get()
-        except LookupError:
-            limiter = CapacityLimiter(FILE_THREADS)
-            _limiter.set(limiter)
-        return await to_thread.run_sync(partial(endpoint, *args, **kwargs), limiter=limiter)
+        return await to_thread.run_sync(partial(endpoint, *args, **kwargs), limiter=file_limiter())
 
     return run
+
+
+def file_limiter() -> CapacityLimiter:
+    """What bounds the threads for files of this event loop."""
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = CapacityLimiter(FILE_THREADS)
+        _limiter.set(limiter)
+        return limiter

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Cookie, Header, HTTPException, Response
 
+from app.web.conditional_requests import matches_etag
 from app.web.middleware.guard import Guarded, needs
 
 router = APIRouter(include_in_schema=False, route_class=Guarded)
@@ -159,7 +160,7 @@ async def page(  # async: it answers while all threads are busy
         "ETag": document.etag,
         "Vary": "Accept-Language, Cookie",
     }
-    if _is_known(document.etag, if_none_match):
+    if matches_etag(document.etag, if_none_match):
         return Response(status_code=304, headers=headers)
     return Response(document.body, headers=headers, media_type="text/html")
 
@@ -173,9 +174,3 @@ async def static(version: str, name: str) -> Response:
         raise HTTPException(404, "There is no such file of the page: load the page again.")
     headers = {"Cache-Control": FOREVER}
     return Response(found, headers=headers, media_type=MEDIA_TYPES[Path(name).suffix])
-
-
-def _is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether If-None-Match has the ETag, by weak comparison (RFC 9110, 13.1.2)."""
-    tags = [tag.strip() for tag in (if_none_match or "").split(",")]
-    return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)

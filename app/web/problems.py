@@ -97,6 +97,7 @@ DETAILS = {
     413: "The request is larger than 20 MB, the most that is taken.",
     415: "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, "
     "WEBP.",
+    416: "The file has 12367 bytes.",
     429: "More than 100 per 1 second of this key: try again later.",
     422: "query limit: Input should be less than or equal to 100.",
     507: "/srv/uploads cannot be written: No space left on device. Nothing of this was kept.",
@@ -178,6 +179,8 @@ def _methods(request: Request) -> str:
     for route in iter_route_contexts(request.app.routes):
         if route.matches(request.scope)[0] != Match.NONE:
             found |= route.methods or set()
+    if "GET" in found:
+        found.add("HEAD")
     return ", ".join(sorted(found))
 
 

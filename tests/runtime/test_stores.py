@@ -152,6 +152,7 @@ def test_uploads_are_found_where_their_folder_was_moved(
     for (image_id,) in sql(services, "SELECT id FROM images"):
         original = gallery.original(image_id)
         assert isinstance(original, OnDisk)
+        original.file.close()
         assert gallery.get(image_id).path == str(original.path)
         assert original.path.is_relative_to(tmp_path / "moved")
     assert lost_files(services, stores).look()[0].found == []

@@ -4,12 +4,18 @@ import io
 import shutil
 from pathlib import Path
 
+import anyio
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.types import Message
 
+from app.catalog.gallery import OnDisk
+from app.errors import ImageNotFound
+from app.ingest.uploads import Upload
 from app.runtime.services import Services
 from app.settings import Settings
+from app.web.original_response import OriginalResponse
 from tests.fixtures.drawn_pictures import encoded, noise, png
 from tests.fixtures.folder_jobs import run
 
@@ -58,11 +64,148 @@ def test_a_thumbnail_size_is_bounded(client: TestClient, size: object) -> None:
     assert client.get(f"/images/{image_id}/thumbnail?size={size}").status_code == 422
 
 
-def test_a_file_is_always_served_whole(client: TestClient) -> None:
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-1", 206, slice(0, 2)),
+        ("bytes=10-", 206, slice(10, None)),
+        ("bytes=-7", 206, slice(-7, None)),
+        ("bytes=5-99999999", 206, slice(5, None)),
+        ("bytes=99999999-", 416, None),
+        ("bytes=-0", 416, None),
+        ("bytes=x", 200, slice(None)),
+        ("bytes=-", 200, slice(None)),
+        ("bytes=3-2", 200, slice(None)),
+        ("bytes=0-1,4-5", 200, slice(None)),
+        ("lines=1-2", 200, slice(None)),
+    ],
+)
+def test_a_range_of_a_file(client: TestClient, asked: str, status: int, part: slice | None) -> None:
+    """Issue 21, line 34."""
+    data = png(8)
+    answer = client.get(f"/images/{stored(client, data)}/file", headers={"range": asked})
+    assert answer.status_code == status
+    if part is None:
+        assert answer.headers["content-range"] == f"bytes */{len(data)}"
+        assert answer.headers["content-type"] == "application/problem+json"
+        return
+    start, stop, _ = part.indices(len(data))
+    assert answer.content == data[part]
+    assert answer.headers["content-length"] == str(stop - start)
+    if status == 206:
+        assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(data)}"
+
+
+def test_a_range_of_another_version_is_the_whole_file(client: TestClient) -> None:
     url = f"/images/{stored(client, png(8))}/file"
-    for asked in ("bytes=x", "bytes=99999999-", "bytes=0-1"):
-        answer = client.get(url, headers={"range": asked})
-        assert (answer.status_code, answer.content) == (200, png(8))
+    tag = client.get(url).headers["etag"]
+    for known, status in ((tag, 206), ('"other"', 200)):
+        headers = {"range": "bytes=0-1", "if-range": known}
+        assert client.get(url, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("path", ["file", "thumbnail", "thumbnail?size=64"])
+def test_a_picture_that_the_client_has_is_not_sent_again(client: TestClient, path: str) -> None:
+    """Issue 21, line 35."""
+    url = f"/images/{stored(client, png(8))}/{path}"
+    first = client.get(url)
+    assert first.headers["cache-control"] == "private, no-cache"
+    again = client.get(url, headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(url, headers={"if-none-match": '"other"'}).content == first.content
+
+
+def test_an_edited_picture_shows_its_new_thumbnail(
+    client: TestClient, services: Services, worker: None, tmp_path: Path
+) -> None:
+    """Issue 21, line 35: an hour long it showed the old one."""
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(png(21))
+    run(services, tmp_path)
+    hit = client.post("/search-by-image?limit=1", content=png(21)).json()[0]
+    old = client.get(hit["thumbnail_url"])
+    mine.write_bytes(png(22, (90, 70)))
+    run(services, tmp_path)
+    new = client.get(hit["thumbnail_url"], headers={"if-none-match": old.headers["etag"]})
+    assert new.status_code == 200
+    assert new.content != old.content
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/search-by-text?query=a+tree"])
+def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+    """Issue 21, line 33."""
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == client.get(path).headers["content-type"]
+
+
+def test_head_of_files(client: TestClient) -> None:
+    data = png(8)
+    image_id = stored(client, data)
+    file = client.head(f"/images/{image_id}/file")
+    assert (file.status_code, file.content) == (200, b"")
+    assert file.headers["content-length"] == str(len(data))
+    assert client.head(f"/images/{image_id}/thumbnail").headers["content-type"] == "image/webp"
+    assert client.head("/images/999999/file").status_code == 404
+    assert client.head("/upload").status_code == 405
+    assert "HEAD" in client.delete("/healthz").headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "coded"),
+    [
+        ("beach.png", "beach.png", "beach.png"),
+        ("am Strand.PNG", "am Strand.PNG", "am%20Strand.PNG"),
+        ("海边.png", "__.png", "%E6%B5%B7%E8%BE%B9.png"),
+        ("100% 'x'.png", "100_ 'x'.png", "100%25%20%27x%27.png"),
+        ("page.html", "page.html.png", "page.html.png"),
+    ],
+)
+def test_a_file_is_saved_under_its_own_name(
+    client: TestClient,
+    services: Services,
+    worker: None,
+    tmp_path: Path,
+    name: str,
+    plain: str,
+    coded: str,
+) -> None:
+    """Issue 21, line 34."""
+    data = png(1_000 + sum(name.encode()))
+    (tmp_path / name).write_bytes(data)
+    if name.endswith(".html"):  # no picture's name: as somebody uploads it
+        answer = client.post("/upload", files={"file": (name, data)})
+        image_id = answer.json()[0]["id"]
+    else:
+        run(services, tmp_path)
+        image_id = client.post("/search-by-image?limit=1", content=data).json()[0]["id"]
+    told = client.get(f"/images/{image_id}/file").headers["content-disposition"]
+    assert told == f"inline; filename=\"{plain}\"; filename*=UTF-8''{coded}"
+
+
+def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole(services: Services) -> None:
+    """Issue 21, line 46: 29 bodies of 946 were cut, and 9 answers were 500."""
+    data = png(12, (900, 900))
+    (outcome,) = services.registry.default.uploads.store([Upload("x", data)], None, {})
+    assert outcome.image is not None
+    original = services.gallery.original(outcome.image.id)
+    assert isinstance(original, OnDisk)
+    services.gallery.delete(outcome.image.id)
+    assert not original.path.exists()
+    sent = bytearray()
+
+    async def send(message: Message) -> None:
+        sent.extend(message.get("body", b""))
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "headers": [], "state": {}}
+    anyio.run(OriginalResponse(original, {}), scope, receive, send)
+    assert bytes(sent) == data
+    assert original.file.closed
+    with pytest.raises(ImageNotFound):
+        services.gallery.original(outcome.image.id)
 
 
 def test_a_changed_file_does_not_spoil_the_thumbnail_of_its_copy(

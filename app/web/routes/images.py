@@ -2,40 +2,32 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from app.catalog.gallery import InBucket, OnDisk
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.sources.sidecars import check_caption
+from app.web.conditional_requests import matches_etag
 from app.web.dependencies import GalleryService, ImageId
 from app.web.file_threads import on_file_thread
 from app.web.middleware.guard import Guarded, needs
+from app.web.original_response import OriginalResponse, content_disposition
 from app.web.payloads.images import ImageChanges, ImageDetails
 from app.web.problems import problem_responses
 
 router = APIRouter(tags=["images"], route_class=Guarded)
 
 DEFAULT_THUMBNAIL = 256  # pixels
-MAX_AGE_SECONDS = 3_600  # for which a browser may reuse a file without asking
+MAX_REDIRECT_SECONDS = 3_600  # for which a browser may reuse a redirect into a bucket
 
 # An untrusted file is shown with the media type of its bytes, and cannot run scripts.
 SAFE_FILE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": f"private, max-age={MAX_AGE_SECONDS}",
+    "Cache-Control": "private, no-cache",  # asked for again by its ETag: the file may be edited
 }
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-
-
-class WholeFile(FileResponse):
-    """A file without ranges: their errors are plain text, and nobody needs part of a picture."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as if no range had been asked for."""
-        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
-        await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 @router.get("/images/{image_id}", responses=problem_responses(404, 422, 503))
@@ -50,8 +42,10 @@ def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
     response_class=FileResponse,
     responses={
         200: {"content": {"image/*": BINARY}},
+        206: {"description": "One range of it", "content": {"image/*": BINARY}},
+        304: {"description": "The client has it"},
         307: {"description": "It lies in a bucket: read it there"},
-        **problem_responses(404, 422, 503),
+        **problem_responses(404, 416, 422, 503),
     },
 )
 @needs("reader")
@@ -60,13 +54,17 @@ def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     """The original file."""
     original = gallery.original(image_id)
     if isinstance(original, OnDisk):
-        return WholeFile(original.path, media_type=original.media_type, headers=SAFE_FILE)
+        name = content_disposition(original.name, original.media_type)
+        return OriginalResponse(original, {**SAFE_FILE, "Content-Disposition": name})
     if isinstance(original, InBucket):
-        fresh = f"private, max-age={min(original.seconds // 2, MAX_AGE_SECONDS)}"
+        fresh = f"private, max-age={min(original.seconds // 2, MAX_REDIRECT_SECONDS)}"
         return RedirectResponse(original.url, headers={"Cache-Control": fresh})
-    length = {"Content-Length": str(original.size)}
+    headers = {
+        "Content-Length": str(original.size),
+        "Content-Disposition": content_disposition(original.name, original.media_type),
+    }
     return StreamingResponse(
-        iter(original.chunks), media_type=original.media_type, headers={**SAFE_FILE, **length}
+        iter(original.chunks), media_type=original.media_type, headers={**SAFE_FILE, **headers}
     )
 
 
@@ -75,6 +73,7 @@ def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
     response_class=Response,
     responses={
         200: {"content": {"image/webp": BINARY}},
+        304: {"description": "The client has it"},
         **problem_responses(404, 413, 415, 422, 503),
     },
 )
@@ -86,10 +85,14 @@ def get_thumbnail(
     size: Annotated[
         int, Query(ge=1, le=THUMBNAIL_SIDES[-1], description="longest side, pixels")
     ] = DEFAULT_THUMBNAIL,
+    if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """A WebP; `size` is rounded up to one of 64, 128, 256, 512 and 1024."""
+    headers = {**SAFE_FILE, "ETag": f'"{gallery.thumbnail_tag(image_id, size)}"'}
+    if matches_etag(headers["ETag"], if_none_match):
+        return Response(status_code=304, headers=headers)
     small = gallery.thumbnail(image_id, size)
-    return Response(small, media_type="image/webp", headers=SAFE_FILE)
+    return Response(small, media_type="image/webp", headers=headers)
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=problem_responses(404, 422, 503))
