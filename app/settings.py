@@ -173,6 +173,9 @@ class Settings(BaseSettings):
     max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
     )
+    max_archive_entries: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="most files of an archive; as many again may be sidecars and the like"
+    )
     jwt_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
         None, description="signs tokens, at least 32 bytes; empty: made and kept in the database"
     )

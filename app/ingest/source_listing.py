@@ -31,7 +31,7 @@ from app.ingest.jobs import SENT_PRIORITY, Job
 from app.ingest.removals import Removals
 from app.ingest.source_diff import SourceDiff, chunks
 from app.sources import archives
-from app.sources.archives import ArchiveEntry
+from app.sources.archives import MAX_SHOWN_CHARACTERS, ArchiveEntry
 from app.sources.decompression import ArchiveLimits
 from app.sources.sidecars import Annotation
 from app.sources.sources import Sources
@@ -39,6 +39,7 @@ from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)
 
+SHOWN_ROWS = 5  # of a table, that name no file
 MAX_ATTEMPTS = 20  # of listing or finishing, including those whose worker died; then the job fails
 
 
@@ -133,7 +134,8 @@ class SourceLister:
             if not self._added(job, listed):
                 return
             mark = checkpoint
-        self.add(job, ListedFile(mark, whole=True))
+        unmatched = [_unmatched(table, rows) for table, rows in told.unmatched.items()]
+        self.add(job, ListedFile(mark, unmatched, whole=True))
 
     def _added(self, job: Job, listed: ListedFile) -> bool:
         """As `add`; deletes the staged files again if nothing was written."""
@@ -210,6 +212,13 @@ class SourceLister:
             build_graph(self.sessions, self.index)
             self.measure()
         return reason
+
+
+def _unmatched(table: str, names: list[str]) -> NewItem:
+    """The rows of a table that name no file, as a file of the job's that has failed."""
+    named = ", ".join(repr(name[:MAX_SHOWN_CHARACTERS]) for name in names[:SHOWN_ROWS])
+    more = f" and {len(names) - SHOWN_ROWS} more" if len(names) > SHOWN_ROWS else ""
+    return NewItem(table, reason=f"Rows that name no file of the archive: {named}{more}.")
 
 
 def _reason(error: Exception) -> str:

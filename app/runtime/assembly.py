@@ -255,7 +255,10 @@ class _Assembly:
             index=index,
             sources=self.sources,
             stores=self.stores,
-            archive_limits=ArchiveLimits(max_file_bytes=self.limits.max_file_bytes),
+            archive_limits=ArchiveLimits(
+                max_file_bytes=self.limits.max_file_bytes,
+                max_entries=self.settings.max_archive_entries,
+            ),
             refusal_rules=refusal_rules(self.limits),
             batch_size=self.settings.batch_size,
             stop=self.interrupt,

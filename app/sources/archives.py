@@ -8,9 +8,9 @@ import posixpath
 import re
 import tarfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -70,10 +70,14 @@ class RefusedEntry:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Captions and metadata in the archive, and why a sidecar was ignored, both by entry name."""
+    """Captions and metadata in the archive, and why a sidecar was ignored, both by entry name.
+
+    `unmatched` are the names, by table, that no entry has.
+    """
 
     by_name: dict[str, Annotation]
     notes: dict[str, str]
+    unmatched: dict[str, list[str]] = field(default_factory=dict)
 
 
 def annotations(
@@ -84,23 +88,34 @@ def annotations(
     If the archive is damaged or exceeds a limit, what was read before that counts: `entries`
     reports the fault. Raises ArchiveRejected for a malformed table or too much metadata in all.
     """
-    tables: dict[str, Annotation] = {}
+    tables: dict[str, dict[str, Annotation]] = {}
+    names: set[str] = set()
     sidecars: dict[str, Annotation] = {}
     notes: dict[str, str] = {}
     left = MAX_ANNOTATION_BYTES
-    for found in _annotation_files(archive, limits, ignored):
+    for found in _annotation_files(archive, limits, ignored, names):
         left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
         if left < 0:
             raise ArchiveRejected(f"Its metadata has more than {MAX_ANNOTATION_BYTES / 1e6:g} MB.")
         if _is_table(found.name):
-            tables |= _table(found)
+            tables[found.name] = _table(found)
             continue
         try:
             sidecars[found.name[: -len(".json")]] = _sidecar(found)
         except AnnotationInvalid as error:
             notes[found.name[: -len(".json")]] = str(error)
-    both = {name: sidecars[name].over(tables[name]) for name in tables.keys() & sidecars}
-    return Annotations(tables | sidecars | both, notes)
+    by_name: dict[str, Annotation] = {}
+    unmatched: dict[str, list[str]] = {}
+    for table, rows in tables.items():
+        spelled = _spelled(rows, names)
+        by_name |= {spelled.get(name, name): rows[name] for name in rows}
+        if missing := [name for name in rows if name not in spelled]:
+            unmatched[table] = missing
+    spelled = _spelled(sidecars, names)
+    for name, sidecar in sidecars.items():
+        entry = spelled.get(name, name)
+        by_name[entry] = sidecar.over(by_name.get(entry, Annotation()))
+    return Annotations(by_name, notes, unmatched)
 
 
 def entries(
@@ -133,10 +148,16 @@ def _members(
         if packing in {"7z", "rar"}:
             raise ArchiveRejected(NOT_AN_ARCHIVE)
         members = zip_members if packing == "zip" else partial(tar_members, packing)
+        files = 0
         for member in members(file, limits):
-            if member.index >= limits.max_entries:
-                raise ArchiveRejected(f"The archive has more than {limits.max_entries} entries.")
-            yield _checked(member, ignored)
+            checked = _checked(member, ignored)
+            files += not checked.passed_over
+            if max(files, member.index + 1 - files) > limits.max_entries:
+                raise ArchiveRejected(
+                    f"The archive has more than {limits.max_entries} entries. MAX_ARCHIVE_ENTRIES "
+                    "is the limit."
+                )
+            yield checked
 
 
 def _checked(member: ArchiveMember, ignored: IgnoredNames) -> ArchiveMember:
@@ -207,13 +228,34 @@ def _printable(name: str) -> str:
 # --- Tables and sidecars
 
 
+def _spelled(annotated: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """The entry that each annotated name means: itself, or the only one that differs in case.
+
+    Names are compared in composed form (NFC): macOS decomposes them. Those without an entry, or
+    with several, are left out.
+    """
+    exact = {name: name for name in annotated if name in names}
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        if name not in exact:
+            alike.setdefault(_folded(name), []).append(name)
+    found = {name: alike.get(_folded(name), []) for name in annotated if name not in exact}
+    return exact | {name: entries[0] for name, entries in found.items() if len(entries) == 1}
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _annotation_files(
-    archive: Path, limits: ArchiveLimits, ignored: IgnoredNames
+    archive: Path, limits: ArchiveLimits, ignored: IgnoredNames, names: set[str]
 ) -> Iterator[ArchiveEntry | RefusedEntry]:
     with suppress(ArchiveRejected):
         for member in _members(archive, limits, ignored):
             if member.folder or ignored.has_any(member.name):
                 continue
+            if not member.passed_over and not member.refusal:
+                names.add(member.name)
             if _is_table(member.name):
                 yield _read_entry(member, MAX_TABLE_BYTES)
             elif _is_sidecar(member.name):

@@ -27,7 +27,8 @@ Read = Callable[[int], bytes]
 class ArchiveLimits:
     """Limits of an archive: exceeding `max_file_bytes` refuses the file, any other the rest.
 
-    `max_entries` counts folders and refused entries too; `max_ratio` is unpacked : packed.
+    `max_entries` counts refused entries too, but not companion files, folders and ignored ones: of
+    these there may be as many again. `max_ratio` is unpacked : packed.
     """
 
     max_file_bytes: int

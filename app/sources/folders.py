@@ -20,6 +20,8 @@ PIECE_BYTES = 1 << 20  # read at a time
 LISTED_AT_ONCE = 256  # files
 FRESH_SECONDS = 0.1  # a file that was looked at longer ago is looked at again
 LISTING_SECONDS = 60.0  # without a file: a network disk lists a large folder as a whole
+STAYS = "Its pictures stay as they are known."
+LINK = "This is a link to a folder, which is not followed: index that folder itself."
 QUIET_SECONDS = 1.0  # a file changed more recently may be incomplete
 
 
@@ -111,11 +113,14 @@ def _walk(folder: Path, ignored: IgnoredNames) -> Iterator["os.DirEntry[str] | U
             try:
                 waiting.append(iter(_entries(following, ignored)))
             except OSError as error:
-                yield Unlisted(following, f"This folder cannot be listed: {error.strerror}.")
+                reason = f"This folder cannot be listed: {error.strerror}. {STAYS}"
+                yield Unlisted(following, reason)
         entry = next(waiting[-1], None)
         following = entry.path if entry and _is_folder(entry) else None
         if entry is None:
             waiting.pop()
+        elif _is_folder_link(entry):
+            yield Unlisted(entry.path, LINK)
         elif following is None and Path(entry.name).suffix.lower() not in COMPANIONS:
             yield entry
 
@@ -124,7 +129,19 @@ def _entries(folder: str, ignored: IgnoredNames) -> list["os.DirEntry[str]"]:
     parent = Path(folder).name
     with os.scandir(folder) as listed:
         entries = [entry for entry in listed if not ignored.has(entry.name, parent)]
-    return sorted(entries, key=lambda entry: os.fsencode(entry.name) + b"/" * _is_folder(entry))
+    return sorted(entries, key=_sort_key)
+
+
+def _sort_key(entry: "os.DirEntry[str]") -> bytes:
+    is_folder = _is_folder(entry) or _is_folder_link(entry)
+    return os.fsencode(entry.name) + b"/" * is_folder
+
+
+def _is_folder_link(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -154,7 +171,7 @@ def _source_file(
     found: "os.DirEntry[str] | Unlisted", path: str
 ) -> Iterator[SourceFile | Unlisted]:
     if isinstance(found, Unlisted):
-        yield Unlisted(path, f"{found.reason} Its pictures stay as they are known.")
+        yield Unlisted(path, found.reason)
         return
     try:
         status = Path(found.path).stat()

@@ -388,14 +388,15 @@ def test_a_name_is_taken_once(reader: Reader) -> None:
 
 def test_all_entries_count_for_their_bound(reader: Reader) -> None:
     files = [("d/", b""), ("../x.jpg", b""), ("a.txt", b""), ("a.jpg", b"")]
-    limits = ArchiveLimits(max_file_bytes=10, max_entries=4)
+    limits = ArchiveLimits(max_file_bytes=10, max_entries=2)  # of files, and of all others
     folder = tarfile.TarInfo("d")
     folder.type = tarfile.DIRTYPE
     for archive in (zipped(files), tarred([(folder, b""), *files[1:]])):
         assert len(reader.all(archive, limits)[0]) == 2
     for archive in (zipped([*files, LAST]), tarred([(folder, b""), *files[1:], LAST])):
         found, ended = reader.all(archive, limits)
-        assert (len(found), ended) == (2, "The archive has more than 4 entries.")
+        assert len(found) == 2
+        assert ended.startswith("The archive has more than 2 entries.")
 
 
 def test_the_bound_on_unpacked_bytes_holds_in_all(reader: Reader) -> None:

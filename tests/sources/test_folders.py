@@ -22,7 +22,7 @@ from app.errors import (
 from app.pictures.formats import check_signature
 from app.settings import ROOT
 from app.sources import folders
-from app.sources.folders import QUIET_SECONDS, Folder, stored_path
+from app.sources.folders import LINK, QUIET_SECONDS, Folder, stored_path
 from app.sources.interfaces import SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, Annotation
 from app.sources.sources import Sources
@@ -131,13 +131,19 @@ def test_pipes_and_links_to_nowhere_are_passed_over(tmp_path: Path) -> None:
 def test_links_lead_to_files_but_not_into_folders(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """Issue 21, line 26: links to folders are named, in their place."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "1.png").write_bytes(b"there")
     folder = make(tmp_path, "a.png")
     (tmp_path / "link.png").symlink_to(elsewhere / "1.png")
     (tmp_path / "linked").symlink_to(elsewhere)
     (tmp_path / "up").symlink_to(tmp_path)
-    assert paths(folder) == ["a.png", "link.png"]
+    (tmp_path / "linked-on.png").write_bytes(b"x")
+    found = list(folder.files())
+    assert [inside(folder, one) for one in found] == [
+        "a.png", "link.png", "linked-on.png", "linked/", "up/"
+    ]  # fmt: skip
+    assert [one.reason for one in found if isinstance(one, Unlisted)] == [LINK, LINK]
     assert folder.read(str(tmp_path / "link.png"), 10) == b"there"
 
 
