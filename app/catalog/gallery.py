@@ -99,7 +99,7 @@ class Gallery:
         with self.sessions.begin() as session:
             return image_rows.get_image(session, image_id)
 
-    def original(self, image_id: int) -> OnDisk | InBucket | Streamed:
+    def original(self, image_id: int, *, may_redirect: bool = True) -> OnDisk | InBucket | Streamed:
         """The original file; one on disk is open, and the caller closes it.
 
         Raises ImageNotFound, also if the file is gone or is no longer a picture, or
@@ -107,7 +107,7 @@ class Gallery:
         """
         image = self.get(image_id)
         if image.stored_path.startswith(S3_SCHEME):
-            return self._in_bucket(image)
+            return self._in_bucket(image, may_redirect)
         with _read_errors(image):
             location = self.sources.location(image.stored_path)
             file, kind = ORIGINALS.call(location, lambda beat: _opened(location))
@@ -117,10 +117,10 @@ class Gallery:
         name = image.origin or image.path
         return OnDisk(location, file, os.fstat(file.fileno()), kind, name)
 
-    def _in_bucket(self, image: Image) -> InBucket | Streamed:
+    def _in_bucket(self, image: Image, may_redirect: bool) -> InBucket | Streamed:
         bucket, key = self.sources.stored_object(image.stored_path)
         with _read_errors(image):
-            if self.presign_seconds is not None:
+            if self.presign_seconds is not None and may_redirect:
                 url = bucket.presigned_url(key, self.presign_seconds)
                 return InBucket(url, self.presign_seconds)
             opened = bucket.open(key)

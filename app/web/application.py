@@ -68,6 +68,7 @@ def create_app(services: Services, limits: HttpLimits) -> FastAPI:
         title="Image search",
         description=_description(services.model_name),
         openapi_tags=openapi_document.TAGS,
+        redirect_slashes=False,  # Starlette's redirects name http:// behind TLS: see `problems`
         generate_unique_id_function=openapi_document.operation_id,
     )
     _add_middleware(app, limits)

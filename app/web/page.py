@@ -68,7 +68,7 @@ def site() -> PageFiles:
         if path.suffix in MEDIA_TYPES
     }
     version = _digest(*(part for name, data in files.items() for part in (name.encode(), data)))
-    base = f"/static/{version[:VERSION_DIGITS]}"
+    base = f"static/{version[:VERSION_DIGITS]}"
     documents = {language: _document(language, base) for language in LANGUAGES}
     return PageFiles(version[:VERSION_DIGITS], documents, files)
 

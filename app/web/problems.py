@@ -5,10 +5,11 @@ import logging
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.routing import iter_route_contexts
 from psycopg.errors import QueryCanceled, ReadOnlySqlTransaction
 from sqlalchemy.exc import DBAPIError
@@ -151,7 +152,9 @@ def install(app: FastAPI) -> None:
         return problem(422, " ".join(faults))
 
     @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> JSONResponse:
+    def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and (location := _without_slash(request)):
+            return RedirectResponse(location)
         if full := _full_disk(error.__cause__):  # FastAPI calls it an error of the body
             return full
         headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
@@ -171,6 +174,23 @@ def _headers_of(error: errors.ImageSearchError) -> dict[str, str]:
     if isinstance(error, errors.TooManyRequests):
         return {"Retry-After": str(error.seconds)}
     return {}
+
+
+def _without_slash(request: Request) -> str | None:
+    """Where the address without its last slash leads, relative to it; None if nowhere.
+
+    A relative address is right behind TLS and below a proxy's prefix too.
+    """
+    path = request.scope["path"]
+    shorter = path.removesuffix("/")
+    if shorter == path or not shorter or shorter.endswith("/"):
+        return None
+    scope = {**request.scope, "path": shorter}
+    routes = iter_route_contexts(request.app.routes)
+    if all(route.matches(scope)[0] == Match.NONE for route in routes):
+        return None
+    query = request.scope["query_string"].decode("latin-1")
+    return f"../{quote(shorter.rpartition('/')[2])}" + (f"?{query}" if query else "")
 
 
 def _methods(request: Request) -> str:

@@ -76,6 +76,9 @@ def test_a_bucket_is_indexed_without_a_copy_and_found(
     assert answer.status_code == 307
     with urlopen(answer.headers["location"]) as original:
         assert original.read() == tree
+    # Issue 21, line 40: the page's own policy forbids its script to follow into the bucket.
+    fetched = client.get(hit["url"], headers={"sec-fetch-mode": "cors"}, follow_redirects=False)
+    assert (fetched.status_code, fetched.content) == (200, tree)
     streaming = create_app(
         settings,
         replace(services, gallery=replace(services.gallery, presign_seconds=None)),

@@ -1,5 +1,6 @@
 """The page as it is served: in which language, with what for caches, and nothing else."""
 
+import re
 from typing import Any
 
 import pytest
@@ -220,3 +221,11 @@ def test_anything_else_is_a_problem(client: TestClient, path: str) -> None:
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_page_names_no_address_from_the_root() -> None:
+    """Issue 21, line 37: it may lie below a prefix of a proxy's."""
+    document = page.site().documents["en"].body.decode()
+    assert not re.findall(r'(?:href|src|action)="/', document)
+    for name, data in page.site().files.items():
+        assert not re.findall(r'(?:href|src)(?:: |=)["\'`]/', data.decode()), name

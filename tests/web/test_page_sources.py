@@ -73,7 +73,7 @@ def test_the_document_is_well_formed_and_loads_only_files_of_its_version(documen
     reader = Reader(document)
     assert reader.stack == []
     site = page.site()
-    base = f"/static/{site.version}/"
+    base = f"static/{site.version}/"
     loaded = {
         value
         for tag, attributes in reader.elements

@@ -133,3 +133,25 @@ def stop_postgres(folder: Path) -> None:
     process.terminate()
     process.send_signal(signal.SIGINT)  # fast: does not wait for connections
     process.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("address", "location"),
+    [
+        ("/healthz/", "../healthz"),
+        ("/search-by-text/?query=a+tree&limit=1", "../search-by-text?query=a+tree&limit=1"),
+        ("/images/1/file/", "../file"),
+        ("/api/v1/collections/", "../collections"),
+    ],
+)
+def test_a_slash_at_the_end_leads_to_the_address_without(
+    client: TestClient, address: str, location: str
+) -> None:
+    """Issue 21, line 36: the redirect named http:// behind TLS."""
+    answer = client.get(address, headers={"host": "localhost"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, location)
+
+
+@pytest.mark.parametrize("address", ["/absent/", "/healthz//", "/absent"])
+def test_what_is_nowhere_is_not_redirected(client: TestClient, address: str) -> None:
+    assert client.get(address, follow_redirects=False).status_code == 404

@@ -27,6 +27,9 @@ SAFE_FILE = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, no-cache",  # asked for again by its ETag: the file may be edited
 }
+SCRIPT_MODES = {"cors", "same-origin"}
+"""A page's script must not be redirected into a bucket: the page's policy has no other hosts."""
+
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -50,9 +53,13 @@ def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
 )
 @needs("reader")
 @on_file_thread
-def get_file(gallery: GalleryService, image_id: ImageId) -> Response:
+def get_file(
+    gallery: GalleryService,
+    image_id: ImageId,
+    sec_fetch_mode: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
     """The original file."""
-    original = gallery.original(image_id)
+    original = gallery.original(image_id, may_redirect=sec_fetch_mode not in SCRIPT_MODES)
     if isinstance(original, OnDisk):
         name = content_disposition(original.name, original.media_type)
         return OriginalResponse(original, {**SAFE_FILE, "Content-Disposition": name})

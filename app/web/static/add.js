@@ -170,7 +170,7 @@ export function mountAdd(section) {
   );
   view.bar = make("progress", { max: 1, "aria-label": t("add_uploads") });
   view.counts = make("p");
-  view.find = make("a", { className: "button primary", href: "/", dataset: { view: "search" } }, t("add_find"));
+  view.find = make("a", { className: "button primary", href: "./", dataset: { view: "search" } }, t("add_find"));
   view.again = button(t("add_again"), () => enqueue(lost.splice(0)));
   view.files = make("ul", { className: "files", tabindex: 0, "aria-label": t("add_uploads") });
   const title = make("h2", {}, t("add_uploads"));

@@ -32,8 +32,11 @@ async function waited(status, seconds, attempt) {
   return true;
 }
 
+/** Relative to the page, which may lie below a prefix of a proxy's. */
+const relative = (path) => path.replace(/^\//, "");
+
 async function call(path, options = {}, attempt = 1) {
-  const response = await fetch(path, { ...options, headers: { ...options.headers, ...authorization() } });
+  const response = await fetch(relative(path), { ...options, headers: { ...options.headers, ...authorization() } });
   const isBounded = response.status === 429; // what is down is said at once
   if (isBounded && (await waited(429, Number(response.headers.get("Retry-After")), attempt))) return call(path, options, attempt + 1);
   if (!response.ok) outcome(response.status, await response.text(), response.headers.get(CHALLENGE));
@@ -49,7 +52,7 @@ export async function ask(method, path, { query = {}, json, signal } = {}) {
 
 export async function upload(path, form, { progress }, attempt = 1) {
   const request = new XMLHttpRequest();
-  request.open("POST", path);
+  request.open("POST", relative(path));
   for (const header of Object.entries(authorization())) request.setRequestHeader(...header);
   request.upload.onprogress = ({ loaded, total }) => progress(loaded / total);
   await new Promise((resolve, reject) => {
@@ -92,7 +95,7 @@ function forgetOldest() {
 
 /** An address for an element: it cannot send the key, so with one the bytes are fetched. */
 export async function pictureUrl(path) {
-  if (!hasKey() || path.startsWith("blob:")) return path;
+  if (!hasKey() || path.startsWith("blob:")) return relative(path);
   if (!blobs.has(path)) blobs.set(path, URL.createObjectURL(await (await call(path)).blob()));
   if (blobs.size > MAX_BLOBS) forgetOldest();
   return blobs.get(path);

@@ -34,7 +34,7 @@ export function liveRow(title, ...buttons) {
   return { whole, show };
 }
 
-export const linkTo = (view, query, text) => make("a", { href: `/?${new URLSearchParams(query)}`, dataset: { view } }, text);
+export const linkTo = (view, query, text) => make("a", { href: `./?${new URLSearchParams(query)}`, dataset: { view } }, text);
 
 export function table(caption, heads, lines) {
   const row = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, {}, cell)));

@@ -8,7 +8,7 @@ export const include = ["path", "size", "caption"];
 
 const files = []; // that no address can hold: the history has their places
 
-export const thumbnail = (id, side = devicePixelRatio > 1 ? 512 : 256) => `/images/${id}/thumbnail?size=${side}`;
+export const thumbnail = (id, side = devicePixelRatio > 1 ? 512 : 256) => `images/${id}/thumbnail?size=${side}`;
 
 /** One of ours by its id, or any by its address. */
 export function pictureAt(image) {
@@ -47,7 +47,7 @@ export function fromAddress() {
 }
 
 export function addressOf({ words, without, picture, weight, filter, order }) {
-  const url = addressIn("/");
+  const url = addressIn("./");
   const said = JSON.stringify(filter);
   const balance = words && picture && weight !== EVEN && weight;
   const values = { q: words, without, image: picture?.image, weight: balance, filter: said !== "{}" && said, order };

@@ -97,7 +97,7 @@ function showAnswer(data) {
   const { pictures, token, hits, model } = data;
   const parts = [
     make("p", {}, sentenceOf(data)),
-    !pictures && make("a", { className: "button primary", href: "/?view=add", dataset: { view: "add" } }, t("empty_add")),
+    !pictures && make("a", { className: "button primary", href: "./?view=add", dataset: { view: "add" } }, t("empty_add")),
     token && hits.length && ratingOf(token, null, t("rate_answer")),
     unusedOf(data) && make("small", {}, unusedOf(data)),
     model === DEMO && make("small", {}, make("b", {}, DEMO), ` ${t("demo")}`),

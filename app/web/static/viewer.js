@@ -21,7 +21,7 @@ const askedId = () => Number(new URLSearchParams(location.search).get("hit"));
 async function saved(event) {
   if (!hasKey() || save.href.startsWith("blob:")) return;
   event.preventDefault();
-  save.href = await pictureUrl(save.pathname);
+  save.href = await pictureUrl(save.getAttribute("href"));
   save.click();
 }
 
@@ -55,7 +55,7 @@ function draw() {
   title.textContent = dialog.ariaLabel = nameOf(hit);
   title.focus();
   told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, t("rate_hit")) : "");
-  Object.assign(save, { href: `/images/${id}/file`, download: fileOf(hit) });
+  Object.assign(save, { href: `images/${id}/file`, download: fileOf(hit) });
   for (const list of [copies, facts, similar]) list.replaceChildren();
   showCopies(hit).catch((error) => alertOf(error.message));
   loadFacts(id).catch((error) => alertOf(error.message));
