@@ -115,6 +115,10 @@ benchmark: $(INSTALLED) $(PEERS)/.installed ## Measure this beside Chroma and La
 benchmark-search: $(INSTALLED) ## Measure recall and time of filtered searches on 100,000 vectors
 	@$(PYTHON) -m scripts.benchmark_search
 
+.PHONY: evaluate-graph
+evaluate-graph: $(INSTALLED) ## Measure what graphs lose after bursts and among near-duplicates
+	@$(PYTHON) -m scripts.evaluate_graph
+
 .PHONY: test-crash
 test-crash: $(INSTALLED) ## Kill workers 20 times through 2,000 pictures: RUNS=5 in a row
 	@CRASH_RUNS=$(or $(RUNS),1) $(PYTHON) -m pytest -n 0 tests/ingest/test_crash.py

@@ -88,6 +88,7 @@ vector_indexes = Table(
     Column("chance", LargeBinary),  # a `calibration.NullDistribution`
     Column("trial", JSONB),  # whether judgements improve its answers: `evaluation.EvaluationResult`
     now_column(),
+    Column("graph_vectors", Integer),  # at the last `graph_rebuild`; null: in order of arrival
     Index(
         "vector_indexes_one_active_idx",
         "collection_id",

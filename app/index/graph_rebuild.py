@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import VectorIndex
+from app.database.tables import vector_indexes as generations
 from app.index import vector_indexes
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,14 @@ def _exchange(session: Session, index: VectorIndex) -> None:
         text(f"ALTER TABLE embeddings ATTACH PARTITION {original} FOR VALUES IN ({index.id})")
     )
     session.execute(text(f"ALTER TABLE {original} DROP CONSTRAINT {copy}_index_check"))
+    built = update(generations).where(generations.c.id == index.id)
+    session.execute(built.values(graph_vectors=vector_indexes.count_vectors(session, index)))
+
+
+def vectors_at_rebuild(session: Session, index: VectorIndex) -> int | None:
+    """How many vectors the index had at its last rebuild; None before the first."""
+    query = select(generations.c.graph_vectors).where(generations.c.id == index.id)
+    return session.execute(query).scalar_one_or_none()
 
 
 def _rename(session: Session, old: str, new: str) -> None:

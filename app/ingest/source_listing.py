@@ -23,7 +23,7 @@ from app.errors import (
     StorageUnwritable,
     own_fault,
 )
-from app.index import vector_indexes
+from app.index import graph_health, vector_indexes
 from app.index.graph_rebuild import build_graph
 from app.ingest import job_items, jobs
 from app.ingest.job_items import ListedFile, NewItem
@@ -210,6 +210,7 @@ class SourceLister:
             self.remove_staged([job.source.get("staged")])
         if not job.dry_run:
             build_graph(self.sessions, self.index)
+            graph_health.maintain(self.sessions, self.index)
             self.measure()
         return reason
 

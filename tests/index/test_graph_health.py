@@ -1,0 +1,76 @@
+"""Graphs that lose pictures are found and rebuilt (issue 21, lines 3 and 4)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from app.catalog import collections
+from app.database import connections
+from app.database.tables import VectorIndex
+from app.index import graph_health, graph_rebuild, vector_indexes
+from app.index.graph_health import choose_novel, count_unreachable, find_lost, maintain
+from app.vectors import Vectors, VectorSpace
+from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene, unlike
+
+pytestmark = pytest.mark.usefixtures("search_by_graph")
+
+DIMENSIONS = 128
+BEFORE = 100  # unlike pictures that were stored before the burst
+BURST = 1_900  # pictures of one scene
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    rng = np.random.default_rng(1)
+    return np.vstack([unlike(BEFORE, DIMENSIONS, rng), scene(BURST, 0.9, DIMENSIONS, rng)])
+
+
+@pytest.fixture(scope="module")
+def index(
+    database_url: str, vectors: Vectors
+) -> Iterator[tuple[connections.Sessions, VectorIndex]]:
+    """Its graph was built in the order in which the pictures came."""
+    engine = connections.open_engine(database_url)
+    connections.migrate(engine)
+    sessions = connections.open_sessions(engine)
+    with sessions.begin() as session:
+        space = VectorSpace("generated", "burst", "0" * 64, DIMENSIONS)
+        made = vector_indexes.open_index(session, collections.default(session).id, space)
+        insert_images(session, made.collection_id, ["{}"] * len(vectors))
+        copy_vectors(session, made, vectors)
+        vector_indexes.build_hnsw(session, made)
+    yield sessions, made
+    engine.dispose()
+
+
+def test_a_sample_by_novelty_holds_what_is_not_of_the_burst(vectors: Vectors) -> None:
+    pool = dict(enumerate(vectors, 1))
+    chosen = choose_novel(pool, BEFORE)
+    assert len(chosen) == BEFORE
+    assert sum(image_id <= BEFORE for image_id in chosen) >= 0.95 * BEFORE
+    assert choose_novel({}, 5) == {}
+    assert len(choose_novel(dict(list(pool.items())[:3]), 5)) == 3
+
+
+def test_a_graph_that_loses_pictures_is_rebuilt_once(
+    index: tuple[connections.Sessions, VectorIndex], vectors: Vectors
+) -> None:
+    sessions, made = index
+    sample = choose_novel(dict(enumerate(vectors, 1)), graph_health.SAMPLE)
+    with sessions.begin() as session:
+        assert len(find_lost(session, made, sample)) > graph_health.MAX_LOST * len(sample)
+        assert graph_rebuild.vectors_at_rebuild(session, made) is None
+    assert maintain(sessions, made)
+    with sessions.begin() as session:
+        assert find_lost(session, made, sample) == []
+        assert count_unreachable(session, made) == 0
+        assert graph_rebuild.vectors_at_rebuild(session, made) == len(vectors)
+    assert not maintain(sessions, made)
+
+
+def test_a_small_index_needs_none(
+    index: tuple[connections.Sessions, VectorIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_indexes, "EXACT_ROWS", 10_000)
+    assert not maintain(*index)
