@@ -15,6 +15,7 @@ from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import HEAD_BYTES, SIDECAR, CheckHead, SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
 from app.storage.bounded_reads import ORIGINALS, Beat, in_pieces
+from app.storage.disk import OWNER
 
 PIECE_BYTES = 1 << 20  # read at a time
 LISTED_AT_ONCE = 256  # files
@@ -111,7 +112,7 @@ def _walk(folder: Path, ignored: IgnoredNames) -> Iterator["os.DirEntry[str] | U
     while waiting:
         if following is not None:
             try:
-                waiting.append(iter(_entries(following, ignored)))
+                waiting.append(iter(_entries(following, ignored, is_top=len(waiting) == 1)))
             except OSError as error:
                 reason = f"This folder cannot be listed: {error.strerror}. {STAYS}"
                 yield Unlisted(following, reason)
@@ -125,10 +126,14 @@ def _walk(folder: Path, ignored: IgnoredNames) -> Iterator["os.DirEntry[str] | U
             yield entry
 
 
-def _entries(folder: str, ignored: IgnoredNames) -> list["os.DirEntry[str]"]:
+def _entries(folder: str, ignored: IgnoredNames, *, is_top: bool) -> list["os.DirEntry[str]"]:
+    """What is to be looked at in a folder; nothing in a store of ours, unless that is asked for."""
     parent = Path(folder).name
     with os.scandir(folder) as listed:
-        entries = [entry for entry in listed if not ignored.has(entry.name, parent)]
+        found = list(listed)
+    if not is_top and any(entry.name == OWNER for entry in found):
+        return []
+    entries = [entry for entry in found if not ignored.has(entry.name, parent)]
     return sorted(entries, key=_sort_key)
 
 

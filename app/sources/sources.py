@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.errors import ImageVanished
+from app.errors import ImageVanished, SourceUnreadable
 from app.sources.bucket_folders import BucketFolder
 from app.sources.folders import Folder, read_file
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
@@ -29,9 +29,15 @@ class Sources:
     ignored: IgnoredNames = ONLY_HIDDEN
 
     def open(self, source: Mapping[str, Any]) -> Source | None:
-        """The folder or bucket; None if the job's files were uploaded with it."""
+        """The folder or bucket; None if the job's files were uploaded with it.
+
+        Raises SourceUnreadable for our own uploads.
+        """
         if "folder" in source:
-            return Folder(Path(source["folder"]), self.root, self.ignored)
+            folder = Path(source["folder"])
+            if self.uploads and folder.is_relative_to(self.uploads.folder):
+                raise SourceUnreadable(f"{folder} holds uploads, which are indexed already.")
+            return Folder(folder, self.root, self.ignored)
         if "bucket" in source:
             bucket = self.buckets.bucket(source["bucket"])
             return BucketFolder(bucket, source.get("prefix", ""), self.ignored)

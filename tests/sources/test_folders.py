@@ -27,6 +27,7 @@ from app.sources.interfaces import SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, Annotation
 from app.sources.sources import Sources
 from app.storage.buckets import Buckets
+from app.storage.disk import UploadStore
 
 ORDER = ["a!.png", "a-b/1.png", "a-b.png", "a.png", "a/1.png", "a/b-/1.png", "a/b/1.png", "a0.png",
     "B/1.png", "b.png", "ab.png", "é.png", "é/1.png", "日.png", "😀.png", "\uffee.png"]  # fmt: skip
@@ -354,3 +355,19 @@ def test_a_film_is_refused_by_its_first_bytes(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_our_own_uploads_are_no_source(tmp_path: Path) -> None:
+    """They have rows already, by their place in the store; another database's may be indexed."""
+    uploads = UploadStore(tmp_path / "uploads")
+    uploads.claim("a" * 32)
+    uploads.put("ab" * 32 + ".png", b"x")
+    folder = make(tmp_path, "1.png", "2/1.png")
+    assert paths(folder) == ["1.png", "2/1.png"]
+    sources = Sources(tmp_path, Buckets(), uploads=uploads)
+    with pytest.raises(SourceUnreadable, match="uploads, which are indexed already"):
+        sources.open({"folder": str(uploads.folder)})
+    another = Sources(tmp_path, Buckets(), uploads=UploadStore(tmp_path / "another"))
+    source = another.open({"folder": str(uploads.folder)})
+    assert source is not None
+    assert len(list(source.files())) == 1
