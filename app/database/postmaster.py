@@ -82,6 +82,9 @@ class Postmaster:
                               seconds=2 * STOP_SECONDS)  # fmt: skip
         if self.running() == running:
             _end([running, *running.children()])
+        if self.socket_folder != self.folder:
+            with contextlib.suppress(OSError):
+                self.socket_folder.rmdir()
 
     @property
     def socket_folder(self) -> Path:

@@ -107,13 +107,13 @@ def test_a_folder_whose_path_is_too_long_for_a_socket(folder: Path) -> None:
         assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
         assert asked(url) == 1
     assert sockets != long
+    assert not sockets.exists()
 
 
 def test_a_socket_folder_of_somebody_else_is_refused(folder: Path, tmp_path: Path) -> None:
     long = folder.parent / ("long " * 26) / "data"
     with embedded_server(long) as url:
         sockets = Path(str(make_url(url).query["host"]))
-    sockets.rmdir()
     sockets.symlink_to(tmp_path)
     try:
         with pytest.raises(DatabaseUnusable, match="belongs to somebody else"):
