@@ -21,6 +21,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from typer.testing import CliRunner
 
+from app.main import server_config
 from app.settings import ROOT
 from app.web import problems
 from app.web.middleware.body_timeout import BodyTimeout
@@ -340,6 +341,12 @@ def test_a_connection_that_stays_has_the_same_bound_at_each_request(live: Live) 
         assert answer(client, b'"quick"').startswith(b"HTTP/1.1 200 ")
         client.sendall(b"GET /quick HTTP/1.1\r\nHost: x\r\nX-Slow: ")
         check_problem(dribble(client), 408)
+
+
+def test_an_idle_connection_outlives_those_of_proxies() -> None:
+    """Issue 21, line 38: else a proxy sends a POST into one that is being closed, and says 502."""
+    proxies_keep = 60  # seconds: nginx, and the load balancers of clouds
+    assert server_config(FastAPI()).timeout_keep_alive > proxies_keep
 
 
 def test_an_idle_connection_is_closed(live: Live) -> None:
