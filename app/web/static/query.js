@@ -4,6 +4,7 @@ import { addressIn, collection } from "./session.js";
 const PAGE = 40;
 const MINUS = -0.5;
 const EVEN = 0.5;
+export const ADDRESS = /^https?:\/\/\S+$/;
 export const include = ["path", "size", "caption"];
 
 const files = []; // that no address can hold: the history has their places
@@ -36,10 +37,11 @@ function filterOf(text) {
 
 export function fromAddress() {
   const given = Object.fromEntries(new URLSearchParams(location.search));
+  const image = given.image ?? (ADDRESS.test(given.q) && given.q); // the form was sent without us
   return {
-    words: given.q ?? "",
+    words: image && !given.image ? "" : (given.q ?? ""),
     without: given.without ?? "",
-    picture: given.image ? pictureAt(given.image) : files[history.state?.place],
+    picture: image ? pictureAt(image) : files[history.state?.place],
     weight: Number(given.weight) || EVEN,
     filter: filterOf(given.filter),
     order: given.order ?? "",

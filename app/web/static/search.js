@@ -4,7 +4,7 @@ import { alertOf, announce, button, byId, imageOf, make } from "./dom.js";
 import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel } from "./filters.js";
 import { fill, shown } from "./grid.js";
-import { addressOf, fromAddress, include, isAsked, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
+import { ADDRESS, addressOf, fromAddress, include, isAsked, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { number, t } from "./texts.js";
 import { mountViewer, showHit } from "./viewer.js";
@@ -12,7 +12,6 @@ import { mountViewer, showHit } from "./viewer.js";
 const PAUSE_MS = 250;
 const DEMO = "demo model";
 const MAX_UNUSED = 80; // characters
-const ADDRESS = /^https?:\/\/\S+$/;
 
 const [form, grid, chip] = ["search-form", "grid", "query-picture"].map(byId);
 const fields = ["words", "without", "weight"].map(byId);
