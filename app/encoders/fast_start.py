@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # counted up with whatever is kept, or made of it, otherwise
+FORMAT = 2  # counted up with whatever is kept, or made of it, otherwise
 PRECISIONS = ("fp32", "bf16")  # int8 has a verdict of its own to look at
 VERSIONS = (
     *("torch", "torchvision", "open-clip-torch", "openvino"),

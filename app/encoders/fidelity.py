@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
 
 GOLDEN_TEXTS = ["a green tree", "a red car on a road", "自行车", "two dogs"]
+GOLDEN_LONG_TEXT = "two dogs and a red car on a long road " * 3  # a runtime may fix a length
 GOLDEN_IMAGES = 4
 GOLDEN_TIMES = 4  # that they are repeated: 16 at a time
 GOLDEN_SEED = 20_26
@@ -29,13 +30,14 @@ def golden_images() -> list[Image.Image]:
 def lowest_cosine(exact: "OpenClipEncoder", other: "OpenClipEncoder") -> float:
     """The least cosine between the embeddings that two encoders give the golden inputs.
 
-    They go one by one, together and several times over: a runtime may take a batch for a constant,
-    and has kernels of its own for large ones.
+    They go one by one, together and several times over, and a text is longer than the others: a
+    runtime may take a batch or a length for a constant, and has kernels of its own for large ones.
     """
     pixels = [exact.prepare(image) for image in golden_images()]
     texts, pictures = exact.encode_texts(GOLDEN_TEXTS), exact.encode_pixels(pixels)
     many = [*pixels * GOLDEN_TIMES], [*GOLDEN_TEXTS * GOLDEN_TIMES]
     return min(
+        _lowest(exact.encode_texts([GOLDEN_LONG_TEXT]), other.encode_texts([GOLDEN_LONG_TEXT])),
         _lowest(texts[:1], other.encode_texts(GOLDEN_TEXTS[:1])),
         _lowest(pictures[:1], other.encode_pixels(pixels[:1])),
         _lowest(texts, other.encode_texts(GOLDEN_TEXTS)),

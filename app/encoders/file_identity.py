@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SNAPSHOTS = "snapshots"  # in the hub's cache: a folder for each revision of a repository
+CONFIG_FILE = "open_clip_config.json"  # beside weights: says how pictures are prepared
 REVISION = "refs/main"  # beside it: the revision that is taken
 
 Identity = list[str | int]
@@ -14,7 +15,9 @@ Files = dict[str, Identity]
 
 
 def identities(places: Iterable[Path]) -> Files:
-    """Of files, of all files right in folders, and of what names a revision in the hub's cache.
+    """Of files, of all files right in folders, and of what else decides how they are read.
+
+    That is CONFIG_FILE beside a file, and what names a revision in the hub's cache.
 
     A file that is replaced, written to or missing changes what this gives, so does one that is new
     in a folder. Raises OSError where one of `places` is gone.
@@ -34,6 +37,8 @@ def _files(place: Path) -> Iterator[Path]:
         yield from (file for file in sorted(place.iterdir()) if file.is_file())
     else:
         yield place
+        if (config := place.with_name(CONFIG_FILE)).is_file():
+            yield config
     for folder in place.parents:
         if folder.name == SNAPSHOTS and (revision := folder.parent / REVISION).is_file():
             yield revision

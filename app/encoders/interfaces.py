@@ -44,7 +44,8 @@ class Towers(Protocol):
 class TokenCut:
     """Cuts tokens after the longest text's end; it outlives the model that it was made for.
 
-    A text ends at its largest token (`argmax`) or at the first `end` (`eos`); None: no cutting.
+    A text ends at its largest token (`argmax`), at the first `end` (`eos`), or before the padding
+    tokens `end` (`padding`); None: no cutting.
     """
 
     kind: str | None
@@ -54,6 +55,17 @@ class TokenCut:
         """The first positions of `tokens`, in steps of TOKENS_STEP: all that is ever read."""
         if self.kind is None:
             return tokens
-        ends = tokens.argmax(axis=1) if self.kind == "argmax" else (tokens == self.end).argmax(1)
-        longest = int(ends.max()) + 1
+        longest = int(self._ends(tokens).max()) + 1
         return np.ascontiguousarray(tokens[:, : -(-longest // TOKENS_STEP) * TOKENS_STEP])
+
+    def _ends(self, tokens: Tokens) -> NDArray[np.intp]:
+        """The last position of each text that matters."""
+        ends: NDArray[np.intp]
+        if self.kind == "argmax":
+            ends = tokens.argmax(axis=1)
+        elif self.kind == "eos":
+            ends = (tokens == self.end).argmax(axis=1)
+        else:
+            padding_behind = (tokens[:, ::-1] != self.end).argmax(axis=1)  # 0 too where all is
+            ends = tokens.shape[1] - 1 - padding_behind
+        return ends

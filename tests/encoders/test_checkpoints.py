@@ -1,16 +1,20 @@
 """The real loading path: names, tags, folders, and a hub with all its moods."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
+import open_clip
 import pytest
 
 from app.encoders.torch_models import openclip
+from app.encoders.torch_models.architectures import check_activation
 from app.encoders.torch_models.checkpoints import find_checkpoint
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR, ROOT
@@ -121,13 +125,69 @@ def test_a_hub_with_a_fault_stops_with_the_ways_out(
         ("ViT-B/32", "x" * 5000, "neither a file nor a tag of ViT-B-32"),
         ("hf-hub:a/b/c", "", "CLIP_MODEL=hf-hub:a/b/c"),
         ("hf-hub:foo bar", "", "CLIP_MODEL=hf-hub:foo bar"),
-        ("ViT-B-32", "openai", "Set CLIP_MODEL=ViT-B-32-quickgelu"),
+        ("ViT-B-32", "openai", r"Set CLIP_MODEL=ViT-B-32-quickgelu\."),
         ("local-dir:/nowhere", "", "open_clip_config.json is missing"),
     ],
 )
 def test_what_cannot_be_found_is_named(model: str, pretrained: str, words: str) -> None:
     with pytest.raises(ModelUnavailable, match=words):
         find_checkpoint(model, pretrained)
+
+
+def test_an_architecture_that_is_advised_takes_the_weights(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Issue 21, line 13: `roberta-ViT-B-32` was refused with the advice to set itself."""
+    advised = 0
+    for model, tag in open_clip.list_pretrained():
+        try:
+            check_activation(model, tag)
+        except ModelUnavailable as error:
+            (other,) = re.findall(r"Set CLIP_MODEL=(\S+)\.$", str(error))
+            check_activation(other, tag)
+            advised += 1
+    assert advised > 20
+    assert caplog.text.count("has no such architecture") == 1
+    assert "roberta-ViT-B-32 / laion2b_s12b_b32k without QuickGELU" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["ViT-B-16-SigLIP", "ViT-SO400M-14-SigLIP2", "xlm-roberta-base-ViT-B-32", "nllb-clip-base"],
+)
+@pytest.mark.parametrize("place", ["tag", "file", "folder"])
+def test_without_transformers_the_install_line_is_said(
+    model: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 21, line 14: three ways out were named, of which none helps."""
+    monkeypatch.setattr("app.encoders.torch_models.architectures.find_spec", lambda _name: None)
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"")
+    pretrained = str(weights)
+    if place == "tag":
+        pretrained = open_clip.list_pretrained_tags_by_model(model)[0]
+    elif place == "folder":
+        text = {"hf_tokenizer_name": "someone/tokenizer"}
+        config = {"model_cfg": {"embed_dim": 32, "vision_cfg": {}, "text_cfg": text}}
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+        model = f"local-dir:{tmp_path}"
+    with pytest.raises(ModelUnavailable, match="transformers") as refused:
+        find_checkpoint(model, pretrained)
+    assert "uv pip install" in str(refused.value)
+    assert "ways out" not in str(refused.value)
+
+
+def test_a_hub_model_that_needs_transformers_is_not_downloaded_for_nothing(
+    hub: Hub, cache: Path
+) -> None:
+    config = {"model_cfg": {"text_cfg": {"hf_model_name": "someone/text"}}}
+    hub.files["open_clip_config.json"] = json.dumps(config).encode()
+    if find_spec("transformers"):
+        pytest.skip("transformers is installed here")
+    failed = pull(hub, cache)
+    assert failed.returncode == 1
+    assert "uv pip install" in failed.stderr
+    assert not [request for request in hub.requests if "safetensors" in request]
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:

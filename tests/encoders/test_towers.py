@@ -138,6 +138,10 @@ def test_an_end_of_text_may_be_any_token() -> None:
     assert TokenCut("eos", 3)(tokens).tolist() == [[1, 7, 9, 3], [1, 3, 0, 0]]
     assert TokenCut("argmax")(tokens).shape == (2, 4)
     assert TokenCut(None)(tokens) is tokens
+    padded = np.array([[7, 1, 9, 3, 5, 1, 1, 1, 1, 1], [7, 3, *[1] * 8]], np.int64)
+    assert TokenCut("padding", 1)(padded).tolist() == padded[:, :8].tolist()
+    assert TokenCut("padding", 1)(padded[1:]).shape == (1, 4)
+    assert TokenCut("padding", 1)(np.ones((1, 10), np.int64)).shape == (1, 10)
 
 
 def test_normalisation_of_the_demo_model_is_its_configurations(loaded: LoadedModel) -> None:

@@ -17,13 +17,18 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 from open_clip.pretrained import download_pretrained_from_url, get_pretrained_cfg
 
+from app.encoders.file_identity import CONFIG_FILE
+from app.encoders.torch_models.architectures import (
+    check_activation,
+    check_transformers,
+    preprocess_of_tag,
+)
+from app.encoders.torch_models.file_preprocessing import preprocess_of_file
 from app.errors import ModelUnavailable
 
-CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pth"}
 HUB, LOCAL = "hf-hub:", "local-dir:"
-PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
 
 WAYS_OUT = (
     "Three ways out: `make pull-model` where there is a network, CLIP_PRETRAINED=/path/to/"
@@ -64,6 +69,7 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
             f"CLIP_MODEL={model}: open_clip knows no such model. "
             "`python -c 'import open_clip; print(open_clip.list_models())'` lists them."
         )
+    check_transformers(model, open_clip.get_model_config(model) or {})
     if get_pretrained_cfg(model, pretrained):
         return _from_tag(model, pretrained)
     return _from_file(model, pretrained)
@@ -74,14 +80,18 @@ def _from_folder(folder: Path) -> Checkpoint:
         raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: {folder / CONFIG_FILE} is missing.")
     if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
         raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: the folder holds no weights.")
+    check_transformers(f"{LOCAL}{folder}", _model_config(folder / CONFIG_FILE))
     return Checkpoint(f"{LOCAL}{folder}", None)
 
 
 def _from_repository(repository: str) -> Checkpoint:
     config = Path(_hub_file(repository, (CONFIG_FILE,)))
+    model_config = _model_config(config)
+    check_transformers(f"{HUB}{repository}", model_config)
     weights = _hub_file(repository, WEIGHT_FILES)
-    text = json.loads(config.read_text()).get("model_cfg", {}).get("text_cfg", {})
-    if "hf_tokenizer_name" in text:  # the tokenizer has files of its own in the repository
+    if "hf_tokenizer_name" in model_config.get(
+        "text_cfg", {}
+    ):  # the tokenizer has files of its own in the repository
         return Checkpoint(f"{HUB}{repository}", None)
     if Path(weights).parent != config.parent:
         raise ModelUnavailable(
@@ -91,10 +101,18 @@ def _from_repository(repository: str) -> Checkpoint:
     return Checkpoint(f"{LOCAL}{config.parent}", None)
 
 
+def _model_config(file: Path) -> dict[str, Any]:
+    """The architecture in a configuration; an unreadable one is left for open_clip to refuse."""
+    with suppress(ValueError, AttributeError):
+        return dict(json.loads(file.read_text()).get("model_cfg") or {})
+    return {}
+
+
 def _from_file(model: str, pretrained: str) -> Checkpoint:
+    path = Path(pretrained).expanduser()
     with suppress(OSError):  # a text too long to be a path, for one
-        if (path := Path(pretrained).expanduser()).is_file():
-            return Checkpoint(model, str(path))
+        if path.is_file():
+            return Checkpoint(model, str(path), preprocess_of_file(model, path))
     known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
     raise ModelUnavailable(
         f"CLIP_PRETRAINED={pretrained}: neither a file nor a tag of {model} (its tags: {known}). "
@@ -103,22 +121,10 @@ def _from_file(model: str, pretrained: str) -> Checkpoint:
 
 
 def _from_tag(model: str, tag: str) -> Checkpoint:
-    found = get_pretrained_cfg(model, tag)
-    _check_activation(model, tag, found)
-    preprocess = {key: found[key] for key in PREPROCESS_KEYS if key in found}
-    return Checkpoint(model, _tag_file(found), preprocess)
-
-
-def _check_activation(model: str, tag: str, found: dict[str, Any]) -> None:
-    """Weights trained with QuickGELU give wrong vectors with GELU, silently."""
-    trained = bool(found.get("quick_gelu", False))
-    config = open_clip.get_model_config(model) or {}
-    if trained != bool(config.get("quick_gelu", False)):
-        other = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
-        raise ModelUnavailable(
-            f"The weights {tag} were trained with{'' if trained else 'out'} QuickGELU, which "
-            f"CLIP_MODEL={model} does not match. Set CLIP_MODEL={other}."
-        )
+    check_activation(model, tag)
+    return Checkpoint(
+        model, _tag_file(get_pretrained_cfg(model, tag)), preprocess_of_tag(model, tag)
+    )
 
 
 def _tag_file(found: dict[str, Any]) -> str:

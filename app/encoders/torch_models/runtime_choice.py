@@ -235,7 +235,10 @@ def _least(run: Callable[[], object]) -> float:
 def _key(loaded: "LoadedModel") -> str:
     """Tells models, processors and versions apart."""
     versions = [version(name) for name in ("torch", "open-clip-torch")]
-    versions += [version("openvino")] if find_spec("openvino") else []
+    if find_spec("openvino"):
+        from app.encoders.openvino import RECIPE
+
+        versions += [version("openvino"), str(RECIPE)]
     capabilities = dict(torch.cpu.get_capabilities())
     device = torch.cuda.get_device_name() if loaded.device == "cuda" else loaded.device
     about = [loaded.encoder.space.fingerprint, device, capabilities, hardware.cores(), versions]

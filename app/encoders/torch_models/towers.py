@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import open_clip
 import torch
+from open_clip.hf_model import ClsLastHiddenStatePooler, ClsPooler, HFTextEncoder, MeanPooler
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import nn
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 WHITE = 255.0  # the largest value of a pixel
 CUT_COSINE = 0.99999  # at least, between the features of whole and of cut tokens
+MASKED_POOLERS = (MeanPooler, ClsPooler, ClsLastHiddenStatePooler)  # read no padding
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -56,19 +58,21 @@ class ImageTower(nn.Module):
 class TextTower(nn.Module):
     """Tokens to features: int64 (n, positions) to (n, dimensions).
 
-    Where `cuts`, positions after the longest text's end may be left out: attention looks back
-    only, and the features are read at that end, so nothing that is left out is ever read.
+    Where `cuts`, positions after the longest text's end may be left out, since nothing there is
+    ever read: either attention looks back only and features are read at that end, or padding is
+    masked in attention and pooling (XLM-R, NLLB, mT5).
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self._text = _causal_text(model)
+        self.cut = _token_cut(model, self._text)
 
     @property
     def cuts(self) -> bool:
         """Whether tokens may be cut by `cut`."""
-        return self._text is not None
+        return self.cut.kind is not None
 
     def check(self, tokens: torch.Tensor) -> int:
         """The features' dimensions; cutting is given up where it changes those of `tokens`."""
@@ -77,11 +81,11 @@ class TextTower(nn.Module):
             cut = self(torch.from_numpy(self.cut(tokens.numpy())))
         if float(nn.functional.cosine_similarity(whole, cut).min()) < CUT_COSINE:
             log.warning("texts cannot be cut to their length for this model: it takes longer")
-            self._text = None
+            self._text, self.cut = None, TokenCut(None)
         return int(whole.shape[-1])
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Embed tokens that may be cut; without `cuts` as open_clip does."""
+        """Embed tokens that may be cut; open_clip itself takes whole causal texts alone."""
         text = self._text
         if text is None:
             whole: torch.Tensor = self.model.encode_text(tokens)
@@ -92,11 +96,6 @@ class TextTower(nn.Module):
         x = text.ln_final(text.transformer(x, attn_mask=text.attn_mask[:length, :length]))
         pooled = text_global_pool(x, tokens, *_pooling(text))
         return _projected(pooled, text.text_projection)
-
-    @property
-    def cut(self) -> TokenCut:
-        """How tokens may be cut."""
-        return TokenCut(*_pooling(self._text)) if self._text is not None else TokenCut(None)
 
 
 class TorchTowers:
@@ -151,6 +150,19 @@ def _causal_text(model: Any) -> Any | None:
         return None
     kind, _ = _pooling(text)
     return text if text.attn_mask is not None and kind in {"argmax", "eos"} else None
+
+
+def _token_cut(model: Any, causal: Any | None) -> TokenCut:
+    """How tokens of `model` may be cut; `causal` is its text tower if that looks back only."""
+    if causal is not None:
+        return TokenCut(*_pooling(causal))
+    text: Any = getattr(model, "text", None)
+    if type(model) is not open_clip.CustomTextCLIP or type(text) is not HFTextEncoder:
+        return TokenCut(None)
+    padding = text.config.pad_token_id
+    if padding is None or text.output_tokens or not isinstance(text.pooler, MASKED_POOLERS):
+        return TokenCut(None)
+    return TokenCut("padding", padding)
 
 
 def _pooling(text: Any) -> tuple[str, int | None]:

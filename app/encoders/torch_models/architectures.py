@@ -1,0 +1,76 @@
+"""What open_clip's lists say of an architecture and of the pretrained tags it comes with."""
+
+import logging
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import open_clip
+from open_clip.pretrained import get_pretrained_cfg
+
+from app.errors import ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
+TRANSFORMERS_KEYS = ("hf_model_name", "hf_tokenizer_name")  # in text_cfg
+INSTALL_TRANSFORMERS = '`.venv/bin/uv pip install "transformers>=5,<6" sentencepiece protobuf`'
+
+
+def preprocess_of_tag(model: str, tag: str) -> dict[str, Any]:
+    """How pictures are prepared for the weights of a tag, under PREPROCESS_KEYS."""
+    found = get_pretrained_cfg(model, tag)
+    return {key: found[key] for key in PREPROCESS_KEYS if key in found}
+
+
+def preprocess_of_tags(model: str) -> dict[str, Any]:
+    """What all tags of an architecture agree on, under PREPROCESS_KEYS; empty without tags."""
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    first, *others = [preprocess_of_tag(model, tag) for tag in tags] or [{}]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key) == value for other in others)
+    }
+
+
+def check_activation(model: str, tag: str) -> None:
+    """Refuse QuickGELU weights for a GELU architecture and the reverse: wrong vectors, silently.
+
+    Raises ModelUnavailable naming the architecture that fits. Where there is none, the list of tags
+    is at fault (`roberta-ViT-B-32`), and the only architecture there is is used, as open_clip does.
+    """
+    trained = bool(get_pretrained_cfg(model, tag).get("quick_gelu", False))
+    if trained == _has_quick_gelu(model):
+        return
+    other = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
+    if get_pretrained_cfg(other, tag) and _has_quick_gelu(other) == trained:
+        raise ModelUnavailable(
+            f"The weights {tag} were trained with{'' if trained else 'out'} QuickGELU, which "
+            f"CLIP_MODEL={model} does not match. Set CLIP_MODEL={other}."
+        )
+    log.warning(
+        "open_clip lists %s / %s with%s QuickGELU, but has no such architecture; using %s as it is",
+        *(model, tag, "" if trained else "out", model),
+    )
+
+
+def _has_quick_gelu(model: str) -> bool:
+    return bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
+
+
+def check_transformers(model: str, config: Mapping[str, Any]) -> None:
+    """Raise ModelUnavailable with the install line where `transformers` is needed and absent.
+
+    `config` is the architecture's, as open_clip has it. SigLIP's tokenizer is known by the name of
+    a built-in architecture alone.
+    """
+    text = config.get("text_cfg") or {}
+    built_in = ":" not in model and "siglip" in model.lower()
+    if not (built_in or any(text.get(key) for key in TRANSFORMERS_KEYS)):
+        return
+    if find_spec("transformers") is None:
+        raise ModelUnavailable(
+            f"CLIP_MODEL={model} reads texts with the package transformers, which is not "
+            f"installed: {INSTALL_TRANSFORMERS}"
+        )

@@ -1,0 +1,74 @@
+"""How pictures are prepared for a checkpoint that is given as a file.
+
+open_clip takes OpenAI's mean, standard deviation and resizing for every file, whatever the
+architecture. Here a configuration beside the file decides, then what all tags of the architecture
+agree on; only what neither says is OpenAI's, and the log says so.
+"""
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from app.encoders.file_identity import CONFIG_FILE
+from app.encoders.preprocessing import MODES
+from app.encoders.torch_models.architectures import PREPROCESS_KEYS, preprocess_of_tags
+from app.errors import ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+INTERPOLATIONS = ("bicubic", "bilinear")
+CHANNELS = 3
+
+
+def preprocess_of_file(model: str, file: Path) -> dict[str, Any]:
+    """What open_clip is to be told, under PREPROCESS_KEYS; without a key OpenAI's value is used.
+
+    Raises ModelUnavailable where CONFIG_FILE beside `file` cannot be read or has a wrong value.
+    """
+    config = file.with_name(CONFIG_FILE)
+    known = preprocess_of_tags(model)
+    if config.is_file():
+        known |= _configured(config)
+    if unknown := [key for key in PREPROCESS_KEYS if key not in known]:
+        log.warning(
+            "%s: nothing says %s of the pictures that %s was trained on, so OpenAI's are used. "
+            'If they are others, write {"preprocess_cfg": {…}} into %s',
+            *(file, ", ".join(unknown), model, config),
+        )
+    else:
+        source = config if config.is_file() else f"the tags of {model}"
+        log.info("%s: pictures are prepared as %s says: %s", file, source, known)
+    return known
+
+
+def _configured(config: Path) -> dict[str, Any]:
+    """`preprocess_cfg` of a configuration, checked; other keys are not for files."""
+    try:
+        found = json.loads(config.read_text()).get("preprocess_cfg", {})
+        chosen = {key: found[key] for key in PREPROCESS_KEYS if key in found}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ModelUnavailable(f"{config} is no configuration of open_clip's: {error}") from error
+    for key, value in chosen.items():
+        if not _is_valid(key, value):
+            raise ModelUnavailable(
+                f"{config}: preprocess_cfg.{key} is {value!r}; wanted are three numbers as mean, "
+                "three above 0 as std, "
+                f"one of {', '.join(INTERPOLATIONS)} as interpolation, "
+                f"one of {', '.join(MODES)} as resize_mode."
+            )
+    return chosen
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    if key == "interpolation":
+        return value in INTERPOLATIONS
+    if key == "resize_mode":
+        return value in MODES
+    least = 0.0 if key == "std" else -math.inf
+    return (
+        isinstance(value, list)
+        and len(value) == CHANNELS
+        and all(type(one) in {int, float} and math.isfinite(one) and one > least for one in value)
+    )
