@@ -6,11 +6,8 @@ field, and `not` of exactly those that its filter is not true of. Whatever is wr
 FilterRejected, which names the path. Values reach SQL as bind parameters only.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, and_, any_, false, func, literal, or_, true
@@ -21,7 +18,6 @@ from app.catalog.fields import (
     COLUMNS,
     INDEXED_CHARACTERS,
     METADATA,
-    UNSTORABLE,
     Field,
     bind,
     bind_list,
@@ -29,13 +25,12 @@ from app.catalog.fields import (
     display,
     find_field,
 )
+from app.catalog.filter_values import VALUE_PARSERS, letter_forms
 from app.errors import FilterRejected
 
 MAX_DEPTH = 8  # nested and, or, not
 MAX_CLAUSES = 100  # conditions in total; an empty filter counts as one
 MAX_VALUES = 1_000  # in one `in`
-MAX_CHARACTERS = 1_000  # in one string
-MAX_NUMBER = 10**300  # absolute value
 
 COMPARISONS = ("eq", "ne", "in", "lt", "lte", "gt", "gte", "exists")
 OPERATORS: Mapping[str, Sequence[str]] = {
@@ -191,17 +186,28 @@ def _check_operator(field: Field, operator: str) -> None:
 
 def _compare(field: Field, operator: str, value: object) -> ColumnElement[bool]:
     if operator == "exists":
-        return field.key.is_not(None) if _boolean(value) else field.key.is_(None)
+        return field.key.is_not(None) if VALUE_PARSERS["boolean"](value) else field.key.is_(None)
     if operator == "in":
         return _is_in(field, _values(field, value))
     one = VALUE_PARSERS[field.kind](value)
-    if operator == "contains":
-        return _contains(field, one)
-    if operator == "prefix":
-        return _starts_with(field, one)
     if operator == "ne":
-        return compare(field, "eq", one).is_not(true())
-    return compare(field, operator, one)
+        return _matches(field, "eq", one).is_not(true())
+    return _matches(field, operator, one)
+
+
+LETTERWISE = {"contains", "prefix", "eq"}
+
+
+def _matches(field: Field, operator: str, value: Any) -> ColumnElement[bool]:
+    """Whether the field compares so with the value, in whichever form its letters are written."""
+    if operator not in LETTERWISE or not isinstance(value, str):
+        return compare(field, operator, value)
+    how = {"contains": _contains, "prefix": _starts_with}.get(operator, _equals)
+    return or_(*(how(field, form) for form in letter_forms(value)))
+
+
+def _equals(field: Field, value: str) -> ColumnElement[bool]:
+    return compare(field, "eq", value)
 
 
 def _values(field: Field, value: object) -> list[Any]:
@@ -209,55 +215,10 @@ def _values(field: Field, value: object) -> list[Any]:
         raise FilterRejected(f"{display(value)} is no list of values.")
     if len(value) > MAX_VALUES:
         raise FilterRejected(f"{len(value):,} values; {MAX_VALUES:,} are allowed.")
-    return [VALUE_PARSERS[field.kind](one) for one in value]
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise FilterRejected(f"{display(value)} is no text.")
-    if len(value) > MAX_CHARACTERS:
-        raise FilterRejected(f"a text of more than {MAX_CHARACTERS:,} characters.")
-    if UNSTORABLE.search(value):
-        raise FilterRejected(f"{display(value)} has a NUL or half of a surrogate pair.")
-    return value
-
-
-def _number(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise FilterRejected(f"{display(value)} is no number.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise FilterRejected(f"{display(value)} is no finite number.")
-    number = Decimal(value if isinstance(value, int) else repr(value))  # 0.1 means 0.1
-    if not -MAX_NUMBER <= number <= MAX_NUMBER:
-        raise FilterRejected("a number beyond 10 to the power of 300.")
-    return number
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise FilterRejected(f"{display(value)} is neither true nor false.")
-    return value
-
-
-def _date(value: object) -> datetime:
-    try:
-        moment = datetime.fromisoformat(_text(value))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise FilterRejected(
-            f"{display(value)} is no date of the years 1 to 9999 in ISO 8601, "
-            "such as 2024-05-31 or 2024-05-31T12:00:00Z."
-        ) from error
-
-
-VALUE_PARSERS: Mapping[str, Callable[[object], Any]] = {
-    "text": _text,
-    "number": _number,
-    "boolean": _boolean,
-    "date": _date,
-    "tags": _text,
-}
-"""Parses a JSON value by type of field."""
+    parsed = [VALUE_PARSERS[field.kind](one) for one in value]
+    if field.kind not in {"text", "tags"}:
+        return parsed
+    return [form for one in parsed for form in letter_forms(one)]
 
 
 def _is_in(field: Field, values: list[Any]) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog import upload_rows
 from app.catalog.fields import MAX_BIGINT, UNSTORABLE
+from app.catalog.filter_values import letter_forms
 from app.database.tables import PRESENT, Collection, collections, images, job_items, jobs
 
 Target = int | str
@@ -39,9 +40,11 @@ def find_image(session: Session, collection: Collection, target: Target) -> Foun
     if UNSTORABLE.search(target):
         return None
     here = images.c.collection_id == collection.id
-    is_at_target = images.c.path.in_(upload_rows.possible_paths(session, target))
+    forms = letter_forms(target)
+    paths = [path for form in forms for path in upload_rows.possible_paths(session, form)]
+    is_at_target = images.c.path.in_(paths)
     found = _newest(session, here, is_at_target)
-    found = found or _newest(session, here, images.c.origin == target)
+    found = found or _newest(session, here, images.c.origin.in_(forms))
     if found is not None or find_refusal(session, collection.id, target):
         return found
     return _newest(session, own, is_at_target, PRESENT)
@@ -72,7 +75,7 @@ def find_refusal(session: Session, collection_id: int, path: str) -> Refusal | N
         select(job_items.c.id, job_items.c.job_id, job_items.c.reason)
         .join(jobs, jobs.c.id == job_items.c.job_id)
         .where(jobs.c.collection_id == collection_id, ~jobs.c.dry_run)
-        .where(job_items.c.path == path, ~job_items.c.removal)
+        .where(job_items.c.path.in_(letter_forms(path)), ~job_items.c.removal)
     )
     # + 0 keeps the planner from walking the primary key backwards through all items.
     newest = read.order_by((job_items.c.id + 0).desc()).limit(1)
