@@ -2,8 +2,9 @@
 
     python -m scripts.simulate_feedback
 
-It indexes the pictures into a Postgres of its own, writes what each kind of rater says, holds the
-trial that decides in production too, and then measures by what the pictures truly show (truths.py).
+It indexes the pictures into a Postgres of its own, writes the ratings of each kind of rater, runs
+the evaluation that decides in production, and then measures against what the pictures show
+(demo_model/relevant_pictures.py).
 Each name is asked in several forms, as people do; names that are answered perfectly are not asked.
 
 Weights were tuned on the queries at even places with seed 1; what is printed by default is of those

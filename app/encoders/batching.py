@@ -4,8 +4,8 @@ A model on a CPU uses all cores for one batch, so batches run one at a time. Whi
 requests queue up; the next batch takes as many of one kind as fit, searches before indexing.
 A lone request never waits for company; where several came together just now, the next batch
 waits a moment for those whose answers its clients are still reading. What is not a search goes in
-batches so short that a search waits for one hardly longer than for its own answer, while somebody
-searches, and a blink otherwise.
+batches of about POLITE_SECONDS while somebody searches, so that a search hardly waits for them, and
+of at most PATIENT_SECONDS otherwise.
 """
 
 import threading
@@ -26,8 +26,8 @@ Encode = Callable[[list[Any]], Vectors]
 
 
 RECENT_SECONDS = 10.0  # somebody searches: there was a search so short a time ago
-POLITE_SECONDS = 0.01  # that another's batch may take then
-PATIENT_SECONDS = 0.5  # and when nobody does: who begins to search waits for so long at most
+POLITE_SECONDS = 0.01  # that a batch of uploads or indexing may take then
+PATIENT_SECONDS = 0.5  # that it may take otherwise: the longest wait of the first search
 LEAST_SECONDS = 1e-9  # of an item: a clock may stand still
 FIRST_ITEMS = 4  # of a kind whose seconds are not known yet
 COMPANY_SECONDS = 0.003  # that a search waits for others, where the last ones came together

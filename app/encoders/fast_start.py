@@ -1,9 +1,9 @@
-"""What the next start needs to serve a model in OpenVINO without torch: kept, checked, used.
+"""A record from which the next start serves a model in OpenVINO without importing torch.
 
 Importing torch and open_clip and reading a checkpoint takes most of a start and half its memory,
-and once a model is converted they only find out again what was found before. So that is written
-down beside the conversion, with all that it depends on. Where anything of it has changed, or the
-encoder made of it does not give the vectors it gave, the model goes through torch as at first.
+and for a converted model gives the same results each time. These are recorded beside the
+conversion, with everything they depend on. If any of that has changed, or the encoder made from
+the record gives other vectors than it did, the model is loaded by torch again.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # counted up with whatever is kept, or made of it, otherwise
+FORMAT = 2  # raise it when the record, or what is made from it, changes
 PRECISIONS = ("fp32", "bf16")  # int8 has a verdict of its own to look at
 VERSIONS = (
     *("torch", "torchvision", "open-clip-torch", "openvino"),

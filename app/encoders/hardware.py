@@ -1,4 +1,4 @@
-"""What this machine has to compute with, as far as it can be told without torch."""
+"""The processor, cores and GPUs of this machine, as far as known without torch."""
 
 import os
 import platform

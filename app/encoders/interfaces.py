@@ -1,4 +1,4 @@
-"""What goes into a model's towers and comes out of them, whatever computes; without torch."""
+"""The inputs and outputs of a model's towers, on any runtime; importable without torch."""
 
 from dataclasses import dataclass
 from typing import Protocol

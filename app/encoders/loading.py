@@ -1,4 +1,4 @@
-"""A model is loaded: by the shortcut that an earlier start has left, or else by torch."""
+"""Load a model: from the record of an earlier start, without torch, or else by torch."""
 
 from app.encoders import fast_start
 from app.encoders.encoder import OpenClipEncoder
@@ -6,7 +6,7 @@ from app.encoders.model_request import ModelRequest
 
 
 def load(asked: ModelRequest) -> OpenClipEncoder:
-    """The encoder that is asked for. Raises ModelUnavailable as `openclip.load`."""
+    """The encoder for a request. Raises ModelUnavailable as `openclip.load`."""
     if (found := fast_start.find(asked)) is not None:
         return found
     from app.encoders.torch_models import openclip  # seconds, and hundreds of megabytes

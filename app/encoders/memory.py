@@ -1,4 +1,4 @@
-"""Memory that is no longer needed, given back to the system."""
+"""Return memory that is no longer needed to the system."""
 
 import ctypes
 import sys

@@ -1,8 +1,8 @@
 """The models of a process: each made once, and only so many in memory at a time.
 
-Two kinds of lock meet here. A Resident holds its own while it loads, and inside of it waits for
-room; the room's is held for moments, and whoever holds it waits for no Resident, as `unload` and
-`is_loaded` take no lock. Who waits for room waits for loads alone, which have theirs already.
+Two kinds of lock are used. A ResidentModel holds its own while it loads, and waits for room inside
+it. The lock of the room is held briefly, and never while waiting for a ResidentModel: `unload` and
+`is_loaded` take no lock. A wait for room is a wait for other loads, which have their room already.
 """
 
 import threading
@@ -29,7 +29,7 @@ class ModelName:
 
 
 class ModelPool:
-    """One Resident for each name, of which at most `most` are loaded at a time.
+    """One ResidentModel for each name, of which at most `most` are loaded at a time.
 
     Before one loads, those used least recently are unloaded; what is under way with them may
     keep their memory a little longer. `load` makes the encoder of a name. Raises ValueError
@@ -46,7 +46,7 @@ class ModelPool:
         self._made: dict[ModelName, ResidentModel] = {}
 
     def of(self, name: ModelName) -> ResidentModel:
-        """The Resident of a model, always the same; this loads nothing."""
+        """The ResidentModel of a name, always the same; nothing is loaded yet."""
         with self._lock:
             if name not in self._made:
                 load = partial(self._load, name)

@@ -1,4 +1,4 @@
-"""Which model is asked for, and to run on what; torch is not needed to say it."""
+"""Which model to load, and what to run it on; importable without torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

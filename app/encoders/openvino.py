@@ -10,7 +10,7 @@ import openvino as ov
 from app.encoders.interfaces import Features, Pixels, Tokens
 from app.encoders.memory import release_mapped
 
-RECIPE = 2  # counted up with what is converted otherwise, so that nothing older is taken
+RECIPE = 2  # raise it when models are converted differently: older conversions are not used
 IMAGE, TEXT = "image.xml", "text.xml"
 LARGEST_BATCH = 16  # pictures or texts: no larger one is checked, and none would be faster
 NAME_DIGITS = 16  # of the fingerprint: tells any two models apart

@@ -1,7 +1,7 @@
 """Pictures resized and cropped as open_clip does it, by Pillow alone; without torch.
 
 torchvision has Pillow do the same, so that every pixel is equal: tests compare them, and so does
-`shortcut` before it relies on it.
+`fast_start` before it relies on it.
 """
 
 from dataclasses import dataclass

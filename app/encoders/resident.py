@@ -1,4 +1,4 @@
-"""The model in memory: loaded at first use, warmed, unloaded at will; its texts remembered."""
+"""A model in memory: loaded at first use, warmed up, unloaded on demand, with a cache of texts."""
 
 import threading
 import time
@@ -32,14 +32,14 @@ MIN_CONTEXT_BYTES = 30  # of a text that fits into the context of any model, 32 
 class UnboundedPool:
     """Where models are loaded, any number of them; `app.encoders.model_pool` keeps only so many.
 
-    A Resident may hold its own lock when it calls these; they must not wait for that lock.
+    A ResidentModel may hold its own lock when it calls these; they must not wait for that lock.
     """
 
     def used(self, resident: "ResidentModel") -> None:
         """Note a use of `resident`, loaded or not."""
 
     def taken(self, resident: "ResidentModel") -> AbstractContextManager[None]:
-        """Have room for the encoder of `resident` from the entry, before it is loaded."""
+        """Reserve room for the encoder of `resident` before it is loaded."""
         return nullcontext()
 
 

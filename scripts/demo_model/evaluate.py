@@ -1,6 +1,6 @@
 """Measure a model on the bundled test pictures and stop with 1 below the floors.
 
-    python -m scripts.evaluate
+    python -m scripts.demo_model.evaluate
 
 The measures are functions of embedding arrays, and `figures` takes any pair of encoders, so that
 a test can hand in the application's own.

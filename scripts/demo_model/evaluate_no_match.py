@@ -1,6 +1,6 @@
 """Measure `no_match` on the bundled test pictures and stop with 1 where a figure misses its goal.
 
-    python -m scripts.evaluate_no_match
+    python -m scripts.demo_model.evaluate_no_match
 
 Queries that are shown are every caption of the pictures, the words and names of what they show,
 and the synonyms of those names; queries that are not are the hundred of `absent_queries.txt`.

@@ -1,6 +1,6 @@
 """Render the bundled test pictures: data/test_images/ and its manifest.
 
-    python -m scripts.render_test_images
+    python -m scripts.demo_model.render_test_images
 
 What is shown comes from `test_scenes.csv` (concepts, how the caption calls them, background); how
 it is shown comes from random numbers of `Stream.TEST_IMAGES`, which training never draws from.

@@ -1,6 +1,6 @@
 """Train the demo model: a small CLIP that knows scenes of Noto emoji glyphs.
 
-    python -m scripts.train_demo_model --minutes 45
+    python -m scripts.demo_model.train --minutes 45
 
 Two phases. First both towers learn from freshly rendered scenes, which costs mostly the picture
 tower; then the text tower goes on alone, against the embeddings of a fixed set of scenes, and

@@ -1,7 +1,7 @@
-"""What pays on a GPU alone: how many pictures go at a time.
+"""The batch size that suits a GPU, found by doubling.
 
-The rest is elsewhere: half precision and compiled towers are ways that `choosing` tries, pinned
-memory and the layout of pixels are matters of `towers`.
+Half precision and compiled towers are tried by `runtime_choice`; pinned memory and the layout of
+pixels are set in `towers` and `loaded_model`.
 """
 
 import time

@@ -80,15 +80,15 @@ def _sampled(loaded: "LoadedModel", wanted: RuntimeOptions) -> "list[Pixels]":
 
 
 def _make(loaded: "LoadedModel", fp32: Path, pixels: "list[Pixels]", part: Path) -> None:
-    """Quantise, judge, and write down what came of it."""
+    """Quantise, compare with fp32, and record the verdict."""
     log.info("quantising %s on %d pictures, once", loaded.encoder.space.name, len(pixels))
     _quantise(fp32 / IMAGE, pixels[::2], part / IMAGE)
     reference = loaded.encoder.on(OpenVinoTowers(fp32 / IMAGE, fp32 / TEXT, "fp32"))
     quantised = loaded.encoder.on(OpenVinoTowers(part / IMAGE, fp32 / TEXT, "int8"))
-    feedback_submission = pixels[1::2]
+    held_out = pixels[1::2]
     verdict = {
         "fingerprint": _fingerprint(loaded.encoder.space.fingerprint, part),
-        **judged(reference, quantised, feedback_submission),
+        **judged(reference, quantised, held_out),
     }
     (part / VERDICT).write_text(json.dumps(verdict))
 
