@@ -102,6 +102,10 @@ simulate-feedback: $(INSTALLED) ## Measure what honest, random and hostile rater
 slow-sockets: $(INSTALLED) ## Time the running server's /healthz beside 500 slow sockets
 	@$(PYTHON) -m scripts.slow_sockets
 
+.PHONY: benchmark-decoding
+benchmark-decoding: $(INSTALLED) ## The running server's memory beside 32 searches with 50-megapixel pictures
+	@$(PYTHON) -m scripts.benchmark_decoding
+
 $(PEERS)/.installed: benchmarks/requirements.lock scripts/install.sh
 	@sh scripts/install.sh $(PEERS) benchmarks/requirements.lock
 	@touch $@
