@@ -1,5 +1,6 @@
 """Opens the source that a job names, and reads the files of pictures wherever they are."""
 
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,9 +87,22 @@ class Sources:
 
 
 def _exists(location: Path) -> bool:
+    """Whether a file is listed there under this very name.
+
+    A disk that ignores case opens `Pier.PNG` too once it was renamed to `pier.png`.
+    """
     try:
-        return not stat.S_ISDIR(location.stat().st_mode)
+        if stat.S_ISDIR(location.stat().st_mode):
+            return False
+        return all(_is_listed(part) for part in (location, *location.parents[:-1]))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
+        return True
+
+
+def _is_listed(path: Path) -> bool:
+    try:
+        return path.name in os.listdir(path.parent)  # noqa: PTH208  # names alone, in C
+    except PermissionError:  # a folder may be entered without being listed
         return True
