@@ -120,7 +120,10 @@ def _measured(sessions: Sessions, index: VectorIndex, sample: dict[int, Vectors]
         unreachable = count_unreachable(session, index)
     decile = np.sort(recalls)[: max(1, len(recalls) // 10)]
     shares = (1 - len(lost) / len(sample), np.mean(recalls), decile.mean())
-    return [*(f"{share:.3f}" for share in shares), f"{unreachable:,}"]
+    return [
+        *(f"{share:.3f}" for share in shares),
+        "?" if unreachable is None else f"{unreachable:,}",
+    ]
 
 
 def _delete(

@@ -5,10 +5,12 @@ misses are the others, so the sample is chosen for novelty: each picture is the 
 those chosen before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
-from sqlalchemy import func, select
+from psycopg.errors import QueryCanceled
+from sqlalchemy import Select, func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions
@@ -26,8 +28,8 @@ MAX_LOST = 0.02  # of the sample: from here on the graph is rebuilt
 WALK_SETTINGS = {
     "hnsw.max_scan_tuples": str(2**31 - 1),
     "work_mem": "64MB",  # times hnsw.scan_mem_multiplier
-    "statement_timeout": "10min",
 }
+LONGEST_WALK = 600  # seconds
 
 
 def choose_novel(pool: Mapping[int, Vectors], size: int) -> dict[int, Vectors]:
@@ -44,6 +46,14 @@ def choose_novel(pool: Mapping[int, Vectors], size: int) -> dict[int, Vectors]:
     return {ids[place]: vectors[place] for place in chosen}
 
 
+def sample_novel(
+    session: Session, index: VectorIndex, size: int, without: Container[int] = ()
+) -> dict[int, Vectors]:
+    """The `size` vectors least like each other of a uniform sample of POOL, by id."""
+    pool = embeddings.sample(session, index, POOL)
+    return choose_novel({one: row for one, row in pool.items() if one not in without}, size)
+
+
 def find_lost(session: Session, index: VectorIndex, sample: Mapping[int, Vectors]) -> list[int]:
     """The ids of those that are not among the first DEPTH hits of their own vector.
 
@@ -57,18 +67,35 @@ def find_lost(session: Session, index: VectorIndex, sample: Mapping[int, Vectors
     return lost
 
 
-def count_unreachable(session: Session, index: VectorIndex) -> int:
+def count_unreachable(
+    session: Session, index: VectorIndex, seconds: float = LONGEST_WALK
+) -> int | None:
     """How many of its vectors a walk through the whole graph never comes to.
 
-    Takes about 20 µs a vector. A `bit` graph is walked as the others are.
+    Takes about 20 µs a vector; None if that is more than `seconds`. A `bit` graph is walked as the
+    others are.
     """
-    (start,) = embeddings.sample(session, index, 1).values()
     count = vector_indexes.count_vectors(session, index)
-    prepare(session, MAX_EF_SEARCH)
-    for name, value in WALK_SETTINGS.items():
-        session.execute(select(func.set_config(name, value, True)))
-    walked = nearest_query(index, start, count).subquery()
-    return count - session.execute(select(func.count()).select_from(walked)).scalar_one()
+    for start in embeddings.sample(session, index, 1).values():
+        walked = nearest_query(index, start, count).subquery()
+        reached = _count_in_time(session, select(func.count()).select_from(walked), seconds)
+        return None if reached is None else count - reached
+    return 0
+
+
+def _count_in_time(session: Session, query: Select[tuple[int]], seconds: float) -> int | None:
+    """The result of a walk; None where its time is over, and then the transaction goes on."""
+    settings = WALK_SETTINGS | {"statement_timeout": f"{seconds * 1000:.0f}"}
+    try:
+        with session.begin_nested():
+            prepare(session, MAX_EF_SEARCH)
+            set_all = [func.set_config(name, value, True) for name, value in settings.items()]
+            session.execute(select(*set_all))
+            return session.execute(query).scalar_one()
+    except OperationalError as error:
+        if isinstance(error.orig, QueryCanceled):
+            return None
+        raise
 
 
 def maintain(sessions: Sessions, index: VectorIndex) -> bool:
@@ -82,7 +109,7 @@ def maintain(sessions: Sessions, index: VectorIndex) -> bool:
         built = graph_rebuild.vectors_at_rebuild(session, index)
         if built and vector_indexes.count_vectors(session, index) < GROWTH * built:
             return False
-        sample = choose_novel(embeddings.sample(session, index, POOL), SAMPLE)
+        sample = sample_novel(session, index, SAMPLE)
     with sessions.begin() as session:
         lost = find_lost(session, index, sample)
     return len(lost) > MAX_LOST * len(sample) and graph_rebuild.rebuild(sessions, index)

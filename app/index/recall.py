@@ -1,10 +1,11 @@
 """How much of the exact answer a search finds: measured on an index as it is, and tuned.
 
 The queries are unrelated texts and stored pictures, about as many of each: texts lie apart from
-all pictures, and the graph serves them worse. A picture is left out of the
-answer to itself, since it would always be found. Deleted pictures that still have a vector count
-in both answers: the index is measured, not what is shown of it. What is written meanwhile may be
-in one answer and not in the other.
+all pictures, and the graph serves them worse. Half of the pictures of a measurement are those least
+like each other (`graph_health`): among them are those that a burst hides. A picture is left out of
+the answer to itself, since it would always be found. Deleted pictures that still have a vector
+count in both answers: the index is measured, not what is shown of it. What is written meanwhile may
+be in one answer and not in the other.
 """
 
 import threading
@@ -14,18 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident import ResidentModel
 from app.errors import Busy, QueryRejected
-from app.index import embeddings
+from app.index import embeddings, graph_health
 from app.index.calibration import unrelated_texts
-from app.index.exact_search import ExactNeighbours, Ids, exact_neighbours
+from app.index.exact_search import ExactNeighbours, exact_neighbours
 from app.index.hnsw_search import MAX_EF_SEARCH, ef_search_for
 from app.index.paged_scans import IndexReader, plan_scan
+from app.index.recall_queries import NO_PICTURE, Answers, Queries
 from app.index.statistics import TEXT_BATCH
 from app.index.vector_indexes import is_searched_exactly
 from app.vectors import Vectors
@@ -37,7 +38,7 @@ EF_SEARCHES = (10, 20, 40, 60, 80, 120, 160, 200, 300, 400, 600, 800, MAX_EF_SEA
 MIN_VECTORS_TO_TUNE = 1_000  # with fewer, any ef_search finds them all
 EXACT_QUERIES = 10  # sampled without a graph: each query compares all vectors
 TIE_TOLERANCE = 1e-5  # distances that differ by less are equal but for rounding
-NO_PICTURE = 0  # in `own_ids`: the query is a text
+WALK_SECONDS = 10  # of a walk through the whole graph: about 500,000 vectors
 EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the texts each
 
 
@@ -45,6 +46,8 @@ EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the tex
 class RecallMeasurement:
     """Recall@k, 0 to 1: of all `queries`, and of the texts and the pictures among them.
 
+    `worst_decile` is the mean of the worst tenth. `unreachable` is the number of vectors that a
+    walk through the whole graph never comes to, None where that takes more than WALK_SECONDS.
     `picture_recall` is None where the index has no picture. `ef_search` is None
     without a `graph`, where answers are exact. `p50_ms` and `p95_ms` are
     milliseconds that one approximate answer took.
@@ -54,6 +57,8 @@ class RecallMeasurement:
     recall: float
     text_recall: float
     picture_recall: float | None
+    worst_decile: float
+    unreachable: int | None
     queries: int
     texts: int
     pictures: int
@@ -93,46 +98,6 @@ class TuningResult:
     tried: Sequence[EfSearchTrial]
 
 
-@dataclass(frozen=True, eq=False)
-class _Queries:
-    """`vectors` has the shape (n, d); `own_ids`, (n,), the pictures' ids, NO_PICTURE for texts."""
-
-    vectors: Vectors
-    own_ids: Ids
-
-    def __len__(self) -> int:
-        return len(self.own_ids)
-
-    @property
-    def is_text(self) -> NDArray[np.bool_]:
-        """Shape (n,)."""
-        texts: NDArray[np.bool_] = self.own_ids == NO_PICTURE
-        return texts
-
-    def part(self, some: slice) -> "_Queries":
-        """Some of them."""
-        return _Queries(self.vectors[some], self.own_ids[some])
-
-
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """By query, shape (n,): the number of true neighbours, how many were found, and the time."""
-
-    expected: NDArray[np.int64]
-    hits: NDArray[np.int64]
-    ms: NDArray[np.float64]
-
-    def recall(self, some: NDArray[np.bool_] | None = None) -> float:
-        """Of all or some of the queries; 1 where there was nothing to find."""
-        which = slice(None) if some is None else some
-        expected = int(self.expected[which].sum())
-        return float(self.hits[which].sum()) / expected if expected else 1.0
-
-    def percentile(self, share: float) -> float:
-        """Of the milliseconds."""
-        return float(np.percentile(self.ms, share))
-
-
 @dataclass(frozen=True)
 class Recall:
     """Measures the recall of one index. The model is never called inside a transaction.
@@ -165,7 +130,7 @@ class Recall:
 
     def _measured(self, k: int, sample: int) -> RecallMeasurement:
         graph = self._has_graph()
-        queries = self._queries(sample if graph else min(sample, EXACT_QUERIES))
+        queries = self._queries(sample if graph else min(sample, EXACT_QUERIES), by_novelty=True)
         exact = self._exact(queries, k)
         found = self._search(self.index, queries, exact, k)
         texts = int(queries.is_text.sum())
@@ -174,6 +139,8 @@ class Recall:
             found.recall(),
             found.recall(queries.is_text),
             found.recall(~queries.is_text) if texts < len(queries) else None,
+            found.worst_decile(),
+            self._unreachable() if graph else 0,
             len(queries),
             texts,
             len(queries) - texts,
@@ -241,7 +208,7 @@ class Recall:
             )
 
     def _try(
-        self, ef_search: int, queries: _Queries, exact: ExactNeighbours, k: int, recall: float
+        self, ef_search: int, queries: Queries, exact: ExactNeighbours, k: int, recall: float
     ) -> EfSearchTrial:
         index = replace(self.index, ef_search=ef_search)
         chosen = self._search(index, queries.part(EVEN), exact.part(EVEN), k)
@@ -254,13 +221,23 @@ class Recall:
         with self.sessions.begin() as session:
             return not is_searched_exactly(session, self.index)
 
-    def _queries(self, sample: int) -> _Queries:
-        """First the texts, half of the sample or all there are, then pictures."""
-        texts = self._texts(sample // 2)
+    def _unreachable(self) -> int | None:
         with self.sessions.begin() as session:
-            pictures = embeddings.sample(session, self.index, sample - len(texts))
+            return graph_health.count_unreachable(session, self.index, WALK_SECONDS)
+
+    def _queries(self, sample: int, *, by_novelty: bool = False) -> Queries:
+        """First the texts, half of the sample or all there are, then pictures.
+
+        Half of the pictures by novelty, if so asked, else all uniformly.
+        """
+        texts = self._texts(sample // 2)
+        size = sample - len(texts)
+        with self.sessions.begin() as session:
+            pictures = embeddings.sample(session, self.index, size - size // 2 * by_novelty)
+            if by_novelty:
+                pictures |= graph_health.sample_novel(session, self.index, size // 2, pictures)
         own_ids = np.array([*[NO_PICTURE] * len(texts), *pictures], np.int64)
-        return _Queries(np.stack([*texts, *pictures.values()]), own_ids)
+        return Queries(np.stack([*texts, *pictures.values()]), own_ids)
 
     def _texts(self, most: int) -> Vectors:
         """Embeddings of texts chosen evenly, a few at a time: searches go between them."""
@@ -272,13 +249,13 @@ class Recall:
             rows.append(self.encoder.encode_texts(some, Priority.INDEXING))
         return np.concatenate(rows)
 
-    def _exact(self, queries: _Queries, k: int) -> ExactNeighbours:
+    def _exact(self, queries: Queries, k: int) -> ExactNeighbours:
         with self.sessions.begin() as session:
             return exact_neighbours(session, self.index, queries.vectors, queries.own_ids, k)
 
     def _search(
-        self, index: VectorIndex, queries: _Queries, exact: ExactNeighbours, k: int
-    ) -> _Answers:
+        self, index: VectorIndex, queries: Queries, exact: ExactNeighbours, k: int
+    ) -> Answers:
         """Each query as a search for its `k` asks it, in a transaction of its own."""
         hits, ms = [], []
         asked = zip(queries.vectors, queries.own_ids, exact.farthest, strict=True)
@@ -292,7 +269,7 @@ class Recall:
             others = [distance for image_id, distance in near if image_id != own_id][:k]
             hits.append(sum(distance <= farthest + TIE_TOLERANCE for distance in others))
         some = np.minimum(hits, exact.counts)  # more where pictures came meanwhile
-        return _Answers(exact.counts, some, np.array(ms))
+        return Answers(exact.counts, some, np.array(ms))
 
 
 def _check_sample(k: int, sample: int) -> None:

@@ -201,3 +201,4 @@ def test_the_status_view(visitor: Visitor, service: Service) -> None:
     expect(card(page, "Jobs").get_by_role("definition").last).to_have_text("0")
     card(page, "Recall").get_by_role("button", name="Measure now").click()
     expect(card(page, "Recall")).to_contain_text(re.compile(r"\d%"), timeout=60_000)
+    expect(card(page, "Recall")).to_contain_text(re.compile(r"Worst tenth\d+.*%Unreachable\d"))

@@ -69,6 +69,15 @@ def test_a_graph_that_loses_pictures_is_rebuilt_once(
     assert not maintain(sessions, made)
 
 
+def test_a_walk_that_takes_too_long_is_given_up(
+    index: tuple[connections.Sessions, VectorIndex],
+) -> None:
+    sessions, made = index
+    with sessions.begin() as session:
+        assert count_unreachable(session, made, 0.001) is None
+        assert vector_indexes.count_vectors(session, made) > 0  # the transaction goes on
+
+
 def test_a_small_index_needs_none(
     index: tuple[connections.Sessions, VectorIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:

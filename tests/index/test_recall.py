@@ -10,14 +10,21 @@ from sqlalchemy import text
 from app.catalog.collections import NewCollection
 from app.database.tables import VectorIndex
 from app.errors import QueryRejected
-from app.index import exact_search, recall, vector_indexes
+from app.index import exact_search, graph_rebuild, recall, vector_indexes
 from app.index.exact_search import exact_neighbours, read_vectors
 from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall, RecallMeasurement
+from app.index.recall_queries import Answers
 from app.index.vector_indexes import Shape
 from app.runtime.services import Services
 from app.vectors import Vectors, unit_halves, unit_rows
-from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
+from tests.fixtures.generated_vectors import (
+    clip_like,
+    copy_vectors,
+    insert_images,
+    scene,
+    unlike,
+)
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
@@ -206,6 +213,7 @@ def test_without_a_graph_answers_are_exact(
         session.execute(text(f"DROP INDEX {vector_indexes.hnsw_name(another)}"))
     found = service(services, replace(another, ef_search=10)).measure(10, SAMPLE)
     assert (found.recall, found.graph, found.ef_search) == (1, False, None)
+    assert (found.worst_decile, found.unreachable) == (1, 0)
     assert found.queries == EXACT_QUERIES
     with pytest.raises(QueryRejected, match=r"^recall: the index is small or has no graph"):
         service(services, another).tune(0.9)
@@ -254,3 +262,31 @@ def test_more_queries_than_there_are_texts(services: Services, index: VectorInde
     queries = service(services, index)._queries(recall.MAX_SAMPLE)
     assert len(queries) == recall.MAX_SAMPLE
     assert 400 < queries.is_text.sum() < 500
+
+
+@pytest.mark.parametrize("another", [Shape("vector")], indirect=True)
+def test_recall_shows_what_a_burst_hides(
+    services: Services, another: VectorIndex, pictures: int
+) -> None:
+    """Issue 21, line 3: a uniform sample was mostly the burst, and its recall near 1."""
+    rng = np.random.default_rng(1)
+    before, burst = unlike(60, DIMENSIONS, rng), scene(1_940, 0.9, DIMENSIONS, rng)
+    fill(services, another, np.vstack([before, burst]))
+    asked = service(services, replace(another, ef_search=100))
+    queries = asked._queries(2 * SAMPLE, by_novelty=True)
+    chosen = queries.own_ids[~queries.is_text]
+    assert len(set(chosen.tolist())) == SAMPLE
+    assert sum(chosen <= 60) >= SAMPLE // 2 * 0.9
+    found = asked.measure(10, 2 * SAMPLE)
+    assert found.worst_decile <= 0.1
+    assert found.worst_decile < found.recall - 0.3
+    graph_rebuild.rebuild(services.search.sessions, another)
+    cured = asked.measure(10, 2 * SAMPLE)
+    assert cured.worst_decile > found.worst_decile + 0.3
+    assert cured.unreachable == 0
+
+
+def test_the_worst_decile_is_the_mean_of_the_worst_tenth() -> None:
+    answers = Answers(np.full(20, 10), np.array([1, 3, *[10] * 18]), np.zeros(20))
+    assert answers.worst_decile() == pytest.approx(0.2)
+    assert Answers(np.array([0]), np.array([0]), np.zeros(1)).worst_decile() == 1

@@ -49,6 +49,8 @@ def test_recall_is_measured_on_the_index_as_it_is(client: TestClient, many: None
     assert told["vectors"] == COUNT + 1
     assert (told["queries"], told["texts"] + told["pictures"]) == (40, 40)
     assert told["recall"] >= 0.95
+    assert 0 <= told["worst_decile"] <= told["recall"]
+    assert told["unreachable"] == 0
 
 
 def test_a_tuned_index_is_searched_as_it_was_tuned(client: TestClient, many: None) -> None:

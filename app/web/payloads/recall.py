@@ -10,6 +10,7 @@ from app.index.recall import (
     MAX_TARGET_RECALL,
     MIN_SAMPLE,
     MIN_TARGET_RECALL,
+    WALK_SECONDS,
 )
 
 
@@ -24,6 +25,8 @@ class RecallDetails(BaseModel):
                     "recall": 0.991,
                     "text_recall": 0.986,
                     "picture_recall": 0.996,
+                    "worst_decile": 0.92,
+                    "unreachable": 0,
                     "queries": 200,
                     "texts": 100,
                     "pictures": 100,
@@ -41,9 +44,20 @@ class RecallDetails(BaseModel):
     recall: float = Field(description="share of the true k nearest that was found, 0 to 1")
     text_recall: float = Field(description="the same, of text queries")
     picture_recall: float | None = Field(description="the same, of picture queries")
+    worst_decile: float = Field(
+        description="mean recall of the worst tenth of the queries, 0 to 1: low where some "
+        "pictures are lost though most are found"
+    )
+    unreachable: int | None = Field(
+        description="number of vectors that a walk through the whole graph never comes to, 0 where "
+        f"searches are exact; null: the graph is so large that the walk takes over {WALK_SECONDS} s"
+    )
     queries: int = Field(description="number of queries")
     texts: int = Field(description="how many of them are texts")
-    pictures: int = Field(description="how many of them are pictures of the collection")
+    pictures: int = Field(
+        description="how many of them are pictures of the collection: half of these chosen at "
+        "random, half those least like each other"
+    )
     ef_search: int | None = Field(
         description="candidates that the graph search keeps; null: searches are exact"
     )

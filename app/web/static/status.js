@@ -13,7 +13,7 @@ const FACTS = {
   model: { model: String, pretrained: String, fingerprint: String, device: String },
   index: { storage: String, m: String, ef_search: String },
   jobs: { running: String, pending: String },
-  recall: { recall: share, text_recall: share, picture_recall: share },
+  recall: { recall: share, text_recall: share, picture_recall: share, worst_decile: share, unreachable: number },
 };
 const lists = {};
 
