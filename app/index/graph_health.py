@@ -6,6 +6,7 @@ those chosen before.
 """
 
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from psycopg.errors import QueryCanceled
@@ -30,6 +31,25 @@ WALK_SETTINGS = {
     "work_mem": "64MB",  # times hnsw.scan_mem_multiplier
 }
 LONGEST_WALK = 600  # seconds
+
+
+@dataclass(frozen=True)
+class GraphHealth:
+    """Of `sampled` pictures, those least like each other, `lost` do not find themselves.
+
+    `unreachable` is the number of vectors that a walk through the whole graph never comes to, None
+    where that takes too long. `is_due`: another rebuild may do better.
+    """
+
+    sampled: int
+    lost: int
+    unreachable: int | None
+    is_due: bool
+
+    @property
+    def is_ill(self) -> bool:
+        """More are lost than a rebuilt graph loses, or a rebuild may reach what is unreachable."""
+        return self.lost > MAX_LOST * self.sampled or bool(self.unreachable and self.is_due)
 
 
 def choose_novel(pool: Mapping[int, Vectors], size: int) -> dict[int, Vectors]:
@@ -98,16 +118,30 @@ def _count_in_time(session: Session, query: Select[tuple[int]], seconds: float) 
         raise
 
 
+def is_due(session: Session, index: VectorIndex) -> bool:
+    """Whether another rebuild may do better: there was none yet, or the index has grown since."""
+    built = graph_rebuild.vectors_at_rebuild(session, index)
+    return not built or vector_indexes.count_vectors(session, index) >= GROWTH * built
+
+
+def examine(sessions: Sessions, index: VectorIndex) -> GraphHealth | None:
+    """A look at a graph, a walk through all of it included; None where searches are exact."""
+    with sessions.begin() as session:
+        if vector_indexes.is_searched_exactly(session, index):
+            return None
+        sample = sample_novel(session, index, SAMPLE)
+        lost = find_lost(session, index, sample)
+        unreachable = count_unreachable(session, index)
+        return GraphHealth(len(sample), len(lost), unreachable, is_due(session, index))
+
+
 def maintain(sessions: Sessions, index: VectorIndex) -> bool:
     """Rebuild a graph that loses pictures, once it has grown; whether that was done.
 
     Raises IndexGone.
     """
     with sessions.begin() as session:
-        if vector_indexes.is_searched_exactly(session, index):
-            return False
-        built = graph_rebuild.vectors_at_rebuild(session, index)
-        if built and vector_indexes.count_vectors(session, index) < GROWTH * built:
+        if vector_indexes.is_searched_exactly(session, index) or not is_due(session, index):
             return False
         sample = sample_novel(session, index, SAMPLE)
     with sessions.begin() as session:

@@ -24,6 +24,7 @@ from app.ingest import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.findings import Finding, doubt_share
+from app.runtime.lossy_graphs import LossyGraphs
 from app.runtime.lost_files import LostFiles
 from app.sources.sources import Sources
 from app.storage.disk import Stores
@@ -58,6 +59,7 @@ class Doctor:
     def examine(self) -> Report:
         """The same with notes."""
         lost, notes = LostFiles(self.sessions, self.sources, self.stores).look()
+        lossy, remarks = LossyGraphs(self.sessions, self._indexes()).look()
         findings = [
             lost,
             self._stray_files(),
@@ -69,8 +71,9 @@ class Doctor:
             self._stuck_jobs(),
             self._wrong_counts(),
             self._invalid_indexes(),
+            lossy,
         ]
-        return Report(findings, notes)
+        return Report(findings, [*notes, *remarks])
 
     def _stray_files(self) -> Finding:
         with self.sessions.begin() as session:

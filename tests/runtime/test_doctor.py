@@ -60,7 +60,7 @@ def index_file(services: Services, path: Path) -> None:
 def look(services: Services) -> dict[str, list[str]]:
     """What is found, by its name."""
     found = {one.name: list(one.found) for one in services.doctor.look()}
-    assert len(found) == 10
+    assert len(found) == 11
     return {name: examples for name, examples in found.items() if examples}
 
 
