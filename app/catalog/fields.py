@@ -47,6 +47,9 @@ TYPES = ("text", "number", "boolean", "date", "tags")
 ANYTHING = "anything"
 """The type of an undeclared key in `exists`: everything but null."""
 
+WALL_CLOCK = "wall clock"
+"""The type of `taken_at` where it is compared with dates that have no time zone."""
+
 COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("id", "bytes", "width", "height"), "number"),
     **dict.fromkeys(("path", "format", "caption", "origin"), "text"),
@@ -60,6 +63,7 @@ SQL_TYPES: Mapping[str, Any] = {
     "number": Numeric(),
     "boolean": Boolean(),
     "date": DateTime(timezone=True),
+    WALL_CLOCK: DateTime(),
 }
 """The SQL types of values that fields are compared with."""
 
@@ -226,6 +230,13 @@ def _column(name: str) -> Field:
         key = _index_prefix(column)
     integral, nullable = kind == "number", bool(images.c[name].nullable)
     return Field(name, kind, value, key, integral, nullable)
+
+
+def wall_clock() -> Field:
+    """When pictures were taken, by the clock there; its expression is that of the index."""
+    in_utc = func.timezone(_constant("'UTC'", Text()), images.c.taken_at)
+    local = func.coalesce(images.c.taken_local, in_utc, type_=DateTime())
+    return Field("taken_at", WALL_CLOCK, local, local)
 
 
 def _metadata(name: str, kind: str, key: ColumnElement[str]) -> Field:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from app.catalog.fields import UNSTORABLE, display
+from app.catalog.fields import UNSTORABLE, WALL_CLOCK, display
 from app.errors import FilterRejected
 
 MAX_CHARACTERS = 1_000  # in one string
@@ -58,11 +58,25 @@ def _date(value: object) -> datetime:
         ) from error
 
 
+def _wall_clock(value: object) -> datetime:
+    return _date(value).replace(tzinfo=None)
+
+
+def has_time_zone(date: object) -> bool:
+    """Whether it says its time zone: 2024-05-31T12:00:00Z does, 2024-05-31 does not.
+
+    Raises FilterRejected unless it is a date.
+    """
+    _date(date)
+    return datetime.fromisoformat(_text(date)).tzinfo is not None
+
+
 VALUE_PARSERS: Mapping[str, Callable[[object], Any]] = {
     "text": _text,
     "number": _number,
     "boolean": _boolean,
     "date": _date,
+    WALL_CLOCK: _wall_clock,
     "tags": _text,
 }
 """Parses a JSON value by type of field."""

@@ -24,8 +24,9 @@ from app.catalog.fields import (
     compare,
     display,
     find_field,
+    wall_clock,
 )
-from app.catalog.filter_values import VALUE_PARSERS, letter_forms
+from app.catalog.filter_values import VALUE_PARSERS, has_time_zone, letter_forms
 from app.errors import FilterRejected
 
 MAX_DEPTH = 8  # nested and, or, not
@@ -160,6 +161,8 @@ def _condition(
         # The type is unknown: it may be a text or tags, but not both.
         tags = find_field(name, declared, "tags")
         return or_(_compare(field, operator, value), _compare(tags, operator, value))
+    if name == "taken_at" and operator != "exists":
+        return _compare_taken_at(field, operator, value)
     return _compare(field, operator, value)
 
 
@@ -195,6 +198,15 @@ def _compare(field: Field, operator: str, value: object) -> ColumnElement[bool]:
     return _matches(field, operator, one)
 
 
+def _compare_taken_at(instant: Field, operator: str, value: object) -> ColumnElement[bool]:
+    """A date without a time zone, such as a day, is compared with the clock of the place."""
+    if operator != "in":
+        return _compare(instant if has_time_zone(value) else wall_clock(), operator, value)
+    dates = _list(value)
+    zoned, local = ([one for one in dates if has_time_zone(one) is has] for has in (True, False))
+    return or_(_compare(instant, operator, zoned), _compare(wall_clock(), operator, local))
+
+
 LETTERWISE = {"contains", "prefix", "eq"}
 
 
@@ -210,12 +222,16 @@ def _equals(field: Field, value: str) -> ColumnElement[bool]:
     return compare(field, "eq", value)
 
 
-def _values(field: Field, value: object) -> list[Any]:
+def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise FilterRejected(f"{display(value)} is no list of values.")
     if len(value) > MAX_VALUES:
         raise FilterRejected(f"{len(value):,} values; {MAX_VALUES:,} are allowed.")
-    parsed = [VALUE_PARSERS[field.kind](one) for one in value]
+    return value
+
+
+def _values(field: Field, value: object) -> list[Any]:
+    parsed = [VALUE_PARSERS[field.kind](one) for one in _list(value)]
     if field.kind not in {"text", "tags"}:
         return parsed
     return [form for one in parsed for form in letter_forms(one)]

@@ -38,7 +38,7 @@ NO_ANNOTATION = Annotation()
 MAX_COPIES = 50  # rows with the same content that are checked for a move
 CONTENT_COLUMNS = (
     *("content_hash", "etag", "bytes", "width", "height", "format"),
-    *("perceptual_hash", "taken_at"),
+    *("perceptual_hash", "taken_at", "taken_local"),
 )
 
 
@@ -55,6 +55,7 @@ class NewImage:
     format: str
     perceptual_hash: int | None = None
     taken_at: datetime | None = None
+    taken_local: datetime | None = None  # without a time zone
     caption: str | None = None
     metadata: Mapping[str, Any] | None = None
     origin: str | None = None
@@ -78,6 +79,7 @@ def new_image(
 
     `keep_gps` keeps the location.
     """
+    taken = picture.exif.taken_at
     return NewImage(
         path=path,
         content_hash=hashlib.sha256(data).digest(),
@@ -87,7 +89,8 @@ def new_image(
         height=picture.height,
         format=picture.format,
         perceptual_hash=perceptual_hash(picture.image),
-        taken_at=picture.exif.taken_at,
+        taken_at=taken,
+        taken_local=taken and taken.replace(tzinfo=None),
         caption=annotation.caption,
         metadata={**_exif_metadata(picture.exif, keep_gps), **annotation.metadata},
     )

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from app.database.tables import skipped_files
+from app.database.skipped_tables import skipped_files
 
 
 @dataclass(frozen=True)

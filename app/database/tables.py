@@ -115,6 +115,7 @@ images = Table(
     Column("sidecar", JSONB(none_as_null=True)),  # what it said last
     Column("origin", Text),  # the name it was submitted under: file, archive entry or URL
     Column("taken_at", DateTime(timezone=True)),
+    Column("taken_local", DateTime),  # by the clock there; null: as in UTC
     Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: from before there was one
     Column("removed_at", DateTime(timezone=True)),  # tombstone: hidden from answers, deleted soon
     Column(
@@ -133,22 +134,13 @@ images = Table(
     Index("images_present_idx", "collection_id", "id", postgresql_where=text("removed_at IS NULL")),
     Index(None, "collection_id", "created_at"),
     Index(None, "collection_id", "taken_at"),
+    Index(
+        "images_taken_local_idx",
+        "collection_id",
+        text("COALESCE(taken_local, timezone('UTC', taken_at))"),  # as in catalog.fields
+    ),
     Index("images_words_idx", "words", postgresql_using="gin"),
     Index("images_removed_idx", "id", postgresql_where=text("removed_at IS NOT NULL")),
-)
-
-skipped_files = Table(
-    "skipped_files",
-    metadata,
-    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("path", Text(collation="C"), nullable=False),
-    Column("etag", Text, nullable=False),
-    Column("content_hash", LargeBinary),  # SHA-256 of a deleted picture's file
-    Column("reason", Text),  # why the file was refused
-    Column("rules", Text),  # the limits and decoders that refused it
-    now_column(),
-    PrimaryKeyConstraint("collection_id", "path"),
-    Index(None, "collection_id", "content_hash"),
 )
 
 embeddings = Table(
@@ -276,7 +268,8 @@ class Image:
 
     `path` is what people are shown; `stored_path` is the row's, relative to the store of uploads.
     `upload_copy` is the stored path of an upload of the same bytes, if the picture itself is in a
-    folder or bucket.
+    folder or bucket. `taken_local` is `taken_at` by the clock of the place, without a time
+    zone; None means UTC.
     """
 
     id: int
@@ -292,6 +285,7 @@ class Image:
     metadata: dict[str, Any]
     origin: str | None
     taken_at: datetime | None
+    taken_local: datetime | None
     created_at: datetime
     upload_copy: str | None
 

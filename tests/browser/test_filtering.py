@@ -1,15 +1,17 @@
 """Somebody looks for pictures of one kind, or in another collection."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visitor
-from tests.browser.seeing import expect_first, query_of, tiles
+from tests.browser.seeing import dialog, expect_first, open_first, query_of, tiles
 from tests.browser.serving import Service
 from tests.fixtures.drawn_pictures import png
+from tests.ingest.test_camera_metadata import photograph
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,21 @@ def test_filters_of_the_declared_fields(visitor: Visitor, service: Service, holi
     page.keyboard.press("Tab")
     expect(tiles(page)).to_have_count(4)
     assert "filter" not in query_of(page)
+
+
+def test_a_day_is_that_of_the_place(visitor: Visitor, service: Service) -> None:
+    """Issue 21, line 39: taken on 31 May, 20:30 −07:00, which is 1 June in UTC."""
+    service.ask("POST", "/api/v1/collections", json={"name": "evenings"})
+    data = photograph(6_400, "2026:05:31 20:30:00", "-07:00")
+    service.job(params={"collection": "evenings"}, files={"files": ("evening.jpg", data)})
+    page = visitor.visit(service, "/?collection=evenings")
+    for bound in ("from", "to"):
+        group(page, "Taken").get_by_label(bound).fill("2026-05-31")
+        page.keyboard.press("Tab")
+    expect(tiles(page)).to_have_count(1)
+    assert set(filter_of(page)["taken_at"]) == {"gte", "lte"}
+    open_first(page)
+    expect(dialog(page)).to_contain_text(re.compile(r"May 31, 2026, 8:30\sPM"))
 
 
 def test_orders_of_the_declared_fields(visitor: Visitor, service: Service, holidays: str) -> None:

@@ -80,6 +80,8 @@ def answer(row: dict[str, Any], name: str, asking: str, wanted: Any) -> bool:
     if kind is None and asking == "contains":
         kinds = ("text", "tags")
         return any(holds(held(row, name, one), asking, wanted, one) for one in kinds)
+    if row["taken_local"] and name == "taken_at" and not datetime.fromisoformat(wanted).tzinfo:
+        return holds(row["taken_local"].replace(tzinfo=UTC), asking, wanted, "date")
     kind = kind or {str: "text", bool: "boolean"}.get(type(wanted), "number")
     return holds(held(row, name, kind), asking, wanted, kind)
 
@@ -167,7 +169,9 @@ def pictures(collection_id: int) -> Iterator[dict[str, Any]]:
     """Values of different cycles: each meets each other's."""
     texts, numbers = itertools.cycle(HOSTILE), itertools.cycle(NUMBERS)
     anything, dates = itertools.cycle(ANY_JSON), itertools.cycle((*DATES, *NO_DATES))
+    clocks = itertools.cycle((None, datetime(2024, 2, 29, 12, 30), datetime(2024, 2, 29)))
     for number in range(COUNT):
+        taken_at = moment(next(dates))
         metadata = {
             "place": next(texts if number % 3 else anything),
             "stars": next(numbers if number % 4 else anything),
@@ -189,7 +193,8 @@ def pictures(collection_id: int) -> Iterator[dict[str, Any]]:
             "format": ("PNG", "JPEG")[number % 2],
             "caption": next(texts) if number % 3 else None,
             "origin": next(texts),
-            "taken_at": moment(next(dates)),
+            "taken_at": taken_at,
+            "taken_local": taken_at and next(clocks),
             "metadata": {key: metadata[key] for key in metadata if key != lacking},
         }
 

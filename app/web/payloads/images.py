@@ -1,6 +1,6 @@
 """Payloads about one picture."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timezone
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,14 +31,19 @@ class ImageDetails(BaseModel):
         description="where it came from: a file name, the name of an archive entry, or a URL"
     )
     taken_at: datetime | None = Field(
-        description="when the photo was taken, from EXIF; UTC unless the camera gives an offset"
+        description="when the photo was taken, from EXIF, by the clock of the place; UTC unless "
+        "the camera gives an offset"
     )
     created_at: datetime = Field(description="when it was added")
 
     @classmethod
     def of(cls, image: Image) -> Self:
         """The details of an image's row."""
-        known = {**vars(image), "content_hash": image.content_hash.hex()}
+        known = {
+            **vars(image),
+            "content_hash": image.content_hash.hex(),
+            "taken_at": taken_at(image),
+        }
         return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
 
 
@@ -56,6 +61,14 @@ class ImageChanges(BaseModel):
     metadata: dict[str, Any] | None = Field(
         None, description="merged into the present metadata; a key whose value is null is removed"
     )
+
+
+def taken_at(image: Image) -> datetime | None:
+    """When it was taken, with the offset from UTC of the place."""
+    if image.taken_at is None or image.taken_local is None:
+        return image.taken_at
+    in_utc = image.taken_at.astimezone(UTC)
+    return in_utc.astimezone(timezone(image.taken_local - in_utc.replace(tzinfo=None)))
 
 
 def file_url(image: Image) -> str:

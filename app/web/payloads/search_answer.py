@@ -13,7 +13,7 @@ from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.search_response import Hit, SearchResponse
 from app.web.payloads.examples import SEARCH, with_examples
-from app.web.payloads.images import file_url, thumbnail_url
+from app.web.payloads.images import file_url, taken_at, thumbnail_url
 from app.web.payloads.search import INCLUDABLE, Part
 
 
@@ -39,7 +39,7 @@ class SearchHit(BaseModel):
     format: str | None = Field(None, description="JPEG, PNG, …")
     caption: str | None = Field(None, description="what it shows, in words")
     metadata: dict[str, Any] | None = Field(None, description="a JSON object")
-    taken_at: datetime | None = Field(None, description="from EXIF")
+    taken_at: datetime | None = Field(None, description="from EXIF, by the clock of the place")
     created_at: datetime | None = Field(None, description="when it was added")
     box: list[float] | None = Field(
         None, description="the region that was found, as fractions; null: the whole picture"
@@ -72,7 +72,7 @@ class SearchHit(BaseModel):
             "size": {"width": image.width, "height": image.height, "format": image.format},
             "caption": {"caption": image.caption},
             "metadata": {"metadata": image.metadata},
-            "dates": {"taken_at": image.taken_at, "created_at": image.created_at},
+            "dates": {"taken_at": taken_at(image), "created_at": image.created_at},
             "box": {"box": None},
         }
         for part in INCLUDABLE if include is None else include:

@@ -8,7 +8,7 @@ import { t } from "./texts.js";
 const BUILT_IN = { format: "text", taken_at: "date" };
 const FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF"];
 const MAX_FACETS = 10;
-const END_OF_DAY = "T23:59:59.999Z";
+const END_OF_DAY = "T23:59:59.999"; // by the clock of the place
 
 const [panel, order, opener] = ["filters", "order", "filter-button"].map(byId);
 let asked;

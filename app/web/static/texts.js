@@ -8,6 +8,9 @@ export const number = (n, options) => new Intl.NumberFormat(lang, options).forma
 
 export const percent = (fraction) => number(fraction, { style: "percent" });
 
-export const dateTime = (iso) => new Date(iso).toLocaleString(lang, { dateStyle: "medium", timeStyle: "short" });
+export const dateTime = (iso, zone) => new Date(iso).toLocaleString(lang, { dateStyle: "medium", timeStyle: "short", ...zone });
+
+/** A time as it is written, whatever its offset and the reader's time zone. */
+export const wallClock = (iso) => dateTime(`${iso.slice(0, 19)}Z`, { timeZone: "UTC" });
 
 export const bytes = (n) => number(n / 1e3, { style: "unit", unit: "kilobyte", maximumSignificantDigits: 3 });

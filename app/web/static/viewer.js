@@ -4,7 +4,7 @@ import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.j
 import { fileOf, nameOf, scoreOf, shown, tileOf } from "./grid.js";
 import { hitAddress, thumbnail } from "./query.js";
 import { ratingOf } from "./rating.js";
-import { bytes, dateTime, number, t } from "./texts.js";
+import { bytes, dateTime, number, t, wallClock } from "./texts.js";
 
 const [SIMILAR, LARGE, MAX_COPIES] = [12, 1024, 24];
 
@@ -39,7 +39,7 @@ function move(step) {
 
 function factsOf({ path, origin, width, height, format, bytes: length, taken_at: taken, created_at: created, metadata }) {
   const size = `${number(width)} × ${number(height)}, ${format}, ${bytes(length)}`;
-  const known = { path, origin, size, taken_at: taken && dateTime(taken), created_at: dateTime(created) };
+  const known = { path, origin, size, taken_at: taken && wallClock(taken), created_at: dateTime(created) };
   const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value));
   const rowOf = (name, value) => [make("dt", {}, name), make("dd", {}, textOf(value))];
   const rows = Object.entries(known).flatMap(([name, value]) => (value ? rowOf(t(`field_${name}`), value) : []));
