@@ -25,12 +25,14 @@ from app.catalog.collection_deletion import CollectionDeletion
 from app.database.connections import Sessions, connection_options
 from app.errors import (
     CollectionNotFound,
+    IndexGone,
     Interrupted,
     JobNotFound,
     ModelUnavailable,
     StorageUnwritable,
 )
 from app.feedback import evaluation, rated_queries, ratings
+from app.index import graph_health, vector_indexes
 from app.ingest import job_control, jobs
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 
@@ -41,6 +43,7 @@ POLL_SECONDS = 2.0  # between polls of the queue, in case a notification is lost
 STOP_SECONDS = 6.0  # how long a stop waits for running tasks; other workers take over the rest
 RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
 EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
+GRAPH_POLL_SECONDS = 600.0  # between checks of the graphs of indexes that have changed
 STOP_POLL_SECONDS = 0.1  # between checks whether to stop
 RETRY_SECONDS = 5  # before a task that failed for a passing reason is run again
 RETRY_SECONDS_OF = ((Interrupted, 0), (ModelUnavailable, 60), (StorageUnwritable, 15))  # by type
@@ -67,6 +70,9 @@ class Worker:
     _failed: dict[int, datetime] = field(
         default_factory=dict, init=False
     )  # last night whose evaluation failed, by collection id
+    _checked: dict[int, int] = field(
+        default_factory=dict, init=False
+    )  # vectors at the last check of the graph, by index id
 
     def run(self) -> None:
         """Work until `stop`, reconnecting after the database was lost."""
@@ -107,6 +113,7 @@ class Worker:
                 asyncio.create_task(self._work(app)),
                 asyncio.create_task(self._maintain_queue()),
                 asyncio.create_task(self._evaluate_feedback()),
+                asyncio.create_task(self._maintain_graphs()),
                 asyncio.create_task(self._until_stopped()),
                 asyncio.create_task(_until_disconnected(conninfo, options)),
             ]
@@ -170,6 +177,36 @@ class Worker:
             except Exception:  # the other collections are still evaluated
                 log.exception("evaluating the feedback of collection %s failed", collection_id)
                 self._failed[collection_id] = night
+
+    async def _maintain_graphs(self) -> None:
+        while True:
+            await asyncio.sleep(GRAPH_POLL_SECONDS)
+            try:
+                await asyncio.to_thread(self.maintain_graphs)
+            except Exception:  # the tasks themselves go on; tried again at the next check
+                log.exception("checking the graphs failed")
+
+    def maintain_graphs(self) -> None:
+        """Rebuild graphs that lose pictures since uploads or deletions.
+
+        Not while a job is open: its end does the same. An index that has not changed since its last
+        check is passed over.
+        """
+        with self.sessions.begin() as session:
+            if jobs.any_open(session):
+                return
+        for known in self.registry.every():
+            with self.sessions.begin() as session:
+                vectors = vector_indexes.count_vectors(session, known.index)
+            if self._stopping.is_set():
+                return
+            if self._checked.get(known.index.id) == vectors:
+                continue
+            try:
+                graph_health.maintain(self.sessions, known.index)
+            except IndexGone:
+                continue
+            self._checked[known.index.id] = vectors
 
     def maintain_queue(self) -> None:
         """Requeue the work of dead workers and of jobs without tasks; delete old jobs."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from app.index import graph_health, vector_indexes
+from app.database.tables import VectorIndex
+from app.index import graph_health, graph_rebuild, vector_indexes
 from app.index.graph_health import GraphHealth
 from app.runtime.findings import Finding
 from app.runtime.services import Services
@@ -12,7 +13,11 @@ from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene,
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
-BEFORE, BURST = 60, 1_940
+BEFORE, BURST = 150, 1_850
+OPEN_JOB = """
+INSERT INTO jobs (collection_id, source, mode, dry_run, queue)
+VALUES (:collection, '{}', 'add', false, 'none')
+"""
 
 
 def look(services: Services) -> tuple[Finding, list[str]]:
@@ -21,19 +26,42 @@ def look(services: Services) -> tuple[Finding, list[str]]:
     return found, [note for note in report.notes if "embeddings_" in note]
 
 
-def test_a_graph_that_a_burst_was_added_to_is_rebuilt(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index, rng = services.search.index, np.random.default_rng(1)
-    before, burst = (
-        unlike(BEFORE, index.dimensions, rng),
-        scene(BURST, 0.9, index.dimensions, rng),
-    )
+@pytest.fixture(scope="module")
+def pictures(services: Services) -> None:
+    """Rows without files."""
+    with services.sessions.begin() as session:
+        collection_id = services.search.index.collection_id
+        insert_images(session, collection_id, ["{}"] * (BEFORE + BURST))
+
+
+@pytest.fixture
+def index(services: Services, pictures: None) -> VectorIndex:
+    """A burst came after other pictures, and the graph was never rebuilt."""
+    index = services.search.index
+    in_order_of_arrival(services, index)
+    return index
+
+
+def in_order_of_arrival(services: Services, index: VectorIndex) -> None:
+    rng = np.random.default_rng(1)
+    before = unlike(BEFORE, index.dimensions, rng)
+    burst = scene(BURST, 0.9, index.dimensions, rng)
     with services.sessions.begin() as session:
         session.execute(text(f"DROP INDEX IF EXISTS {vector_indexes.hnsw_name(index)}"))
-        insert_images(session, index.collection_id, ["{}"] * (BEFORE + BURST))
+        session.execute(text(f"TRUNCATE {index.partition}"))  # rows just deleted get links too
+        session.execute(text("UPDATE vector_indexes SET graph_vectors = NULL"))
         copy_vectors(session, index, np.vstack([before, burst]))
         vector_indexes.build_hnsw(session, index)
+
+
+def is_rebuilt(services: Services, index: VectorIndex) -> bool:
+    with services.sessions.begin() as session:
+        return graph_rebuild.vectors_at_rebuild(session, index) is not None
+
+
+def test_a_graph_that_a_burst_was_added_to_is_rebuilt(
+    services: Services, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found, _ = look(services)
     (line,) = found.found
     assert line.startswith(f"{index.partition}: ")
@@ -43,6 +71,26 @@ def test_a_graph_that_a_burst_was_added_to_is_rebuilt(
     assert (list(found.found), notes) == ([], [])
     monkeypatch.setattr(vector_indexes, "EXACT_ROWS", 10_000)  # nothing is lost without a graph
     assert graph_health.examine(services.sessions, index) is None
+
+
+def test_the_worker_rebuilds_what_uploads_have_spoiled(
+    services: Services, index: VectorIndex
+) -> None:
+    """Issue 21, line 4: graphs were looked at after jobs alone."""
+    services.worker.maintain_graphs()
+    assert is_rebuilt(services, index)
+    in_order_of_arrival(services, index)
+    services.worker.maintain_graphs()
+    assert not is_rebuilt(services, index)  # as many vectors as at the last check
+    with services.sessions.begin() as session:
+        session.execute(text("DELETE FROM embeddings WHERE image_id = :id"), {"id": BEFORE + 1})
+        session.execute(text(OPEN_JOB), {"collection": index.collection_id})
+    services.worker.maintain_graphs()
+    assert not is_rebuilt(services, index)  # the job's end looks at it
+    with services.sessions.begin() as session:
+        session.execute(text("DELETE FROM jobs"))
+    services.worker.maintain_graphs()
+    assert is_rebuilt(services, index)
 
 
 @pytest.mark.parametrize(
