@@ -1,6 +1,6 @@
-"""Measure this project beside others on this machine: `make benchmark`.
+"""Measure this project against others on this machine: `make benchmark`.
 
-Each figure is printed as soon as it is measured, and takes the place of its former results in
+Each figure is printed as soon as it has been measured, and replaces its previous results in
 docs/performance.json, docs/performance.md and docs/performance.svg.
 """
 
@@ -28,7 +28,7 @@ from benchmarks.workshop import TINY, Sizes, Workshop
 
 KEPT = ROOT / "benchmarks" / ".kept"
 MILLION = 1_000_000  # vectors
-MILLION_MINUTES = 60  # about what they take on two cores, most of it the two graphs
+MILLION_MINUTES = 60  # roughly, on two cores; most of it goes into building the two graphs
 
 
 def main(
@@ -70,7 +70,7 @@ def _checked(names: Sequence[str]) -> list[str]:
 
 
 def _plan(names: Sequence[str], sizes: Sizes, *, million: bool, tiny: bool) -> str:
-    """What is going to be measured, and about how long it takes."""
+    """What will be measured, and roughly how long it will take."""
     if tiny:
         return f"Trying {', '.join(names)}: some minutes, and figures that say nothing."
     minutes = {name: FIGURES[name].minutes for name in names}

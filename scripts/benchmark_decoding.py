@@ -1,6 +1,6 @@
-"""Memory of the running server beside searches with large pictures: `make benchmark-decoding`.
+"""Memory of the running server during searches with large pictures: `make benchmark-decoding`.
 
-For each format, the peak over what the server has at rest, and what is left 30 s afterwards.
+For each format: the peak above the memory at rest, and the memory 30 s after the last answer.
 """
 
 import io
@@ -21,7 +21,7 @@ from app.settings import Settings
 
 REQUESTS = 32  # at once
 SIDES = (8_160, 6_120)  # pixels: 50 megapixels
-WAIT_SECONDS = 30  # after the last answer
+WAIT_SECONDS = 30  # after the last answer, before memory is read again
 SAMPLE_SECONDS = 0.02
 ANSWER_SECONDS = 300
 MB = 1_000_000  # bytes
@@ -68,7 +68,7 @@ def _picture(kind: str, options: dict[str, Any]) -> bytes:
 def _search(
     url: str, data: bytes, process: psutil.Process, requests: int
 ) -> tuple[int, Counter[int]]:
-    """The largest memory meanwhile, in bytes, and how many requests were answered how."""
+    """The peak memory during the requests, in bytes, and the number of answers of each status."""
 
     def ask(_: int) -> int:
         request = Request(url, data, {"Content-Type": "application/octet-stream"})  # noqa: S310

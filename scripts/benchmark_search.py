@@ -1,7 +1,7 @@
 """What searches find and how long they take: `python -m scripts.benchmark_search`.
 
-Generated vectors in a database of the run's own, read through `app.index.paged_scans` as searches
-read them, against exact answers of numpy. Prints Markdown.
+Puts generated vectors into a temporary database, reads them through `app.index.paged_scans` as
+real searches do, and compares the hits with numpy's exact answers. Prints Markdown.
 """
 
 import json
@@ -37,17 +37,17 @@ STORAGES: Sequence[Storage] = ("vector", "bit", "halfvec")
 EF_SEARCH = (40, 100, 200, 800)
 SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
 FAR_SHARES = (0.5, 0.2, 0.1)
-DECLARED = {"n": "number", "far": "number"}  # of the gallery's values; `m` is `n`, undeclared
+DECLARED = {"n": "number", "far": "number"}  # gallery values; `m` equals `n`, undeclared
 DELETED = 0.2
-DEPTH = 2_000  # pictures that are paged through
-PAGES = (10, 100)  # pictures a page
-PAGED = 3  # queries whose pages are all read
-TIMED = 20  # queries whose first and last pages are timed
+DEPTH = 2_000  # how many pictures are paged through
+PAGES = (10, 100)  # pictures per page
+PAGED = 3  # queries for which every page is read
+TIMED = 20  # queries for which the first and last pages are timed
 
 
 @dataclass(frozen=True)
 class Bench:
-    """An index and those who ask."""
+    """An index, the gallery it holds and the database sessions to search it with."""
 
     sessions: connections.Sessions
     index: VectorIndex
@@ -56,7 +56,7 @@ class Bench:
     def search(
         self, query: Vectors, condition: Condition, start: int, limit: int, scan: Scan | None = None
     ) -> tuple[list[int], Scan]:
-        """One page from the place `start`, as a search reads it; `scan` of the page before."""
+        """One page from rank `start`, read as a search does; `scan` is the previous page's."""
         with self.sessions.begin() as session:
             scan = scan or plan_scan(session, self.index, condition, limit)
             reading = IndexReader(session, self.index, query, condition)
@@ -64,7 +64,7 @@ class Bench:
         return [image_id for image_id, _ in near], scan
 
     def row(self, title: str, queries: Vectors, body: Mapping[str, Any]) -> list[str]:
-        """Method, recall@10, full answers, p50 and p95 of the queries with one filter."""
+        """A table row for one filter: method, recall@10, share of full answers, p50 and p95."""
         condition, passing = self.filter(body)
         exact = self.gallery.best(queries, passing, HITS)
         times, found, full, methods = [], 0, 0, set()
@@ -80,7 +80,7 @@ class Bench:
         return shown + _milliseconds(times)
 
     def filter(self, body: Mapping[str, Any]) -> tuple[Condition, Mask]:
-        """A filter's condition, and the pictures that pass it."""
+        """A filter's condition, and a mask of the pictures that pass it."""
         passing = np.ones(len(self.gallery.vectors), bool)
         for name, asked in body.items():
             passing &= self.gallery.values[name.removeprefix(fields.METADATA)] < asked["lt"]
@@ -120,7 +120,7 @@ HEAD = ["pictures that pass", "method", "recall@10", "full answers", "p50 ms", "
 
 @contextmanager
 def database() -> Iterator[connections.Sessions]:
-    """An embedded Postgres of the run's own, migrated; it leaves nothing behind."""
+    """A temporary embedded Postgres, migrated, that leaves nothing behind."""
     with (
         temporary_folder("pg") as folder,
         embedded_server(folder / "data") as url,
@@ -134,7 +134,7 @@ def database() -> Iterator[connections.Sessions]:
 
 
 def load_pictures(sessions: connections.Sessions, gallery: Gallery) -> VectorIndex:
-    """Pictures, their declared fields indexed, and an index that is still empty."""
+    """Insert the pictures, index their declared fields, and open a vector index, still empty."""
     n, far = gallery.values["n"], gallery.values["far"]
     metadata = [
         json.dumps({"n": one, "m": one, "far": other})
@@ -155,7 +155,7 @@ STORAGES_HEAD = ["storage", "build", "bytes a picture: table", "graph", *HEAD[2:
 def storages(
     sessions: connections.Sessions, index: VectorIndex, gallery: Gallery, queries: Vectors
 ) -> Iterator[list[str]]:
-    """Indexes in the place of the one before, halfvec the last; searched without a filter."""
+    """Each storage in turn, halfvec last, replacing the previous index; unfiltered searches."""
     for storage in STORAGES:
         with sessions.begin() as session:
             vector_indexes.drop_index(session, index)
@@ -177,7 +177,7 @@ def storages(
 
 
 def unfiltered(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
-    """At the default number of candidates, and at others."""
+    """Without a filter: at the default number of candidates, then at other numbers."""
     yield bench.row("all, default", queries, {})
     for kept in EF_SEARCH:
         tuned = replace(bench, index=replace(bench.index, ef_search=kept))
@@ -185,7 +185,7 @@ def unfiltered(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
 
 
 def filtered(bench: Bench, queries: Vectors, near: Vectors) -> Iterator[list[str]]:
-    """By values that are independent of the vectors, and by the distance from the queries."""
+    """Filtered by values independent of the vectors, then by distance from the queries."""
     for share in SHARES:
         yield bench.row(_percent(share), queries, {"n": {"lt": share}})
     yield bench.row("1 %, not declared", queries, {"metadata.m": {"lt": 0.01}})
@@ -194,7 +194,7 @@ def filtered(bench: Bench, queries: Vectors, near: Vectors) -> Iterator[list[str
 
 
 def after_deletion(bench: Bench, queries: Vectors, near: Vectors) -> Iterator[list[str]]:
-    """The same again, of the pictures that are left."""
+    """The same searches again, on the pictures that are left."""
     yield bench.row("all, default", queries, {})
     yield from filtered(bench, queries, near)
 
@@ -203,7 +203,7 @@ PAGES_HEAD = ["pages", "distinct", "of", "recall", "p50 ms, first", "p50 ms, las
 
 
 def paged(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
-    """All pages of some queries, one after the other; the first and the last of all queries."""
+    """Reads every page of a few queries in order; times the first and last pages of more."""
     for title, body in (("all", {}), ("50 %", {"n": {"lt": 0.5}}), ("5 %", {"n": {"lt": 0.05}})):
         condition, passing = bench.filter(body)
         asked = queries[:PAGED]
@@ -219,7 +219,7 @@ def paged(bench: Bench, queries: Vectors) -> Iterator[list[str]]:
 
 
 def read_pages(bench: Bench, query: Vectors, condition: Condition, size: int) -> list[int]:
-    """The ids of all pages of `size` pictures, one after the other, down to DEPTH."""
+    """The ids on all pages of `size` pictures, read in order down to DEPTH."""
     found: list[int] = []
     scan = None
     for start in range(0, DEPTH, size):
@@ -251,7 +251,7 @@ def delete(bench: Bench, seed: int) -> Bench:
 
 
 def vacuum(bench: Bench) -> None:
-    """As autovacuum does sooner or later: no dead rows, and fresh statistics."""
+    """Do what autovacuum does sooner or later: remove dead rows and refresh the statistics."""
     with bench.sessions() as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         session.execute(text(f"VACUUM (ANALYZE) images, {bench.index.partition}"))
@@ -272,7 +272,7 @@ def _percent(share: float) -> str:
 
 
 def print_versions(sessions: connections.Sessions, what: str) -> None:
-    """What was measured, on which machine, and with what."""
+    """Print what was measured, on which machine, and with which versions."""
     query = text("SELECT current_setting('server_version'), extversion FROM pg_extension "
                  "WHERE extname = 'vector'")  # fmt: skip
     with sessions.begin() as session:
@@ -288,7 +288,7 @@ def print_versions(sessions: connections.Sessions, what: str) -> None:
 
 
 def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A heading and a table, each line as soon as it is known."""
+    """Print a heading and a table, each row as soon as it is known."""
     typer.echo(f"\n### {title}\n\n| {' | '.join(head)} |")
     typer.echo(f"|{'---|' * len(head)}")
     for row in rows:

@@ -1,4 +1,4 @@
-"""The browser of the browser tests and of the screenshots: Debian's Chromium, without a screen."""
+"""The browser for the browser tests and the screenshots: Debian's Chromium, headless."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (  # nothing of its own goes to the network, and a container's root may start it
+ARGUMENTS = (  # no network traffic of its own; root in a container may start it
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
@@ -17,7 +17,7 @@ MISSING = "No Chromium: `apt-get install chromium` gets it, or CHROMIUM=/path sa
 
 
 def executable() -> str | None:
-    """Where it is, None where it is missing."""
+    """The path of Chromium, or None if there is none."""
     if named := os.environ.get("CHROMIUM"):
         return shutil.which(named)
     return next(filter(None, map(shutil.which, NAMES)), None)
@@ -25,7 +25,7 @@ def executable() -> str | None:
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """The browser, until the end. Raises FileNotFoundError where it is missing."""
+    """A running browser, closed when the block ends. Raises FileNotFoundError if none is found."""
     path = executable()
     if path is None:
         raise FileNotFoundError(MISSING)

@@ -1,4 +1,4 @@
-"""Look for what does not fit together, and mend it: `make doctor`, `make doctor FIX=1`."""
+"""Look for inconsistencies, and mend them: `make doctor`, `make doctor FIX=1`."""
 
 import sys
 from typing import Annotated
@@ -11,7 +11,7 @@ from app.runtime.assembly import open_services
 from app.runtime.doctor import Report
 from app.settings import Settings
 
-SHOWN = 5  # examples of each kind
+SHOWN = 5  # examples shown of each kind
 
 
 def main(

@@ -1,4 +1,4 @@
-"""Copy a bucket's objects into IMAGES_DIR: `make download-images`. Run again, it goes on."""
+"""Copy a bucket's objects into IMAGES_DIR: `make download-images`. A second run resumes."""
 
 import fcntl
 import hashlib
@@ -25,17 +25,17 @@ from app.storage.buckets import Bucket, StoredObject
 from app.storage.disk import PART
 
 THREADS = 8
-QUEUE = 2 * THREADS  # objects given to the threads before more are listed
-STOP_SECONDS = 2.0  # what threads have to end, once the command is to
+QUEUE = 2 * THREADS  # objects handed to the threads before more are listed
+STOP_SECONDS = 2.0  # for the threads to finish once the command is told to stop
 STATE = ".downloaded.jsonl"
-PARTS = f"{PART}????????"  # as tempfile names them
-NAME_BYTES = 255  # longest name in a folder on all usual file systems
+PARTS = f"{PART}????????"  # the names that tempfile gives
+NAME_BYTES = 255  # longest file name that all common file systems accept
 MD5_DIGITS = 32
 SIGINT_STATUS = 130
 
 
 class State:
-    """Which objects are there: a file of one line each, added as soon as the object is."""
+    """The objects already copied: a file with one line each, appended once the object is there."""
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
@@ -49,11 +49,11 @@ class State:
             file.write(b"\n")
 
     def knows(self, item: StoredObject) -> bool:
-        """Whether the object, as it is now, has been copied."""
+        """Whether the object has been copied in its present version."""
         return self._known.get(item.key) == [item.etag, item.size]
 
     def add(self, item: StoredObject) -> None:
-        """Note that the object has been copied."""
+        """Record that the object has been copied."""
         line = json.dumps({"key": item.key, "etag": item.etag, "size": item.size})
         with self._lock:
             self._file.write(line.encode() + b"\n")
@@ -66,7 +66,7 @@ class State:
 
 @contextmanager
 def open_state(folder: Path) -> Iterator[State]:
-    """The folder's state, for one process at a time. Raises PlaceInUse, or StartError."""
+    """The folder's state, held by one process at a time. Raises PlaceInUse or StartError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
@@ -83,14 +83,14 @@ def open_state(folder: Path) -> Iterator[State]:
 
 @dataclass
 class Paths:
-    """Where below a folder each key's object goes; `folds` where its case does not count."""
+    """Where below a folder each key's object goes; `folds` if the folder ignores case."""
 
     folder: Path
     folds: bool
     _taken: set[str] = field(default_factory=set)
 
     def take(self, key: str) -> Path:
-        """The key's own path. Raises EntryRefused where there is none, OSError."""
+        """Reserve the key's own path. Raises EntryRefused if it cannot have one, and OSError."""
         names = key.split("/")
         for name in names:
             _check_name(name)
@@ -114,7 +114,7 @@ class Paths:
 
 
 def _check_name(name: str) -> None:
-    """Raises EntryRefused where a file cannot, or must not, have the name."""
+    """Raises EntryRefused if a file cannot, or must not, have this name."""
     if name in ("", ".", ".."):
         raise EntryRefused("A part of its path is empty, . or ..")
     if "\\" in name or any(unicodedata.category(each) in ("Cc", "Cs") for each in name):
@@ -127,7 +127,7 @@ def _check_name(name: str) -> None:
 
 @dataclass
 class Copier:
-    """Copies objects in threads, counts what becomes of them, and names what does not come."""
+    """Copies objects in threads, counts the outcomes, and names the objects it could not copy."""
 
     bucket: Bucket
     paths: Paths
@@ -142,7 +142,7 @@ class Copier:
     _running: dict[Future[bool], StoredObject] = field(default_factory=dict)
 
     def run(self, objects: Iterable[StoredObject], most: float) -> Iterator[int]:
-        """Copy, yielding how many are there, until `most` are. Raises what the listing does."""
+        """Copy until `most` objects are there, yielding the count. Raises as the listing does."""
         try:
             for item in objects:
                 while self._running and len(self._running) >= min(QUEUE, most - self.present):
@@ -158,18 +158,18 @@ class Copier:
 
     @property
     def present(self) -> int:
-        """How many objects are there."""
+        """How many objects are in the folder."""
         return self.downloaded + self.there
 
     def abandon(self) -> None:
-        """Stop soon; a thread that waits for the network is left behind."""
+        """Stop soon, without waiting for threads that are stuck on the network."""
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         with suppress(KeyboardInterrupt, SystemExit):
             wait(self._running, STOP_SECONDS)
 
     def summary(self) -> str:
-        """The counts in a line."""
+        """The counts in one line."""
         copied = f"{self.downloaded} downloaded, {self.there} already there"
         return f"{copied}, {self.refused} refused, {self.failed} failed."
 
@@ -187,7 +187,7 @@ class Copier:
             self._fail(item, error)
 
     def _copy(self, item: StoredObject, target: Path) -> bool:
-        """Whether the object had to be fetched."""
+        """Copy the object; returns whether it had to be fetched."""
         fetch = not _has_bytes(target, item)
         if fetch:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def _size(path: Path) -> int | None:
 
 
 def _has_bytes(path: Path, item: StoredObject) -> bool:
-    """Whether the file is the object, as far as an etag that is an MD5 can tell."""
+    """Whether the file equals the object, as far as its etag tells, if that is an MD5."""
     if len(item.etag) != MD5_DIGITS or _size(path) != item.size:
         return False
     with path.open("rb") as file:
@@ -257,13 +257,13 @@ def download(bucket: Bucket, folder: Path, prefix: str, most: float) -> Copier:
             _sweep(folder)
             bar.write(f"Stopped: {copier.summary()} Run again, it goes on from here.")
             sys.stdout.flush()
-            # sys.exit would wait for threads, and those for the network.
+            # sys.exit would wait for the threads, and they for the network.
             os._exit(int(getattr(end, "code", SIGINT_STATUS)))
     return copier
 
 
 def _sweep(folder: Path) -> None:
-    """Delete what a kill left of files; who holds the state is alone here."""
+    """Delete partial files that a kill left; whoever holds the state has the folder alone."""
     for part in folder.rglob(PARTS):
         with suppress(OSError):
             part.unlink()
@@ -286,7 +286,7 @@ def main() -> None:
 
 
 def _bucket(settings: Settings) -> Bucket:
-    """The bucket of the settings. Raises SettingsInvalid where they name none."""
+    """The bucket named in the settings. Raises SettingsInvalid if they name none."""
     if settings.s3_bucket is None:
         raise SettingsInvalid("S3_BUCKET is not set: it names the bucket to copy from.")
     return open_buckets(settings).bucket(settings.s3_bucket)

@@ -12,7 +12,7 @@ HEADER = """\
 
 
 def text() -> str:
-    """The file's whole text."""
+    """The complete text of the file."""
     lines = [HEADER]
     for name, field in Settings.model_fields.items():
         lines += [f"# {field.description}", f"{name.upper()}={shown(field.default)}", ""]
@@ -20,7 +20,7 @@ def text() -> str:
 
 
 def shown(default: Any) -> str:
-    """A default as one writes it in `.env`."""
+    """A default as it is written in `.env`."""
     if default is None:
         return ""
     if isinstance(default, bool):

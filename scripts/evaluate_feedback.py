@@ -1,6 +1,6 @@
-"""Try of each collection whether judgements improve its answers, and switch so.
+"""Test for each collection whether judgements improve its answers, and switch them on or off.
 
-It is what happens every night: `make evaluate-feedback` does not wait for it.
+The server does the same every night; `make evaluate-feedback` does it right away.
 """
 
 import sys
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def held(registry: CollectionRegistry, known: KnownCollection) -> EvaluationResult:
-    """The verdict of a trial that is held now, and kept."""
+    """Hold a trial now, store its verdict and return it."""
     return registry.open_id(known.collection.id).evaluation.run()
 
 

@@ -1,7 +1,7 @@
-"""What graphs lose after bursts and among near-duplicates: `python -m scripts.evaluate_graph`.
+"""What HNSW graphs lose on bursts and near-duplicates: `python -m scripts.evaluate_graph`.
 
-Generated vectors in a database of the run's own, searched by their HNSW graph however few they are.
-Prints a Markdown table.
+Puts generated vectors into a temporary database and searches them by their graph, however few
+they are. Prints a Markdown table.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,26 +24,26 @@ from scripts.generated_vectors import copy_vectors, insert_images, scene, unlike
 
 STORAGES: tuple[Storage, ...] = ("halfvec", "vector", "bit")
 K = 10
-TIE = 1e-5  # of distances that are equal but for rounding
+TIE = 1e-5  # between distances that differ only by rounding
 DELETED = 0.3
 HEAD = ["library", "storage", "order", "self-recall", "recall@10", "worst decile", "unreachable"]
 
 
 def burst(count: int, dimensions: int, rng: np.random.Generator) -> Vectors:
-    """A sixteenth of unlike pictures, then one scene."""
+    """A sixteenth of the pictures unlike each other, then one scene."""
     few = count // 16
     return np.vstack([unlike(few, dimensions, rng), scene(count - few, 0.9, dimensions, rng)])
 
 
 def near_duplicates(count: int, dimensions: int, rng: np.random.Generator) -> Vectors:
-    """Unlike pictures, and ten series of almost the same picture."""
+    """Half of the pictures unlike each other, then ten series of near-duplicates."""
     each = count // 20
     series = [scene(each, 0.99995, dimensions, rng) for _ in range(10)]
     return np.vstack([unlike(count - 10 * each, dimensions, rng), *series])
 
 
 def clusters(count: int, dimensions: int, rng: np.random.Generator) -> Vectors:
-    """Scenes of 1, 2, 4, … pictures, the largest 5,000, until there are enough."""
+    """Scenes of 1, 2, 4, … pictures, starting again at 1 once past 5,000, until full."""
     scenes, size, total = [], 1, 0
     while total < count:
         size = min(size, count - total)
@@ -66,7 +66,7 @@ def main(
     queries: Annotated[int, typer.Option(help="vectors that are asked for")] = 300,
 ) -> None:
     """Print the table."""
-    vector_indexes.EXACT_ROWS = -1  # in this process: small libraries by their graph too
+    vector_indexes.EXACT_ROWS = -1  # makes this process search small libraries by graph too
     with database() as sessions:
         with sessions.begin() as session:
             collection_id = collections.default(session).id
@@ -78,7 +78,7 @@ def main(
 def evaluate(
     sessions: Sessions, collection_id: int, count: int, dimensions: int, queries: int
 ) -> Iterator[list[str]]:
-    """Each library in each storage: as it came, shuffled, and with deletions after it."""
+    """Each library in each storage: in the order it came, then shuffled, then after deletions."""
     for name, make in LIBRARIES.items():
         vectors = make(count, dimensions, np.random.default_rng(1))
         pool = dict(enumerate(vectors, 1))
@@ -107,7 +107,7 @@ def _new_index(
 
 
 def _measured(sessions: Sessions, index: VectorIndex, sample: dict[int, Vectors]) -> list[str]:
-    """Self-recall, recall@10 and its worst decile of the sample; unreachable rows."""
+    """For the sample: self-recall, recall@10 and its worst decile; then unreachable rows."""
     queries = np.stack(list(sample.values()))
     with sessions.begin() as session:
         lost = find_lost(session, index, sample)

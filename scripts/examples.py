@@ -11,7 +11,7 @@ from scripts.server_requests import ask
 
 TIMEOUT_SECONDS = 30
 LIMIT = 3
-CAR = "data/test_images/red-car.png"  # stands for its id, which another database has another of
+CAR = "data/test_images/red-car.png"  # replaced by its id, which differs between databases
 
 EXAMPLES: list[tuple[str, dict[str, Any]]] = [
     ("text", {"query": "a green tree"}),
@@ -29,7 +29,7 @@ EXAMPLES: list[tuple[str, dict[str, Any]]] = [
 
 
 def main() -> None:
-    """Print each question, and its first hits with score and confidence."""
+    """Print each question and its first hits, with score and confidence."""
     address = Settings.load().address
     try:
         car = _car(address)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _car(address: str) -> int:
-    """The id of the picture that an example starts from."""
+    """The id of the picture that one example starts from."""
     found = _post(address, {"filter": {"path": CAR}, "limit": 1})["hits"]
     if not found:
         sys.exit(f"{CAR} is not indexed: the examples are for TESTING=1 make start.")

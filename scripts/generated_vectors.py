@@ -1,4 +1,4 @@
-"""Generated vectors of a spectrum like that of CLIP's, and a fast way into a database for them."""
+"""Generated vectors with a spectrum like CLIP's, and a fast way to load them into a database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from app.database.tables import VectorIndex
 from app.vectors import Vectors, unit_halves, unit_rows
 
 RANK = 64  # directions that carry the meaning
-NOISE = 0.3  # deviation in every direction, relative to those
-SPREAD = 0.5  # how much of a stranger there is in a query near the centre
-COPIED = 10_000  # rows of one piece of a COPY: 20 MB of 512 dimensions
-EXACT_AT_ONCE = 10  # queries whose scores fit into memory beside the vectors: 4 MB of 100,000 each
+NOISE = 0.3  # standard deviation in every direction, relative to those
+SPREAD = 0.5  # the share of an unrelated query in a query near the centre
+COPIED = 10_000  # rows in one chunk of a COPY: 20 MB at 512 dimensions
+EXACT_AT_ONCE = 10  # queries scored at once, to save memory: 4 MB for 100,000 vectors
 
 Mask = NDArray[np.bool_]
 
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 def clip_like(count: int, dimensions: int, seed: int) -> Vectors:
     """`count` unit vectors, float32, shape (count, dimensions): low-rank Gaussian plus noise.
 
-    The strong directions depend on no seed, so that queries and gallery share them.
+    The strong directions do not depend on the seed, so queries and gallery share them.
     """
     directions = np.random.default_rng(0).standard_normal((RANK, dimensions), np.float32)
     own = np.random.default_rng(seed)
@@ -38,9 +38,9 @@ def unlike(count: int, dimensions: int, rng: np.random.Generator) -> Vectors:
 
 
 def scene(count: int, cosine: float, dimensions: int, rng: np.random.Generator) -> Vectors:
-    """`count` unit vectors of which any two have about this cosine, shape (count, dimensions).
+    """`count` unit vectors, any two of them at about this cosine, shape (count, dimensions).
 
-    A burst of one scene has about 0.9, near-duplicates above 0.999.
+    A burst of one scene has a cosine of about 0.9, near-duplicates above 0.999.
     """
     centre, own = unlike(1, dimensions, rng), unlike(count, dimensions, rng)
     return unit_rows((np.sqrt(cosine) * centre + np.sqrt(1 - cosine) * own).astype(np.float32))
@@ -48,10 +48,10 @@ def scene(count: int, cosine: float, dimensions: int, rng: np.random.Generator) 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures with ids from 1 on: their vectors, what filters ask of them, who is not deleted.
+    """Pictures with ids from 1 on: their vectors, values to filter by, and which are not deleted.
 
-    The value `n`, and `m` which is the same, ranks them at random; `far` by their cosine to a
-    centre, the farthest first. From 0 up to below 1, so that `lt` passes just that share.
+    `n`, and `m`, which equals it, rank the pictures at random; `far` ranks them by their cosine to
+    a centre, farthest first. All run from 0 to just below 1, so that `lt` passes that very share.
     """
 
     vectors: Vectors
@@ -59,7 +59,7 @@ class Gallery:
     present: Mask
 
     def best(self, queries: Vectors, passing: Mask, limit: int) -> list[list[int]]:
-        """The ids of the pictures nearest to each of the queries, exactly."""
+        """The exact nearest pictures of each query, as ids."""
         ids = np.flatnonzero(passing & self.present)
         found = []
         for start in range(0, len(queries), EXACT_AT_ONCE):
@@ -71,7 +71,7 @@ class Gallery:
 
 
 def generate(count: int, dimensions: int, seed: int, centre: Vectors) -> Gallery:
-    """Vectors, and values that pass any share of them."""
+    """A gallery of vectors, with values by which a filter can pass any share of them."""
     vectors = clip_like(count, dimensions, seed)
     ranks = np.empty((2, count))
     ranks[0] = np.random.default_rng(seed).permutation(count)
@@ -81,12 +81,12 @@ def generate(count: int, dimensions: int, seed: int, centre: Vectors) -> Gallery
 
 
 def near_centre(queries: Vectors) -> Vectors:
-    """Queries around the first, from which `far` is measured."""
+    """Queries around the first query, which is the centre that `far` is measured from."""
     return unit_rows(queries[:1] + SPREAD * queries)
 
 
 def insert_images(session: Session, collection_id: int, metadata: Sequence[str]) -> None:
-    """A picture without a file for each JSON text; in an empty database their ids start at 1."""
+    """Insert a picture without a file for each JSON text; in an empty database ids start at 1."""
     session.execute(
         text(
             "INSERT INTO images (collection_id, path, content_hash, etag, bytes, width, height, "
@@ -100,7 +100,7 @@ def insert_images(session: Session, collection_id: int, metadata: Sequence[str])
 
 
 def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None:
-    """COPY `vectors`, shape (n, dimensions), as those of the pictures 1 to n."""
+    """COPY `vectors`, shape (n, dimensions), as the vectors of pictures 1 to n."""
     raw = session.connection().connection.driver_connection
     assert raw is not None  # noqa: S101
     column = index.column.name
@@ -114,7 +114,7 @@ def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None
 
 
 def _binary_rows(index: VectorIndex, first: int, vectors: Vectors) -> bytes:
-    """(int4, int8, halfvec or vector), each field after its length in bytes; ids from `first`."""
+    """Rows of int4, int8, halfvec or vector, each after its byte length; ids from `first` on."""
     dimensions = vectors.shape[1]
     value = np.dtype(">f4" if index.storage == "vector" else ">f2")
     row = [("fields", ">i2"), ("four", ">i4"), ("index_id", ">i4"), ("eight", ">i4"),

@@ -16,7 +16,7 @@ from app.runtime.assembly import open_services
 from app.runtime.services import Services
 from app.settings import Settings
 
-ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows all that would be done
+ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows everything that would be done
 TITLES = {"failed": "Refused"}
 
 

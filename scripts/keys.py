@@ -21,7 +21,7 @@ from app.settings import Settings
 MAX_DAYS = 36_500  # a hundred years
 HEADINGS = ("id", "namespace", "role", "name", "created", "last used", "expires", "revoked")
 
-# A traceback that shows variables would show a key.
+# A traceback with local variables would reveal a key.
 commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -68,7 +68,7 @@ def revoke(
 
 @contextmanager
 def _transaction() -> Iterator[Session]:
-    """A session on the database of the settings; what goes wrong ends the command."""
+    """A session on the configured database; a refusal or a failure ends the command."""
     unwind_on_signals()
     try:
         with database(Settings.load()) as url:

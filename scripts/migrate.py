@@ -10,7 +10,7 @@ from app.settings import Settings
 
 
 def main() -> None:
-    """Migrate the database of the settings."""
+    """Migrate the configured database."""
     unwind_on_signals()
     try:
         with database(Settings.load()) as url:

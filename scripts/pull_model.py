@@ -1,4 +1,4 @@
-"""Download the model of the settings ahead of the first start: `make pull-model`."""
+"""Download the configured model ahead of the first start: `make pull-model`."""
 
 import sys
 
@@ -8,7 +8,7 @@ from app.settings import Settings
 
 
 def main() -> None:
-    """Fetch the weights, with the hub's progress bars, and say where they are."""
+    """Fetch the weights, showing the hub's progress bars, and print where they are."""
     try:
         settings = Settings.load()
         hand_over_hub_settings(settings)

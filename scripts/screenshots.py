@@ -1,6 +1,6 @@
-"""Take the README's two pictures of the page: `make screenshots`.
+"""Take the README's two screenshots of the web page: `make screenshots`.
 
-A server of its own with the demo pictures, on a free port and on folders that go again.
+Starts a server with the demo pictures on a free port and in temporary folders.
 """
 
 import os
@@ -23,9 +23,9 @@ from scripts import chromium
 
 DOCS = ROOT / "docs"
 SIZE = (1280, 860)  # pixels
-COLOURS = 256  # of the files: half the bytes, and nobody sees it
+COLOURS = 256  # in the files: halves their size without a visible difference
 TIMEOUT_MS = 60_000
-PHOTOGRAPHS = (  # what somebody may hand in: the bundled pictures are known already
+PHOTOGRAPHS = (  # sources of the uploads, cropped: the originals are already indexed
     *("green-tree.jpg", "castle.webp", "cat.jpg", "banana.jpg"),
     *("astronaut.jpg", "dolphin.jpg", "birthday-cake.png", "anchor.jpg"),
 )
@@ -45,7 +45,7 @@ def main() -> None:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The address of a server that has all demo pictures."""
+    """The address of a running server that has indexed all demo pictures."""
     with temporary_folder("shots") as folder:
         port = free_port()
         settings = {
@@ -68,7 +68,7 @@ def served() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """One that nobody has now."""
+    """A port that nothing uses at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -76,7 +76,7 @@ def free_port() -> int:
 
 
 def wait_until_ready(server: "subprocess.Popen[str]") -> None:
-    """Raises SystemExit where it ends instead."""
+    """Return once the server is ready. Raises SystemExit if it ends instead."""
     for line in server.stdout or ():
         if line.startswith("Ready:"):
             return
@@ -84,17 +84,17 @@ def wait_until_ready(server: "subprocess.Popen[str]") -> None:
 
 
 def search(browser: Browser, address: str) -> None:
-    """The best pictures for some words, by day."""
+    """Take the search view in light colours, with the hits for a few words."""
     page = opened(browser, f"{address}/?q=a+green+tree", "light")
     expect(page.locator("#grid img").first).to_have_attribute("alt", "green-tree.jpg")
-    page.reload()  # the first query of a server takes longer than all others
+    page.reload()  # a server's first query takes longer than the rest
     expect(page.locator("#grid img").first).to_have_attribute("alt", "green-tree.jpg")
     page.wait_for_load_state("networkidle")
     keep(page, "page-search.png")
 
 
 def add(browser: Browser, address: str) -> None:
-    """Pictures handed in, by night; one of them is none."""
+    """Take the upload view in dark colours; one of the files is not a picture."""
     page = opened(browser, f"{address}/?view=add", "dark")
     with tempfile.TemporaryDirectory(prefix="handed") as folder:
         files = [copy_of(name, Path(folder)) for name in PHOTOGRAPHS]
@@ -105,12 +105,12 @@ def add(browser: Browser, address: str) -> None:
         page.get_by_label("Choose files").set_input_files([*files, letter, again])
         done = re.compile(f"{len(files) + 2} of {len(files) + 2}")
         expect(page.locator("#add-view")).to_contain_text(done, timeout=TIMEOUT_MS)
-    page.wait_for_timeout(1_000)  # thumbnails, and the job's last event
+    page.wait_for_timeout(1_000)  # for the thumbnails and the job's last event
     keep(page, "page-add.png")
 
 
 def copy_of(name: str, folder: Path) -> Path:
-    """A bundled picture, cut so that it is another one."""
+    """A copy of a bundled picture, cropped so that it counts as a new one."""
     path = folder / f"{Path(name).stem}.png"
     with Image.open(ROOT / "data" / "test_images" / name) as image:
         image.convert("RGB").crop((6, 6, *image.size)).save(path)
@@ -118,7 +118,7 @@ def copy_of(name: str, folder: Path) -> Path:
 
 
 def opened(browser: Browser, address: str, scheme: Literal["light", "dark"]) -> Page:
-    """The page as somebody sees it who opens it in English."""
+    """The page as a visitor with an English browser sees it."""
     page = browser.new_page(
         viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme=scheme, locale="en-GB"
     )
@@ -128,7 +128,7 @@ def opened(browser: Browser, address: str, scheme: Literal["light", "dark"]) -> 
 
 
 def keep(page: Page, name: str) -> None:
-    """Write what is seen, as a small file."""
+    """Save a screenshot as a small file."""
     path = DOCS / name
     page.screenshot(path=path, animations="disabled")
     with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""Requests to the running server, repeated as long as it asks to wait."""
+"""Requests to the running server, repeated while it asks the client to wait."""
 
 import json
 import time
@@ -15,7 +15,7 @@ WAITING = {429, 503}
 def ask(
     request: Request | str, timeout_seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> Any:
-    """The JSON of an answer; a refusal with Retry-After is waited out a few times.
+    """The answer's JSON; after a refusal with Retry-After it waits and tries again, a few times.
 
     Raises HTTPError and URLError.
     """
@@ -32,7 +32,7 @@ def ask(
 
 
 def _retry_after(error: HTTPError) -> float | None:
-    """The seconds that a refusal asks to wait, if it does so and they are few."""
+    """The seconds that a refusal asks the client to wait, if it asks and they are few."""
     text = error.headers.get("Retry-After", "")
     if error.code not in WAITING or not text.isdecimal() or int(text) > MAX_WAIT_SECONDS:
         return None

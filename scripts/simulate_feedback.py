@@ -1,14 +1,14 @@
-"""Simulated raters on the bundled test pictures: what their judgements do to the answers.
+"""Simulate raters on the bundled test pictures and measure what they do to the answers.
 
     python -m scripts.simulate_feedback
 
-It indexes the pictures into a Postgres of its own, writes the ratings of each kind of rater, runs
-the evaluation that decides in production, and then measures against what the pictures show
-(demo_model/relevant_pictures.py).
-Each name is asked in several forms, as people do; names that are answered perfectly are not asked.
+It indexes the pictures in a temporary Postgres, writes the ratings of each kind of rater, runs the
+same evaluation that decides in production, and then compares the answers with what the pictures
+really show (demo_model/relevant_pictures.py).
+Each name is asked in several forms, as people would; queries answered perfectly are not asked.
 
-Weights were tuned on the queries at even places with seed 1; what is printed by default is of those
-at odd places with seed 2.
+The weights were tuned on the names with even numbers and seed 1; by default, results are for the
+names with odd numbers and seed 2.
 """
 
 import threading
@@ -47,21 +47,22 @@ Kind = Literal["honest", "random", "a fifth hostile", "all hostile"]
 
 FORMS = ("{}", "a picture of {}", "{} photo")
 FORMS_ZH = ("{}", "{}的图片", "{}照片")
-TEXTS_AT_ONCE = 256  # encoded
-SEEN = (20, 50)  # hits that a rater looks through, at least and at most
-RATED = 8  # of them, in one round
-SLIPS = 0.02  # of honest votes: any rating
-HOSTILE = 0.2  # of the votes, where a fifth is hostile
-ROUNDING = 0.01  # of cosines in the database
-PERFECT = 0.999  # nDCG@10: such queries need no help, and are not asked
+TEXTS_AT_ONCE = 256  # encoded in one batch
+SEEN = (20, 50)  # fewest and most hits that a rater looks through
+RATED = 8  # of those hits, in one round
+SLIPS = 0.02  # share of honest votes that are random ratings
+HOSTILE = 0.2  # share of hostile votes for "a fifth hostile"
+ROUNDING = 0.01  # of cosines computed in the database
+PERFECT = 0.999  # nDCG@10 from which a query needs no help and is not asked
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Queries and pictures of one index, and which belong together.
+    """Queries and pictures of one index, and which of them belong together.
 
-    `vectors` has the shape (n, d), `names`, (n,), the number of the name that each is a form of;
-    `ids`, (m,), are the pictures', `gallery`, (m, d), their vectors, `relevant` is (n, m).
+    For n queries, `vectors` has shape (n, d), and `names`, shape (n,), holds the number of the name
+    that each is a form of. For m pictures, `ids` has length m, and `gallery`, shape (m, d), holds
+    their vectors. `relevant` has shape (n, m).
     """
 
     sessions: Sessions
@@ -74,31 +75,31 @@ class Bench:
     relevant: NDArray[np.bool_]
 
     def order(self, vector: Vectors) -> NDArray[np.int64]:
-        """The places of all pictures, nearest first."""
+        """The positions of all pictures in `gallery`, nearest to `vector` first."""
         return np.asarray(np.argsort(-(self.gallery @ vector), kind="stable"))
 
     def true_ndcg(self, place: int, vector: Vectors) -> float:
-        """Of the query at that place, answered with `vector`."""
+        """True nDCG of query number `place` when it is answered with `vector`."""
         gains = self.relevant[place].astype(float)
         return ndcg(gains[self.order(vector)].tolist(), gains.tolist())
 
     def first_forms(self) -> list[int]:
-        """The places of the bare names."""
+        """The positions of the queries that are bare names."""
         return [int(place) for place in np.unique(self.names, return_index=True)[1]]
 
     def imperfect(self, half: int) -> list[int]:
-        """The places of one half of the queries without those that are answered perfectly."""
+        """The positions of one half of the queries, without those answered perfectly."""
         mine = [n for n in range(len(self.texts)) if self.names[n] % 2 == half]
         return [n for n in mine if self.true_ndcg(n, self.vectors[n]) < PERFECT]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one kind of raters did; each pair is nDCG@10 without and with what was learnt.
+    """The effect of one kind of rater; each pair is nDCG@10 without and with the adjustment.
 
-    `effective` is by the truth, over all names and all that was asked, in the state that the trial
-    has set; `forced` as if it were always on; `near` is the same as `effective`, of queries that
-    nobody judged but that judgements of others move.
+    `effective` is measured against the truth, over all bare names and all queries asked, in the
+    state that the trial has set; `forced` as if the adjustment were always on; `near` is like
+    `effective`, for queries that nobody judged but that judgements of other queries move.
     """
 
     kind: Kind
@@ -109,7 +110,7 @@ class Row:
 
 
 def open_bench(services: Services, names: dict[str, set[int]], manifest_dir: Path) -> Bench:
-    """The queries of these names, on the bundled pictures, which the services have indexed."""
+    """A bench of queries for these names and the bundled pictures that `services` has indexed."""
     search = services.search
     files = [row["path"] for row in read_manifest(manifest_dir)]
     with search.sessions.begin() as session:
@@ -143,7 +144,7 @@ def open_bench(services: Services, names: dict[str, set[int]], manifest_dir: Pat
 
 
 def rate(kind: Kind, rng: np.random.Generator, *, relevant: bool) -> int:
-    """A rating, 1 to 10, of a picture."""
+    """The rating, 1 to 10, that one kind of rater gives a picture."""
     if kind == "random" or (kind == "honest" and rng.random() < SLIPS):
         return int(rng.integers(1, 11))
     hostile = kind == "all hostile" or (kind == "a fifth hostile" and rng.random() < HOSTILE)
@@ -151,7 +152,7 @@ def rate(kind: Kind, rng: np.random.Generator, *, relevant: bool) -> int:
 
 
 def judge(bench: Bench, kind: Kind, asked: Sequence[int], rounds: int, seed: int) -> None:
-    """Forget what was said, and write what raters of one kind say, in so many rounds."""
+    """Replace all judgements by those that one kind of rater gives in `rounds` rounds."""
     rng = np.random.default_rng(seed)
     said: dict[int, list[tuple[uuid.UUID, int, int]]] = defaultdict(list)
     orders = {place: bench.order(bench.vectors[place]) for place in asked}
@@ -168,7 +169,7 @@ def judge(bench: Bench, kind: Kind, asked: Sequence[int], rounds: int, seed: int
 
 
 def forget(bench: Bench) -> None:
-    """All judgements of the index, and the verdict on them."""
+    """Delete all judgements of the index, and the verdict on them."""
     with bench.sessions.begin() as session:
         session.execute(
             delete(feedback_queries).where(feedback_queries.c.index_id == bench.index.id)
@@ -198,7 +199,7 @@ def _write(bench: Bench, said: dict[int, list[tuple[uuid.UUID, int, int]]]) -> N
 
 
 def measure(bench: Bench, kind: Kind, weights: RocchioWeights, asked: Sequence[int]) -> Row:
-    """Hold the trial, and compare its verdict with the truth; `asked` were judged."""
+    """Hold the trial and compare its verdict with the truth; the `asked` queries were judged."""
     verdict = FeedbackEvaluation(bench.sessions, bench.index, weights, threading.Event()).run()
     is_on = QueryAdjustment(bench.sessions, bench.index, weights).state() == "on"
     effective, forced, near = [], [], []
@@ -215,7 +216,7 @@ def measure(bench: Bench, kind: Kind, weights: RocchioWeights, asked: Sequence[i
 
 
 def _moved(bench: Bench, vector: Vectors, weights: RocchioWeights, asked: Sequence[int]) -> Vectors:
-    """The query as judgements would move it, whatever the state; the very same array if none do."""
+    """The query as judgements move it, whatever the state; the same array object if none do."""
     if (bench.vectors[asked] @ vector).max() < weights.similarity - ROUNDING:
         return vector
     with bench.sessions.begin() as session:
@@ -230,7 +231,7 @@ def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 @contextmanager
 def opened() -> Iterator[Services]:
-    """The demo model and the bundled pictures, in folders that are deleted at the end."""
+    """Services with the demo model and the bundled pictures indexed, in temporary folders."""
     with temporary_folder("fb") as folder:
         settings = Settings(
             testing=True,
@@ -246,7 +247,7 @@ def opened() -> Iterator[Services]:
 
 
 def shown(pair: tuple[float | None, float | None]) -> str:
-    """Both figures and their difference."""
+    """Both values and their difference as text."""
     if pair[0] is None or pair[1] is None:
         return f"{'—':^21}"
     return f"{pair[0]:.3f} {pair[1]:.3f} ({pair[1] - pair[0]:+.3f})"
@@ -259,7 +260,7 @@ HEADER = (
 
 
 def line(row: Row) -> str:
-    """A line of the table under HEADER."""
+    """A line of the table that HEADER heads."""
     found = row.verdict
     return (
         f"{row.kind:<16} {found.judgements:>10} {found.queries:>8}  "

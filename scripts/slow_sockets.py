@@ -1,7 +1,7 @@
-"""How long GET /healthz takes alone and beside slow sockets: `make slow-sockets`.
+"""How long GET /healthz takes with and without slow sockets: `make slow-sockets`.
 
-The server runs already, on this machine. A third of the sockets send nothing, a third a byte of
-their headers each second, a third a byte of an upload each second.
+The server must already be running on this machine. A third of the sockets send nothing, a third
+send one byte of their headers each second, and a third one byte of an upload each second.
 """
 
 import http.client
@@ -24,13 +24,13 @@ from app.settings import Settings
 
 SOCKETS = 500
 MAX_SOCKETS = 2_000
-SPARE_FILES = 100  # that this process may open beside the sockets
-REQUESTS = 200  # of each measurement
-PAUSE_SECONDS = 0.02  # between two of them
-MEASURE_SECONDS = 8  # that each may take; within the time that the server gives a silent client
-OPEN_SECONDS = 5  # in which all slow sockets have to be open
-HOLD_SECONDS = 40  # from the first slow socket until they are counted
-ANSWER_SECONDS = 2  # that a request may take; one that takes longer counts as this
+SPARE_FILES = 100  # that this process may open besides the sockets
+REQUESTS = 200  # in each measurement
+PAUSE_SECONDS = 0.02  # between two requests
+MEASURE_SECONDS = 8  # limit of a measurement; below the server's timeout for silent clients
+OPEN_SECONDS = 5  # within which all slow sockets must be open
+HOLD_SECONDS = 40  # from opening the slow sockets until those closed are counted
+ANSWER_SECONDS = 2  # limit of a request; one that takes longer counts as this long
 TICK_SECONDS = 1  # between two bytes
 MAX_P99_SECONDS = 0.2
 
@@ -71,7 +71,7 @@ def main(
 
 
 def loopback(address: str) -> tuple[str, int]:
-    """Host and port of an address of this machine; ends the program at any other."""
+    """Host and port of an address on this machine; any other address ends the program."""
     with suppress(ValueError):
         parts = urlsplit(address)
         host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
@@ -81,7 +81,7 @@ def loopback(address: str) -> tuple[str, int]:
 
 
 def allow_files(number: int) -> None:
-    """Raise the soft limit of open files to `number`, where the hard one allows it."""
+    """Raise the soft limit on open files to `number`; ends the program if the hard one forbids."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= number:
         return
@@ -91,7 +91,7 @@ def allow_files(number: int) -> None:
 
 
 def measure(place: tuple[str, int]) -> list[float]:
-    """Seconds of requests, each with a connection of its own. Raises OSError if none answers."""
+    """Seconds that each request takes, on a new connection. Raises OSError if the first fails."""
     times: list[float] = []
     ends = time.monotonic() + MEASURE_SECONDS
     while len(times) < REQUESTS and time.monotonic() < ends:
@@ -109,7 +109,7 @@ def measure(place: tuple[str, int]) -> list[float]:
 
 
 def ask(place: tuple[str, int]) -> None:
-    """One answer of /healthz, with a new connection. Raises OSError or HTTPException."""
+    """GET /healthz once, on a new connection. Raises OSError or HTTPException."""
     connection = http.client.HTTPConnection(*place, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/healthz")
@@ -123,13 +123,13 @@ def ask(place: tuple[str, int]) -> None:
 
 @dataclass(frozen=True)
 class Crowd:
-    """The slow sockets that are still open."""
+    """The slow sockets that are still open, and those that send bytes."""
 
     open: set[socket.socket]
     dribbling: list[socket.socket]
 
     def run(self, stop: threading.Event) -> None:
-        """Send a byte of each that sends, each second, and leave those that the server closed."""
+        """Each second, send a byte on each dribbling socket and drop those the server closed."""
         while not stop.wait(TICK_SECONDS):
             for one in self.dribbling:
                 if one in self.open:
@@ -140,7 +140,7 @@ class Crowd:
 
 @contextmanager
 def crowd(place: tuple[str, int], number: int) -> Iterator[Crowd]:
-    """So many slow sockets, until the block ends. Raises OSError."""
+    """Open `number` slow sockets until the block ends. Raises OSError."""
     stop = threading.Event()
     with ExitStack() as stack:
         sockets: list[socket.socket] = []
@@ -163,7 +163,7 @@ def crowd(place: tuple[str, int], number: int) -> Iterator[Crowd]:
 
 
 def is_closed(one: socket.socket) -> bool:
-    """Whether the server has closed it; what else it answered is read away."""
+    """Whether the server has closed the socket; anything else it sent is read and dropped."""
     try:
         while one.recv(65_536):
             pass

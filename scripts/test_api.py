@@ -1,4 +1,4 @@
-"""Ask the running server, as a first look: `make test-api SEARCH="a green tree" LIMIT=4`."""
+"""Try the running server with one search: `make test-api SEARCH="a green tree" LIMIT=4`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A worker of its own: `make worker`, on this machine or another with the same DATABASE_URL."""
+"""A separate worker: `make worker`, on this machine or another with the same DATABASE_URL."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ from app.settings import Settings
 
 
 def main() -> None:
-    """Work on the queue until a signal."""
+    """Work on the queue until a signal arrives."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: stop.set())
@@ -21,7 +21,7 @@ def main() -> None:
         logs.configure(settings.log_format)
         with open_services(settings) as services, services.working():
             print(f"Working: {services.worker.name} ({services.model_name})", flush=True)
-            while not stop.wait(1):  # signals are handled between waits
+            while not stop.wait(1):  # signals are handled between two waits
                 pass
     except StartError as error:
         sys.exit(f"Cannot start. {error}")
