@@ -2,10 +2,10 @@
 
 A model on a CPU uses all cores for one batch, so batches run one at a time. While one runs,
 requests queue up; the next batch takes as many of one kind as fit, searches before indexing.
-A lone request never waits for company; where several came together just now, the next batch
-waits a moment for those whose answers its clients are still reading. What is not a search goes in
-batches of about POLITE_SECONDS while somebody searches, so that a search hardly waits for them, and
-of at most PATIENT_SECONDS otherwise.
+A lone request never waits for others to join it. If the last batch merged several searches, the
+next one waits briefly, because those clients are likely to send another search as soon as they
+have read their answers. Other work runs in batches of about POLITE_SECONDS while searches are
+coming in, so that a search is barely delayed, and of at most PATIENT_SECONDS otherwise.
 """
 
 import threading
@@ -25,17 +25,17 @@ from app.vectors import Vectors
 Encode = Callable[[list[Any]], Vectors]
 
 
-RECENT_SECONDS = 10.0  # somebody searches: there was a search so short a time ago
-POLITE_SECONDS = 0.01  # that a batch of uploads or indexing may take then
-PATIENT_SECONDS = 0.5  # that it may take otherwise: the longest wait of the first search
-LEAST_SECONDS = 1e-9  # of an item: a clock may stand still
-FIRST_ITEMS = 4  # of a kind whose seconds are not known yet
-COMPANY_SECONDS = 0.003  # that a search waits for others, where the last ones came together
-KINDS = {"encode_texts": "text", "encode_pixels": "image"}  # of batches, by what encodes them
+RECENT_SECONDS = 10.0  # searches count as coming in for this long after the last one
+POLITE_SECONDS = 0.01  # target for an upload or indexing batch while searches come in
+PATIENT_SECONDS = 0.5  # its limit otherwise: the longest the first search may wait
+LEAST_SECONDS = 1e-9  # lower bound per item: the clock may not have advanced
+FIRST_ITEMS = 4  # batch size for a kind that has not been timed yet
+COMPANY_SECONDS = 0.003  # how long a search waits for others if the last ones were merged
+KINDS = {"encode_texts": "text", "encode_pixels": "image"}  # of batch, by encode function
 
 
 class Priority(IntEnum):
-    """Who waits for whom: lower values go first."""
+    """The order in which queued requests run: lower values first."""
 
     SEARCH = 0
     UPLOAD = 1
@@ -62,9 +62,9 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._last_search = -RECENT_SECONDS
-        self._seconds_an_item: dict[str, float] = {}  # by kind, of the last that was no search
-        self._company = 0  # searches in the last batch of them
-        self._company_ended = -COMPANY_SECONDS  # of time.monotonic
+        self._seconds_an_item: dict[str, float] = {}  # by kind, from the last non-search batch
+        self._company = 0  # how many searches the last search batch merged
+        self._company_ended = -COMPANY_SECONDS  # when that batch ended, by time.monotonic
         self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
         self._thread.start()
 
@@ -87,7 +87,7 @@ class Batcher:
         return request.result
 
     def note_search(self) -> None:
-        """Somebody searches, maybe with what was encoded before."""
+        """Record that a search came in, even if its embedding was cached and needs no encoding."""
         self._last_search = time.monotonic()
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class Batcher:
             began = time.monotonic()
             items = _serve(batch)
             self._note(batch, items, time.monotonic() - began)
-            del batch  # while this waits for the next, it must not keep a model in memory
+            del batch  # or the model would stay in memory while we wait for work
 
     def _note(self, batch: list[_Request], items: int, seconds: float) -> None:
         if batch[0].priority is Priority.SEARCH:
@@ -115,7 +115,7 @@ class Batcher:
             self._seconds_an_item[_kind(batch[0].encode)] = seconds / items
 
     def _next_batch(self) -> list[_Request]:
-        """Wait for work; an empty list means closed."""
+        """Wait for work and return the next batch; empty once the batcher is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
             if searches := self._waiting[Priority.SEARCH]:
@@ -126,10 +126,11 @@ class Batcher:
             return []
 
     def _gather(self, searches: deque[_Request]) -> None:
-        """Under load, wait until as many have come as last time, COMPANY_SECONDS at most.
+        """Under load, wait for as many searches as last time, up to COMPANY_SECONDS.
 
-        Clients that were answered together ask again together: the first to come would have the
-        lane for itself, and the others wait for it. Releases the lock meanwhile.
+        Clients that are answered together tend to ask again together. Without the wait, the first
+        one back would run alone and the rest would queue behind it. The lock is released
+        while waiting.
         """
         ends = self._company_ended + COMPANY_SECONDS
         if self._company > 1 and (left := ends - time.monotonic()) > 0:
@@ -137,11 +138,11 @@ class Batcher:
             self._changed.wait_for(lambda: self._closed or len(searches) >= many, timeout=left)
 
     def is_searched(self) -> bool:
-        """Whether there was a search so short a time ago that the next may come any moment."""
+        """Whether the last search was so recent that another may come at any moment."""
         return time.monotonic() - self._last_search < RECENT_SECONDS
 
     def _bound(self, priority: Priority, first: _Request) -> int:
-        """How many items may go together."""
+        """The maximum number of items in a batch that starts with `first`."""
         if priority is Priority.SEARCH:
             return self._max_items
         seconds = self._seconds_an_item.get(_kind(first.encode))
@@ -151,7 +152,7 @@ class Batcher:
         return max(1, min(int(allowed / max(seconds, LEAST_SECONDS)), self._max_items))
 
     def _take(self, queue: deque[_Request], bound: int) -> list[_Request]:
-        """The first request and those behind it of the same kind, as far as they fit."""
+        """Pop the first request and as many of the same kind right behind it as fit."""
         batch: list[_Request] = []
         size = 0
         while queue and (not batch or queue[0].encode == batch[0].encode):
@@ -163,7 +164,7 @@ class Batcher:
 
 
 def _serve(batch: list[_Request]) -> int:
-    """Encode what is still wanted; returns how many items that were."""
+    """Encode the requests that were not cancelled; return how many items were encoded."""
     live = [request for request in batch if request.result.set_running_or_notify_cancel()]
     if not live:
         return 0
@@ -184,5 +185,5 @@ def _serve(batch: list[_Request]) -> int:
 
 
 def _kind(encode: Encode) -> str:
-    """Of what `encode` takes: `text`, `image` or `other`."""
+    """The kind of input `encode` takes: `text`, `image` or `other`."""
     return KINDS.get(getattr(encode, "__name__", ""), "other")

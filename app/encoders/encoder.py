@@ -1,4 +1,4 @@
-"""Texts and pictures to vectors, by both towers of a model, wherever they run; without torch."""
+"""Encodes texts and pictures with a model's two towers, on any runtime; does not import torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,10 +12,10 @@ from app.encoders.truncation import unused_end
 from app.vectors import Vectors, VectorSpace, unit_rows
 
 Shape = Callable[[Image.Image], Image.Image]
-"""An RGB picture to one of the size that a model takes."""
+"""Resizes and crops an RGB picture to the model's input size."""
 
 Tokenizer = Callable[[list[str]], Tokens]
-"""Texts to token ids: int64, shape (len(texts), context length)."""
+"""Maps texts to token ids: int64, shape (len(texts), context length)."""
 
 
 class OpenClipEncoder:
@@ -30,7 +30,7 @@ class OpenClipEncoder:
         space: VectorSpace,
         most: int | None = None,
     ) -> None:
-        """`shape` resizes and crops; `cut` shortens tokens; `most` go at a time."""
+        """`shape` resizes and crops; `cut` trims token rows; `most` is the largest batch."""
         self.towers = towers
         self._shape = shape
         self._tokenizer = tokenizer
@@ -41,7 +41,7 @@ class OpenClipEncoder:
     def on(
         self, towers: Towers, fingerprint: str | None = None, most: int | None = None
     ) -> "OpenClipEncoder":
-        """The same encoder on other towers; `fingerprint`, where their vectors are others."""
+        """The same encoder on other towers; pass `fingerprint` if their vectors differ."""
         space = replace(self.space, fingerprint=fingerprint or self.space.fingerprint)
         return OpenClipEncoder(towers, self._shape, self._tokenizer, self._cut, space, most)
 
@@ -61,7 +61,7 @@ class OpenClipEncoder:
         return self.towers.device
 
     def prepare(self, image: Image.Image) -> Pixels:
-        """Resize and crop an RGB picture as the model was trained; its towers normalise."""
+        """Resize and crop an RGB picture as in training; the image tower normalises the pixels."""
         return np.asarray(self._shape(image))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -70,7 +70,7 @@ class OpenClipEncoder:
         return self._encoded(lambda rows: self.towers.texts(self._cut(rows)), tokens)
 
     def unused_end(self, text: str) -> str:
-        """The words at the end of `text` that are beyond the model's context."""
+        """The words at the end of `text` that do not fit into the model's context."""
         return unused_end(self._tokenizer, text)
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Vectors:
@@ -78,7 +78,7 @@ class OpenClipEncoder:
         return self._encoded(lambda rows: self.towers.images(np.stack(rows)), pixels)
 
     def _encoded(self, tower: Callable[[Any], Features], rows: Any) -> Vectors:
-        """What `tower` makes of `rows`, as many at a time as go."""
+        """Run `tower` over `rows` in batches of at most `most`; returns unit rows."""
         step = self._most or len(rows)
         parts = [tower(rows[start : start + step]) for start in range(0, len(rows), step)]
         return unit_rows(np.concatenate(parts))

@@ -1,9 +1,9 @@
-"""A record from which the next start serves a model in OpenVINO without importing torch.
+"""A record that lets the next start serve a model in OpenVINO without importing torch.
 
-Importing torch and open_clip and reading a checkpoint takes most of a start and half its memory,
-and for a converted model gives the same results each time. These are recorded beside the
-conversion, with everything they depend on. If any of that has changed, or the encoder made from
-the record gives other vectors than it did, the model is loaded by torch again.
+Importing torch and open_clip and reading a checkpoint takes most of the startup time and half the
+memory, and for a converted model the outcome is the same each time. So it is recorded next to the
+conversion, along with everything it depends on. If any of that has changed, or the encoder built
+from the record no longer gives the recorded vectors, the model is loaded through torch again.
 """
 
 import hashlib
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # raise it when the record, or what is made from it, changes
-PRECISIONS = ("fp32", "bf16")  # int8 has a verdict of its own to look at
+FORMAT = 2  # bump it when the record, or what is built from it, changes
+PRECISIONS = ("fp32", "bf16")  # int8 has its own verdict file to check
 VERSIONS = (
     *("torch", "torchvision", "open-clip-torch", "openvino"),
     *("numpy", "pillow", "ftfy", "regex", "huggingface-hub"),
 )
-# What decides where the hub's cache is, and a relative path leads.
+# These determine where the hub's cache is and where a path written with `~` leads.
 ENVIRONMENT = ("HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
-PROBE = "a tree"  # as short as what warms the text tower, which prepares for each length
+PROBE = "a tree"  # as short as the warm-up text: the text tower prepares for each length
 SIZES = ((256, 256), (500, 375), (61, 130), (1200, 90), (224, 224), (7, 9))  # of pictures compared
 TEXTS = (
     *(
@@ -60,10 +60,10 @@ TEXTS = (
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept, in types that JSON has."""
+    """What is stored, as JSON-compatible types."""
 
     circumstances: dict[str, Any]
-    places: list[str]  # files and folders, of which `files` says how they were
+    places: list[str]  # files and folders whose state is recorded in `files`
     files: Files
     space: dict[str, Any]
     folder: str
@@ -75,7 +75,7 @@ class Record:
 
 
 def find(asked: ModelRequest) -> OpenClipEncoder | None:
-    """The encoder as an earlier start has had it, if nothing that it depends on has changed."""
+    """The encoder an earlier start recorded, or None if anything it depends on has changed."""
     file = None if asked.wanted.folder is None else _file(asked, asked.wanted.folder)
     if file is None or not file.is_file() or not _is_for_cpu(asked.device):
         return None
@@ -84,7 +84,7 @@ def find(asked: ModelRequest) -> OpenClipEncoder | None:
         if (changed := _changed(record, asked)) is None:
             return _checked(record)
         reason = f"changed since: {changed}"
-    except Exception as error:  # noqa: BLE001  # whatever is wrong with it, torch is there
+    except Exception as error:  # noqa: BLE001  # whatever is wrong, torch can still load it
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     log.info("%s is loaded by torch, as at first: %s", asked.name or asked.model, reason)
     return None
@@ -93,9 +93,9 @@ def find(asked: ModelRequest) -> OpenClipEncoder | None:
 def keep(
     asked: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
 ) -> None:
-    """Write down what `find` needs, if `encoder` can be made without torch and be the same.
+    """Write the record `find` needs, if `encoder` can be rebuilt identically without torch.
 
-    `loaded` is what it was made of, and `trials` the file that says why it was chosen.
+    `loaded` is the model it was built from; `trials` is the file of measurements it was chosen by.
     """
     folder = asked.wanted.folder
     if folder is None or encoder.runtime != "openvino" or encoder.precision not in PRECISIONS:
@@ -104,12 +104,12 @@ def keep(
         record = _record(asked, loaded, encoder, trials)
         with whole_file(_file(asked, folder)) as out:
             out.write(_written(record))
-    except Exception as error:  # noqa: BLE001  # it costs the next start its seconds, no more
+    except Exception as error:  # noqa: BLE001  # the only cost is a slower next start
         log.info("the next start goes through torch again: %s", error)
 
 
 def _file(asked: ModelRequest, folder: Path) -> Path:
-    """One for each question, so that models side by side have one each."""
+    """The record's file: one per question, so that each of several models has its own."""
     about = json.dumps(_question(asked)).encode()
     return folder / f"start-{hashlib.sha256(about).hexdigest()[:16]}.json"
 
@@ -125,7 +125,7 @@ def _is_for_cpu(device: str) -> bool:
 
 
 def _circumstances(asked: ModelRequest) -> dict[str, Any]:
-    """What decides, beside files, which encoder torch would come to; in types that JSON has."""
+    """What determines the encoder torch would choose, besides files, as JSON-compatible types."""
     return {
         "format": FORMAT,
         "question": _question(asked),
@@ -139,7 +139,7 @@ def _circumstances(asked: ModelRequest) -> dict[str, Any]:
 
 
 def _changed(record: Record, asked: ModelRequest) -> str | None:
-    """What is no longer as it was; None where all is."""
+    """The name of the first thing that has changed since the record; None if nothing has."""
     now = _circumstances(asked)
     for name in sorted({*now, *record.circumstances}):
         if name not in now or now[name] != record.circumstances.get(name):
@@ -152,7 +152,7 @@ def _changed(record: Record, asked: ModelRequest) -> str | None:
 
 
 def _checked(record: Record) -> OpenClipEncoder:
-    """The encoder of a record. Raises ValueError where its vectors are not those that it had."""
+    """The encoder built from a record. Raises ValueError if its vectors differ from those kept."""
     from app.encoders.openvino import IMAGE, TEXT, OpenVinoTowers
 
     folder = Path(record.folder)
@@ -183,7 +183,7 @@ def _probed(encoder: OpenClipEncoder) -> list[list[float]]:
 def _record(
     asked: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
 ) -> Record:
-    """What is true of `encoder`. Raises ValueError where it cannot be made without torch."""
+    """The record for `encoder`. Raises ValueError if it cannot be rebuilt without torch."""
     from app.encoders import openvino
 
     if asked.wanted.folder is None or loaded.place is None:
@@ -208,7 +208,7 @@ def _record(
 
 
 def _context(theirs: Any) -> int:
-    """What makes a ClipTokenizer do the same: by its vocabulary and on TEXTS; else ValueError."""
+    """The context length; ValueError unless vocabulary and TEXTS' ids match ClipTokenizer's."""
     merges = read_merges()
     if type(theirs).__name__ != "SimpleTokenizer" or theirs.reduction_fn is not None:
         raise ValueError("its tokenizer is not CLIP's own")
@@ -221,7 +221,7 @@ def _context(theirs: Any) -> int:
 
 
 def _shaping(loaded: "LoadedModel") -> Preprocessing:
-    """What prepares pictures as `loaded` does, compared pixel by pixel; ValueError if nothing."""
+    """The Preprocessing equal to that of `loaded`, pixel by pixel; raises ValueError if none is."""
     config = loaded.text.model.visual.preprocess_cfg
     size = config["size"]
     height, width = (size, size) if isinstance(size, int) else size
@@ -240,7 +240,7 @@ def _written(record: Record) -> bytes:
 
 
 def _read(file: Path) -> Record:
-    """What was written. Raises ValueError where it is not that any more."""
+    """The record in `file`. Raises ValueError if it is not intact."""
     with suppress(KeyError, TypeError):
         whole = json.loads(file.read_text())
         if whole["sha256"] == _digest(whole["record"]):

@@ -1,4 +1,4 @@
-"""How close the vectors of one pair of towers are to those of another."""
+"""Measures how close the vectors of one pair of towers are to those of another."""
 
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
 
 GOLDEN_TEXTS = ["a green tree", "a red car on a road", "自行车", "two dogs"]
-GOLDEN_LONG_TEXT = "two dogs and a red car on a long road " * 3  # a runtime may fix a length
+GOLDEN_LONG_TEXT = "two dogs and a red car on a long road " * 3  # a runtime may fix the length
 GOLDEN_IMAGES = 4
-GOLDEN_TIMES = 4  # that they are repeated: 16 at a time
+GOLDEN_TIMES = 4  # repeats of the golden inputs: batches of 16
 GOLDEN_SEED = 20_26
-EXACT_COSINE = 0.9999  # at least, of towers that compute in fp32: what differs is rounding
-MINIMUM_COSINE = 0.999  # of bf16 and fp16: their vectors may lie in one index with fp32's
-NEIGHBOURS = 10  # pictures of an answer that are compared
+EXACT_COSINE = 0.9999  # minimum for towers that compute in fp32: only rounding differs
+MINIMUM_COSINE = 0.999  # for bf16 and fp16: close enough to share an index with fp32 vectors
+NEIGHBOURS = 10  # how many nearest pictures are compared
 
 
 def golden_images() -> list[Image.Image]:
@@ -28,10 +28,10 @@ def golden_images() -> list[Image.Image]:
 
 
 def lowest_cosine(exact: "OpenClipEncoder", other: "OpenClipEncoder") -> float:
-    """The least cosine between the embeddings that two encoders give the golden inputs.
+    """The lowest cosine between two encoders' embeddings of the golden inputs.
 
-    They go one by one, together and several times over, and a text is longer than the others: a
-    runtime may take a batch or a length for a constant, and has kernels of its own for large ones.
+    Inputs are run singly, as a batch and repeated in a larger batch, and one text is longer than
+    the rest: a runtime may bake in a batch size or length, and uses other kernels for large ones.
     """
     pixels = [exact.prepare(image) for image in golden_images()]
     texts, pictures = exact.encode_texts(GOLDEN_TEXTS), exact.encode_pixels(pixels)
@@ -52,12 +52,12 @@ def _lowest(a: Vectors, b: Vectors) -> float:
 
 
 def mean_cosine(a: Vectors, b: Vectors) -> float:
-    """The mean of the cosines of rows, each shape (n, dimensions), n at least 1."""
+    """The mean cosine of corresponding rows; both have shape (n, dimensions), n at least 1."""
     return float((a * b).sum(axis=1).mean())
 
 
 def overlap(a: Vectors, b: Vectors) -> float:
-    """The mean share of its nearest NEIGHBOURS that a picture has in common in `a` and in `b`.
+    """The mean share of a picture's NEIGHBOURS nearest pictures that `a` and `b` agree on.
 
     Both have shape (n, dimensions), n greater than NEIGHBOURS; no picture is its own neighbour.
     """

@@ -1,33 +1,33 @@
-"""Whether files are still those that were read, told without reading them again."""
+"""Tells whether files are still the ones that were read, without reading them again."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SNAPSHOTS = "snapshots"  # in the hub's cache: a folder for each revision of a repository
 CONFIG_FILE = "open_clip_config.json"  # beside weights: says how pictures are prepared
-REVISION = "refs/main"  # beside it: the revision that is taken
+REVISION = "refs/main"  # beside SNAPSHOTS: names the revision in use
 
 Identity = list[str | int]
-"""Where a file really lies, and its size, times and number there."""
+"""A file's resolved path, size, modification and change times, and inode number."""
 
 Files = dict[str, Identity]
-"""By the paths that the files were found at."""
+"""Identities, keyed by the paths at which the files were found."""
 
 
 def identities(places: Iterable[Path]) -> Files:
-    """Of files, of all files right in folders, and of what else decides how they are read.
+    """Identities of files, of files directly in folders, and of what affects how they are read.
 
-    That is CONFIG_FILE beside a file, and what names a revision in the hub's cache.
+    The last are CONFIG_FILE beside a file, and the file that names a revision in the hub's cache.
 
-    A file that is replaced, written to or missing changes what this gives, so does one that is new
-    in a folder. Raises OSError where one of `places` is gone.
+    The result changes if a file is replaced, written to or removed, or if a new one appears in a
+    folder. Raises OSError if one of `places` no longer exists.
     """
     return {str(file): _identity(file) for place in places for file in _files(place.absolute())}
 
 
 def _identity(file: Path) -> Identity:
     found = file.stat()
-    # Times of change too: files out of one archive may have one size and one date.
+    # ctime too: files from the same archive may share size and modification time.
     times = found.st_mtime_ns, found.st_ctime_ns
     return [str(file.resolve()), found.st_size, *times, found.st_ino]
 

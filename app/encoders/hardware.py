@@ -1,4 +1,4 @@
-"""The processor, cores and GPUs of this machine, as far as known without torch."""
+"""The processor, cores and GPUs of this machine, as far as can be told without torch."""
 
 import os
 import platform
@@ -6,19 +6,19 @@ import sys
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-TELLING = {"model name", "flags", "CPU implementer", "CPU part", "Features"}  # of its lines
+TELLING = {"model name", "flags", "CPU implementer", "CPU part", "Features"}  # lines we read
 DEVICES = Path("/dev")
-# What a driver shows: NVIDIA's, on their boards without PCI and under Windows, and AMD's.
+# Device files of NVIDIA's driver, also on its boards without PCI and under Windows, and of AMD's.
 GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
 
 
 def cores() -> int | None:
-    """How many this process may run on; None where nobody knows."""
+    """How many cores this process may run on; None if that cannot be determined."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def processor() -> list[str]:
-    """Lines that two processors have in common only where they compute alike."""
+    """Lines describing the processor; equal on two machines only if they compute alike."""
     try:
         first = CPUINFO.read_text().partition("\n\n")[0].splitlines()
     except OSError:  # another system
@@ -27,7 +27,7 @@ def processor() -> list[str]:
 
 
 def may_have_gpu() -> bool:
-    """Whether torch should be asked for a GPU: only it knows if it can use one."""
+    """Whether to ask torch for a GPU: only torch can say whether it can use one."""
     if sys.platform == "darwin":
         return True
     return any(next(DEVICES.glob(name), None) for name in GPU_FILES)

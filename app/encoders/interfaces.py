@@ -6,20 +6,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-TOKENS_STEP = 4  # positions: a runtime prepares itself for each length that it meets
+TOKENS_STEP = 4  # positions: a runtime prepares anew for each length it sees
 
 Pixels = NDArray[np.uint8]
-"""One prepared picture: uint8, shape (height, width, 3), red first; a batch has one axis more."""
+"""One prepared picture: uint8, shape (height, width, 3), RGB; a batch has a leading axis."""
 
 Tokens = NDArray[np.int64]
 """Token ids: int64, shape (texts, positions)."""
 
 Features = NDArray[np.float32]
-"""What a tower gives: float32, shape (n, dimensions), of any length."""
+"""A tower's output: float32, shape (n, dimensions), rows of any norm."""
 
 
 class Towers(Protocol):
-    """Both towers, ready to run; any thread may call."""
+    """Both towers, ready to run. Methods may be called from any thread."""
 
     @property
     def runtime(self) -> str:
@@ -42,7 +42,7 @@ class Towers(Protocol):
 
 @dataclass(frozen=True)
 class TokenCut:
-    """Cuts tokens after the longest text's end; it outlives the model that it was made for.
+    """Cuts token rows after the end of the longest text; it does not hold on to the model.
 
     A text ends at its largest token (`argmax`), at the first `end` (`eos`), or before the padding
     tokens `end` (`padding`); None: no cutting.
@@ -52,20 +52,20 @@ class TokenCut:
     end: int | None = None
 
     def __call__(self, tokens: Tokens) -> Tokens:
-        """The first positions of `tokens`, in steps of TOKENS_STEP: all that is ever read."""
+        """The leading positions of `tokens` that are ever read, in multiples of TOKENS_STEP."""
         if self.kind is None:
             return tokens
         longest = int(self._ends(tokens).max()) + 1
         return np.ascontiguousarray(tokens[:, : -(-longest // TOKENS_STEP) * TOKENS_STEP])
 
     def _ends(self, tokens: Tokens) -> NDArray[np.intp]:
-        """The last position of each text that matters."""
+        """The last position that matters in each text."""
         ends: NDArray[np.intp]
         if self.kind == "argmax":
             ends = tokens.argmax(axis=1)
         elif self.kind == "eos":
             ends = (tokens == self.end).argmax(axis=1)
         else:
-            padding_behind = (tokens[:, ::-1] != self.end).argmax(axis=1)  # 0 too where all is
+            padding_behind = (tokens[:, ::-1] != self.end).argmax(axis=1)  # also 0 if all is
             ends = tokens.shape[1] - 1 - padding_behind
         return ends

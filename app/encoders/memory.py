@@ -1,4 +1,4 @@
-"""Return memory that is no longer needed to the system."""
+"""Returns memory that is no longer needed to the operating system."""
 
 import ctypes
 import sys
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-MADV_DONTNEED = 4  # forget: what was changed would be lost, so only of what cannot be written to
+MADV_DONTNEED = 4  # discards any changes, so use it on read-only mappings alone
 
 
 def release_mapped(files: Sequence[Path]) -> None:
-    """Give back the memory of mappings of `files`; what is read again comes from the page cache.
+    """Release the memory of mappings of `files`; later reads come from the page cache.
 
-    OpenVINO lays weights out anew for the CPU and keeps the file mapped: without this a model
-    counts twice. Where the system cannot, nothing happens.
+    OpenVINO repacks weights for the CPU and keeps the file mapped, so without this a model counts
+    twice. Does nothing on systems that do not support it.
     """
     if sys.platform != "linux":
         return
@@ -24,7 +24,7 @@ def release_mapped(files: Sequence[Path]) -> None:
 
 
 def _mappings(files: set[str]) -> list[tuple[int, int]]:
-    """The addresses, from and to, at which any of `files` lies in this process to be read."""
+    """The start and end addresses of this process's read-only mappings of any of `files`."""
     found = []
     for line in Path("/proc/self/maps").read_text().splitlines():
         fields = line.split(maxsplit=5)
@@ -35,7 +35,7 @@ def _mappings(files: set[str]) -> list[tuple[int, int]]:
 
 
 def trim() -> None:
-    """Give back what was freed; where the C library cannot, nothing happens."""
+    """Return freed memory to the system; does nothing if the C library cannot."""
     if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # glibc has it, musl has not
+        with suppress(OSError, AttributeError):  # glibc has it, musl does not
             ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))

@@ -1,8 +1,9 @@
-"""The models of a process: each made once, and only so many in memory at a time.
+"""The models of a process: each created once, with a limit on how many are in memory at a time.
 
-Two kinds of lock are used. A ResidentModel holds its own while it loads, and waits for room inside
-it. The lock of the room is held briefly, and never while waiting for a ResidentModel: `unload` and
-`is_loaded` take no lock. A wait for room is a wait for other loads, which have their room already.
+There are two kinds of lock. A ResidentModel holds its own while it loads, and waits for room while
+holding it. The room's lock is held only briefly, and never while waiting for a ResidentModel:
+`unload` and `is_loaded` take no lock. Waiting for room means waiting for other loads, which
+already have theirs.
 """
 
 import threading
@@ -22,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelName:
-    """What finds a model's weights: values as of CLIP_MODEL and CLIP_PRETRAINED."""
+    """Identifies a model's weights, by values as for CLIP_MODEL and CLIP_PRETRAINED."""
 
     model: str
     pretrained: str
 
 
 class ModelPool:
-    """One ResidentModel for each name, of which at most `most` are loaded at a time.
+    """One ResidentModel per name, at most `most` of them loaded at a time.
 
-    Before one loads, those used least recently are unloaded; what is under way with them may
-    keep their memory a little longer. `load` makes the encoder of a name. Raises ValueError
-    where `most` is less than 1.
+    Before one is loaded, the least recently used are unloaded; calls still running on them may
+    hold their memory a little longer. `load` creates the encoder for a name. Raises ValueError
+    if `most` is less than 1.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ModelPool:
         self._made: dict[ModelName, ResidentModel] = {}
 
     def of(self, name: ModelName) -> ResidentModel:
-        """The ResidentModel of a name, always the same; nothing is loaded yet."""
+        """The ResidentModel for a name, the same one every time; this does not load it."""
         with self._lock:
             if name not in self._made:
                 load = partial(self._load, name)
@@ -55,7 +56,7 @@ class ModelPool:
 
 
 class _BoundedRoom(UnboundedPool):
-    """Room for `most` encoders, counting those that are being loaded."""
+    """Room for `most` encoders, including those being loaded."""
 
     def __init__(self, most: int) -> None:
         if most < 1:
@@ -66,7 +67,7 @@ class _BoundedRoom(UnboundedPool):
         self._loading: set[ResidentModel] = set()
 
     def used(self, resident: ResidentModel) -> None:
-        """Make `resident` the last to be unloaded."""
+        """Mark `resident` as most recently used, and so the last to be unloaded."""
         with self._changed:
             self._used[resident] = None
             self._used.move_to_end(resident)
@@ -82,7 +83,7 @@ class _BoundedRoom(UnboundedPool):
             yield
         finally:
             with self._changed:
-                self._loading.remove(resident)  # it counts as loaded now, or has failed
+                self._loading.remove(resident)  # by now it counts as loaded, or it failed
                 self._changed.notify()
 
     def _unload_others(self) -> None:

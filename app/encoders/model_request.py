@@ -17,10 +17,10 @@ def _none(_count: int) -> list[Image.Image]:
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """By RUNTIME, PRECISION and MODEL_CACHE_DIR.
+    """How to run a model, as set by RUNTIME, PRECISION and MODEL_CACHE_DIR.
 
-    `folder` keeps converted models and what was measured; None: torch alone, and nothing is kept.
-    `samples` gives up to so many RGB pictures that int8 is calibrated and judged on.
+    `folder` stores converted models and measurements; with None only torch is used and nothing is
+    stored. `samples(n)` returns up to n RGB pictures for calibrating and evaluating int8.
     """
 
     runtime: Runtime = "auto"
@@ -31,7 +31,7 @@ class RuntimeOptions:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """One model to load: by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is what it is called."""
+    """One model to load, by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is its display name."""
 
     model: str
     pretrained: str

@@ -1,4 +1,4 @@
-"""CLIP's towers in OpenVINO, run on the CPU: of files that `conversion` has made; without torch."""
+"""CLIP's towers in OpenVINO on the CPU, from files made by `conversion`; does not need torch."""
 
 import threading
 from importlib.metadata import version
@@ -10,14 +10,14 @@ import openvino as ov
 from app.encoders.interfaces import Features, Pixels, Tokens
 from app.encoders.memory import release_mapped
 
-RECIPE = 2  # raise it when models are converted differently: older conversions are not used
+RECIPE = 2  # bump it when conversion changes, so that older conversions are not used
 IMAGE, TEXT = "image.xml", "text.xml"
-LARGEST_BATCH = 16  # pictures or texts: no larger one is checked, and none would be faster
-NAME_DIGITS = 16  # of the fingerprint: tells any two models apart
+LARGEST_BATCH = 16  # pictures or texts: larger ones are not verified, nor any faster
+NAME_DIGITS = 16  # of the fingerprint: enough to tell models apart
 
 
 class OpenVinoTowers:
-    """Both towers, compiled for this CPU; any thread may call, and one at a time is served."""
+    """Both towers, compiled for this CPU. Any thread may call; calls run one at a time."""
 
     runtime = "openvino"
     device = "cpu"
@@ -27,7 +27,7 @@ class OpenVinoTowers:
         self.precision = precision
         self._lock = threading.Lock()
         self._weights = [image.with_suffix(".bin"), text.with_suffix(".bin")]
-        self._met: set[tuple[int, ...]] = set()  # shapes that the towers have prepared for
+        self._met: set[tuple[int, ...]] = set()  # shapes that the towers are prepared for
         self._image, self._text = _compiled(image, precision), _compiled(text, precision)
 
     def texts(self, tokens: Tokens) -> Features:
@@ -41,7 +41,7 @@ class OpenVinoTowers:
     def _run(self, request: Any, inputs: Pixels | Tokens) -> Features:
         with self._lock:  # a request has one set of buffers
             result: Features = request.infer([inputs], share_inputs=True)[0]
-            if inputs.shape not in self._met:  # weights were read, and are laid out for it now
+            if inputs.shape not in self._met:  # weights have now been read and repacked for it
                 self._met.add(inputs.shape)
                 release_mapped(self._weights)
         return result
@@ -49,7 +49,7 @@ class OpenVinoTowers:
 
 def _compiled(path: Path, precision: str) -> Any:
     options = {
-        "PERFORMANCE_HINT": "LATENCY",  # one batch on all cores, as there is one lane
+        "PERFORMANCE_HINT": "LATENCY",  # one batch on all cores: batches never overlap
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "ENABLE_CPU_PINNING": False,  # decoding shares the cores
     }
@@ -57,5 +57,5 @@ def _compiled(path: Path, precision: str) -> Any:
 
 
 def place(folder: Path, fingerprint: str) -> Path:
-    """Where below `folder` both towers of a model lie in fp32, with IMAGE and TEXT."""
+    """The folder under `folder` that holds both of a model's towers in fp32, as IMAGE and TEXT."""
     return folder / f"{fingerprint[:NAME_DIGITS]}-fp32-openvino-{version('openvino')}-{RECIPE}"

@@ -1,7 +1,7 @@
-"""Pictures resized and cropped as open_clip does it, by Pillow alone; without torch.
+"""Resizes and crops pictures as open_clip does, using only Pillow; does not need torch.
 
-torchvision has Pillow do the same, so that every pixel is equal: tests compare them, and so does
-`fast_start` before it relies on it.
+torchvision calls the same Pillow operations, so every pixel is equal. The tests check this, and
+so does `fast_start` before relying on it.
 """
 
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from PIL import Image
 
 MODES = ("shortest", "longest", "squash")
-FILTERS = {"bilinear": Image.Resampling.BILINEAR}  # of any other name bicubic, as open_clip has it
+FILTERS = {"bilinear": Image.Resampling.BILINEAR}  # any other name means bicubic, as in open_clip
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """RGB pictures to the size that a model takes. Raises ValueError for a mode not in MODES.
+    """Brings RGB pictures to a model's input size. Raises ValueError for a mode not in MODES.
 
-    `shortest` and `longest` keep the proportions and make that side fit, `squash` makes both fit;
-    what is too much is cropped, and `longest` fills what is missing with the grey `fill`.
+    `shortest` and `longest` keep the aspect ratio and make that side fit; `squash` makes both fit.
+    Any excess is cropped, and `longest` pads with the grey level `fill`.
     """
 
     height: int
@@ -31,17 +31,17 @@ class Preprocessing:
             raise ValueError(f"pictures cannot be resized by {self.mode}")
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """The picture in the model's size. Raises ValueError where a side would have no pixels."""
+        """The picture at the model's size. Raises ValueError if a side would have no pixels."""
         resized = image.resize(self._size(*image.size), self._filter())
         return resized if self.mode == "squash" else self._centred(resized)
 
     def _filter(self) -> Image.Resampling:
         if self.mode == "shortest" and self.width != self.height:
-            return Image.Resampling.BICUBIC  # open_clip does not hand on another one here
+            return Image.Resampling.BICUBIC  # open_clip does not pass on any other filter here
         return FILTERS.get(self.interpolation, Image.Resampling.BICUBIC)
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height after resizing; the roundings are those of torchvision and open_clip."""
+        """Width and height after resizing, rounded the way torchvision and open_clip do."""
         if self.mode == "squash":
             return self.width, self.height
         if self.mode == "shortest" and self.width == self.height:
@@ -53,7 +53,7 @@ class Preprocessing:
         return round(width / ratio), round(height / ratio)
 
     def _centred(self, image: Image.Image) -> Image.Image:
-        """The middle of the picture, on a grey ground where it does not reach."""
+        """The centre crop of the picture, padded with grey if it is too small."""
         left, top = _offset(image.width, self.width), _offset(image.height, self.height)
         if left >= 0 and top >= 0:
             return image.crop((left, top, left + self.width, top + self.height))
@@ -64,5 +64,5 @@ class Preprocessing:
 
 
 def _offset(there: int, wanted: int) -> int:
-    """Where the middle `wanted` pixels of a side begin; negative where it is shorter."""
+    """Where the middle `wanted` pixels of a side begin; negative if the side is shorter."""
     return round((there - wanted) / 2) if there >= wanted else -((wanted - there) // 2)

@@ -1,4 +1,4 @@
-"""A model in memory: loaded at first use, warmed up, unloaded on demand, with a cache of texts."""
+"""A model in memory: loaded on first use, warmed up, unloaded on demand, with a text cache."""
 
 import threading
 import time
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from app.encoders.interfaces import Pixels
 
 WARM_UP_SIDE = 256  # pixels of the picture that warms the image tower
-FAILURE_SECONDS = 60.0  # before a load that failed is tried again: the hub may take half of that
+FAILURE_SECONDS = 60.0  # before a failed load is retried: the hub may take half of it
 TEXT_CACHE_ITEMS = 4_096  # embeddings of texts: 8 MB at 512 dimensions
-MIN_CONTEXT_BYTES = 30  # of a text that fits into the context of any model, 32 tokens or more
+MIN_CONTEXT_BYTES = 30  # a text this short fits any model's context, 32 tokens or more
 
 
 class UnboundedPool:
-    """Where models are loaded, any number of them; `app.encoders.model_pool` keeps only so many.
+    """Lets any number of models be loaded at once; `app.encoders.model_pool` has a bounded one.
 
-    A ResidentModel may hold its own lock when it calls these; they must not wait for that lock.
+    A ResidentModel may hold its own lock when it calls these methods; they must not wait for it.
     """
 
     def used(self, resident: "ResidentModel") -> None:
-        """Note a use of `resident`, loaded or not."""
+        """Record that `resident` was used, loaded or not."""
 
     def taken(self, resident: "ResidentModel") -> AbstractContextManager[None]:
         """Reserve room for the encoder of `resident` before it is loaded."""
@@ -45,17 +45,17 @@ class UnboundedPool:
 
 @dataclass(frozen=True)
 class _Failure:
-    """Only what to say: the error itself would keep alive whatever its frames had loaded."""
+    """Just the message: the exception would keep alive whatever its frames had loaded."""
 
     reason: str
-    at: float  # of time.monotonic
+    at: float  # by time.monotonic
 
 
 class ResidentModel:
-    """One encoder, loaded when it is used and unloaded by `unload`. Any thread may call.
+    """One encoder, loaded on first use and unloaded by `unload`. Any thread may call.
 
-    `load_encoder` makes the encoder, and makes the same one each time. `batcher` is shared by
-    all models of the process, and closed by whoever opened it.
+    `load_encoder` creates the encoder, an equivalent one each time. `batcher` is shared by all
+    models of the process, and is closed by whoever opened it.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class ResidentModel:
         self._texts = _TextCache()
 
     def load(self) -> "OpenClipEncoder":
-        """The encoder, loaded and both towers warm; it stays usable when it is unloaded meanwhile.
+        """The encoder, loaded and with both towers warm; still usable if unloaded in the meantime.
 
-        Raises ModelUnavailable, for FAILURE_SECONDS after any failure without another try, and
-        where the weights are no longer those that were loaded first.
+        Raises ModelUnavailable if loading fails, then for FAILURE_SECONDS without retrying, and
+        if the weights are no longer the ones loaded first.
         """
         self._room.used(self)
         encoder = self._encoder  # read once: another thread may unload it at any moment
@@ -92,7 +92,7 @@ class ResidentModel:
             return encoder
 
     def load_ahead(self) -> None:
-        """Begin to load on a thread of its own, which a stop does not wait for."""
+        """Start loading on a separate thread, which shutdown does not wait for."""
         threading.Thread(target=self._try_load, name="model", daemon=True).start()
 
     def _try_load(self) -> None:
@@ -108,7 +108,7 @@ class ResidentModel:
         try:
             encoder = self._load_encoder()
             _warm(encoder)
-            memory.trim()  # what loading took, a few hundred megabytes
+            memory.trim()  # loading leaves a few hundred megabytes behind
             self._space = _same(self._space, encoder.space)
         except Exception as error:
             self._failure = _Failure(str(error) or type(error).__name__, time.monotonic())
@@ -117,31 +117,31 @@ class ResidentModel:
         return encoder
 
     def unload(self) -> None:
-        """Drop the encoder: what is under way with it ends, and the next use loads it again.
+        """Drop the encoder: calls in progress finish, and the next use loads it again.
 
-        The texts and the space stay known. A load under way is not stopped.
+        The cached texts and the space are kept. A load in progress is not stopped.
         """
         self._encoder = None
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the encoder is in memory, and not only for what is under way."""
+        """Whether the encoder is loaded, and not merely held by calls still in progress."""
         return self._encoder is not None
 
     @property
     def space(self) -> VectorSpace:
-        """The space that its embeddings belong to; the first use loads. Raises as `load`."""
+        """The space its embeddings belong to; loads the model if unknown. Raises like `load`."""
         return self._space or self.load().space
 
     def encode_texts(self, texts: Sequence[str], priority: Priority = Priority.SEARCH) -> Vectors:
-        """Embed texts as `normalised`; those asked for are remembered.
+        """Embed texts in their `normalised` form and cache the embeddings.
 
-        Shape (len(texts), dimensions), the caller's own. Raises ValueError for no texts, and as
-        `load` where a text is not remembered.
+        Shape (len(texts), dimensions); the caller owns the array. Raises ValueError for no texts,
+        and like `load` if a text is not cached.
         """
         self._room.used(self)
         if priority is Priority.SEARCH:
-            self._batcher.note_search()  # also where all of it is remembered
+            self._batcher.note_search()  # even if everything is cached
         keys = [normalised(text) for text in texts]
         rows = self._texts.find(keys)
         missing = [key for key in dict.fromkeys(keys) if key not in rows]
@@ -158,7 +158,7 @@ class ResidentModel:
     def unused_end(self, text: str) -> str:
         """The words at the end of `text` that its embedding ignores, beyond the model's context.
 
-        Empty without loading the model if the text is short. Raises as `load`.
+        For a short text this is empty without loading the model. Raises like `load`.
         """
         text = normalised(text)
         if len(text.encode()) <= MIN_CONTEXT_BYTES:
@@ -166,7 +166,7 @@ class ResidentModel:
         return self.load().unused_end(text)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Embed RGB pictures before any waiting indexing: shape (len(images), dimensions)."""
+        """Embed RGB pictures ahead of any queued indexing: shape (len(images), dimensions)."""
         encoder = self.load()
         pixels = [encoder.prepare(image) for image in images]
         return self._batcher.submit(encoder.encode_pixels, pixels, Priority.SEARCH).result()
@@ -176,31 +176,31 @@ class ResidentModel:
         return self.load().prepare(image)
 
     def submit(self, pixels: "Sequence[Pixels]", priority: Priority) -> "Future[Vectors]":
-        """Queue prepared pictures: the future has shape (len(pixels), dimensions)."""
+        """Queue prepared pictures; the future's result has shape (len(pixels), dimensions)."""
         return self._batcher.submit(self.load().encode_pixels, pixels, priority)
 
     def is_searched(self) -> bool:
-        """Whether somebody searches, with any model: then others keep out of the way."""
+        """Whether searches are coming in, on any model, so that other work should hold back."""
         return self._batcher.is_searched()
 
 
 def normalised(text: str) -> str:
-    """The text that is encoded for `text`: NFC, stripped, each run of white space one space.
+    """The form of `text` that is encoded: NFC, stripped, each run of white space one space.
 
-    Case is kept, since some tokenizers tell it.
+    Case is kept, since some tokenizers distinguish it.
     """
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 class _TextCache:
-    """The embeddings of the TEXT_CACHE_ITEMS texts used last. Any thread may call."""
+    """Embeddings of the TEXT_CACHE_ITEMS most recently used texts. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: OrderedDict[str, Vectors] = OrderedDict()  # least recently used first
 
     def find(self, texts: Iterable[str]) -> dict[str, Vectors]:
-        """The embeddings of those texts that are here, each of shape (dimensions,), to be read."""
+        """The embeddings of those texts that are cached, each of shape (dimensions,), read-only."""
         with self._lock:
             found = {text: self._rows[text] for text in texts if text in self._rows}
             for text in found:
@@ -208,7 +208,7 @@ class _TextCache:
             return found
 
     def keep(self, rows: Mapping[str, Vectors]) -> None:
-        """Remember embeddings, each of shape (dimensions,); nobody may write to them any more."""
+        """Cache embeddings, each of shape (dimensions,); they must not be written to afterwards."""
         with self._lock:
             for text, row in rows.items():
                 self._rows[text] = row
@@ -218,14 +218,14 @@ class _TextCache:
 
 
 def _warm(encoder: "OpenClipEncoder") -> None:
-    """The first call of each tower allocates and tunes; no request should wait for that."""
+    """Call each tower once: first calls allocate and tune, and no request should wait for that."""
     encoder.encode_texts(["a picture"])
     blank = Image.new("RGB", (WARM_UP_SIDE, WARM_UP_SIDE))
     encoder.encode_pixels([encoder.prepare(blank)])
 
 
 def _same(known: VectorSpace | None, loaded: VectorSpace) -> VectorSpace:
-    """The space of an encoder just loaded; vectors of two models must not meet in one index."""
+    """Check and return a new encoder's space: one index must not mix two models' vectors."""
     if known is not None and known != loaded:
         raise ModelUnavailable(
             f"{loaded.name}: the weights have changed since they were first loaded. "

@@ -1,7 +1,7 @@
 """CLIP's own tokenizer without torch: byte pairs, with the vocabulary that open_clip ships.
 
-open_clip's SimpleTokenizer gives the same ids, but importing it imports torch. What it takes for
-a word is asked of the same `regex`, since letters differ from one version of Unicode to another.
+open_clip's SimpleTokenizer gives the same ids, but importing it imports torch. Words are split with
+the same `regex` package, since what counts as a letter depends on the Unicode version.
 """
 
 import gzip
@@ -18,36 +18,36 @@ import regex
 from app.encoders.interfaces import Tokens
 
 FILE = "bpe_simple_vocab_16e6.txt.gz"
-MERGES = 48_894  # of those that the file has, after a line that is none
+MERGES = 48_894  # how many of the file's are used, after a header line
 BYTES = 256  # the first symbols: bytes within a word, then bytes that end one
-END = "</w>"  # of a symbol that ends a word
+END = "</w>"  # suffix of a symbol that ends a word
 SPECIAL = ("<start_of_text>", "<end_of_text>")
-PLAIN = (range(0x21, 0x7F), range(0xA1, 0xAD), range(0xAE, 0x100))  # bytes that are printed as such
-SHIFT = 0x100  # where the characters begin that stand for all other bytes
+PLAIN = (range(0x21, 0x7F), range(0xA1, 0xAD), range(0xAE, 0x100))  # printable, kept as is
+SHIFT = 0x100  # first of the characters that stand for all other bytes
 WORDS = regex.compile(
     rf"{SPECIAL[0]}|{SPECIAL[1]}|'(?:s|t|re|ve|m|ll|d)|\p{{L}}+|\p{{N}}|[^\s\p{{L}}\p{{N}}]+",
     regex.IGNORECASE,
 )
 
 Merges = list[tuple[str, str]]
-"""Symbols that become one, the most frequent first."""
+"""Pairs of symbols to merge into one, the most frequent first."""
 
 
 class ClipTokenizer:
-    """Texts to token ids: int64, shape (len(texts), context). Any thread may call.
+    """Maps texts to token ids: int64, shape (len(texts), context). Any thread may call.
 
-    Raises OSError or ValueError where open_clip's vocabulary cannot be read.
+    Raises OSError or ValueError if open_clip's vocabulary cannot be read.
     """
 
     def __init__(self, context: int) -> None:
-        """`context` is how many positions a text has: what is longer is cut off before its end."""
+        """`context` is the number of positions; longer texts are truncated before the end token."""
         merges = read_merges()
         ids = vocabulary(merges)
         self.context = context
         self._start, self._end = (ids[name] for name in SPECIAL)
         self._special = {name: ids[name] for name in SPECIAL}
         self._bytes = [ids[character] for character in _characters()]
-        # A pair to what it becomes: the smaller the id, the earlier it is merged.
+        # Maps a pair to its merged symbol: the smaller that id, the earlier the merge.
         self._merges = {(ids[a], ids[b]): ids[a + b] for a, b in merges}
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
@@ -59,7 +59,7 @@ class ClipTokenizer:
         return rows
 
     def _encoded(self, text: str) -> list[int]:
-        """The ids of a text, as many as have room between its start and its end."""
+        """The ids of a text, as many as fit between the start and end tokens."""
         room = self.context - 2
         found: list[int] = []
         for match in WORDS.finditer(cleaned(text)):
@@ -78,7 +78,7 @@ class ClipTokenizer:
         return symbols
 
     def _merged(self, symbols: list[int], pair: tuple[int, int]) -> list[int]:
-        """The symbols with each `pair` of neighbours made one, from the left."""
+        """The symbols with each adjacent `pair` merged into one, from left to right."""
         found: list[int] = []
         at = 0
         while at < len(symbols):
@@ -92,7 +92,7 @@ class ClipTokenizer:
 
 
 def cleaned(text: str) -> str:
-    """The text that is encoded for `text`: mended, without entities, in small letters."""
+    """The form of `text` that is encoded: fixed by ftfy, HTML entities unescaped, lower case."""
     mended = html.unescape(html.unescape(ftfy.fix_text(text)))
     return " ".join(mended.split()).lower()
 
@@ -105,7 +105,7 @@ def vocabulary(merges: Merges) -> dict[str, int]:
 
 
 def read_merges() -> Merges:
-    """What open_clip ships, which is not imported for it. Raises OSError and ValueError."""
+    """The merges open_clip ships, read without importing it. Raises OSError or ValueError."""
     found = find_spec("open_clip")
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError("open_clip is not installed")

@@ -17,14 +17,14 @@ WORD = re.compile(
 def unused_end(tokenizer: Callable[[list[str]], Tokens], text: str) -> str:
     """The words at the end of `text` that change none of its tokens; empty if there are none.
 
-    `tokenizer` returns int64 of shape (texts, context). Only its output is compared, so that any
+    `tokenizer` returns int64 of shape (texts, context). Only its output is compared, so any
     tokenizer that truncates will do.
     """
     full = tokenizer([text])[0]
     if len(text.encode()) < len(full) - 1:  # a token is at least a byte
         return ""
     ends = [match.end() for match in WORD.finditer(text)]
-    low, high = 0, len(ends) - 1  # the words up to `high` suffice, those before `low` do not
+    low, high = 0, len(ends) - 1  # words up to `high` suffice, those before `low` do not
     while low < high:
         middle = (low + high) // 2
         if np.array_equal(tokenizer([text[: ends[middle]]])[0], full):
