@@ -1,1 +1,1 @@
-"""What this project and others take on one machine: the parts of `scripts.benchmark`."""
+"""Measures time and memory of this project and others on one machine, for `scripts.benchmark`."""

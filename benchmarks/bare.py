@@ -1,7 +1,7 @@
-"""The model alone, on the runtime that the server has chosen: `python -m benchmarks.bare`.
+"""The model alone, on the runtime that the server would choose: `python -m benchmarks.bare`.
 
-Reads a task as JSON from its standard input: paths of JPEGs, how many batches, how many pictures
-one by one, and texts. Prints JSON. It runs in the environment of a server, with its settings.
+Reads a task as JSON from standard input: paths of JPEGs, the number of batches, the number of
+pictures to encode one by one, and texts. Prints JSON. Runs with a server's environment variables.
 """
 
 import json
@@ -14,11 +14,11 @@ from app.pictures.decoding import decode
 from app.runtime import models
 from app.settings import Settings
 
-WARM_UP = 3  # batches, and pictures, that are not counted
+WARM_UP = 3  # batches, and pictures, not counted
 
 
 def main() -> None:
-    """Seconds of forward passes, by batch; of decoding and encoding one, by picture; by text."""
+    """Time the forward pass of each batch, decoding and encoding each picture, and each text."""
     task = json.load(sys.stdin)
     settings = Settings.load()
     encoder = models.load_encoder(settings, models.default_model(settings))

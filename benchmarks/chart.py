@@ -1,11 +1,11 @@
-"""Bars as SVG: panels of labelled bars below each other, nothing that needs a library."""
+"""Bar charts as SVG: panels of labelled bars, one below the other, without any library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import log10
 
-WIDTH = 900  # pixels, as all below
+WIDTH = 900  # pixels, like all lengths below
 LABELS = 360  # for the text left of the bars
 VALUES = 110  # for the text right of them
 ROW, BAR = 20, 12
@@ -13,12 +13,12 @@ HEAD, GAP, MARGIN = 30, 16, 12
 FONT = "font-family='sans-serif' font-size='12'"
 INK, PALE = "#1f2328", "#8c959f"
 PLAIN, GOOD, BAD = "#4c78a8", "#3a923a", "#c0392b"
-DECADES = 2.0  # of a logarithmic panel, either side of 1
+DECADES = 2.0  # on either side of 1 in a logarithmic panel
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A value of at least 0, what stands beside it, and its quartiles, if they are to be drawn."""
+    """A value of at least 0, the text beside it, and its quartiles if they are to be drawn."""
 
     label: str
     value: float
@@ -29,7 +29,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars of one unit. Where `around_one`, the scale is logarithmic, and a line marks 1."""
+    """Bars of one unit. If `around_one`, the scale is logarithmic and a line marks 1."""
 
     title: str
     bars: Sequence[Bar]
@@ -37,12 +37,12 @@ class Panel:
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """The height in pixels."""
         return HEAD + ROW * len(self.bars) + GAP
 
 
 def draw(panels: Sequence[Panel]) -> str:
-    """The document."""
+    """The panels as one SVG document."""
     height = 2 * MARGIN + sum(panel.height for panel in panels)
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' "
@@ -90,7 +90,7 @@ def _bar(bar: Bar, y: int, most: float, around_one: bool) -> list[str]:
 
 
 def _x(value: float, most: float, around_one: bool) -> float:
-    """The place of a value between the labels and the values."""
+    """The horizontal position of a value, between the labels and the printed values."""
     if around_one:
         tenfold = log10(value) if value > 0 else -DECADES
         share = (min(DECADES, max(-DECADES, tenfold)) + DECADES) / (2 * DECADES)

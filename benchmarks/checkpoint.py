@@ -1,6 +1,6 @@
-"""The weights that everybody loads: ViT-B-32 at random from a fixed seed, a file on this disk.
+"""The weights that all of them load: a local file of random ViT-B-32 weights from a fixed seed.
 
-Random weights cost the same time as trained ones, and need no hub.
+Random weights take the same time as trained ones, and need no download.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ SEED = 3
 
 
 def checkpoint(folder: Path) -> Path:
-    """The path of the file; made where it is absent, in seconds."""
+    """The path of the file; if it is missing it is created, which takes seconds."""
     path = folder / f"{MODEL}-random-{SEED}.safetensors"
     if not path.exists():
         import open_clip

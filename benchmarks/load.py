@@ -1,6 +1,6 @@
-"""A light client of the server: so many connections on one thread, each with one request at a time.
+"""A lightweight client: many connections on one thread, each with one request at a time.
 
-It costs the machine as little as it can, since server and client share its cores.
+It uses as little of the machine as it can, since server and client share its cores.
 """
 
 import selectors
@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 HOST = "127.0.0.1"
 PIECE = 65_536  # bytes read at a time
-ANSWER_SECONDS = 60.0  # for one answer
+ANSWER_SECONDS = 60.0  # to wait for an answer
 FOREVER = float("inf")
 HITS = 10  # asked for in each search
 
@@ -23,29 +23,29 @@ class RequestFailed(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """Seconds of each answer, in the order of their ends, and of the whole."""
+    """Seconds of each answer, in the order in which they ended, and of the whole load."""
 
     times: list[float]
     elapsed: float
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return len(self.times) / self.elapsed
 
 
 def by_text(text: str) -> bytes:
-    """A request of the flat search."""
+    """A request for the flat search by text."""
     return request("GET", f"/search-by-text?query={quote(text)}&limit={HITS}")
 
 
 def by_image(data: bytes) -> bytes:
-    """The same with a JPEG's bytes."""
+    """A request for the flat search by picture, with a JPEG's bytes."""
     return request("POST", f"/search-by-image?limit={HITS}", data, "image/jpeg")
 
 
 def request(method: str, path: str, body: bytes = b"", kind: str = "application/json") -> bytes:
-    """As it goes over the wire."""
+    """A request as the bytes that go over the wire."""
     head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n"
     if body:
         head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
@@ -64,7 +64,7 @@ class _Client:
         self.socket.sendall(data)
 
     def is_answered(self) -> bool:
-        """Read what is there. Raises RequestFailed."""
+        """Read what has arrived; whether the answer is complete. Raises RequestFailed."""
         data = self.socket.recv(PIECE)
         self.received += data
         head, parted, body = bytes(self.received).partition(b"\r\n\r\n")
@@ -93,9 +93,9 @@ def drive(
     seconds: float = FOREVER,
     pause: float = 0.0,
 ) -> Load:
-    """Send the requests over `clients` connections until they or the seconds are used up.
+    """Send requests over `clients` connections until they run out or `seconds` have passed.
 
-    A lone client waits `pause` seconds between two. Raises RequestFailed.
+    A lone client waits `pause` seconds between two requests. Raises RequestFailed.
     """
     waiting = iter(requests)
     times: list[float] = []
@@ -127,7 +127,7 @@ def _begin(
 
 
 def _answered(selector: selectors.BaseSelector) -> Iterator[_Client]:
-    """Those whose answers are whole, of those who have something to read."""
+    """Of the clients with something to read, those whose answers are complete."""
     ready = selector.select(ANSWER_SECONDS)
     if not ready:
         raise RequestFailed(f"no answer for {ANSWER_SECONDS:.0f} s")

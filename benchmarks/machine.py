@@ -1,4 +1,4 @@
-"""The machine and the versions that a figure was measured with."""
+"""The machine and the package versions that a figure was measured with."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ GIB = 2**30  # bytes
 
 
 def described() -> dict[str, str]:
-    """Names and values, to be shown in this order."""
+    """The machine's properties and the versions, in the order in which to show them."""
     read = Path("/proc/cpuinfo")
     told = read.read_text() if read.exists() else ""
     model = re.search(r"^model name\s*: (.*)$", told, re.MULTILINE)

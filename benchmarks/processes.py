@@ -1,4 +1,4 @@
-"""Measurements in processes of their own: others' libraries, and our model alone."""
+"""Measurements in separate processes: the peers' libraries, and our model alone."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from benchmarks.server import PASSED_ON, environment
 from benchmarks.workshop import Workshop
 
 PEERS = ROOT / "benchmarks" / ".venv" / "bin" / "python"
-SECONDS = 4 * 3_600  # at most, for one of them
-TOLD = 3_000  # characters of what a process said before it failed
+SECONDS = 4 * 3_600  # time limit of one measurement
+TOLD = 3_000  # characters shown of the error output of a failed process
 QUIET = {
     "ANONYMIZED_TELEMETRY": "False",
     "HF_HUB_OFFLINE": "1",
@@ -25,11 +25,11 @@ QUIET = {
 
 
 class MeasurementFailed(Exception):
-    """A process ended with an error, or did not do what it was asked."""
+    """A process ended with an error, or did not do what it was asked to."""
 
 
 def peer(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
-    """What `benchmarks.peers.NAME` prints for a task, in the environment of the peers."""
+    """Run `benchmarks.peers.NAME` on a task in the peers' environment; returns what it prints."""
     if not PEERS.exists():
         raise MeasurementFailed("benchmarks/.venv is absent; `make benchmark` makes it.")
     kept = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
@@ -39,7 +39,7 @@ def peer(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
 def bare(
     shop: Workshop, batches: int = 0, ones: int = 0, texts: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What `benchmarks.bare` prints: so many forward passes, pictures one by one, and texts."""
+    """Run `benchmarks.bare` on batches, on pictures one by one, and on texts; what it prints."""
     paths = [str(path) for path in shop.photographs[: max(ones, 32)]]
     task = {"photographs": paths, "batches": batches, "ones": ones, "texts": texts}
     own = environment(shop.folder, shop.model)
@@ -48,12 +48,12 @@ def bare(
 
 @lru_cache(maxsize=1)
 def runtime(shop: Workshop) -> str:
-    """What the server runs its model on: it and `bare` choose by the same measurements."""
+    """The runtime of the server's model; `bare` makes the same choice, from the same tests."""
     return named(bare(shop))
 
 
 def named(told: Mapping[str, Any]) -> str:
-    """Runtime, precision and device of what `bare` told."""
+    """Runtime, precision and device from the result of `bare`, as text."""
     return ", ".join((told["runtime"], told["precision"], told["device"]))
 
 

@@ -1,4 +1,4 @@
-"""What was measured as JSON, as Markdown between two marks of a page, and as a plot."""
+"""The results as JSON, as Markdown between two marks of a page, and as a plot."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ END = "<!-- benchmark: end -->"
 PAGE, DATA, PLOT = "performance.md", "performance.json", "performance.svg"
 SHOWN_PLOT = f"![Each goal, and what it is made of]({PLOT})"
 EMPTY_PAGE = f"# Performance\n\n{BEGIN}\n{END}\n"
-DIGITS = 3  # of a value that is shown
+DIGITS = 3  # significant digits of a printed value
 
 
 @dataclass(frozen=True)
 class Report:
-    """The files of a folder."""
+    """The results files in a folder."""
 
     folder: Path
 
     def add(self, name: str, run: Run) -> None:
-        """Put one figure in the place of what was measured of it before."""
+        """Add one figure's run, replacing its previous one."""
         runs = {**self.runs(), name: run}
         runs = {known: runs[known] for known in FIGURES if known in runs}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ class Report:
         _write(page, replaced(known_page, f"{SHOWN_PLOT}\n\n{markdown(runs)}"))
 
     def runs(self) -> dict[str, Run]:
-        """What was measured so far, by the figures' names."""
+        """The runs stored so far, by name of the figure."""
         path = self.folder / DATA
         told = json.loads(path.read_text()) if path.exists() else {}
         return {name: Run.from_json(each) for name, each in told.items()}
@@ -51,7 +51,7 @@ def _write(path: Path, content: str) -> None:
 
 
 def replaced(page: str, content: str) -> str:
-    """The page with `content` between its marks. Raises ValueError where they are not there."""
+    """The page with `content` between its marks. Raises ValueError if a mark is missing."""
     before, begun, rest = page.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not begun or not ended:
@@ -60,7 +60,7 @@ def replaced(page: str, content: str) -> str:
 
 
 def markdown(runs: Mapping[str, Run]) -> str:
-    """All figures: the goals in one table, then each figure's measurements."""
+    """All figures: one table of the goals, then the measurements of each figure."""
     parts = [_machines(runs), _goals(runs)]
     for name, run in runs.items():
         parts += [
@@ -76,7 +76,7 @@ def markdown(runs: Mapping[str, Run]) -> str:
 
 
 def _machines(runs: Mapping[str, Run]) -> str:
-    """One paragraph a machine; with the figures measured on it where there are several."""
+    """A paragraph for each machine; if there are several, it names the figures measured on it."""
     told: dict[str, list[str]] = {}
     for name, run in runs.items():
         described = "; ".join(f"{key} {value}" for key, value in run.machine.items())
@@ -109,13 +109,13 @@ def _line(line: Line) -> tuple[str, ...]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """As Markdown has it."""
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def number(value: float) -> str:
-    """With three digits that count, and no fewer than stand before the point."""
+    """The number with three significant digits, and with all digits before the point."""
     if abs(value) >= 10 ** (DIGITS - 1):
         return f"{value:,.0f}"
     shown = f"{value:.{DIGITS}g}"
@@ -128,7 +128,7 @@ def _with_unit(value: float, unit: str) -> str:
 
 
 def panels(runs: Mapping[str, Run]) -> list[Panel]:
-    """The goals, then what each figure is made of, by units."""
+    """A panel of the goals, then the measurements of each figure, one panel for each unit."""
     goals = [_goal_bar(goal) for run in runs.values() for goal in run.figure.goals]
     found = [Panel("Each goal: right of the line it is met", goals, around_one=True)]
     for name, run in runs.items():

@@ -1,4 +1,4 @@
-"""What was measured: lines with their spread, and the ratios that were to be reached."""
+"""Results: measured values with their spread, and the goals they are compared with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,24 +22,24 @@ class Line:
 
     @classmethod
     def of(cls, what: str, unit: str, values: Sequence[float]) -> Self:
-        """Of at least one value."""
+        """A line of at least one value."""
         low, median, high = np.percentile(values, QUARTILES).tolist()
         return cls(what, unit, median, low, high, len(values))
 
     @classmethod
     def milliseconds(cls, what: str, seconds: Sequence[float]) -> Self:
-        """Of durations in seconds."""
+        """A line in milliseconds, of durations in seconds."""
         return cls.of(what, "ms", [1e3 * each for each in seconds])
 
     @classmethod
     def one(cls, what: str, unit: str, value: float) -> Self:
-        """Of a quantity that was measured once."""
+        """A line of a quantity that was measured once."""
         return cls.of(what, unit, [value])
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure to reach: `value` in `unit`, at least or at most `bound`."""
+    """A goal: `value`, in `unit`, should be at least or at most `bound`."""
 
     what: str
     unit: str
@@ -49,29 +49,29 @@ class Goal:
 
     @property
     def is_met(self) -> bool:
-        """Whether the value is on the right side of the bound, or on it."""
+        """Whether the value is on the right side of the bound or equal to it."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
     @property
     def reached(self) -> float:
-        """How much of the goal: 1 is just met, 2 twice as good as asked."""
+        """How far the goal is reached: 1 is just met, 2 is twice as good as asked."""
         better, worse = (self.value, self.bound) if self.at_least else (self.bound, self.value)
         return better / worse if worse > 0 else float("inf")
 
 
 def at_least(what: str, unit: str, value: float, bound: float) -> Goal:
-    """A goal that more is better for."""
+    """A goal where more is better."""
     return Goal(what, unit, value, bound, at_least=True)
 
 
 def at_most(what: str, unit: str, value: float, bound: float) -> Goal:
-    """A goal that less is better for."""
+    """A goal where less is better."""
     return Goal(what, unit, value, bound, at_least=False)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure's run: goals, what they are made of, and what else is to be known of it."""
+    """The results of one figure: its goals, the values behind them, and notes."""
 
     goals: Sequence[Goal]
     lines: Sequence[Line]
@@ -80,7 +80,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Run:
-    """A figure as it was measured: on which machine, on which day, and how many seconds it took."""
+    """A measured figure, with the machine, the day, and the seconds the measurement took."""
 
     figure: Figure
     machine: Mapping[str, str]
@@ -88,12 +88,12 @@ class Run:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The run as plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
+        """The run from the values that `to_json` returned."""
         figure = told["figure"]
         goals = [Goal(**each) for each in figure["goals"]]
         lines = [Line(**each) for each in figure["lines"]]

@@ -1,4 +1,4 @@
-"""Captions to search by: many, all different, the same in every run."""
+"""Captions to search for: many, all different, and the same in every run."""
 
 from itertools import product
 
@@ -19,7 +19,7 @@ KIND = ("a photo of", "a close-up of", "a painting of", "two views of")
 
 
 def sentences(count: int) -> list[str]:
-    """`count` of the 48,000 in a mixed order. Raises ValueError beyond them."""
+    """`count` of the 48,000 captions in shuffled order. Raises ValueError if there are fewer."""
     every = list(product(KIND, HOW, WHAT, DOING, WHERE))
     order = np.random.default_rng(SEED).choice(len(every), count, replace=False)
     return [

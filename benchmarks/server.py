@@ -1,4 +1,4 @@
-"""The real server as people start it, in a process of its own, on folders of its own."""
+"""The real server, started as users start it, in its own process and with its own folders."""
 
 import http.client
 import json
@@ -27,19 +27,19 @@ from scripts.generated_vectors import copy_vectors, insert_images
 
 MODEL = "ViT-B-32"
 PASSED_ON = ("PATH", "HOME", "RUNTIME", "PRECISION", "DEVICE", "CUDA_VISIBLE_DEVICES")
-START_SECONDS = 900.0  # at most: the first start converts the model and measures its runtimes
+START_SECONDS = 900.0  # limit; the first start converts the model and times the runtimes
 STOP_SECONDS = 60.0
-LOOK_SECONDS = 0.02  # between looks whether it is ready
-JOB_LOOK_SECONDS = 0.1  # between looks at a job
-JOB_SECONDS = 3_600.0  # at most, for one job
+LOOK_SECONDS = 0.02  # between checks whether it is ready
+JOB_LOOK_SECONDS = 0.1  # between checks of a job
+JOB_SECONDS = 3_600.0  # time limit of a job
 REQUEST_SECONDS = 60.0
-TOLD = 2_000  # characters of a log that are shown
+TOLD = 2_000  # characters shown of a log
 READY = "Ready:"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `started` is the seconds from its start until it answered as ready."""
+    """A running server; `started` is the number of seconds it took to be ready."""
 
     port: int
     process: psutil.Process
@@ -47,32 +47,32 @@ class Server:
     log: Path
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """One request of the API. Raises RequestFailed."""
+        """Send one request to the API. Raises RequestFailed."""
         status, answer = _asked(self.port, method, path, body)
         if status >= 300:
             raise RequestFailed(f"{method} {path}: {status} {answer}")
         return answer
 
     def hand_in(self, folder: Path) -> str:
-        """Have the folder indexed; the address of the job."""
+        """Have the folder indexed; returns the address of the job."""
         source = {"source": {"folder": str(folder)}}
         return str(self.ask("POST", "/api/v1/images", source)["url"])
 
     def memory(self) -> int:
-        """Bytes of the process that are in memory (RSS)."""
+        """The process's resident memory (RSS) in bytes."""
         return int(self.process.memory_info().rss)
 
 
 @dataclass(frozen=True)
 class Model:
-    """The weights that are loaded, and the folder where conversions of them are kept."""
+    """The weights to load, and the folder that keeps their conversions."""
 
     checkpoint: Path
     cache: Path
 
 
 def environment(folder: Path, model: Model, sources: Path | None = None) -> dict[str, str]:
-    """Of a server whose database and files are below `folder`, with nobody's own settings."""
+    """Variables for a server that keeps everything below `folder`, without the user's settings."""
     empty = folder / "empty"
     empty.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
@@ -95,7 +95,7 @@ def environment(folder: Path, model: Model, sources: Path | None = None) -> dict
 
 @contextmanager
 def serving(folder: Path, model: Model, sources: Path | None = None) -> Iterator[Server]:
-    """Start, wait until it is ready and has looked through its folder, and stop it at the end."""
+    """A server that is ready and has scanned its folder; stopped when the block ends."""
     port = _free_port()
     own = {**environment(folder, model, sources), "API_PORT": str(port)}
     log = folder / "server.log"
@@ -154,7 +154,7 @@ def _free_port() -> int:
 
 @dataclass(frozen=True)
 class Ingested:
-    """A job that has ended: pictures, seconds until the last was searchable, and until its end."""
+    """A finished job: pictures, seconds until the last was searchable, and seconds to its end."""
 
     pictures: int
     searchable: float
@@ -162,7 +162,7 @@ class Ingested:
 
 
 def follow(server: Server, job: str, began: float) -> Ingested:
-    """Wait for the end of a job that was handed in at `began`, of time.perf_counter."""
+    """Wait for the end of a job submitted at `began`, a time of time.perf_counter."""
     searchable = None
     while time.perf_counter() - began < JOB_SECONDS:
         state = server.ask("GET", job)
@@ -178,12 +178,12 @@ def follow(server: Server, job: str, began: float) -> Ingested:
 
 
 def is_searchable(state: Mapping[str, Any]) -> bool:
-    """Whether a job has written its last row; what follows is the graph and the census."""
+    """Whether a job has written its last row; only the graph and the census are left to do."""
     return bool(state["listed"] and state["done"] == state["total"])
 
 
 def fill(folder: Path, vectors: Vectors) -> None:
-    """Put pictures without files and their vectors into a database that a server has made."""
+    """Insert pictures without files, and their vectors, into a database made by a server."""
     with embedded_server(folder / "postgres") as url:
         engine = connections.open_engine(
             make_url(url).set(database=DATABASE).render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""What the figures of one run share: photographs, weights, captions, a database that is filled."""
+"""What the figures of a run share: photographs, weights, captions and a filled database."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,24 +21,24 @@ from scripts import generated_vectors
 DIMENSIONS = 512  # of ViT-B-32's vectors
 VECTOR_SEED, QUERY_SEED = 1, 2
 SENTENCES = 48_000
-REQUESTS = 9_000  # more than the server remembers
+REQUESTS = 9_000  # more than the server caches
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured. The defaults are those of the goals."""
+    """How much is measured. The goals refer to the defaults."""
 
     pictures: int = 1_000
-    of_peers: int = 500  # of the same pictures: others take minutes, and their rate is steady
-    repeats: int = 3  # of our indexing; and of starts
-    gallery: int = 50_000  # pictures that are searched
-    texts: int = 400  # searches of one client, and of Chroma
-    rate_seconds: float = 10.0  # of each load by many clients
+    of_peers: int = 500  # of those pictures: the others are slow, and their rate is steady
+    repeats: int = 3  # how often we index, and how often the server is started
+    gallery: int = 50_000  # pictures to search
+    texts: int = 400  # searches by one client; half as many by Chroma
+    rate_seconds: float = 10.0  # duration of each load by many clients
     by_image: int = 200  # searches by photograph
     beside: int = 400  # searches while nothing else runs
-    nearest: tuple[int, ...] = (50_000, 200_000)  # vectors
-    queries: int = 200  # of each
-    minutes: float = 10.0  # of mixed load, its first fifth as warm-up
+    nearest: tuple[int, ...] = (50_000, 200_000)  # numbers of vectors
+    queries: int = 200  # for each number of vectors
+    minutes: float = 10.0  # of mixed load; the first fifth is warm-up
 
 
 TINY = Sizes(
@@ -54,14 +54,14 @@ TINY = Sizes(
     queries=20,
     minutes=0.5,
 )
-"""To try the benchmark itself: seconds, and figures that say nothing."""
+"""For trying out the benchmark: it takes seconds, and the figures mean nothing."""
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """`folder` is the run's own and goes with it; `kept` stays for the next run.
+    """`folder` is deleted after the run; `kept` stays for the next one.
 
-    `photos` is a folder of somebody's own photographs, or None.
+    `photos` is a folder with the user's own photographs, or None.
     """
 
     sizes: Sizes
@@ -72,43 +72,43 @@ class Workshop:
 
     @cached_property
     def model(self) -> Model:
-        """The weights that everybody loads; what is made of them is made anew in each run."""
+        """The weights that all of them load; each run converts them anew."""
         return Model(checkpoint(self.kept), self.folder / "models")
 
     @cached_property
     def photographs(self) -> list[Path]:
-        """The JPEGs that everybody indexes."""
+        """The JPEGs that all of them index."""
         if self.photos:
             return photographs.given(self.photos, self.sizes.pictures)
         return photographs.photographs(self.kept / photographs.NAME, self.sizes.pictures)
 
     @cached_property
     def pictures(self) -> Path:
-        """A folder with links to those photographs and nothing else."""
+        """A folder of links to those photographs, with nothing else in it."""
         folder = self.folder / "pictures"
         folder.mkdir()
         for n, path in enumerate(self.photographs):
             try:
                 (folder / f"{n:05}.jpg").hardlink_to(path)
-            except OSError:  # another disk
+            except OSError:  # on another disk
                 shutil.copy(path, folder / f"{n:05}.jpg")
         return folder
 
     def texts(self, count: int) -> list[str]:
-        """`count` captions that nobody has asked for in this run."""
+        """`count` captions not yet searched for in this run."""
         return [next(self._used) for _ in range(count)]
 
     def requests(self) -> Iterator[bytes]:
-        """Searches for captions without an end: what comes again is long forgotten."""
+        """Endless searches for captions; the server has forgotten a caption by its next turn."""
         return cycle([by_text(text) for text in self.texts(REQUESTS)])
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Of the gallery: float32, shape (gallery, DIMENSIONS)."""
+        """The gallery's vectors: float32, shape (gallery, DIMENSIONS)."""
         return generated_vectors.clip_like(self.sizes.gallery, DIMENSIONS, VECTOR_SEED)
 
     def saved(self, name: str, rows: Vectors) -> Path:
-        """An array as a file, for a peer."""
+        """Save an array for a peer to read; returns the file."""
         path = self.folder / f"{name}.npy"
         if not path.exists():
             np.save(path, rows)
@@ -116,23 +116,23 @@ class Workshop:
 
     @cached_property
     def filled(self) -> Path:
-        """A folder with the database of a server that has the gallery, and is stopped."""
+        """The folder of a stopped server whose database holds the gallery."""
         folder = self.folder / "filled"
         folder.mkdir()
         with serving(folder, self.model):
-            pass  # it makes the tables and the index of its model
+            pass  # starting it creates the tables and its model's index
         server.fill(folder, self.vectors)
         return folder
 
     @contextmanager
     def searching(self) -> Iterator[Server]:
-        """A server with the gallery."""
+        """A running server with the gallery."""
         with serving(self.filled, self.model) as running:
             yield running
 
     @contextmanager
     def indexing(self) -> Iterator[Server]:
-        """A server with an empty database, which may index `pictures`."""
+        """A running server with an empty database that is allowed to index `pictures`."""
         folder = self.folder / "indexing"
         folder.mkdir()
         try:

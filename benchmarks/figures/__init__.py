@@ -1,4 +1,4 @@
-"""The figures, by name: each is measured with a workshop."""
+"""The figures by name; each is measured with a workshop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from benchmarks.workshop import Workshop
 
 @dataclass(frozen=True)
 class Kind:
-    """A figure of the page; `minutes` is about what it takes with the defaults on two cores."""
+    """A figure of the page; `minutes` is roughly its duration with default sizes on two cores."""
 
     title: str
     minutes: float
@@ -25,4 +25,4 @@ FIGURES = {
     "nearest": Kind("Nearest neighbours alone", 15, nearest.measure),
     "memory": Kind("Memory and start", 3, memory.measure),
 }
-"""In the order of the page; those minutes of `memory` come on top of the mixed load's."""
+"""In the order of the page; the minutes of the mixed load come on top of those of `memory`."""

@@ -1,4 +1,4 @@
-"""What an ingest and searches cost each other."""
+"""How much an ingest and searches slow each other down."""
 
 import time
 
@@ -9,16 +9,16 @@ from benchmarks.results import Figure, Line, at_least, at_most, p95
 from benchmarks.server import Server, is_searchable
 from benchmarks.workshop import Workshop
 
-WARM_UP = 30  # searches that are not counted
-PAUSE_SECONDS = 0.02  # between two searches, as of people and not of a load test
+WARM_UP = 30  # searches not counted
+PAUSE_SECONDS = 0.02  # between two searches, as a person would, unlike a load test
 REST_SECONDS = 5.0  # after the job, before searches are timed
-AT_ONCE = 5  # searches between two looks at the job
+AT_ONCE = 5  # searches between two checks of the job
 P95_TO_IDLE = 3.0
 RATE_TO_IDLE = 0.65
 
 
 def measure(shop: Workshop) -> Figure:
-    """Both alone, then, with an empty database again, both at once; one client searches."""
+    """Each alone, then both at once on a database emptied again; one client does the searching."""
     with shop.indexing() as server:
         alone = index(server, shop)
         time.sleep(REST_SECONDS)
@@ -49,7 +49,7 @@ def measure(shop: Workshop) -> Figure:
 
 
 def _both(shop: Workshop, server: Server) -> tuple[list[float], float]:
-    """Seconds of the searches until the last picture is searchable, and pictures a second."""
+    """Seconds of each search until the last picture is searchable, and pictures per second."""
     times: list[float] = []
     began = time.perf_counter()
     job = server.hand_in(shop.pictures)

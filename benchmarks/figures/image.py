@@ -1,4 +1,4 @@
-"""Searches by photograph over HTTP, beside decoding and encoding one without a server."""
+"""Searches by photograph over HTTP, against decoding and encoding one without a server."""
 
 from itertools import cycle, islice
 
@@ -7,13 +7,13 @@ from benchmarks.processes import bare, named
 from benchmarks.results import Figure, Line, at_most, p50
 from benchmarks.workshop import Workshop
 
-WARM_UP = 10  # searches that are not counted
-ROUNDS = 4  # in which both take turns: a machine's speed drifts within minutes
+WARM_UP = 10  # searches not counted
+ROUNDS = 4  # both take turns, as a machine's speed drifts within minutes
 TO_BARE = 1.5
 
 
 def measure(shop: Workshop) -> Figure:
-    """One client, with the photographs one after the other; and the same without a server."""
+    """One client searching by one photograph after another; then the same without a server."""
     each = shop.sizes.by_image // ROUNDS
     asked = (by_image(path.read_bytes()) for path in cycle(shop.photographs))
     times: list[float] = []

@@ -1,4 +1,4 @@
-"""Photographs from disk to searchable rows: ours, Chroma's, LanceDB's, and the bare model."""
+"""From photographs on disk to searchable rows: ours, Chroma, LanceDB, and the bare model."""
 
 import time
 from typing import Any
@@ -11,13 +11,13 @@ from benchmarks.server import MODEL, Ingested, Server, follow
 from benchmarks.workshop import Workshop
 
 BATCHES = 30  # forward passes of the bare model
-TIMES_PEERS = 10.0  # our rate to theirs
+TIMES_PEERS = 10.0  # our rate relative to theirs
 SHARE_OF_BARE = 0.8
 UNIT = "pictures/s"
 
 
 def measure(shop: Workshop) -> Figure:
-    """Ours several times, each from an empty database; the others once, batch by batch."""
+    """Ours several times, each time from an empty database; the others once, batch by batch."""
     jobs = ours(shop)
     searchable = [job.pictures / job.searchable for job in jobs]
     ended = [job.pictures / job.ended for job in jobs]
@@ -56,7 +56,7 @@ def ours(shop: Workshop) -> list[Ingested]:
 
 
 def index(server: Server, shop: Workshop) -> Ingested:
-    """Hand all photographs in and wait for the job's end."""
+    """Submit all photographs and wait for the job to end."""
     began = time.perf_counter()
     return follow(server, server.hand_in(shop.pictures), began)
 
@@ -77,16 +77,16 @@ def _peer(shop: Workshop, name: str) -> dict[str, Any]:
 
 
 def overall(told: dict[str, Any]) -> float:
-    """Pictures a second of a peer's whole run."""
+    """Pictures per second over a peer's whole run."""
     return float(sum(told["pictures"]) / sum(told["seconds"]))
 
 
 def rates(told: dict[str, Any]) -> list[float]:
-    """Of its batches."""
+    """Pictures per second of each of a peer's batches."""
     pairs = zip(told["pictures"], told["seconds"], strict=True)
     return [pictures / seconds for pictures, seconds in pairs]
 
 
 def versions(told: dict[str, Any]) -> str:
-    """Of a peer and of what it runs on."""
+    """The versions of a peer and of the packages it runs on."""
     return ", ".join(f"{name} {version}" for name, version in told["versions"].items())

@@ -17,14 +17,14 @@ from benchmarks.server import Server
 from benchmarks.workshop import Workshop
 
 GB = 1e9  # bytes
-REST_SECONDS = 10.0  # without a request, before it is at rest
-CLIENTS = 4  # of the mixed load
-WARM_UP_SHARE = 0.2  # of the minutes
-EDGE = 0.1  # of the samples after warm-up: the first and the last are compared
+REST_SECONDS = 10.0  # without requests, after which the server counts as at rest
+CLIENTS = 4  # clients of the mixed load
+WARM_UP_SHARE = 0.2  # of the minutes of mixed load
+EDGE = 0.1  # the first and the last tenth of the samples after warm-up are compared
 SAMPLE_SECONDS = 5.0
 BOUNDARY = "part"
 LISTING = "/api/v1/collections/default/images?limit=50"
-MIX = (*("new",) * 11, *("same",) * 4, *("image",) * 3, "upload", "list")  # of twenty requests
+MIX = (*("new",) * 11, *("same",) * 4, *("image",) * 3, "upload", "list")  # twenty requests
 
 AT_REST_GB = 1.3
 GROWTH_PERCENT = 2.0
@@ -33,7 +33,7 @@ OVER_TORCH_SECONDS = 3.0
 
 
 def measure(shop: Workshop) -> Figure:
-    """Starts, then one server at rest, then the mixed load on it."""
+    """Several starts, then the last server at rest, then under mixed load."""
     imports = [_import_torch() for _ in range(shop.sizes.repeats)]
     starts = []
     for _ in range(shop.sizes.repeats - 1):
@@ -78,7 +78,7 @@ def _import_torch() -> float:
 
 
 def _postgres(shop: Workshop) -> int:
-    """Bytes of the embedded Postgres; what its processes share counts once."""
+    """Bytes of the embedded Postgres; memory that its processes share counts once."""
     told = (shop.filled / "postgres" / "postmaster.pid").read_text()
     postmaster = psutil.Process(int(told.splitlines()[0]))
     found = 0
@@ -92,7 +92,7 @@ def _postgres(shop: Workshop) -> int:
 
 
 def _mixed(shop: Workshop, server: Server) -> tuple[list[int], int]:
-    """Bytes of the API after warm-up, every SAMPLE_SECONDS, and how many answers it gave."""
+    """The API's bytes every SAMPLE_SECONDS after warm-up, and the number of its answers."""
     asked = _mix(shop.requests(), shop.photographs)
     seconds = 60 * shop.sizes.minutes
     answers = len(drive(server.port, asked, CLIENTS, WARM_UP_SHARE * seconds).times)
@@ -105,7 +105,7 @@ def _mixed(shop: Workshop, server: Server) -> tuple[list[int], int]:
 
 
 def _mix(new: Iterator[bytes], photographs: Sequence[Path]) -> Iterator[bytes]:
-    """Requests without an end."""
+    """Endless requests in the proportions of MIX."""
     same, pictures = next(new), cycle(photographs)
     for kind in cycle(MIX):
         if kind == "new":
@@ -130,6 +130,6 @@ def _upload(data: bytes) -> bytes:
 
 
 def _edges(samples: list[int]) -> tuple[float, float]:
-    """The medians of the first and the last samples, in bytes."""
+    """The medians of the first and of the last samples, in bytes."""
     count = max(1, int(EDGE * len(samples)))
     return float(np.median(samples[:count])), float(np.median(samples[-count:]))

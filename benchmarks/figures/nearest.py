@@ -1,4 +1,4 @@
-"""The nearest-neighbour part alone: ours in Postgres, beside Chroma's, at equal recall."""
+"""Nearest-neighbour search alone: ours in Postgres against Chroma's, at equal recall."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,14 +22,14 @@ from scripts.generated_vectors import Gallery, copy_vectors
 
 HITS = 10
 RECALL = 0.95  # at least
-# hnsw.ef_search, which ends at 1,000.
+# Values of hnsw.ef_search, whose maximum is 1,000.
 CANDIDATES = (20, 40, 70, 100, 150, 200, 300, 400, 600, 800, 1_000)
 CHROMA_DEFAULT = 100
-WARM_UP = 10  # queries that are not counted
+WARM_UP = 10  # queries not counted
 DEFAULT: Storage = "halfvec"
-STORAGES: Sequence[Storage] = ("vector", "bit", DEFAULT)  # the last one stays
+STORAGES: Sequence[Storage] = ("vector", "bit", DEFAULT)  # the last one is kept
 TITLES = {"vector": "vector", "bit": "bit + re-rank", "halfvec": "halfvec"}
-LARGE = 500_000  # vectors from which a build gets the memory that its graph needs
+LARGE = 500_000  # vectors from which a build is given the memory that its graph needs
 BYTES_A_VECTOR = 2_500  # of that memory, for halfvec
 MEGA = 1_000_000
 MILLION = 1_000_000
@@ -39,7 +39,7 @@ NO_SLOWER = 1.0
 
 @dataclass(frozen=True)
 class Answers:
-    """Of so many candidates, None for our default: recall@10, and seconds of each."""
+    """Recall@10 and the seconds of each query at `kept` candidates; None is our default."""
 
     kept: int | None
     recall: float
@@ -48,7 +48,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Built:
-    """One storage of one size: seconds of its build, bytes a picture of its table and its graph."""
+    """One storage at one size: seconds to build, and bytes per picture of table and graph."""
 
     storage: Storage
     seconds: float
@@ -59,7 +59,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Size:
-    """One number of vectors: our storages, and both at the fewest candidates that reach RECALL."""
+    """One number of vectors: our storages, then ours and Chroma's at equal recall (`_fewest`)."""
 
     count: int
     built: Sequence[Built]
@@ -70,7 +70,7 @@ class Size:
 
 
 def measure(shop: Workshop) -> Figure:
-    """Each number of vectors in turn; all storages of the smallest, the default one of others."""
+    """Each number of vectors in turn: the smallest in all storages, the rest in the default one."""
     sizes: list[Size] = []
     for count in sorted(shop.sizes.nearest):
         storages = [DEFAULT] if sizes else STORAGES
@@ -145,7 +145,7 @@ def _measured(shop: Workshop, count: int, storages: Sequence[Storage]) -> Size:
 
 
 def _fewest(runs: Iterable[Answers]) -> Answers:
-    """The first run that reaches RECALL, else the one that comes nearest; none after it is made."""
+    """The first run that reaches RECALL, and none after it; if none does, the closest one."""
     made = []
     for run in runs:
         made.append(run)
@@ -162,7 +162,7 @@ def _built(
     queries: Vectors,
     expected: list[list[int]],
 ) -> tuple[VectorIndex, Built]:
-    """An index in the place of the one before, with its graph."""
+    """Replace the index by one with another storage, build its graph, and measure it."""
     count = len(gallery.vectors)
     with sessions.begin() as session:
         vector_indexes.drop_index(session, index)
@@ -193,7 +193,7 @@ def _asked(
     expected: list[list[int]],
     kept: int | None,
 ) -> Answers:
-    """The service's own queries, at so many candidates."""
+    """Our own searches at `kept` candidates."""
     ask = _asking(sessions, replace(index, ef_search=kept), gallery)
     for query in queries[:WARM_UP]:
         ask(query)
@@ -209,7 +209,7 @@ def _asked(
 def _asking(
     sessions: connections.Sessions, index: VectorIndex, gallery: Gallery
 ) -> Callable[[Vectors], list[int]]:
-    """As the flat search asks, rows of pictures and all; of bits, as the one that re-ranks does."""
+    """A query as the flat search runs it, picture rows included; bits use the re-ranking search."""
 
     def flat(query: Vectors) -> list[int]:
         with sessions.begin() as session:
@@ -222,7 +222,7 @@ def _asking(
 def _chroma(
     shop: Workshop, gallery: Gallery, queries: Vectors, expected: list[list[int]]
 ) -> tuple[float, Answers, list[Answers]]:
-    """Seconds until it had all vectors, and its answers: by default, and at other candidates."""
+    """Chroma's seconds to add all vectors, its answers by default, and those of every run."""
     count = len(gallery.vectors)
     told = peer(
         "chroma",

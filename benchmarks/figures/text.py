@@ -1,4 +1,4 @@
-"""Searches by text over HTTP, beside Chroma's query in its own process."""
+"""Searches by text over HTTP, against Chroma's queries in its own process."""
 
 from benchmarks.load import Load, by_text, drive
 from benchmarks.processes import bare, named, peer
@@ -6,11 +6,11 @@ from benchmarks.results import Figure, Line, at_least, at_most, p50
 from benchmarks.server import MODEL, Server
 from benchmarks.workshop import Workshop
 
-WARM_UP = 30  # searches that are not counted
-REPEATING, BATCHING = 16, 32  # clients that ask the same, and clients that ask what is new
-REPEATED = 500  # answers to one client that asks the same
-OTHERS = 10  # of Chroma's queries, that are not counted
-FOREVER = 1_000_000  # requests: more than any load gets through
+WARM_UP = 30  # searches not counted
+REPEATING, BATCHING = 16, 32  # clients repeating one text, and clients sending new texts
+REPEATED = 500  # searches by one client that repeats a text
+OTHERS = 10  # extra queries for Chroma's warm-up
+FOREVER = 1_000_000  # more requests than any load gets through
 
 SHARE_OF_CHROMA = 0.25
 REPEATED_MS = 4.0
@@ -19,7 +19,7 @@ BATCHING_GAIN = 2.5
 
 
 def measure(shop: Workshop) -> Figure:
-    """Ours and Chroma's, with the same gallery and captions of the same kind."""
+    """Our searches and Chroma's, on the same gallery and with captions of the same kind."""
     with shop.searching() as server:
         drive(server.port, map(by_text, shop.texts(WARM_UP)))
         new = drive(server.port, map(by_text, shop.texts(shop.sizes.texts)))
@@ -58,7 +58,7 @@ def measure(shop: Workshop) -> Figure:
 
 
 def _repeated(shop: Workshop, server: Server) -> tuple[Load, Load]:
-    """One text again and again: of one client, and of many."""
+    """One text again and again, from one client and then from many."""
     (text,) = shop.texts(1)
     asked = by_text(text)
     drive(server.port, [asked] * WARM_UP)
@@ -69,13 +69,13 @@ def _repeated(shop: Workshop, server: Server) -> tuple[Load, Load]:
 
 
 def _many_new(shop: Workshop, server: Server) -> Load:
-    """Texts that nobody has asked for, from many clients at once."""
+    """New texts from many clients at once."""
     drive(server.port, shop.requests(), BATCHING, shop.sizes.rate_seconds / 5)
     return drive(server.port, shop.requests(), BATCHING, shop.sizes.rate_seconds)
 
 
 def chroma_texts(shop: Workshop) -> list[float]:
-    """Seconds of Chroma's queries."""
+    """The seconds of each of Chroma's queries."""
     told = peer(
         "chroma",
         {

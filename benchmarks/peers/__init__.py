@@ -1,1 +1,1 @@
-"""What others take: each module runs in the peers' environment and imports nothing of ours."""
+"""Measures the peers: each module runs in their environment and imports none of our code."""

@@ -15,21 +15,21 @@ from benchmarks.peers import running
 from benchmarks.peers.running import seconds
 
 HITS = 10
-WARM_UP = 10  # queries that are not counted
+WARM_UP = 10  # queries not counted
 COLLECTION = "pictures"
 BUILT = "built.json"  # seconds, in the store
 DEFAULT_EF = 100  # Chroma's own ef_search
-ADDED = 5_000  # vectors of one call
+ADDED = 5_000  # vectors added per call
 
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
-    """By the task's name."""
+    """Run the task of the given name."""
     tasks = {"index": index, "texts": texts, "nearest": nearest}
     return tasks[task["task"]](task)
 
 
 def index(task: dict[str, Any]) -> dict[str, Any]:
-    """Photographs from disk to rows: seconds of each batch."""
+    """Index photographs from disk: the seconds that each batch takes."""
     function = _function(task)
     client = chromadb.PersistentClient(task["store"])
     collection = client.create_collection(
@@ -43,7 +43,7 @@ def index(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def texts(task: dict[str, Any]) -> dict[str, Any]:
-    """Queries by text, end to end: seconds of each."""
+    """Search by text, end to end: the seconds of each query."""
     collection, _ = _filled(task, _function(task))
 
     def ask(text: str) -> None:
@@ -55,9 +55,9 @@ def texts(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def nearest(task: dict[str, Any]) -> dict[str, Any]:
-    """Queries by vector, at each number of candidates: recall@10 and seconds of each.
+    """Search by vector at each number of candidates: recall@10, and the seconds of each query.
 
-    A number takes effect when the index is opened anew, and is the default again at the end.
+    A new number takes effect when the index is reopened; at the end it is set to the default.
     """
     collection, built = _filled(task, None)
     queries, expected = np.load(task["queries"]), np.load(task["expected"])
@@ -91,7 +91,7 @@ def _answers(collection: Any, queries: Any) -> tuple[list[list[int]], list[float
 
 
 def _filled(task: dict[str, Any], function: Any) -> tuple[Any, float]:
-    """The collection of the vectors in a file with ids from 1, and how long it took to make it."""
+    """A collection of the vectors in the task's file, ids from 1, and the seconds to fill it."""
     client = chromadb.PersistentClient(task["store"])
     noted = Path(task["store"]) / BUILT
     if noted.exists():

@@ -11,7 +11,7 @@ from benchmarks.peers.running import seconds
 
 
 def index(task: dict[str, Any]) -> dict[str, Any]:
-    """Photographs from disk to rows: seconds of each batch."""
+    """Index photographs from disk: the seconds that each batch takes."""
     function: Any = get_registry().get("open-clip")
     function = function.create(
         name=task["model"], pretrained=task["checkpoint"], device=running.device()

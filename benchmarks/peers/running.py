@@ -1,4 +1,4 @@
-"""How a peer runs: it reads a task, measures, and prints what it measured and with what."""
+"""How a peer runs: it reads a task, measures, and prints the results with its versions."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
-BATCH = 100  # pictures of one call
+BATCH = 100  # pictures per call
 PACKAGES = ("torch", "open-clip-torch", "pillow", "numpy")
 
 
 def run(measure: Callable[[dict[str, Any]], dict[str, Any]], package: str) -> None:
-    """Read the task, measure, and print what was measured and with which versions."""
+    """Read the task, measure, and print the results and the versions used."""
     task = json.load(sys.stdin)
     told = measure(task)
     versions = {name: version(name) for name in (package, *PACKAGES)}
@@ -21,7 +21,7 @@ def run(measure: Callable[[dict[str, Any]], dict[str, Any]], package: str) -> No
 
 
 def device() -> str:
-    """Where their model runs: on CUDA where there is some, as ours does."""
+    """The device of the peer's model: CUDA if available, as with ours, unless DEVICE says cpu."""
     import torch
 
     wanted = os.environ.get("DEVICE", "auto")
@@ -29,7 +29,7 @@ def device() -> str:
 
 
 def batches(paths: Sequence[str]) -> list[Sequence[str]]:
-    """The paths, BATCH at a time."""
+    """The paths in batches of BATCH."""
     return [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
 
 
