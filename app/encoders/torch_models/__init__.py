@@ -1,4 +1,4 @@
-"""What needs torch: finding a checkpoint, loading it, choosing and converting to a runtime.
+"""Everything that needs torch: finding and loading a checkpoint, choosing a runtime, converting.
 
 Read `openclip.py` first. Nothing else in the project imports torch.
 """

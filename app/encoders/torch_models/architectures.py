@@ -1,4 +1,4 @@
-"""What open_clip's lists say of an architecture and of the pretrained tags it comes with."""
+"""What open_clip's lists say about an architecture and its pretrained tags."""
 
 import logging
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ INSTALL_TRANSFORMERS = '`.venv/bin/uv pip install "transformers>=5,<6" sentencep
 
 
 def preprocess_of_tag(model: str, tag: str) -> dict[str, Any]:
-    """How pictures are prepared for the weights of a tag, under PREPROCESS_KEYS."""
+    """The preprocessing that goes with a tag's weights, as a dict of PREPROCESS_KEYS."""
     found = get_pretrained_cfg(model, tag)
     return {key: found[key] for key in PREPROCESS_KEYS if key in found}
 
 
 def preprocess_of_tags(model: str) -> dict[str, Any]:
-    """What all tags of an architecture agree on, under PREPROCESS_KEYS; empty without tags."""
+    """Those of PREPROCESS_KEYS on which all tags of an architecture agree; empty without tags."""
     tags = open_clip.list_pretrained_tags_by_model(model)
     first, *others = [preprocess_of_tag(model, tag) for tag in tags] or [{}]
     return {
@@ -35,10 +35,11 @@ def preprocess_of_tags(model: str) -> dict[str, Any]:
 
 
 def check_activation(model: str, tag: str) -> None:
-    """Refuse QuickGELU weights for a GELU architecture and the reverse: wrong vectors, silently.
+    """Refuse QuickGELU weights for a GELU architecture, or the reverse: vectors would be wrong.
 
-    Raises ModelUnavailable naming the architecture that fits. Where there is none, the list of tags
-    is at fault (`roberta-ViT-B-32`), and the only architecture there is is used, as open_clip does.
+    Nothing else would report the mismatch. Raises ModelUnavailable naming the architecture that
+    fits. If none does, the list of tags is at fault (`roberta-ViT-B-32`), and the only existing
+    architecture is used, as in open_clip.
     """
     trained = bool(get_pretrained_cfg(model, tag).get("quick_gelu", False))
     if trained == _has_quick_gelu(model):
@@ -60,10 +61,10 @@ def _has_quick_gelu(model: str) -> bool:
 
 
 def check_transformers(model: str, config: Mapping[str, Any]) -> None:
-    """Raise ModelUnavailable with the install line where `transformers` is needed and absent.
+    """Raise ModelUnavailable with the install command if `transformers` is needed but missing.
 
-    `config` is the architecture's, as open_clip has it. SigLIP's tokenizer is known by the name of
-    a built-in architecture alone.
+    `config` is open_clip's configuration of the architecture. For built-in SigLIP architectures,
+    only the name shows which tokenizer is used.
     """
     text = config.get("text_cfg") or {}
     built_in = ":" not in model and "siglip" in model.lower()

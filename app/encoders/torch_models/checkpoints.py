@@ -1,7 +1,7 @@
-"""Finding a model's weights: on this disk first, then on the hub, and never at random.
+"""Finds a model's weights, first on this disk and then on the hub; never uses random ones.
 
-open_clip itself would go on with random weights after a warning where a tag is missing or
-unknown; every path through this module ends with a checkpoint or with ModelUnavailable.
+open_clip itself only warns about a missing or unknown tag and carries on with random weights;
+every path through this module ends with a checkpoint or with ModelUnavailable.
 """
 
 import json
@@ -39,15 +39,15 @@ WAYS_OUT = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What open_clip.create_model needs; but for Hugging Face's tokenizers, all is on this disk."""
+    """Arguments for open_clip.create_model; all but Hugging Face tokenizers are on this disk."""
 
     model_name: str
-    weights: str | None  # None: the folder that model_name points to has them
+    weights: str | None  # None: they are in the folder that model_name points to
     preprocess: dict[str, Any] = field(default_factory=dict)
 
     @property
     def place(self) -> Path | None:
-        """The file or folder that has all of it; None where the hub's cache has it in parts."""
+        """The file or folder that holds everything; None if it is spread over the hub's cache."""
         if self.weights is not None:
             return Path(self.weights)
         local = self.model_name.startswith(LOCAL)
@@ -57,7 +57,7 @@ class Checkpoint:
 def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
     """Resolve CLIP_MODEL and CLIP_PRETRAINED to files on this disk, downloading if needed.
 
-    Raises ModelUnavailable with what is wrong and the ways out of it.
+    Raises ModelUnavailable saying what is wrong and how to fix it.
     """
     model = model if ":" in model else model.replace("/", "-")  # as open_clip reads ViT-B/32
     if model.startswith(LOCAL):
@@ -102,7 +102,7 @@ def _from_repository(repository: str) -> Checkpoint:
 
 
 def _model_config(file: Path) -> dict[str, Any]:
-    """The architecture in a configuration; an unreadable one is left for open_clip to refuse."""
+    """The architecture in a configuration file; open_clip will reject an unreadable one."""
     with suppress(ValueError, AttributeError):
         return dict(json.loads(file.read_text()).get("model_cfg") or {})
     return {}
@@ -110,7 +110,7 @@ def _model_config(file: Path) -> dict[str, Any]:
 
 def _from_file(model: str, pretrained: str) -> Checkpoint:
     path = Path(pretrained).expanduser()
-    with suppress(OSError):  # a text too long to be a path, for one
+    with suppress(OSError):  # for example, a value too long to be a path
         if path.is_file():
             return Checkpoint(model, str(path), preprocess_of_file(model, path))
     known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
@@ -154,7 +154,7 @@ def _hub_file(repository: str, names: tuple[str, ...]) -> str:
 def _fetch(what: str, download: Callable[[], str]) -> str:
     try:
         return download()
-    except LocalEntryNotFoundError as error:  # no answer, a refusal, or told not to ask
+    except LocalEntryNotFoundError as error:  # no answer, a refusal, or offline mode
         answer = getattr(error.__cause__, "response", None)
         reason = (
             f"the hub answers {answer.status_code}"

@@ -1,6 +1,6 @@
-"""CLIP's towers converted from torch to OpenVINO: once, and kept on disk.
+"""Converts CLIP's towers from torch to OpenVINO once, and keeps the result on disk.
 
-A conversion is a folder that appears whole or not at all, and is never written to again.
+A conversion is a folder that appears complete or not at all, and is never written to again.
 """
 
 import logging
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXAMPLE_TEXTS = ["a green tree", "two dogs"]  # conversion follows one run of them
-EXAMPLE_PICTURES = 2  # not one: some modules treat a batch of one apart
+EXAMPLE_TEXTS = ["a green tree", "two dogs"]  # conversion traces one run on them
+EXAMPLE_PICTURES = 2  # not one: some modules special-case a batch of one
 PART = ".part-"
-FOLDER_MODE = 0o755  # another user's process may read what this one's has made
+FOLDER_MODE = 0o755  # lets other users' processes read what this one made
 
 
 def towers(loaded: "LoadedModel", folder: Path, precision: str) -> OpenVinoTowers:
-    """The towers of `loaded` in fp32 or bf16, converted now unless `folder` has them.
+    """The towers of `loaded` in fp32 or bf16, converted now unless `folder` already has them.
 
-    Raises whatever torch and OpenVINO raise where an architecture cannot be converted, and
-    OSError where nothing can be written.
+    Raises whatever torch and OpenVINO raise if an architecture cannot be converted, and OSError
+    if nothing can be written.
     """
     mine = conversion(loaded, folder)
     try:
         return OpenVinoTowers(mine / IMAGE, mine / TEXT, precision)
-    except RuntimeError:  # OpenVINO's only kind: a damaged disk, an edited file
+    except RuntimeError:  # OpenVINO's only error type: a damaged disk, an edited file
         log.exception("the converted model in %s cannot be read; converting it anew", mine)
         shutil.rmtree(mine)
         conversion(loaded, folder)
@@ -47,14 +47,14 @@ def towers(loaded: "LoadedModel", folder: Path, precision: str) -> OpenVinoTower
 
 
 def conversion(loaded: "LoadedModel", folder: Path) -> Path:
-    """The folder of both towers in fp32, with IMAGE and TEXT; made if it is absent. As `towers`."""
+    """The folder with both fp32 towers, IMAGE and TEXT, made if absent. Raises like `towers`."""
     fingerprint = loaded.encoder.space.fingerprint
     mine = place(folder, fingerprint)
     if not mine.is_dir():
         log.info("converting %s for OpenVINO, once", loaded.encoder.space.name)
         whole_folder(mine, lambda part: _convert(loaded, part))
         for old in folder.glob(f"{fingerprint[:NAME_DIGITS]}-fp32-openvino-*"):
-            if old != mine:  # an older version's; whoever has it open keeps it
+            if old != mine:  # an older version's; processes that have it open keep it
                 shutil.rmtree(old, ignore_errors=True)
     return mine
 
@@ -76,10 +76,10 @@ def _blanks() -> list[Any]:
 
 
 def _save(tower: torch.nn.Module, example: Pixels | Tokens, shape: list[int], path: Path) -> None:
-    """Weights are kept as they are: halves would change the vectors."""
+    """Convert and save a tower, keeping fp32 weights: fp16 ones would change the vectors."""
     kind = ov.Type.u8 if example.dtype == np.uint8 else ov.Type.i64
     with _own_logging(), warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # OpenVINO traces by what torch calls deprecated
+        warnings.simplefilter("ignore")  # OpenVINO's tracing uses APIs that torch has deprecated
         given = [(ov.PartialShape(shape), kind)]
         model = ov.convert_model(tower, example_input=torch.from_numpy(example), input=given)
     ov.save_model(model, path, compress_to_fp16=False)
@@ -87,7 +87,7 @@ def _save(tower: torch.nn.Module, example: Pixels | Tokens, shape: list[int], pa
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """OpenVINO's converter silences the whole process, and where it fails for good."""
+    """Restore logging: OpenVINO's converter silences the process, for good if it fails."""
     root = logging.getLogger()
     level, filters, handlers = root.level, root.filters[:], root.handlers[:]
     try:
@@ -98,9 +98,9 @@ def _own_logging() -> Iterator[None]:
 
 
 def whole_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Have `fill` write into a new folder that becomes `target` once it is whole, or never does.
+    """Have `fill` write to a new folder that becomes `target` only once it is complete.
 
-    Of two processes that make it at once, one's is kept.
+    If two processes create it at the same time, one result is kept.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=target.parent, prefix=PART))

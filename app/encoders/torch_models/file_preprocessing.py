@@ -1,8 +1,8 @@
-"""How pictures are prepared for a checkpoint that is given as a file.
+"""Chooses the preprocessing for a checkpoint that is given as a file.
 
-open_clip takes OpenAI's mean, standard deviation and resizing for every file, whatever the
-architecture. Here a configuration beside the file decides, then what all tags of the architecture
-agree on; only what neither says is OpenAI's, and the log says so.
+open_clip uses OpenAI's mean, standard deviation and resizing for every file, whatever the
+architecture. Here a configuration file beside the checkpoint takes precedence, then whatever all
+tags of the architecture agree on. OpenAI's values fill in the rest, with a warning in the log.
 """
 
 import json
@@ -23,9 +23,9 @@ CHANNELS = 3
 
 
 def preprocess_of_file(model: str, file: Path) -> dict[str, Any]:
-    """What open_clip is to be told, under PREPROCESS_KEYS; without a key OpenAI's value is used.
+    """Overrides for open_clip, keyed by PREPROCESS_KEYS; it uses OpenAI's value for a missing key.
 
-    Raises ModelUnavailable where CONFIG_FILE beside `file` cannot be read or has a wrong value.
+    Raises ModelUnavailable if CONFIG_FILE beside `file` cannot be read or has an invalid value.
     """
     config = file.with_name(CONFIG_FILE)
     known = preprocess_of_tags(model)
@@ -44,7 +44,7 @@ def preprocess_of_file(model: str, file: Path) -> dict[str, Any]:
 
 
 def _configured(config: Path) -> dict[str, Any]:
-    """`preprocess_cfg` of a configuration, checked; other keys are not for files."""
+    """A configuration's `preprocess_cfg`, validated and limited to PREPROCESS_KEYS."""
     try:
         found = json.loads(config.read_text()).get("preprocess_cfg", {})
         chosen = {key: found[key] for key in PREPROCESS_KEYS if key in found}

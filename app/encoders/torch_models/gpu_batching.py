@@ -1,7 +1,7 @@
-"""The batch size that suits a GPU, found by doubling.
+"""Finds a good batch size for a GPU by doubling.
 
-Half precision and compiled towers are tried by `runtime_choice`; pinned memory and the layout of
-pixels are set in `towers` and `loaded_model`.
+Half precision and compiled towers are tried by `runtime_choice`; pinned memory and the pixel
+layout are set in `towers` and `loaded_model`.
 """
 
 import time
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
 
 FIRST_BATCH = 8  # pictures
-LARGEST_BATCH = 1_024  # pictures: BATCH_SIZE's own bound
-WORTH = 0.95  # of the seconds a picture took: a doubling must save so much to be kept
+LARGEST_BATCH = 1_024  # pictures: the upper limit of BATCH_SIZE
+WORTH = 0.95  # keep a doubling if the time per picture falls to this share or less
 
 
 def tuned(encoder: "OpenClipEncoder") -> "OpenClipEncoder":
-    """The encoder with a bound of the pictures that go at a time, found by doubling."""
+    """The encoder with its batch size limited to what doubling finds worthwhile."""
     one = encoder.prepare(fidelity.golden_images()[0])
 
     def run(count: int) -> None:
@@ -32,9 +32,9 @@ def tuned(encoder: "OpenClipEncoder") -> "OpenClipEncoder":
 
 
 def doubled(run: Callable[[int], object], most: int = LARGEST_BATCH) -> int:
-    """The batch beyond which `run`, called with a count, gains nothing more or has no memory.
+    """The batch size beyond which `run`, called with a count, gains nothing or runs out of memory.
 
-    FIRST_BATCH at least, unless that has no memory either: then 1.
+    At least FIRST_BATCH, unless even that does not fit in memory: then 1.
     """
     best, seconds = 1, float("inf")
     count = FIRST_BATCH
@@ -51,7 +51,7 @@ def doubled(run: Callable[[int], object], most: int = LARGEST_BATCH) -> int:
 
 
 def _seconds(run: Callable[[int], object], count: int) -> float:
-    run(count)  # the first of a shape allocates
+    run(count)  # the first run of a shape allocates
     began = time.perf_counter()
     run(count)
     return time.perf_counter() - began

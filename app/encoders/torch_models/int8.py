@@ -1,7 +1,7 @@
-"""The image tower in 8-bit integers: calibrated on pictures, and judged before it is used.
+"""The image tower in 8-bit integers, calibrated on pictures and evaluated before it is used.
 
-Its vectors are others than fp32's, by more than rounding, and depend on the pictures: they have a
-fingerprint of their own. Texts stay in fp32, whose vectors these pictures are compared with.
+Its vectors differ from fp32's by more than rounding and depend on the calibration pictures, so
+they get their own fingerprint. Texts stay in fp32, and pictures are compared with those vectors.
 """
 
 import hashlib
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MINIMUM_MEAN_COSINE = 0.995  # to fp32, over pictures that it was not calibrated on
-MINIMUM_OVERLAP = 0.95  # of the nearest pictures in both, likewise
-SAMPLE = 200  # pictures: every other one calibrates, the rest judge
-FEWEST = 40  # pictures: fewer say nothing
+MINIMUM_MEAN_COSINE = 0.995  # to fp32, on pictures not used for calibration
+MINIMUM_OVERLAP = 0.95  # of nearest pictures with fp32's, on the same pictures
+SAMPLE = 200  # pictures: every other one for calibration, the rest for evaluation
+FEWEST = 40  # pictures: fewer would be meaningless
 VERDICT = "verdict.json"
 
 
 def encoder(
     loaded: "LoadedModel", wanted: RuntimeOptions, folder: Path
 ) -> "OpenClipEncoder | None":
-    """The encoder in int8, quantised now unless `folder` has it; None where it is unfaithful.
+    """The int8 encoder, quantised now unless `folder` has it; None if it is not faithful to fp32.
 
-    Raises ModelUnavailable where it cannot be made, and as `conversion.towers`.
+    Raises ModelUnavailable if it cannot be made, and whatever `conversion.towers` raises.
     """
     fp32 = conversion(loaded, folder)
-    # No version in the name: a newer OpenVINO reads it, and new calibration would be a new model.
+    # No version in the name: newer OpenVINO can read it, and recalibrating would make a new model.
     mine = folder / f"{loaded.encoder.space.fingerprint[:NAME_DIGITS]}-int8"
     if not mine.is_dir():
         pixels = _sampled(loaded, wanted)
@@ -96,7 +96,7 @@ def _make(loaded: "LoadedModel", fp32: Path, pixels: "list[Pixels]", part: Path)
 def judged(
     reference: "OpenClipEncoder", quantised: "OpenClipEncoder", pixels: "list[Pixels]"
 ) -> dict[str, float]:
-    """The mean cosine of two encoders' pictures, and the overlap of what is nearest in both."""
+    """The mean cosine between two encoders' embeddings, and the overlap of nearest pictures."""
     exact, other = _embedded(reference, pixels), _embedded(quantised, pixels)
     return {
         "cosine": fidelity.mean_cosine(exact, other),
@@ -111,8 +111,8 @@ def _embedded(encoder: "OpenClipEncoder", pixels: "list[Pixels]") -> Vectors:
 
 def _quantise(source: Path, pixels: "list[Pixels]", target: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what it is made of
-        import nncf  # takes seconds, and most starts need none of it
+        warnings.simplefilter("ignore")  # from its dependencies
+        import nncf  # takes seconds, and most starts do not need it
     import openvino as ov
 
     batches = nncf.Dataset([one[np.newaxis] for one in pixels])
@@ -127,7 +127,7 @@ def _quantise(source: Path, pixels: "list[Pixels]", target: Path) -> None:
 
 
 def _fingerprint(fp32: str, folder: Path) -> str:
-    """SHA-256 over that of the exact model and the quantised weights and ranges, as hex."""
+    """SHA-256 of the fp32 fingerprint and the quantised weights and ranges, as hex."""
     digest = hashlib.sha256(f"{fp32} int8".encode())
     for file in (IMAGE, Path(IMAGE).with_suffix(".bin").name):
         digest.update((folder / file).read_bytes())

@@ -1,4 +1,4 @@
-"""A model of open_clip's in memory, before it is known what it will run on."""
+"""An open_clip model in memory, before its runtime has been chosen."""
 
 import copy
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from app.errors import ModelUnavailable
 from app.vectors import VectorSpace
 
 TorchTokenizer = Callable[[list[str]], torch.Tensor]
-"""Texts to token ids: int64, shape (len(texts), context length)."""
+"""Maps texts to token ids: int64, shape (len(texts), context length)."""
 
 
 class LoadedModel:
-    """A model's torch modules in fp32, and the encoders that can be made of them."""
+    """A model's torch modules in fp32, and the encoders that can be built from them."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class LoadedModel:
         place: Path | None = None,
         files: Files | None = None,
     ) -> None:
-        """`place` has what it was read from, None: it has no single one; `files` as it was then."""
+        """`place` is where it was read from, None if scattered; `files` is their state then."""
         shape, self._normalisation = split(transform)
         self.place = place
         self.files = files or {}
@@ -45,16 +45,16 @@ class LoadedModel:
         )
 
     def towers(self, dtype: torch.dtype) -> TorchTowers:
-        """Both towers in torch; the model is copied for any other dtype than its own."""
+        """Both towers in torch; the model is copied for any dtype other than its own."""
         if dtype == torch.float32:
             return TorchTowers(self.image_tower(), self.text, self.device)
         text = copy.deepcopy(self.text).to(dtype)
         return TorchTowers(self.image_tower(text.model, dtype), text, self.device)
 
     def image_tower(self, model: Any = None, dtype: torch.dtype = torch.float32) -> ImageTower:
-        """Of the model itself, or of a copy of another dtype."""
+        """The image tower of the model itself, or of `model`, a copy in another dtype."""
         tower = ImageTower(model or self.text.model, self._normalisation, dtype).to(self.device)
-        # Pixels come with the channels last: convolutions on a GPU take them so.
+        # Pixels come channels-last, a layout that GPU convolutions take directly.
         return tower.to(memory_format=torch.channels_last) if self.device == "cuda" else tower
 
 
@@ -64,9 +64,9 @@ def _arrays(tokenizer: TorchTokenizer, texts: list[str]) -> Tokens:
 
 
 def split(transform: Compose) -> tuple[Shape, Normalisation]:
-    """open_clip's preprocessing as what it does to pictures and what it does to numbers.
+    """Split open_clip's preprocessing into its picture operations and its normalisation.
 
-    Raises ModelUnavailable where it does not end with ToTensor and Normalize.
+    Raises ModelUnavailable if it does not end with ToTensor and Normalize.
     """
     *shaping, to_tensor, normalize = transform.transforms
     if not (isinstance(to_tensor, ToTensor) and isinstance(normalize, Normalize)):

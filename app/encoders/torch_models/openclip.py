@@ -1,4 +1,4 @@
-"""A model of open_clip's: loaded and fingerprinted, and what it can be made to run on."""
+"""Loads and fingerprints an open_clip model, and has a runtime chosen for it."""
 
 import hashlib
 import json
@@ -30,11 +30,11 @@ def load(
     name: str | None = None,
     wanted: RuntimeOptions | None = None,
 ) -> OpenClipEncoder:
-    """Load a model by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is what people call it.
+    """Load a model by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is its display name.
 
-    What lets the next start do without torch is kept, where that can be. Raises ModelUnavailable
-    where no weights can be had, they do not fit the architecture, or what is wanted of the runtime
-    cannot be.
+    Where possible, a record is stored that lets the next start do without torch. Raises
+    ModelUnavailable if no weights can be obtained, they do not fit the architecture, or the
+    requested runtime options cannot be met.
     """
     wanted = wanted or RuntimeOptions()
     loaded = load_torch(model, pretrained, device, name)
@@ -47,7 +47,7 @@ def load(
 
 
 def load_torch(model: str, pretrained: str, device: str, name: str | None = None) -> LoadedModel:
-    """The same in torch and fp32, whatever suits the machine."""
+    """Load the model in torch and fp32, whatever would suit the machine best."""
     checkpoint = find_checkpoint(model, pretrained)
     try:
         files = {} if checkpoint.place is None else identities([checkpoint.place])
@@ -60,14 +60,14 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
         )
         config = open_clip.get_model_config(checkpoint.model_name)
         tokenizer = open_clip.get_tokenizer(checkpoint.model_name)
-    except Exception as error:  # open_clip, torch and safetensors each raise kinds of their own
+    except Exception as error:  # open_clip, torch and safetensors each raise their own types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelUnavailable(
             f"{model} / {pretrained} cannot be loaded: {reason} {WAYS_OUT}"
         ) from error
     towers.eval().requires_grad_(False)
     transform = image_transform_v2(PreprocessCfg(**towers.visual.preprocess_cfg), is_train=False)
-    named = "" if checkpoint.weights is None else pretrained  # a folder or repository says it all
+    named = "" if checkpoint.weights is None else pretrained  # a folder or repository needs no tag
     fingerprint = fingerprint_of(towers, config, tokenizer)
     text = TextTower(towers)
     space = VectorSpace(name or model, named, fingerprint, text.check(tokenizer(PROBE_TEXTS[:1])))
@@ -77,9 +77,9 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
 
 
 def choose_device(wanted: str) -> str:
-    """`wanted`, or for `auto` the first of CUDA, MPS and CPU that is there.
+    """`wanted`, or for `auto` the first of CUDA, MPS and CPU that is available.
 
-    Raises ModelUnavailable where the wanted one is absent.
+    Raises ModelUnavailable if the wanted device is not available.
     """
     there = {
         "cuda": torch.cuda.is_available(),
@@ -96,8 +96,8 @@ def choose_device(wanted: str) -> str:
 def fingerprint_of(model: Any, config: Mapping[str, Any], tokenizer: TorchTokenizer) -> str:
     """SHA-256 over weights, architecture, preprocessing and tokenizer, as hex.
 
-    Two models with the same fingerprint give the same vectors, up to rounding. The tokenizer
-    counts by what it does to PROBE_TEXTS, since its settings lie in many places.
+    Two models with the same fingerprint give the same vectors, up to rounding. The tokenizer is
+    represented by its output for PROBE_TEXTS, since its settings are scattered over many places.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

@@ -1,8 +1,8 @@
-"""Which runtime and precision a model runs at: as told, or what is fastest here and faithful.
+"""Chooses a model's runtime and precision: as configured, or the fastest faithful one here.
 
-Each way is tried on this machine: how close its vectors are to those of torch in fp32, and how
-long it takes. What was found is kept with the converted models, and tried again with another
-processor or another version of what computes.
+Each combination, called a way, is tried on this machine for how close its vectors are to those of
+torch in fp32 and how long it takes. The results are stored with the converted models; a different
+processor or a different version of the libraries that compute means new trials.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3  # that all ways are timed in turn; the best of each counts, as others disturb
-ROUND_SECONDS = 0.1  # at least, of one way in one round
-PICTURES = 8  # in a timed batch: beyond that a processor gains little
+ROUNDS = 3  # all ways are timed in turn; the best of each counts, as other load disturbs
+ROUND_SECONDS = 0.1  # minimum per way and round
+PICTURES = 8  # in a timed batch: larger ones gain a processor little
 QUERY = "a small boat on a lake at dawn"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-GATES = {"fp32": fidelity.EXACT_COSINE}  # of others fidelity.MINIMUM_COSINE
-BFLOAT16 = ("avx512_bf16", "amx_bf16")  # what a CPU calls it that multiplies bf16 in hardware
+GATES = {"fp32": fidelity.EXACT_COSINE}  # others: fidelity.MINIMUM_COSINE
+BFLOAT16 = ("avx512_bf16", "amx_bf16")  # flags of CPUs that multiply bf16 in hardware
 
 Way = tuple[str, str]
 """A runtime and a precision."""
@@ -47,21 +47,21 @@ PLAIN: Way = ("torch", "fp32")
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying a way: the least cosine to fp32 in torch, and seconds at best."""
+    """The result of trying a way: the lowest cosine to torch in fp32, and the best times."""
 
     cosine: float = 0.0
     picture_seconds: float = 0.0
     text_seconds: float = 0.0
     fault: str | None = None
-    passing: bool = False  # the fault: a full disk, say, and not the model's own
+    passing: bool = False  # the fault is temporary, such as a full disk, not the model's
 
     def is_faithful(self, precision: str) -> bool:
-        """Whether its vectors may lie in one index with those of fp32."""
+        """Whether its vectors may share an index with fp32 vectors."""
         return self.fault is None and self.cosine >= GATES.get(precision, fidelity.MINIMUM_COSINE)
 
     @property
     def cost(self) -> float:
-        """The product: twice as fast at pictures pays for half as fast at texts."""
+        """The product of both times: twice as fast on pictures offsets half as fast on texts."""
         return self.picture_seconds * self.text_seconds
 
 
@@ -69,14 +69,14 @@ Trials = dict[Way, Trial]
 
 
 class Choice(NamedTuple):
-    """The encoder to use; and the file of what was measured, if that settles it for next time."""
+    """The encoder to use, and the file of measurements if they settle the choice for next time."""
 
     encoder: "OpenClipEncoder"
     settled: Path | None
 
 
 def chosen(loaded: "LoadedModel", wanted: RuntimeOptions) -> Choice:
-    """What to use. Raises ModelUnavailable where int8 is wanted and cannot be had."""
+    """Choose the encoder. Raises ModelUnavailable if int8 is requested but not possible."""
     if wanted.precision == "int8" and (found := _int8(loaded, wanted)):
         return Choice(found, None)
     ways = candidates(loaded.device, wanted)
@@ -96,7 +96,7 @@ def chosen(loaded: "LoadedModel", wanted: RuntimeOptions) -> Choice:
 
 
 def candidates(device: str, wanted: RuntimeOptions) -> list[Way]:
-    """The ways that `wanted` leaves open on `device`, torch in fp32 where none is left."""
+    """The ways that `wanted` allows on `device`; torch in fp32 if there is no other."""
     runtimes = ["torch", "openvino"] if wanted.runtime == "auto" else [wanted.runtime]
     if device != "cpu" or wanted.folder is None or find_spec("openvino") is None:
         if wanted.runtime == "openvino":
@@ -106,7 +106,7 @@ def candidates(device: str, wanted: RuntimeOptions) -> list[Way]:
 
 
 def _precisions(device: str, wanted: RuntimeOptions) -> list[str]:
-    """Those to try, what is likely the fastest first."""
+    """The precisions to try, likely fastest first."""
     able = {"cuda": ["fp16", "bf16"], "cpu": ["bf16"] if has_bfloat16() else []}.get(device, [])
     if wanted.precision == "auto":
         return [*able, "fp32"]
@@ -116,7 +116,7 @@ def _precisions(device: str, wanted: RuntimeOptions) -> list[str]:
 
 
 def best_first(ways: Sequence[Way], trials: Trials) -> list[Way]:
-    """Those of `ways` that are faithful, the fastest first; why others are not is logged."""
+    """The faithful ones among `ways`, fastest first; logs why the others are rejected."""
     faithful = []
     for way in ways:
         trial = trials.get(way)
@@ -166,7 +166,7 @@ def _trials(
     ways: Sequence[Way],
     made: "dict[Way, OpenClipEncoder]",
 ) -> Trials:
-    """Those of `ways`, from the disk or tried now; encoders made for that are put into `made`."""
+    """Trials of `ways`, read from disk or run now; encoders built for that go into `made`."""
     if list(ways) == [PLAIN]:
         return {}
     file = _trials_file(loaded, wanted)
@@ -188,17 +188,17 @@ def _tried(
     ways: Sequence[Way],
     made: "dict[Way, OpenClipEncoder]",
 ) -> Trials:
-    """Make each of `ways`, compare it with fp32 in torch, and time those that can be had."""
+    """Build each of `ways`, compare it with torch in fp32, and time those that work."""
     cosines: dict[Way, float] = {}
     faults: Trials = {}
     for way in ways:
         try:
             made[way] = _make(loaded, wanted, way)
             cosines[way] = fidelity.lowest_cosine(loaded.encoder, made[way])
-        except Exception as error:  # noqa: BLE001  # whatever a converter trips over in a model
+        except Exception as error:  # noqa: BLE001  # converters can fail in any way on a model
             fault = (str(error).strip() or type(error).__name__).splitlines()[0]
             faults[way] = Trial(fault=fault, passing=isinstance(error, OSError | MemoryError))
-    if wanted.folder is None:  # nothing is kept: timing would delay each load
+    if wanted.folder is None:  # nothing is stored: timing would delay every load
         return faults | {way: Trial(cosine) for way, cosine in cosines.items()}
     seconds = timed({way: made[way] for way in cosines})
     trials = {way: Trial(cosines[way], *seconds[way]) for way in cosines}
@@ -209,7 +209,7 @@ def _tried(
 
 
 def timed(encoders: "dict[Way, OpenClipEncoder]") -> dict[Way, tuple[float, float]]:
-    """The least seconds of a picture, in a batch, and of a text; all take turns."""
+    """The best seconds per picture, in a batch, and per text; the encoders take turns."""
     best: dict[Way, tuple[float, float]] = {}
     for _ in range(ROUNDS if len(encoders) > 1 else 1):
         for way, encoder in encoders.items():
@@ -223,7 +223,7 @@ def timed(encoders: "dict[Way, OpenClipEncoder]") -> dict[Way, tuple[float, floa
 
 
 def _least(run: Callable[[], object]) -> float:
-    run()  # the first of a shape allocates
+    run()  # the first run of a shape allocates
     least, ends = float("inf"), time.perf_counter() + ROUND_SECONDS
     while least == float("inf") or time.perf_counter() < ends:
         began = time.perf_counter()
@@ -233,7 +233,7 @@ def _least(run: Callable[[], object]) -> float:
 
 
 def _key(loaded: "LoadedModel") -> str:
-    """Tells models, processors and versions apart."""
+    """A key that differs between models, processors and library versions."""
     versions = [version(name) for name in ("torch", "open-clip-torch")]
     if find_spec("openvino"):
         from app.encoders.openvino import RECIPE
@@ -246,7 +246,7 @@ def _key(loaded: "LoadedModel") -> str:
 
 
 def _read(file: Path | None) -> Trials:
-    """What an earlier start has found; nothing, where that cannot be read."""
+    """The trials an earlier start stored; empty if they cannot be read."""
     if file is None:
         return {}
     with suppress(OSError, ValueError, TypeError, KeyError):

@@ -1,7 +1,7 @@
-"""The two towers of an open_clip model as modules that every runtime can take.
+"""The two towers of an open_clip model as modules that any runtime can run.
 
-The image tower takes 8-bit pixels and normalises them itself, once a batch. The text tower takes
-tokens of any length where that changes nothing.
+The image tower takes 8-bit pixels and normalises them itself, once per batch. The text tower
+accepts token rows of any length where that does not change the result.
 """
 
 import copy
@@ -21,14 +21,14 @@ from app.encoders.interfaces import Features, Pixels, TokenCut, Tokens
 log = logging.getLogger(__name__)
 
 WHITE = 255.0  # the largest value of a pixel
-CUT_COSINE = 0.99999  # at least, between the features of whole and of cut tokens
-MASKED_POOLERS = (MeanPooler, ClsPooler, ClsLastHiddenStatePooler)  # read no padding
+CUT_COSINE = 0.99999  # minimum between the features of whole and cut tokens
+MASKED_POOLERS = (MeanPooler, ClsPooler, ClsLastHiddenStatePooler)  # they ignore padding
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a model subtracts from and divides values by that are scaled to 0 … 1, by channel."""
+    """The mean a model subtracts and the std it divides by, per channel, for values in 0 … 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -48,7 +48,7 @@ class ImageTower(nn.Module):
         self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """As torchvision's ToTensor and Normalize, operation by operation: the same floats."""
+        """Repeat torchvision's ToTensor and Normalize step by step, so the floats are the same."""
         scaled = pixels.permute(0, 3, 1, 2).to(torch.float32).div(WHITE)
         normal = scaled.sub(self.mean).div(self.std)
         features: torch.Tensor = self.model.encode_image(normal.to(self.dtype))
@@ -58,9 +58,9 @@ class ImageTower(nn.Module):
 class TextTower(nn.Module):
     """Tokens to features: int64 (n, positions) to (n, dimensions).
 
-    Where `cuts`, positions after the longest text's end may be left out, since nothing there is
-    ever read: either attention looks back only and features are read at that end, or padding is
-    masked in attention and pooling (XLM-R, NLLB, mT5).
+    If `cuts`, positions after the end of the longest text may be left out, since nothing there is
+    ever read: either attention is causal and features are read at the end of the text, or padding
+    is masked in attention and pooling (XLM-R, NLLB, mT5).
     """
 
     def __init__(self, model: Any) -> None:
@@ -71,11 +71,11 @@ class TextTower(nn.Module):
 
     @property
     def cuts(self) -> bool:
-        """Whether tokens may be cut by `cut`."""
+        """Whether `cut` may shorten token rows."""
         return self.cut.kind is not None
 
     def check(self, tokens: torch.Tensor) -> int:
-        """The features' dimensions; cutting is given up where it changes those of `tokens`."""
+        """The features' dimensions; disables cutting if it changes the features of `tokens`."""
         with torch.inference_mode():
             whole = self.model.encode_text(tokens)
             cut = self(torch.from_numpy(self.cut(tokens.numpy())))
@@ -85,7 +85,7 @@ class TextTower(nn.Module):
         return int(whole.shape[-1])
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Embed tokens that may be cut; open_clip itself takes whole causal texts alone."""
+        """Embed possibly cut tokens; open_clip itself accepts causal texts only at full length."""
         text = self._text
         if text is None:
             whole: torch.Tensor = self.model.encode_text(tokens)
@@ -110,9 +110,9 @@ class TorchTowers:
         self.precision = PRECISIONS[image.dtype]
 
     def compiled(self) -> Self:
-        """The same, its image tower compiled at the first call, which takes up to a minute."""
+        """A copy whose image tower is compiled on the first call, which takes up to a minute."""
         other = copy.copy(self)
-        other._image = torch.compile(self._image, dynamic=True)  # noqa: SLF001  # of this class
+        other._image = torch.compile(self._image, dynamic=True)  # noqa: SLF001  # same class
         return other
 
     def texts(self, tokens: Tokens) -> Features:
@@ -126,7 +126,7 @@ class TorchTowers:
             return _read(self._image(self._sent(torch.from_numpy(batch))))
 
     def _sent(self, batch: torch.Tensor) -> torch.Tensor:
-        """On the device; a GPU fetches from pinned memory by itself."""
+        """Copy to the device; a GPU can copy from pinned memory on its own."""
         if self.device == "cuda":
             return batch.pin_memory().to(self.device, non_blocking=True)
         return batch.to(self.device)
@@ -138,7 +138,7 @@ def _read(features: torch.Tensor) -> Features:
 
 
 def _causal_text(model: Any) -> Any | None:
-    """The part of `model` that embeds texts, if it looks back only and is read at a text's end."""
+    """The text part of `model`, if its attention is causal and it is read at the text's end."""
     text = model
     if type(model) is open_clip.CustomTextCLIP:
         text = model.text
@@ -153,7 +153,7 @@ def _causal_text(model: Any) -> Any | None:
 
 
 def _token_cut(model: Any, causal: Any | None) -> TokenCut:
-    """How tokens of `model` may be cut; `causal` is its text tower if that looks back only."""
+    """How tokens of `model` may be cut; `causal` is its text tower if attention is causal."""
     if causal is not None:
         return TokenCut(*_pooling(causal))
     text: Any = getattr(model, "text", None)
@@ -166,7 +166,7 @@ def _token_cut(model: Any, causal: Any | None) -> TokenCut:
 
 
 def _pooling(text: Any) -> tuple[str, int | None]:
-    """Where features are read, and the token that ends a text; open_clip has two names for each."""
+    """Where features are read, and the end-of-text token; open_clip has two names for each."""
     if isinstance(text, TextTransformer):
         return text.pool_type, getattr(text, "eos_id", None)
     return text.text_pool_type, getattr(text, "text_eos_id", None)
