@@ -130,7 +130,7 @@ class ResidentModel:
 
     @property
     def space(self) -> VectorSpace:
-        """The space its embeddings belong to; loads the model if unknown. Raises like `load`."""
+        """The space its embeddings belong to; first access loads the model. Raises like `load`."""
         return self._space or self.load().space
 
     def encode_texts(self, texts: Sequence[str], priority: Priority = Priority.SEARCH) -> Vectors:
