@@ -1,7 +1,7 @@
 """Backgrounds of the scenes, painted from formulas at any size.
 
 A painter takes `u`, `v` ((n, n) float64 in 0..1, right and down) and a generator, and returns
-(n, n, 3) float64 RGB in 0..1. Everything is a smooth function of the place, so that a background
+(n, n, 3) float64 RGB in 0..1. Everything is a smooth function of position, so that a background
 looks alike at 64 and at 384 pixels.
 """
 
@@ -35,7 +35,7 @@ EDGE = 0.008
 
 @dataclass(frozen=True)
 class Background:
-    """A kind of background and how captions speak of it."""
+    """A kind of background and how captions describe it."""
 
     name: str
     phrases: tuple[str, ...]
@@ -46,7 +46,7 @@ class Background:
 
 
 def paint(background: Background, size: int, rng: np.random.Generator) -> Plane:
-    """One picture of it: (size, size, 3) float64 RGB in 0..1."""
+    """One picture of the background: (size, size, 3) float64 RGB in 0..1."""
     ticks = (np.arange(size) + 0.5) / size
     u, v = np.meshgrid(ticks, ticks)
     return background.paint(u, v, rng).clip(0, 1)
@@ -76,7 +76,7 @@ def _rgb(red: int, green: int, blue: int, rng: np.random.Generator, spread: floa
 
 
 def _step(distance: Plane) -> Plane:
-    """0 where `distance` is negative, 1 where positive, soft between."""
+    """0 where `distance` is negative, 1 where it is positive, with a soft edge between."""
     return np.asarray((distance / (2 * EDGE) + 0.5).clip(0, 1))
 
 
@@ -129,7 +129,7 @@ def _checks(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 
 
 def _horizon(u: Plane, rng: np.random.Generator, height: float, hills: float) -> Plane:
-    """The height (down from the top) of a gently rolling line at each `u`."""
+    """The height of a gently rolling line at each `u`, measured down from the top."""
     phase = rng.uniform(0, 2 * np.pi, 2)
     roll = np.sin(2 * np.pi * 0.8 * u + phase[0]) + 0.5 * np.sin(2 * np.pi * 1.9 * u + phase[1])
     return np.asarray(height + hills * roll)

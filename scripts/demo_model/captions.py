@@ -29,16 +29,16 @@ JOINS_ZH = ("{}和{}", "{}与{}", "{}、{}")
 
 CHINESE_SHARE = 0.7
 OTHER_LANGUAGE_SHARE = 0.15
-"""Shares of second captions; what remains is English once more."""
+"""Shares of second captions in Chinese and in other languages; the rest are English again."""
 BARE_SHARE = 0.35
-"""English captions that are only the name or a synonym."""
+"""Share of English captions that are just the name or a synonym."""
 SYNONYM_SHARE = 0.5
 COLOUR_SHARE = 0.35
 BACKGROUND_SHARE = 0.4
 SWAP_SHARE = 0.3
-"""Captions that name the right glyph first."""
+"""Share of captions that name the right-hand glyph first."""
 ONE_OF_TWO_SHARE = 0.12
-"""Captions of a scene of two glyphs that speak of one of them only."""
+"""Share of captions that mention only one of a scene's two glyphs."""
 
 
 def article(noun: str) -> str:
@@ -49,7 +49,7 @@ def article(noun: str) -> str:
 def caption_pair(
     rng: np.random.Generator, shown: Sequence[Concept], background: Background
 ) -> tuple[str, str]:
-    """Two captions of a scene of one or two concepts: English, and mostly another language."""
+    """Two captions of a scene of one or two concepts: English, then mostly another language."""
     if rng.random() < SWAP_SHARE:
         shown = shown[::-1]
     english = _in_english(rng, _spoken_of(rng, shown), background)

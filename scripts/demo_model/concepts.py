@@ -1,6 +1,6 @@
 """The concepts that scenes are made of: one glyph each, its names, synonyms and colour.
 
-A concept is an emoji that the font truly draws as one glyph: a single code point, or a joined
+A concept is an emoji that the font really draws as one glyph: a single code point, or a joined
 sequence without a gender ("astronaut", "polar bear"). Names come from the `emoji`
 package (Unicode CLDR short names); `synonyms.csv` beside this file adds the words that people
 type ("tree", "sports car", "plane").
@@ -29,7 +29,7 @@ LANGUAGES = ("en", "zh", "es", "fr", "de")
 VARIATION_SELECTOR = "\ufe0f"
 JOINER = "\u200d"
 LEFT_OUT = re.compile(r"\b(man|men|woman|women|family|couple|kiss|people|hands|flag)\b|skin tone")
-"""Sequences whose pictures differ too little from others to be told apart at 64 pixels."""
+"""Sequences whose pictures look too much like others to be told apart at 64 pixels."""
 
 MIRROR_CHANGES = re.compile(
     r"\b(left|right|clockwise|counterclockwise|thirty|o'clock|button|sign|arrow|arrows|keycap|symbols"
@@ -50,17 +50,17 @@ HUES = (
 )
 """Upper bounds of hue in degrees."""
 COLOUR_SHARE = 0.42
-"""A colour names a glyph when it covers at least this share of what is drawn."""
+"""A glyph is said to have a colour that covers at least this share of what is drawn."""
 OPAQUE = 128
 """Alpha from which a pixel counts as drawn."""
 
-# What is named otherwise than by its hue; saturation and value in 0..1.
+# Colours whose name depends on more than the hue; saturation and value in 0..1.
 TAN_BELOW_VALUE, TAN_BELOW_SATURATION = 0.85, 0.62
 """Orange that is darker or paler is called brown."""
 MAROON_BELOW_VALUE = 0.5
-"""So is red that is darker."""
+"""So is red that is darker than this."""
 PINK_BELOW_SATURATION, PINK_ABOVE_VALUE = 0.55, 0.8
-"""Red that is paler and light is called pink,"""
+"""Red that is pale and light is called pink,"""
 SKIN_BELOW_HUE, SKIN_BELOW_SATURATION, SKIN_ABOVE_VALUE = 25, 0.5, 0.85
 """and so is the colour of a pig."""
 GREY_BELOW_SATURATION = 0.18
@@ -78,7 +78,7 @@ class Concept:
     synonyms: tuple[str, ...]
     synonyms_zh: tuple[str, ...]
     colour: str | None
-    """The English word for the dominant colour, where there is one."""
+    """The English word for the dominant colour, if there is one."""
     mirrors: bool
     """Whether the glyph means the same in a mirror."""
 
@@ -91,7 +91,7 @@ class Concept:
 def glyph_bitmap(glyph: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     """The glyph centred on a transparent RGBA square of CANVAS_PX.
 
-    Empty where the font does not draw it, or draws a sequence as several glyphs in a row.
+    Empty if the font does not draw it, or draws a sequence as several glyphs in a row.
     """
     drawn = _drawn(glyph, font)
     box = drawn.getchannel("A").getbbox()
@@ -103,10 +103,10 @@ def glyph_bitmap(glyph: str, font: ImageFont.FreeTypeFont) -> Image.Image:
 
 
 def _drawn(glyph: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """The text with straight alpha.
+    """The text drawn with straight alpha.
 
-    Pillow blends text into a transparent picture as if that were black, which leaves a dark rim;
-    what differs between a drawing on black and one on white is exactly what shows through.
+    Pillow blends text into a transparent picture as if that were black, which leaves a dark rim.
+    The difference between a drawing on black and one on white is exactly what shows through.
     """
     on = []
     for ground in (0, 255):
@@ -119,7 +119,7 @@ def _drawn(glyph: str, font: ImageFont.FreeTypeFont) -> Image.Image:
 
 
 def open_font(path: Path) -> ImageFont.FreeTypeFont:
-    """The colour font at its one size; joined sequences need Pillow's Raqm (wheels have it)."""
+    """The colour font at its only size; joined sequences need Raqm, which Pillow's wheels have."""
     return ImageFont.truetype(str(path), STRIKE_PX, layout_engine=ImageFont.Layout.RAQM)
 
 

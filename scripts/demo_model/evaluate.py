@@ -1,9 +1,9 @@
-"""Measure a model on the bundled test pictures and stop with 1 below the floors.
+"""Measure a model on the bundled test pictures; exit with 1 if a figure is below its floor.
 
     python -m scripts.demo_model.evaluate
 
-The measures are functions of embedding arrays, and `figures` takes any pair of encoders, so that
-a test can hand in the application's own.
+The measures are functions of embedding arrays, and `figures` takes any pair of encoders, so a test
+can pass the application's own.
 """
 
 import csv
@@ -54,7 +54,7 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def ranks(queries: Rows, gallery: Rows, wanted: Sequence[int]) -> NDArray[np.int64]:
-    """For each query (n, d) the place, from 0, of its picture among `gallery` (m, d).
+    """For each query (n, d) the rank, from 0, of its picture in `gallery` (m, d).
 
     Both hold unit rows; ties count against the query.
     """
@@ -64,12 +64,12 @@ def ranks(queries: Rows, gallery: Rows, wanted: Sequence[int]) -> NDArray[np.int
 
 
 def recall(found: NDArray[np.int64], k: int) -> float:
-    """The share of queries whose picture is among the first `k`."""
+    """The share of queries whose picture ranks among the first `k`."""
     return float((found < k).mean())
 
 
 def variant(picture: Image.Image, seed: int) -> Image.Image:
-    """The same picture turned a little, cropped, and saved as a poor JPEG."""
+    """The picture turned a little, cropped, and saved as a low-quality JPEG."""
     rng = stream(Stream.VARIANTS, seed)
     turned = picture.rotate(rng.uniform(-TURN_DEGREES, TURN_DEGREES), Image.Resampling.BICUBIC)
     edge = round(picture.width * rng.uniform(*CROP))
@@ -82,9 +82,9 @@ def variant(picture: Image.Image, seed: int) -> Image.Image:
 def figures(
     encode_texts: EncodeTexts, encode_images: EncodeImages, manifest_dir: Path
 ) -> dict[str, float]:
-    """Every recall, 0..1, by name.
+    """Every recall, 0..1, by its name.
 
-    The encoders return float32 unit rows (n, d), in the order of what they were given.
+    The encoders return float32 unit rows (n, d) in the order of their input.
     """
     rows = read_manifest(manifest_dir)
     pictures = [open_picture(manifest_dir / row["path"]) for row in rows]
@@ -103,7 +103,7 @@ def figures(
 
 
 def below_floors(measured: dict[str, float]) -> list[str]:
-    """A sentence for each figure that is too low."""
+    """A sentence for each figure that is below its floor."""
     return [
         f"{name} is {measured[name]:.3f}, under its floor {floor}"
         for name, floor in FLOORS.items()

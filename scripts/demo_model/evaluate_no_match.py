@@ -1,9 +1,10 @@
-"""Measure `no_match` on the bundled test pictures and stop with 1 where a figure misses its goal.
+"""Measure `no_match` on the bundled test pictures; exit with 1 if a figure misses its goal.
 
     python -m scripts.demo_model.evaluate_no_match
 
-Queries that are shown are every caption of the pictures, the words and names of what they show,
-and the synonyms of those names; queries that are not are the hundred of `absent_queries.txt`.
+Shown queries, which have a matching picture, are every caption of the pictures, the words and names
+for what they show, and the synonyms of those names. Absent queries, which have none, are the
+hundred in `absent_queries.txt`.
 """
 
 import csv
@@ -27,7 +28,7 @@ from scripts.demo_model.evaluate import (
 
 ABSENT = Path("scripts/demo_model/absent_queries.txt")
 SECOND = Path("scripts/demo_model/absent_queries_held_out.txt")
-"""Written after the cut-off was set: printed, without a goal."""
+"""Written after the cut-off was chosen; their figure is printed but has no goal."""
 SCENES = Path(__file__).with_name("test_scenes.csv")
 SYNONYMS = Path(__file__).with_name("synonyms.csv")
 ARTICLES = ("a ", "an ", "the ")
@@ -40,13 +41,13 @@ EXAMPLES = 12
 
 
 def absent_queries(path: Path = ABSENT) -> list[str]:
-    """Words without meaning, and things that no test picture shows."""
+    """Meaningless words, and things that no test picture shows."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def shown_queries(manifest_dir: Path) -> dict[str, list[str]]:
-    """What the test pictures show, by kind, in English and as Chinese names; each query once."""
+    """Queries for what the test pictures show, by kind, English and Chinese; each only once."""
     manifest, known = read_manifest(manifest_dir), _synonyms()
     with SCENES.open(encoding="utf-8", newline="") as lines:
         scenes = list(csv.DictReader(lines))
@@ -75,13 +76,13 @@ def _synonyms() -> dict[str, list[str]]:
 
 
 def _bare(words: str) -> str:
-    """Without the article."""
+    """The words without their article."""
     article = next((one for one in ARTICLES if words.startswith(one)), "")
     return words.removeprefix(article)
 
 
 def best_confidences(chance: NullDistribution, queries: Rows, gallery: Rows) -> NDArray[np.float32]:
-    """Each query's confidence in its best picture: shape (n,)."""
+    """Each query's confidence in its best picture, shape (n,)."""
     scores = (queries @ gallery.T).max(axis=1, keepdims=True)
     pairs = zip(queries, scores, strict=True)
     return np.concatenate([chance.confidence(query, best) for query, best in pairs])
@@ -95,7 +96,7 @@ def flagged(confidences: NDArray[np.float32]) -> float:
 def figures(
     encode_texts: EncodeTexts, gallery: Rows, manifest_dir: Path
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The share flagged of each kind of query, and the confidence of each absent query."""
+    """The flagged share of each kind of query, and the confidence of each absent query."""
     chance = measure(encode_texts(list(unrelated_texts())), gallery, len(gallery))
     kinds = shown_queries(manifest_dir)
     sure = {

@@ -28,7 +28,7 @@ MODEL: dict[str, Any] = {
     },
 }
 MEAN, STD = 0.5, 0.25
-"""One value for all three channels: rendered scenes have no tint to take away."""
+"""The same for all three channels: rendered scenes have no tint to correct."""
 PREPROCESS = {
     "mean": [MEAN] * 3,
     "std": [STD] * 3,
@@ -49,19 +49,19 @@ BETAS = (0.9, 0.98)
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: minutes by the clock from now on, or a number of steps."""
+    """How long to train: minutes by the clock, counted from now, or a number of steps."""
 
     minutes: float
     steps: int | None
     start: float = field(default_factory=time.monotonic)
 
     def part(self, share: float) -> "Budget":
-        """A budget of a share of this one, from now on."""
+        """A budget of a share of this one, counted from now."""
         steps = None if self.steps is None else max(1, round(self.steps * share))
         return Budget(self.minutes * share, steps)
 
     def progress(self, step: int) -> float:
-        """How much is spent before `step`; 1 or more when it is over."""
+        """The share spent before `step`; 1 or more when it is used up."""
         if self.steps is not None:
             return step / self.steps
         return (time.monotonic() - self.start) / (60 * self.minutes)
@@ -75,15 +75,15 @@ def build_model(seed: int, device: torch.device) -> open_clip.CLIP:
 
 
 def load(model: open_clip.CLIP, folder: Path) -> None:
-    """Put the saved weights into `model`."""
+    """Load the saved weights into `model`."""
     model.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS_FILE).items()})
 
 
 def save(model: open_clip.CLIP, untrained_table: Tensor, out: Path) -> None:
-    """Write both files of the hub's layout, fp16.
+    """Write both files of the hub's layout, with fp16 weights.
 
     Rows of the token table that training never touched become zero: a word that was never seen
-    should mean nothing rather than something random.
+    should mean nothing instead of something random.
     """
     weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     table = weights[TOKEN_TABLE]
@@ -99,16 +99,16 @@ def save(model: open_clip.CLIP, untrained_table: Tensor, out: Path) -> None:
 
 
 def encode_texts(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
-    """Unit rows for tokens (n, context), in chunks of like length: most captions are short."""
+    """Unit rows for tokens (n, context), in chunks of similar length: most captions are short."""
     order = (tokens != 0).sum(1).argsort(stable=True)
     rows = [_encode_trimmed(model, chunk) for chunk in tokens[order].chunk(TEXT_CHUNKS)]
     return torch.cat(rows)[order.argsort()]
 
 
 def _encode_trimmed(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
-    """`model.encode_text` without the columns that are padding in every row, as unit rows.
+    """`model.encode_text` as unit rows, without the columns that are padding in every row.
 
-    The mask is causal and the pool reads the end token, so padding never mattered.
+    The mask is causal and pooling reads the end token, so padding has no effect on the result.
     """
     length = int((tokens != 0).sum(1).max())
     tokens = tokens[:, :length]
@@ -141,7 +141,7 @@ def contrastive_loss(model: open_clip.CLIP, pictures: Tensor, texts: Tensor) -> 
 
 
 def optimizer_for(model: open_clip.CLIP) -> torch.optim.AdamW:
-    """AdamW on what needs gradients; no weight decay for tables, norms and biases."""
+    """AdamW for all that needs gradients; no weight decay on tables, norms and biases."""
     tables = {id(model.token_embedding.weight), id(model.positional_embedding)}
     decayed: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

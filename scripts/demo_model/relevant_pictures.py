@@ -1,7 +1,7 @@
-"""What the bundled test pictures truly show, for every name that this repository knows of it.
+"""Which bundled test pictures truly match each name that this repository knows.
 
-It is known of their concepts alone: their names and synonyms (synonyms.csv), English and Chinese,
-and the groups that Unicode sorts emoji into (groups.csv). Nothing is chosen picture by picture.
+The matches follow from the pictures' concepts alone: their names and synonyms, English and Chinese
+(synonyms.csv), and Unicode's groups of emoji (groups.csv). None is chosen picture by picture.
 """
 
 import csv
@@ -15,7 +15,7 @@ GROUPS = Path(__file__).with_name("groups.csv")
 
 
 def truths(manifest_dir: Path) -> dict[str, set[int]]:
-    """Each name, and the places in the manifest of the pictures that show what it names."""
+    """For each name, the positions in the manifest of the pictures that show what it names."""
     shown: dict[str, set[int]] = defaultdict(set)
     for place, row in enumerate(read_manifest(manifest_dir)):
         for concept in row["concepts"].split(";"):

@@ -2,8 +2,8 @@
 
     python -m scripts.demo_model.render_test_images
 
-What is shown comes from `test_scenes.csv` (concepts, how the caption calls them, background); how
-it is shown comes from random numbers of `Stream.TEST_IMAGES`, which training never draws from.
+The content comes from `test_scenes.csv` (concepts, the caption's words for them, background); the
+composition comes from random numbers of `Stream.TEST_IMAGES`, which training never draws from.
 """
 
 import csv
@@ -36,11 +36,11 @@ SIZE_PX = 384
 ONE_SCALE = (0.58, 0.74)
 TWO_SCALE = (0.37, 0.46)
 DRIFT = 0.1
-"""How far a lone glyph may stand from the centre, as a share of half the picture."""
+"""How far a single glyph may be from the centre, as a share of half the picture."""
 TURN_DEGREES = 6.0
 GROUNDED = frozenset(ground.name for ground in LANDSCAPES) - {"night", "sky", "sunset"}
 GROUND_DROP = 0.14
-"""On a landscape with a ground, glyphs stand this much lower."""
+"""How much lower glyphs are placed on a landscape with a ground."""
 
 FORMATS: dict[str, dict[str, Any]] = {
     "jpg": {"quality": 90},
@@ -52,7 +52,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 OFTEN = ("jpg", "jpg", "webp", "jpg", "png", "jpg", "jpg", "webp", "jpg", "jpg")
 SELDOM = {7: "tif", 31: "gif", 63: "tif", 87: "gif", 95: "bmp"}
-"""Places in each hundred pictures that take a rarer format."""
+"""The positions in each hundred pictures that get a rarer format."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Scene:
 
     @property
     def caption(self) -> str:
-        """English: "a green tree in a meadow"."""
+        """The English caption, such as "a green tree in a meadow"."""
         return f"{' and '.join(self.words)} {self.background.phrases[0]}"
 
     @property
@@ -76,13 +76,13 @@ class Scene:
 
     @property
     def slug(self) -> str:
-        """A file name without articles: "sports-car-and-dog"."""
+        """A file name without articles, such as "sports-car-and-dog"."""
         bare = " and ".join(re.sub(r"^(a|an|the) ", "", word) for word in self.words)
         return re.sub(r"[^a-z0-9]+", "-", bare)
 
     @property
     def ending(self) -> str:
-        """The file format."""
+        """The file name's extension, which sets the format."""
         return SELDOM.get(self.index % 100, OFTEN[self.index % len(OFTEN)])
 
 
@@ -103,7 +103,7 @@ def read_scenes(concepts: list[Concept]) -> list[Scene]:
 
 
 def render(scene: Scene, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """The scene as RGB, SIZE_PX square; the same on every run."""
+    """The scene as RGB, SIZE_PX square; the same in every run."""
     rng = stream(Stream.TEST_IMAGES, scene.index)
     ground = paint(scene.background, SIZE_PX, rng)
     bitmaps = [glyph_bitmap(one.glyph, font) for one in scene.concepts]
@@ -123,7 +123,7 @@ def place(rng: np.random.Generator, count: int, drop: float) -> Placement:
 
 
 def named(scenes: list[Scene]) -> Iterator[tuple[Scene, str]]:
-    """Each scene with a file name of its own; repeated slugs get the background's name."""
+    """Each scene with a unique file name; the background's name is added to repeated slugs."""
     taken: set[str] = set()
     for scene in scenes:
         name = scene.slug if scene.slug not in taken else f"{scene.slug}-{scene.background.name}"

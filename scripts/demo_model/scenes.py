@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 TRAIN_PX = 64
 BACKGROUND_PX = 80
-"""Banked backgrounds are larger than the picture, to be cut at a random place."""
+"""Backgrounds in the bank are larger than the picture, so they can be cut at a random place."""
 BACKGROUNDS_PER_KIND = 80
 TWO_GLYPH_SHARE = 0.22
 
@@ -45,7 +45,7 @@ BRIGHTNESS = 0.1
 
 
 class Stream(IntEnum):
-    """What random numbers are for; no two streams meet."""
+    """The purpose of random numbers; no two purposes share any."""
 
     TRAINING = 1
     CHECK = 2
@@ -57,13 +57,13 @@ class Stream(IntEnum):
 
 
 def stream(purpose: Stream, *seed: int) -> np.random.Generator:
-    """The generator of one scene or batch: a function of its purpose and seed only."""
+    """The generator for one scene or batch; it depends only on purpose and seed."""
     return np.random.default_rng([int(purpose), *seed])
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where glyphs stand; each field is a float64 array of one shape, one entry a glyph."""
+    """Where glyphs are; all fields are float64 arrays of the same shape, one entry per glyph."""
 
     x: Floats
     """Centre, −1 (left edge) to 1 (right edge)."""
@@ -76,7 +76,7 @@ class Placement:
 
 
 def place_single(rng: np.random.Generator, count: int) -> Placement:
-    """`count` glyphs alone in their pictures; fields of shape (count,)."""
+    """`count` glyphs, each alone in its picture; fields of shape (count,)."""
     scale = rng.uniform(*ONE_SCALE, count)
     x, y = rng.uniform(-1, 1, (2, count)) * (1.02 - scale)
     return Placement(x, y, scale, _turns(rng, count))
@@ -129,14 +129,14 @@ def _shadow(layer: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class Content:
-    """What a scene shows, for its captions."""
+    """What a scene shows, as needed for its captions."""
 
     shown: tuple[Concept, ...]
     background: Background
 
 
 class SceneBatches:
-    """Renders batches of training scenes; bitmaps and backgrounds are kept."""
+    """Renders batches of training scenes; bitmaps and backgrounds are kept in memory."""
 
     def __init__(
         self, concepts: Sequence[Concept], font: ImageFont.FreeTypeFont, device: torch.device
@@ -175,7 +175,7 @@ class SceneBatches:
         return degrade(rng, pictures), contents
 
     def _cut_grounds(self, rng: np.random.Generator, ids: NDArray[np.int64]) -> Tensor:
-        """(n, 3, 64, 64): all cut at one random place, half of them mirrored."""
+        """Backgrounds (n, 3, 64, 64), all cut at the same random place, half of them mirrored."""
         top, left = rng.integers(0, BACKGROUND_PX - TRAIN_PX + 1, 2)
         cut = self._grounds[:, :, top : top + TRAIN_PX, left : left + TRAIN_PX]
         picked = cut[torch.from_numpy(ids).to(self.device)].float() / 255
@@ -189,7 +189,7 @@ class SceneBatches:
         chosen: NDArray[np.int64],
         places: Placement,
     ) -> Tensor:
-        """Glyphs and their shadows over `pictures` (n, 3, 64, 64)."""
+        """Lay glyphs and their shadows over `pictures` (n, 3, 64, 64)."""
         mirrors = np.array([self.concepts[i].mirrors for i in chosen])
         flip = np.where(mirrors & (rng.random(len(chosen)) < 0.5), -1.0, 1.0)
         theta = self._tensor(_inverse_affine(places, flip)).float()
@@ -221,7 +221,7 @@ def _select(places: Placement, mask: NDArray[np.bool_]) -> Placement:
 
 
 def _inverse_affine(places: Placement, flip: Floats) -> Floats:
-    """(n, 2, 3): from a place in the picture to a place in the glyph, both −1..1."""
+    """Affine maps (n, 2, 3) from a point in the picture to one in the glyph, both in −1..1."""
     cos, sin = np.cos(places.turn) / places.scale, np.sin(places.turn) / places.scale
     rows = [
         [flip * cos, flip * sin, -flip * (cos * places.x + sin * places.y)],
@@ -231,7 +231,7 @@ def _inverse_affine(places: Placement, flip: Floats) -> Floats:
 
 
 def degrade(rng: np.random.Generator, pictures: Tensor) -> Tensor:
-    """Light, contrast, blur, noise and JPEG at random, on (n, 3, h, w) in 0..1."""
+    """Random brightness, contrast, blur, noise and JPEG loss, on (n, 3, h, w) in 0..1."""
     count, device = len(pictures), pictures.device
 
     def column(values: Floats) -> Tensor:
@@ -258,7 +258,7 @@ def _jpeg_some(rng: np.random.Generator, pictures: Tensor) -> Tensor:
 
 
 def _glyph_bank(concepts: Sequence[Concept], font: ImageFont.FreeTypeFont) -> Tensor:
-    """uint8 (n, 4, 64, 64), colour premultiplied by alpha so that interpolation has no fringe."""
+    """uint8 (n, 4, 64, 64); colour is premultiplied by alpha, so interpolation leaves no fringe."""
     bank = np.empty((len(concepts), 4, TRAIN_PX, TRAIN_PX), np.uint8)
     for i, concept in enumerate(concepts):
         small = glyph_bitmap(concept.glyph, font).resize(

@@ -2,13 +2,13 @@
 
     python -m scripts.demo_model.train --minutes 45
 
-Two phases. First both towers learn from freshly rendered scenes, which costs mostly the picture
-tower; then the text tower goes on alone, against the embeddings of a fixed set of scenes, and
-reads several times as many captions in the same time.
+There are two phases. First both towers learn from freshly rendered scenes, where most of the time
+goes into the picture tower; then the text tower goes on alone, against the embeddings of a fixed
+set of scenes, and reads several times as many captions in the same time.
 
-Scenes, captions and first weights are functions of `--seed` alone. `--minutes` stops by the clock
-and lets the learning rate follow it, so that any machine ends with an annealed model; `--steps`
-replaces the clock and makes a run repeatable on one machine.
+Scenes, captions and initial weights depend on `--seed` alone. `--minutes` stops by the clock and
+ties the learning rate to it, so that any machine ends with an annealed model; `--steps` replaces
+the clock and makes a run repeatable on one machine.
 """
 
 import itertools
@@ -45,9 +45,9 @@ OUT = Path("data/models/demo")
 
 BATCH = 256
 COMMON_WEIGHT = 4.0
-"""Concepts that have synonyms, those that people search for, are drawn so much more often."""
+"""How much more often concepts with synonyms are drawn: those are what people search for."""
 TEXT_SHARE = 0.2
-"""How much of the budget the second phase gets."""
+"""The share of the budget that the second phase gets."""
 TEXT_BATCH = 256
 TEXT_BATCHES_KEPT = 40
 TEXT_PEAK_RATE = 1e-3
@@ -60,7 +60,7 @@ CHECK_SIZE = 500
 
 @dataclass(frozen=True)
 class Trainer:
-    """What both phases share."""
+    """The model, the scenes and the settings that both phases share."""
 
     model: open_clip.CLIP
     scenes: SceneBatches
@@ -71,7 +71,7 @@ class Trainer:
     """The token table before the first step, float32 on the CPU."""
 
     def both_towers(self, budget: Budget, peak: float) -> None:
-        """The first phase: a batch of new scenes a step."""
+        """The first phase: a batch of new scenes in each step."""
 
         def loss(step: int) -> Tensor:
             rng = stream(Stream.TRAINING, self.seed, step)
@@ -83,7 +83,7 @@ class Trainer:
         self._run(loss, budget, peak)
 
     def text_tower(self, budget: Budget) -> None:
-        """The second phase: new captions a step, for scenes embedded once; pictures stay put."""
+        """The second phase: new captions in each step, for scenes that are embedded only once."""
         self.model.visual.requires_grad_(False)
         self.model.logit_scale.requires_grad_(False)
         kept = [self._embedded(i) for i in range(TEXT_BATCHES_KEPT)]
@@ -125,13 +125,13 @@ class Trainer:
         self.model.logit_scale.data.clamp_(max=MAX_LOGIT_SCALE)
 
     def _render(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[Content]]:
-        """`count` scenes; no concept comes first in two, they would be each other's negatives."""
+        """`count` scenes, all with different first concepts: equal ones would act as negatives."""
         weights = np.array([COMMON_WEIGHT if c.synonyms else 1.0 for c in self.scenes.concepts])
         chosen = rng.choice(len(weights), count, replace=False, p=weights / weights.sum())
         return self.scenes.render(rng, chosen)
 
     def _captions(self, rng: np.random.Generator, contents: Sequence[Content]) -> Tensor:
-        """Tokens (2 * n, context): the n English captions, then the n second ones."""
+        """Tokens (2 * n, context) of the n English captions, then of the n second captions."""
         pairs = [caption_pair(rng, one.shown, one.background) for one in contents]
         english, second = zip(*pairs, strict=True)
         tokens: Tensor = self.tokenizer([*english, *second])
@@ -154,7 +154,7 @@ class Trainer:
 
     @torch.no_grad()
     def _check(self) -> str:
-        """R@1 and R@5 of fresh scenes by name among all names, for a line of the log."""
+        """A log line: R@1 and R@5 of fresh scenes, each matched against all concepts' names."""
         rng = stream(Stream.CHECK)
         chosen = rng.permutation(len(self.scenes.concepts))[:CHECK_SIZE]
         pictures, _ = self.scenes.render(rng, chosen)
