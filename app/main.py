@@ -255,7 +255,8 @@ def main() -> None:
         with suppress(KeyboardInterrupt):
             serve(settings)
     except StartError as error:
-        sys.exit(f"Cannot start. {error}")
+        print(f"Cannot start. {error}", file=sys.stderr)
+        exit_process(1)
     print("\nStopped.", flush=True)
     exit_process()
 

@@ -42,7 +42,9 @@ def exit_process(status: int = 0) -> NoReturn:
     for thread in others:
         if not thread.daemon:
             thread.join(max(0.0, deadline - time.monotonic()))
-    if any(thread.is_alive() and not thread.daemon for thread in others):
+    # A daemon may be in the middle of torch's import or of a load: libraries that are torn down
+    # under it abort the process.
+    if any(thread.is_alive() for thread in others):
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

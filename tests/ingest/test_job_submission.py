@@ -172,7 +172,7 @@ def test_an_empty_folder_is_not_believed(
         path.unlink()
     job = taken(client, services, "trip", mode="sync")
     assert (job["state"], counts(job)) == ("failed", {})
-    assert "is its disk mounted" in job["reason"]
+    assert "Is its disk mounted" in job["reason"]
     assert row_count(sessions) == 5
 
 

@@ -240,6 +240,9 @@ def test_a_body_that_is_no_utf8_is_a_problem(address: str, known: dict[str, Any]
 def test_a_refused_method_is_told_all_that_the_address_takes(
     address: str, known: dict[str, Any]
 ) -> None:
-    for path, methods in (("/images/1", "DELETE, GET"), ("/api/v1/collections", "GET, POST")):
+    for path, methods in (
+        ("/images/1", "DELETE, GET, HEAD"),
+        ("/api/v1/collections", "GET, HEAD, POST"),
+    ):
         answer = requests.put(address + path, timeout=SECONDS)
         assert (answer.status_code, answer.headers["allow"]) == (405, methods), path
