@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from app.access.authentication import Authenticator, is_loopback
 from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion, uploads_disk
-from app.catalog.duplicates import Duplicates
+from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
 from app.database.connections import Sessions, migrate, open_engine, open_sessions
 from app.database.tables import Collection, VectorIndex

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.access.authentication import Authenticator
-from app.catalog.duplicates import Duplicates
+from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
 from app.database.connections import Sessions
 from app.encoders.resident import ResidentModel

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from app.catalog import perceptual_groups
-from app.catalog.perceptual_groups import (
+from app.catalog.duplicates import perceptual_groups
+from app.catalog.duplicates.perceptual_groups import (
     BLOCK_CELLS,
     MAX_PAIRS_PER_HASH,
     MAX_THRESHOLD,

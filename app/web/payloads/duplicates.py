@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from app.catalog.duplicates import Group, Kind, Page
+from app.catalog.duplicates.duplicate_groups import Group, Kind, Page
 from app.database.tables import Image
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples

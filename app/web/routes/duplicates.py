@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.catalog.duplicates import DEFAULT_LIMIT, MAX_LIMIT, Kind
+from app.catalog.duplicates.duplicate_groups import DEFAULT_LIMIT, MAX_LIMIT, Kind
 from app.web.dependencies import InCollection
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.duplicates import DuplicatesPage

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageEnhance
 from sqlalchemy import delete, text
 
-from app.catalog import duplicates, image_deletion, image_rows, neighbour_pairs, perceptual_groups
-from app.catalog.union_find import connected_components
+from app.catalog import image_deletion, image_rows
+from app.catalog.duplicates import duplicate_groups, neighbour_pairs, perceptual_groups
+from app.catalog.duplicates.union_find import connected_components
 from app.database.query_plans import explain
 from app.database.tables import images
 from app.index import hnsw_search, vector_indexes
@@ -240,7 +241,7 @@ def test_pages_cover_all_groups_once(client: TestClient, services: Services, kin
 def test_a_large_group_is_listed_in_part(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "MAX_GROUP_PICTURES", 3)
+    monkeypatch.setattr(duplicate_groups, "MAX_GROUP_PICTURES", 3)
     ids = add_angles(services, *[0] * 30)
     (group,) = asked(client, kind="semantic")["groups"]
     assert (group["size"], [one["id"] for one in group["pictures"]]) == (30, ids[:3])
@@ -262,8 +263,8 @@ def test_how_many_are_looked_at_is_bounded_and_said(
 ) -> None:
     first, _, _ = add_pairs(services, 3)
     assert not asked(client, kind=kind)["truncated"]
-    monkeypatch.setattr(duplicates, "MAX_EXACT", 3)
-    monkeypatch.setattr(duplicates, "MAX_PICTURES", 3)
+    monkeypatch.setattr(duplicate_groups, "MAX_EXACT", 3)
+    monkeypatch.setattr(duplicate_groups, "MAX_PICTURES", 3)
     body = asked(client, kind=kind)
     assert (ids_of(body), body["truncated"]) == ([first], True)
 
@@ -272,7 +273,7 @@ def test_how_many_are_looked_at_is_bounded_and_said(
 def test_rows_are_read_in_parts(
     client: TestClient, services: Services, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "READ_BATCH", 2)
+    monkeypatch.setattr(duplicate_groups, "READ_BATCH", 2)
     monkeypatch.setattr(neighbour_pairs, "QUERY_BATCH", 3)
     pairs = add_pairs(services, 5)
     assert groups(client, kind) == pairs
@@ -335,9 +336,11 @@ def test_pictures_are_compared_once_for_all_pages(
 
 
 def test_the_more_bits_the_fewer_pictures_are_compared() -> None:
-    most = [duplicates.max_comparable(bits) for bits in range(perceptual_groups.MAX_THRESHOLD + 1)]
+    most = [
+        duplicate_groups.max_comparable(bits) for bits in range(perceptual_groups.MAX_THRESHOLD + 1)
+    ]
     assert most == sorted(most, reverse=True)
-    assert most[DUPLICATE_BITS] == duplicates.MAX_PICTURES
+    assert most[DUPLICATE_BITS] == duplicate_groups.MAX_PICTURES
     assert 50_000 < most[-1] < 100_000
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.union_find import find_root, group_positions
+from app.catalog.duplicates.union_find import find_root, group_positions
 from app.pictures.perceptual_hash import BITS
 
 Hashes = NDArray[np.int64]

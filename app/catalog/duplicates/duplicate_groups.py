@@ -11,9 +11,9 @@ import numpy as np
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, cast, func, select
 from sqlalchemy.orm import Session
 
-from app.catalog import perceptual_groups
-from app.catalog.neighbour_pairs import MAX_DISTANCE, NeighbourPairs
-from app.catalog.union_find import connected_components
+from app.catalog.duplicates import perceptual_groups
+from app.catalog.duplicates.neighbour_pairs import MAX_DISTANCE, NeighbourPairs
+from app.catalog.duplicates.union_find import connected_components
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.errors import QueryRejected
