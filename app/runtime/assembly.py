@@ -30,7 +30,7 @@ from app.pictures.decoding import PictureLimits
 from app.pictures.memory_budget import DECODING_MEMORY
 from app.runtime import connections, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
-from app.runtime.doctor import Doctor
+from app.runtime.doctor.doctor import Doctor
 from app.runtime.reading_threads import open_reading_pools
 from app.runtime.services import Services
 from app.runtime.stores import open_stores

@@ -14,7 +14,7 @@ from app.feedback.summaries import Summaries
 from app.ingest.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
 from app.runtime.collection_registry import CollectionRegistry
-from app.runtime.doctor import Doctor
+from app.runtime.doctor.doctor import Doctor
 from app.runtime.shutdown import JOIN_SECONDS, join
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors

@@ -13,14 +13,14 @@ from app.catalog import gallery, image_deletion
 from app.catalog.gallery import DELETE_BATCH
 from app.database.tables import Image
 from app.ingest.job_submission import JobOptions
-from app.runtime.doctor import YOUNG_SECONDS
+from app.runtime.doctor.doctor import YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT
 from app.web.routes import collections as web_collections
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import counts, run, sql
 from tests.fixtures.http_jobs import Answer, working
-from tests.runtime.test_doctor import age, look, mend
+from tests.runtime.doctor.test_doctor import age, look, mend
 
 COLLECTIONS = "/api/v1/collections"
 PROBLEM = "application/problem+json"

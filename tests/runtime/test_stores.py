@@ -15,14 +15,14 @@ from app.database import connections
 from app.database.connections import Sessions
 from app.errors import ImageNotFound
 from app.ingest.uploads import Upload
-from app.runtime.lost_files import FORGOTTEN, LostFiles
+from app.runtime.doctor.lost_files import FORGOTTEN, LostFiles
 from app.runtime.services import Services
 from app.runtime.stores import open_stores
 from app.settings import ROOT, Settings
 from app.storage.disk import IDENTITY, OWNER, TRASH, Stores
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
-from tests.runtime.test_doctor import age, index_file
+from tests.runtime.doctor.test_doctor import age, index_file
 
 COUNT = 15
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from app.database.tables import VectorIndex
 from app.index import graph_health, graph_rebuild, vector_indexes
 from app.index.graph_health import GraphHealth
-from app.runtime.findings import Finding
+from app.runtime.doctor.findings import Finding
 from app.runtime.services import Services
 from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene, unlike
 

@@ -7,7 +7,7 @@ from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.index import graph_health, graph_rebuild
 from app.index.graph_health import GraphHealth
-from app.runtime.findings import Finding
+from app.runtime.doctor.findings import Finding
 
 
 @dataclass(frozen=True)

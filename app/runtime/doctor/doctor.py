@@ -23,9 +23,9 @@ from app.index.graph_rebuild import build_graph
 from app.ingest import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
-from app.runtime.findings import Finding, doubt_share
-from app.runtime.lossy_graphs import LossyGraphs
-from app.runtime.lost_files import LostFiles
+from app.runtime.doctor.findings import Finding, doubt_share
+from app.runtime.doctor.lossy_graphs import LossyGraphs
+from app.runtime.doctor.lost_files import LostFiles
 from app.sources.sources import Sources
 from app.storage.disk import Stores
 

@@ -15,7 +15,7 @@ from app.ingest.job_submission import SentFile
 from app.ingest.uploads import Upload
 from app.pictures.decoding import decode
 from app.runtime.assembly import open_services
-from app.runtime.doctor import STUCK_SECONDS, YOUNG_SECONDS
+from app.runtime.doctor.doctor import STUCK_SECONDS, YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from app.sources.sidecars import Annotation

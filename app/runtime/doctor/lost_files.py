@@ -15,7 +15,7 @@ from app.database import installation
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import ImageSearchError
-from app.runtime.findings import Finding, doubt_share
+from app.runtime.doctor.findings import Finding, doubt_share
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sources import Sources
 from app.storage.disk import STORE_SCHEME, Disk, Stores
