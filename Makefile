@@ -106,6 +106,10 @@ slow-sockets: $(INSTALLED) ## Time the running server's /healthz beside 500 slow
 benchmark-decoding: $(INSTALLED) ## The running server's memory beside 32 searches with 50-megapixel pictures
 	@$(PYTHON) -m scripts.benchmark_decoding
 
+.PHONY: benchmark-profiles
+benchmark-profiles: $(INSTALLED) ## What ICC profiles cost in decoding, as a ratio for each format
+	@$(PYTHON) -m scripts.benchmark_profiles
+
 $(PEERS)/.installed: benchmarks/requirements.lock scripts/install.sh
 	@sh scripts/install.sh $(PEERS) benchmarks/requirements.lock
 	@touch $@

@@ -1,8 +1,10 @@
-"""Conversion of every Pillow mode to 8-bit RGB."""
+"""Conversion of every Pillow mode to 8-bit sRGB."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+
+from app.pictures.color_profiles import srgb_conversion
 
 PillowImage = Pillow.Image
 
@@ -12,19 +14,22 @@ BAND_PIXELS = 1_000_000  # converted at a time
 
 
 def to_rgb(image: PillowImage, factor: int = 1) -> PillowImage:
-    """Convert to RGB, reduced by an integer factor; the result is a new image.
+    """Convert to sRGB, reduced by an integer factor; the result is a new image.
 
-    Deep channels are scaled to 8 bits, transparency is composited on white. The conversion runs
-    in bands: whole copies of a large picture in several modes would take a multiple of its memory.
+    Deep channels are scaled to 8 bits, transparency is composited on white, and colors converted
+    by the picture's profile after the reduction. The conversion runs in bands: whole copies of a
+    large picture in several modes would take a multiple of its memory.
     """
+    conversion = srgb_conversion(image)
     levels = _black_and_white(image) if _is_deep(image) else None
     size = (-(-image.width // factor), -(-image.height // factor))
     result = Pillow.new("RGB", size)
     rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        converted = _converted(band, levels)
-        result.paste(converted.reduce(factor) if factor > 1 else converted, (0, top // factor))
+        flat = _flattened(band, levels, conversion.mode if conversion else "RGB")
+        small = flat.reduce(factor) if factor > 1 else flat
+        result.paste(conversion.apply(small) if conversion else small, (0, top // factor))
     return result
 
 
@@ -32,15 +37,16 @@ def _is_deep(image: PillowImage) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def _converted(image: PillowImage, levels: tuple[float, float] | None) -> PillowImage:
+def _flattened(image: PillowImage, levels: tuple[float, float] | None, mode: str) -> PillowImage:
+    """The picture in `mode`, 8 bits a channel, without transparency."""
     if levels is not None:
-        return _to_eight_bits(image, *levels).convert("RGB")
+        return _to_eight_bits(image, *levels).convert(mode)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         background = Pillow.new("RGB", layer.size, WHITE)
         background.paste(layer, mask=layer.getchannel("A"))
-        return background
-    return image.convert("RGB")
+        return background.convert(mode)
+    return image.convert(mode)
 
 
 def _to_eight_bits(image: PillowImage, black: float, white: float) -> PillowImage:

@@ -7,6 +7,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from app.errors import ImageCorrupt, ImageUnsupported
+from app.pictures.color_profiles import forgive_png_profiles
 from app.pictures.jpeg import START_OF_JPEG
 from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
 
@@ -58,6 +59,7 @@ def _register_formats() -> None:
 
     pillow_heif.register_heif_opener()
     limit_pillow_directories()
+    forgive_png_profiles()
     Pillow.MAX_IMAGE_PIXELS = None  # `decode` applies our own limit
 
 
