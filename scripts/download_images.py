@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from app.errors import EntryRefused, ImageSearchError, ResourceInUse, SettingsInvalid, StartError
 from app.main import unwind_on_signals
-from app.runtime.connections import open_buckets
+from app.runtime.backing_services import open_buckets
 from app.settings import Settings
 from app.storage.buckets import Bucket, StoredObject
 from app.storage.disk import PART

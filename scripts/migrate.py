@@ -5,7 +5,7 @@ import sys
 from app.database import connections
 from app.errors import StartError
 from app.main import unwind_on_signals
-from app.runtime.connections import database
+from app.runtime.backing_services import database
 from app.settings import Settings
 
 

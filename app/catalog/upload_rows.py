@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.catalog.collection_deletion import FOLDER
-from app.database import installation
+from app.database import database_identity
 from app.database.connections import Sessions
 from app.database.tables import images
 from app.sources.interfaces import S3_SCHEME
@@ -27,7 +27,7 @@ def possible_paths(session: Session, shown: str) -> list[str]:
     """The stored paths of a picture that is shown at `shown`: itself, or relative to a store."""
     inside = [
         f"{STORE_SCHEME}{store}{shown.removeprefix(folder)}"
-        for store, folder in installation.store_folders(session).items()
+        for store, folder in database_identity.store_folders(session).items()
         if shown.startswith(f"{folder}/")
     ]
     return [shown, *inside]

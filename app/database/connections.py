@@ -33,7 +33,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import metrics
-from app.database.silence import BoundedConnection, ServerProbe
+from app.database.silent_server import BoundedConnection, ServerProbe
 from app.errors import DatabaseUnusable
 from app.metrics import Coverage
 
@@ -97,7 +97,7 @@ def connection_options(url: URL) -> dict[str, Any]:
 
 
 def _bound_waiting(engine: Engine) -> None:
-    """Have statements fail once the server has fallen silent, see `silence.py`."""
+    """Have statements fail once the server has fallen silent, see `silent_server.py`."""
     probe = ServerProbe()
 
     @event.listens_for(engine, "do_connect")

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.encoders.batching import Batcher
-from app.encoders.resident import ResidentModel, UnboundedPool
+from app.encoders.resident_model import ResidentModel, UnboundedPool
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder

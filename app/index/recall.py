@@ -19,7 +19,7 @@ import numpy as np
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.errors import Busy, QueryRejected
 from app.index import embeddings, graph_health
 from app.index.calibration import unrelated_texts

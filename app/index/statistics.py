@@ -11,7 +11,7 @@ import numpy as np
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.errors import Interrupted
 from app.index import embeddings, vector_indexes
 from app.index.calibration import SAMPLE_SIZE, NullDistribution, is_stale, measure, unrelated_texts

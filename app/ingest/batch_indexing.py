@@ -22,7 +22,7 @@ from app.catalog.skipped_files import SkippedFile
 from app.database.connections import is_unavailable
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.errors import Interrupted, StorageUnwritable, own_fault
 from app.ingest import jobs, leases
 from app.ingest.job_items import Item

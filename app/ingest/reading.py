@@ -37,7 +37,7 @@ from app.sources.download import Downloader
 from app.sources.folders import read_file
 from app.sources.interfaces import S3_SCHEME, Source
 from app.sources.sidecars import Annotation
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 from app.storage.disk import Disk
 
 if TYPE_CHECKING:

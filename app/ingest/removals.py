@@ -20,7 +20,7 @@ from app.ingest.jobs import Job
 from app.ingest.leases import ItemResult
 from app.sources.folders import stored_path
 from app.sources.interfaces import Source
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 
 DECIDED_AT_ONCE = 500  # pictures in one transaction
 NAMED = 3  # doubted folders in a job's reason

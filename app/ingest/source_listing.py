@@ -34,7 +34,7 @@ from app.sources import archives
 from app.sources.archives import MAX_SHOWN_CHARACTERS, ArchiveEntry
 from app.sources.decompression import ArchiveLimits
 from app.sources.sidecars import Annotation
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)

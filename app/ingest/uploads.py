@@ -19,13 +19,13 @@ from app.catalog.image_rows import NewImage
 from app.database.connections import Sessions
 from app.database.tables import Image, VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.errors import ImageRejected
 from app.pictures.decoding import Picture, decode
 from app.pictures.formats import FORMATS
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 from app.storage.disk import STORE_SCHEME, Disk, UploadStore
 from app.vectors import Vectors
 

@@ -13,7 +13,7 @@ from app.database.connections import Sessions, migrate, open_engine, open_sessio
 from app.database.tables import Collection, VectorIndex
 from app.encoders.batching import Batcher
 from app.encoders.model_pool import ModelPool
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.feedback.evaluation import FeedbackEvaluation
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import RocchioWeights
@@ -28,7 +28,7 @@ from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
 from app.pictures.decoding import PictureLimits
 from app.pictures.memory_budget import DECODING_MEMORY
-from app.runtime import connections, models
+from app.runtime import backing_services, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.reading_threads import open_reading_pools
@@ -45,7 +45,7 @@ from app.settings import ROOT, Settings
 from app.sources.decompression import ArchiveLimits
 from app.sources.download import Downloader
 from app.sources.ignored_names import IgnoredNames
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 
 MEGA = 1_000_000
 HOUR = 3_600  # seconds
@@ -66,7 +66,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
         )
         encoder = model_pool.of(models.default_model(settings))
         encoder.load_ahead()  # torch's import and Postgres's start take seconds each: side by side
-        url = stack.enter_context(connections.database(settings))
+        url = stack.enter_context(backing_services.database(settings))
         engine = open_engine(url)
         stack.callback(engine.dispose)
         migrate(engine)
@@ -111,7 +111,7 @@ class _Assembly:
         self.queue = f"disk {self.stores.uploads.identity()}"
         self.sources = Sources(
             ROOT,
-            connections.open_buckets(settings),
+            backing_services.open_buckets(settings),
             self.stores.uploads,
             IgnoredNames(settings.ignored_names),
         )
@@ -132,7 +132,7 @@ class _Assembly:
             deletion=deletion,
             default=(default, index, encoder),
         )
-        signer = connections.open_signer(settings, sessions, self.stores.uploads.folder)
+        signer = backing_services.open_signer(settings, sessions, self.stores.uploads.folder)
         loaded = encoder.load()
         return Services(
             encoder=encoder,

@@ -21,7 +21,7 @@ from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.errors import CollectionRejected, ModelUnavailable
 from app.feedback.evaluation import FeedbackEvaluation
 from app.index import embeddings, vector_indexes

@@ -9,7 +9,7 @@ from app.access.authentication import Authenticator
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
 from app.database.connections import Sessions
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.feedback.summaries import Summaries
 from app.ingest.job_submission import JobSubmission
 from app.ingest.uploads import Uploads

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.catalog import upload_rows
 from app.catalog.collection_deletion import upload_disks
-from app.database import installation
+from app.database import database_identity
 from app.database.connections import Sessions
 from app.errors import SettingsInvalid, StorageUnwritable
 from app.settings import ROOT, Settings
@@ -34,7 +34,7 @@ def open_stores(settings: Settings, sessions: Sessions) -> Stores:
     Raises SettingsInvalid if the folder of uploads has to be made and cannot be written.
     """
     with sessions.begin() as session:
-        database = installation.identity(session)
+        database = database_identity.identity(session)
     try:
         return _open_stores(settings, sessions, database)
     except StorageUnwritable as error:
@@ -102,9 +102,9 @@ def _register(uploads: UploadStore, sessions: Sessions) -> None:
     store = uploads.identity()
     folder = stored_path(uploads.folder, ROOT)
     with sessions.begin() as session:
-        others = installation.store_folders(session)
+        others = database_identity.store_folders(session)
         is_new = others.pop(store, None) is None
-        installation.note_store(session, store, folder)
+        database_identity.note_store(session, store, folder)
     if is_new:
         if others:
             log.warning(

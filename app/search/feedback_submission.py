@@ -7,7 +7,7 @@ import numpy as np
 
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
-from app.encoders.resident import ResidentModel, normalised
+from app.encoders.resident_model import ResidentModel, normalised
 from app.errors import AnswerOutdated, FeedbackRejected
 from app.feedback import ratings
 from app.feedback.ratings import JudgedSearch, Judgement, StoredJudgement

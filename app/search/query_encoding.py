@@ -9,7 +9,7 @@ import numpy as np
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
-from app.encoders.resident import ResidentModel, normalised
+from app.encoders.resident_model import ResidentModel, normalised
 from app.errors import ImageRejected, QueryRejected, SourceUnavailable
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import Pull

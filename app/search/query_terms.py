@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.encoders.resident import normalised
+from app.encoders.resident_model import normalised
 from app.errors import QueryRejected
 
 MAX_QUERY_CHARACTERS = 1_000

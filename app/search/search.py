@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from app.catalog import browsing
-from app.catalog.browsing import Key, parse_order
+from app.catalog import image_listing
 from app.catalog.filters import Filter, parse
+from app.catalog.image_listing import Key, parse_order
 from app.database.answer_cache import AnswerCache
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
@@ -146,7 +146,7 @@ class Search:
             "id" if request.order_by is None else request.order_by, collection.fields
         )
         limit = request.limit
-        found = browsing.browse(session, collection.id, where, order, page.after, limit + 1)
+        found = image_listing.browse(session, collection.id, where, order, page.after, limit + 1)
         shown = found[:limit]
         return SearchResponse(
             [Hit(one.image) for one in shown],
@@ -154,7 +154,7 @@ class Search:
             counts,
             0.0,
             0.0,
-            total=browsing.count(session, collection.id, where),
+            total=image_listing.count(session, collection.id, where),
             underfilled="These are all that pass the filter." if len(shown) < limit else None,
             explained={"method": "listing"} if request.explain else None,
             following=page.next(after=shown[-1].position) if len(found) > limit else None,
@@ -166,7 +166,7 @@ class Search:
         if not request.facets:
             return None
         return {
-            name: browsing.facets(
+            name: image_listing.facets(
                 session, collection.id, where, name, collection.fields, MAX_FACET_VALUES
             )
             for name in request.facets

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.catalog import browsing, image_rows
-from app.catalog.browsing import Key, parse_order
+from app.catalog import image_listing, image_rows
 from app.catalog.filters import Filter
+from app.catalog.image_listing import Key, parse_order
 from app.database.tables import Collection, Image, VectorIndex
 from app.feedback.query_adjustment import State
 from app.index import embeddings
@@ -225,7 +225,7 @@ class ResponseBuilder:
             return hits
         order = parse_order(self._request.order_by, self._collection.fields)
         by_id = {hit.image.id: hit for hit in hits}
-        return [by_id[one] for one in browsing.sort_ids(self._session, list(by_id), order)]
+        return [by_id[one] for one in image_listing.sort_ids(self._session, list(by_id), order)]
 
     def _explain(self, found: Sequence[RankedImage]) -> dict[int, dict[str, Any]]:
         """Score breakdowns by id."""
@@ -264,7 +264,7 @@ class ResponseBuilder:
                 yield "The query holds no words."
             return
         if request.filter:
-            number = browsing.count(self._session, self._collection.id, self._where)
+            number = image_listing.count(self._session, self._collection.id, self._where)
             yield f"Pictures that pass the filter: {number}."
         else:
             yield f"Pictures in the collection: {self._counts.pictures}."

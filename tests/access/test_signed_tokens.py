@@ -21,7 +21,7 @@ from app.access.signed_tokens import (
 )
 from app.database.connections import Sessions
 from app.errors import SettingsInvalid, TokenRejected
-from app.runtime.connections import open_signer
+from app.runtime.backing_services import open_signer
 from app.settings import Settings
 
 SECRET = "s" * 32

@@ -14,7 +14,7 @@ from PIL import Image
 from app.encoders.batching import Batcher
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.fidelity import lowest_cosine
-from app.encoders.resident import ResidentModel
+from app.encoders.resident_model import ResidentModel
 from app.encoders.torch_models import openclip
 from app.encoders.torch_models.loaded_model import LoadedModel
 from app.errors import ModelUnavailable

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.encoders import resident
+from app.encoders import resident_model
 from app.encoders.batching import Batcher, Encode, Priority
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.model_pool import ModelName, ModelPool
-from app.encoders.resident import ResidentModel, normalised
+from app.encoders.resident_model import ResidentModel, normalised
 from app.encoders.torch_models import openclip
 from app.errors import ModelUnavailable
 from app.vectors import Vectors
@@ -207,7 +207,7 @@ def test_the_texts_used_last_are_remembered(
     encoder: OpenClipEncoder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resident, "TEXT_CACHE_ITEMS", 2)
+    monkeypatch.setattr(resident_model, "TEXT_CACHE_ITEMS", 2)
     for text in ("a", "b", "a", "c", "a", "b"):
         model.encode_texts([text])
     assert lane.handed == [["a"], ["b"], ["c"], ["b"]]
@@ -287,7 +287,7 @@ def test_a_failure_to_load_is_forgotten_after_a_while(
     tiny_model(tmp_path, seed=1)
     with pytest.raises(ModelUnavailable, match="is missing"):
         model.load()
-    monkeypatch.setattr(resident, "FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr(resident_model, "FAILURE_SECONDS", 0.0)
     assert model.load().space.dimensions == 32
 
 

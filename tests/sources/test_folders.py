@@ -25,7 +25,7 @@ from app.sources import folders
 from app.sources.folders import LINK, QUIET_SECONDS, Folder, stored_path
 from app.sources.interfaces import SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS, Annotation
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 from app.storage.buckets import Buckets
 from app.storage.disk import UploadStore
 

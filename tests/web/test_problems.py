@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import errors
 from app.access import api_keys
-from app.database import embedded_postgres, silence
+from app.database import embedded_postgres, silent_server
 from app.database.postgres_programs import temporary_folder
 from app.main import create_app
 from app.runtime.assembly import open_services
@@ -83,7 +83,7 @@ def test_a_dead_database_is_a_503_and_the_process_stays_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded_postgres, "WATCH_SECONDS", 3600)  # it is not started again
-    monkeypatch.setattr(silence, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(silent_server, "SILENCE_SECONDS", 0.5)
     with temporary_folder("dead") as folder:
         settings = Settings(
             testing=True,

@@ -26,7 +26,7 @@ from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor.findings import Finding, doubt_share
 from app.runtime.doctor.lossy_graphs import LossyGraphs
 from app.runtime.doctor.lost_files import LostFiles
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 from app.storage.disk import Stores
 
 YOUNG_SECONDS = 3_600  # a file without a row may be a picture on its way

@@ -11,13 +11,13 @@ from sqlalchemy import select
 
 from app.catalog import image_deletion
 from app.catalog.gallery import delete_marked
-from app.database import installation
+from app.database import database_identity
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import ImageSearchError
 from app.runtime.doctor.findings import Finding, doubt_share
 from app.sources.interfaces import S3_SCHEME
-from app.sources.sources import Sources
+from app.sources.source_access import Sources
 from app.storage.disk import STORE_SCHEME, Disk, Stores
 
 PAGE = 500  # rows looked at a time
@@ -49,7 +49,7 @@ class LostFiles:
         for image in self._images():
             self._look_at(image, survey)
         with self.sessions.begin() as session:
-            folders = installation.store_folders(session)
+            folders = database_identity.store_folders(session)
         doubted = {one for one in survey.missing if self._doubt(one, survey)}
         doubts = [self._doubt(one, survey) for one in sorted(doubted)]
         certain = [image for image in survey.lost if self._folder(image) not in doubted]

@@ -15,7 +15,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.catalog.browsing import (
+from app.catalog.fields import COLUMNS
+from app.catalog.filters import Filter, parse
+from app.catalog.image_listing import (
     MAX_FACET_VALUES,
     Key,
     ListedImage,
@@ -26,8 +28,6 @@ from app.catalog.browsing import (
     parse_order,
     sort_ids,
 )
-from app.catalog.fields import COLUMNS
-from app.catalog.filters import Filter, parse
 from app.database import connections
 from app.database.tables import images
 from app.errors import CursorRejected, FilterRejected

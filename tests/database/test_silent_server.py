@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.database import connections, silence
+from app.database import connections, silent_server
 from app.database.connections import is_unavailable, open_engine
 from app.database.embedded_postgres import embedded_server
 from app.database.postgres_programs import temporary_folder
-from app.database.silence import BoundedConnection, ServerProbe
+from app.database.silent_server import BoundedConnection, ServerProbe
 from tests.fixtures.frozen_database import frozen
 
 SILENCE_SECONDS = 0.5
@@ -36,7 +36,7 @@ def url(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def engine(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr(silence, "SILENCE_SECONDS", SILENCE_SECONDS)
+    monkeypatch.setattr(silent_server, "SILENCE_SECONDS", SILENCE_SECONDS)
     short = dict(connections.CONNECTION_OPTIONS) | {"connect_timeout": CONNECT_SECONDS}
     monkeypatch.setattr(connections, "CONNECTION_OPTIONS", short)
     engine = open_engine(url)

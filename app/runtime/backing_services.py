@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 from app.access import signed_tokens
 from app.access.signed_tokens import Signer
-from app.database import connections, installation
+from app.database import connections, database_identity
 from app.database.connections import Sessions
 from app.database.embedded_postgres import embedded_server
 from app.settings import Settings
@@ -49,9 +49,9 @@ def open_signer(settings: Settings, sessions: Sessions, uploads: Path) -> Signer
     if settings.jwt_secret is not None:
         return Signer(settings.jwt_secret.get_secret_value())
     with sessions.begin() as session:
-        kept = installation.secret(session)
+        kept = database_identity.secret(session)
     if kept is None:
         proposed = signed_tokens.secret_in(uploads / SECRET_FILE) or signed_tokens.new_secret()
         with sessions.begin() as session:
-            kept = installation.keep_secret(session, proposed)
+            kept = database_identity.keep_secret(session, proposed)
     return Signer(kept)
