@@ -36,7 +36,7 @@ from app.runtime.services import Services
 from app.runtime.stores import open_stores
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
-from app.search.explanation import Explainer
+from app.search.explanation.image_explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_encoding import URL_FETCH_SECONDS, QueryEncoder

@@ -34,7 +34,7 @@ from app.ingest.job_submission import JobSubmission
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
 from app.runtime import collection_changes
-from app.search.explanation import Explainer
+from app.search.explanation.image_explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.search import Search
 

@@ -16,7 +16,7 @@ from app.index import embeddings
 from app.index.calibration import NullDistribution, is_no_match
 from app.index.hnsw_search import get_distances
 from app.index.statistics import Counts
-from app.search import score_details
+from app.search.explanation import score_details
 from app.search.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
 from app.search.result_grouping import group_duplicates

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.search.explanation import Cause, Explanation
+from app.search.explanation.image_explanation import Cause, Explanation
 
 
 class ExplanationDetails(BaseModel):

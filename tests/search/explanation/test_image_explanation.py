@@ -21,8 +21,8 @@ from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
 from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services
-from app.search.explanation import MAX_RANK, Explainer, Explanation
-from app.search.explanation_targets import Target
+from app.search.explanation.image_explanation import MAX_RANK, Explainer, Explanation
+from app.search.explanation.targets import Target
 from tests.fixtures import http_jobs
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import items, run, sql
