@@ -14,7 +14,7 @@ from app.search.cursors import AUDIENCE, Cursors
 from app.search.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fusion
 from app.search.search_request import MAX_FILTER_CHARACTERS, Page, SearchRequest
-from app.web.payloads.search import MAX_CURSOR_CHARACTERS
+from app.web.payloads.search.request import MAX_CURSOR_CHARACTERS
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.search_library import answer, asked, pages, refused, shown_ids

@@ -16,7 +16,7 @@ from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 from app.web.payloads.field_types import MAX_ID, STORABLE, Name
 from app.web.payloads.images import ImageDetails
-from app.web.payloads.search import Filter
+from app.web.payloads.search.request import Filter
 
 MAX_MODEL_CHARACTERS = 500
 MAX_REMOVED = 10_000  # pictures in one request

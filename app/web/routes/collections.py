@@ -33,7 +33,7 @@ from app.web.payloads.collections import (
     Removed,
 )
 from app.web.payloads.field_types import Name
-from app.web.payloads.search import FieldName
+from app.web.payloads.search.request import FieldName
 from app.web.problems import problem_responses
 from app.web.routes.search import Cursor, Limit
 

@@ -23,8 +23,8 @@ from app.web.dependencies import (
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.examples import CURSOR
-from app.web.payloads.search import SearchRequest
-from app.web.payloads.search_answer import SearchAnswer
+from app.web.payloads.search.answer import SearchAnswer
+from app.web.payloads.search.request import SearchRequest
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8Query], route_class=Guarded)

@@ -14,7 +14,7 @@ from app.search import search_request
 from app.search.reciprocal_rank_fusion import Fusion
 from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Mode
 from app.web.payloads.field_types import STORABLE, Name
-from app.web.payloads.search_terms import SearchTerm, SentQuery
+from app.web.payloads.search.terms import SearchTerm, SentQuery
 
 MAX_CURSOR_CHARACTERS = 800_000  # a vector of 4,000 dimensions, the longest text and filter
 MAX_FIELD_CHARACTERS = 150

@@ -14,7 +14,7 @@ from app.search.feedback_tokens import FeedbackTokens
 from app.search.search_response import Hit, SearchResponse
 from app.web.payloads.examples import SEARCH, with_examples
 from app.web.payloads.images import file_url, taken_at, thumbnail_url
-from app.web.payloads.search import INCLUDABLE, Part
+from app.web.payloads.search.request import INCLUDABLE, Part
 
 
 class SearchHit(BaseModel):
