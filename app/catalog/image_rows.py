@@ -92,8 +92,19 @@ def new_image(
         taken_at=taken,
         taken_local=taken and taken.replace(tzinfo=None),
         caption=annotation.caption,
-        metadata={**_exif_metadata(picture.exif, keep_gps), **annotation.metadata},
+        metadata={
+            **_file_metadata(picture),
+            **_exif_metadata(picture.exif, keep_gps),
+            **annotation.metadata,
+        },
     )
+
+
+def _file_metadata(picture: Picture) -> dict[str, Any]:
+    """What the file has besides the picture."""
+    if picture.film_offset is None:
+        return {}
+    return {"motion": True, "motion_offset": picture.film_offset}
 
 
 def _exif_metadata(exif: Exif, keep_gps: bool) -> dict[str, Any]:

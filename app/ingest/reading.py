@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REFUSAL_VERSION = 2  # raised whenever a file may be accepted that was refused before
+REFUSAL_VERSION = 3  # raised whenever a file may be accepted that was refused before
 VERDICTS = (ImageUnsupported, ImageCorrupt, ImageTooLarge, ImageTooNarrow)
 """What is wrong with a file itself, so that reading it again would not help."""
 

@@ -32,6 +32,13 @@ from app.pictures.jpeg import (
     with_end_marker,
 )
 from app.pictures.memory_budget import DECODING_MEMORY
+from app.pictures.motion_photos import film_offset
+from app.pictures.orientation import (
+    SIDEWAYS,
+    pass_over_xmp_orientation,
+    read_orientation,
+    upright,
+)
 
 PillowImage = Pillow.Image
 
@@ -55,10 +62,9 @@ MAX_ASPECT_RATIO = 100  # longer side : shorter side
 MEGAPIXEL_TOLERANCE = 1.01  # a camera of 50 megapixels writes 50.1 million pixels
 MAX_DRAFT_MEGAPIXELS = 8  # times the limit: JPEG is decoded at a reduced size, but not for free
 UNREDUCED = 1_000_000  # pixels: a draft side that no picture has
+FILMED_FORMATS = {"JPEG", "HEIF"}  # which phones write with a film
 DRAFT_SIDE = 1024  # pixels: larger pictures are reduced, but their shorter side not below this
 MAX_RESULT_PIXELS = 8_000_000  # of a decoded picture; panoramas are reduced below DRAFT_SIDE
-ORIENTATION_TAG = 0x0112
-SIDEWAYS = {5, 6, 7, 8}  # the Exif orientations that swap width and height
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,9 @@ class PictureLimits:
 class Picture:
     """A decoded picture.
 
-    `image` is 8-bit RGB with its Exif orientation applied, and may be smaller than the original.
-    `width` and `height` are the original's in that orientation, in pixels.
+    `image` is 8-bit sRGB with its Exif orientation applied, and may be smaller than the original.
+    `format` is a name of FORMATS. `width` and `height` are the original's in that orientation, in
+    pixels. `film_offset` is where in the file of a motion photo its film begins, in bytes.
     """
 
     image: PillowImage
@@ -82,6 +89,7 @@ class Picture:
     width: int
     height: int
     exif: Exif
+    film_offset: int | None = None
 
 
 def decode(
@@ -152,14 +160,17 @@ class _Decoder:
             needed = _memory_needed(image, full, factor, data)
             background = self.is_background
             memory.enter_context(DECODING_MEMORY.reserve(needed, is_background=background))
+            pass_over_xmp_orientation(image)
             image.load()  # Pillow's TIFF plugin transposes here, and removes the orientation tag
-            orientation = _orientation(image)
+            orientation = read_orientation(image)
             width, height = full if drafted else image.size
             if orientation in SIDEWAYS:
                 width, height = height, width
             exif = read_exif(image)
-            upright = _upright(to_rgb(image, factor), orientation)
-            return Picture(upright, image.format or "", width, height, exif)
+            turned = upright(to_rgb(image, factor), orientation)
+            name = "JPEG" if is_jpeg else image.format or ""
+            film = film_offset(data) if name in FILMED_FORMATS else None
+            return Picture(turned, name, width, height, exif, film)
 
     def _check_size(self, full: tuple[int, int], decoded: tuple[int, int], times: int = 1) -> None:
         """Check the pixels to decode, of a picture that has `full` in its file."""
@@ -197,26 +208,6 @@ def _check_shape(size: tuple[int, int]) -> None:
             f"The picture is {width} × {height} pixels; "
             f"one side may be at most {MAX_ASPECT_RATIO} times the other."
         )
-
-
-def _orientation(image: PillowImage) -> int:
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001  # damaged metadata does not make the picture unreadable
-        return 1
-
-
-def _upright(image: PillowImage, orientation: int) -> PillowImage:
-    method = {
-        2: Pillow.Transpose.FLIP_LEFT_RIGHT,
-        3: Pillow.Transpose.ROTATE_180,
-        4: Pillow.Transpose.FLIP_TOP_BOTTOM,
-        5: Pillow.Transpose.TRANSPOSE,
-        6: Pillow.Transpose.ROTATE_270,
-        7: Pillow.Transpose.TRANSVERSE,
-        8: Pillow.Transpose.ROTATE_90,
-    }.get(orientation)
-    return image if method is None else image.transpose(method)
 
 
 def _rejection(error: Exception) -> ImageRejected:

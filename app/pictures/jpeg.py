@@ -56,12 +56,29 @@ def check_jpeg(data: bytes) -> None:
     """
     if not data.startswith(START_OF_JPEG):
         return
-    if data.count(START_OF_EXIF) > MAX_EXIF_BLOCKS:
+    if _exceeds(data, START_OF_EXIF, MAX_EXIF_BLOCKS):
         raise ImageCorrupt(
             f"The JPEG is damaged: it has more than {MAX_EXIF_BLOCKS} blocks of Exif."
         )
-    if data.count(START_OF_SCAN) > MAX_SCANS:
+    if _exceeds(data, START_OF_SCAN, MAX_SCANS):
         raise ImageCorrupt(f"The JPEG is damaged: it has more than {MAX_SCANS} scans.")
+
+
+def _exceeds(data: bytes, mark: bytes, limit: int) -> bool:
+    """Whether there are more marks than that in the picture, whatever follows its end.
+
+    The film of a motion photo has the bytes of any mark. The picture's end counts only if every
+    marker before it is understood; else a decoder might read on where this reader does not.
+    """
+    return data.count(mark) > limit and data.count(mark, 0, _end(data)) > limit
+
+
+def _end(data: bytes) -> int:
+    """Where the first picture ends, in bytes; the length of the file if that is not sure."""
+    for kind, position, _ in _markers(data):
+        if kind == END_OF_IMAGE[1]:
+            return position
+    return len(data)
 
 
 def read_frame(data: bytes) -> JpegFrame:
