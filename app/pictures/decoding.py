@@ -22,7 +22,7 @@ from app.errors import (
 )
 from app.pictures.color_conversion import BAND_PIXELS, to_rgb
 from app.pictures.exif import Exif, read_exif
-from app.pictures.formats import JPEG_FORMATS, open_picture
+from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
 from app.pictures.jpeg import (
     END_OF_IMAGE,
     INK,
@@ -39,6 +39,7 @@ from app.pictures.orientation import (
     read_orientation,
     upright,
 )
+from app.pictures.tiff_kinds import unread_kind
 
 PillowImage = Pillow.Image
 
@@ -65,6 +66,9 @@ UNREDUCED = 1_000_000  # pixels: a draft side that no picture has
 FILMED_FORMATS = {"JPEG", "HEIF"}  # which phones write with a film
 DRAFT_SIDE = 1024  # pixels: larger pictures are reduced, but their shorter side not below this
 MAX_RESULT_PIXELS = 8_000_000  # of a decoded picture; panoramas are reduced below DRAFT_SIDE
+
+
+UNKNOWN_LAYOUT = "unknown raw mode"  # said by Pillow of pixels that it opens, but cannot unpack
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class _Decoder:
                 clear_frames(error.__traceback__)
                 if isinstance(error, ImageRejected | Busy):
                     raise
-                raise _rejection(error) from error
+                raise _rejection(error, data) from error
 
     def _decode(self, data: bytes, memory: ExitStack) -> Picture:
         with open_picture(io.BytesIO(data)) as image:
@@ -210,8 +214,11 @@ def _check_shape(size: tuple[int, int]) -> None:
         )
 
 
-def _rejection(error: Exception) -> ImageRejected:
+def _rejection(error: Exception, data: bytes) -> ImageRejected:
     """What an exception of a decoder means; decoders raise any type on damaged files."""
+    kind = unread_kind(io.BytesIO(data)) if UNKNOWN_LAYOUT in str(error) else None
+    if kind is not None:
+        return unread_tiff(kind)
     if isinstance(error, Pillow.DecompressionBombError):
         return ImageTooLarge(f"The picture has too many pixels: {error}.")
     if isinstance(error, MemoryError):

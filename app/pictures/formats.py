@@ -9,6 +9,7 @@ from PIL import UnidentifiedImageError
 from app.errors import ImageCorrupt, ImageUnsupported
 from app.pictures.color_profiles import forgive_png_profiles
 from app.pictures.jpeg import START_OF_JPEG
+from app.pictures.tiff_kinds import unread_kind
 from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
 
 PillowImage = Pillow.Image
@@ -73,10 +74,17 @@ def open_picture(file: BinaryIO) -> PillowImage:
     try:
         return Pillow.open(file, formats=DECODERS)
     except UnidentifiedImageError as error:
+        if (kind := unread_kind(file)) is not None:
+            raise unread_tiff(kind) from None
         file.seek(0)
         if _looks_accepted(file.read(SIGNATURE_BYTES)):
             raise ImageCorrupt("The picture is damaged: its header cannot be read.") from error
         raise _unsupported() from None
+
+
+def unread_tiff(kind: str) -> ImageUnsupported:
+    """The refusal of a TIFF that is not damaged."""
+    return ImageUnsupported(f"This kind of TIFF is not read: {kind}.")
 
 
 def _unsupported() -> ImageUnsupported:

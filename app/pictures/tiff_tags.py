@@ -20,6 +20,7 @@ from app.errors import ImageCorrupt
 
 MAX_TAGS = 4_096  # in a directory and those below it; fewer than 1,000 are defined
 MAX_NUMBERS = 131_072  # likewise: enough for the offset and length of 65,536 strips
+MAX_INTEGERS = 65_536  # of a tag that are read: the offsets of so many strips
 SLACK_BYTES = 65_536  # that tags may share: some writers store two equal resolutions once
 
 HEADERS = {
@@ -98,6 +99,35 @@ class TiffReader:
                 return f"it has more than {MAX_TAGS:,} tags, or {MAX_NUMBERS:,} numbers in them"
         return None
 
+    def directory(self, start: int) -> dict[int, Tag]:
+        """The tags of the directory at `start` by number, without those below it."""
+        length = self.file.seek(0, io.SEEK_END)
+        return {tag.number: tag for tag in self._directory(start, length)}
+
+    def following(self, start: int) -> int:
+        """The offset of the directory after the one at `start`, 0 if there is none."""
+        counter, entry, pointer = ("Q", 20, "Q") if self.big else ("H", 12, "L")
+        count = self._unpacked(counter, start)
+        return self._unpacked(pointer, start + struct.calcsize("=" + counter) + count * entry)
+
+    def integers(self, tag: Tag | None) -> tuple[int, ...]:
+        """The tag's values, at most MAX_INTEGERS; empty if it is missing or has no integers."""
+        code = NUMBERS.get(tag.kind) if tag else "B"
+        if tag is None or code not in INTEGERS:
+            return ()
+        count = min(tag.count, MAX_INTEGERS)
+        packed = self._read(tag.offset, count * SIZES[tag.kind])
+        return struct.unpack(f"{self.order}{count}{code}", packed)
+
+    def bytes_of(self, tag: Tag | None, limit: int) -> bytes:
+        """The tag's first `limit` bytes, as they are in the file; empty if it is missing."""
+        return self._read(tag.offset, min(tag.size, limit)) if tag else b""
+
+    def _unpacked(self, code: str, start: int) -> int:
+        packed = self._read(start, struct.calcsize("=" + code))
+        is_whole = len(packed) == struct.calcsize("=" + code)
+        return int(struct.unpack(self.order + code, packed)[0]) if is_whole else 0
+
     def _tags(self, start: int, length: int, subdirectories: Tree) -> Iterator[Tag]:
         """The tags at `start`, then those of the directories that they point at.
 
@@ -147,19 +177,29 @@ class TiffReader:
         return self.file.read(size)
 
 
+def open_tiff(file: IO[bytes]) -> tuple[TiffReader, int] | None:
+    """A reader of a TIFF, and the offset of its first directory; None for any other file.
+
+    The file must be at its start.
+    """
+    head = file.read(HEADER_BYTES)
+    order, big = HEADERS.get(head[:4], ("", False))
+    pointer = head[8:16] if big else head[4:8]
+    if not order or len(pointer) != (8 if big else 4):
+        return None
+    (start,) = struct.unpack(order + ("Q" if big else "L"), pointer)
+    return TiffReader(file, order, big), start
+
+
 def check_tiff(file: IO[bytes]) -> None:
     """Raise ImageCorrupt if `file` is a TIFF whose tags claim more than it can hold.
 
     The file must be at its start, and is left there.
     """
-    head = file.read(HEADER_BYTES)
-    order, big = HEADERS.get(head[:4], ("", False))
-    pointer = head[8:16] if big else head[4:8]
-    if order and len(pointer) == (8 if big else 4):
-        (start,) = struct.unpack(order + ("Q" if big else "L"), pointer)
-        fault = TiffReader(file, order, big).fault(start)
-        if fault is not None:
-            raise ImageCorrupt(f"The picture is damaged: {fault}.")
+    opened = open_tiff(file)
+    fault = opened and opened[0].fault(opened[1])
+    if fault:
+        raise ImageCorrupt(f"The picture is damaged: {fault}.")
     file.seek(0)
 
 
