@@ -77,6 +77,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
             index = vector_indexes.open_index(session, default.id, space)
         pools = stack.enter_context(open_reading_pools())
         assembly = _Assembly(settings, url, sessions, model_pool, pools)
+        stack.callback(assembly.interrupt.set)
         yield assembly.services(default, index, encoder)
 
 
@@ -119,7 +120,7 @@ class _Assembly:
         self.weights = rocchio_weights(settings)
         self.measuring = threading.Lock()  # one measurement of recall at a time
         self.answer_cache = FlatAnswerCache(sessions)
-        self.interrupt = threading.Event()  # set when the worker stops
+        self.interrupt = threading.Event()  # set when the worker or the process stops
 
     def services(self, default: Collection, index: VectorIndex, encoder: ResidentModel) -> Services:
         settings, sessions = self.settings, self.sessions

@@ -18,7 +18,7 @@ NICENESS = 10
 
 @contextmanager
 def open_reading_pools() -> Iterator[ReadingPools]:
-    """The pools of a process; what still hangs at the end is not waited for."""
+    """The pools of a process; what hangs at the end is left behind."""
     with (
         _threads(DECODING_THREADS, "decode") as decoding,
         _threads(FETCHING_THREADS, "fetch") as fetching,

@@ -21,11 +21,14 @@ JOIN_SECONDS = 1.0  # for threads that have been told to end
 
 @contextmanager
 def closing_soon(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose tasks under way are not waited for at the end."""
+    """A pool whose tasks under way are waited for at the end, but for JOIN_SECONDS at most."""
     try:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        last = threading.Thread(target=pool.shutdown, name="last tasks", daemon=True)
+        last.start()
+        last.join(JOIN_SECONDS)
 
 
 def join(thread: threading.Thread, seconds: float) -> None:
