@@ -20,6 +20,7 @@ from app.errors import (
     ImageTooLarge,
     ImageTooNarrow,
 )
+from app.pictures.camera_raw import RawFile, read_raw
 from app.pictures.color_conversion import BAND_PIXELS, to_rgb
 from app.pictures.exif import Exif, read_exif
 from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
@@ -110,7 +111,9 @@ def decode(
     longer and after others.
     Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow, ImageCorrupt or Busy.
     """
-    decoder = _Decoder(max_megapixels, draft_side, is_background)
+    raw = read_raw(data)
+    data = raw.require_preview() if raw else data
+    decoder = _Decoder(max_megapixels, draft_side, is_background, raw)
     try:
         return decoder.decode(data)
     except ImageCorrupt:
@@ -140,6 +143,7 @@ class _Decoder:
     max_megapixels: float
     draft_side: int
     is_background: bool
+    raw: RawFile | None = None  # the file that has the picture as its preview
 
     def decode(self, data: bytes) -> Picture:
         with ExitStack() as memory:  # given back when the decoder and its image are gone
@@ -166,15 +170,25 @@ class _Decoder:
             memory.enter_context(DECODING_MEMORY.reserve(needed, is_background=background))
             pass_over_xmp_orientation(image)
             image.load()  # Pillow's TIFF plugin transposes here, and removes the orientation tag
-            orientation = read_orientation(image)
+            orientation = self._orientation(image)
             width, height = full if drafted else image.size
             if orientation in SIDEWAYS:
                 width, height = height, width
             exif = read_exif(image)
             turned = upright(to_rgb(image, factor), orientation)
             name = "JPEG" if is_jpeg else image.format or ""
+            name = self.raw.format if self.raw else name
             film = film_offset(data) if name in FILMED_FORMATS else None
             return Picture(turned, name, width, height, exif, film)
+
+    def _orientation(self, image: PillowImage) -> int:
+        """The picture's orientation; a preview gets the raw file's Exif and XMP if it has none."""
+        if self.raw is None:
+            return read_orientation(image)
+        for key, value in (("exif", self.raw.exif), ("xmp", self.raw.xmp)):
+            if value:
+                image.info.setdefault(key, value)
+        return self.raw.orientation or read_orientation(image)
 
     def _check_size(self, full: tuple[int, int], decoded: tuple[int, int], times: int = 1) -> None:
         """Check the pixels to decode, of a picture that has `full` in its file."""

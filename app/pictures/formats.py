@@ -7,6 +7,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from app.errors import ImageCorrupt, ImageUnsupported
+from app.pictures.camera_raw import RAW_FORMATS, looks_raw, raw_format
 from app.pictures.color_profiles import forgive_png_profiles
 from app.pictures.jpeg import START_OF_JPEG
 from app.pictures.tiff_kinds import unread_kind
@@ -14,7 +15,7 @@ from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
 
 PillowImage = Pillow.Image
 
-FORMATS = {
+PILLOW_FORMATS = {
     "AVIF": ("image/avif", ".avif"),
     "BMP": ("image/bmp", ".bmp"),
     "GIF": ("image/gif", ".gif"),
@@ -25,10 +26,13 @@ FORMATS = {
     "TIFF": ("image/tiff", ".tif"),
     "WEBP": ("image/webp", ".webp"),
 }
-"""The accepted formats by Pillow's name: media type, and suffix of stored files."""
+"""The formats that Pillow reads, by its names: media type, and suffix of stored files."""
+
+FORMATS = PILLOW_FORMATS | RAW_FORMATS
+"""All accepted formats."""
 
 JPEG_FORMATS = {"JPEG", "MPO"}
-DECODERS = tuple(name for name in FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
+DECODERS = tuple(name for name in PILLOW_FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
 SIGNATURE_BYTES = 16
 SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 
@@ -36,6 +40,9 @@ SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b
 def media_type(file: BinaryIO) -> str | None:
     """The media type by a file's header, or None if it is not an accepted picture."""
     try:
+        if (raw := raw_format(file)) is not None:
+            return RAW_FORMATS[raw][0]
+        file.seek(0)
         with open_picture(file) as image:
             return FORMATS[image.format or ""][0]
     except Exception:  # noqa: BLE001  # as in decode
@@ -47,6 +54,8 @@ def check_signature(head: bytes) -> None:
 
     SIGNATURE_BYTES are enough. A film of gigabytes need not be read to its end.
     """
+    if looks_raw(head):
+        return
     _register_formats()
     Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
     openers = (Pillow.OPEN[name] for name in DECODERS)
@@ -88,7 +97,7 @@ def unread_tiff(kind: str) -> ImageUnsupported:
 
 
 def _unsupported() -> ImageUnsupported:
-    names = ", ".join(DECODERS)
+    names = ", ".join([*DECODERS, "camera raw"])
     return ImageUnsupported(f"This is not a picture in one of these formats: {names}.")
 
 

@@ -19,6 +19,7 @@ MISSING = 16  # bits: more than any coefficient has
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in scans FF 00 is data, FF D0 to D7 restarts
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}  # not progressive: baseline, extended, arithmetic
+READ_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
 SCAN = 0xDA
 STANDALONE = {0x01, 0xD8, 0xD9}  # TEM, SOI, EOI
 TABLES = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # tables, comments, APPn
@@ -92,6 +93,20 @@ def read_frame(data: bytes) -> JpegFrame:
             is_buffered = is_progressive or parameters[0] < frame[1][5]
             return JpegFrame(_samples_per_pixel(frame[1]), is_progressive, is_buffered)
     return JpegFrame(4.0, is_progressive=True, is_buffered=True)
+
+
+def frame_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels by the first frame's header.
+
+    (0, 0) if it is damaged or of a kind that decoders do not read, such as the lossless JPEG of
+    camera raw files.
+    """
+    for kind, _, parameters in _markers(data):
+        if kind in FRAMES:
+            if kind not in READ_FRAMES or not parameters or len(parameters) < 6:
+                return 0, 0
+            return int.from_bytes(parameters[3:5]), int.from_bytes(parameters[1:3])
+    return 0, 0
 
 
 def _samples_per_pixel(frame: bytes) -> float:

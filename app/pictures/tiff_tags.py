@@ -110,12 +110,12 @@ class TiffReader:
         count = self._unpacked(counter, start)
         return self._unpacked(pointer, start + struct.calcsize("=" + counter) + count * entry)
 
-    def integers(self, tag: Tag | None) -> tuple[int, ...]:
-        """The tag's values, at most MAX_INTEGERS; empty if it is missing or has no integers."""
+    def integers(self, tag: Tag | None, limit: int = MAX_INTEGERS) -> tuple[int, ...]:
+        """The tag's first values, up to `limit`; empty if it is missing or has no integers."""
         code = NUMBERS.get(tag.kind) if tag else "B"
         if tag is None or code not in INTEGERS:
             return ()
-        count = min(tag.count, MAX_INTEGERS)
+        count = min(tag.count, limit)
         packed = self._read(tag.offset, count * SIZES[tag.kind])
         return struct.unpack(f"{self.order}{count}{code}", packed)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from app.errors import ImageCorrupt, ImageRejected, ImageTooLarge, ImageTooNarrow, ImageUnsupported
 from app.pictures.decoding import DRAFT_SIDE, decode
 from app.pictures.exif import Exif
-from app.pictures.formats import FORMATS, media_type
+from app.pictures.formats import PILLOW_FORMATS, media_type
 from tests.fixtures.drawn_pictures import encoded, noise, png
 
 MEGAPIXELS = 50
@@ -22,13 +22,13 @@ def decoded(image: Image.Image, kind: str = "PNG", **options: object) -> np.ndar
     return np.asarray(decode(encoded(image, kind, **options), MEGAPIXELS).image).astype(int)
 
 
-@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"MPO"}))
+@pytest.mark.parametrize("kind", sorted(set(PILLOW_FORMATS) - {"MPO"}))
 def test_each_format_on_the_list_is_read(kind: str) -> None:
     data = encoded(noise(1), kind)
     picture = decode(data, MEGAPIXELS)
     assert (picture.format, picture.width, picture.height) == (kind, 96, 64)
     assert picture.image.mode == "RGB"
-    assert media_type(io.BytesIO(data)) == FORMATS[kind][0]
+    assert media_type(io.BytesIO(data)) == PILLOW_FORMATS[kind][0]
 
 
 @pytest.mark.parametrize("kind", ["ICO", "PPM", "TGA", "PCX", "JPEG2000"])

@@ -13,7 +13,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from app.pictures.decoding import decode
 from app.pictures.exif import MAX_CAMERA_CHARACTERS, Exif, read_exif
-from app.pictures.formats import FORMATS
+from app.pictures.formats import PILLOW_FORMATS
 from tests.fixtures.drawn_pictures import encoded, noise
 
 # Pillow warns of damaged tags that it then leaves out.
@@ -61,7 +61,7 @@ def assert_is_everything(found: Exif) -> None:
     assert found.gps == pytest.approx((48.858333, 2.295), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"BMP", "GIF"}))  # they hold no Exif
+@pytest.mark.parametrize("kind", sorted(set(PILLOW_FORMATS) - {"BMP", "GIF"}))  # they hold no Exif
 def test_every_format_that_holds_exif_is_read(kind: str) -> None:
     assert_is_everything(read(everything(), kind))
 
@@ -85,7 +85,7 @@ def test_a_png_with_exif_behind_its_pixels_is_read() -> None:
     assert_is_everything(decode(moved, MEGAPIXELS).exif)
 
 
-@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"MPO"}))
+@pytest.mark.parametrize("kind", sorted(set(PILLOW_FORMATS) - {"MPO"}))
 def test_a_picture_without_exif_says_nothing(kind: str) -> None:
     assert decode(encoded(noise(1), kind), MEGAPIXELS).exif == Exif(None, None, None)
 

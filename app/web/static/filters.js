@@ -6,7 +6,7 @@ import { collection, describe } from "./session.js";
 import { t } from "./texts.js";
 
 const BUILT_IN = { format: "text", taken_at: "date" };
-const FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF"];
+const FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "DNG", "NEF", "CR2", "CR3", "ARW", "RAF", "ORF", "RW2"];
 const MAX_FACETS = 10;
 const END_OF_DAY = "T23:59:59.999"; // by the clock of the place
 
