@@ -1,8 +1,9 @@
 """Calibration of scores: the null distribution of an index, and the confidence of a hit.
 
 The null distribution is that of the best score of an unrelated query. Texts are calibrated on the
-bundled texts of `unrelated_texts.txt`, pictures on the index's own pictures, each searched for
-among the others. A hit's confidence is the share of unrelated queries whose best score is lower.
+bundled texts of `null_distribution_texts.txt`, pictures on the index's own pictures, each searched
+for among the others. A hit's confidence is the share of unrelated queries whose best score is
+lower.
 
 The cosine of a text needs a correction, since some texts score high with every picture: those near
 the mean unrelated text n̄, such as words without meaning, and those near the mean picture m. So a
@@ -29,7 +30,7 @@ from app.vectors import Vectors, unit_rows
 
 Floats = NDArray[np.floating[Any]]
 
-UNRELATED_TEXTS_FILE = Path(__file__).with_name("unrelated_texts.txt")
+TEXTS_FILE = Path(__file__).with_name("null_distribution_texts.txt")
 STORED_FORMAT = 1  # of `to_bytes`: raise it when the texts or a formula change
 
 NO_MATCH_BELOW = 0.90
@@ -133,7 +134,7 @@ def picture_share(text_weights: list[float], picture_weights: list[float]) -> fl
 @cache
 def unrelated_texts() -> tuple[str, ...]:
     """The bundled texts, each once."""
-    lines = UNRELATED_TEXTS_FILE.read_text(encoding="utf-8").splitlines()
+    lines = TEXTS_FILE.read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
