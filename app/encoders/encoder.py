@@ -1,5 +1,6 @@
 """Encodes texts and pictures with a model's two towers, on any runtime; does not import torch."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from app.encoders.interfaces import Features, Pixels, TokenCut, Tokens, Towers
-from app.encoders.truncation import unused_end
 from app.vectors import Vectors, VectorSpace, unit_rows
 
 Shape = Callable[[Image.Image], Image.Image]
@@ -16,6 +16,12 @@ Shape = Callable[[Image.Image], Image.Image]
 
 Tokenizer = Callable[[list[str]], Tokens]
 """Maps texts to token ids: int64, shape (len(texts), context length)."""
+
+# Each character of a script without spaces counts as a word.
+WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003134f]|[^\s\u3040-\u30ff"
+    r"\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003134f]+"
+)
 
 
 class OpenClipEncoder:
@@ -28,22 +34,22 @@ class OpenClipEncoder:
         tokenizer: Tokenizer,
         cut: TokenCut,
         space: VectorSpace,
-        most: int | None = None,
+        max_batch: int | None = None,
     ) -> None:
-        """`shape` resizes and crops; `cut` trims token rows; `most` is the largest batch."""
+        """`shape` resizes and crops; `cut` trims token rows; `max_batch` is the largest batch."""
         self.towers = towers
         self._shape = shape
         self._tokenizer = tokenizer
         self._cut = cut
-        self._most = most
+        self._max_batch = max_batch
         self.space = space
 
     def on(
-        self, towers: Towers, fingerprint: str | None = None, most: int | None = None
+        self, towers: Towers, fingerprint: str | None = None, max_batch: int | None = None
     ) -> "OpenClipEncoder":
         """The same encoder on other towers; pass `fingerprint` if their vectors differ."""
         space = replace(self.space, fingerprint=fingerprint or self.space.fingerprint)
-        return OpenClipEncoder(towers, self._shape, self._tokenizer, self._cut, space, most)
+        return OpenClipEncoder(towers, self._shape, self._tokenizer, self._cut, space, max_batch)
 
     @property
     def runtime(self) -> str:
@@ -78,7 +84,26 @@ class OpenClipEncoder:
         return self._encoded(lambda rows: self.towers.images(np.stack(rows)), pixels)
 
     def _encoded(self, tower: Callable[[Any], Features], rows: Any) -> Vectors:
-        """Run `tower` over `rows` in batches of at most `most`; returns unit rows."""
-        step = self._most or len(rows)
+        """Run `tower` over `rows` in batches of at most `max_batch`; returns unit rows."""
+        step = self._max_batch or len(rows)
         parts = [tower(rows[start : start + step]) for start in range(0, len(rows), step)]
         return unit_rows(np.concatenate(parts))
+
+
+def unused_end(tokenizer: Tokenizer, text: str) -> str:
+    """The words at the end of `text` that change none of its tokens; empty if there are none.
+
+    Only the tokenizer's output is compared, so any tokenizer that truncates will do.
+    """
+    full = tokenizer([text])[0]
+    if len(text.encode()) < len(full) - 1:  # a token is at least a byte
+        return ""
+    ends = [match.end() for match in WORD.finditer(text)]
+    low, high = 0, len(ends) - 1  # words up to `high` suffice, those before `low` do not
+    while low < high:
+        middle = (low + high) // 2
+        if np.array_equal(tokenizer([text[: ends[middle]]])[0], full):
+            high = middle
+        else:
+            low = middle + 1
+    return text[ends[high] :].strip() if ends else ""

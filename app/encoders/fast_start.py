@@ -74,61 +74,61 @@ class Record:
     probe: list[list[float]]  # the vectors of PROBE and of a golden picture
 
 
-def find(asked: ModelRequest) -> OpenClipEncoder | None:
+def find(request: ModelRequest) -> OpenClipEncoder | None:
     """The encoder an earlier start recorded, or None if anything it depends on has changed."""
-    file = None if asked.wanted.folder is None else _file(asked, asked.wanted.folder)
-    if file is None or not file.is_file() or not _is_for_cpu(asked.device):
+    file = None if request.options.folder is None else _file(request, request.options.folder)
+    if file is None or not file.is_file() or not _is_for_cpu(request.device):
         return None
     try:
         record = _read(file)
-        if (changed := _changed(record, asked)) is None:
+        if (changed := _changed(record, request)) is None:
             return _checked(record)
         reason = f"changed since: {changed}"
     except Exception as error:  # noqa: BLE001  # whatever is wrong, torch can still load it
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    log.info("%s is loaded by torch, as at first: %s", asked.name or asked.model, reason)
+    log.info("%s is loaded by torch, as at first: %s", request.name or request.model, reason)
     return None
 
 
 def keep(
-    asked: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
+    request: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
 ) -> None:
     """Write the record `find` needs, if `encoder` can be rebuilt identically without torch.
 
     `loaded` is the model it was built from; `trials` is the file of measurements it was chosen by.
     """
-    folder = asked.wanted.folder
+    folder = request.options.folder
     if folder is None or encoder.runtime != "openvino" or encoder.precision not in PRECISIONS:
         return
     try:
-        record = _record(asked, loaded, encoder, trials)
-        with whole_file(_file(asked, folder)) as out:
+        record = _record(request, loaded, encoder, trials)
+        with whole_file(_file(request, folder)) as out:
             out.write(_written(record))
     except Exception as error:  # noqa: BLE001  # the only cost is a slower next start
         log.info("the next start goes through torch again: %s", error)
 
 
-def _file(asked: ModelRequest, folder: Path) -> Path:
-    """The record's file: one per question, so that each of several models has its own."""
-    about = json.dumps(_question(asked)).encode()
+def _file(request: ModelRequest, folder: Path) -> Path:
+    """The record's file: one per request, so that each of several models has its own."""
+    about = json.dumps(_request_values(request)).encode()
     return folder / f"start-{hashlib.sha256(about).hexdigest()[:16]}.json"
 
 
-def _question(asked: ModelRequest) -> list[str | None]:
-    wanted = asked.wanted
-    model = [asked.model, asked.pretrained, asked.name]
-    return [*model, asked.device, wanted.runtime, wanted.precision]
+def _request_values(request: ModelRequest) -> list[str | None]:
+    options = request.options
+    model = [request.model, request.pretrained, request.name]
+    return [*model, request.device, options.runtime, options.precision]
 
 
 def _is_for_cpu(device: str) -> bool:
     return device == "cpu" or (device == "auto" and not hardware.may_have_gpu())
 
 
-def _circumstances(asked: ModelRequest) -> dict[str, Any]:
+def _circumstances(request: ModelRequest) -> dict[str, Any]:
     """What determines the encoder torch would choose, besides files, as JSON-compatible types."""
     return {
         "format": FORMAT,
-        "question": _question(asked),
+        "question": _request_values(request),
         "processor": hardware.processor(),
         "cores": hardware.cores(),
         "python": platform.python_version(),
@@ -138,9 +138,9 @@ def _circumstances(asked: ModelRequest) -> dict[str, Any]:
     }
 
 
-def _changed(record: Record, asked: ModelRequest) -> str | None:
+def _changed(record: Record, request: ModelRequest) -> str | None:
     """The name of the first thing that has changed since the record; None if nothing has."""
-    now = _circumstances(asked)
+    now = _circumstances(request)
     for name in sorted({*now, *record.circumstances}):
         if name not in now or now[name] != record.circumstances.get(name):
             return name
@@ -181,20 +181,20 @@ def _probed(encoder: OpenClipEncoder) -> list[list[float]]:
 
 
 def _record(
-    asked: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
+    request: ModelRequest, loaded: "LoadedModel", encoder: OpenClipEncoder, trials: Path
 ) -> Record:
     """The record for `encoder`. Raises ValueError if it cannot be rebuilt without torch."""
     from app.encoders import openvino
 
-    if asked.wanted.folder is None or loaded.place is None:
+    if request.options.folder is None or loaded.place is None:
         raise ValueError("its files lie in several places")
-    converted = openvino.place(asked.wanted.folder, encoder.space.fingerprint)
+    converted = openvino.place(request.options.folder, encoder.space.fingerprint)
     places = [place.absolute() for place in (loaded.place, converted, trials)]
     files = identities(places)
     if identities([loaded.place]) != loaded.files:
         raise ValueError("its files were changed while they were read")
     return Record(
-        circumstances=_circumstances(asked),
+        circumstances=_circumstances(request),
         places=[str(place) for place in places],
         files=files,
         space=asdict(encoder.space),
@@ -235,8 +235,8 @@ def _shaping(loaded: "LoadedModel") -> Preprocessing:
 
 
 def _written(record: Record) -> bytes:
-    told = json.dumps(asdict(record), sort_keys=True)
-    return json.dumps({"sha256": _digest(told), "record": told}).encode()
+    content = json.dumps(asdict(record), sort_keys=True)
+    return json.dumps({"sha256": _digest(content), "record": content}).encode()
 
 
 def _read(file: Path) -> Record:

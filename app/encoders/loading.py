@@ -5,10 +5,12 @@ from app.encoders.encoder import OpenClipEncoder
 from app.encoders.model_request import ModelRequest
 
 
-def load(asked: ModelRequest) -> OpenClipEncoder:
+def load(request: ModelRequest) -> OpenClipEncoder:
     """The encoder for a request. Raises ModelUnavailable like `openclip.load`."""
-    if (found := fast_start.find(asked)) is not None:
+    if (found := fast_start.find(request)) is not None:
         return found
     from app.encoders.torch_models import openclip  # takes seconds and hundreds of MB
 
-    return openclip.load(asked.model, asked.pretrained, asked.device, asked.name, asked.wanted)
+    return openclip.load(
+        request.model, request.pretrained, request.device, request.name, request.options
+    )

@@ -30,19 +30,19 @@ class ModelName:
 
 
 class ModelPool:
-    """One ResidentModel per name, at most `most` of them loaded at a time.
+    """One ResidentModel per name, at most `max_loaded` of them loaded at a time.
 
     Before one is loaded, the least recently used are unloaded; calls still running on them may
     hold their memory a little longer. `load` creates the encoder for a name. Raises ValueError
-    if `most` is less than 1.
+    if `max_loaded` is less than 1.
     """
 
     def __init__(
-        self, load: Callable[[ModelName], "OpenClipEncoder"], batcher: Batcher, most: int
+        self, load: Callable[[ModelName], "OpenClipEncoder"], batcher: Batcher, max_loaded: int
     ) -> None:
         self._load = load
         self._batcher = batcher
-        self._room = _BoundedRoom(most)
+        self._room = _BoundedRoom(max_loaded)
         self._lock = threading.Lock()
         self._made: dict[ModelName, ResidentModel] = {}
 
@@ -56,12 +56,12 @@ class ModelPool:
 
 
 class _BoundedRoom(UnboundedPool):
-    """Room for `most` encoders, including those being loaded."""
+    """Room for `max_loaded` encoders, including those being loaded."""
 
-    def __init__(self, most: int) -> None:
-        if most < 1:
-            raise ValueError(f"room for {most} models: at least one must fit")
-        self._most = most
+    def __init__(self, max_loaded: int) -> None:
+        if max_loaded < 1:
+            raise ValueError(f"room for {max_loaded} models: at least one must fit")
+        self._max_loaded = max_loaded
         self._changed = threading.Condition()
         self._used: OrderedDict[ResidentModel, None] = OrderedDict()  # least recently used first
         self._loading: set[ResidentModel] = set()
@@ -74,9 +74,9 @@ class _BoundedRoom(UnboundedPool):
 
     @contextmanager
     def taken(self, resident: ResidentModel) -> Iterator[None]:
-        """Wait until fewer than `most` are being loaded, then unload others until one more fits."""
+        """Wait until fewer than `max_loaded` are loading, then unload others to make room."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._loading) < self._most)
+            self._changed.wait_for(lambda: len(self._loading) < self._max_loaded)
             self._loading.add(resident)
             self._unload_others()
         try:
@@ -88,6 +88,6 @@ class _BoundedRoom(UnboundedPool):
 
     def _unload_others(self) -> None:
         loaded = [one for one in self._used if one.is_loaded and one not in self._loading]
-        spare = len(loaded) + len(self._loading) - self._most
+        spare = len(loaded) + len(self._loading) - self._max_loaded
         for resident in loaded[: max(spare, 0)]:
             resident.unload()

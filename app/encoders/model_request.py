@@ -37,4 +37,4 @@ class ModelRequest:
     pretrained: str
     device: str
     name: str | None = None
-    wanted: RuntimeOptions = field(default_factory=RuntimeOptions)
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)

@@ -63,6 +63,6 @@ class Preprocessing:
         return ground
 
 
-def _offset(there: int, wanted: int) -> int:
-    """Where the middle `wanted` pixels of a side begin; negative if the side is shorter."""
-    return round((there - wanted) / 2) if there >= wanted else -((wanted - there) // 2)
+def _offset(side: int, target: int) -> int:
+    """Where the middle `target` pixels of a side begin; negative if the side is shorter."""
+    return round((side - target) / 2) if side >= target else -((target - side) // 2)

@@ -48,14 +48,16 @@ def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
     hand_over_hub_settings(settings)
     from app.encoders import loading
 
-    what = wanted(settings)
-    asked = ModelRequest(name.model, name.pretrained, settings.device, None, what)
+    options = runtime_options(settings)
+    request = ModelRequest(name.model, name.pretrained, settings.device, None, options)
     if settings.testing and name == default_model(settings):
-        asked = ModelRequest(f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL, what)
-    return loading.load(asked)
+        request = ModelRequest(
+            f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL, options
+        )
+    return loading.load(request)
 
 
-def wanted(settings: Settings) -> RuntimeOptions:
+def runtime_options(settings: Settings) -> RuntimeOptions:
     """The runtime options from the settings."""
     return RuntimeOptions(
         settings.runtime,

@@ -69,7 +69,7 @@ with open_services(settings) as services, local_client(create_app(settings, serv
 """
 
 
-def asked(model: str, folder: Path, **changes: Any) -> ModelRequest:
+def request_for(model: str, folder: Path, **changes: Any) -> ModelRequest:
     return replace(
         ModelRequest(model, "", "cpu", "tiny", RuntimeOptions("openvino", "fp32", folder)),
         **changes,
@@ -90,24 +90,24 @@ def kept(made: Path, tmp_path: Path) -> ModelRequest:
     shutil.copytree(made / "model", tmp_path / "model")
     if (made / "kept").is_dir():  # converted already
         shutil.copytree(made / "kept", tmp_path / "kept")
-    wanted = asked(f"local-dir:{tmp_path / 'model'}", tmp_path / "kept")
-    assert loading.load(wanted).runtime == "openvino"
+    request = request_for(f"local-dir:{tmp_path / 'model'}", tmp_path / "kept")
+    assert loading.load(request).runtime == "openvino"
     if not (made / "kept").is_dir():
         own = shutil.ignore_patterns("start-*")  # of this test's paths
         shutil.copytree(tmp_path / "kept", made / "kept", ignore=own)
-    return wanted
+    return request
 
 
-def record(question: ModelRequest) -> Path:
-    assert question.wanted.folder is not None
-    (file,) = question.wanted.folder.glob("start-*.json")
+def record(request: ModelRequest) -> Path:
+    assert request.options.folder is not None
+    (file,) = request.options.folder.glob("start-*.json")
     return file
 
 
-def rewritten(question: ModelRequest, **changes: Any) -> None:
+def rewritten(request: ModelRequest, **changes: Any) -> None:
     """Change the record as nobody but a program could: its digest fits."""
-    found = fast_start._read(record(question))
-    record(question).write_bytes(fast_start._written(replace(found, **changes)))
+    found = fast_start._read(record(request))
+    record(request).write_bytes(fast_start._written(replace(found, **changes)))
 
 
 def run(script: str, *arguments: str, **settings: str) -> str:
@@ -163,9 +163,9 @@ def test_each_question_has_an_answer_of_its_own(kept: ModelRequest) -> None:
         replace(kept, name=None),
         replace(kept, pretrained="tag"),
         replace(kept, device="auto"),
-        replace(kept, wanted=replace(kept.wanted, runtime="auto")),
-        replace(kept, wanted=replace(kept.wanted, precision="bf16")),
-        replace(kept, wanted=replace(kept.wanted, folder=None)),
+        replace(kept, options=replace(kept.options, runtime="auto")),
+        replace(kept, options=replace(kept.options, precision="bf16")),
+        replace(kept, options=replace(kept.options, folder=None)),
     ):
         assert fast_start.find(other) is None
     assert fast_start.find(kept) is not None
@@ -397,21 +397,21 @@ def test_another_tokenizer_goes_through_torch(
     kwargs: Any = changes["tokenizer_kwargs"]
     loaded = openclip.load_torch(tiny_model(tmp_path / "model", seed=0), "", "cpu")
     loaded.tokenizer = SimpleTokenizer(context_length=16, **kwargs)
-    wanted = asked(f"local-dir:{tmp_path / 'model'}", tmp_path / "kept")
-    encoder, trials = runtime_choice.chosen(loaded, wanted.wanted)
+    request = request_for(f"local-dir:{tmp_path / 'model'}", tmp_path / "kept")
+    encoder, trials = runtime_choice.choose_runtime(loaded, request.options)
     assert trials is not None
-    fast_start.keep(wanted, loaded, encoder, trials)
+    fast_start.keep(request, loaded, encoder, trials)
     assert reason in caplog.text
-    assert fast_start.find(wanted) is None
+    assert fast_start.find(request) is None
 
 
 def test_pictures_prepared_otherwise_go_through_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("app.encoders.preprocessing._offset", lambda there, wanted: 0)
-    wanted = asked(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
-    assert loading.load(wanted).runtime == "openvino"
+    monkeypatch.setattr("app.encoders.preprocessing._offset", lambda side, target: 0)
+    request = request_for(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
+    assert loading.load(request).runtime == "openvino"
     assert "its pictures are prepared in another way" in caplog.text
     assert not list((tmp_path / "kept").glob("start-*"))
 
@@ -421,23 +421,23 @@ def test_weights_that_change_while_they_are_read_are_not_kept(
 ) -> None:
     """The fingerprint is of the old ones, and what lies there is new."""
     caplog.set_level(logging.INFO)
-    wanted = asked(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
-    loaded = openclip.load_torch(wanted.model, "", "cpu", "tiny")
-    encoder, trials = runtime_choice.chosen(loaded, wanted.wanted)
+    request = request_for(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
+    loaded = openclip.load_torch(request.model, "", "cpu", "tiny")
+    encoder, trials = runtime_choice.choose_runtime(loaded, request.options)
     assert trials is not None
     tiny_model(tmp_path / "model", seed=1)
-    fast_start.keep(wanted, loaded, encoder, trials)
+    fast_start.keep(request, loaded, encoder, trials)
     assert "its files were changed while they were read" in caplog.text
-    assert fast_start.find(wanted) is None
+    assert fast_start.find(request) is None
 
 
 def test_what_runs_in_torch_is_not_kept(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "model", seed=0)
-    wanted = asked(
-        model, tmp_path / "kept", wanted=RuntimeOptions("torch", "fp32", tmp_path / "kept")
+    request = request_for(
+        model, tmp_path / "kept", options=RuntimeOptions("torch", "fp32", tmp_path / "kept")
     )
     for _ in range(2):
-        assert loading.load(wanted).runtime == "torch"
+        assert loading.load(request).runtime == "torch"
     assert not list(tmp_path.glob("kept/start-*"))
 
 
@@ -447,29 +447,29 @@ def test_what_may_be_chosen_otherwise_the_next_time_is_not_kept(
     """A trial that failed for want of room is made again at the next start."""
     make = runtime_choice._make
 
-    def full(loaded: Any, wanted: RuntimeOptions, way: runtime_choice.Way) -> Any:
-        if way == ("torch", "fp16"):
+    def full(loaded: Any, options: RuntimeOptions, variant: runtime_choice.Variant) -> Any:
+        if variant == ("torch", "fp16"):
             raise OSError("No space left on device")
-        return make(loaded, wanted, way)
+        return make(loaded, options, variant)
 
     monkeypatch.setattr(runtime_choice, "_make", full)
-    ways = [("torch", "fp16"), ("openvino", "fp32")]
-    monkeypatch.setattr(runtime_choice, "candidates", lambda _device, _wanted: ways)
-    wanted = asked(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
-    assert loading.load(wanted).runtime == "openvino"
+    variants = [("torch", "fp16"), ("openvino", "fp32")]
+    monkeypatch.setattr(runtime_choice, "candidates", lambda _device, _options: variants)
+    request = request_for(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
+    assert loading.load(request).runtime == "openvino"
     assert len([*(tmp_path / "kept").glob("trials-*")]) == 1
     assert not list((tmp_path / "kept").glob("start-*"))
 
 
 def test_bf16_is_kept_as_well(kept: ModelRequest, tmp_path: Path) -> None:
     """Made by hand: not every processor multiplies it, and then it is not chosen."""
-    question = replace(kept, wanted=RuntimeOptions("openvino", "bf16", tmp_path / "kept"))
+    request = replace(kept, options=RuntimeOptions("openvino", "bf16", tmp_path / "kept"))
     loaded = openclip.load_torch(kept.model, "", "cpu", "tiny")
     towers = conversion.towers(loaded, tmp_path / "kept", "bf16")
-    encoder = loaded.encoder.on(towers, most=LARGEST_BATCH)
+    encoder = loaded.encoder.on(towers, max_batch=LARGEST_BATCH)
     (trials,) = (tmp_path / "kept").glob("trials-*")
-    fast_start.keep(question, loaded, encoder, trials)
-    found = fast_start.find(question)
+    fast_start.keep(request, loaded, encoder, trials)
+    found = fast_start.find(request)
     assert found is not None
     assert (found.precision, found.space) == ("bf16", loaded.encoder.space)
 

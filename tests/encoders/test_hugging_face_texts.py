@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from app.encoders.fidelity import lowest_cosine
 from app.encoders.model_request import RuntimeOptions
 from app.encoders.torch_models import openclip
-from app.encoders.torch_models.runtime_choice import chosen
+from app.encoders.torch_models.runtime_choice import choose_runtime
 from app.encoders.torch_models.towers import TextTower
 
 transformers = pytest.importorskip("transformers")
@@ -113,7 +113,7 @@ def test_a_model_of_a_folder_is_cut_on_every_runtime(runtime: str, tmp_path: Pat
     loaded = openclip.load_torch(saved_model(tmp_path / "model"), "", "cpu")
     assert loaded.text.cut(loaded.tokenizer(["a green tree"]).numpy()).shape == (1, 4)
     options = RuntimeOptions(runtime, "fp32", tmp_path / "kept")  # type: ignore[arg-type]
-    encoder = chosen(loaded, options).encoder
+    encoder = choose_runtime(loaded, options).encoder
     assert encoder.runtime == runtime
     assert lowest_cosine(loaded.encoder, encoder) > 0.9999
     for count in (1, 9, 30, 200):

@@ -305,7 +305,7 @@ def test_a_failure_of_any_kind_is_told_as_the_models_afterwards(lane: Lane) -> N
 def test_each_name_has_one_resident_which_is_not_loaded_by_asking(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    model_pool = ModelPool(loader, lane, most=2)
+    model_pool = ModelPool(loader, lane, max_loaded=2)
     one, same, two = (model_pool.of(name) for name in (names[0], names[0], names[1]))
     assert one is same is not two
     assert not one.is_loaded
@@ -314,7 +314,7 @@ def test_each_name_has_one_resident_which_is_not_loaded_by_asking(
 
 def test_room_for_no_model_is_refused(lane: Lane, loader: Loader) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        ModelPool(loader, lane, most=0)
+        ModelPool(loader, lane, max_loaded=0)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_room_for_no_model_is_refused(lane: Lane, loader: Loader) -> None:
 def test_the_model_used_least_recently_makes_room(
     use: Callable[[ResidentModel, Any], object], names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    model_pool = ModelPool(loader, lane, most=2)
+    model_pool = ModelPool(loader, lane, max_loaded=2)
     one, two, three = (model_pool.of(name) for name in names)
     one.encode_texts(["remembered"])
     pixels = one.prepare(noise(0))
@@ -352,7 +352,7 @@ def test_room_is_made_before_a_model_is_loaded(
         alive_at_load.append(loader.alive())
         return loader(name)
 
-    model_pool = ModelPool(load, lane, most=2)
+    model_pool = ModelPool(load, lane, max_loaded=2)
     for name in names:
         model_pool.of(name).prepare(noise(0))
     first, second, third = (name.model for name in names)
@@ -363,7 +363,7 @@ def test_room_is_made_before_a_model_is_loaded(
 def test_an_unloaded_model_that_was_used_is_freed(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    model_pool = ModelPool(loader, lane, most=1)
+    model_pool = ModelPool(loader, lane, max_loaded=1)
     for name in names:
         model_pool.of(name).encode_texts(["a tree"])
         model_pool.of(name).encode_images([noise(0)])
@@ -373,7 +373,7 @@ def test_an_unloaded_model_that_was_used_is_freed(
 def test_a_model_that_cannot_be_loaded_leaves_its_room_to_others(
     tmp_path: Path, names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    model_pool = ModelPool(loader, lane, most=1)
+    model_pool = ModelPool(loader, lane, max_loaded=1)
     absent = model_pool.of(ModelName(f"local-dir:{tmp_path}", ""))
     for name in names[:2]:
         with pytest.raises(ModelUnavailable):
@@ -385,7 +385,7 @@ def test_a_model_that_cannot_be_loaded_leaves_its_room_to_others(
 def test_a_long_load_holds_up_no_model_in_memory(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    model_pool = ModelPool(loader, lane, most=2)
+    model_pool = ModelPool(loader, lane, max_loaded=2)
     one, two = (model_pool.of(name) for name in names[:2])
     one.load()
     loader.began.clear()
@@ -402,7 +402,7 @@ def test_a_long_load_holds_up_no_model_in_memory(
 def test_a_load_waits_while_all_room_is_taken_by_loads(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    model_pool = ModelPool(loader, lane, most=1)
+    model_pool = ModelPool(loader, lane, max_loaded=1)
     one, two = (model_pool.of(name) for name in names[:2])
     loader.gate = threading.Event()
     first = in_a_thread(one.load)
@@ -417,15 +417,15 @@ def test_a_load_waits_while_all_room_is_taken_by_loads(
     assert (one.is_loaded, two.is_loaded) == (False, True)
 
 
-@pytest.mark.parametrize("most", [2, 1])
+@pytest.mark.parametrize("max_loaded", [2, 1])
 def test_threads_that_use_more_models_than_fit_get_right_answers(
-    most: int,
+    max_loaded: int,
     names: list[ModelName],
     alone: dict[ModelName, OpenClipEncoder],
     lane: Lane,
     loader: Loader,
 ) -> None:
-    model_pool = ModelPool(loader, lane, most)
+    model_pool = ModelPool(loader, lane, max_loaded)
 
     def work(thread: int) -> None:
         for turn in range(ROUNDS):
@@ -444,7 +444,7 @@ def test_threads_that_use_more_models_than_fit_get_right_answers(
     for done in running:
         done.result(SECONDS)
     loaded = [name.model for name in names if model_pool.of(name).is_loaded]
-    assert len(loaded) == most
+    assert len(loaded) == max_loaded
     assert sorted(loader.alive()) == sorted(loaded)
     assert len(loader.loads) > len(names)
 
@@ -452,7 +452,7 @@ def test_threads_that_use_more_models_than_fit_get_right_answers(
 def test_threads_that_ask_for_one_model_load_it_once(
     names: list[ModelName], lane: Lane, loader: Loader
 ) -> None:
-    model_pool = ModelPool(loader, lane, most=1)
+    model_pool = ModelPool(loader, lane, max_loaded=1)
     with ThreadPoolExecutor(THREADS) as threads:
         found = list(threads.map(lambda _: model_pool.of(names[0]).load(), range(THREADS)))
     assert len(loader.loads) == 1

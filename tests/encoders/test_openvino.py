@@ -214,13 +214,13 @@ def test_int8_that_is_not_faithful_is_not_used(
     """The demo model's own pictures are too much alike: one neighbour in fifteen changes."""
     pytest.importorskip("nncf")
     from app.encoders.model_request import RuntimeOptions
-    from app.encoders.torch_models.runtime_choice import chosen
+    from app.encoders.torch_models.runtime_choice import choose_runtime
 
     def samples(count: int) -> list[Image.Image]:
         files = sorted(TEST_IMAGES.glob("*.jpg"))[:count]
         return [decode(file.read_bytes(), 50).image for file in files]
 
-    encoder = chosen(loaded, RuntimeOptions("openvino", "int8", folder, samples)).encoder
+    encoder = choose_runtime(loaded, RuntimeOptions("openvino", "int8", folder, samples)).encoder
     assert encoder.precision == "fp32"
     assert encoder.space == loaded.encoder.space
     assert "int8 is not faithful to fp32" in caplog.text
@@ -233,7 +233,7 @@ def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
     pytest.importorskip("nncf")
     from app.encoders.model_request import RuntimeOptions
     from app.encoders.torch_models import int8
-    from app.encoders.torch_models.runtime_choice import chosen
+    from app.encoders.torch_models.runtime_choice import choose_runtime
 
     monkeypatch.setattr(int8, "MINIMUM_MEAN_COSINE", 0.9)
     monkeypatch.setattr(int8, "MINIMUM_OVERLAP", 0.5)
@@ -243,8 +243,8 @@ def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
         asked.append(count)
         return [noise(seed) for seed in range(count)]
 
-    wanted = RuntimeOptions("auto", "int8", tmp_path / "kept", samples)
-    first, second = chosen(tiny, wanted).encoder, chosen(tiny, wanted).encoder
+    options = RuntimeOptions("auto", "int8", tmp_path / "kept", samples)
+    first, second = choose_runtime(tiny, options).encoder, choose_runtime(tiny, options).encoder
     assert asked == [200]  # calibrated once
     assert (first.runtime, first.precision) == ("openvino", "int8")
     assert first.space == second.space
@@ -256,7 +256,7 @@ def test_int8_has_a_fingerprint_of_its_own_and_keeps_it(
     assert 0.9 < float(cosines.mean()) < 0.99999
     assert np.abs(first.encode_texts(TEXTS) - tiny.encoder.encode_texts(TEXTS)).max() < 1e-5
     shutil.rmtree(tmp_path / "kept")
-    other = chosen(
+    other = choose_runtime(
         tiny, RuntimeOptions("auto", "int8", tmp_path / "kept", lambda n: samples(n)[1:])
     ).encoder
     assert other.space.fingerprint != first.space.fingerprint  # calibrated otherwise

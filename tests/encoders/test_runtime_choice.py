@@ -1,4 +1,4 @@
-"""What a model runs on: as told, or the fastest way that is faithful; tried once and remembered."""
+"""What a model runs on: as configured, or the fastest faithful variant, tried once and kept."""
 
 import json
 import logging
@@ -13,7 +13,13 @@ from app.encoders import model_request
 from app.encoders.model_request import RuntimeOptions
 from app.encoders.torch_models import gpu_batching, openclip, runtime_choice
 from app.encoders.torch_models.loaded_model import LoadedModel
-from app.encoders.torch_models.runtime_choice import PLAIN, Trial, best_first, candidates, chosen
+from app.encoders.torch_models.runtime_choice import (
+    REFERENCE,
+    Trial,
+    best_first,
+    candidates,
+    choose_runtime,
+)
 from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR
 from tests.fixtures.drawn_pictures import noise
@@ -33,12 +39,12 @@ def loaded(tiny: str) -> LoadedModel:
     return openclip.load_torch(tiny, "", "cpu")
 
 
-def asked(runtime: str, precision: str, folder: Path | None = Path("kept")) -> RuntimeOptions:
+def options(runtime: str, precision: str, folder: Path | None = Path("kept")) -> RuntimeOptions:
     return RuntimeOptions(runtime, precision, folder)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("device", "runtime", "precision", "able", "ways"),
+    ("device", "runtime", "precision", "able", "variants"),
     [
         ("cpu", "auto", "auto", {}, ["torch fp32", "openvino fp32"]),
         ("cpu", "torch", "auto", {}, ["torch fp32"]),
@@ -58,26 +64,26 @@ def asked(runtime: str, precision: str, folder: Path | None = Path("kept")) -> R
         ),
     ],
 )
-def test_the_ways_that_are_tried(
+def test_the_variants_that_are_tried(
     device: str,
     runtime: str,
     precision: str,
     able: dict[str, bool],
-    ways: list[str],
+    variants: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    found = candidates(device, asked(runtime, precision))
-    assert [" ".join(way) for way in found] == ways
+    found = candidates(device, options(runtime, precision))
+    assert [" ".join(variant) for variant in found] == variants
 
 
 def test_int8_is_never_chosen_unasked() -> None:
     """Its vectors lie in a space of their own: an index would be refused after an upgrade."""
     for runtime in ("auto", "openvino"):
-        assert all(way[1] != "int8" for way in candidates("cpu", asked(runtime, "auto")))
+        assert all(variant[1] != "int8" for variant in candidates("cpu", options(runtime, "auto")))
 
 
-def test_the_fastest_faithful_way_comes_first(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_fastest_faithful_variant_comes_first(caplog: pytest.LogCaptureFixture) -> None:
     trials = {
         TORCH: Trial(1.0, 0.10, 0.04),
         OPENVINO: Trial(0.99999, 0.08, 0.02),
@@ -104,44 +110,44 @@ def test_a_trial_is_made_once_and_again_for_another_model(
 ) -> None:
     caplog.set_level(logging.INFO)
     kept = tmp_path / "kept"
-    ways = candidates("cpu", RuntimeOptions(folder=kept))  # four, where the CPU multiplies bf16
-    assert {TORCH, OPENVINO} <= set(ways)
-    first = chosen(loaded, RuntimeOptions(folder=kept)).encoder
+    variants = candidates("cpu", RuntimeOptions(folder=kept))  # four, where the CPU multiplies bf16
+    assert {TORCH, OPENVINO} <= set(variants)
+    first = choose_runtime(loaded, RuntimeOptions(folder=kept)).encoder
     (file,) = kept.glob("trials-*.json")
     told = json.loads(file.read_text())
-    assert [(one["runtime"], one["precision"]) for one in told] == ways
+    assert [(one["runtime"], one["precision"]) for one in told] == variants
     assert all(one["trial"]["picture_seconds"] > 0 for one in told)
-    assert caplog.text.count("pictures/s") == len(ways)
+    assert caplog.text.count("pictures/s") == len(variants)
     caplog.clear()
-    second = chosen(loaded, RuntimeOptions(folder=kept)).encoder
+    second = choose_runtime(loaded, RuntimeOptions(folder=kept)).encoder
     assert (second.runtime, second.precision) == (first.runtime, first.precision)
     assert "pictures/s" not in caplog.text
     other = openclip.load_torch(tiny_model(tmp_path / "other", seed=1), "", "cpu")
-    chosen(other, RuntimeOptions(folder=kept))
+    choose_runtime(other, RuntimeOptions(folder=kept))
     assert len(list(kept.glob("trials-*.json"))) == 2
 
 
 def test_what_was_measured_decides(loaded: LoadedModel, tmp_path: Path) -> None:
     for faster in (OPENVINO, TORCH):
-        chosen(loaded, RuntimeOptions(folder=tmp_path))
+        choose_runtime(loaded, RuntimeOptions(folder=tmp_path))
         (file,) = tmp_path.glob("trials-*.json")
         told = json.loads(file.read_text())
         for one in told:
             mine = (one["runtime"], one["precision"]) == faster
             one["trial"] |= {"picture_seconds": 0.1 if mine else 0.2, "text_seconds": 0.1}
         file.write_text(json.dumps(told))
-        encoder = chosen(loaded, RuntimeOptions(folder=tmp_path)).encoder
+        encoder = choose_runtime(loaded, RuntimeOptions(folder=tmp_path)).encoder
         assert (encoder.runtime, encoder.precision) == faster
         assert encoder.space == loaded.encoder.space
 
 
 def test_damaged_records_are_made_anew(loaded: LoadedModel, tmp_path: Path) -> None:
     options = RuntimeOptions(precision="fp32", folder=tmp_path)
-    chosen(loaded, options)
+    choose_runtime(loaded, options)
     (file,) = tmp_path.glob("trials-*.json")
     for damage in ("", "[1]", '{"a": 1}', '[{"runtime": "torch", "precision": "fp32"}]'):
         file.write_text(damage)
-        assert chosen(loaded, options).encoder.space == loaded.encoder.space
+        assert choose_runtime(loaded, options).encoder.space == loaded.encoder.space
         assert len(json.loads(file.read_text())) == 2
 
 
@@ -149,13 +155,13 @@ def test_without_a_folder_torch_is_used_and_nothing_is_timed(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert chosen(loaded, RuntimeOptions()).encoder is loaded.encoder
+    assert choose_runtime(loaded, RuntimeOptions()).encoder is loaded.encoder
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: BF16)
     monkeypatch.setattr("app.encoders.fidelity.MINIMUM_COSINE", 0.9)
-    assert chosen(loaded, RuntimeOptions()).encoder.precision == "bf16"
+    assert choose_runtime(loaded, RuntimeOptions()).encoder.precision == "bf16"
     monkeypatch.setattr("app.encoders.fidelity.MINIMUM_COSINE", 1.01)
     monkeypatch.setattr(runtime_choice, "GATES", {"fp32": 0.9})
-    assert chosen(loaded, RuntimeOptions()).encoder.precision == "fp32"
+    assert choose_runtime(loaded, RuntimeOptions()).encoder.precision == "fp32"
 
 
 @pytest.mark.parametrize("fault", ["refuses", "takes a batch for a constant"])
@@ -174,7 +180,9 @@ def test_a_model_that_does_not_convert_runs_in_torch(
     monkeypatch.setattr(loaded.text.model, "encode_image", encode_image)
     for _ in range(2):
         caplog.clear()
-        encoder = chosen(loaded, RuntimeOptions(runtime="openvino", folder=tmp_path)).encoder
+        encoder = choose_runtime(
+            loaded, RuntimeOptions(runtime="openvino", folder=tmp_path)
+        ).encoder
         assert encoder is loaded.encoder
         assert "openvino fp32: " in caplog.text
         assert encoder.encode_texts(["a tree"]).shape == (1, 32)
@@ -185,7 +193,7 @@ def test_a_disk_that_cannot_be_written_to_costs_speed_alone(
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    encoder = chosen(loaded, RuntimeOptions(folder=blocked / "below")).encoder
+    encoder = choose_runtime(loaded, RuntimeOptions(folder=blocked / "below")).encoder
     assert encoder.runtime == "torch"
     assert "is not kept" in caplog.text
 
@@ -199,12 +207,12 @@ def test_a_disk_that_cannot_be_written_to_costs_speed_alone(
 )
 def test_int8_where_it_cannot_be_is_said_so(loaded: LoadedModel, none: RuntimeOptions) -> None:
     with pytest.raises(ModelUnavailable, match="PRECISION=int8 runs in OpenVINO on the CPU"):
-        chosen(loaded, none)
+        choose_runtime(loaded, none)
 
 
 def test_int8_needs_pictures(loaded: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="calibrated on pictures: 40 at least, 3 found"):
-        chosen(
+        choose_runtime(
             loaded, RuntimeOptions("auto", "int8", tmp_path, lambda _: [noise(n) for n in range(3)])
         )
     assert model_request._none(3) == []
@@ -219,24 +227,26 @@ def test_batches_are_doubled_until_there_is_no_memory() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         time.sleep(0.02)  # whatever the count: twice as many cost half as much each
 
-    assert gpu_batching.doubled(run) == 32
+    assert gpu_batching.find_batch_size(run) == 32
     assert asked_for == [8, 8, 16, 16, 32, 32, 64]
 
 
 def test_batches_are_doubled_no_further_than_it_pays() -> None:
-    assert gpu_batching.doubled(lambda count: time.sleep(0.003 * count), most=512) <= 64
+    assert (
+        gpu_batching.find_batch_size(lambda count: time.sleep(0.003 * count), max_batch=512) <= 64
+    )
 
 
 def test_without_memory_for_the_first_batch_pictures_go_alone() -> None:
     def never(_count: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    assert gpu_batching.doubled(never) == 1
+    assert gpu_batching.find_batch_size(never) == 1
 
 
 def test_a_batch_over_the_bound_goes_in_parts(loaded: LoadedModel) -> None:
     pixels = [loaded.encoder.prepare(noise(seed)) for seed in range(5)]
-    parted = loaded.encoder.on(loaded.encoder.towers, most=2)
+    parted = loaded.encoder.on(loaded.encoder.towers, max_batch=2)
     sizes: list[int] = []
     images = parted.towers.images
 
@@ -273,4 +283,4 @@ def test_the_demo_model_keeps_its_space_on_every_way(tmp_path: Path) -> None:
     )
     assert (plain.runtime, other.runtime) == ("torch", "openvino")
     assert plain.space == other.space
-    assert PLAIN == ("torch", "fp32")
+    assert REFERENCE == ("torch", "fp32")

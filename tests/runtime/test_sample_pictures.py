@@ -18,7 +18,7 @@ def settings(folder: Path) -> Settings:
 
 
 def test_the_settings_say_what_is_wanted(tmp_path: Path) -> None:
-    wanted = models.wanted(settings(tmp_path))
+    wanted = models.runtime_options(settings(tmp_path))
     assert (wanted.runtime, wanted.precision) == ("torch", "bf16")
     assert wanted.folder == tmp_path / "converted"
 

@@ -3,7 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from app.encoders.truncation import unused_end
+from app.encoders.encoder import unused_end
 from app.runtime.services import Services
 from tests.fixtures.search_library import answer, upload_pictures
 

@@ -28,17 +28,17 @@ def tuned(encoder: "OpenClipEncoder") -> "OpenClipEncoder":
     def run(count: int) -> None:
         encoder.towers.images(np.stack([one] * count))
 
-    return encoder.on(encoder.towers, most=doubled(run))
+    return encoder.on(encoder.towers, max_batch=find_batch_size(run))
 
 
-def doubled(run: Callable[[int], object], most: int = LARGEST_BATCH) -> int:
+def find_batch_size(run: Callable[[int], object], max_batch: int = LARGEST_BATCH) -> int:
     """The batch size beyond which `run`, called with a count, gains nothing or runs out of memory.
 
     At least FIRST_BATCH, unless even that does not fit in memory: then 1.
     """
     best, seconds = 1, float("inf")
     count = FIRST_BATCH
-    while count <= most:
+    while count <= max_batch:
         try:
             taken = _seconds(run, count) / count
         except torch.OutOfMemoryError:

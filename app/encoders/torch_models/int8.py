@@ -36,7 +36,7 @@ VERDICT = "verdict.json"
 
 
 def encoder(
-    loaded: "LoadedModel", wanted: RuntimeOptions, folder: Path
+    loaded: "LoadedModel", options: RuntimeOptions, folder: Path
 ) -> "OpenClipEncoder | None":
     """The int8 encoder, quantised now unless `folder` has it; None if it is not faithful to fp32.
 
@@ -46,7 +46,7 @@ def encoder(
     # No version in the name: newer OpenVINO can read it, and recalibrating would make a new model.
     mine = folder / f"{loaded.encoder.space.fingerprint[:NAME_DIGITS]}-int8"
     if not mine.is_dir():
-        pixels = _sampled(loaded, wanted)
+        pixels = _sampled(loaded, options)
         whole_folder(mine, lambda part: _make(loaded, fp32, pixels, part))
     verdict = json.loads((mine / VERDICT).read_text())
     if not _is_faithful(verdict):
@@ -65,13 +65,13 @@ def _is_faithful(verdict: dict[str, Any]) -> bool:
     return close and bool(verdict["overlap"] >= MINIMUM_OVERLAP)
 
 
-def _sampled(loaded: "LoadedModel", wanted: RuntimeOptions) -> "list[Pixels]":
+def _sampled(loaded: "LoadedModel", options: RuntimeOptions) -> "list[Pixels]":
     if find_spec("nncf") is None:
         raise ModelUnavailable(
             "PRECISION=int8 needs nncf: install this project with its extra `int8`, "
             "or set PRECISION=auto."
         )
-    pictures = wanted.samples(SAMPLE)
+    pictures = options.samples(SAMPLE)
     if len(pictures) < FEWEST:
         raise ModelUnavailable(
             f"PRECISION=int8 is calibrated on pictures: {FEWEST} at least, {len(pictures)} found."

@@ -15,7 +15,7 @@ from app.encoders.file_identity import identities
 from app.encoders.model_request import ModelRequest, RuntimeOptions
 from app.encoders.torch_models.checkpoints import WAYS_OUT, find_checkpoint
 from app.encoders.torch_models.loaded_model import LoadedModel, TorchTokenizer
-from app.encoders.torch_models.runtime_choice import chosen
+from app.encoders.torch_models.runtime_choice import choose_runtime
 from app.encoders.torch_models.towers import TextTower
 from app.errors import ModelUnavailable
 from app.vectors import VectorSpace
@@ -28,7 +28,7 @@ def load(
     pretrained: str,
     device: str,
     name: str | None = None,
-    wanted: RuntimeOptions | None = None,
+    options: RuntimeOptions | None = None,
 ) -> OpenClipEncoder:
     """Load a model by CLIP_MODEL, CLIP_PRETRAINED and DEVICE; `name` is its display name.
 
@@ -36,12 +36,12 @@ def load(
     ModelUnavailable if no weights can be obtained, they do not fit the architecture, or the
     requested runtime options cannot be met.
     """
-    wanted = wanted or RuntimeOptions()
+    options = options or RuntimeOptions()
     loaded = load_torch(model, pretrained, device, name)
-    encoder, trials = chosen(loaded, wanted)
+    encoder, trials = choose_runtime(loaded, options)
     if trials is not None:
         fast_start.keep(
-            ModelRequest(model, pretrained, device, name, wanted), loaded, encoder, trials
+            ModelRequest(model, pretrained, device, name, options), loaded, encoder, trials
         )
     return encoder
 
@@ -76,21 +76,21 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
     )
 
 
-def choose_device(wanted: str) -> str:
-    """`wanted`, or for `auto` the first of CUDA, MPS and CPU that is available.
+def choose_device(setting: str) -> str:
+    """The device that DEVICE names; for `auto`, the first of CUDA, MPS and CPU that is available.
 
-    Raises ModelUnavailable if the wanted device is not available.
+    Raises ModelUnavailable if that device is not available.
     """
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if wanted == "auto":
+    if setting == "auto":
         return next(name for name, present in there.items() if present)
-    if not there[wanted]:
-        raise ModelUnavailable(f"DEVICE={wanted}: this machine has none. Set DEVICE=auto.")
-    return wanted
+    if not there[setting]:
+        raise ModelUnavailable(f"DEVICE={setting}: this machine has none. Set DEVICE=auto.")
+    return setting
 
 
 def fingerprint_of(model: Any, config: Mapping[str, Any], tokenizer: TorchTokenizer) -> str:

@@ -1,8 +1,8 @@
 """Chooses a model's runtime and precision: as configured, or the fastest faithful one here.
 
-Each combination, called a way, is tried on this machine for how close its vectors are to those of
-torch in fp32 and how long it takes. The results are stored with the converted models; a different
-processor or a different version of the libraries that compute means new trials.
+Each combination of the two, a variant, is tried on this machine: how close its vectors are to those
+of torch in fp32, and how long it takes. The results are stored with the converted models; a
+different processor or a different version of the libraries that compute means new trials.
 """
 
 import hashlib
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3  # all ways are timed in turn; the best of each counts, as other load disturbs
-ROUND_SECONDS = 0.1  # minimum per way and round
+ROUNDS = 3  # all variants are timed in turn; the best of each counts, as other load disturbs
+ROUND_SECONDS = 0.1  # minimum per variant and round
 PICTURES = 8  # in a timed batch: larger ones gain a processor little
 QUERY = "a small boat on a lake at dawn"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 GATES = {"fp32": fidelity.EXACT_COSINE}  # others: fidelity.MINIMUM_COSINE
 BFLOAT16 = ("avx512_bf16", "amx_bf16")  # flags of CPUs that multiply bf16 in hardware
 
-Way = tuple[str, str]
-"""A runtime and a precision."""
+Variant = tuple[str, str]
+"""A runtime and a precision to run it in."""
 
-PLAIN: Way = ("torch", "fp32")
+REFERENCE: Variant = ("torch", "fp32")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The result of trying a way: the lowest cosine to torch in fp32, and the best times."""
+    """The result of trying a variant: the lowest cosine to torch in fp32, and the best times."""
 
     cosine: float = 0.0
     picture_seconds: float = 0.0
@@ -65,7 +65,7 @@ class Trial:
         return self.picture_seconds * self.text_seconds
 
 
-Trials = dict[Way, Trial]
+Trials = dict[Variant, Trial]
 
 
 class Choice(NamedTuple):
@@ -75,58 +75,58 @@ class Choice(NamedTuple):
     settled: Path | None
 
 
-def chosen(loaded: "LoadedModel", wanted: RuntimeOptions) -> Choice:
+def choose_runtime(loaded: "LoadedModel", options: RuntimeOptions) -> Choice:
     """Choose the encoder. Raises ModelUnavailable if int8 is requested but not possible."""
-    if wanted.precision == "int8" and (found := _int8(loaded, wanted)):
+    if options.precision == "int8" and (found := _int8(loaded, options)):
         return Choice(found, None)
-    ways = candidates(loaded.device, wanted)
-    made: dict[Way, OpenClipEncoder] = {PLAIN: loaded.encoder}
-    trials = _trials(loaded, wanted, ways, made)
-    settled = wanted.precision != "int8" and not any(one.passing for one in trials.values())
-    for way in best_first(ways, trials):
+    variants = candidates(loaded.device, options)
+    encoders: dict[Variant, OpenClipEncoder] = {REFERENCE: loaded.encoder}
+    trials = _trials(loaded, options, variants, encoders)
+    settled = options.precision != "int8" and not any(one.passing for one in trials.values())
+    for variant in best_first(variants, trials):
         try:
-            encoder = made.get(way) or _make(loaded, wanted, way)
-        except Exception:  # as in `_tried`; it worked when it was tried
-            log.exception("%s %s cannot be had any more", *way)
+            encoder = encoders.get(variant) or _make(loaded, options, variant)
+        except Exception:  # as in `_run_trials`; it worked when it was tried
+            log.exception("%s %s cannot be had any more", *variant)
             settled = False
             continue
         encoder = gpu_batching.tuned(encoder) if loaded.device == "cuda" else encoder
-        return Choice(encoder, _trials_file(loaded, wanted) if settled else None)
+        return Choice(encoder, _trials_file(loaded, options) if settled else None)
     return Choice(loaded.encoder, None)
 
 
-def candidates(device: str, wanted: RuntimeOptions) -> list[Way]:
-    """The ways that `wanted` allows on `device`; torch in fp32 if there is no other."""
-    runtimes = ["torch", "openvino"] if wanted.runtime == "auto" else [wanted.runtime]
-    if device != "cpu" or wanted.folder is None or find_spec("openvino") is None:
-        if wanted.runtime == "openvino":
+def candidates(device: str, options: RuntimeOptions) -> list[Variant]:
+    """The variants that `options` allows on `device`; torch in fp32 if there is no other."""
+    runtimes = ["torch", "openvino"] if options.runtime == "auto" else [options.runtime]
+    if device != "cpu" or options.folder is None or find_spec("openvino") is None:
+        if options.runtime == "openvino":
             log.warning("OpenVINO cannot be used here; using torch")
-        runtimes = ["torch", "compiled"] if device == "cuda" and wanted.folder else ["torch"]
-    return [(runtime, one) for runtime in runtimes for one in _precisions(device, wanted)]
+        runtimes = ["torch", "compiled"] if device == "cuda" and options.folder else ["torch"]
+    return [(runtime, one) for runtime in runtimes for one in _precisions(device, options)]
 
 
-def _precisions(device: str, wanted: RuntimeOptions) -> list[str]:
+def _precisions(device: str, options: RuntimeOptions) -> list[str]:
     """The precisions to try, likely fastest first."""
     able = {"cuda": ["fp16", "bf16"], "cpu": ["bf16"] if has_bfloat16() else []}.get(device, [])
-    if wanted.precision == "auto":
+    if options.precision == "auto":
         return [*able, "fp32"]
-    if wanted.precision == "bf16" and "bf16" not in able:
+    if options.precision == "bf16" and "bf16" not in able:
         log.warning("this %s does not multiply bf16; using fp32", device)
-    return ["bf16"] if wanted.precision == "bf16" and "bf16" in able else ["fp32"]
+    return ["bf16"] if options.precision == "bf16" and "bf16" in able else ["fp32"]
 
 
-def best_first(ways: Sequence[Way], trials: Trials) -> list[Way]:
-    """The faithful ones among `ways`, fastest first; logs why the others are rejected."""
+def best_first(variants: Sequence[Variant], trials: Trials) -> list[Variant]:
+    """The faithful ones among `variants`, fastest first; logs why the others are rejected."""
     faithful = []
-    for way in ways:
-        trial = trials.get(way)
-        if trial is None or trial.is_faithful(way[1]):
-            faithful.append(way)
+    for variant in variants:
+        trial = trials.get(variant)
+        if trial is None or trial.is_faithful(variant[1]):
+            faithful.append(variant)
         elif trial.fault:
-            log.warning("%s %s: %s", *way, trial.fault)
+            log.warning("%s %s: %s", *variant, trial.fault)
         else:
-            log.warning("%s %s: a cosine of only %.5f to fp32", *way, trial.cosine)
-    return sorted(faithful, key=lambda way: trials[way].cost if way in trials else 0.0)
+            log.warning("%s %s: a cosine of only %.5f to fp32", *variant, trial.cosine)
+    return sorted(faithful, key=lambda variant: trials[variant].cost if variant in trials else 0.0)
 
 
 def has_bfloat16() -> bool:
@@ -135,8 +135,8 @@ def has_bfloat16() -> bool:
     return any(capabilities.get(name) for name in BFLOAT16)
 
 
-def _int8(loaded: "LoadedModel", wanted: RuntimeOptions) -> "OpenClipEncoder | None":
-    if loaded.device != "cpu" or wanted.runtime == "torch" or wanted.folder is None:
+def _int8(loaded: "LoadedModel", options: RuntimeOptions) -> "OpenClipEncoder | None":
+    if loaded.device != "cpu" or options.runtime == "torch" or options.folder is None:
         raise ModelUnavailable(
             "PRECISION=int8 runs in OpenVINO on the CPU: set DEVICE=cpu and RUNTIME=auto, "
             "or PRECISION=auto."
@@ -145,80 +145,80 @@ def _int8(loaded: "LoadedModel", wanted: RuntimeOptions) -> "OpenClipEncoder | N
         raise ModelUnavailable("PRECISION=int8 needs openvino, which is not installed.")
     from app.encoders.torch_models import int8
 
-    return int8.encoder(loaded, wanted, wanted.folder)
+    return int8.encoder(loaded, options, options.folder)
 
 
-def _make(loaded: "LoadedModel", wanted: RuntimeOptions, way: Way) -> "OpenClipEncoder":
-    runtime, precision = way
-    if runtime == "openvino" and wanted.folder is not None:
+def _make(loaded: "LoadedModel", options: RuntimeOptions, variant: Variant) -> "OpenClipEncoder":
+    runtime, precision = variant
+    if runtime == "openvino" and options.folder is not None:
         from app.encoders import openvino
         from app.encoders.torch_models import conversion
 
-        towers = conversion.towers(loaded, wanted.folder, precision)
-        return loaded.encoder.on(towers, most=openvino.LARGEST_BATCH)
+        towers = conversion.towers(loaded, options.folder, precision)
+        return loaded.encoder.on(towers, max_batch=openvino.LARGEST_BATCH)
     torchs = loaded.towers(DTYPES[precision])
     return loaded.encoder.on(torchs.compiled() if runtime == "compiled" else torchs)
 
 
 def _trials(
     loaded: "LoadedModel",
-    wanted: RuntimeOptions,
-    ways: Sequence[Way],
-    made: "dict[Way, OpenClipEncoder]",
+    options: RuntimeOptions,
+    variants: Sequence[Variant],
+    encoders: "dict[Variant, OpenClipEncoder]",
 ) -> Trials:
-    """Trials of `ways`, read from disk or run now; encoders built for that go into `made`."""
-    if list(ways) == [PLAIN]:
+    """Trials of `variants`, read from disk or run now; adds what it builds to `encoders`."""
+    if list(variants) == [REFERENCE]:
         return {}
-    file = _trials_file(loaded, wanted)
+    file = _trials_file(loaded, options)
     known = _read(file)
-    missing = [way for way in ways if way not in known]
+    missing = [variant for variant in variants if variant not in known]
     if missing:
-        known |= _tried(loaded, wanted, ways, made)
-        _keep(file, {way: trial for way, trial in known.items() if not trial.passing})
-    return {way: known[way] for way in ways}
+        known |= _run_trials(loaded, options, variants, encoders)
+        _keep(file, {variant: trial for variant, trial in known.items() if not trial.passing})
+    return {variant: known[variant] for variant in variants}
 
 
-def _trials_file(loaded: "LoadedModel", wanted: RuntimeOptions) -> Path | None:
-    return None if wanted.folder is None else wanted.folder / f"trials-{_key(loaded)}.json"
+def _trials_file(loaded: "LoadedModel", options: RuntimeOptions) -> Path | None:
+    return None if options.folder is None else options.folder / f"trials-{_key(loaded)}.json"
 
 
-def _tried(
+def _run_trials(
     loaded: "LoadedModel",
-    wanted: RuntimeOptions,
-    ways: Sequence[Way],
-    made: "dict[Way, OpenClipEncoder]",
+    options: RuntimeOptions,
+    variants: Sequence[Variant],
+    encoders: "dict[Variant, OpenClipEncoder]",
 ) -> Trials:
-    """Build each of `ways`, compare it with torch in fp32, and time those that work."""
-    cosines: dict[Way, float] = {}
+    """Build each of `variants`, compare it with torch in fp32, and time those that work."""
+    cosines: dict[Variant, float] = {}
     faults: Trials = {}
-    for way in ways:
+    for variant in variants:
         try:
-            made[way] = _make(loaded, wanted, way)
-            cosines[way] = fidelity.lowest_cosine(loaded.encoder, made[way])
+            encoders[variant] = _make(loaded, options, variant)
+            cosines[variant] = fidelity.lowest_cosine(loaded.encoder, encoders[variant])
         except Exception as error:  # noqa: BLE001  # converters can fail in any way on a model
             fault = (str(error).strip() or type(error).__name__).splitlines()[0]
-            faults[way] = Trial(fault=fault, passing=isinstance(error, OSError | MemoryError))
-    if wanted.folder is None:  # nothing is stored: timing would delay every load
-        return faults | {way: Trial(cosine) for way, cosine in cosines.items()}
-    seconds = timed({way: made[way] for way in cosines})
-    trials = {way: Trial(cosines[way], *seconds[way]) for way in cosines}
-    for way, trial in trials.items():
+            faults[variant] = Trial(fault=fault, passing=isinstance(error, OSError | MemoryError))
+    if options.folder is None:  # nothing is stored: timing would delay every load
+        return faults | {variant: Trial(cosine) for variant, cosine in cosines.items()}
+    seconds = timed({variant: encoders[variant] for variant in cosines})
+    trials = {variant: Trial(cosines[variant], *seconds[variant]) for variant in cosines}
+    for variant, trial in trials.items():
         per_second, milliseconds = 1 / trial.picture_seconds, 1e3 * trial.text_seconds
-        log.info("%s %s: %.1f pictures/s, %.1f ms a text", *way, per_second, milliseconds)
+        log.info("%s %s: %.1f pictures/s, %.1f ms a text", *variant, per_second, milliseconds)
     return faults | trials
 
 
-def timed(encoders: "dict[Way, OpenClipEncoder]") -> dict[Way, tuple[float, float]]:
+def timed(encoders: "dict[Variant, OpenClipEncoder]") -> dict[Variant, tuple[float, float]]:
     """The best seconds per picture, in a batch, and per text; the encoders take turns."""
-    best: dict[Way, tuple[float, float]] = {}
+    best: dict[Variant, tuple[float, float]] = {}
     for _ in range(ROUNDS if len(encoders) > 1 else 1):
-        for way, encoder in encoders.items():
+        for variant, encoder in encoders.items():
             some = (fidelity.golden_images() * PICTURES)[:PICTURES]
             pixels = [encoder.prepare(image) for image in some]
             picture = _least(lambda e=encoder, p=pixels: e.encode_pixels(p)) / PICTURES  # type: ignore[misc]
             text = _least(lambda e=encoder: e.encode_texts([QUERY]))  # type: ignore[misc]
-            known = best.get(way, (picture, text))
-            best[way] = min(known[0], picture), min(known[1], text)
+            known = best.get(variant, (picture, text))
+            best[variant] = min(known[0], picture), min(known[1], text)
     return best
 
 
@@ -258,13 +258,13 @@ def _read(file: Path | None) -> Trials:
 def _keep(file: Path | None, trials: Trials) -> None:
     if file is None:
         return
-    told = [
+    stored = [
         {"runtime": runtime, "precision": precision, "trial": asdict(trial)}
         for (runtime, precision), trial in trials.items()
     ]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as out:
-            out.write(json.dumps(told, indent=1).encode())
+            out.write(json.dumps(stored, indent=1).encode())
     except OSError as error:
         log.warning("what was measured of the model is not kept: %s", error)
