@@ -1,10 +1,10 @@
 """Conversion of every Pillow mode to 8-bit sRGB."""
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-
-from app.pictures.color_profiles import srgb_conversion
 
 PillowImage = Pillow.Image
 
@@ -13,14 +13,28 @@ WHITE = (255, 255, 255)
 BAND_PIXELS = 1_000_000  # converted at a time
 
 
-def to_rgb(image: PillowImage, factor: int = 1) -> PillowImage:
+class ColorConversion(Protocol):
+    """Converts pictures of a Pillow mode, 8 bits a channel and without transparency, to sRGB."""
+
+    @property
+    def mode(self) -> str:
+        """The mode of the pictures that it converts."""
+        ...
+
+    def apply(self, image: PillowImage) -> PillowImage:
+        """The picture in sRGB; its own pixels may be replaced."""
+        ...
+
+
+def to_rgb(
+    image: PillowImage, factor: int = 1, conversion: ColorConversion | None = None
+) -> PillowImage:
     """Convert to sRGB, reduced by an integer factor; the result is a new image.
 
     Deep channels are scaled to 8 bits, transparency is composited on white, and colors converted
-    by the picture's profile after the reduction. The conversion runs in bands: whole copies of a
-    large picture in several modes would take a multiple of its memory.
+    after the reduction; without a conversion they are taken for sRGB. All runs in bands: whole
+    copies of a large picture in several modes would take a multiple of its memory.
     """
-    conversion = srgb_conversion(image)
     levels = _black_and_white(image) if _is_deep(image) else None
     size = (-(-image.width // factor), -(-image.height // factor))
     result = Pillow.new("RGB", size)

@@ -21,7 +21,9 @@ from app.errors import (
     ImageTooNarrow,
 )
 from app.pictures.camera_raw import RawFile, read_raw
-from app.pictures.color_conversion import BAND_PIXELS, to_rgb
+from app.pictures.coding_points import read_coding_points
+from app.pictures.color_conversion import BAND_PIXELS, ColorConversion, to_rgb
+from app.pictures.color_profiles import srgb_conversion
 from app.pictures.exif import Exif, read_exif
 from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
 from app.pictures.jpeg import (
@@ -41,6 +43,7 @@ from app.pictures.orientation import (
     upright,
 )
 from app.pictures.tiff_kinds import unread_kind
+from app.pictures.wide_color import is_high_dynamic_range, light_conversion
 
 PillowImage = Pillow.Image
 
@@ -65,6 +68,7 @@ MEGAPIXEL_TOLERANCE = 1.01  # a camera of 50 megapixels writes 50.1 million pixe
 MAX_DRAFT_MEGAPIXELS = 8  # times the limit: JPEG is decoded at a reduced size, but not for free
 UNREDUCED = 1_000_000  # pixels: a draft side that no picture has
 FILMED_FORMATS = {"JPEG", "HEIF"}  # which phones write with a film
+NUMBERED_FORMATS = {"AVIF", "HEIF", "PNG"}  # which may name their colors by number
 DRAFT_SIDE = 1024  # pixels: larger pictures are reduced, but their shorter side not below this
 MAX_RESULT_PIXELS = 8_000_000  # of a decoded picture; panoramas are reduced below DRAFT_SIDE
 
@@ -175,7 +179,7 @@ class _Decoder:
             if orientation in SIDEWAYS:
                 width, height = height, width
             exif = read_exif(image)
-            turned = upright(to_rgb(image, factor), orientation)
+            turned = upright(to_rgb(image, factor, _color_conversion(image, data)), orientation)
             name = "JPEG" if is_jpeg else image.format or ""
             name = self.raw.format if self.raw else name
             film = film_offset(data) if name in FILMED_FORMATS else None
@@ -226,6 +230,20 @@ def _check_shape(size: tuple[int, int]) -> None:
             f"The picture is {width} × {height} pixels; "
             f"one side may be at most {MAX_ASPECT_RATIO} times the other."
         )
+
+
+def _color_conversion(image: PillowImage, data: bytes) -> ColorConversion | None:
+    """What converts the picture's colors to sRGB; None if they are sRGB, or if nothing tells.
+
+    A profile goes before the container's numbers, except for a high dynamic range, which profiles
+    describe for screens that show it.
+    """
+    points = read_coding_points(data) if image.format in NUMBERED_FORMATS else None
+    if is_high_dynamic_range(points):
+        return light_conversion(points)
+    return srgb_conversion(image) or (
+        None if image.info.get("icc_profile") else light_conversion(points)
+    )
 
 
 def _rejection(error: Exception, data: bytes) -> ImageRejected:

@@ -13,11 +13,14 @@ from starlette.types import Message
 from app.catalog.gallery import OnDisk
 from app.errors import ImageNotFound
 from app.ingest.uploads import Upload
+from app.pictures.camera_raw import RAW_FORMATS
 from app.runtime.services import Services
 from app.settings import Settings
 from app.web.original_response import OriginalResponse
+from tests.fixtures.camera_raw import PREVIEW_SIZE, RAW_FILES
 from tests.fixtures.drawn_pictures import encoded, noise, png
 from tests.fixtures.folder_jobs import run
+from tests.fixtures.phone_pictures import CLIP, pixel_motion_photo
 
 
 def stored(client: TestClient, data: bytes) -> int:
@@ -45,6 +48,26 @@ def test_a_file_is_served_as_what_its_bytes_are(client: TestClient, kind: str) -
     assert answer.headers["content-type"] == f"image/{kind.lower()}"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("kind", ["DNG", "CR3"])
+def test_a_raw_file_is_found_and_served_as_what_it_is(client: TestClient, kind: str) -> None:
+    """Issue 16, line 9."""
+    data = RAW_FILES[kind]()
+    image_id = stored(client, data)
+    record = client.get(f"/images/{image_id}").json()
+    assert (record["format"], record["width"], record["height"]) == (kind, *PREVIEW_SIZE[::-1])
+    answer = client.get(f"/images/{image_id}/file")
+    assert answer.content == data
+    assert answer.headers["content-type"] == RAW_FORMATS[kind][0]
+    assert client.get(f"/images/{image_id}/thumbnail").headers["content-type"] == "image/webp"
+
+
+def test_a_record_tells_of_the_film_in_a_motion_photo(client: TestClient) -> None:
+    """Issue 16, line 1."""
+    data = pixel_motion_photo()
+    record = client.get(f"/images/{stored(client, data)}").json()
+    assert record["metadata"] == {"motion": True, "motion_offset": data.index(CLIP)}
 
 
 def test_a_thumbnail_is_webp_and_cached(client: TestClient, settings: Settings) -> None:
