@@ -102,9 +102,12 @@ def new_image(
 
 def _file_metadata(picture: Picture) -> dict[str, Any]:
     """What the file has besides the picture."""
-    if picture.film_offset is None:
-        return {}
-    return {"motion": True, "motion_offset": picture.film_offset}
+    found: dict[str, Any] = {}
+    if picture.film_offset is not None:
+        found |= {"motion": True, "motion_offset": picture.film_offset}
+    if picture.frames > 1:
+        found["frames"] = picture.frames
+    return found
 
 
 def _exif_metadata(exif: Exif, keep_gps: bool) -> dict[str, Any]:

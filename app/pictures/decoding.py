@@ -26,6 +26,7 @@ from app.pictures.color_conversion import BAND_PIXELS, ColorConversion, to_rgb
 from app.pictures.color_profiles import srgb_conversion
 from app.pictures.exif import Exif, read_exif
 from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
+from app.pictures.frames import count_frames
 from app.pictures.jpeg import (
     END_OF_IMAGE,
     INK,
@@ -90,7 +91,8 @@ class Picture:
 
     `image` is 8-bit sRGB with its Exif orientation applied, and may be smaller than the original.
     `format` is a name of FORMATS. `width` and `height` are the original's in that orientation, in
-    pixels. `film_offset` is where in the file of a motion photo its film begins, in bytes.
+    pixels. `film_offset` is where in the file of a motion photo its film begins, in bytes;
+    `frames` how many frames or pages the file has, of which this is the first.
     """
 
     image: PillowImage
@@ -99,6 +101,7 @@ class Picture:
     height: int
     exif: Exif
     film_offset: int | None = None
+    frames: int = 1
 
 
 def decode(
@@ -172,6 +175,7 @@ class _Decoder:
             needed = _memory_needed(image, full, factor, data)
             background = self.is_background
             memory.enter_context(DECODING_MEMORY.reserve(needed, is_background=background))
+            frames = count_frames(image, data)
             pass_over_xmp_orientation(image)
             image.load()  # Pillow's TIFF plugin transposes here, and removes the orientation tag
             orientation = self._orientation(image)
@@ -183,7 +187,7 @@ class _Decoder:
             name = "JPEG" if is_jpeg else image.format or ""
             name = self.raw.format if self.raw else name
             film = film_offset(data) if name in FILMED_FORMATS else None
-            return Picture(turned, name, width, height, exif, film)
+            return Picture(turned, name, width, height, exif, film, frames)
 
     def _orientation(self, image: PillowImage) -> int:
         """The picture's orientation; a preview gets the raw file's Exif and XMP if it has none."""

@@ -1,5 +1,6 @@
 """The accepted formats, and how a file is opened as one of them."""
 
+import re
 from functools import cache
 from typing import BinaryIO
 
@@ -33,7 +34,9 @@ FORMATS = PILLOW_FORMATS | RAW_FORMATS
 
 JPEG_FORMATS = {"JPEG", "MPO"}
 DECODERS = tuple(name for name in PILLOW_FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
-SIGNATURE_BYTES = 16
+SIGNATURE_BYTES = 512  # a drawing in SVG names itself after a prologue and comments
+PILLOW_SIGNATURE_BYTES = 16
+SVG = re.compile(rb"^(\xef\xbb\xbf)?\s*<(svg\b|[?!].*(<svg\b|<!DOCTYPE svg\b))", re.DOTALL)
 SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 
 
@@ -59,7 +62,9 @@ def check_signature(head: bytes) -> None:
     _register_formats()
     Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
     openers = (Pillow.OPEN[name] for name in DECODERS)
-    if not any(accept is None or accept(head[:SIGNATURE_BYTES]) for _, accept in openers):
+    if SVG.match(head[:SIGNATURE_BYTES]):
+        raise _svg()
+    if not any(accept is None or accept(head[:PILLOW_SIGNATURE_BYTES]) for _, accept in openers):
         raise _unsupported()
 
 
@@ -86,7 +91,10 @@ def open_picture(file: BinaryIO) -> PillowImage:
         if (kind := unread_kind(file)) is not None:
             raise unread_tiff(kind) from None
         file.seek(0)
-        if _looks_accepted(file.read(SIGNATURE_BYTES)):
+        head = file.read(SIGNATURE_BYTES)
+        if SVG.match(head):
+            raise _svg() from None
+        if _looks_accepted(head):
             raise ImageCorrupt("The picture is damaged: its header cannot be read.") from error
         raise _unsupported() from None
 
@@ -94,6 +102,10 @@ def open_picture(file: BinaryIO) -> PillowImage:
 def unread_tiff(kind: str) -> ImageUnsupported:
     """The refusal of a TIFF that is not damaged."""
     return ImageUnsupported(f"This kind of TIFF is not read: {kind}.")
+
+
+def _svg() -> ImageUnsupported:
+    return ImageUnsupported("This is a drawing in SVG, which is not read: export it as PNG.")
 
 
 def _unsupported() -> ImageUnsupported:

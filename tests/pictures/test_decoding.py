@@ -12,7 +12,12 @@ from PIL import Image
 from app.errors import ImageCorrupt, ImageRejected, ImageTooLarge, ImageTooNarrow, ImageUnsupported
 from app.pictures.decoding import DRAFT_SIDE, decode
 from app.pictures.exif import Exif
-from app.pictures.formats import PILLOW_FORMATS, media_type
+from app.pictures.formats import (
+    PILLOW_FORMATS,
+    SIGNATURE_BYTES,
+    check_signature,
+    media_type,
+)
 from tests.fixtures.drawn_pictures import encoded, noise, png
 
 MEGAPIXELS = 50
@@ -42,6 +47,30 @@ def test_bytes_that_are_no_picture_are_unsupported(data: bytes) -> None:
     with pytest.raises(ImageUnsupported):
         decode(data, MEGAPIXELS)
     assert media_type(io.BytesIO(data)) is None
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"<?xml version='1.0'?>\n<!-- Created with Inkscape -->\n",
+        b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "svg11.dtd">\n',
+    ],
+)
+def test_a_drawing_is_refused_by_its_name(before: bytes) -> None:
+    """Issue 16: SVG."""
+    data = before + b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+    for read in (lambda: decode(data, MEGAPIXELS), lambda: check_signature(data[:SIGNATURE_BYTES])):
+        with pytest.raises(ImageUnsupported, match="a drawing in SVG"):
+            read()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (31, 31), (2, 200)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_tiny_pictures_are_read(kind: str, size: tuple[int, int]) -> None:
+    """Issue 16: pictures below 32 pixels."""
+    assert decode(encoded(Image.new("RGB", size), kind), MEGAPIXELS).image.size == size
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF"])

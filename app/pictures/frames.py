@@ -1,0 +1,71 @@
+"""How many frames an animation has, or how many pages a document; the first one is indexed."""
+
+import io
+
+from PIL import Image as Pillow
+
+from app.pictures.tiff_tags import open_tiff
+
+MAX_FRAMES = 10_000  # counted; more are said to be so many
+MAX_GIF_BLOCKS = 500_000  # looked at: of 127 MB if all are full
+GIF_HEADER_BYTES = 13
+GIF_EXTENSION, GIF_IMAGE = 0x21, 0x2C
+SUBFILE_TYPE, REDUCED = 254, 1
+
+
+def count_frames(image: Pillow.Image, data: bytes) -> int:
+    """The frames or pages of a picture that was opened from `data`, from 1 to MAX_FRAMES.
+
+    A JPEG has one: what follows it are other views of the same picture. Pillow reads all frames of
+    a GIF or TIFF to count them, without a bound.
+    """
+    if image.format == "GIF":
+        return max(1, _gif_frames(data))
+    if image.format == "TIFF":
+        return max(1, _tiff_pages(data))
+    if image.format in {"PNG", "WEBP", "AVIF", "HEIF"}:
+        return max(1, min(int(getattr(image, "n_frames", 1)), MAX_FRAMES))
+    return 1
+
+
+def _gif_frames(data: bytes) -> int:
+    """The image blocks of a GIF (GIF89a, sections 18 to 26)."""
+    at = GIF_HEADER_BYTES + _color_bytes(data[10:11])
+    frames = blocks = 0
+    while at < len(data) and frames < MAX_FRAMES and blocks < MAX_GIF_BLOCKS:
+        kind = data[at]
+        if kind == GIF_IMAGE:  # position, size, flags; colors; the size of codes
+            frames += 1
+            at += 11 + _color_bytes(data[at + 9 : at + 10])
+        elif kind == GIF_EXTENSION:
+            at += 2
+        else:  # the end, or damage
+            break
+        while at < len(data) and blocks < MAX_GIF_BLOCKS:
+            size = data[at]
+            at, blocks = at + 1 + size, blocks + 1
+            if not size:
+                break
+    return frames
+
+
+def _color_bytes(flags: bytes) -> int:
+    """The length of the table of colors that these flags announce."""
+    has_colors = bool(flags) and flags[0] & 0x80
+    return 3 << ((flags[0] & 7) + 1) if has_colors else 0
+
+
+def _tiff_pages(data: bytes) -> int:
+    """The directories of the chain that are no reduced copies of others."""
+    opened = open_tiff(io.BytesIO(data))
+    if opened is None:
+        return 0
+    reader, at = opened
+    seen: set[int] = set()
+    pages = 0
+    while 0 < at < len(data) and at not in seen and len(seen) < MAX_FRAMES:
+        seen.add(at)
+        kind = reader.integers(reader.directory(at).get(SUBFILE_TYPE), 1)
+        pages += not any(one & REDUCED for one in kind)
+        at = reader.following(at)
+    return pages
