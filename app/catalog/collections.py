@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from app.database.tables import COLLECTION_COLUMNS, Collection, collections, images, job_items, jobs
+from app.database.job_tables import job_items, jobs
+from app.database.tables import COLLECTION_COLUMNS, Collection, collections, images
 from app.errors import CollectionExists, CollectionNotFound, CollectionRejected
 
 DEFAULT = DEFAULT_NAMESPACE, DEFAULT_NAME = "default", "default"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -22,30 +22,29 @@ from sqlalchemy import (
     Numeric,
     Text,
     and_,
-    case,
-    cast,
     func,
     literal,
-    literal_column,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.catalog.field_expressions import (
+    EXPRESSIONS,
+    INDEXED_CHARACTERS,
+    MetadataValue,
+    constant,
+    index_prefix,
+)
 from app.database.tables import images
 from app.errors import CollectionRejected, FilterRejected
 
 MAX_FIELDS = 50  # per collection: each has an index that every insert updates
 MAX_KEY_CHARACTERS = 100  # of an undeclared metadata key
 MAX_DISPLAY_CHARACTERS = 100  # of a name or value in an error message
-INDEXED_CHARACTERS = 200  # of a text: an entry of a btree has at most 2,704 bytes
 MAX_BIGINT = 2**63 - 1
-MAX_DIGITS = 300  # of a number, so that it fits into an index, and its magnitude into a double
 
 TYPES = ("text", "number", "boolean", "date", "tags")
 """Types of fields; tags are a list of strings."""
-
-ANYTHING = "anything"
-"""The type of an undeclared key in `exists`: everything but null."""
 
 WALL_CLOCK = "wall clock"
 """The type of `taken_at` where it is compared with dates that have no time zone."""
@@ -71,8 +70,6 @@ METADATA = "metadata."
 RESERVED = {*COLUMNS, "and", "or", "not", "metadata"}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-PYTHON_DATES = "'[0001-01-01 UTC,10000-01-01 UTC)'::tstzrange"
-"""The range of Python's datetime; Postgres's timestamps range from 4714 BC to 294276."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +134,7 @@ def _available(declared: Mapping[str, str]) -> str:
 
 def declared_field(name: str, kind: str) -> Field:
     """A declared field; name and type have passed `check_declared`."""
-    return _metadata(name, kind, _constant(f"'{name}'", Text()))
+    return _metadata(name, kind, constant(f"'{name}'", Text()))
 
 
 def index_name(collection_id: int, name: str, kind: str) -> str:
@@ -227,91 +224,24 @@ def _column(name: str) -> Field:
     value, key, kind = column, column, COLUMNS[name]
     if kind == "text" and name != "path":  # paths are indexed whole
         value = column.collate("C")
-        key = _index_prefix(column)
+        key = index_prefix(column)
     integral, nullable = kind == "number", bool(images.c[name].nullable)
     return Field(name, kind, value, key, integral, nullable)
 
 
 def wall_clock() -> Field:
     """When pictures were taken, by the clock there; its expression is that of the index."""
-    in_utc = func.timezone(_constant("'UTC'", Text()), images.c.taken_at)
+    in_utc = func.timezone(constant("'UTC'", Text()), images.c.taken_at)
     local = func.coalesce(images.c.taken_local, in_utc, type_=DateTime())
     return Field("taken_at", WALL_CLOCK, local, local)
 
 
 def _metadata(name: str, kind: str, key: ColumnElement[str]) -> Field:
-    entry = _Entry(
+    entry = MetadataValue(
         images.c.metadata.op("->", return_type=JSONB())(key),
         images.c.metadata.op("->>", return_type=Text())(key),
     )
     return Field(name, kind, *EXPRESSIONS[kind](entry))
-
-
-class _Entry(NamedTuple):
-    """A metadata value, as JSON and as text."""
-
-    json: ColumnElement[Any]
-    text: ColumnElement[str]
-
-    def where(self, json_type: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
-        """`value` if the JSON has this type, else null: CASE tests before it evaluates."""
-        return case((self.is_a(json_type), value))
-
-    def is_a(self, json_type: str) -> ColumnElement[bool]:
-        return func.jsonb_typeof(self.json) == _constant(f"'{json_type}'", Text())
-
-
-Expressions = tuple[ColumnElement[Any], ColumnElement[Any]]  # value and key of a field
-
-
-def _text(entry: _Entry) -> Expressions:
-    value = entry.where("string", entry.text).collate("C")
-    return value, _index_prefix(entry.where("string", entry.text))
-
-
-def _number(entry: _Entry) -> Expressions:
-    short = func.length(entry.text) <= _constant(str(MAX_DIGITS), Numeric())
-    value = case((and_(entry.is_a("number"), short), cast(entry.json, Numeric())))
-    return value, value
-
-
-def _boolean(entry: _Entry) -> Expressions:
-    value = entry.where("boolean", cast(entry.json, Boolean()))
-    return value, value
-
-
-def _date(entry: _Entry) -> Expressions:
-    found = func.moment(entry.text, type_=DateTime(timezone=True))
-    value = case((found.bool_op("<@")(_constant(PYTHON_DATES, Text())), found))
-    return value, value
-
-
-def _tags(entry: _Entry) -> Expressions:
-    return entry.json, entry.where("array", entry.json)
-
-
-def _anything(entry: _Entry) -> Expressions:
-    value = func.nullif(entry.json, _constant("'null'::jsonb", JSONB()), type_=JSONB())
-    return value, value
-
-
-EXPRESSIONS: Mapping[str, Callable[[_Entry], Expressions]] = {
-    "text": _text,
-    "number": _number,
-    "boolean": _boolean,
-    "date": _date,
-    "tags": _tags,
-    ANYTHING: _anything,
-}
-
-
-def _index_prefix(text: ColumnElement[str]) -> ColumnElement[str]:
-    return func.left(text, _constant(str(INDEXED_CHARACTERS), Numeric()), type_=Text()).collate("C")
-
-
-def _constant(sql: str, type_: Any) -> ColumnElement[Any]:
-    """Inlined, because a bound parameter would not match the index's expression."""
-    return literal_column(sql, type_)
 
 
 def _sql(expression: ColumnElement[Any]) -> str:

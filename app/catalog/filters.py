@@ -13,10 +13,9 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, and_, any_, false, func, literal, or_, true
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.catalog.field_expressions import ANYTHING, INDEXED_CHARACTERS
 from app.catalog.fields import (
-    ANYTHING,
     COLUMNS,
-    INDEXED_CHARACTERS,
     METADATA,
     Field,
     bind,

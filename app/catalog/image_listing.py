@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from app.catalog.field_expressions import INDEXED_CHARACTERS
 from app.catalog.fields import (
-    INDEXED_CHARACTERS,
     MAX_BIGINT,
     UNSTORABLE,
     Field,

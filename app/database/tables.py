@@ -1,4 +1,4 @@
-"""The tables of the catalog, indexes, jobs and API keys, and their rows as dataclasses."""
+"""The tables of collections, pictures and their vectors, and their rows as dataclasses."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 from pgvector.sqlalchemy import HALFVEC, VECTOR
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -45,19 +44,6 @@ def now_column() -> Column[datetime]:
     """A `created_at` column: when the row was inserted."""
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
-
-OUTCOMES = (
-    "added",
-    "changed",
-    "moved",
-    "removed",
-    "unchanged",
-    "duplicate",
-    "gone",
-    "failed",
-    "cancelled",
-)
-"""The possible outcomes of a job item; `jobs` has a counter column for each."""
 
 collections = Table(
     "collections",
@@ -158,59 +144,6 @@ embeddings = Table(
     postgresql_partition_by="LIST (index_id)",
 )
 
-
-def _count(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default=text("0"))
-
-
-jobs = Table(
-    "jobs",
-    metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("source", JSONB, nullable=False),
-    Column("mode", Text, nullable=False),  # add | sync
-    Column("dry_run", Boolean, nullable=False),
-    Column("queue", Text, nullable=False),  # procrastinate's: which workers can read the source
-    Column("state", Text, nullable=False, server_default=text("'pending'")),
-    Column("reason", Text),  # why the job as a whole failed
-    Column("waiting", Text),  # why it makes no progress now
-    Column("checkpoint", Text(collation="C")),  # the source is listed up to here
-    Column("listed", Boolean, nullable=False, server_default=text("false")),
-    _count("total"),
-    *(_count(outcome) for outcome in OUTCOMES),
-    now_column(),
-    Column("started_at", DateTime(timezone=True)),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("finished_at", DateTime(timezone=True)),
-    Index("jobs_open_idx", "id", postgresql_where=text("finished_at IS NULL")),
-)
-
-job_items = Table(
-    "job_items",
-    metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    Column("path", Text, nullable=False),
-    Column("etag", Text, nullable=False),
-    Column("bytes", BigInteger),
-    Column("removal", Boolean, nullable=False, server_default=text("false")),
-    Column("staged", Text),  # the file name of its bytes in the incoming store
-    Column("caption", Text),
-    Column("metadata", JSONB),
-    Column("state", Text, nullable=False, server_default=text("'pending'")),
-    Column("outcome", Text),  # one of OUTCOMES
-    Column("reason", Text),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column(
-        "leases", Integer, nullable=False, server_default=text("0")
-    ),  # how often a worker took it
-    Column("worker", Text),  # host:pid of the last one
-    Column("image_id", BigInteger),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Index(None, "job_id", "state", "id"),
-    Index(None, "job_id", "id"),
-)
 
 Storage = Literal["halfvec", "vector", "bit"]
 """2 bytes per dimension, 4 bytes, or 2 bytes with an HNSW index on 1 bit per dimension."""

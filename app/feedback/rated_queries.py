@@ -11,7 +11,20 @@ from typing import Any
 
 import numpy as np
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import ARRAY, BigInteger, Double, Select, cast, exists, func, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    Double,
+    Integer,
+    Select,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from app.database.feedback_tables import feedback, feedback_queries
@@ -229,3 +242,23 @@ def save_evaluation(session: Session, index: VectorIndex, trial: Mapping[str, An
     """Replace the stored evaluation result."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
     session.execute(query.values(trial=dict(trial)))
+
+
+def collections_due_for_evaluation(session: Session, night: datetime) -> list[int]:
+    """The ids of collections whose feedback has changed and that were not evaluated since `night`.
+
+    Deleted judgements count as changes, too.
+    """
+    held_at = vector_indexes.c.trial["held_at"].astext.cast(DateTime(timezone=True))
+    known = vector_indexes.c.trial["judgements"].astext.cast(Integer)
+    changed = or_(func.max(feedback.c.updated_at) > held_at, func.count() != known)
+    query = (
+        select(vector_indexes.c.collection_id)
+        .join(feedback_queries, feedback_queries.c.index_id == vector_indexes.c.id)
+        .join(feedback, feedback.c.query_id == feedback_queries.c.id)
+        .where(vector_indexes.c.state == "active", feedback.c.image_id.is_not(None))
+        .where(or_(held_at.is_(None), held_at < night))
+        .group_by(vector_indexes.c.id)
+        .having(or_(held_at.is_(None), changed))
+    )
+    return sorted(session.execute(query).scalars())

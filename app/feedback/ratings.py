@@ -14,16 +14,13 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Date,
-    DateTime,
     Double,
-    Integer,
     Select,
     and_,
     cast,
     delete,
     func,
     literal_column,
-    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -253,26 +250,6 @@ def evaluation_results(session: Session, scope: Scope) -> list[tuple[str, dict[s
     if scope.collection_id is not None:
         query = query.where(collections.c.id == scope.collection_id)
     return [(row[0], row[1]) for row in session.execute(query)]
-
-
-def collections_due_for_evaluation(session: Session, night: datetime) -> list[int]:
-    """The ids of collections whose feedback has changed and that were not evaluated since `night`.
-
-    Deleted judgements count as changes, too.
-    """
-    held_at = vector_indexes.c.trial["held_at"].astext.cast(DateTime(timezone=True))
-    known = vector_indexes.c.trial["judgements"].astext.cast(Integer)
-    changed = or_(func.max(feedback.c.updated_at) > held_at, func.count() != known)
-    query = (
-        select(vector_indexes.c.collection_id)
-        .join(feedback_queries, feedback_queries.c.index_id == vector_indexes.c.id)
-        .join(feedback, feedback.c.query_id == feedback_queries.c.id)
-        .where(vector_indexes.c.state == "active", feedback.c.image_id.is_not(None))
-        .where(or_(held_at.is_(None), held_at < night))
-        .group_by(vector_indexes.c.id)
-        .having(or_(held_at.is_(None), changed))
-    )
-    return sorted(session.execute(query).scalars())
 
 
 def export(session: Session, scope: Scope, after: int, limit: int) -> Sequence[ExportedJudgement]:

@@ -6,7 +6,7 @@ Every function takes a Session and leaves the transaction to its caller.
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.database.tables import job_items, jobs
+from app.database.job_tables import job_items, jobs
 from app.errors import JobConflict
 from app.ingest.job_items import OPEN, enqueue_batches
 from app.ingest.jobs import BULK_PRIORITY, LIST, SENT_PRIORITY, Job, enqueue, get, settle

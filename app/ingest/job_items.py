@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.database.tables import job_items, jobs
+from app.database.job_tables import job_items, jobs
 from app.ingest.jobs import BULK_PRIORITY, INGEST, Job, enqueue, get, settle
 
 

@@ -18,7 +18,8 @@ from sqlalchemy import Column, ColumnElement, delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.database.tables import OUTCOMES, collections, job_items, jobs
+from app.database.job_tables import OUTCOMES, job_items, jobs
+from app.database.tables import collections
 from app.errors import CollectionNotFound, JobNotFound
 from app.metrics import QueueCounts
 

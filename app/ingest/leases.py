@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, and_, bindparam, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.database.tables import job_items, jobs
+from app.database.job_tables import job_items, jobs
 from app.ingest.job_items import ITEM_COLUMNS, OPEN, Item, enqueue_batches
 from app.ingest.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, get, settle
 

@@ -31,7 +31,7 @@ from app.errors import (
     ModelUnavailable,
     StorageUnwritable,
 )
-from app.feedback import evaluation, rated_queries, ratings
+from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
 from app.ingest import job_control, jobs
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
@@ -166,7 +166,7 @@ class Worker:
         """
         with self.sessions.begin() as session:
             night = evaluation.last_night(rated_queries.now(session))
-            due = ratings.collections_due_for_evaluation(session, night)
+            due = rated_queries.collections_due_for_evaluation(session, night)
         for collection_id in due:
             if self._failed.get(collection_id) == night:
                 continue

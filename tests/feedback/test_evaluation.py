@@ -187,7 +187,7 @@ def test_a_trial_stops_with_the_service(
 def due(bench: Bench, night: datetime) -> bool:
     """Whether the collection is tried at a look after that night."""
     with bench.sessions.begin() as session:
-        return bool(ratings.collections_due_for_evaluation(session, night))
+        return bool(rated_queries.collections_due_for_evaluation(session, night))
 
 
 def test_a_trial_is_due_once_a_night_where_judgements_have_changed(

@@ -16,7 +16,8 @@ from app.catalog import image_rows
 from app.catalog.collection_deletion import upload_disks
 from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
-from app.database.tables import OUTCOMES, PRESENT, Image, VectorIndex, images
+from app.database.job_tables import OUTCOMES
+from app.database.tables import PRESENT, Image, VectorIndex, images
 from app.errors import ImageSearchError
 from app.index import embeddings, vector_indexes
 from app.index.graph_rebuild import build_graph

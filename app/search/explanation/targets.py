@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from app.catalog import upload_rows
 from app.catalog.fields import MAX_BIGINT, UNSTORABLE
 from app.catalog.filter_values import letter_forms
-from app.database.tables import PRESENT, Collection, collections, images, job_items, jobs
+from app.database.job_tables import job_items, jobs
+from app.database.tables import PRESENT, Collection, collections, images
 
 Target = int | str
 """A picture's id, its path, or the name it was uploaded under."""

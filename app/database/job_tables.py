@@ -1,0 +1,86 @@
+"""The tables of jobs and of the files that they work on."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.database.tables import metadata, now_column
+
+OUTCOMES = (
+    "added",
+    "changed",
+    "moved",
+    "removed",
+    "unchanged",
+    "duplicate",
+    "gone",
+    "failed",
+    "cancelled",
+)
+"""The possible outcomes of a job item; `jobs` has a counter column for each."""
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("source", JSONB, nullable=False),
+    Column("mode", Text, nullable=False),  # add | sync
+    Column("dry_run", Boolean, nullable=False),
+    Column("queue", Text, nullable=False),  # procrastinate's: which workers can read the source
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("reason", Text),  # why the job as a whole failed
+    Column("waiting", Text),  # why it makes no progress now
+    Column("checkpoint", Text(collation="C")),  # the source is listed up to here
+    Column("listed", Boolean, nullable=False, server_default=text("false")),
+    _count("total"),
+    *(_count(outcome) for outcome in OUTCOMES),
+    now_column(),
+    Column("started_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("jobs_open_idx", "id", postgresql_where=text("finished_at IS NULL")),
+)
+
+job_items = Table(
+    "job_items",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("bytes", BigInteger),
+    Column("removal", Boolean, nullable=False, server_default=text("false")),
+    Column("staged", Text),  # the file name of its bytes in the incoming store
+    Column("caption", Text),
+    Column("metadata", JSONB),
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("outcome", Text),  # one of OUTCOMES
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "leases", Integer, nullable=False, server_default=text("0")
+    ),  # how often a worker took it
+    Column("worker", Text),  # host:pid of the last one
+    Column("image_id", BigInteger),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "job_id", "state", "id"),
+    Index(None, "job_id", "id"),
+)
