@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from app.catalog import collections
 from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex
-from app.index import vector_indexes
 from app.index.hnsw_search import find_nearest, nearest_query
 from app.index.paged_scans import IndexReader, plan_scan
-from app.vectors import Vectors, VectorSpace
-from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene, unlike
+from app.vectors import Vectors
+from tests.fixtures.generated_vectors import burst_vectors, generated_index
 
 DIMENSIONS = 512
 BEFORE = 200  # unlike pictures that were stored before the burst
@@ -23,8 +21,7 @@ BURST = 3_000  # pictures of one scene
 
 @pytest.fixture(scope="module")
 def vectors() -> Vectors:
-    rng = np.random.default_rng(1)
-    return np.vstack([unlike(BEFORE, DIMENSIONS, rng), scene(BURST, 0.9, DIMENSIONS, rng)])
+    return burst_vectors(BEFORE, BURST, DIMENSIONS)
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +29,8 @@ def burst(
     database_url: str, vectors: Vectors
 ) -> Iterator[tuple[connections.Sessions, VectorIndex]]:
     """An index with unlike pictures and then a burst, in this order, and its graph."""
-    engine = connections.open_engine(database_url)
-    connections.migrate(engine)
-    sessions = connections.open_sessions(engine)
-    with sessions.begin() as session:
-        space = VectorSpace("generated", "burst", "0" * 64, DIMENSIONS)
-        index = vector_indexes.open_index(session, collections.default(session).id, space)
-        insert_images(session, index.collection_id, ["{}"] * len(vectors))
-        copy_vectors(session, index, vectors)
-        vector_indexes.build_hnsw(session, index)
-    yield sessions, index
-    engine.dispose()
+    with generated_index(database_url, vectors) as opened:
+        yield opened
 
 
 def lost(session: Session, index: VectorIndex, vectors: Vectors) -> list[int]:

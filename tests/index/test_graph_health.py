@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
-from app.catalog import collections
 from app.database import connections
 from app.database.tables import VectorIndex
 from app.index import graph_health, graph_rebuild, vector_indexes
 from app.index.graph_health import choose_novel, count_unreachable, find_lost, maintain
-from app.vectors import Vectors, VectorSpace
-from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene, unlike
+from app.vectors import Vectors
+from tests.fixtures.generated_vectors import burst_vectors, generated_index
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
@@ -22,8 +20,7 @@ BURST = 1_900  # pictures of one scene
 
 @pytest.fixture(scope="module")
 def vectors() -> Vectors:
-    rng = np.random.default_rng(1)
-    return np.vstack([unlike(BEFORE, DIMENSIONS, rng), scene(BURST, 0.9, DIMENSIONS, rng)])
+    return burst_vectors(BEFORE, BURST, DIMENSIONS)
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +28,8 @@ def index(
     database_url: str, vectors: Vectors
 ) -> Iterator[tuple[connections.Sessions, VectorIndex]]:
     """Its graph was built in the order in which the pictures came."""
-    engine = connections.open_engine(database_url)
-    connections.migrate(engine)
-    sessions = connections.open_sessions(engine)
-    with sessions.begin() as session:
-        space = VectorSpace("generated", "burst", "0" * 64, DIMENSIONS)
-        made = vector_indexes.open_index(session, collections.default(session).id, space)
-        insert_images(session, made.collection_id, ["{}"] * len(vectors))
-        copy_vectors(session, made, vectors)
-        vector_indexes.build_hnsw(session, made)
-    yield sessions, made
-    engine.dispose()
+    with generated_index(database_url, vectors) as opened:
+        yield opened
 
 
 def test_a_sample_by_novelty_holds_what_is_not_of_the_burst(vectors: Vectors) -> None:

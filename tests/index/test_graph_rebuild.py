@@ -16,7 +16,7 @@ from app.errors import IndexGone
 from app.index import embeddings, graph_rebuild, vector_indexes
 from app.index.hnsw_search import find_nearest, nearest_query
 from app.vectors import Vectors, VectorSpace
-from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene, unlike
+from tests.fixtures.generated_vectors import burst_vectors, copy_vectors, insert_images, unlike
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
@@ -41,8 +41,7 @@ def sessions(database_url: str) -> Iterator[connections.Sessions]:
 
 @pytest.fixture(scope="module")
 def vectors() -> Vectors:
-    rng = np.random.default_rng(1)
-    return np.vstack([unlike(BEFORE, DIMENSIONS, rng), scene(BURST, 0.9, DIMENSIONS, rng)])
+    return burst_vectors(BEFORE, BURST, DIMENSIONS)
 
 
 @pytest.fixture

@@ -5,16 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from app.catalog import collections, image_deletion
+from app.catalog import image_deletion
 from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex
 from app.index import vector_indexes
 from app.index.hnsw_search import find_nearest, find_nearest_distance, nearest_query
-from app.vectors import Vectors, VectorSpace
-from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
+from app.vectors import Vectors
+from tests.fixtures.generated_vectors import clip_like, copy_vectors, generated_index
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
@@ -39,21 +38,8 @@ def loaded(
     database_url: str, vectors: Vectors
 ) -> Iterator[tuple[connections.Sessions, VectorIndex]]:
     """An index with `vectors`, its HNSW graph built after the load; ids start at 1."""
-    engine = connections.open_engine(database_url)
-    connections.migrate(engine)
-    sessions = connections.open_sessions(engine)
-    with sessions.begin() as session:
-        index = open_index(session)
-        insert_images(session, index.collection_id, ["{}"] * COUNT)
-        copy_vectors(session, index, vectors)
-        vector_indexes.build_hnsw(session, index)
-    yield sessions, index
-    engine.dispose()
-
-
-def open_index(session: Session) -> VectorIndex:
-    space = VectorSpace("generated", "clip-like", "0" * 64, DIMENSIONS)
-    return vector_indexes.open_index(session, collections.default(session).id, space)
+    with generated_index(database_url, vectors) as opened:
+        yield opened
 
 
 def exact_ids(vectors: Vectors, query: Vectors, limit: int) -> list[int]:

@@ -19,11 +19,10 @@ from app.index.vector_indexes import Shape
 from app.runtime.services import Services
 from app.vectors import Vectors, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import (
+    burst_vectors,
     clip_like,
     copy_vectors,
     insert_images,
-    scene,
-    unlike,
 )
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
@@ -269,9 +268,7 @@ def test_recall_shows_what_a_burst_hides(
     services: Services, another: VectorIndex, pictures: int
 ) -> None:
     """Issue 21, line 3: a uniform sample was mostly the burst, and its recall near 1."""
-    rng = np.random.default_rng(1)
-    before, burst = unlike(150, DIMENSIONS, rng), scene(1_850, 0.9, DIMENSIONS, rng)
-    fill(services, another, np.vstack([before, burst]))
+    fill(services, another, burst_vectors(150, 1_850, DIMENSIONS))
     asked = service(services, replace(another, ef_search=100))
     queries = asked._queries(2 * SAMPLE, by_novelty=True)
     chosen = queries.own_ids[~queries.is_text]

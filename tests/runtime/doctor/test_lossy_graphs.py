@@ -1,6 +1,5 @@
 """The doctor finds graphs that lose pictures, and rebuilds them (issue 21, line 3)."""
 
-import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -9,7 +8,7 @@ from app.index import graph_health, graph_rebuild, vector_indexes
 from app.index.graph_health import GraphHealth
 from app.runtime.doctor.findings import Finding
 from app.runtime.services import Services
-from tests.fixtures.generated_vectors import copy_vectors, insert_images, scene, unlike
+from tests.fixtures.generated_vectors import burst_vectors, copy_vectors, insert_images
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
@@ -43,14 +42,11 @@ def index(services: Services, pictures: None) -> VectorIndex:
 
 
 def in_order_of_arrival(services: Services, index: VectorIndex) -> None:
-    rng = np.random.default_rng(1)
-    before = unlike(BEFORE, index.dimensions, rng)
-    burst = scene(BURST, 0.9, index.dimensions, rng)
     with services.sessions.begin() as session:
         session.execute(text(f"DROP INDEX IF EXISTS {vector_indexes.hnsw_name(index)}"))
         session.execute(text(f"TRUNCATE {index.partition}"))  # rows just deleted get links too
         session.execute(text("UPDATE vector_indexes SET graph_vectors = NULL"))
-        copy_vectors(session, index, np.vstack([before, burst]))
+        copy_vectors(session, index, burst_vectors(BEFORE, BURST, index.dimensions))
         vector_indexes.build_hnsw(session, index)
 
 
