@@ -14,6 +14,8 @@ from app.vectors import Vectors, VectorSpace, unit_rows
 Shape = Callable[[Image.Image], Image.Image]
 """Resizes and crops an RGB picture to the model's input size."""
 
+TILED_AXES = 4  # of the array of a picture in tiles
+
 Tokenizer = Callable[[list[str]], Tokens]
 """Maps texts to token ids: int64, shape (len(texts), context length)."""
 
@@ -73,19 +75,29 @@ class OpenClipEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts: float32, shape (len(texts), dimensions), unit rows."""
         tokens: Tokens = self._tokenizer(list(texts))
-        return self._encoded(lambda rows: self.towers.texts(self._cut(rows)), tokens)
+        step = self._max_batch or len(tokens)
+        return self._encoded(lambda rows: self.towers.texts(self._cut(rows)), tokens, step)
 
     def unused_end(self, text: str) -> str:
         """The words at the end of `text` that do not fit into the model's context."""
         return unused_end(self._tokenizer, text)
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Vectors:
-        """Embed prepared pictures: float32, shape (len(pixels), dimensions), unit rows."""
-        return self._encoded(lambda rows: self.towers.images(np.stack(rows)), pixels)
+        """Embed prepared pictures: float32, shape (len(pixels), dimensions), unit rows.
 
-    def _encoded(self, tower: Callable[[Any], Features], rows: Any) -> Vectors:
-        """Run `tower` over `rows` in batches of at most `max_batch`; returns unit rows."""
-        step = self._max_batch or len(rows)
+        The vector of a picture in tiles is the mean of theirs, at unit length.
+        """
+        parts = [one if one.ndim == TILED_AXES else one[None] for one in pixels]
+        rows = [row for part in parts for row in part]
+        step = self._max_batch or len(pixels)
+        vectors = self._encoded(lambda some: self.towers.images(np.stack(some)), rows, step)
+        if len(rows) == len(pixels):
+            return vectors
+        starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+        return unit_rows(np.add.reduceat(vectors, starts))
+
+    def _encoded(self, tower: Callable[[Any], Features], rows: Any, step: int) -> Vectors:
+        """Run `tower` over `rows`, `step` at a time; returns unit rows."""
         parts = [tower(rows[start : start + step]) for start in range(0, len(rows), step)]
         return unit_rows(np.concatenate(parts))
 

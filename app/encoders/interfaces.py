@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 TOKENS_STEP = 4  # positions: a runtime prepares anew for each length it sees
 
 Pixels = NDArray[np.uint8]
-"""One prepared picture: uint8, shape (height, width, 3), RGB; a batch has a leading axis."""
+"""One prepared picture: uint8, shape (height, width, 3), RGB; a batch has a leading axis.
+
+A panorama is prepared as its tiles, shape (tiles, height, width, 3).
+"""
 
 Tokens = NDArray[np.int64]
 """Token ids: int64, shape (texts, positions)."""

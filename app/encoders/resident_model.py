@@ -16,6 +16,7 @@ from PIL import Image
 from app import metrics
 from app.encoders import memory
 from app.encoders.batching import Batcher, Priority
+from app.encoders.panoramas import tiles
 from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace
 
@@ -167,13 +168,14 @@ class ResidentModel:
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Embed RGB pictures ahead of any queued indexing: shape (len(images), dimensions)."""
-        encoder = self.load()
-        pixels = [encoder.prepare(image) for image in images]
-        return self._batcher.submit(encoder.encode_pixels, pixels, Priority.SEARCH).result()
+        pixels = [self.prepare(image) for image in images]
+        return self.submit(pixels, Priority.SEARCH).result()
 
     def prepare(self, image: Image.Image) -> "Pixels":
-        """Prepare an RGB picture for `submit`, on the caller's thread."""
-        return self.load().prepare(image)
+        """Prepare an RGB picture for `submit`, on the caller's thread; a panorama in tiles."""
+        encoder = self.load()
+        prepared = [encoder.prepare(tile) for tile in tiles(image)]
+        return prepared[0] if len(prepared) == 1 else np.stack(prepared)
 
     def submit(self, pixels: "Sequence[Pixels]", priority: Priority) -> "Future[Vectors]":
         """Queue prepared pictures; the future's result has shape (len(pixels), dimensions)."""

@@ -39,6 +39,25 @@ PILLOW_SIGNATURE_BYTES = 16
 SVG = re.compile(rb"^(\xef\xbb\xbf)?\s*<(svg\b|[?!].*(<svg\b|<!DOCTYPE svg\b))", re.DOTALL)
 SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 
+FOREIGN = {
+    (0, b"\xff\x0a"): "JPEG XL",
+    (4, b"JXL "): "JPEG XL",
+    (4, b"jP  "): "JPEG 2000",
+    (0, b"\xff\x4f\xff\x51"): "JPEG 2000",
+    (0, b"8BPS"): "a file of Photoshop",
+    (0, b"gimp xcf"): "a file of GIMP",
+    (0, b"\x76\x2f\x31\x01"): "OpenEXR",
+    (0, b"#?RADIANCE"): "Radiance HDR",
+    (0, b"%PDF"): "a PDF",
+    (0, b"%!PS"): "PostScript",
+    (0, b"\0\0\1\0"): "an icon",
+    (4, b"ftypqt  "): "a film",
+    (4, b"ftypisom"): "a film",
+    (4, b"ftypmp4"): "a film",
+    (0, b"\x1a\x45\xdf\xa3"): "a film",
+}
+"""What else people take for pictures, by its signature and where in the file that is."""
+
 
 def media_type(file: BinaryIO) -> str | None:
     """The media type by a file's header, or None if it is not an accepted picture."""
@@ -62,10 +81,8 @@ def check_signature(head: bytes) -> None:
     _register_formats()
     Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
     openers = (Pillow.OPEN[name] for name in DECODERS)
-    if SVG.match(head[:SIGNATURE_BYTES]):
-        raise _svg()
     if not any(accept is None or accept(head[:PILLOW_SIGNATURE_BYTES]) for _, accept in openers):
-        raise _unsupported()
+        raise _unsupported(head)
 
 
 @cache
@@ -92,11 +109,9 @@ def open_picture(file: BinaryIO) -> PillowImage:
             raise unread_tiff(kind) from None
         file.seek(0)
         head = file.read(SIGNATURE_BYTES)
-        if SVG.match(head):
-            raise _svg() from None
         if _looks_accepted(head):
             raise ImageCorrupt("The picture is damaged: its header cannot be read.") from error
-        raise _unsupported() from None
+        raise _unsupported(head) from None
 
 
 def unread_tiff(kind: str) -> ImageUnsupported:
@@ -104,13 +119,19 @@ def unread_tiff(kind: str) -> ImageUnsupported:
     return ImageUnsupported(f"This kind of TIFF is not read: {kind}.")
 
 
-def _svg() -> ImageUnsupported:
-    return ImageUnsupported("This is a drawing in SVG, which is not read: export it as PNG.")
-
-
-def _unsupported() -> ImageUnsupported:
+def _unsupported(head: bytes) -> ImageUnsupported:
     names = ", ".join([*DECODERS, "camera raw"])
-    return ImageUnsupported(f"This is not a picture in one of these formats: {names}.")
+    foreign = _foreign(head)
+    subject = f"This is {foreign}, and not" if foreign else "This is not"
+    return ImageUnsupported(f"{subject} a picture in one of these formats: {names}.")
+
+
+def _foreign(head: bytes) -> str | None:
+    """The kind of a file that people take for a picture."""
+    if SVG.match(head[:SIGNATURE_BYTES]):
+        return "a drawing in SVG"
+    starts = FOREIGN.items()
+    return next((name for (at, sign), name in starts if head.startswith(sign, at)), None)
 
 
 def _looks_accepted(head: bytes) -> bool:

@@ -97,7 +97,7 @@ DETAILS = {
     409: "Job 1 has ended as succeeded: there is nothing to cancel.",
     413: "The request is larger than 20 MB, the most that is taken.",
     415: "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, "
-    "WEBP.",
+    "WEBP, camera raw.",
     416: "The file has 12367 bytes.",
     429: "More than 100 per 1 second of this key: try again later.",
     422: "query limit: Input should be less than or equal to 100.",

@@ -36,10 +36,29 @@ def test_each_format_on_the_list_is_read(kind: str) -> None:
     assert media_type(io.BytesIO(data)) == PILLOW_FORMATS[kind][0]
 
 
-@pytest.mark.parametrize("kind", ["ICO", "PPM", "TGA", "PCX", "JPEG2000"])
-def test_a_format_off_the_list_is_unsupported(kind: str) -> None:
-    with pytest.raises(ImageUnsupported, match="not a picture in one of these formats"):
-        decode(encoded(noise(1), kind), MEGAPIXELS)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("ICO", "an icon, and "),
+        ("PPM", ""),
+        ("TGA", ""),
+        ("PCX", ""),
+        ("JPEG2000", "JPEG 2000, and "),
+        ("PDF", "a PDF, and "),
+    ],
+)
+def test_a_format_off_the_list_is_unsupported(kind: str, name: str) -> None:
+    data = encoded(noise(1), kind)
+    reason = f"This is {name}not a picture in one of these formats"
+    for read in (lambda: decode(data, MEGAPIXELS), lambda: check_signature(data[:SIGNATURE_BYTES])):
+        with pytest.raises(ImageUnsupported, match=reason):
+            read()
+
+
+def test_jpeg_xl_is_refused_by_its_name() -> None:
+    for start in (b"\xff\x0a\x18\xf3\x01", b"\0\0\0\x0cJXL \r\n\x87\n"):
+        with pytest.raises(ImageUnsupported, match="This is JPEG XL"):
+            decode(start + bytes(99), MEGAPIXELS)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])

@@ -37,7 +37,7 @@ REFUSED: Example = {
     "id": None,
     "status": "refused",
     "reason": "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, "
-    "TIFF, WEBP.",
+    "TIFF, WEBP, camera raw.",
 }
 IMAGE: Example = {
     **PICTURE,
