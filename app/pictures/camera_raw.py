@@ -47,6 +47,7 @@ COUNT_BYTES = 8  # between the preview's UUID and its box
 EXIF_START = b"Exif\0\0"
 PREVIEW_HEADER_BYTES = 16  # of the box PRVW, before the JPEG
 MAX_TRACKS = 16
+MAX_PREVIEWS = 16  # looked at
 EXIF_BYTES = 1_000_000  # of a file's start; cameras write the tags before the pixels
 
 
@@ -116,7 +117,7 @@ def _largest(data: bytes, places: Iterable[tuple[int, int]]) -> bytes | None:
     indexed by its thumbnail.
     """
     found, most, beyond = None, 0, 0
-    for start, length in places:
+    for start, length in dict.fromkeys(islice(places, MAX_PREVIEWS)):
         if start + length > len(data):
             beyond = max(beyond, length)
         elif data.startswith(START_OF_JPEG, start):

@@ -15,7 +15,7 @@ CHECKSUM_BYTES = 4
 MAX_CHUNKS = 100  # before the pixels; honest files have about 10
 FULL_BOX_BYTES = 4  # version and flags
 WIDE_INDEX = 1  # the flag of associations with 15-bit indexes
-MAX_ASSOCIATIONS = 10_000  # of all items: a picture of many tiles has hundreds
+MAX_ASSOCIATIONS = 2_000  # of all items: a picture of many tiles has hundreds
 
 
 @dataclass(frozen=True)

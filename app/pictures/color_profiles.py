@@ -17,7 +17,7 @@ PillowImage = Pillow.Image
 
 MAX_PROFILE_BYTES = 4_000_000  # press profiles have up to 3 MB; a larger one is passed over
 MAX_PROFILE_TAGS = 100  # usually 10 to 20
-KEPT_CONVERSIONS = 32  # a library has few profiles; each is parsed once
+KEPT_CONVERSIONS = 8  # with their profiles; a library has few, and most are of some kilobytes
 SAME_LEVELS = 2  # of 255: a profile that changes no color by more is sRGB under another name
 LEAST_CONTRAST = 128  # levels between black and white; a profile with less is damaged
 TEST_LEVELS = 9  # per channel, of the colors by which a profile is judged

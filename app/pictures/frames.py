@@ -10,6 +10,7 @@ MAX_FRAMES = 10_000  # counted; more are said to be so many
 MAX_GIF_BLOCKS = 500_000  # looked at: of 127 MB if all are full
 GIF_HEADER_BYTES = 13
 GIF_EXTENSION, GIF_IMAGE = 0x21, 0x2C
+TAGS = 20  # of a page, usually; many more in all pages are not read
 SUBFILE_TYPE, REDUCED = 254, 1
 
 
@@ -62,10 +63,12 @@ def _tiff_pages(data: bytes) -> int:
         return 0
     reader, at = opened
     seen: set[int] = set()
-    pages = 0
-    while 0 < at < len(data) and at not in seen and len(seen) < MAX_FRAMES:
+    pages = read = 0
+    while 0 < at < len(data) and at not in seen and max(len(seen), read / TAGS) < MAX_FRAMES:
         seen.add(at)
-        kind = reader.integers(reader.directory(at).get(SUBFILE_TYPE), 1)
+        tags = reader.directory(at)
+        read += len(tags)
+        kind = reader.integers(tags.get(SUBFILE_TYPE), 1)
         pages += not any(one & REDUCED for one in kind)
         at = reader.following(at)
     return pages

@@ -12,6 +12,8 @@ START_OF_SCAN = b"\xff\xda"
 END_OF_IMAGE = b"\xff\xd9"
 START_OF_EXIF = b"Exif\0\0"
 MAX_SCANS = 100  # a progressive JPEG has about 10; each is a pass over all pixels
+MAX_SEGMENTS = 5_000  # before the first scan: usually 10 to 30; depth maps take 200
+MAX_PADDING_BYTES = 65_536  # between them: usually none
 MAX_EXIF_BLOCKS = 200  # usually 1; Pillow joins them one by one, in quadratic time
 COEFFICIENT_BYTES = 2
 COEFFICIENTS = 64  # of a block
@@ -50,19 +52,38 @@ class JpegFrame:
 
 
 def check_jpeg(data: bytes) -> None:
-    """Raise ImageCorrupt for a JPEG of hostile length: too many scans or blocks of Exif.
+    """Raise ImageCorrupt for a JPEG of hostile length: too many scans, segments, blocks of Exif.
 
     A JPEG of some kilobytes can demand thousands of passes over all its pixels, and one of some
-    megabytes makes Pillow copy terabytes of Exif while it opens the file.
+    megabytes makes Pillow copy terabytes of Exif, or read millions of segments one by one, while
+    it opens the file.
     """
     if not data.startswith(START_OF_JPEG):
         return
+    _check_header(data)
     if _exceeds(data, START_OF_EXIF, MAX_EXIF_BLOCKS):
         raise ImageCorrupt(
             f"The JPEG is damaged: it has more than {MAX_EXIF_BLOCKS} blocks of Exif."
         )
     if _exceeds(data, START_OF_SCAN, MAX_SCANS):
         raise ImageCorrupt(f"The JPEG is damaged: it has more than {MAX_SCANS} scans.")
+
+
+def _check_header(data: bytes) -> None:
+    """Check what comes before the first scan: the segments, and the bytes between them."""
+    end, padding = len(START_OF_IMAGE), 0
+    for number, (kind, position, parameters) in enumerate(_markers(data)):
+        padding += position - end
+        if number > MAX_SEGMENTS or padding > MAX_PADDING_BYTES:
+            raise ImageCorrupt(
+                f"The JPEG is damaged: it has more than {MAX_SEGMENTS:,} segments, "
+                f"or {MAX_PADDING_BYTES:,} bytes between them."
+            )
+        if kind == SCAN:
+            return
+        end = position + 4 + len(parameters or b"")
+    if len(data) - end > MAX_PADDING_BYTES and data.startswith(b"\xff", end):
+        raise ImageCorrupt("The JPEG is damaged: it has no picture.")
 
 
 def _exceeds(data: bytes, mark: bytes, limit: int) -> bool:
@@ -152,10 +173,13 @@ def _note_scan(parameters: bytes, levels: dict[int, list[int]]) -> None:
 def _markers(data: bytes) -> Iterator[tuple[int, int, bytes | None]]:
     """The markers after the first: second byte, position, and parameters (None without a length).
 
-    Ends after a marker without parameters, and steps over the entropy-coded data of scans.
+    Ends after a marker without parameters, or after more than MAX_SEGMENTS, and steps over the
+    entropy-coded data of scans.
     """
     at = len(START_OF_IMAGE)
-    while (found := MARKER.search(data, at)) is not None:
+    for _ in range(MAX_SEGMENTS + 2):  # so that more can be told
+        if (found := MARKER.search(data, at)) is None:
+            return
         start = found.end()
         length = int.from_bytes(data[start : start + 2])
         is_segment = data[start - 1] not in STANDALONE and 2 <= length <= len(data) - start

@@ -56,3 +56,15 @@ def test_counting_is_bounded() -> None:
     began = time.process_time()
     assert count_frames(image, data) == MAX_FRAMES
     assert time.process_time() - began < 1  # it takes some hundredths
+
+
+def test_pages_of_endless_tags_are_bounded() -> None:
+    entry = b"\0\1\3\0\1\0\0\0\1\0\0\0"
+    tags = (4_000).to_bytes(2, "little") + entry * 4_000
+    data, image = bytearray(b"II*\0\x08\0\0\0" + tags + bytes(400_000)), Image.new("L", (1, 1))
+    image.format = "TIFF"
+    for at in range(8, 300_000, 2):  # each directory begins two bytes after the one before
+        data[at + 48_002 : at + 48_006] = (at + 2).to_bytes(4, "little")
+    began = time.process_time()
+    assert count_frames(image, bytes(data)) <= MAX_FRAMES
+    assert time.process_time() - began < 5

@@ -106,6 +106,19 @@ def test_a_damaged_header_counts_as_the_most_expensive() -> None:
     assert (frame.samples_per_pixel, frame.is_buffered) == (4.0, True)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"\xff\xfe\0\2" * 100_000, b"\xff" * 400_000, b"\xff\0" * 200_000, b"\xff\xd0" * 200_000],
+)
+def test_a_header_of_endless_segments_is_refused_unread(header: bytes) -> None:
+    """Pillow reads them one by one: 20 MB took nine seconds."""
+    data = jpeg()
+    few = header[:4_000]
+    assert decode(data[:2] + few + data[2:], MEGAPIXELS).width == 640
+    with pytest.raises(ImageCorrupt, match="segments"):
+        decode(data[:2] + header + data[2:], MEGAPIXELS)
+
+
 def test_a_motion_photo_is_its_still_picture() -> None:
     video = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 64
     data = jpeg()
