@@ -170,6 +170,9 @@ class Settings(BaseSettings):
     decoding_memory_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="memory that decoding pictures may take at a time, in MB (10^6 bytes)"
     )
+    read_jpeg_2000: bool = Field(
+        False, description="read JPEG 2000, whose decoder has had more faults than the others"
+    )
     max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
     )

@@ -30,7 +30,7 @@ from app.ingest.job_items import Item
 from app.ingest.leases import ItemResult, LeasedBatch
 from app.ingest.uploads import PreparedUpload, Uploads
 from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
-from app.pictures.formats import check_signature
+from app.pictures.formats import check_signature, decoders
 from app.pictures.memory_budget import DECODING_MEMORY
 from app.pictures.thumbnails import encode_thumbnail
 from app.sources.download import Downloader
@@ -240,9 +240,10 @@ class ItemReader:
 
 
 def refusal_rules(limits: PictureLimits) -> str:
-    """What a refusal depends on besides the file: the limits, and the decoders' versions."""
+    """What a refusal depends on besides the file: the limits, and the decoders with versions."""
     versions = [f"{name} {version(name)}" for name in ("pillow", "pillow-heif")]
-    return ", ".join([str(REFUSAL_VERSION), str(limits), str(DECODING_MEMORY.limit), *versions])
+    rules = [str(REFUSAL_VERSION), str(limits), str(DECODING_MEMORY.limit), *versions]
+    return ", ".join([*rules, *decoders()])
 
 
 def _annotation(source: Source, path: str) -> tuple[Annotation | None, str | None]:

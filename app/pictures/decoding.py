@@ -54,6 +54,7 @@ BYTES_PER_PIXEL = {
     "GIF": 6,
     "HEIF": 18,
     "JPEG": 5,
+    "JPEG2000": 26,  # planes of 32 bits, with all levels of detail
     "MPO": 5,
     "PNG": 6,
     "TIFF": 12,  # a file may be one strip, held beside the image

@@ -29,11 +29,13 @@ PILLOW_FORMATS = {
 }
 """The formats that Pillow reads, by its names: media type, and suffix of stored files."""
 
-FORMATS = PILLOW_FORMATS | RAW_FORMATS
-"""All accepted formats."""
+JPEG_2000 = "JPEG2000"
+FORMATS = PILLOW_FORMATS | {JPEG_2000: ("image/jp2", ".jp2")} | RAW_FORMATS
+"""All formats that are or may be accepted."""
 
 JPEG_FORMATS = {"JPEG", "MPO"}
 DECODERS = tuple(name for name in PILLOW_FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
+_also_read: set[str] = set()  # beside DECODERS, in this process
 SIGNATURE_BYTES = 512  # a drawing in SVG names itself after a prologue and comments
 PILLOW_SIGNATURE_BYTES = 16
 SVG = re.compile(rb"^(\xef\xbb\xbf)?\s*<(svg\b|[?!].*(<svg\b|<!DOCTYPE svg\b))", re.DOTALL)
@@ -59,6 +61,21 @@ FOREIGN = {
 """What else people take for pictures, by its signature and where in the file that is."""
 
 
+def read_jpeg_2000(is_read: bool) -> None:
+    """Say whether this process reads JPEG 2000; it does not unless told to.
+
+    Its decoder has had many more faults than those of the other formats.
+    """
+    _also_read.clear()
+    if is_read:
+        _also_read.add(JPEG_2000)
+
+
+def decoders() -> tuple[str, ...]:
+    """Pillow's names of the formats that this process reads with it."""
+    return (*DECODERS, *sorted(_also_read))
+
+
 def media_type(file: BinaryIO) -> str | None:
     """The media type by a file's header, or None if it is not an accepted picture."""
     try:
@@ -80,7 +97,7 @@ def check_signature(head: bytes) -> None:
         return
     _register_formats()
     Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
-    openers = (Pillow.OPEN[name] for name in DECODERS)
+    openers = (Pillow.OPEN[name] for name in decoders())
     if not any(accept is None or accept(head[:PILLOW_SIGNATURE_BYTES]) for _, accept in openers):
         raise _unsupported(head)
 
@@ -103,7 +120,7 @@ def open_picture(file: BinaryIO) -> PillowImage:
     _register_formats()
     check_tiff(file)
     try:
-        return Pillow.open(file, formats=DECODERS)
+        return Pillow.open(file, formats=decoders())
     except UnidentifiedImageError as error:
         if (kind := unread_kind(file)) is not None:
             raise unread_tiff(kind) from None
@@ -120,7 +137,7 @@ def unread_tiff(kind: str) -> ImageUnsupported:
 
 
 def _unsupported(head: bytes) -> ImageUnsupported:
-    names = ", ".join([*DECODERS, "camera raw"])
+    names = ", ".join([*decoders(), "camera raw"])
     foreign = _foreign(head)
     subject = f"This is {foreign}, and not" if foreign else "This is not"
     return ImageUnsupported(f"{subject} a picture in one of these formats: {names}.")
@@ -138,4 +155,5 @@ def _looks_accepted(head: bytes) -> bool:
     """Whether the file has the signature of an accepted format: then it is damaged."""
     boxed = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     brand = head[4:8] == b"ftyp" and head[8:12] in {b"avif", b"avis", b"heic", b"mif1"}
-    return head.startswith(SIGNATURES) or boxed or brand
+    optional = JPEG_2000 in _also_read and _foreign(head) == "JPEG 2000"
+    return head.startswith(SIGNATURES) or boxed or brand or optional

@@ -27,6 +27,7 @@ from app.ingest.reading import ReadingContext, refusal_rules
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
 from app.pictures.decoding import PictureLimits
+from app.pictures.formats import read_jpeg_2000
 from app.pictures.memory_budget import DECODING_MEMORY
 from app.runtime import backing_services, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
@@ -58,6 +59,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
     Raises a StartError that says what is missing.
     """
     DECODING_MEMORY.set_limit(int(settings.decoding_memory_mb * MEGA))
+    read_jpeg_2000(settings.read_jpeg_2000)
     with ExitStack() as stack:
         batcher = Batcher(settings.batch_size)
         stack.callback(batcher.close)

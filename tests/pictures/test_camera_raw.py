@@ -3,16 +3,17 @@
 import io
 import struct
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from app.errors import ImageCorrupt, ImageUnsupported
+from app.errors import ImageCorrupt, ImageRejected, ImageUnsupported
 from app.pictures.camera_raw import RAW_FORMATS
 from app.pictures.decoding import decode
-from app.pictures.formats import SIGNATURE_BYTES, check_signature, media_type
+from app.pictures.formats import FORMATS, SIGNATURE_BYTES, check_signature, media_type
 from tests.fixtures.camera_raw import (
     PREVIEW,
     PREVIEW_SIZE,
@@ -121,3 +122,14 @@ def test_hostile_directories_are_bounded() -> None:
     with pytest.raises((ImageCorrupt, ImageUnsupported)):
         decode(data[:10] + entry + data[22:], MEGAPIXELS)
     assert time.process_time() - began < 5  # it takes some hundredths
+
+
+@pytest.mark.parametrize("kind", RAW_FILES)
+def test_damaged_raw_files_are_read_or_refused(kind: str) -> None:
+    rng, data = np.random.default_rng(1), RAW_FILES[kind]()
+    for _ in range(40):
+        damaged = bytearray(data)
+        for at in rng.integers(0, min(len(data), 1_000), 4):
+            damaged[at] = rng.choice((0, 1, 127, 128, 255))
+        with suppress(ImageRejected):  # and no other error
+            assert decode(bytes(damaged), MEGAPIXELS).format in FORMATS

@@ -3,7 +3,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from app.pictures.formats import (
     SIGNATURE_BYTES,
     check_signature,
     media_type,
+    read_jpeg_2000,
 )
 from tests.fixtures.drawn_pictures import encoded, noise, png
 
@@ -53,6 +54,28 @@ def test_a_format_off_the_list_is_unsupported(kind: str, name: str) -> None:
     for read in (lambda: decode(data, MEGAPIXELS), lambda: check_signature(data[:SIGNATURE_BYTES])):
         with pytest.raises(ImageUnsupported, match=reason):
             read()
+
+
+@pytest.fixture
+def with_jpeg_2000() -> Iterator[None]:
+    read_jpeg_2000(True)
+    yield
+    read_jpeg_2000(False)
+
+
+@pytest.mark.usefixtures("with_jpeg_2000")
+def test_jpeg_2000_is_read_if_the_setting_says_so() -> None:
+    data = encoded(noise(1), "JPEG2000")
+    check_signature(data[:SIGNATURE_BYTES])
+    picture = decode(data, MEGAPIXELS)
+    assert (picture.format, picture.width, picture.height) == ("JPEG2000", 96, 64)
+    assert np.array_equal(np.asarray(picture.image), np.asarray(noise(1)))
+    assert media_type(io.BytesIO(data)) == "image/jp2"
+    for part in (0.05, 0.5, 0.9):
+        with pytest.raises(ImageCorrupt):
+            decode(data[: int(len(data) * part)], MEGAPIXELS)
+    with pytest.raises(ImageTooLarge):
+        decode(data, 0.001)
 
 
 def test_jpeg_xl_is_refused_by_its_name() -> None:
