@@ -42,6 +42,7 @@ MAKERS = {
 """The formats of raw files that do not say theirs, by the first word of the camera's make."""
 
 OTHER_MAKER = "RAW"
+PHASE_ONE = {b"IIII", b"MMMM"}  # after the header of its files
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def _format(head: bytes, reader: TiffReader, directories: list[dict[int, Tag]]) 
         return "DNG"
     if head[8:10] == b"CR":
         return "CR2"
+    if head[8:12] in PHASE_ONE:
+        return OTHER_MAKER
     if not any(_is_of_sensor(reader, tags) for tags in directories):
         return None
     make = reader.bytes_of(main.get(MAKE), MAX_MAKE_BYTES).decode("latin-1").upper()

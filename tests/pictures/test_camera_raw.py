@@ -78,8 +78,9 @@ def test_the_previews_colors_are_converted() -> None:
         raf()[:84] + bytes(64) + raf()[148:],
         cr3().replace(b"\xff\xd8\xff", b"\0\0\0"),
         orf().replace(b"OLYMPUS\0II", b"UNKNOWN\0II"),
+        tiff(Directory({256: 1, 257: 1}), mark=b"IIIIwaR\0"),
     ],
-    ids=["DNG", "lossless", "RAF", "CR3", "ORF"],
+    ids=["DNG", "lossless", "RAF", "CR3", "ORF", "Phase One"],
 )
 def test_a_raw_file_without_a_preview_says_so(data: bytes) -> None:
     with pytest.raises(ImageUnsupported, match="a camera raw without a preview"):

@@ -78,6 +78,12 @@ def test_jpeg_2000_is_read_if_the_setting_says_so() -> None:
         decode(data, 0.001)
 
 
+@pytest.mark.parametrize("head", [b"II\x1a\0\0\0HEAPCCDR", b"\0MRM\0\1", b"FOVb\0\0\2\0"])
+def test_other_kinds_of_camera_raw_are_refused_by_their_names(head: bytes) -> None:
+    with pytest.raises(ImageUnsupported, match=r"of (Canon|Minolta|Sigma), and not a picture"):
+        decode(head + bytes(99), MEGAPIXELS)
+
+
 def test_jpeg_xl_is_refused_by_its_name() -> None:
     for start in (b"\xff\x0a\x18\xf3\x01", b"\0\0\0\x0cJXL \r\n\x87\n"):
         with pytest.raises(ImageUnsupported, match="This is JPEG XL"):
