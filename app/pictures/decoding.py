@@ -187,7 +187,7 @@ class _Decoder:
             turned = upright(to_rgb(image, factor, _color_conversion(image, data)), orientation)
             name = "JPEG" if is_jpeg else image.format or ""
             name = self.raw.format if self.raw else name
-            film = film_offset(data) if name in FILMED_FORMATS else None
+            film = film_offset(data, _xmp(image)) if name in FILMED_FORMATS else None
             return Picture(turned, name, width, height, exif, film, frames)
 
     def _orientation(self, image: PillowImage) -> int:
@@ -235,6 +235,11 @@ def _check_shape(size: tuple[int, int]) -> None:
             f"The picture is {width} × {height} pixels; "
             f"one side may be at most {MAX_ASPECT_RATIO} times the other."
         )
+
+
+def _xmp(image: PillowImage) -> bytes:
+    packet = image.info.get("xmp", b"")
+    return packet if isinstance(packet, bytes) else str(packet).encode()
 
 
 def _color_conversion(image: PillowImage, data: bytes) -> ColorConversion | None:

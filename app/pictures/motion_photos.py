@@ -12,8 +12,7 @@ from collections.abc import Iterator
 
 from app.pictures.boxes import box, file_box
 
-XMP_START = b"<x:xmpmeta"
-MAX_XMP_BYTES = 262_144  # looked at; it lies before the pixels
+MAX_XMP_BYTES = 262_144  # looked at
 ITEM = re.compile(rb"<[^<>]*Item:Semantic\s*=[^<>]*>")
 SEMANTIC = re.compile(rb"""Item:Semantic\s*=\s*["']MotionPhoto["']""")
 LENGTH = re.compile(rb"""Item:Length\s*=\s*["'](\d{1,10})["']""")
@@ -26,9 +25,9 @@ MAX_SAMSUNG_ENTRIES = 100
 FILM_START = b"ftyp"  # of MP4 and QuickTime, after four bytes
 
 
-def film_offset(data: bytes) -> int | None:
-    """Where in a file its film begins, in bytes; None if there is none."""
-    offsets = (*_by_xmp(data), *_by_samsung(data), *_by_box(data))
+def film_offset(data: bytes, xmp: bytes) -> int | None:
+    """Where in a file with this XMP its film begins, in bytes; None if there is none."""
+    offsets = (*_by_xmp(xmp[:MAX_XMP_BYTES], len(data)), *_by_samsung(data), *_by_box(data))
     return next((at for at in offsets if _is_film(data, at)), None)
 
 
@@ -36,19 +35,15 @@ def _is_film(data: bytes, at: int) -> bool:
     return at > 0 and data.startswith(FILM_START, at + 4)
 
 
-def _by_xmp(data: bytes) -> Iterator[int]:
-    start = data.find(XMP_START, 0, MAX_XMP_BYTES)
-    if start < 0:
-        return
-    packet = data[start : start + MAX_XMP_BYTES]
+def _by_xmp(packet: bytes, end: int) -> Iterator[int]:
     behind = 0  # the bytes from the start of an item to the end of the file
     for item in reversed(ITEM.findall(packet)):
         length = LENGTH.search(item)
         behind += int(length[1]) if length else 0
         if SEMANTIC.search(item):
-            yield len(data) - behind
+            yield end - behind
     if (micro := MICRO_VIDEO.search(packet)) is not None:
-        yield len(data) - int(micro[1])
+        yield end - int(micro[1])
 
 
 def _by_box(data: bytes) -> Iterator[int]:
