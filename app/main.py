@@ -62,7 +62,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
         max_uploads=settings.max_uploads,
         cors_origins=settings.cors_origins,
     )
-    return application.create_app(services, limits)
+    return application.create_app(services, limits, settings.root_path)
 
 
 def _unlimited_while_open(settings: Settings) -> frozenset[Lane]:

@@ -35,6 +35,9 @@ IGNORED_NAMES = (
     *("*.lrdata", "*.photoslibrary/resources", "*.photoslibrary/private"),  # previews of programs
     *("*.aplibrary/Previews", "*.aplibrary/Thumbnails"),
 )
+ROOT_PATH = re.compile(
+    r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}"
+)  # no dots at the front of a part
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
@@ -63,6 +66,13 @@ def _rate(text: str) -> str:
     return text
 
 
+def _root_path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not ROOT_PATH.fullmatch(path):
+        raise ValueError("write it like /pictures or /our/pictures")
+    return path
+
+
 def _origin(text: str) -> str:
     if text != "*" and not ORIGIN.fullmatch(text):
         raise ValueError(f"{text} is no origin: write it like https://example.com")
@@ -84,6 +94,7 @@ Folders = Annotated[
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 
+RootPath = Annotated[str, AfterValidator(_root_path)]
 Rate = Annotated[str, AfterValidator(_rate)]
 SEARCH_RATE, UPLOAD_RATE = "100/second", "50/second"
 """Unless given, and only once the service has keys: until then it has a single user."""
@@ -115,6 +126,9 @@ class Settings(BaseSettings):
         "none", description="read: searching and reading the namespace default needs no API key"
     )
     api_port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port to listen on")
+    root_path: RootPath = Field(
+        "", description="prefix below which a proxy serves this, such as /pictures; empty: none"
+    )
     database_url: str | None = Field(
         None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
     )

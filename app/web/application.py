@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import iter_route_contexts
 from limits import RateLimitItem
 
+from app.errors import SettingsInvalid
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
 from app.web import openapi_document, page, problems
+from app.web.addresses import Addresses
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
 from app.web.middleware.body_timeout import BodyTimeout
@@ -22,6 +25,7 @@ from app.web.middleware.guard import Guard
 from app.web.middleware.head_requests import HeadRequests
 from app.web.middleware.rate_limits import Lane
 from app.web.middleware.request_metrics import RequestMetrics
+from app.web.middleware.root_path import RootPath
 from app.web.middleware.security_headers import SecurityHeaders
 from app.web.routes import (
     collections,
@@ -62,8 +66,11 @@ class HttpLimits:
     unlimited_while_open: Collection[Lane] = ()
 
 
-def create_app(services: Services, limits: HttpLimits) -> FastAPI:
-    """The application around services that are open."""
+def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> FastAPI:
+    """The application around services that are open, below the prefix `root_path` of a proxy's.
+
+    Raises SettingsInvalid for a prefix that the application's own addresses begin with.
+    """
     app = FastAPI(
         title="Image search",
         description=_description(services.model_name),
@@ -72,14 +79,29 @@ def create_app(services: Services, limits: HttpLimits) -> FastAPI:
         generate_unique_id_function=openapi_document.operation_id,
     )
     _add_middleware(app, limits)
+    if root_path:
+        app.add_middleware(RootPath, root_path=root_path)
     app.state.services = services
+    app.state.addresses = Addresses(root_path)
     app.state.guard = _guard(services, limits)
     app.state.is_stopping = lambda: False
     for module in SUBJECTS:
         app.include_router(module.router)
+    _check_root_path(app, root_path)
     problems.install(app)
     openapi_document.install(app)
     return app
+
+
+def _check_root_path(app: FastAPI, root_path: str) -> None:
+    """Raises SettingsInvalid where a path could be read with the prefix or without it."""
+    first = f"{root_path}/".split("/")[1]
+    own = {(route.path or "/").split("/")[1] for route in iter_route_contexts(app.routes)}
+    if root_path and first in own:
+        raise SettingsInvalid(
+            f"ROOT_PATH={root_path}: the service has addresses of its own below /{first}. "
+            "Choose another prefix."
+        )
 
 
 def _add_middleware(app: FastAPI, limits: HttpLimits) -> None:

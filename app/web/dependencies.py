@@ -20,6 +20,7 @@ from app.ingest.job_submission import JobSubmission
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
+from app.web.addresses import Addresses
 from app.web.payloads.field_types import MAX_ID, Name
 
 
@@ -48,6 +49,11 @@ async def _summaries(request: Request) -> Summaries:
     return service
 
 
+async def _addresses(request: Request) -> Addresses:
+    addresses: Addresses = request.app.state.addresses
+    return addresses
+
+
 async def _caller(request: Request) -> Caller:
     """Who makes the request; the guard has looked it up."""
     caller: Caller = request.state.caller
@@ -59,6 +65,7 @@ CursorService = Annotated[Cursors, Depends(_cursors)]
 TokenService = Annotated[FeedbackTokens, Depends(_tokens)]
 SummaryService = Annotated[Summaries, Depends(_summaries)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
+ServiceAddresses = Annotated[Addresses, Depends(_addresses)]
 CurrentCaller = Annotated[Caller, Depends(_caller)]
 
 

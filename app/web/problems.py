@@ -153,7 +153,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 404 and (location := _without_slash(request)):
+        if error.status_code == 404 and (location := _moved(request)):
             return RedirectResponse(location)
         if full := _full_disk(error.__cause__):  # FastAPI calls it an error of the body
             return full
@@ -176,12 +176,15 @@ def _headers_of(error: errors.ImageSearchError) -> dict[str, str]:
     return {}
 
 
-def _without_slash(request: Request) -> str | None:
+def _moved(request: Request) -> str | None:
     """Where the address without its last slash leads, relative to it; None if nowhere.
 
-    A relative address is right behind TLS and below a proxy's prefix too.
+    A relative address is right behind TLS and below a proxy's prefix too. The prefix itself
+    lacks the slash that the page's relative addresses need.
     """
     path = request.scope["path"]
+    if not path:
+        return f"{request.scope['root_path']}/"
     shorter = path.removesuffix("/")
     if shorter == path or not shorter or shorter.endswith("/"):
         return None

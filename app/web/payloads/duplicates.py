@@ -6,9 +6,9 @@ from pydantic import BaseModel, Field
 
 from app.catalog.duplicates.duplicate_groups import Group, Kind, Page
 from app.database.tables import Image
+from app.web.addresses import Addresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
-from app.web.payloads.images import file_url, thumbnail_url
 
 
 class Alike(BaseModel):
@@ -23,10 +23,11 @@ class Alike(BaseModel):
     bytes: int = Field(description="the size of the file")
 
     @classmethod
-    def of(cls, image: Image) -> Self:
+    def of(cls, image: Image, addresses: Addresses) -> Self:
         """The details of an image's row."""
         known = {name: value for name, value in vars(image).items() if name in cls.model_fields}
-        return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
+        file, thumbnail = addresses.file(image.id), addresses.thumbnail(image.id)
+        return cls(**known, url=file, thumbnail_url=thumbnail)
 
 
 class AlikeGroup(BaseModel):
@@ -36,9 +37,10 @@ class AlikeGroup(BaseModel):
     pictures: list[Alike] = Field(description="ordered by id; the first 1,000")
 
     @classmethod
-    def of(cls, group: Group) -> Self:
+    def of(cls, group: Group, addresses: Addresses) -> Self:
         """The payload of a group."""
-        return cls(size=group.size, pictures=[Alike.of(image) for image in group.pictures])
+        pictures = [Alike.of(image, addresses) for image in group.pictures]
+        return cls(size=group.size, pictures=pictures)
 
 
 class DuplicatesPage(BaseModel):
@@ -63,8 +65,8 @@ class DuplicatesPage(BaseModel):
     next_cursor: int | None = Field(description="null on the last page")
 
     @classmethod
-    def of(cls, kind: Kind, page: Page) -> Self:
+    def of(cls, kind: Kind, page: Page, addresses: Addresses) -> Self:
         """The payload of a page of groups."""
         totals = {name: value for name, value in vars(page).items() if name in cls.model_fields}
-        groups = [AlikeGroup.of(group) for group in page.groups]
+        groups = [AlikeGroup.of(group, addresses) for group in page.groups]
         return cls(**{**totals, "groups": groups}, kind=kind, next_cursor=page.next_offset)

@@ -6,9 +6,9 @@ from pydantic import BaseModel, Field
 
 from app.index.hnsw_search import Neighbour
 from app.ingest.uploads import Outcome
+from app.web.addresses import Addresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
-from app.web.payloads.images import file_url, thumbnail_url
 
 
 class Hit(BaseModel):
@@ -27,7 +27,7 @@ class Hit(BaseModel):
     metadata: dict[str, Any] = Field(description="its metadata, a JSON object")
 
     @classmethod
-    def of(cls, neighbour: Neighbour) -> Self:
+    def of(cls, neighbour: Neighbour, addresses: Addresses) -> Self:
         """The hit for a neighbour that the search found."""
         image = neighbour.image
         return cls(
@@ -35,8 +35,8 @@ class Hit(BaseModel):
             distance=neighbour.distance,
             id=image.id,
             score=1 - neighbour.distance,
-            url=file_url(image),
-            thumbnail_url=thumbnail_url(image),
+            url=addresses.file(image.id),
+            thumbnail_url=addresses.thumbnail(image.id),
             width=image.width,
             height=image.height,
             metadata=image.metadata,

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.database.tables import Image
 from app.sources.sidecars import MAX_CAPTION_CHARACTERS
+from app.web.addresses import Addresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
@@ -37,14 +38,15 @@ class ImageDetails(BaseModel):
     created_at: datetime = Field(description="when it was added")
 
     @classmethod
-    def of(cls, image: Image) -> Self:
+    def of(cls, image: Image, addresses: Addresses) -> Self:
         """The details of an image's row."""
         known = {
             **vars(image),
             "content_hash": image.content_hash.hex(),
             "taken_at": taken_at(image),
         }
-        return cls(**known, url=file_url(image), thumbnail_url=thumbnail_url(image))
+        file, thumbnail = addresses.file(image.id), addresses.thumbnail(image.id)
+        return cls(**known, url=file, thumbnail_url=thumbnail)
 
 
 class ImageChanges(BaseModel):
@@ -69,13 +71,3 @@ def taken_at(image: Image) -> datetime | None:
         return image.taken_at
     in_utc = image.taken_at.astimezone(UTC)
     return in_utc.astimezone(timezone(image.taken_local - in_utc.replace(tzinfo=None)))
-
-
-def file_url(image: Image) -> str:
-    """The address of the original file."""
-    return f"/images/{image.id}/file"
-
-
-def thumbnail_url(image: Image) -> str:
-    """The address of the thumbnail."""
-    return f"/images/{image.id}/thumbnail"

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
+from app.web.addresses import Addresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
@@ -28,10 +29,10 @@ class Accepted(BaseModel):
     events_url: str = Field(description="address of its progress as server-sent events")
 
     @classmethod
-    def of(cls, job_id: int) -> Self:
+    def of(cls, job_id: int, addresses: Addresses) -> Self:
         """The payload for a new job."""
-        url = f"/api/v1/jobs/{job_id}"
-        return cls(job_id=job_id, url=url, events_url=f"{url}/events")
+        url, events_url = addresses.job(job_id), addresses.job_events(job_id)
+        return cls(job_id=job_id, url=url, events_url=events_url)
 
 
 class JobDetails(BaseModel):

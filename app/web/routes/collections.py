@@ -17,6 +17,7 @@ from app.web.dependencies import (
     GalleryService,
     InNamespace,
     RegistryService,
+    ServiceAddresses,
     Utf8Query,
     chosen_namespace,
 )
@@ -79,7 +80,11 @@ def _details(registry: CollectionRegistry, known: KnownCollection) -> Collection
 )
 @needs("admin")
 def create_collection(
-    caller: CurrentCaller, registry: RegistryService, response: Response, body: CollectionToBe
+    caller: CurrentCaller,
+    registry: RegistryService,
+    addresses: ServiceAddresses,
+    response: Response,
+    body: CollectionToBe,
 ) -> CollectionDetails:
     """Create a collection with the server's model, or one of COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, body.namespace)
@@ -87,7 +92,7 @@ def create_collection(
     model = None if body.model is None else ModelName(body.model, body.pretrained)
     shape = Shape(body.storage, body.m, body.ef_construction)
     opened = registry.create(new, model, shape)
-    response.headers["Location"] = f"{router.prefix}/{body.name}?namespace={namespace}"
+    response.headers["Location"] = addresses.collection(namespace, body.name)
     return _details(registry, opened)
 
 
@@ -139,6 +144,7 @@ def delete_collection(registry: RegistryService, found: Found) -> None:
 def list_images(
     opened: Opened,
     cursors: CursorService,
+    addresses: ServiceAddresses,
     where: FilterText = None,
     order_by: Annotated[
         FieldName | None,
@@ -156,7 +162,7 @@ def list_images(
         answer = opened.search.answer(collection, request)
     else:
         answer = opened.search.page(collection, cursors.read(cursor, request))
-    return ImagePage.of(answer, cursors)
+    return ImagePage.of(answer, cursors, addresses)
 
 
 @router.post("/{name}/images/delete", responses=problem_responses(400, 404, 413, 422, 503))

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.catalog.duplicates.duplicate_groups import DEFAULT_LIMIT, MAX_LIMIT, Kind
-from app.web.dependencies import InCollection
+from app.web.dependencies import InCollection, ServiceAddresses
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.duplicates import DuplicatesPage
 from app.web.problems import problem_responses
@@ -19,6 +19,7 @@ MAX_OFFSET = 2**63 - 1
 @needs("reader", "search")
 def list_duplicates(
     opened: InCollection,
+    addresses: ServiceAddresses,
     kind: Annotated[
         Kind,
         Query(
@@ -46,4 +47,5 @@ def list_duplicates(
     A group holds all pictures that a chain of close pairs connects. The first `semantic` request
     on many pictures may take 20 seconds and come back `truncated`; each further request continues.
     """
-    return DuplicatesPage.of(kind, opened.duplicates.find(kind, threshold, limit, cursor or 0))
+    page = opened.duplicates.find(kind, threshold, limit, cursor or 0)
+    return DuplicatesPage.of(kind, page, addresses)

@@ -22,10 +22,12 @@ from app.sources.sidecars import (
     check_caption,
     parse_metadata,
 )
+from app.web.addresses import Addresses
 from app.web.dependencies import (
     DefaultCollection,
     ModelHeader,
     SentPicture,
+    ServiceAddresses,
     TokenService,
     Utf8Query,
 )
@@ -80,6 +82,7 @@ PICTURE_BODY = {
 async def search_by_text(
     opened: DefaultCollection,
     tokens: TokenService,
+    addresses: ServiceAddresses,
     response: Response,
     query: Annotated[
         str,
@@ -92,7 +95,7 @@ async def search_by_text(
 ) -> list[Hit]:
     """The pictures that match the words best, best first."""
     answer = await run_in_threadpool(opened.search.by_text, query, limit)
-    return _hits(opened, tokens, response, answer)
+    return _hits(opened, tokens, addresses, response, answer)
 
 
 @router.post(
@@ -105,24 +108,29 @@ async def search_by_text(
 async def search_by_image(
     opened: DefaultCollection,
     tokens: TokenService,
+    addresses: ServiceAddresses,
     response: Response,
     picture: SentPicture,
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
     """The pictures most like the one sent, best first."""
     answer = await run_in_threadpool(opened.search.by_image, picture, limit)
-    return _hits(opened, tokens, response, answer)
+    return _hits(opened, tokens, addresses, response, answer)
 
 
 def _hits(
-    opened: OpenCollection, tokens: FeedbackTokens, response: Response, answer: FlatAnswer
+    opened: OpenCollection,
+    tokens: FeedbackTokens,
+    addresses: Addresses,
+    response: Response,
+    answer: FlatAnswer,
 ) -> list[Hit]:
     """The hits as a plain list; what else is known of the answer goes into headers."""
     ids = [hit.image.id for hit in answer.hits]
     response.headers[TOKEN_HEADER] = tokens.write(opened.index, answer.query, ids)
     if answer.query.unused_text:
         response.headers[TRUNCATED_HEADER] = "true"
-    return [Hit.of(hit) for hit in answer.hits]
+    return [Hit.of(hit, addresses) for hit in answer.hits]
 
 
 @router.post(

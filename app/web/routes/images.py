@@ -9,7 +9,7 @@ from app.catalog.gallery import InBucket, OnDisk
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.sources.sidecars import check_caption
 from app.web.conditional_requests import matches_etag
-from app.web.dependencies import GalleryService, ImageId
+from app.web.dependencies import GalleryService, ImageId, ServiceAddresses
 from app.web.file_threads import on_file_thread
 from app.web.middleware.guard import Guarded, needs
 from app.web.original_response import OriginalResponse, content_disposition
@@ -35,9 +35,11 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 @router.get("/images/{image_id}", responses=problem_responses(404, 422, 503))
 @needs("reader")
-def get_image(gallery: GalleryService, image_id: ImageId) -> ImageDetails:
+def get_image(
+    gallery: GalleryService, addresses: ServiceAddresses, image_id: ImageId
+) -> ImageDetails:
     """Everything known about one picture."""
-    return ImageDetails.of(gallery.get(image_id))
+    return ImageDetails.of(gallery.get(image_id), addresses)
 
 
 @router.get(
@@ -111,11 +113,16 @@ def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
 
 @router.patch("/api/v1/images/{image_id}", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("writer")
-def change_image(gallery: GalleryService, image_id: ImageId, changes: ImageChanges) -> ImageDetails:
+def change_image(
+    gallery: GalleryService,
+    addresses: ServiceAddresses,
+    image_id: ImageId,
+    changes: ImageChanges,
+) -> ImageDetails:
     """Change what is said of a picture: its caption, its metadata; the rest stays."""
     caption = changes.caption
     if caption is None and "caption" in changes.model_fields_set:
         caption = ""
     if caption is not None:
         check_caption(caption)
-    return ImageDetails.of(gallery.change(image_id, caption, changes.metadata))
+    return ImageDetails.of(gallery.change(image_id, caption, changes.metadata), addresses)

@@ -20,6 +20,7 @@ from app.web.dependencies import (
     JobId,
     JobSubmissionService,
     RegistryService,
+    ServiceAddresses,
 )
 from app.web.middleware.guard import Guarded, needs, presented_key
 from app.web.payloads import examples
@@ -90,7 +91,11 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address o
 )
 @needs("writer", "upload")
 def add_images(
-    caller: CurrentCaller, opened: InCollection, submitted: Submitted, response: Response
+    caller: CurrentCaller,
+    opened: InCollection,
+    addresses: ServiceAddresses,
+    submitted: Submitted,
+    response: Response,
 ) -> Accepted:
     """Add pictures, an archive, URLs or a source by a job in the background."""
     job_submission = opened.job_submission
@@ -114,7 +119,7 @@ def add_images(
     else:
         urls, annotation = submitted.urls or [], submitted.annotation
         job_id = job_submission.urls(urls, annotation, dry_run=submitted.dry_run)
-    accepted = Accepted.of(job_id)
+    accepted = Accepted.of(job_id, addresses)
     response.headers["Location"] = accepted.url
     return accepted
 

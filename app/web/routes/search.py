@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 from app.catalog.filters import parse
 from app.runtime.collection_registry import OpenCollection
@@ -16,6 +16,7 @@ from app.web.dependencies import (
     ImageId,
     InCollection,
     RegistryService,
+    ServiceAddresses,
     TokenService,
     Utf8Query,
     chosen_namespace,
@@ -23,7 +24,7 @@ from app.web.dependencies import (
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.examples import CURSOR
-from app.web.payloads.search.answer import SearchAnswer
+from app.web.payloads.search.answer import References, SearchAnswer
 from app.web.payloads.search.request import SearchRequest
 from app.web.problems import problem_responses
 
@@ -42,6 +43,15 @@ Cursor = Annotated[
 ]
 
 
+async def _references(
+    cursors: CursorService, tokens: TokenService, addresses: ServiceAddresses
+) -> References:
+    return References(cursors, tokens, addresses)
+
+
+InAnswers = Annotated[References, Depends(_references)]
+
+
 @router.post(
     "/search",
     summary="Search by words and pictures",
@@ -52,8 +62,7 @@ Cursor = Annotated[
 def search(
     caller: CurrentCaller,
     registry: RegistryService,
-    cursors: CursorService,
-    tokens: TokenService,
+    references: InAnswers,
     body: SearchRequest,
 ) -> SearchAnswer:
     """Search by words, pictures or both; page through the hits by cursor."""
@@ -62,11 +71,11 @@ def search(
         opened = registry.open(request.namespace, request.collection)
         answer = opened.search.answer(opened.collection, request)
     else:
-        page = cursors.read(body.cursor, None if body.is_bare else request)
+        page = references.cursors.read(body.cursor, None if body.is_bare else request)
         namespace = chosen_namespace(caller, page.request.namespace)
         opened = registry.open(namespace, page.request.collection)
         answer = opened.search.page(opened.collection, page)
-    return SearchAnswer.of(opened, answer, cursors, tokens, body.include)
+    return SearchAnswer.of(opened, answer, references, body.include)
 
 
 @router.get(
@@ -77,8 +86,7 @@ def search(
 @needs("reader", "search")
 def search_simply(
     opened: InCollection,
-    cursors: CursorService,
-    tokens: TokenService,
+    references: InAnswers,
     q: Annotated[
         str,
         Query(
@@ -97,7 +105,7 @@ def search_simply(
     request = search_request.SearchRequest(
         namespace, name, (Term(text=q),), mode, limit, filter=where or {}
     )
-    return _answered(opened, request, cursor, cursors, tokens)
+    return _answered(opened, request, cursor, references)
 
 
 @router.get(
@@ -108,8 +116,7 @@ def search_simply(
 @needs("reader", "search")
 def find_similar(
     registry: RegistryService,
-    cursors: CursorService,
-    tokens: TokenService,
+    references: InAnswers,
     gallery: GalleryService,
     image_id: ImageId,
     limit: Limit = DEFAULT_LIMIT,
@@ -127,18 +134,17 @@ def find_similar(
         filter=where or {},
         exclude_id=image_id,
     )
-    return _answered(opened, request, cursor, cursors, tokens)
+    return _answered(opened, request, cursor, references)
 
 
 def _answered(
     opened: OpenCollection,
     request: search_request.SearchRequest,
     cursor: str | None,
-    cursors: CursorService,
-    tokens: TokenService,
+    references: References,
 ) -> SearchAnswer:
     if cursor is None:
         answer = opened.search.answer(opened.collection, request)
     else:
-        answer = opened.search.page(opened.collection, cursors.read(cursor, request))
-    return SearchAnswer.of(opened, answer, cursors, tokens)
+        answer = opened.search.page(opened.collection, references.cursors.read(cursor, request))
+    return SearchAnswer.of(opened, answer, references)

@@ -44,7 +44,7 @@ dialog.onclose = () => {
   dialog.returnValue = "";
 };
 byId("language").onclick = ({ target }) => {
-  document.cookie = `language=${target.lang.slice(0, 2)}; path=/; max-age=${YEAR_SECONDS}; samesite=lax`;
+  document.cookie = `language=${target.lang.slice(0, 2)}; max-age=${YEAR_SECONDS}; samesite=lax`;
   location.reload();
 };
 showView();

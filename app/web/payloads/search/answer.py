@@ -1,5 +1,6 @@
 """The answers of searches."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -12,8 +13,9 @@ from app.runtime.collection_registry import OpenCollection
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.search_response import Hit, SearchResponse
+from app.web.addresses import Addresses
 from app.web.payloads.examples import SEARCH, with_examples
-from app.web.payloads.images import file_url, taken_at, thumbnail_url
+from app.web.payloads.images import taken_at
 from app.web.payloads.search.request import INCLUDABLE, Part
 
 
@@ -53,7 +55,7 @@ class SearchHit(BaseModel):
     )
 
     @classmethod
-    def of(cls, hit: Hit, include: list[Part] | None) -> Self:
+    def of(cls, hit: Hit, addresses: Addresses, include: list[Part] | None) -> Self:
         """The payload of a hit."""
         image, found = hit.image, hit.found
         told: dict[str, Any] = {
@@ -67,8 +69,8 @@ class SearchHit(BaseModel):
         }
         parts: dict[str, dict[str, Any]] = {
             "path": {"path": image.path},
-            "url": {"url": file_url(image)},
-            "thumbnail_url": {"thumbnail_url": thumbnail_url(image)},
+            "url": {"url": addresses.file(image.id)},
+            "thumbnail_url": {"thumbnail_url": addresses.thumbnail(image.id)},
             "size": {"width": image.width, "height": image.height, "format": image.format},
             "caption": {"caption": image.caption},
             "metadata": {"metadata": image.metadata},
@@ -96,6 +98,15 @@ class FacetValue(BaseModel):
     count: int = Field(
         description="number of pictures with this value, among those that pass the filter"
     )
+
+
+@dataclass(frozen=True)
+class References:
+    """What an answer gives for later requests: addresses, cursors of pages, tokens to rate it."""
+
+    cursors: Cursors
+    tokens: FeedbackTokens
+    addresses: Addresses
 
 
 class SearchAnswer(BaseModel):
@@ -145,8 +156,7 @@ class SearchAnswer(BaseModel):
         cls,
         opened: OpenCollection,
         answer: SearchResponse,
-        cursors: Cursors,
-        tokens: FeedbackTokens,
+        references: References,
         include: list[Part] | None = None,
     ) -> Self:
         """The payload of a response."""
@@ -159,8 +169,9 @@ class SearchAnswer(BaseModel):
             }
         )
         ids = [hit.image.id for hit in answer.hits]
+        cursors, tokens = references.cursors, references.tokens
         return cls(
-            hits=[SearchHit.of(hit, include) for hit in answer.hits],
+            hits=[SearchHit.of(hit, references.addresses, include) for hit in answer.hits],
             took_ms=Took(encode=answer.encode_ms, database=answer.database_ms),
             model=opened.index.space.name,
             fingerprint=opened.index.fingerprint,
