@@ -4,6 +4,7 @@ import io
 import re
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image, ImageCms
 from app.pictures.color_profiles import MAX_PROFILE_BYTES, srgb_conversion
 from app.pictures.decoding import decode
 from app.pictures.thumbnails import make_thumbnail
-from tests.fixtures.drawn_pictures import encoded
+from tests.fixtures.drawn_pictures import encoded, noise
 from tests.fixtures.icc_profiles import (
     ADOBE_RGB,
     DISPLAY_P3,
@@ -169,3 +170,13 @@ def test_a_damaged_chunk_of_a_profile_never_costs_the_picture() -> None:
         chunk = struct.pack(">L", len(body)) + b"iCCP" + body
         chunk += struct.pack(">L", zlib.crc32(b"iCCP" + body))
         assert center(data[:33] + chunk + data[33:]) == list(COLOR)
+
+
+def test_one_conversion_serves_many_threads() -> None:
+    """It is kept, and pictures are decoded on many threads at once."""
+    files = [encoded(noise(seed, (400, 300)), icc_profile=ADOBE_RGB.profile()) for seed in range(8)]
+    alone = [decode(data, MEGAPIXELS).image.tobytes() for data in files]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            images = threads.map(lambda data: decode(data, MEGAPIXELS).image.tobytes(), files)
+            assert list(images) == alone
