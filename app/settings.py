@@ -2,9 +2,11 @@
 
 import os
 import re
+from datetime import UTC, tzinfo
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 import limits
 from pydantic import (
@@ -85,6 +87,15 @@ def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
         if not pattern.strip("*?/[]!") or pattern.count("/") > 1 or pattern.startswith("/"):
             raise ValueError(f"{pattern} is no name, nor folder/name, to ignore")
     return patterns
+
+
+def _zone_name(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError) as error:
+        if name != "UTC":  # which every system knows
+            raise ValueError(f"{name} is no time zone: write it like Europe/Lisbon") from error
+    return name
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -236,7 +247,12 @@ class Settings(BaseSettings):
     log_format: Literal["plain", "json"] = Field(
         "plain", description="json: an object on each line"
     )
-    keep_gps: bool = Field(False, description="1: keep where a picture was taken, from its EXIF")
+    keep_gps: bool = Field(
+        False, description="1: keep where a picture was taken, from its file or sidecars"
+    )
+    default_timezone: Annotated[str, AfterValidator(_zone_name)] = Field(
+        "UTC", description="where pictures were taken that do not tell, like Europe/Lisbon"
+    )
     worker: Literal["embedded", "none"] = Field(
         "embedded", description="none: jobs wait for separate processes, `make worker`"
     )
@@ -299,6 +315,11 @@ class Settings(BaseSettings):
         """The URL of the server."""
         host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
         return f"http://{host}:{self.api_port}"
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of DEFAULT_TIMEZONE."""
+        return UTC if self.default_timezone == "UTC" else ZoneInfo(self.default_timezone)
 
     @property
     def source_dir(self) -> Path:

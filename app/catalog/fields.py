@@ -22,6 +22,7 @@ from sqlalchemy import (
     Numeric,
     Text,
     and_,
+    cast,
     func,
     literal,
 )
@@ -56,6 +57,20 @@ COLUMNS: Mapping[str, str] = {
 }
 """The columns of images that are fields, and their types."""
 
+WRITTEN: Mapping[str, str] = {
+    **dict.fromkeys(("tags", "people"), "tags"),
+    "rating": "number",
+    **dict.fromkeys(("title", "label", "album", "creator", "copyright", "camera", "lens"), "text"),
+    **dict.fromkeys(("place.city", "place.state", "place.country"), "text"),
+}
+"""The metadata keys that files and sidecars fill, and their types: declared in every collection."""
+
+CLOCK: Mapping[str, str] = {"taken_day": "text", "taken_hour": "number"}
+"""What is told by the clock of the place where a picture was taken: 2019-05-31, and 0 to 23."""
+
+KNOWN: Mapping[str, str] = {**COLUMNS, **CLOCK, **WRITTEN}
+"""The fields of every collection."""
+
 SQL_TYPES: Mapping[str, Any] = {
     "text": Text(),
     "tags": Text(),
@@ -67,7 +82,7 @@ SQL_TYPES: Mapping[str, Any] = {
 """The SQL types of values that fields are compared with."""
 
 METADATA = "metadata."
-RESERVED = {*COLUMNS, "and", "or", "not", "metadata"}
+RESERVED = {*COLUMNS, *CLOCK, "and", "or", "not", "metadata"}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -117,6 +132,10 @@ def find_field(name: str, declared: Mapping[str, str], undeclared: str = "text")
     key = name.removeprefix(METADATA)
     if key in declared:
         return declared_field(key, declared[key])
+    if name in WRITTEN:
+        return written_field(name)
+    if name in CLOCK:
+        return _clock_field(name)
     if key == name:
         raise FilterRejected(f"there is no field {display(name)}; {_available(declared)}.")
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or UNSTORABLE.search(key):
@@ -129,12 +148,29 @@ def find_field(name: str, declared: Mapping[str, str], undeclared: str = "text")
 
 def _available(declared: Mapping[str, str]) -> str:
     own = f", the declared {', '.join(declared)}" if declared else ""
-    return f"there are {', '.join(COLUMNS)}{own}, and {METADATA}<key> for any other metadata"
+    return f"there are {', '.join(KNOWN)}{own}, and {METADATA}<key> for any other metadata"
 
 
 def declared_field(name: str, kind: str) -> Field:
     """A declared field; name and type have passed `check_declared`."""
     return _metadata(name, kind, constant(f"'{name}'", Text()))
+
+
+def written_field(name: str) -> Field:
+    """A field of WRITTEN; `place.city` is a key in an object."""
+    *outer, key = name.split(".")
+    value: ColumnElement[Any] = images.c.metadata
+    for part in outer:
+        value = value.op("->", return_type=JSONB())(constant(f"'{part}'", Text()))
+    return _metadata(name, WRITTEN[name], constant(f"'{key}'", Text()), value)
+
+
+def facet_field(name: str, declared: Mapping[str, str]) -> Field:
+    """A field whose values can be counted. Raises FilterRejected."""
+    if name not in {*declared, *WRITTEN, *CLOCK}:
+        known = ", ".join({**dict.fromkeys(declared), **WRITTEN, **CLOCK})
+        raise FilterRejected(f"facets: {display(name)} is no declared field; there are {known}.")
+    return find_field(name, declared)
 
 
 def index_name(collection_id: int, name: str, kind: str) -> str:
@@ -236,10 +272,24 @@ def wall_clock() -> Field:
     return Field("taken_at", WALL_CLOCK, local, local)
 
 
-def _metadata(name: str, kind: str, key: ColumnElement[str]) -> Field:
+def _clock_field(name: str) -> Field:
+    local = wall_clock().value
+    if name == "taken_day":
+        day = func.to_char(local, constant("'YYYY-MM-DD'", Text()), type_=Text()).collate("C")
+        return Field(name, "text", day, day)
+    hour = cast(func.date_part(constant("'hour'", Text()), local), Numeric())
+    return Field(name, "number", hour, hour)
+
+
+def _metadata(
+    name: str,
+    kind: str,
+    key: ColumnElement[str],
+    inside: ColumnElement[Any] = images.c.metadata,
+) -> Field:
     entry = MetadataValue(
-        images.c.metadata.op("->", return_type=JSONB())(key),
-        images.c.metadata.op("->>", return_type=Text())(key),
+        inside.op("->", return_type=JSONB())(key),
+        inside.op("->>", return_type=Text())(key),
     )
     return Field(name, kind, *EXPRESSIONS[kind](entry))
 

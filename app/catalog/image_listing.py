@@ -33,8 +33,8 @@ from app.catalog.fields import (
     UNSTORABLE,
     Field,
     bind,
-    declared_field,
     display,
+    facet_field,
     find_field,
 )
 from app.catalog.filters import Filter
@@ -233,12 +233,9 @@ def facets(
     Ties are ordered by value. Texts are counted by their first INDEXED_CHARACTERS characters, tags
     individually; null is not a value. Raises FilterRejected.
     """
-    if name not in declared:
-        known = f"there are {', '.join(declared)}" if declared else "the collection has none"
-        raise FilterRejected(f"facets: {display(name)} is no declared field; {known}.")
     if not 1 <= limit <= MAX_FACET_VALUES:
         raise FilterRejected(f"facets: {limit} values; 1 to {MAX_FACET_VALUES} are allowed.")
-    field = declared_field(name, declared[name])
+    field = facet_field(name, declared)
     query = _tag_values(field) if field.kind == "tags" else _scalar_values(field)
     query = query.where(_passing(collection_id, where)).group_by(query.selected_columns.value)
     number = query.selected_columns.pictures

@@ -3,10 +3,9 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, tzinfo
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, cast, exists, func, select, update
@@ -16,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.catalog import upload_copies
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
-from app.catalog.sidecar_columns import SAID_CAPTION, SAID_METADATA, sidecar_record
+from app.catalog.file_words import FileWords, said_caption, said_metadata
+from app.catalog.new_images import NewImage
 from app.database.tables import (
     IMAGE_COLUMNS,
     PRESENT,
@@ -28,95 +28,14 @@ from app.database.tables import (
 from app.errors import ImageNotFound
 from app.index.embeddings import put_vectors
 from app.index.vector_indexes import lock, require_active
-from app.pictures.decoding import Picture
-from app.pictures.exif import Exif
-from app.pictures.perceptual_hash import perceptual_hash
 from app.sources.sidecars import Annotation
 from app.vectors import Vectors, check_vectors
 
-NO_ANNOTATION = Annotation()
 MAX_COPIES = 50  # rows with the same content that are checked for a move
 CONTENT_COLUMNS = (
     *("content_hash", "etag", "bytes", "width", "height", "format"),
     *("perceptual_hash", "taken_at", "taken_local"),
 )
-
-
-@dataclass(frozen=True)
-class NewImage:
-    """The values of a picture's row before it is inserted."""
-
-    path: str
-    content_hash: bytes
-    etag: str
-    bytes: int
-    width: int
-    height: int
-    format: str
-    perceptual_hash: int | None = None
-    taken_at: datetime | None = None
-    taken_local: datetime | None = None  # without a time zone
-    caption: str | None = None
-    metadata: Mapping[str, Any] | None = None
-    origin: str | None = None
-    sidecar: Mapping[str, Any] | None = None
-
-    def values(self) -> dict[str, Any]:
-        """Its columns, except the collection."""
-        return {**vars(self), "metadata": dict(self.metadata or {})}
-
-
-def new_image(
-    path: str,
-    etag: str,
-    data: bytes,
-    picture: Picture,
-    annotation: Annotation = NO_ANNOTATION,
-    *,
-    keep_gps: bool = False,
-) -> NewImage:
-    """Describe the file `data`, decoded to `picture`; the annotation takes precedence over EXIF.
-
-    `keep_gps` keeps the location.
-    """
-    taken = picture.exif.taken_at
-    return NewImage(
-        path=path,
-        content_hash=hashlib.sha256(data).digest(),
-        etag=etag,
-        bytes=len(data),
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        perceptual_hash=perceptual_hash(picture.image),
-        taken_at=taken,
-        taken_local=taken and taken.replace(tzinfo=None),
-        caption=annotation.caption,
-        metadata={
-            **_file_metadata(picture),
-            **_exif_metadata(picture.exif, keep_gps),
-            **annotation.metadata,
-        },
-    )
-
-
-def _file_metadata(picture: Picture) -> dict[str, Any]:
-    """What the file has besides the picture."""
-    found: dict[str, Any] = {}
-    if picture.film_offset is not None:
-        found |= {"motion": True, "motion_offset": picture.film_offset}
-    if picture.frames > 1:
-        found["frames"] = picture.frames
-    return found
-
-
-def _exif_metadata(exif: Exif, keep_gps: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if exif.camera:
-        found["camera"] = exif.camera
-    if keep_gps and exif.gps:
-        found["gps"] = dict(zip(("latitude", "longitude"), exif.gps, strict=True))
-    return found
 
 
 @dataclass(frozen=True)
@@ -128,6 +47,7 @@ class KnownFile:
     etag: str
     content_hash: bytes
     sidecar: Mapping[str, Any] | None
+    embedded: Mapping[str, Any] | None
 
 
 def count_images(session: Session, collection_id: int) -> int:
@@ -244,9 +164,10 @@ def add_images(
 ) -> list[Image]:
     """Insert pictures with their vectors, float32 (len(new), dimensions); returns their rows.
 
-    A known path keeps its id, caption and metadata; new annotations are merged into them, and what
-    the sidecar said before goes. A row whose bytes were uploaded too stays with that upload, and
-    the new content gets a row of its own. Raises IndexGone if the index is no longer active.
+    A known path keeps its id, and what people said of it, into which what they say now is merged;
+    what its file and sidecars said before goes. A row whose bytes were uploaded too stays with that
+    upload, and the new content gets a row of its own. Raises IndexGone if the index is no longer
+    active.
     """
     if not new:
         return []
@@ -257,9 +178,12 @@ def add_images(
     query = upsert(images).values(language=_language(index.collection_id))
     changed = {
         **{name: query.excluded[name] for name in CONTENT_COLUMNS},
-        "caption": func.coalesce(query.excluded.caption, SAID_CAPTION),
-        "metadata": SAID_METADATA + query.excluded.metadata,
+        "caption": func.coalesce(
+            said_caption("excluded"), said_caption("images"), query.excluded.caption
+        ),
+        "metadata": query.excluded.metadata + said_metadata("images") + said_metadata("excluded"),
         "sidecar": query.excluded.sidecar,
+        "embedded": query.excluded.embedded,
         "removed_at": None,
     }
     query = query.on_conflict_do_update(index_elements=["collection_id", "path"], set_=changed)
@@ -282,12 +206,13 @@ def move_image(
     known: KnownFile | Image,
     path: str,
     etag: str,
-    sidecar: Annotation | None = None,
+    words: FileWords | None = None,
+    zone: tzinfo = UTC,
 ) -> bool:
     """Record that a picture's unchanged content is now at `path`.
 
-    `sidecar` is what its sidecar says now: it is merged, and what it said before goes. None leaves
-    all of that as it is. Returns False if it has been moved or deleted in the meantime.
+    `words` are what its file and sidecars say now: they are merged, and what they said before goes.
+    None leaves all of that as it is. Returns False if it has been moved or deleted in the meantime.
     """
     at = known.stored_path if isinstance(known, Image) else known.path
     query = (
@@ -295,11 +220,13 @@ def move_image(
         .where(images.c.id == known.id, images.c.path == at, PRESENT)
         .values(path=path, etag=etag, upload_copy=func.nullif(images.c.upload_copy, path))
     )
-    if sidecar is not None:
+    if words is not None:
         query = query.values(
-            caption=func.coalesce(sidecar.caption, SAID_CAPTION),
-            metadata=SAID_METADATA + cast(sidecar.metadata, JSONB),
-            sidecar=sidecar_record(sidecar),
+            caption=func.coalesce(said_caption("images"), words.merged.caption),
+            metadata=cast(words.merged.metadata, JSONB) + said_metadata("images"),
+            sidecar=words.sidecar,
+            embedded=words.embedded,
+            **words.times(zone),
         )
     return session.execute(query.returning(images.c.id)).first() is not None
 

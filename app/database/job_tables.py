@@ -71,6 +71,8 @@ job_items = Table(
     Column("staged", Text),  # the file name of its bytes in the incoming store
     Column("caption", Text),
     Column("metadata", JSONB),
+    Column("sidecars", JSONB(none_as_null=True)),  # their names, beside the file
+    Column("taken", JSONB(none_as_null=True)),  # when it was taken, by its sidecar
     Column("state", Text, nullable=False, server_default=text("'pending'")),
     Column("outcome", Text),  # one of OUTCOMES
     Column("reason", Text),

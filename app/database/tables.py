@@ -98,7 +98,8 @@ images = Table(
     Column("caption", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("upload_copy", Text),  # where its bytes are kept, uploaded too
-    Column("sidecar", JSONB(none_as_null=True)),  # what it said last
+    Column("sidecar", JSONB(none_as_null=True)),  # what its sidecars said last
+    Column("embedded", JSONB(none_as_null=True)),  # what its file says; null: of before 0014
     Column("origin", Text),  # the name it was submitted under: file, archive entry or URL
     Column("taken_at", DateTime(timezone=True)),
     Column("taken_local", DateTime),  # by the clock there; null: as in UTC
@@ -124,6 +125,14 @@ images = Table(
         "images_taken_local_idx",
         "collection_id",
         text("COALESCE(taken_local, timezone('UTC', taken_at))"),  # as in catalog.fields
+    ),
+    *(
+        Index(
+            f"images_{name}_idx",
+            text(f"(metadata -> '{name}'::text) jsonb_path_ops"),  # as in catalog.fields
+            postgresql_using="gin",
+        )
+        for name in ("tags", "people")
     ),
     Index("images_words_idx", "words", postgresql_using="gin"),
     Index("images_removed_idx", "id", postgresql_where=text("removed_at IS NOT NULL")),

@@ -256,7 +256,8 @@ class _Writing:
         return np.vstack([nothing, *(self._vectors[one.item.id] for one, _ in found)])
 
     def _kept(self, item: Item, kept: KnownContent) -> ItemResult:
-        place = (item.path, item.etag, kept.sidecar)
+        zone = self._ingest.context.rules.zone
+        place = (item.path, item.etag, kept.words, zone)
         if self._job.dry_run or image_rows.move_image(self._session, kept.known, *place):
             if not self._job.dry_run:
                 skipped_files.forget(self._session, self._job.collection_id, [item.path])

@@ -4,7 +4,7 @@ Every function takes a Session and leaves the transaction to its caller. Items a
 before their job's row, to avoid deadlocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -29,6 +29,8 @@ class Item:
     staged: str | None
     caption: str | None
     metadata: dict[str, Any] | None
+    sidecars: list[str] | None
+    taken: dict[str, Any] | None
     state: str
     outcome: str | None
     reason: str | None
@@ -41,7 +43,10 @@ class Item:
 
 @dataclass(frozen=True)
 class NewItem:
-    """A file found by the listing; with a `reason` it is refused at once, a `note` is a warning."""
+    """A file found by the listing; with a `reason` it is refused at once, a `note` is a warning.
+
+    `sidecars` are the names of those beside it; `taken` is when it was taken, as recorded.
+    """
 
     path: str
     etag: str = ""
@@ -50,6 +55,8 @@ class NewItem:
     staged: str | None = None
     caption: str | None = None
     metadata: dict[str, Any] | None = None
+    sidecars: list[str] | None = None
+    taken: Mapping[str, Any] | None = None
     reason: str | None = None
     note: str | None = None
 

@@ -4,17 +4,17 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from app.catalog import image_rows, skipped_files
-from app.catalog.image_rows import KnownFile, NewImage
-from app.catalog.sidecar_columns import sidecar_record
+from app.catalog.file_words import FileWords, recorded, recorded_time
+from app.catalog.image_rows import KnownFile
+from app.catalog.new_images import MetadataRules, NewImage, embedded_words, new_image
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.errors import (
-    AnnotationInvalid,
     ImageCorrupt,
     ImageRejected,
     ImageTooLarge,
@@ -36,6 +36,7 @@ from app.pictures.thumbnails import encode_thumbnail
 from app.sources.download import Downloader
 from app.sources.folders import read_file
 from app.sources.interfaces import S3_SCHEME, Source
+from app.sources.sidecar_reading import read_sidecars
 from app.sources.sidecars import Annotation
 from app.sources.source_access import Sources
 from app.storage.disk import Disk
@@ -68,11 +69,11 @@ class PictureInPlace:
 class KnownContent:
     """Content that has a row already, at this path or at one whose file is gone.
 
-    `sidecar` is None if it is malformed.
+    `words` are what its file and sidecars say; None if a sidecar is malformed.
     """
 
     known: KnownFile
-    sidecar: Annotation | None
+    words: FileWords | None
     outcome: str
 
 
@@ -115,7 +116,11 @@ class ReadingContext:
     incoming: Disk
     downloader: Downloader
     limits: PictureLimits
-    keep_gps: bool
+
+    @property
+    def rules(self) -> MetadataRules:
+        """What is kept of what files say."""
+        return self.uploads.rules
 
 
 class ItemReader:
@@ -159,30 +164,63 @@ class ItemReader:
             return Prepared(item, ItemResult(item, "unchanged", image_id=known.id))
         limits = self._context.limits
         data = source.read(item.path, limits.max_file_bytes, check_signature)
-        annotation, note = _annotation(source, item.path)
+        sidecar, note = self._sidecar(item, source)
         content_hash = hashlib.sha256(data).digest()
         if known and known.content_hash == content_hash:
-            same = annotation is None or sidecar_record(annotation) == known.sidecar
-            outcome = "unchanged" if same else "changed"
-            return Prepared(item, KnownContent(known, annotation, outcome), note)
+            return Prepared(item, self._kept(known, data, sidecar, note, None), note)
         if not known and (skipped := self._deleted(item.path, content_hash)):
             return Prepared(item, DeletedContent(skipped), note)
         if not known and (vanished := self._claim_vanished(content_hash)):
-            return Prepared(item, KnownContent(vanished, annotation, "moved"), note)
+            return Prepared(item, self._kept(vanished, data, sidecar, note, "moved"), note)
         picture = decode(data, limits.max_megapixels, is_background=True)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
-        return Prepared(item, self._place(item, data, picture, annotation, known is not None), note)
+        return Prepared(item, self._place(item, data, picture, sidecar, known is not None), note)
+
+    def _sidecar(self, item: Item, source: Source) -> tuple[Annotation, str | None]:
+        """What the item's sidecars say, and a note of those that are malformed.
+
+        They never fail the picture.
+        """
+        folder, slash, name = item.path.rpartition("/")
+        found, faults = read_sidecars(
+            lambda sidecar, max_bytes: source.read(f"{folder}{slash}{sidecar}", max_bytes),
+            name,
+            item.sidecars or (),
+            keep_gps=self._context.rules.keep_gps,
+        )
+        return found, f"A sidecar was passed over: {'; '.join(faults)}" if faults else None
+
+    def _kept(
+        self,
+        known: KnownFile,
+        data: bytes,
+        sidecar: Annotation,
+        note: str | None,
+        outcome: str | None,
+    ) -> KnownContent:
+        """A known picture, whose sidecars may have changed."""
+        is_read = known.embedded is not None  # its file may not have been read for its words
+        embedded = recorded(known.embedded) if is_read else self._embedded(data)
+        words = FileWords.of(sidecar, embedded)
+        same = words.sidecar == known.sidecar and words.embedded == known.embedded
+        found = outcome or ("unchanged" if same or note else "changed")
+        return KnownContent(known, None if note else words, found)
+
+    def _embedded(self, data: bytes) -> Annotation:
+        """What a known picture's file says."""
+        try:
+            picture = decode(data, self._context.limits.max_megapixels, is_background=True)
+        except ImageRejected:
+            return Annotation()
+        return embedded_words(picture, self._context.rules)
 
     def _place(
-        self, item: Item, data: bytes, picture: Picture, sidecar: Annotation | None, known: bool
+        self, item: Item, data: bytes, picture: Picture, sidecar: Annotation, known: bool
     ) -> PictureInPlace:
-        keep_gps = self._context.keep_gps
-        annotation = sidecar or Annotation()
-        new = image_rows.new_image(
-            item.path, item.etag, data, picture, annotation, keep_gps=keep_gps
+        new = new_image(
+            item.path, item.etag, data, picture, sidecar=sidecar, rules=self._context.rules
         )
-        new = replace(new, sidecar=sidecar_record(annotation))
         far = item.path.startswith(S3_SCHEME)
         small = encode_thumbnail(picture.image, KEPT_THUMBNAIL) if far else None
         return PictureInPlace(new, self._context.prepare(picture.image), known, small)
@@ -216,7 +254,8 @@ class ItemReader:
     def _sent(self, item: Item) -> Prepared:
         """A picture that was uploaded or is downloaded from its URL."""
         data = self._bytes_of(item)
-        annotation = Annotation(item.caption, item.metadata or {})
+        taken = recorded_time(item.taken) if item.taken else None
+        annotation = Annotation(item.caption, item.metadata or {}, taken)
         uploads = self._context.uploads
         dry_run = self._job.dry_run
         if known := uploads.known(data) if dry_run else uploads.add_duplicate(data, annotation):
@@ -226,9 +265,8 @@ class ItemReader:
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "added"))
         new = self._context.uploads.keep(item.path, data, picture, annotation)
-        draft = PreparedUpload(
-            new, lambda: self._bytes_of(item), self._context.prepare(picture.image)
-        )
+        pixels = self._context.prepare(picture.image)
+        draft = PreparedUpload(new, annotation, lambda: self._bytes_of(item), pixels)
         return Prepared(item, draft, item.reason if item.attempts == 0 else None)
 
     def _bytes_of(self, item: Item) -> bytes:
@@ -244,14 +282,6 @@ def refusal_rules(limits: PictureLimits) -> str:
     versions = [f"{name} {version(name)}" for name in ("pillow", "pillow-heif")]
     rules = [str(REFUSAL_VERSION), str(limits), str(DECODING_MEMORY.limit), *versions]
     return ", ".join([*rules, *decoders()])
-
-
-def _annotation(source: Source, path: str) -> tuple[Annotation | None, str | None]:
-    """The sidecar's contents; None and a note if it is malformed, which never fails the picture."""
-    try:
-        return source.annotation(path) or Annotation(), None
-    except (AnnotationInvalid, ImageRejected) as error:
-        return None, f"Its sidecar was passed over: {error}"
 
 
 def retry_later(item: Item, reason: str) -> ItemResult:

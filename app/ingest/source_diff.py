@@ -101,7 +101,8 @@ class SourceDiff:
         """The file to be read; if it was refused by the same rules as it is, its old reason."""
         refused = skip is not None and skip.etag == file.etag and skip.rules == self._refusal_rules
         reason = skip.reason if skip is not None and refused else None
-        return NewItem(file.path, file.etag, file.size, reason=reason)
+        sidecars = list(file.sidecars) or None
+        return NewItem(file.path, file.etag, file.size, reason=reason, sidecars=sidecars)
 
 
 def chunks(found: Iterator[T], size: int) -> Iterator[list[T]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
+from app.catalog.file_words import taken_record
 from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
@@ -31,8 +32,10 @@ from app.ingest.jobs import SENT_PRIORITY, Job
 from app.ingest.removals import Removals
 from app.ingest.source_diff import SourceDiff, chunks
 from app.sources import archives
-from app.sources.archives import MAX_SHOWN_CHARACTERS, ArchiveEntry
+from app.sources.archive_members import ArchiveEntry, RefusedEntry
+from app.sources.archives import MAX_SHOWN_CHARACTERS
 from app.sources.decompression import ArchiveLimits
+from app.sources.sidecar_reading import STRAY
 from app.sources.sidecars import Annotation
 from app.sources.source_access import Sources
 from app.storage.disk import Stores
@@ -59,6 +62,7 @@ class SourceLister:
     batch_size: int
     stop: threading.Event
     measure: Callable[[], None]
+    keep_gps: bool
 
     def list_source(self, job_id: int, attempt: int) -> None:
         """List the job's source and write the tasks for its files.
@@ -122,7 +126,7 @@ class SourceLister:
             raise ArchiveRejected("The archive was refused and is gone: send another.")
         mark = job.checkpoint
         ignored = self.sources.ignored
-        told = archives.annotations(archive, self.archive_limits, ignored)
+        told = archives.annotations(archive, self.archive_limits, ignored, keep_gps=self.keep_gps)
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
         entries = self._staged(
             archives.entries(archive, self.archive_limits, int(mark or -1), ignored), told, sent
@@ -135,6 +139,7 @@ class SourceLister:
                 return
             mark = checkpoint
         unmatched = [_unmatched(table, rows) for table, rows in told.unmatched.items()]
+        unmatched += [NewItem(name, reason=STRAY) for name in told.strays]
         self.add(job, ListedFile(mark, unmatched, whole=True))
 
     def _added(self, job: Job, listed: ListedFile) -> bool:
@@ -154,13 +159,15 @@ class SourceLister:
 
     def _staged(
         self,
-        entries: Iterator[ArchiveEntry | archives.RefusedEntry],
+        entries: Iterator[ArchiveEntry | RefusedEntry],
         told: archives.Annotations,
         sent: Annotation,
     ) -> Iterator[tuple[int, NewItem]]:
         for entry in entries:
             if not isinstance(entry, ArchiveEntry):
                 yield entry.index, NewItem(entry.name, reason=entry.reason)
+                continue
+            if entry.name in told.clips:
                 continue
             name = uuid4().hex
             self.stores.incoming.put(name, entry.data)
@@ -173,6 +180,7 @@ class SourceLister:
                     staged=name,
                     caption=annotation.caption,
                     metadata=annotation.metadata,
+                    taken=taken_record(annotation.taken) if annotation.taken else None,
                     note=told.notes.get(entry.name),
                 ),
             )

@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.catalog import image_rows, upload_copies
-from app.catalog.image_rows import NewImage
+from app.catalog.new_images import MetadataRules, NewImage, new_image
 from app.database.connections import Sessions
 from app.database.tables import Image, VectorIndex
 from app.encoders.batching import Priority
@@ -61,6 +61,7 @@ class PreparedUpload:
     """
 
     new: NewImage
+    said: Annotation
     read: Callable[[], bytes]
     pixels: "Pixels"
 
@@ -76,7 +77,7 @@ class Uploads:
     upload_store: UploadStore
     sources: Sources
     max_megapixels: float
-    keep_gps: bool
+    rules: MetadataRules
 
     def store(
         self, files: Sequence[Upload], caption: str | None, metadata: Mapping[str, Any]
@@ -105,7 +106,9 @@ class Uploads:
         except ImageRejected as error:
             return Outcome(file.name, "refused", error=error)
         new = self.keep(file.name, file.data, picture, annotation)
-        return PreparedUpload(new, lambda: file.data, self.encoder.prepare(picture.image))
+        return PreparedUpload(
+            new, annotation, lambda: file.data, self.encoder.prepare(picture.image)
+        )
 
     def known(self, data: bytes) -> Image | None:
         """The picture with exactly these bytes, if its file exists."""
@@ -138,9 +141,7 @@ class Uploads:
         content_hash = hashlib.sha256(data).hexdigest()
         _, suffix = FORMATS[picture.format]
         path = self.upload_store.stored_path(self.disk.put(content_hash + suffix, data))
-        new = image_rows.new_image(
-            path, content_hash, data, picture, annotation, keep_gps=self.keep_gps
-        )
+        new = new_image(path, content_hash, data, picture, annotation, rules=self.rules)
         return replace(new, origin=name)
 
     def write(
@@ -162,8 +163,8 @@ class Uploads:
                 self.disk.put(name, draft.read())
             if known and self._has_file(known):  # somebody else was faster
                 ours = known.stored_path.startswith(STORE_SCHEME)
-                sent = Annotation(draft.new.caption, dict(draft.new.metadata or {}))
-                merged = upload_copies.add(session, known, None if ours else draft.new.path, sent)
+                copy = None if ours else draft.new.path
+                merged = upload_copies.add(session, known, copy, draft.said)
                 written[known.content_hash] = "duplicate", merged or known
             elif known:  # its file is gone: this one replaces it
                 image_rows.move_image(session, known, draft.new.path, draft.new.etag)

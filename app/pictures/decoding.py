@@ -24,7 +24,8 @@ from app.pictures.camera_raw import RawFile, read_raw
 from app.pictures.coding_points import read_coding_points
 from app.pictures.color_conversion import BAND_PIXELS, ColorConversion, to_rgb
 from app.pictures.color_profiles import srgb_conversion
-from app.pictures.exif import Exif, read_exif
+from app.pictures.description import Description
+from app.pictures.embedded_metadata import read_description
 from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
 from app.pictures.frames import count_frames
 from app.pictures.jpeg import (
@@ -100,7 +101,7 @@ class Picture:
     format: str
     width: int
     height: int
-    exif: Exif
+    description: Description
     film_offset: int | None = None
     frames: int = 1
 
@@ -183,12 +184,12 @@ class _Decoder:
             width, height = full if drafted else image.size
             if orientation in SIDEWAYS:
                 width, height = height, width
-            exif = read_exif(image)
+            description = read_description(image)
             turned = upright(to_rgb(image, factor, _color_conversion(image, data)), orientation)
             name = "JPEG" if is_jpeg else image.format or ""
             name = self.raw.format if self.raw else name
             film = film_offset(data, _xmp(image)) if name in FILMED_FORMATS else None
-            return Picture(turned, name, width, height, exif, film, frames)
+            return Picture(turned, name, width, height, description, film, frames)
 
     def _orientation(self, image: PillowImage) -> int:
         """The picture's orientation; a preview gets the raw file's Exif and XMP if it has none."""

@@ -9,6 +9,7 @@ from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion, uploads_disk
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
+from app.catalog.new_images import MetadataRules
 from app.database.connections import Sessions, migrate, open_engine, open_sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.batching import Batcher
@@ -237,7 +238,7 @@ class _Assembly:
             upload_store=self.stores.uploads,
             sources=self.sources,
             max_megapixels=self.limits.max_megapixels,
-            keep_gps=self.settings.keep_gps,
+            rules=MetadataRules(self.settings.keep_gps, self.settings.zone),
         )
 
     def _job_submission(self, collection: Collection) -> JobSubmission:
@@ -266,6 +267,7 @@ class _Assembly:
             batch_size=self.settings.batch_size,
             stop=self.interrupt,
             measure=statistics.measure,
+            keep_gps=self.settings.keep_gps,
         )
 
     def _batch_indexer(
@@ -279,7 +281,6 @@ class _Assembly:
             incoming=self.stores.incoming,
             downloader=Downloader(self.limits.max_file_bytes, self.settings.download_allow),
             limits=self.limits,
-            keep_gps=self.settings.keep_gps,
         )
         return BatchIndexer(
             context=context,

@@ -19,3 +19,21 @@ class ArchiveMember:
     refusal: str = ""
     folder: bool = False
     passed_over: bool = False
+
+
+@dataclass(frozen=True)
+class ArchiveEntry:
+    """One file: `index` counts all entries from 0, `name` is printable, with / and no `./`."""
+
+    index: int
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class RefusedEntry:
+    """An entry that is refused; its name is printable and may be shortened."""
+
+    index: int
+    name: str
+    reason: str

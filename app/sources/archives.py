@@ -15,18 +15,17 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from app.errors import AnnotationInvalid, ArchiveRejected, EntryRefused
-from app.sources.archive_members import NOT_AN_ARCHIVE, ArchiveMember
+from app.sources.archive_members import (
+    NOT_AN_ARCHIVE,
+    ArchiveEntry,
+    ArchiveMember,
+    RefusedEntry,
+)
+from app.sources.archive_sidecars import ArchiveSidecars, is_sidecar
 from app.sources.decompression import ArchiveLimits
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
-from app.sources.sidecars import (
-    COMPANIONS,
-    MAX_SIDECAR_BYTES,
-    MAX_TABLE_BYTES,
-    TABLES,
-    Annotation,
-    parse_sidecar,
-    parse_table,
-)
+from app.sources.sidecar_reading import max_bytes
+from app.sources.sidecars import COMPANIONS, MAX_TABLE_BYTES, TABLES, Annotation, parse_table
 from app.sources.tar_reader import tar_members
 from app.sources.zip_reader import zip_members
 
@@ -51,37 +50,26 @@ UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of surrogate pairs, l
 
 
 @dataclass(frozen=True)
-class ArchiveEntry:
-    """One file: `index` counts all entries from 0, `name` is printable, with / and no `./`."""
-
-    index: int
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class RefusedEntry:
-    """An entry that is refused; its name is printable and may be shortened."""
-
-    index: int
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Annotations:
     """Captions and metadata in the archive, and why a sidecar was ignored, both by entry name.
 
-    `unmatched` are the names, by table, that no entry has.
+    `unmatched` are the names, by table, that no entry has; `strays` are Takeout's sidecars that
+    describe no entry, and `clips` the entries that are the moving part of another.
     """
 
     by_name: dict[str, Annotation]
     notes: dict[str, str]
     unmatched: dict[str, list[str]] = field(default_factory=dict)
+    strays: list[str] = field(default_factory=list)
+    clips: frozenset[str] = frozenset()
 
 
 def annotations(
-    archive: Path, limits: ArchiveLimits, ignored: IgnoredNames = ONLY_HIDDEN
+    archive: Path,
+    limits: ArchiveLimits,
+    ignored: IgnoredNames = ONLY_HIDDEN,
+    *,
+    keep_gps: bool = False,
 ) -> Annotations:
     """Read the tables and sidecars; a sidecar's keys take precedence over a table's.
 
@@ -90,20 +78,16 @@ def annotations(
     """
     tables: dict[str, dict[str, Annotation]] = {}
     names: set[str] = set()
-    sidecars: dict[str, Annotation] = {}
-    notes: dict[str, str] = {}
+    sidecars = ArchiveSidecars(keep_gps)
     left = MAX_ANNOTATION_BYTES
     for found in _annotation_files(archive, limits, ignored, names):
-        left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
+        if _is_table(found.name):
+            left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
+            tables[found.name] = _table(found)
+        else:
+            left -= sidecars.add(found)
         if left < 0:
             raise ArchiveRejected(f"Its metadata has more than {MAX_ANNOTATION_BYTES / 1e6:g} MB.")
-        if _is_table(found.name):
-            tables[found.name] = _table(found)
-            continue
-        try:
-            sidecars[found.name[: -len(".json")]] = _sidecar(found)
-        except AnnotationInvalid as error:
-            notes[found.name[: -len(".json")]] = str(error)
     by_name: dict[str, Annotation] = {}
     unmatched: dict[str, list[str]] = {}
     for table, rows in tables.items():
@@ -111,11 +95,9 @@ def annotations(
         by_name |= {spelled.get(name, name): rows[name] for name in rows}
         if missing := [name for name in rows if name not in spelled]:
             unmatched[table] = missing
-    spelled = _spelled(sidecars, names)
-    for name, sidecar in sidecars.items():
-        entry = spelled.get(name, name)
-        by_name[entry] = sidecar.over(by_name.get(entry, Annotation()))
-    return Annotations(by_name, notes, unmatched)
+    for name, sidecar in sidecars.match(names):
+        by_name[name] = sidecar.over(by_name.get(name, Annotation()))
+    return Annotations(by_name, sidecars.notes, unmatched, sidecars.strays(), sidecars.clips())
 
 
 def entries(
@@ -258,17 +240,12 @@ def _annotation_files(
                 names.add(member.name)
             if _is_table(member.name):
                 yield _read_entry(member, MAX_TABLE_BYTES)
-            elif _is_sidecar(member.name):
-                yield _read_entry(member, MAX_SIDECAR_BYTES)
+            elif is_sidecar(member.name):
+                yield _read_entry(member, max_bytes(member.name))
 
 
 def _is_table(name: str) -> bool:
     return posixpath.basename(name).lower() in TABLES
-
-
-def _is_sidecar(name: str) -> bool:
-    """Whether this is `picture.jpg.json`, not `package.json`."""
-    return name.lower().endswith(".json") and PurePosixPath(name[: -len(".json")]).suffix != ""
 
 
 def _table(found: ArchiveEntry | RefusedEntry) -> dict[str, Annotation]:
@@ -282,9 +259,3 @@ def _table(found: ArchiveEntry | RefusedEntry) -> dict[str, Annotation]:
     folder = posixpath.dirname(found.name)
     paths = {name: posixpath.join(folder, name.replace("\\", "/")) for name in rows}
     return {_printable(posixpath.normpath(paths[name])): rows[name] for name in rows}
-
-
-def _sidecar(found: ArchiveEntry | RefusedEntry) -> Annotation:
-    if isinstance(found, RefusedEntry):
-        raise AnnotationInvalid(found.reason)
-    return parse_sidecar(found.data)

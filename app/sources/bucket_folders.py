@@ -1,15 +1,16 @@
 """Buckets of S3, R2 and the like as sources: all objects whose keys begin with a prefix."""
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.errors import ImageVanished
+from app.sources.companions import Companions
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
-from app.sources.interfaces import S3_SCHEME, SIDECAR, CheckHead, SourceFile
-from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
+from app.sources.interfaces import S3_SCHEME, CheckHead, SourceFile
+from app.sources.sidecars import COMPANIONS
 from app.storage.buckets import Bucket
+
+HELD = 1_000  # objects of one beginning that are held back at most, while sidecars may come
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,23 @@ class BucketFolder:
     def files(self, after: str | None = None) -> Iterator[SourceFile]:
         """The objects that may be pictures; a sidecar's etag is part of its picture's.
 
-        A sidecar is listed after its picture, with others in between, so pictures are held back
-        until theirs can no longer come.
+        Objects are held back while others begin as they do, up to the first dot of their name:
+        their sidecars may be among those.
         """
         start = None if after is None else self._key(after)
-        waiting: deque[SourceFile] = deque()
-        sidecars: dict[str, str] = {}
+        held: list[SourceFile] = []
+        beginning = ""
         for stored in self.bucket.objects(self.key_prefix, start):
             path = self._path(stored.key)
-            while waiting and waiting[0].path + SIDECAR < path:
-                yield _with_sidecar(waiting.popleft(), sidecars)
-            name = stored.key.rpartition("/")[2]
             if self.ignores(path):
                 continue
-            if path.endswith(SIDECAR):
-                sidecars[path.removesuffix(SIDECAR)] = stored.etag
-            elif Path(name).suffix.lower() not in COMPANIONS:
-                waiting.append(SourceFile(path, stored.etag, stored.size))
-        for file in waiting:
-            yield _with_sidecar(file, sidecars)
+            if not held or not path.startswith(beginning) or len(held) >= HELD:
+                yield from _with_sidecars(held)
+                folder, slash, name = path.rpartition("/")
+                beginning = f"{folder}{slash}{name.partition('.')[0]}."
+                held = []
+            held.append(SourceFile(path, stored.etag, stored.size))
+        yield from _with_sidecars(held)
 
     def ignores(self, path: str) -> bool:
         """Whether a listing passes the object at `path` over by its name or a folder's."""
@@ -62,13 +61,6 @@ class BucketFolder:
         """One object's bytes."""
         return self.bucket.read(self._key(path), max_bytes, check)
 
-    def annotation(self, path: str) -> Annotation | None:
-        """The contents of the object's sidecar, if it has one."""
-        try:
-            return parse_sidecar(self.read(path + SIDECAR, MAX_SIDECAR_BYTES))
-        except ImageVanished:
-            return None
-
     def _path(self, key: str) -> str:
         return f"{S3_SCHEME}{self.bucket.name}/{key}"
 
@@ -76,6 +68,17 @@ class BucketFolder:
         return path.removeprefix(self._path(""))
 
 
-def _with_sidecar(file: SourceFile, sidecars: dict[str, str]) -> SourceFile:
-    etag = sidecars.pop(file.path, None)
-    return file if etag is None else SourceFile(file.path, f"{file.etag}+{etag}", file.size)
+def _with_sidecars(held: Sequence[SourceFile]) -> Iterator[SourceFile]:
+    """Those that may be pictures, with their sidecars among the others of their folder."""
+    folders: dict[str, dict[str, str]] = {}
+    for file in held:
+        folder, _, name = file.path.rpartition("/")
+        folders.setdefault(folder, {})[name] = file.etag
+    companions = {folder: Companions.among(names) for folder, names in folders.items()}
+    for file in held:
+        folder, _, name = file.path.rpartition("/")
+        if Path(name).suffix.lower() in COMPANIONS or companions[folder].is_clip(name):
+            continue
+        sidecars = companions[folder].of(name)
+        etag = "+".join([file.etag, *(folders[folder][one] for one in sidecars)])
+        yield replace(file, etag=etag, sidecars=sidecars)

@@ -5,15 +5,18 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUnreadable
+from app.sources.companions import Companions
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
-from app.sources.interfaces import HEAD_BYTES, SIDECAR, CheckHead, SourceFile, Unlisted
-from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES, Annotation, parse_sidecar
+from app.sources.interfaces import HEAD_BYTES, CheckHead, SourceFile, Unlisted
+from app.sources.sidecar_reading import STRAY, is_stray
+from app.sources.sidecars import COMPANIONS, MAX_SIDECAR_BYTES
 from app.storage.bounded_reads import ORIGINALS, Beat, in_pieces
 from app.storage.disk import OWNER
 
@@ -67,7 +70,7 @@ class Folder:
                 look = partial(_source_files, found, path)
                 yield _Found(look, look(), time.monotonic())
 
-    def _path(self, found: "os.DirEntry[str] | Unlisted") -> str:
+    def _path(self, found: "_File | Unlisted") -> str:
         slash = "/" if isinstance(found, Unlisted) else ""
         return stored_path(Path(found.path), self.root) + slash
 
@@ -87,43 +90,65 @@ class Folder:
     def _is_empty(self, folder: Path) -> bool:
         if folder.exists() and not folder.is_dir():
             return False
-        return all(isinstance(found, Unlisted) for found in _walk(folder, self.ignored))
+        found = _walk(folder, self.ignored)
+        return all(isinstance(one, Unlisted) or one.is_stray for one in found)
 
     def read(self, path: str, max_bytes: int, check: CheckHead | None = None) -> bytes:
         """One file's bytes."""
         return read_file(self.root / path, max_bytes, check)
 
-    def annotation(self, path: str) -> Annotation | None:
-        """The contents of the file's sidecar, if it has one."""
-        try:
-            return parse_sidecar(read_file(self.root / (path + SIDECAR), MAX_SIDECAR_BYTES))
-        except ImageVanished:
-            return None
+
+class _File(NamedTuple):
+    """A file and the sidecars beside it, by name; a stray looks like a sidecar of no picture."""
+
+    path: str
+    sidecars: tuple[str, ...] = ()
+    is_stray: bool = False
 
 
-def _walk(folder: Path, ignored: IgnoredNames) -> Iterator["os.DirEntry[str] | Unlisted"]:
+class _Level(NamedTuple):
+    """What is left of a folder that is being walked, and what its files belong to."""
+
+    entries: Iterator["os.DirEntry[str]"]
+    companions: Companions
+    strays: set[str]
+
+    @classmethod
+    def of(cls, entries: list["os.DirEntry[str]"]) -> "_Level":
+        names = [entry.name for entry in entries]
+        companions = Companions.among(names)
+        return cls(iter(entries), companions, companions.strays(names))
+
+    def file(self, name: str, path: str) -> _File | None:
+        """The file if it may be a picture, or may have lost its own."""
+        if Path(name).suffix.lower() in COMPANIONS:
+            return _File(path, is_stray=True) if name in self.strays else None
+        return None if self.companions.is_clip(name) else _File(path, self.companions.of(name))
+
+
+def _walk(folder: Path, ignored: IgnoredNames) -> Iterator[_File | Unlisted]:
     """Every file below that may be a picture, sorted by the bytes of its path.
 
     A folder is sorted by its name with a slash, as the paths below it are. One that cannot be
     listed, because it may not be read or has just vanished, is yielded in its place.
     """
-    waiting: list[Iterator[os.DirEntry[str]]] = [iter(())]
+    waiting = [_Level.of([])]
     following: str | None = os.fspath(folder)
     while waiting:
         if following is not None:
             try:
-                waiting.append(iter(_entries(following, ignored, is_top=len(waiting) == 1)))
+                waiting.append(_Level.of(_entries(following, ignored, is_top=len(waiting) == 1)))
             except OSError as error:
                 reason = f"This folder cannot be listed: {error.strerror}. {STAYS}"
                 yield Unlisted(following, reason)
-        entry = next(waiting[-1], None)
+        entry = next(waiting[-1].entries, None)
         following = entry.path if entry and _is_folder(entry) else None
         if entry is None:
             waiting.pop()
         elif _is_folder_link(entry):
             yield Unlisted(entry.path, LINK)
-        elif following is None and Path(entry.name).suffix.lower() not in COMPANIONS:
-            yield entry
+        elif following is None and (file := waiting[-1].file(entry.name, entry.path)):
+            yield file
 
 
 def _entries(folder: str, ignored: IgnoredNames, *, is_top: bool) -> list["os.DirEntry[str]"]:
@@ -166,36 +191,46 @@ class _Found(NamedTuple):
 
 
 def _source_files(
-    found: "os.DirEntry[str] | Unlisted", path: str, beat: Beat | None = None
+    found: _File | Unlisted, path: str, beat: Beat | None = None
 ) -> list[SourceFile | Unlisted]:
     """The file as it is now, if it is one."""
     return list(_source_file(found, path))
 
 
-def _source_file(
-    found: "os.DirEntry[str] | Unlisted", path: str
-) -> Iterator[SourceFile | Unlisted]:
+def _source_file(found: _File | Unlisted, path: str) -> Iterator[SourceFile | Unlisted]:
     if isinstance(found, Unlisted):
         yield Unlisted(path, found.reason)
         return
+    location = Path(found.path)
     try:
-        status = Path(found.path).stat()
+        status = location.stat()
         if not stat.S_ISREG(status.st_mode):  # no pipes or devices: reading one may never end
+            return
+        if found.is_stray:
+            if status.st_size <= MAX_SIDECAR_BYTES and is_stray(
+                location.name, location.read_bytes()
+            ):
+                yield Unlisted(path, STRAY)
             return
     except FileNotFoundError:  # gone since it was listed, or a link to nowhere
         return
     except OSError as error:
-        if error.errno != errno.ELOOP:  # a link to itself
+        if error.errno != errno.ELOOP and not found.is_stray:  # a link to itself
             yield Unlisted(path, f"The file cannot be read: {error.strerror}.")
         return
-    etag = f"{status.st_size}-{status.st_mtime_ns}"
-    try:
-        sidecar = Path(found.path + SIDECAR).stat()
-        etag += f"+{sidecar.st_size}-{sidecar.st_mtime_ns}"
-    except OSError:
-        pass
+    etag = "+".join([_etag(status), *_etags(location.parent, found.sidecars)])
     settled = abs(time.time() - status.st_mtime) > QUIET_SECONDS
-    yield SourceFile(path, etag, status.st_size, settled)
+    yield SourceFile(path, etag, status.st_size, settled, found.sidecars)
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _etags(folder: Path, sidecars: tuple[str, ...]) -> Iterator[str]:
+    for name in sidecars:
+        with suppress(OSError):
+            yield _etag((folder / name).stat())
 
 
 def read_file(location: Path, max_bytes: int, check: CheckHead | None = None) -> bytes:

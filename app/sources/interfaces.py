@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.sources.sidecars import Annotation
-
-SIDECAR = ".json"  # picture.jpg.json holds the caption and metadata of picture.jpg
 S3_SCHEME = "s3://"
 
 
@@ -26,12 +23,14 @@ class SourceFile:
 
     `path` is its name in the catalog; `etag` changes whenever the file or its sidecar may have
     changed; `size` is in bytes; a file that is not `settled` may still be being written.
+    `sidecars` are the names of those beside it, the one that counts most first.
     """
 
     path: str
     etag: str
     size: int
     settled: bool = True
+    sidecars: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,3 @@ class Source(Protocol):
 
         Raises ImageTooLarge, ImageVanished, SourceUnavailable and what `check` raises.
         """
-
-    def annotation(self, path: str) -> Annotation | None:
-        """The contents of its sidecar, if any. Raises as `read`, or AnnotationInvalid."""

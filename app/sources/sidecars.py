@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from app.errors import AnnotationInvalid
+from app.pictures.description import MAX_CAPTION_CHARACTERS, Taken, best_time
 
-MAX_CAPTION_CHARACTERS = 2_000
 MAX_METADATA_CHARACTERS = 20_000
 MAX_METADATA_DEPTH = 32
 MAX_SIDECAR_BYTES = 100_000
@@ -40,15 +40,17 @@ PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
 @dataclass(frozen=True)
 class Annotation:
-    """The caption and metadata of one picture."""
+    """The caption and metadata of one picture, and when it was taken."""
 
     caption: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    taken: Taken | None = None
 
     def over(self, other: "Annotation") -> "Annotation":
         """Both merged; this one takes precedence."""
         caption = other.caption if self.caption is None else self.caption
-        return Annotation(caption, other.metadata | self.metadata)
+        taken = best_time((self.taken, other.taken))
+        return Annotation(caption, other.metadata | self.metadata, taken)
 
 
 def parse_metadata(text: str) -> dict[str, Any]:
@@ -74,11 +76,21 @@ def parse_sidecar(data: bytes) -> Annotation:
 
     Other keys become metadata too; a key that is also in `metadata` is taken from there.
     """
+    return annotation_of(parse_object(data))
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """The JSON object of a sidecar."""
     if len(data) > MAX_SIDECAR_BYTES:
         raise AnnotationInvalid(f"The sidecar has more than {MAX_SIDECAR_BYTES:,} bytes.")
     value = _json(_decoded(data, "The sidecar"), "The sidecar")
     if not isinstance(value, dict):
         raise AnnotationInvalid("The sidecar holds no JSON object.")
+    return value
+
+
+def annotation_of(value: dict[str, Any]) -> Annotation:
+    """What our own sidecar says, once it is parsed."""
     return _annotation(value, ("caption",))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.catalog import collections, image_deletion, image_rows
-from app.catalog.image_rows import NewImage
+from app.catalog.new_images import NewImage
 from app.database import connections
 from app.database.tables import VectorIndex
 from app.errors import ImageNotFound, IndexGone, ModelMismatch

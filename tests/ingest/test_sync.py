@@ -160,7 +160,7 @@ def test_a_malformed_sidecar_costs_a_note_and_not_the_picture(
         "new.png": ("succeeded", "added"),
         "0.png": ("skipped", "unchanged"),
     }
-    assert "Its sidecar was passed over: " in str(noted["new.png"].reason)
+    assert "A sidecar was passed over: new.png.json: " in str(noted["new.png"].reason)
     assert "no JSON object" in str(noted["0.png"].reason)
     assert nearest(services, png(20))[0] == "new.png"
 

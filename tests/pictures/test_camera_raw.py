@@ -39,9 +39,10 @@ def test_the_preview_is_the_picture(kind: str) -> None:
     found = decode(data, MEGAPIXELS)
     assert (found.format, found.width, found.height) == (kind, *reversed(PREVIEW_SIZE))
     assert np.abs(np.asarray(found.image, int) - np.asarray(UPRIGHT, int)).mean() < 3
-    assert found.exif.camera is not None
-    assert found.exif.camera.endswith("Model 7")
-    assert found.exif.taken_at == datetime(2024, 5, 7, 12, 30, 15, tzinfo=UTC)
+    assert found.description.camera is not None
+    assert found.description.camera.endswith("Model 7")
+    assert found.description.taken is not None
+    assert found.description.taken.at() == datetime(2024, 5, 7, 12, 30, 15, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("kind", RAW_FILES)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.errors import ImageCorrupt, ImageRejected, ImageTooLarge, ImageTooNarrow, ImageUnsupported
 from app.pictures.decoding import DRAFT_SIDE, decode
-from app.pictures.exif import Exif
+from app.pictures.description import Description
 from app.pictures.formats import (
     PILLOW_FORMATS,
     SIGNATURE_BYTES,
@@ -164,12 +164,12 @@ def test_what_the_camera_wrote_outlives_turning_and_converting() -> None:
     clear = Image.new("RGBA", (8, 4), (255, 0, 0, 128))
     picture = decode(encoded(clear, "PNG", exif=exif), MEGAPIXELS)
     assert (picture.image.mode, picture.image.size) == ("RGB", (4, 8))
-    assert picture.exif.camera == "Canon EOS 5D"
+    assert picture.description.camera == "Canon EOS 5D"
 
 
 def test_damaged_exif_never_costs_the_picture() -> None:
     picture = decode(encoded(noise(1), "JPEG", exif=b"Exif\0\0no TIFF header"), MEGAPIXELS)
-    assert (picture.width, picture.exif) == (96, Exif())
+    assert (picture.width, picture.description) == (96, Description())
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])

@@ -12,7 +12,8 @@ from PIL.ExifTags import GPS, IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 
 from app.pictures.decoding import decode
-from app.pictures.exif import MAX_CAMERA_CHARACTERS, Exif, read_exif
+from app.pictures.description import Description
+from app.pictures.exif import MAX_CAMERA_CHARACTERS, read_exif
 from app.pictures.formats import PILLOW_FORMATS
 from tests.fixtures.drawn_pictures import encoded, noise
 
@@ -42,8 +43,13 @@ def written(
     return exif.tobytes()
 
 
-def read(exif: bytes, kind: str = "PNG") -> Exif:
-    return decode(encoded(noise(1), kind, exif=exif), MEGAPIXELS).exif
+def read(exif: bytes, kind: str = "PNG") -> Description:
+    return decode(encoded(noise(1), kind, exif=exif), MEGAPIXELS).description
+
+
+def taken_at(found: Description) -> datetime:
+    assert found.taken is not None
+    return found.taken.at()
 
 
 def everything(orientation: int = 1) -> bytes:
@@ -54,11 +60,11 @@ def everything(orientation: int = 1) -> bytes:
     )
 
 
-def assert_is_everything(found: Exif) -> None:
-    assert found.taken_at == datetime(2024, 5, 7, 10, 30, 15, tzinfo=UTC)
-    assert found.taken_at.utcoffset() == timedelta(hours=2)
+def assert_is_everything(found: Description) -> None:
+    assert taken_at(found) == datetime(2024, 5, 7, 10, 30, 15, tzinfo=UTC)
+    assert taken_at(found).utcoffset() == timedelta(hours=2)
     assert found.camera == "Canon EOS 5D"
-    assert found.gps == pytest.approx((48.858333, 2.295), abs=1e-6)
+    assert found.position == pytest.approx((48.858333, 2.295), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", sorted(set(PILLOW_FORMATS) - {"BMP", "GIF"}))  # they hold no Exif
@@ -73,7 +79,7 @@ def test_a_picture_that_is_turned_upright_keeps_it(kind: str) -> None:
 
 def test_a_tiff_of_several_pages_is_read() -> None:
     data = encoded(noise(1), "TIFF", exif=everything(), save_all=True, append_images=[noise(2)])
-    assert_is_everything(decode(data, MEGAPIXELS).exif)
+    assert_is_everything(decode(data, MEGAPIXELS).description)
 
 
 def test_a_png_with_exif_behind_its_pixels_is_read() -> None:
@@ -82,12 +88,12 @@ def test_a_png_with_exif_behind_its_pixels_is_read() -> None:
     end = start + 12 + int.from_bytes(data[start : start + 4])
     last = data.index(b"IEND") - 4
     moved = data[:start] + data[end:last] + data[start:end] + data[last:]
-    assert_is_everything(decode(moved, MEGAPIXELS).exif)
+    assert_is_everything(decode(moved, MEGAPIXELS).description)
 
 
 @pytest.mark.parametrize("kind", sorted(set(PILLOW_FORMATS) - {"MPO"}))
 def test_a_picture_without_exif_says_nothing(kind: str) -> None:
-    assert decode(encoded(noise(1), kind), MEGAPIXELS).exif == Exif(None, None, None)
+    assert decode(encoded(noise(1), kind), MEGAPIXELS).description == Description()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,7 @@ def test_a_picture_without_exif_says_nothing(kind: str) -> None:
 def test_the_best_time_that_makes_sense_is_taken(tags: dict[Any, str], hour: int) -> None:
     times = {tag: f"2024:05:07 {text}:00:00" for tag, text in tags.items()}
     main = {Base.DateTime: times.pop(Base.DateTime)} if Base.DateTime in times else {}
-    assert read(written(main, times)).taken_at == datetime(2024, 5, 7, hour, tzinfo=UTC)
+    assert taken_at(read(written(main, times))) == datetime(2024, 5, 7, hour, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_each_time_has_its_own_offset(time: int, offset: int) -> None:
     offsets = (Base.OffsetTimeOriginal, Base.OffsetTimeDigitized, Base.OffsetTime)
     others: dict[Any, str] = dict.fromkeys(offsets, "+09:00")
     main, photo = ({time: NOON}, {}) if time == Base.DateTime else ({}, {time: NOON})
-    found = read(written(main, {**photo, **others, offset: "-05:30"})).taken_at
+    found = taken_at(read(written(main, {**photo, **others, offset: "-05:30"})))
     zone = timezone(-timedelta(hours=5, minutes=30))
     assert found == datetime(2024, 5, 7, 12, 30, 15, tzinfo=zone)
 
@@ -125,7 +131,7 @@ def test_each_time_has_its_own_offset(time: int, offset: int) -> None:
 @pytest.mark.parametrize("offset", ["", "   :  ", "+99:00", "-01:75", "+2", "Z", "x+02:00"])
 def test_an_offset_that_makes_no_sense_is_utc(offset: str) -> None:
     tags: dict[Any, str] = {Base.DateTimeOriginal: NOON, Base.OffsetTimeOriginal: offset}
-    found = read(written(photo=tags)).taken_at
+    found = taken_at(read(written(photo=tags)))
     assert found == datetime(2024, 5, 7, 12, 30, 15, tzinfo=UTC)
 
 
@@ -140,7 +146,7 @@ def test_an_offset_that_makes_no_sense_is_utc(offset: str) -> None:
     ],
 )
 def test_careless_and_far_off_times_are_read(text: str, year: int) -> None:
-    found = read(written(photo={Base.DateTimeOriginal: text})).taken_at
+    found = taken_at(read(written(photo={Base.DateTimeOriginal: text})))
     assert found == datetime(year, 5, 7, 12, 30, 15, tzinfo=UTC)
 
 
@@ -160,9 +166,8 @@ def test_careless_and_far_off_times_are_read(text: str, year: int) -> None:
     ],
 )
 def test_a_time_that_makes_no_sense_is_none(text: str) -> None:
-    assert read(written({Base.Make: "Canon"}, {Base.DateTimeOriginal: text})) == Exif(
-        None, "Canon", None
-    )
+    found = read(written({Base.Make: "Canon"}, {Base.DateTimeOriginal: text}))
+    assert found == Description(camera="Canon")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,7 @@ def test_a_camera_is_text_that_postgres_takes(model: Any, camera: str | None) ->
 )
 def test_the_four_quarters_of_the_globe(north: str, east: str, signs: tuple[int, int]) -> None:
     refs = {GPS.GPSLatitudeRef: north, GPS.GPSLongitudeRef: east}
-    found = read(written(gps=PARIS | refs)).gps
+    found = read(written(gps=PARIS | refs)).position
     assert found == pytest.approx((signs[0] * 48.858333, signs[1] * 2.295), abs=1e-6)
 
 
@@ -219,12 +224,12 @@ def test_the_ends_and_the_middle_of_the_map(
     latitude: float, longitude: float, place: tuple[float, float] | None
 ) -> None:
     tags = {GPS.GPSLatitude: (latitude, 0.0, 0.0), GPS.GPSLongitude: (longitude, 0.0, 0.0)}
-    assert read(written(gps=PARIS | tags)).gps == place
+    assert read(written(gps=PARIS | tags)).position == place
 
 
 @pytest.mark.parametrize("gone", sorted(PARIS))
 def test_a_position_needs_all_four_tags(gone: int) -> None:
-    assert read(written(gps={tag: PARIS[tag] for tag in PARIS if tag != gone})).gps is None
+    assert read(written(gps={tag: PARIS[tag] for tag in PARIS if tag != gone})).position is None
 
 
 @pytest.mark.parametrize(
@@ -243,14 +248,14 @@ def test_a_position_needs_all_four_tags(gone: int) -> None:
     ],
 )
 def test_a_position_that_makes_no_sense_is_none(wrong: dict[Any, Any]) -> None:
-    assert read(written(gps=PARIS | wrong)).gps is None
+    assert read(written(gps=PARIS | wrong)).position is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0, "48", b"4"])
 def test_a_position_of_other_types_is_none(bad: object) -> None:
     image = noise(1)
     image.getexif().get_ifd(IFD.GPSInfo).update(PARIS | {GPS.GPSLatitude: (bad, 51.0, 30.0)})
-    assert read_exif(image).gps is None
+    assert read_exif(image).position is None
 
 
 def test_a_damaged_directory_costs_only_itself() -> None:
@@ -260,31 +265,31 @@ def test_a_damaged_directory_costs_only_itself() -> None:
     data[at + 2 : at + 4] = struct.pack(endian + "H", SIGNED_LONG)
     data[at + 8 : at + 12] = struct.pack(endian + "i", -1)  # where no file can be read
     found = read(bytes(data))
-    assert (found.gps, found.camera) == (None, "Canon EOS 5D")
-    assert found.taken_at is not None
+    assert (found.position, found.camera) == (None, "Canon EOS 5D")
+    assert found.taken is not None
 
 
 @pytest.mark.parametrize("exif", [b"no TIFF header at all", b"Exif\0\0II*\0\xff\xff\xff\xff", b"M"])
 def test_damaged_exif_costs_neither_picture_nor_answer(exif: bytes) -> None:
     image = Image.open(io.BytesIO(encoded(noise(1), exif=exif)))
     image.load()
-    assert read_exif(image) == Exif()
+    assert read_exif(image) == Description()
 
 
 def assert_storable(exif: bytes) -> None:
     image = Image.new("RGB", (1, 1))
     image.info["exif"] = exif
     found = read_exif(image)
-    if found.taken_at is not None:
-        assert found.taken_at.utcoffset() is not None
-        assert 1799 <= found.taken_at.astimezone(UTC).year <= 9999
+    if found.taken is not None:
+        assert found.taken.at().utcoffset() is not None
+        assert 1799 <= found.taken.at().astimezone(UTC).year <= 9999
     if found.camera is not None:
         assert 0 < len(found.camera) <= MAX_CAMERA_CHARACTERS
         assert "\0" not in found.camera
         assert found.camera.encode().decode().isprintable()
-    if found.gps is not None:
-        assert abs(found.gps[0]) <= 90
-        assert abs(found.gps[1]) <= 180
+    if found.position is not None:
+        assert abs(found.position[0]) <= 90
+        assert abs(found.position[1]) <= 180
 
 
 @settings(max_examples=300, deadline=None)

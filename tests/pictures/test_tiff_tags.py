@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import PREFIXES, ImageFileDirectory_v2
 
 from app.errors import ImageCorrupt, ImageRejected
 from app.pictures.decoding import decode
-from app.pictures.exif import Exif
+from app.pictures.description import Description
 from app.pictures.formats import media_type
 from app.pictures.jpeg import MAX_EXIF_BLOCKS
 from app.pictures.tiff_tags import HEADERS, MAX_NUMBERS, MAX_TAGS, SIZES, TiffReader, check_tiff
@@ -122,7 +122,7 @@ def assert_cheap(data: bytes) -> None:
 
 def assert_left_out(data: bytes) -> None:
     picture = decode(data, MEGAPIXELS)
-    assert (picture.width, picture.height, picture.exif) == (96, 64, Exif())
+    assert (picture.width, picture.height, picture.description) == (96, 64, Description())
     assert_cheap(data)
 
 
@@ -245,7 +245,7 @@ def test_a_name_of_megabytes_is_cheap(kind: str) -> None:
     exif = Image.Exif()
     exif[Base.Model] = "a b " * (4 * MEGABYTE)
     data = encoded(noise(1), kind, exif=exif)
-    assert (decode(data, MEGAPIXELS).exif.camera or "").startswith("a b a b")
+    assert (decode(data, MEGAPIXELS).description.camera or "").startswith("a b a b")
     assert_cheap(data)
 
 

@@ -25,8 +25,8 @@ from hypothesis import strategies as some
 
 from app.errors import ArchiveRejected
 from app.sources import archives
-from app.sources.archive_members import NOT_AN_ARCHIVE
-from app.sources.archives import Annotations, ArchiveEntry, RefusedEntry, annotations, entries
+from app.sources.archive_members import NOT_AN_ARCHIVE, ArchiveEntry, RefusedEntry
+from app.sources.archives import Annotations, annotations, entries
 from app.sources.decompression import PIECE_BYTES, ArchiveLimits
 from app.sources.sidecars import Annotation
 
@@ -575,7 +575,7 @@ def test_tables_and_sidecars_are_found(reader: Reader) -> None:
             ".hidden/metadata.csv": b"\xff",
             "d.jpg.json": b"{",
             "e.jpg.json": b"x" * 100_001,
-            "a.jpg": b"",
+            **dict.fromkeys(["a.jpg", "b/z.jpg", "c.jpg", "d.jpg", "e.jpg"], b""),
         }
     )
     assert told.by_name == {
@@ -608,7 +608,9 @@ def test_annotations_are_bounded_in_all(reader: Reader, monkeypatch: pytest.Monk
     monkeypatch.setattr(archives, "MAX_ANNOTATION_BYTES", 20)
     with pytest.raises(ArchiveRejected, match="metadata has more than"):
         reader.annotations({"a.jpg.json": b'{"a": 123}', "b.jpg.json": b'{"a": 1234}'})
-    assert reader.annotations({"a.jpg.json": b'{"a": 123}', "b.jpg.json": b'{"a": 123}'}).by_name
+    assert (
+        reader.annotations({"a.jpg.json": b'{"a": 123}', "b.jpg.json": b'{"a": 123}'}).notes == {}
+    )
 
 
 def test_what_comes_before_damage_is_told_and_entries_says_why(reader: Reader) -> None:

@@ -12,7 +12,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.errors import (
-    AnnotationInvalid,
     ImageTooLarge,
     ImageUnsupported,
     ImageVanished,
@@ -24,7 +23,7 @@ from app.settings import ROOT
 from app.sources import folders
 from app.sources.folders import LINK, QUIET_SECONDS, Folder, stored_path
 from app.sources.interfaces import SourceFile, Unlisted
-from app.sources.sidecars import COMPANIONS, Annotation
+from app.sources.sidecars import COMPANIONS
 from app.sources.source_access import Sources
 from app.storage.buckets import Buckets
 from app.storage.disk import UploadStore
@@ -302,19 +301,15 @@ def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
         folder.read("b", 1000)
 
 
-def test_a_sidecar_is_the_annotation(tmp_path: Path) -> None:
-    make(tmp_path, "a.png")
-    folder = Folder(tmp_path / "none", tmp_path)
-    assert folder.annotation("a.png") is None
-    sidecar = tmp_path / "a.png.json"
-    sidecar.write_text('{"caption": "A hill", "place": "Rome"}')
-    assert folder.annotation("a.png") == Annotation("A hill", {"place": "Rome"})
-    sidecar.write_text("[]")
-    with pytest.raises(AnnotationInvalid, match="no JSON object"):
-        folder.annotation("a.png")
-    sidecar.write_text(" " * 100_001)
-    with pytest.raises(ImageTooLarge):
-        folder.annotation("a.png")
+def test_sidecars_are_listed_with_their_picture_and_are_part_of_its_etag(tmp_path: Path) -> None:
+    """Issue 16, line 5."""
+    folder = make(tmp_path, "a.png")
+    before = the_file(folder)
+    for name in ("a.png.json", "a.png.xmp", "a.xmp"):
+        (tmp_path / name).write_text("{}")
+    after = the_file(folder)
+    assert after.sidecars == ("a.png.json", "a.png.xmp", "a.xmp")
+    assert after.etag.startswith(before.etag + "+2-")
 
 
 EXISTING: dict[str, Callable[[Path], object]] = {

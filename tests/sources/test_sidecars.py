@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from app.errors import AnnotationInvalid
+from app.pictures.description import MAX_CAPTION_CHARACTERS
 from app.sources.sidecars import (
-    MAX_CAPTION_CHARACTERS,
     MAX_METADATA_CHARACTERS,
     MAX_METADATA_DEPTH,
     MAX_SIDECAR_BYTES,

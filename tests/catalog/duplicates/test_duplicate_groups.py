@@ -14,6 +14,7 @@ from sqlalchemy import delete, text
 from app.catalog import image_deletion, image_rows
 from app.catalog.duplicates import duplicate_groups, neighbour_pairs, perceptual_groups
 from app.catalog.duplicates.union_find import connected_components
+from app.catalog.new_images import NewImage, new_image
 from app.database.query_plans import explain
 from app.database.tables import images
 from app.index import hnsw_search, vector_indexes
@@ -48,7 +49,7 @@ def add(services: Services, *files: tuple[str, bytes], hashed: bool = True) -> l
     """Rows with real hashes and real vectors, at these paths; returns their ids."""
     pictures = [decode(data, MEGAPIXELS) for _, data in files]
     new = [
-        image_rows.new_image(path, path, data, picture)
+        new_image(path, path, data, picture)
         for (path, data), picture in zip(files, pictures, strict=True)
     ]
     if not hashed:
@@ -72,10 +73,7 @@ def add_angles(services: Services, *degrees: float) -> list[int]:
         index = services.search.index
         vectors = np.zeros((len(degrees), index.dimensions), np.float32)
         vectors[:, 0], vectors[:, 1] = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        new = [
-            image_rows.NewImage(f"{n}", n.to_bytes(32), "1", 1, 1, 1, "PNG")
-            for n in range(len(degrees))
-        ]
+        new = [NewImage(f"{n}", n.to_bytes(32), "1", 1, 1, 1, "PNG") for n in range(len(degrees))]
         added = image_rows.add_images(session, index, new, vectors)
     return [image.id for image in added]
 

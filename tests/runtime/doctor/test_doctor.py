@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.catalog import image_rows
+from app.catalog.new_images import new_image
 from app.index import vector_indexes
 from app.ingest.job_submission import SentFile
 from app.ingest.uploads import Upload
@@ -51,7 +52,7 @@ def pictures(services: Services, tmp_path: Path) -> Iterator[list[Path]]:
 def index_file(services: Services, path: Path) -> None:
     """What a job does with a file in a folder."""
     picture = decode(path.read_bytes(), 50)
-    new = image_rows.new_image(str(path), "1-1", path.read_bytes(), picture)
+    new = new_image(str(path), "1-1", path.read_bytes(), picture)
     rows = services.encoder.encode_images([picture.image])
     with services.search.sessions.begin() as session:
         image_rows.add_images(session, services.search.index, [new], rows)

@@ -1,0 +1,100 @@
+"""What a picture's file and sidecars say, apart from what people said: columns of images.
+
+`caption` and `metadata` hold both merged. What the file and the sidecars said is recorded beside
+them, so that it goes when they no longer say it, and what people said stays and wins.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, literal_column
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.pictures.description import Taken
+from app.sources.sidecars import Annotation
+
+Record = Mapping[str, Any]
+"""An annotation as JSON."""
+
+BEFORE_RECORDS = "'{camera,gps}'::text[]"
+"""What was read from the files of rows whose `embedded` is null: of before it was recorded."""
+
+
+def said_caption(table: str) -> ColumnElement[Any]:
+    """The caption of a row of images, null unless people said it."""
+    return literal_column(
+        f"CASE WHEN {table}.caption IS DISTINCT FROM {table}.sidecar->>'caption' "
+        f"AND {table}.caption IS DISTINCT FROM {table}.embedded->>'caption' "
+        f"THEN {table}.caption END",
+        Text(),
+    )
+
+
+def said_metadata(table: str) -> ColumnElement[Any]:
+    """The metadata that people said of a row of images."""
+    read = " || ".join(
+        f"ARRAY(SELECT one.key FROM jsonb_each({table}.{column}->'metadata') AS one "  # noqa: S608
+        f"WHERE {table}.metadata->one.key = one.value)"
+        for column in ("sidecar", "embedded")
+    )
+    before = f"CASE WHEN {table}.embedded IS NULL THEN {BEFORE_RECORDS} ELSE '{{}}' END"
+    return literal_column(f"({table}.metadata - ({read} || {before}))", JSONB())
+
+
+@dataclass(frozen=True)
+class FileWords:
+    """What a picture's file and its sidecars say, the sidecars first: merged, and each apart."""
+
+    merged: Annotation
+    sidecar: Record | None
+    embedded: Record
+
+    @classmethod
+    def of(cls, sidecar: Annotation, embedded: Annotation) -> "FileWords":
+        """Both merged."""
+        return cls(sidecar.over(embedded), sidecar_record(sidecar), record(embedded))
+
+    def times(self, zone: tzinfo) -> dict[str, datetime | None]:
+        """The columns of when it was taken; `zone` is the place's where it is not known."""
+        taken = self.merged.taken
+        if taken is None:
+            return {"taken_at": None, "taken_local": None}
+        moment = taken.at(zone)
+        return {"taken_at": moment, "taken_local": moment.replace(tzinfo=None)}
+
+
+def sidecar_record(sidecar: Annotation) -> Record | None:
+    """What a row records of its sidecars; None if they say nothing."""
+    return record(sidecar) if sidecar != Annotation() else None
+
+
+def record(annotation: Annotation) -> Record:
+    """An annotation as JSON; without a time if it has none."""
+    found: dict[str, Any] = {"caption": annotation.caption, "metadata": annotation.metadata}
+    return found | ({"taken": taken_record(annotation.taken)} if annotation.taken else {})
+
+
+def taken_record(taken: Taken) -> Record:
+    """A time as JSON."""
+    times = {"local": taken.local, "instant": taken.instant}
+    return {name: time and time.isoformat() for name, time in times.items()} | {"kind": taken.kind}
+
+
+def recorded(record: Record | None) -> Annotation:
+    """The annotation that was recorded; an empty one for None."""
+    if record is None:
+        return Annotation()
+    taken = record.get("taken")
+    said = Annotation(record.get("caption"), dict(record.get("metadata") or {}))
+    return replace(said, taken=recorded_time(taken) if taken else None)
+
+
+def recorded_time(record: Record) -> Taken:
+    """The time that was recorded."""
+    local, instant = (
+        datetime.fromisoformat(text) if text else None
+        for text in (record.get("local"), record.get("instant"))
+    )
+    return Taken(local, instant, record["kind"])

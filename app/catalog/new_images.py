@@ -1,0 +1,99 @@
+"""A picture's row before it is written."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from app.catalog.file_words import FileWords
+from app.pictures.decoding import Picture
+from app.pictures.perceptual_hash import perceptual_hash
+from app.sources.sidecar_reading import described
+from app.sources.sidecars import Annotation
+
+NO_ANNOTATION = Annotation()
+
+
+@dataclass(frozen=True)
+class MetadataRules:
+    """What is kept of what files say: positions only if `keep_gps`.
+
+    `zone` is that of pictures whose offset from UTC is not known.
+    """
+
+    keep_gps: bool = False
+    zone: tzinfo = UTC
+
+
+DEFAULT_RULES = MetadataRules()
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """The values of a picture's row before it is inserted."""
+
+    path: str
+    content_hash: bytes
+    etag: str
+    bytes: int
+    width: int
+    height: int
+    format: str
+    perceptual_hash: int | None = None
+    taken_at: datetime | None = None
+    taken_local: datetime | None = None  # without a time zone
+    caption: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    origin: str | None = None
+    sidecar: Mapping[str, Any] | None = None
+    embedded: Mapping[str, Any] | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Its columns, except the collection."""
+        return {**vars(self), "metadata": dict(self.metadata or {})}
+
+
+def new_image(
+    path: str,
+    etag: str,
+    data: bytes,
+    picture: Picture,
+    said: Annotation = NO_ANNOTATION,
+    sidecar: Annotation = NO_ANNOTATION,
+    rules: MetadataRules = DEFAULT_RULES,
+) -> NewImage:
+    """Describe the file `data`, decoded to `picture`.
+
+    What people `said` takes precedence over its sidecars, and these over what its file says.
+    """
+    words = FileWords.of(sidecar, embedded_words(picture, rules))
+    whole = said.over(words.merged)
+    moment = None if whole.taken is None else whole.taken.at(rules.zone)
+    return NewImage(
+        path=path,
+        content_hash=hashlib.sha256(data).digest(),
+        etag=etag,
+        bytes=len(data),
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        perceptual_hash=perceptual_hash(picture.image),
+        taken_at=moment,
+        taken_local=None if moment is None else moment.replace(tzinfo=None),
+        caption=whole.caption,
+        metadata=whole.metadata,
+        sidecar=words.sidecar,
+        embedded=words.embedded,
+    )
+
+
+def embedded_words(picture: Picture, rules: MetadataRules = DEFAULT_RULES) -> Annotation:
+    """What a picture's file says, and what else it has: a film, frames."""
+    words = described(picture.description, keep_gps=rules.keep_gps)
+    found: dict[str, Any] = {}
+    if picture.film_offset is not None:
+        found |= {"motion": True, "motion_offset": picture.film_offset}
+    if picture.frames > 1:
+        found["frames"] = picture.frames
+    return replace(words, metadata=found | words.metadata)

@@ -1,0 +1,185 @@
+"""Which files of a folder belong to which picture, by their names alone.
+
+Sidecars hold a picture's captions and keywords; a live photo's clip has its still's name. Google
+Takeout's own rules of naming are here too: it cuts names, moves the number of a second file of the
+same name, and keeps nothing for the edited copy of a picture.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+SIDECAR = ".json"  # picture.jpg.json holds the caption and metadata of picture.jpg
+XMP_SIDECAR = ".xmp"
+CLIPS = {".mov", ".mp4", ".m4v", ".mp", ".mpg", ".mpeg", ".avi", ".3gp", ".mts"}
+CLIPS_OF_STILLS = {".mov", ".mp4", ".mp"}  # as phones name the moving part of a picture
+STILLS = {".jpg", ".jpeg", ".heic", ".heif", ".avif", ".png", ".webp", ".tif", ".tiff", ".dng"}
+
+SUPPLEMENT = ".supplemental-metadata"  # of Takeout's sidecars since 2024
+CUT = 46  # characters of their names, before a number and .json
+NUMBERED = re.compile(r"(.*?)(\(\d{1,4}\))?", re.DOTALL)
+EDITED = (
+    *("-edited", "-bearbeitet", "-modifié", "-modifie", "-editado", "-modificato", "-bewerkt"),
+    *("-redigerad", "-redigeret", "-redigert", "-muokattu", "-edytowane", "-upraveno", "-upravené"),
+    *("-szerkesztett", "-editat", "-uređeno", "-urejeno", "-düzenlendi", "-изменено", "-змінено"),
+    *(
+        "-επεξεργασία",
+        "-編集済み",
+        "-已修改",
+        "-已編輯",
+        "-已编辑",
+        "-수정됨",
+        "-แก้ไขแล้ว",
+        "-đã chỉnh sửa",
+    ),
+)
+"""What Takeout adds to the name of an edited copy, in the account's language."""
+
+SHORTEST_CUT = 2  # characters left of it, the hyphen included
+LONG_NAME = 40  # characters without the suffix: of shorter names nothing is cut
+ALBUMS = (
+    *("metadata", "metadaten", "métadonnées", "metadatos", "metadati", "metadados", "metagegevens"),
+    *("metadane", "metaadatok", "metadáta", "метаданные", "метадані", "メタデータ", "元数据"),
+    *("中繼資料", "메타데이터", "metaveriler", "metatiedot", "ข้อมูลเมตา"),
+)
+"""The names of the file that describes an album, in the account's language."""
+
+
+@dataclass(frozen=True)
+class Companions:
+    """The files of one folder; only those that can be companions are kept.
+
+    Names are compared in composed form (NFC), and those that differ in case alone are the same
+    unless both are there.
+    """
+
+    _json: dict[tuple[str, str], str] = field(default_factory=dict)
+    _xmp: dict[str, str] = field(default_factory=dict)
+    _albums: list[str] = field(default_factory=list)
+    _stills: set[str] = field(default_factory=set)
+    _exact: set[str] = field(default_factory=set)
+
+    @classmethod
+    def among(cls, names: Iterable[str]) -> "Companions":
+        """Those among the names of a folder's files."""
+        found = cls()
+        for name in names:
+            found._add(name)
+        return found
+
+    def _add(self, name: str) -> None:
+        stem, suffix = _split(_folded(name))
+        if suffix == SIDECAR:
+            body, number = _numbered(stem)
+            if body in ALBUMS:
+                self._albums.append(name)
+            else:
+                self._json.setdefault((body, number), name)
+                self._exact.add(name)
+        elif suffix == XMP_SIDECAR:
+            self._xmp.setdefault(stem, name)
+            self._exact.add(name)
+        elif suffix in STILLS:
+            self._stills.add(stem)
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """The sidecars of a picture, by name; an album's comes last."""
+        if not (self._json or self._xmp or self._albums):
+            return ()
+        exact = [name + end for end in (SIDECAR, XMP_SIDECAR) if name + end in self._exact]
+        whole = _folded(name)
+        beside = (self._xmp.get(whole), self._xmp.get(_split(whole)[0]))
+        found = [*exact, *filter(None, beside), *self._takeout(whole)]
+        return tuple(dict.fromkeys([*found, *self._albums]))
+
+    def _takeout(self, whole: str) -> Iterator[str]:
+        """Its sidecar by Takeout's rules, also if it is our own, `picture.jpg.json`."""
+        for base, number in _bases(whole):
+            full = base + SUPPLEMENT
+            for end in range(len(full), min(len(base), CUT) - 1, -1):
+                if (full[:end], number) in self._json:
+                    yield self._json[full[:end], number]
+                    return
+
+    def is_clip(self, name: str) -> bool:
+        """Whether a file is the moving part of a still beside it."""
+        stem, suffix = _split(_folded(name))
+        return suffix in CLIPS_OF_STILLS and stem in self._stills
+
+    def strays(self, names: Iterable[str]) -> set[str]:
+        """The sidecars that look like Takeout's and belong to none of the files."""
+        looks = {name for (stem, _), name in self._json.items() if _is_takeouts(stem)}
+        for name in names if looks else ():
+            looks.difference_update(self.of(name))
+        return looks
+
+
+def belongs(sidecar: str, picture: str) -> bool:
+    """Whether this is `picture.jpg.json`, our own name of a sidecar."""
+    return _folded(sidecar) == _folded(picture) + SIDECAR
+
+
+def may_be_sidecar(name: str) -> bool:
+    """Whether this may be a picture's JSON or an album's: not `package.json`."""
+    stem, suffix = _split(_folded(name))
+    return suffix == SIDECAR and (bool(_split(stem)[1]) or len(stem) >= CUT or is_album(name))
+
+
+def is_album(name: str) -> bool:
+    """Whether this is the file of an album, by its name."""
+    stem, suffix = _split(_folded(name))
+    return suffix == SIDECAR and _numbered(stem)[0] in ALBUMS
+
+
+def _is_takeouts(stem: str) -> bool:
+    """Whether a sidecar's stem is a file's name, whole or with a beginning of SUPPLEMENT."""
+    body, _, last = stem.rpartition(".")
+    is_cut = len(stem) >= CUT
+    return is_cut or bool(body and (SUPPLEMENT.startswith(f".{last}") or f".{last}" in STILLS))
+
+
+def _bases(whole: str) -> Iterator[tuple[str, str]]:
+    """The names, with the number that was moved, by which Takeout may know a file: best first."""
+    stem, suffix = _split(whole)
+    body, number = _numbered(stem)
+    yield whole, ""
+    if number:
+        yield body + suffix, number
+    for original in _originals(body):
+        yield original + number + suffix, ""
+        yield original + suffix, number
+        inner, moved = _numbered(original)
+        if moved and not number:
+            yield inner + suffix, moved
+    if suffix:
+        yield stem, ""
+        yield body, number
+
+
+def _originals(body: str) -> Iterator[str]:
+    """The stems of which this may be the edited copy's; a long name is cut anywhere."""
+    for end in EDITED:
+        if body.endswith(end):
+            yield body[: -len(end)]
+    start, hyphen, rest = body.rpartition("-")
+    is_cut = len(body) >= LONG_NAME and len(rest) + 1 >= SHORTEST_CUT
+    if is_cut and any(end.startswith(hyphen + rest) for end in EDITED):
+        yield start
+
+
+def _numbered(stem: str) -> tuple[str, str]:
+    """A stem without the number in parentheses at its end, and that."""
+    found = NUMBERED.fullmatch(stem)
+    return (found[1], found[2] or "") if found else (stem, "")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Stem and suffix."""
+    suffix = PurePosixPath(name).suffix
+    return name[: len(name) - len(suffix)], suffix
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,273 @@
+"""What photo programs write into pictures and beside them is kept, searched and filtered."""
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from PIL.ExifTags import GPS, IFD
+
+from app.catalog.new_images import MetadataRules
+from app.ingest.uploads import Upload
+from app.runtime.services import Services
+from tests.fixtures.folder_jobs import SYNC, counts, items, rows, run, sql, vectors
+from tests.fixtures.http_jobs import done, send_archive
+from tests.fixtures.written_metadata import alternatives, bag, iptc, jpeg, takeout, xmp
+
+pytestmark = pytest.mark.usefixtures("worker")
+ON_THE_PIER = {"description": "Grandma on the pier", "people": [{"name": "Ada"}, {"x": 1}]}
+PLACE = {"latitude": 38.6913, "longitude": -9.2157, "altitude": 12.5}
+
+
+@pytest.fixture
+def folder(services: Services, tmp_path: Path) -> Iterator[Path]:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    yield pictures
+    sql(services, "DELETE FROM images")
+    sql(services, "DELETE FROM skipped_files")
+
+
+def row(services: Services, name: str) -> Any:
+    """Caption, metadata and time of the picture of that file."""
+    (found,) = sql(
+        services,
+        "SELECT caption, metadata, taken_at, taken_local FROM images WHERE path LIKE :end",
+        end=f"%/{name}",
+    )
+    return found
+
+
+def search(client: TestClient, **body: Any) -> dict[str, Any]:
+    answer = client.post("/api/v1/search", json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def names(client: TestClient, **body: Any) -> list[str]:
+    return sorted(Path(hit["path"]).name for hit in search(client, **body)["hits"])
+
+
+def test_what_is_written_in_pictures_is_found_filtered_and_counted(
+    client: TestClient, services: Services, folder: Path
+) -> None:
+    """Issue 16, line 4."""
+    elements = bag("dc:subject", "quintaluna") + bag("Iptc4xmpExt:PersonInImage", "Ada Lovelace")
+    attributes = (
+        'xmp:Rating="5" xmp:Label="Red" photoshop:City="Lisbon" photoshop:Country="Portugal" '
+        'aux:Lens="EF50mm" tiff:Make="Canon" tiff:Model="Canon EOS 5D" '
+        'exif:DateTimeOriginal="2019-05-31T20:30:00+01:00"'
+    )
+    caption = alternatives("dc:description", default="Ein Zeppelin")
+    (folder / "a.jpg").write_bytes(jpeg(1, xmp=xmp(elements + caption, attributes)))
+    (folder / "b.jpg").write_bytes(jpeg(2, iim=iptc((2, 25, b"quintaluna"), (2, 90, b"Rome"))))
+    (folder / "c.jpg").write_bytes(jpeg(3, xmp=xmp(attributes='xmp:Rating="-1"')))
+    assert counts(run(services, folder)) == {"added": 3}
+    for words in ("quintaluna", "zeppelin lovelace", "lisbon quintaluna"):
+        assert "a.jpg" in names(client, query=words, mode="lexical")
+    assert names(client, query="quintaluna", mode="lexical") == ["a.jpg", "b.jpg"]
+    for clause in (
+        {"tags": {"contains": "quintaluna"}, "rating": {"gte": 4}},
+        *({"label": "Red"}, {"people": {"contains": "Ada Lovelace"}}, {"lens": "EF50mm"}),
+        *({"camera": {"prefix": "Canon"}}, {"place.city": "Lisbon"}, {"rating": 5}),
+        *({"taken_day": "2019-05-31"}, {"taken_day": {"prefix": "2019-"}}),
+        *({"taken_hour": {"gte": 18}}, {"metadata.tags": {"in": ["quintaluna"]}, "rating": 5}),
+    ):
+        assert names(client, filter=clause) == ["a.jpg"]
+    assert names(client, filter={"rating": {"lt": 0}}) == ["c.jpg"]
+    facets = ["tags", "place.city", "taken_day", "rating"]
+    counted = search(client, facets=facets)["facets"]
+    assert counted["tags"] == [{"value": "quintaluna", "count": 2}]
+    assert {one["value"] for one in counted["place.city"]} == {"Lisbon", "Rome"}
+    assert counted["taken_day"] == [{"value": "2019-05-31", "count": 1}]
+    listed = search(client, order_by="-rating")["hits"]
+    assert [Path(hit["path"]).name for hit in listed] == ["a.jpg", "c.jpg", "b.jpg"]
+
+
+def test_an_unknown_field_or_facet_is_refused_with_those_there_are(client: TestClient) -> None:
+    refused = client.post("/api/v1/search", json={"facets": ["colour"]})
+    assert refused.status_code == 422
+    assert "tags, people, rating" in refused.json()["detail"]
+
+
+def test_xmp_sidecars_are_read_and_their_changes_need_no_embedding(
+    services: Services, folder: Path
+) -> None:
+    """Issue 16, line 5."""
+    inside = xmp(bag("dc:subject", "inside") + alternatives("dc:title", default="Pier"))
+    (folder / "a.jpg").write_bytes(jpeg(1, xmp=inside))
+    (folder / "b.jpg").write_bytes(jpeg(2))
+    (folder / "b.xmp").write_bytes(xmp(attributes='photoshop:DateCreated="1967-05-01"'))
+    run(services, folder, SYNC)
+    assert row(services, "a.jpg").metadata == {"tags": ["inside"], "title": "Pier"}
+    assert str(row(services, "b.jpg").taken_at).startswith("1967-05-01 00:00:00")
+    before = vectors(services)
+    sidecar = folder / "a.jpg.xmp"
+    paths = bag("lr:hierarchicalSubject", "darktable|format|jpg", "sea|boat")
+    sidecar.write_bytes(xmp(paths + alternatives("dc:description", default="A boat")))
+    assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 1}
+    assert row(services, "a.jpg")[:2] == ("A boat", {"tags": ["sea", "boat"], "title": "Pier"})
+    services.gallery.change(rows(services)["a.jpg"], "My boat", {"rating": 5})
+    sidecar.write_bytes(xmp(alternatives("dc:description", default="Ship"), 'xmp:Rating="2"'))
+    os.utime(sidecar, ns=(1, 1))
+    assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 1}
+    said = {"tags": ["inside"], "title": "Pier", "rating": 5}
+    assert row(services, "a.jpg")[:2] == ("My boat", said)
+    sidecar.unlink()
+    (folder / "b.xmp").unlink()
+    assert counts(run(services, folder, SYNC)) == {"changed": 2}
+    assert row(services, "a.jpg")[:2] == ("My boat", said)
+    assert row(services, "b.jpg").taken_at is None
+    assert vectors(services) == before
+
+
+def test_what_people_said_stays_when_the_file_changes(services: Services, folder: Path) -> None:
+    first = xmp(bag("dc:subject", "one") + alternatives("dc:description", default="First"))
+    (folder / "a.jpg").write_bytes(jpeg(1, xmp=first))
+    run(services, folder, SYNC)
+    services.gallery.change(rows(services)["a.jpg"], None, {"label": "Red"})
+    (folder / "a.jpg").write_bytes(jpeg(2, xmp=xmp(bag("dc:subject", "two"), 'xmp:Label="Blue"')))
+    assert counts(run(services, folder, SYNC)) == {"changed": 1}
+    assert row(services, "a.jpg")[:2] == (None, {"tags": ["two"], "label": "Red"})
+
+
+def test_a_picture_of_before_is_read_for_its_words_with_its_next_change(
+    services: Services, folder: Path
+) -> None:
+    (folder / "a.jpg").write_bytes(jpeg(1, xmp=xmp(bag("dc:subject", "inside"))))
+    run(services, folder, SYNC)
+    old = """UPDATE images SET embedded = NULL, metadata = '{"camera": "Old", "stars": 1}'"""
+    sql(services, old)
+    (folder / "a.jpg.xmp").write_bytes(xmp(attributes='xmp:Label="Red"'))
+    assert counts(run(services, folder, SYNC)) == {"changed": 1}
+    assert row(services, "a.jpg").metadata == {"tags": ["inside"], "label": "Red", "stars": 1}
+
+
+def takeout_folder(folder: Path) -> None:
+    """A Takeout of four pictures, an album, and a sidecar without a picture."""
+    for number, name in enumerate(["a.jpg", "a(1).jpg", "a-edited.jpg", "long name.jpg"]):
+        (folder / name).write_bytes(jpeg(number, exif=at_the_pier() if number else b""))
+    told = takeout("a.jpg", geoData=PLACE, **ON_THE_PIER)
+    (folder / "a.jpg.supplemental-metadata.json").write_bytes(told)
+    (folder / "a.jpg.supplemental-metadata(1).json").write_bytes(takeout("a.jpg", people=5))
+    (folder / "long name.jpg.suppl.json").write_bytes(
+        takeout("long name.jpg", description="Long", geoDataExif=PLACE)
+    )
+    (folder / "gone.jpg.supplemental-metadata.json").write_bytes(takeout("gone.jpg", geoData=PLACE))
+    (folder / "other.jpg.json").write_text('{"caption": "of no Takeout"}')
+    (folder / "Metadaten.json").write_text('{"title": "Summer in Belém", "access": "protected"}')
+
+
+def at_the_pier() -> bytes:
+    exif = Image.Exif()
+    exif.get_ifd(IFD.GPSInfo).update(
+        {
+            GPS.GPSLatitudeRef: "N",
+            GPS.GPSLatitude: (38.0, 41.0, 28.68),
+            GPS.GPSLongitudeRef: "W",
+            GPS.GPSLongitude: (9.0, 12.0, 56.52),
+        }
+    )
+    return exif.tobytes()
+
+
+def test_takeout_is_read_by_its_names_and_what_is_left_over_is_told(
+    services: Services, folder: Path
+) -> None:
+    """Issue 16, lines 2 and 3."""
+    takeout_folder(folder)
+    job = run(services, folder, SYNC)
+    assert counts(job) == {"added": 4, "failed": 1}
+    assert "describes no picture" in str(
+        items(services, job)["gone.jpg.supplemental-metadata.json"].reason
+    )
+    for name in ("a.jpg", "a-edited.jpg"):
+        found = row(services, name)
+        assert found.caption == "Grandma on the pier"
+        assert found.metadata == {"people": ["Ada"], "album": "Summer in Belém"}
+        assert found.taken_at.isoformat() == "2009-11-16T12:51:58+00:00"
+    assert row(services, "a(1).jpg")[:2] == (None, {"album": "Summer in Belém"})
+    assert row(services, "long name.jpg").caption == "Long"
+    assert counts(run(services, folder, SYNC)) == {"unchanged": 4, "failed": 1}
+
+
+def dumped(services: Services) -> str:
+    """All tables of the database, as COPY writes them."""
+    tables = sql(services, "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname='public'")
+    out = io.StringIO()
+    with services.search.sessions.begin() as session:
+        driver: Any = session.connection().connection.driver_connection
+        for (table,) in tables:
+            with driver.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT") as copy:
+                for block in copy:
+                    out.write(bytes(block).decode())
+    return out.getvalue()
+
+
+def test_no_coordinate_is_kept_unless_that_is_wanted(
+    client: TestClient, services: Services, folder: Path, tmp_path: Path
+) -> None:
+    """Issue 16, lines 2 and "done when"; the archive's sidecars pass through the job's items."""
+    takeout_folder(folder)
+    position = xmp(attributes='exif:GPSLatitude="38,41.478N" exif:GPSLongitude="9,12.942W"')
+    (folder / "p.jpg").write_bytes(jpeg(9, xmp=position))
+    (folder / "q.jpg").write_bytes(jpeg(10))
+    (folder / "q.jpg.xmp").write_bytes(position)
+    run(services, folder, SYNC)
+    archive = tmp_path / "takeout.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in folder.iterdir():
+            packed.writestr(f"Takeout/Photos/{path.name}", path.read_bytes())
+        packed.writestr("Takeout/z.jpg", jpeg(11, exif=at_the_pier()))
+    done(client, send_archive(client, archive.read_bytes()))
+    dump = dumped(services)
+    assert "Grandma on the pier" in dump
+    for digits in ("38.69", "38,41", "9.21", "9,12", "latitude", "GPS"):
+        assert digits not in dump
+
+
+def test_an_archive_of_takeout_is_read_and_its_clips_are_passed_over(
+    client: TestClient, services: Services, folder: Path
+) -> None:
+    """Issue 16, lines 3 and 13."""
+    takeout_folder(folder)
+    (folder / "a.MOV").write_bytes(b"\0\0\0\x14ftypqt  film")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.writestr(f"Takeout/{path.name}", path.read_bytes())
+    job = done(client, send_archive(client, packed.getvalue()))
+    assert (job["total"], job["added"], job["failed"]) == (5, 4, 1)
+    (found,) = sql(
+        services, "SELECT caption, taken_at FROM images WHERE origin = 'Takeout/a-edited.jpg'"
+    )
+    assert found.caption == "Grandma on the pier"
+    assert found.taken_at.isoformat() == "2009-11-16T12:51:58+00:00"
+
+
+def test_the_clips_of_live_photos_are_passed_over(services: Services, folder: Path) -> None:
+    """Issue 16, line 13."""
+    (folder / "IMG_1.JPG").write_bytes(jpeg(1))
+    (folder / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt  film")
+    (folder / "other.mov").write_bytes(b"\0\0\0\x14ftypqt  film")
+    job = run(services, folder, SYNC)
+    assert counts(job) == {"added": 1, "failed": 1}
+    assert set(items(services, job)) == {"IMG_1.JPG", "other.mov"}
+
+
+def test_a_time_without_an_offset_is_of_the_default_time_zone(services: Services) -> None:
+    """Issue 16, line 6."""
+    rules = MetadataRules(zone=ZoneInfo("Europe/Lisbon"))
+    uploads = replace(services.uploads, rules=rules)
+    packet = xmp(attributes='exif:DateTimeOriginal="2019-07-01T09:00:00"')
+    (outcome,) = uploads.store([Upload("summer.jpg", jpeg(40, xmp=packet))], None, {})
+    assert outcome.image is not None
+    assert str(outcome.image.taken_at) == "2019-07-01 08:00:00+00:00"
+    assert str(outcome.image.taken_local) == "2019-07-01 09:00:00"
