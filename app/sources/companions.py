@@ -112,7 +112,8 @@ class Companions:
         """The sidecars that look like Takeout's and belong to none of the files."""
         looks = {name for (stem, _), name in self._json.items() if _is_takeouts(stem)}
         for name in names if looks else ():
-            looks.difference_update(self.of(name))
+            if _split(name.lower())[1] not in {SIDECAR, XMP_SIDECAR}:
+                looks.difference_update(self.of(name))
         return looks
 
 

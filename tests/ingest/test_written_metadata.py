@@ -23,7 +23,8 @@ from tests.fixtures.written_metadata import alternatives, bag, iptc, jpeg, takeo
 
 pytestmark = pytest.mark.usefixtures("worker")
 ON_THE_PIER = {"description": "Grandma on the pier", "people": [{"name": "Ada"}, {"x": 1}]}
-PLACE = {"latitude": 38.6913, "longitude": -9.2157, "altitude": 12.5}
+PLACE = {"latitude": 68.6913, "longitude": -99.2157, "altitude": 12.5}
+"""Its digits are those of no clock: nothing else in a dump has them."""
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_what_is_written_in_pictures_is_found_filtered_and_counted(
         *({"label": "Red"}, {"people": {"contains": "Ada Lovelace"}}, {"lens": "EF50mm"}),
         *({"camera": {"prefix": "Canon"}}, {"place.city": "Lisbon"}, {"rating": 5}),
         *({"taken_day": "2019-05-31"}, {"taken_day": {"prefix": "2019-"}}),
-        *({"taken_hour": {"gte": 18}}, {"metadata.tags": {"in": ["quintaluna"]}, "rating": 5}),
+        *({"taken_hour": {"gte": 18}}, {"metadata.tags": {"contains": "quintaluna"}, "rating": 5}),
     ):
         assert names(client, filter=clause) == ["a.jpg"]
     assert names(client, filter={"rating": {"lt": 0}}) == ["c.jpg"]
@@ -170,9 +171,9 @@ def at_the_pier() -> bytes:
     exif.get_ifd(IFD.GPSInfo).update(
         {
             GPS.GPSLatitudeRef: "N",
-            GPS.GPSLatitude: (38.0, 41.0, 28.68),
+            GPS.GPSLatitude: (68.0, 41.0, 28.68),
             GPS.GPSLongitudeRef: "W",
-            GPS.GPSLongitude: (9.0, 12.0, 56.52),
+            GPS.GPSLongitude: (99.0, 12.0, 56.52),
         }
     )
     return exif.tobytes()
@@ -216,7 +217,7 @@ def test_no_coordinate_is_kept_unless_that_is_wanted(
 ) -> None:
     """Issue 16, lines 2 and "done when"; the archive's sidecars pass through the job's items."""
     takeout_folder(folder)
-    position = xmp(attributes='exif:GPSLatitude="38,41.478N" exif:GPSLongitude="9,12.942W"')
+    position = xmp(attributes='exif:GPSLatitude="68,41.478N" exif:GPSLongitude="99,12.942W"')
     (folder / "p.jpg").write_bytes(jpeg(9, xmp=position))
     (folder / "q.jpg").write_bytes(jpeg(10))
     (folder / "q.jpg.xmp").write_bytes(position)
@@ -229,7 +230,7 @@ def test_no_coordinate_is_kept_unless_that_is_wanted(
     done(client, send_archive(client, archive.read_bytes()))
     dump = dumped(services)
     assert "Grandma on the pier" in dump
-    for digits in ("38.69", "38,41", "9.21", "9,12", "latitude", "GPS"):
+    for digits in ("68.69", "68,41.4", "99.21", "99,12.9", "latitude", "GPS"):
         assert digits not in dump
 
 

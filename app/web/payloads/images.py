@@ -32,8 +32,8 @@ class ImageDetails(BaseModel):
         description="where it came from: a file name, the name of an archive entry, or a URL"
     )
     taken_at: datetime | None = Field(
-        description="when the photo was taken, from EXIF, by the clock of the place; UTC unless "
-        "the camera gives an offset"
+        description="when the photo was taken, by the clock of the place; in DEFAULT_TIMEZONE "
+        "unless the offset is known"
     )
     created_at: datetime = Field(description="when it was added")
 

@@ -110,8 +110,8 @@ class SearchRequest(BaseModel):
     facets: list[FieldName] = Field(
         default_factory=list,
         max_length=MAX_FACETS,
-        description="declared fields whose values are counted among the pictures that pass the "
-        "filter",
+        description="fields, declared or filled by files, whose values are counted among the "
+        "pictures that pass the filter",
     )
     explain: bool = Field(
         False, description="explain how the index was read and what each score is made of"
