@@ -167,7 +167,9 @@ class Copier:
         self._stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         with suppress(KeyboardInterrupt, SystemExit):
-            wait(self._running, STOP_SECONDS)
+            for future in wait(self._running, STOP_SECONDS).done:
+                if not future.cancelled() and future.exception() is None:
+                    self._count(future.result())
 
     def summary(self) -> str:
         """The counts in one line."""
@@ -211,8 +213,11 @@ class Copier:
             except (ImageSearchError, OSError) as error:
                 self._fail(item, error)
             else:
-                self.downloaded += fetched
-                self.there += not fetched
+                self._count(fetched)
+
+    def _count(self, fetched: bool) -> None:
+        self.downloaded += fetched
+        self.there += not fetched
 
     def _fail(self, item: StoredObject, error: ImageSearchError | OSError) -> None:
         self.failed += 1
