@@ -5,7 +5,7 @@
 # Seen: Image.open raises ValueError, "Decompressed data too large". The bound is
 # PngImagePlugin.MAX_TEXT_CHUNK, made for text; profiles of displays and presses measured by table have
 # 1 to 3 MB, and a JPEG or TIFF with the same profile opens.
-# Here: app/pictures/color_profiles.py passes over such a profile, and the picture is read.
+# Here: app/pictures/color/profiles.py passes over such a profile, and the picture is read.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -20,10 +20,10 @@ from app.errors import (
     ImageTooLarge,
     ImageTooNarrow,
 )
-from app.pictures.camera_raw import RawFile, read_raw
-from app.pictures.coding_points import read_coding_points
-from app.pictures.color_conversion import BAND_PIXELS, ColorConversion, to_rgb
-from app.pictures.color_profiles import srgb_conversion
+from app.pictures.color.coding_points import read_coding_points
+from app.pictures.color.conversion import BAND_PIXELS, ColorConversion, to_rgb
+from app.pictures.color.profiles import srgb_conversion
+from app.pictures.color.wide_color import is_high_dynamic_range, light_conversion
 from app.pictures.description import Description
 from app.pictures.embedded_metadata import read_description
 from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
@@ -44,8 +44,8 @@ from app.pictures.orientation import (
     read_orientation,
     upright,
 )
+from app.pictures.raw.camera_raw import RawFile, read_raw
 from app.pictures.tiff_kinds import unread_kind
-from app.pictures.wide_color import is_high_dynamic_range, light_conversion
 
 PillowImage = Pillow.Image
 

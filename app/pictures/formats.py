@@ -8,9 +8,9 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from app.errors import ImageCorrupt, ImageUnsupported
-from app.pictures.camera_raw import RAW_FORMATS, looks_raw, raw_format
-from app.pictures.color_profiles import forgive_png_profiles
+from app.pictures.color.profiles import forgive_png_profiles
 from app.pictures.jpeg import START_OF_JPEG
+from app.pictures.raw.camera_raw import RAW_FORMATS, looks_raw, raw_format
 from app.pictures.tiff_kinds import unread_kind
 from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
 

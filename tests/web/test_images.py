@@ -13,7 +13,7 @@ from starlette.types import Message
 from app.catalog.gallery import OnDisk
 from app.errors import ImageNotFound
 from app.ingest.uploads import Upload
-from app.pictures.camera_raw import RAW_FORMATS
+from app.pictures.raw.camera_raw import RAW_FORMATS
 from app.runtime.services import Services
 from app.settings import Settings
 from app.web.original_response import OriginalResponse

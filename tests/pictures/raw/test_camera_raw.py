@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageCorrupt, ImageRejected, ImageUnsupported
-from app.pictures.camera_raw import RAW_FORMATS
 from app.pictures.decoding import decode
 from app.pictures.formats import FORMATS, SIGNATURE_BYTES, check_signature, media_type
+from app.pictures.raw.camera_raw import RAW_FORMATS
 from tests.fixtures.camera_raw import (
     PREVIEW,
     PREVIEW_SIZE,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from app.pictures.coding_points import CodingPoints
+from app.pictures.color.coding_points import CodingPoints
 
 PillowImage = Pillow.Image
 Floats = NDArray[np.float32]

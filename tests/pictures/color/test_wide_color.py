@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from app.pictures.coding_points import CodingPoints, read_coding_points
+from app.pictures.color.coding_points import CodingPoints, read_coding_points
 from app.pictures.decoding import decode
 from tests.fixtures.drawn_pictures import encoded
 from tests.fixtures.icc_profiles import ADOBE_RGB, DISPLAY_P3, SRGB, ColorSpace

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from app.pictures.color_profiles import MAX_PROFILE_BYTES, srgb_conversion
+from app.pictures.color.profiles import MAX_PROFILE_BYTES, srgb_conversion
 from app.pictures.decoding import decode
 from app.pictures.thumbnails import make_thumbnail
 from tests.fixtures.drawn_pictures import encoded, noise

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from app.errors import ImageCorrupt, ImageUnsupported
 from app.pictures.boxes import Box, box, boxes, file_box
 from app.pictures.jpeg import START_OF_JPEG, frame_size
-from app.pictures.raw_directories import (
+from app.pictures.raw.raw_directories import (
     SIGNATURES,
     as_tiff,
     read_orientation,
