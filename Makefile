@@ -9,7 +9,8 @@ export SEARCH ?= a green tree
 export LIMIT ?= 4
 SOURCE = $(if $(DIR),--dir "$(DIR)") $(if $(BUCKET),--bucket "$(BUCKET)") \
 	$(if $(PREFIX),--prefix "$(PREFIX)") $(if $(DRY_RUN),--dry-run) \
-	$(if $(FORGET_EMPTY),--forget-empty) $(if $(INCLUDE_DELETED),--include-deleted)
+	$(if $(FORGET_EMPTY),--forget-empty) $(if $(INCLUDE_DELETED),--include-deleted) \
+	$(if $(REREAD),--reread)
 
 # Modules are compiled once, whatever the caller's environment says: torch loads in a third of
 # the time.
@@ -33,7 +34,7 @@ start: $(INSTALLED) ## Index IMAGES_DIR and serve; TESTING=1 for the demo
 	@$(PYTHON) -m app.main
 
 .PHONY: ingest
-ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=…  (PREFIX=…, DRY_RUN=1, INCLUDE_DELETED=1)
+ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=…  (PREFIX=…, DRY_RUN=1, INCLUDE_DELETED=1, REREAD=1)
 	@$(PYTHON) -m scripts.ingest $(SOURCE) $(if $(PRUNE),--sync)
 
 .PHONY: sync

@@ -31,6 +31,9 @@ def main(
     include_deleted: Annotated[
         bool, typer.Option(help="also files whose pictures were deleted here")
     ] = False,
+    reread: Annotated[
+        bool, typer.Option(help="read known files again for what is written in and beside them")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Index the pictures that are new or have changed, and say what was refused."""
@@ -39,7 +42,7 @@ def main(
     unwind_on_signals()
     try:
         with open_services(Settings.load()) as services:
-            options = JobOptions(sync, dry_run, forget_empty, include_deleted)
+            options = JobOptions(sync, dry_run, forget_empty, include_deleted, reread)
             if folder is not None:
                 place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
                 job_id = services.job_submission.folder(place, options)

@@ -37,18 +37,20 @@ class JobOptions:
 
     With `sync`, pictures that it lacks are removed; with `forget_empty`, also those of folders
     that are empty or gone as a whole, which may only have lost their disk. With
-    `include_deleted`, files whose pictures were deleted here are indexed again.
+    `include_deleted`, files whose pictures were deleted here are indexed again. With `reread`,
+    known files are read again for what they and their sidecars say, without a new embedding.
     """
 
     sync: bool = False
     dry_run: bool = False
     forget_empty: bool = False
     include_deleted: bool = False
+    reread: bool = False
 
     def flags(self) -> dict[str, Any]:
         """What a job's `source` says of them."""
-        flags = {"forget_empty": self.forget_empty, "include_deleted": self.include_deleted}
-        return {name: True for name, is_set in flags.items() if is_set}
+        flags = ("forget_empty", "include_deleted", "reread")
+        return {name: True for name in flags if getattr(self, name)}
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,7 @@ class ItemReader:
         self._context = context
         self._job = batch.job
         self._source = context.sources.open(batch.job.source)
+        self._reread = bool(batch.job.source.get("reread"))
         with context.sessions.begin() as session:
             paths = [item.path for item in batch.items] if self._source else []
             self._known = image_rows.files_at(session, batch.job.collection_id, paths)
@@ -160,7 +161,7 @@ class ItemReader:
 
     def _in_place(self, item: Item, source: Source) -> Prepared:
         known = self._known.get(item.path)
-        if known and known.etag == item.etag:  # another job was faster
+        if known and known.etag == item.etag and not self._reread:  # another job was faster
             return Prepared(item, ItemResult(item, "unchanged", image_id=known.id))
         limits = self._context.limits
         data = source.read(item.path, limits.max_file_bytes, check_signature)
@@ -200,7 +201,7 @@ class ItemReader:
         outcome: str | None,
     ) -> KnownContent:
         """A known picture, whose sidecars may have changed."""
-        is_read = known.embedded is not None  # its file may not have been read for its words
+        is_read = known.embedded is not None and not self._reread
         embedded = recorded(known.embedded) if is_read else self._embedded(data)
         words = FileWords.of(sidecar, embedded)
         same = words.sidecar == known.sidecar and words.embedded == known.embedded

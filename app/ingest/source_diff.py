@@ -33,6 +33,7 @@ class SourceDiff:
         self._job = job
         self._source = source
         self._quiet = bool(job.source.get("settled"))
+        self._reread = bool(job.source.get("reread"))
         self._include_deleted = bool(job.source.get("include_deleted"))
         self._after = job.checkpoint  # the last path compared
         self._mark = job.checkpoint  # the checkpoint as written
@@ -90,7 +91,7 @@ class SourceDiff:
                 items.append(NewItem(file.path, reason=file.reason))
             elif self._quiet and not file.settled:
                 unchanged += row is not None  # its last write will trigger another job
-            elif _is_known(file, row, skipped.get(file.path)):
+            elif _is_known(file, None if self._reread else row, skipped.get(file.path)):
                 unchanged += 1
             else:
                 items.append(self._item(file, skipped.get(file.path)))

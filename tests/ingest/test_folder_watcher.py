@@ -20,6 +20,7 @@ from app.sources.folders import QUIET_SECONDS
 from app.sources.mounts import Mount
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, SYNC, run, sql, vectors
+from tests.fixtures.written_metadata import xmp
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -123,14 +124,14 @@ def test_files_that_are_new_changed_moved_and_removed(services: Services, watche
     (watched / "new.png").write_bytes(png(20))
     (watched / "0.png").write_bytes(png(21))
     (watched / "1.png.json").write_text('{"caption": "A hill"}')
+    (watched / "1.png.xmp").write_bytes(xmp(attributes='xmp:Label="Red"'))
     (watched / "deep" / "2.png").rename(watched / "moved.png")
     (watched / "deep" / "3.png").unlink()
     wait_for(lambda: names(services, watched) == {"new.png", "0.png", "1.png", "moved.png"})
     wait_for(lambda: is_found(services, png(21)))
     after, now = ids(services, watched), written(services, watched)
-    assert sql(services, "SELECT path FROM images WHERE caption = 'A hill'") == [
-        (f"{watched}/1.png",)
-    ]
+    of_sidecars = "SELECT path, metadata->>'label' FROM images WHERE caption = 'A hill'"
+    assert sql(services, of_sidecars) == [(f"{watched}/1.png", "Red")]
     assert {name: after[name] for name in ("0.png", "1.png", "moved.png")} == {
         "0.png": before["0.png"], "1.png": before["1.png"], "moved.png": before["deep/2.png"]
     }  # fmt: skip

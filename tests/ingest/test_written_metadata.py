@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD
 
 from app.catalog.new_images import MetadataRules
+from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
 from app.runtime.services import Services
 from tests.fixtures.folder_jobs import SYNC, counts, items, rows, run, sql, vectors
@@ -149,6 +150,12 @@ def test_a_picture_of_before_is_read_for_its_words_with_its_next_change(
     (folder / "a.jpg.xmp").write_bytes(xmp(attributes='xmp:Label="Red"'))
     assert counts(run(services, folder, SYNC)) == {"changed": 1}
     assert row(services, "a.jpg").metadata == {"tags": ["inside"], "label": "Red", "stars": 1}
+    sql(services, old)
+    before = vectors(services)
+    assert counts(run(services, folder, SYNC)) == {"unchanged": 1}
+    assert counts(run(services, folder, JobOptions(reread=True))) == {"changed": 1}
+    assert row(services, "a.jpg").metadata == {"tags": ["inside"], "label": "Red", "stars": 1}
+    assert vectors(services) == before
 
 
 def takeout_folder(folder: Path) -> None:

@@ -84,6 +84,11 @@ class Submission(BaseModel):
         description="index files of the source again whose pictures were deleted here; by default "
         "they stay away until their content changes",
     )
+    reread: bool = Field(
+        False,
+        description="read known files of the source again for what is written in and beside them; "
+        "needs no new embedding",
+    )
     caption: str | None = Field(None, description="of each URL's picture")
     metadata: dict[str, Any] = Field(default_factory=dict, description="of each URL's picture")
 

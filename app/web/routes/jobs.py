@@ -114,6 +114,7 @@ def add_images(
             dry_run=submitted.dry_run,
             forget_empty=submitted.forget_empty,
             include_deleted=submitted.include_deleted,
+            reread=submitted.reread,
         )
         job_id = job_submission.requested(submitted.source.model_dump(exclude_none=True), options)
     else:
