@@ -124,6 +124,14 @@ class ImageVanished(ImageRejected):
     """The file was listed, but was gone when it was to be read."""
 
 
+class RangeNotSatisfiable(ImageRejected):
+    """The requested bytes lie outside the file, which has `size` bytes; None if that is unknown."""
+
+    def __init__(self, message: str, size: int | None) -> None:
+        super().__init__(message)
+        self.size = size
+
+
 class UrlNotAllowed(ImageRejected):
     """The URL leads to an address that is not allowed; the client is not told why."""
 

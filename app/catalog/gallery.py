@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars import Annotation, check_metadata
 from app.sources.source_access import Sources
 from app.storage.bounded_reads import ORIGINALS
+from app.storage.buckets import OpenedObject
 from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
@@ -66,10 +67,9 @@ class InBucket:
 
 @dataclass(frozen=True)
 class Streamed:
-    """An original in a bucket, read while it is sent; `size` is in bytes."""
+    """An original in a bucket, or a range of its bytes, read while it is sent."""
 
-    chunks: Iterable[bytes]
-    size: int
+    opened: OpenedObject
     media_type: str
     name: str
 
@@ -99,15 +99,26 @@ class Gallery:
         with self.sessions.begin() as session:
             return image_rows.get_image(session, image_id)
 
-    def original(self, image_id: int, *, may_redirect: bool = True) -> OnDisk | InBucket | Streamed:
-        """The original file; one on disk is open, and the caller closes it.
+    def original(
+        self,
+        image_id: int,
+        *,
+        may_redirect: bool = True,
+        byte_range: str | None = None,
+        if_range: str | None = None,
+    ) -> OnDisk | InBucket | Streamed:
+        """The original file; one on disk or streamed is open, and the caller closes it.
 
-        Raises ImageNotFound, also if the file is gone or is no longer a picture, or
-        SourceUnavailable.
+        One that is streamed has only `byte_range`, as the HTTP header names it, unless its ETag
+        is another than `if_range`.
+        Raises ImageNotFound, also if the file is gone or is no longer a picture,
+        RangeNotSatisfiable, or SourceUnavailable.
         """
         image = self.get(image_id)
         if image.stored_path.startswith(S3_SCHEME):
-            return self._in_bucket(image, may_redirect)
+            if self.presign_seconds is not None and may_redirect:
+                return self._redirected(image, self.presign_seconds)
+            return self._streamed(image, byte_range, if_range)
         with _read_errors(image):
             location = self.sources.location(image.stored_path)
             file, kind = ORIGINALS.call(location, lambda beat: _opened(location))
@@ -117,15 +128,22 @@ class Gallery:
         name = image.origin or image.path
         return OnDisk(location, file, os.fstat(file.fileno()), kind, name)
 
-    def _in_bucket(self, image: Image, may_redirect: bool) -> InBucket | Streamed:
+    def _redirected(self, image: Image, seconds: int) -> InBucket:
         bucket, key = self.sources.stored_object(image.stored_path)
         with _read_errors(image):
-            if self.presign_seconds is not None and may_redirect:
-                url = bucket.presigned_url(key, self.presign_seconds)
-                return InBucket(url, self.presign_seconds)
-            opened = bucket.open(key)
+            return InBucket(bucket.presigned_url(key, seconds), seconds)
+
+    def _streamed(self, image: Image, byte_range: str | None, if_range: str | None) -> Streamed:
+        bucket, key = self.sources.stored_object(image.stored_path)
+        with _read_errors(image):
+            try:
+                opened = bucket.open(key, if_range, byte_range)
+            except ImageVanished:
+                if if_range is None:
+                    raise
+                opened = bucket.open(key)  # it was replaced: all of the new one
         kind, _ = FORMATS[image.format]
-        return Streamed(opened, opened.size, kind, image.path)
+        return Streamed(opened, kind, image.path)
 
     def thumbnail_tag(self, image_id: int, size: int) -> str:
         """What tells the versions of a thumbnail apart. Raises ImageNotFound."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Event, Lock
@@ -40,11 +41,18 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class OpenedObject:
-    """An object being read: `size` bytes in chunks, once; `close` abandons the rest."""
+    """An object being read: `size` bytes in chunks, once; `close` abandons the rest.
+
+    `content_range` is the HTTP header of that name if a range of the object is read, and `etag`
+    is without its quotes.
+    """
 
     bucket: str
     key: str
     size: int
+    etag: str
+    modified: datetime
+    content_range: str | None
     body: Any
 
     def __iter__(self) -> Iterator[bytes]:
@@ -153,15 +161,29 @@ class Bucket:
         page = self._page(Prefix=key, MaxKeys=1)
         return any(item["Key"] == key for item in page.get("Contents", ()))
 
-    def open(self, key: str, etag: str | None = None) -> OpenedObject:
+    def open(
+        self, key: str, etag: str | None = None, byte_range: str | None = None
+    ) -> OpenedObject:
         """An object to read in chunks; with `etag`, only if it is unchanged.
 
-        Raises ImageVanished if it is gone or was replaced, EntryRefused if it is archived.
+        With `byte_range`, only those bytes, as the HTTP header Range names them.
+        Raises ImageVanished if it is gone or was replaced, EntryRefused if it is archived,
+        RangeNotSatisfiable if the range begins after its end.
         """
         wanted = {} if etag is None else {"IfMatch": f'"{etag}"'}
+        if byte_range is not None:
+            wanted["Range"] = byte_range
         with _in_words(self.name, key):
             answer = self.buckets.client().get_object(Bucket=self.name, Key=key, **wanted)
-        return OpenedObject(self.name, key, answer["ContentLength"], answer["Body"])
+        return OpenedObject(
+            bucket=self.name,
+            key=key,
+            size=answer["ContentLength"],
+            etag=answer["ETag"].strip('"'),
+            modified=answer["LastModified"],
+            content_range=answer.get("ContentRange"),
+            body=answer["Body"],
+        )
 
     def read(
         self, key: str, max_bytes: int, check: Callable[[bytes], object] | None = None
@@ -231,6 +253,10 @@ def _refusal(answer: Mapping[str, Any], bucket: str, key: str | None) -> errors.
     status: int = answer["ResponseMetadata"]["HTTPStatusCode"]
     if key is not None and code in GONE_CODES:
         return errors.ImageVanished(f"{key} {GONE_CODES[code]}.")
+    if code == "InvalidRange":
+        size = str(answer["Error"].get("ActualObjectSize", ""))
+        text = f"The file has {size} bytes." if size else "The file has fewer bytes."
+        return errors.RangeNotSatisfiable(text, int(size) if size.isdecimal() else None)
     if code == "InvalidObjectState":
         return errors.EntryRefused(f"{key} lies in the bucket's archive: restore it first.")
     if code == "NoSuchBucket":

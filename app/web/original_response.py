@@ -1,6 +1,7 @@
 """The response with an original file: one that is open, so that a deletion does not cut it."""
 
 import re
+import sys
 from email.utils import formatdate
 from functools import partial
 from pathlib import PurePosixPath
@@ -8,10 +9,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from anyio import to_thread
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.catalog.gallery import OnDisk
+from app.catalog.gallery import OnDisk, Streamed
 from app.pictures.formats import FORMATS
 from app.storage.bounded_reads import ORIGINALS
 from app.web.conditional_requests import matches_etag
@@ -99,6 +100,36 @@ class OriginalResponse(Response):
         if not data:
             raise EOFError(f"{original.path} was cut while it was sent.")
         return data
+
+
+def streamed_response(
+    original: Streamed, headers: dict[str, str], if_none_match: str | None, *, is_head: bool
+) -> Response:
+    """The response with an original, or a range of it, that is read from a bucket meanwhile."""
+    opened = original.opened
+    headers = {
+        **headers,
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{opened.etag}"',
+        "Last-Modified": formatdate(opened.modified.timestamp(), usegmt=True),
+    }
+    if matches_etag(headers["ETag"], if_none_match):
+        opened.close()
+        return Response(status_code=304, headers=headers)
+    headers["Content-Length"] = str(opened.size)
+    if opened.content_range:
+        headers["Content-Range"] = opened.content_range
+    status = 206 if opened.content_range else 200
+    if is_head:
+        opened.close()
+        return Response(status_code=status, headers=headers, media_type=original.media_type)
+    return StreamingResponse(iter(opened), status, headers, original.media_type)
+
+
+def single_range(header: str | None) -> str | None:
+    """A Range header of one range; None for several, or none that is valid."""
+    text = (header or "").strip().replace(" ", "")
+    return text if _range(text, sys.maxsize) is not None else None
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:

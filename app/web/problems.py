@@ -55,6 +55,7 @@ STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
     errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.ImageTooNarrow: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageVanished: HTTPStatus.NOT_FOUND,
+    errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.UrlNotAllowed: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UrlUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.EntryRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -173,6 +174,8 @@ def _headers_of(error: errors.ImageSearchError) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, errors.TooManyRequests):
         return {"Retry-After": str(error.seconds)}
+    if isinstance(error, errors.RangeNotSatisfiable) and error.size is not None:
+        return {"Content-Range": f"bytes */{error.size}"}
     return {}
 
 

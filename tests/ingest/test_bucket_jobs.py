@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -213,3 +214,45 @@ def test_a_bucket_that_refuses_makes_no_error_of_the_servers_own(
             answer = client.get(f"/images/{image_id}/{what}")
             assert answer.status_code == 503
             assert answer.json()["detail"] == "The picture's bucket cannot be read now."
+
+
+def test_ranges_of_a_streamed_original(bucket: S3, services: Services, settings: Settings) -> None:
+    """Issue 21, line 34."""
+    data = png(1)
+    bucket.put(BUCKET, "a.png", data)
+    assert run(services) == {"added": 1}
+    (image_id,) = sql(services, "SELECT id FROM images")[0]
+    gallery = replace(services.gallery, presign_seconds=None)
+    with local_client(create_app(settings, replace(services, gallery=gallery))) as client:
+
+        def ask(method: str = "GET", **headers: str) -> Any:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return client.request(method, f"/images/{image_id}/file", headers=named)
+
+        whole = ask()
+        etag, size = whole.headers["etag"], len(data)
+        assert (whole.status_code, whole.content) == (200, data)
+        assert whole.headers["accept-ranges"] == "bytes"
+        for asked, start, end in (
+            ("bytes=0-9", 0, 10),
+            ("bytes=20-", 20, size),
+            ("bytes=-7", size - 7, size),
+            (f"bytes=5-{10 * size}", 5, size),
+        ):
+            for answer in (ask(range=asked), ask(range=asked, if_range=etag)):
+                assert (answer.status_code, answer.content) == (206, data[start:end]), asked
+                assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{size}"
+        head = ask("HEAD", range="bytes=0-9")
+        assert (head.status_code, head.content) == (206, b"")
+        assert head.headers["content-length"] == "10"
+        beyond = ask(range=f"bytes={size}-")
+        assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+        for not_one in ("bytes=0-1,3-4", "bytes=9-2", "pages=1-2"):
+            assert (ask(range=not_one).status_code, ask(range=not_one).content) == (200, data)
+        assert ask(if_none_match=etag).status_code == 304
+        changed = ask(range="bytes=0-9", if_range='"another"')
+        assert (changed.status_code, changed.content) == (200, data)
+        head = ask("HEAD")
+        assert (head.headers["content-length"], head.content) == (str(size), b"")
+        bucket.delete(BUCKET, "a.png")
+        assert ask(range="bytes=0-9", if_range=etag).status_code == 404

@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
 
 from app.catalog.gallery import InBucket, OnDisk
 from app.pictures.thumbnails import THUMBNAIL_SIDES
@@ -12,7 +12,12 @@ from app.web.conditional_requests import matches_etag
 from app.web.dependencies import GalleryService, ImageId, ServiceAddresses
 from app.web.file_threads import on_file_thread
 from app.web.middleware.guard import Guarded, needs
-from app.web.original_response import OriginalResponse, content_disposition
+from app.web.original_response import (
+    OriginalResponse,
+    content_disposition,
+    single_range,
+    streamed_response,
+)
 from app.web.payloads.images import ImageChanges, ImageDetails
 from app.web.problems import problem_responses
 
@@ -58,23 +63,28 @@ def get_image(
 def get_file(
     gallery: GalleryService,
     image_id: ImageId,
+    request: Request,
     sec_fetch_mode: Annotated[str | None, Header(include_in_schema=False)] = None,
+    byte_range: Annotated[str | None, Header(alias="range", include_in_schema=False)] = None,
+    if_range: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """The original file."""
-    original = gallery.original(image_id, may_redirect=sec_fetch_mode not in SCRIPT_MODES)
-    if isinstance(original, OnDisk):
-        name = content_disposition(original.name, original.media_type)
-        return OriginalResponse(original, {**SAFE_FILE, "Content-Disposition": name})
+    original = gallery.original(
+        image_id,
+        may_redirect=sec_fetch_mode not in SCRIPT_MODES,
+        byte_range=single_range(byte_range),
+        if_range=None if if_range is None else if_range.strip('"'),
+    )
     if isinstance(original, InBucket):
         fresh = f"private, max-age={min(original.seconds // 2, MAX_REDIRECT_SECONDS)}"
         return RedirectResponse(original.url, headers={"Cache-Control": fresh})
-    headers = {
-        "Content-Length": str(original.size),
-        "Content-Disposition": content_disposition(original.name, original.media_type),
-    }
-    return StreamingResponse(
-        iter(original.chunks), media_type=original.media_type, headers={**SAFE_FILE, **headers}
-    )
+    name = content_disposition(original.name, original.media_type)
+    headers = {**SAFE_FILE, "Content-Disposition": name}
+    if isinstance(original, OnDisk):
+        return OriginalResponse(original, headers)
+    is_head = getattr(request.state, "is_head", False)
+    return streamed_response(original, headers, if_none_match, is_head=is_head)
 
 
 @router.get(
