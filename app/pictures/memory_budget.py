@@ -18,7 +18,7 @@ from app.errors import Busy, ImageTooLarge
 
 MB = 1_000_000  # bytes
 DEFAULT_BYTES = 1_000 * MB  # a WebP of 50 megapixels needs 810 MB
-WAIT_SECONDS = 20.0  # that a request waits for memory before it is answered 503
+WAIT_SECONDS = 50.0  # that a request waits before it is answered 503; proxies wait for 60 s
 TRIM_BYTES = 32 * MB  # after a larger decode, freed memory is returned to the system, ...
 TRIM_AGAIN_SECONDS = 10.0  # ... and once more when its request has ended
 

@@ -1,4 +1,4 @@
-"""Dependencies of the routes: services, the caller, namespace and collection, the sent picture.
+"""Dependencies of the routes: services, the caller, namespace and collection.
 
 Those that do not query the database are `async`: FastAPI runs all others on threads, which costs
 more than they do.
@@ -9,12 +9,11 @@ from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
 from app.access.authentication import Caller
 from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.catalog.gallery import Gallery
-from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected, UploadRejected
+from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected
 from app.feedback.summaries import Summaries
 from app.ingest.job_submission import JobSubmission
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
@@ -169,26 +168,5 @@ async def require_utf8(request: Request) -> None:
         raise QueryRejected("The query is not valid UTF-8: encode it as such.") from error
 
 
-async def _sent_picture(request: Request) -> bytes:
-    """The multipart field `file`, or else the whole body."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        data = await request.body()
-    else:
-        data = await _sent_file(request)
-    if not data:
-        raise UploadRejected("Send a picture: as multipart field `file`, or as the body itself.")
-    return data
-
-
-async def _sent_file(request: Request) -> bytes:
-    try:
-        async with request.form() as form:
-            file = form.get("file")
-            return await file.read() if isinstance(file, UploadFile) else b""
-    except UnicodeError as error:  # the form is not in the charset it declares
-        raise UploadRejected("The form is not in the charset that it declares.") from error
-
-
-SentPicture = Annotated[bytes, Depends(_sent_picture)]
 ModelHeader = Depends(add_model_header)
 Utf8Query = Depends(require_utf8)

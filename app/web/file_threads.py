@@ -1,4 +1,7 @@
-"""Threads for the routes that read originals: a disk that hangs leaves all other routes free."""
+"""Threads of their own for routes that may wait for long: all other routes stay free.
+
+Reading an original waits for a disk that may hang, and a search by picture for memory.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
@@ -13,8 +16,10 @@ T = TypeVar("T")
 FILE_THREADS = (
     64  # beside FastAPI's 40; each waits for a disk no longer than `bounded_reads.py` does
 )
+PICTURE_THREADS = 64  # likewise; each waits for memory no longer than `MemoryBudget` does
 
-_limiter: RunVar[CapacityLimiter] = RunVar("_limiter")  # one for each event loop
+_files: RunVar[CapacityLimiter] = RunVar("_files")  # one for each event loop
+_pictures: RunVar[CapacityLimiter] = RunVar("_pictures")
 
 
 def on_file_thread(endpoint: Callable[P, T]) -> Callable[P, Awaitable[T]]:
@@ -29,9 +34,18 @@ def on_file_thread(endpoint: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 
 def file_limiter() -> CapacityLimiter:
     """What bounds the threads for files of this event loop."""
+    return _limiter(_files, FILE_THREADS)
+
+
+def picture_limiter() -> CapacityLimiter:
+    """What bounds the threads for searches by picture of this event loop."""
+    return _limiter(_pictures, PICTURE_THREADS)
+
+
+def _limiter(variable: RunVar[CapacityLimiter], threads: int) -> CapacityLimiter:
     try:
-        return _limiter.get()
+        return variable.get()
     except LookupError:
-        limiter = CapacityLimiter(FILE_THREADS)
-        _limiter.set(limiter)
+        limiter = CapacityLimiter(threads)
+        variable.set(limiter)
         return limiter

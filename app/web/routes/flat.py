@@ -6,6 +6,7 @@ once more to serialise the answer.
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
@@ -16,7 +17,7 @@ from app.pictures.description import MAX_CAPTION_CHARACTERS
 from app.runtime.collection_registry import OpenCollection
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_terms import MAX_QUERY_CHARACTERS
-from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer
+from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search
 from app.sources.sidecars import (
     MAX_METADATA_CHARACTERS,
     check_caption,
@@ -26,15 +27,16 @@ from app.web.addresses import Addresses
 from app.web.dependencies import (
     DefaultCollection,
     ModelHeader,
-    SentPicture,
     ServiceAddresses,
     TokenService,
     Utf8Query,
 )
+from app.web.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.flat import Hit, Uploaded
 from app.web.payloads.job_submission import printable
 from app.web.problems import problem, problem_responses, status_of
+from app.web.sent_pictures import SentPicture, in_memory
 
 router = APIRouter(tags=["flat"], route_class=Guarded)
 
@@ -114,8 +116,15 @@ async def search_by_image(
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
     """The pictures most like the one sent, best first."""
-    answer = await run_in_threadpool(opened.search.by_image, picture, limit)
+    answer = await to_thread.run_sync(
+        _search_by_image, opened.search, picture, limit, limiter=picture_limiter()
+    )
     return _hits(opened, tokens, addresses, response, answer)
+
+
+def _search_by_image(search: Search, picture: SentPicture, limit: int) -> FlatAnswer:
+    with in_memory(picture) as (data,):
+        return search.by_image(data, limit)
 
 
 def _hits(
@@ -173,8 +182,10 @@ def upload(
         check_caption(caption)
     if len(file) > MAX_FILES:
         raise UploadRejected(f"{len(file)} files; {MAX_FILES} are allowed in one upload.")
-    files = [Upload(printable(one.filename or ""), one.file.read()) for one in file]
-    outcomes = opened.uploads.store(files, caption, described_by)
+    with in_memory(*file) as contents:
+        names = (printable(one.filename or "") for one in file)
+        files = [Upload(name, data) for name, data in zip(names, contents, strict=True)]
+        outcomes = opened.uploads.store(files, caption, described_by)
     body = [Uploaded.of(outcome).model_dump() for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if len(errors) == len(outcomes):
