@@ -7,7 +7,7 @@ same name, and keeps nothing for the edited copy of a picture.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -60,13 +60,17 @@ class Companions:
     _albums: list[str] = field(default_factory=list)
     _stills: set[str] = field(default_factory=set)
     _exact: set[str] = field(default_factory=set)
+    _owned: set[str] = field(default_factory=set)  # by a file of exactly their name
 
     @classmethod
-    def among(cls, names: Iterable[str]) -> "Companions":
+    def among(cls, names: Collection[str]) -> "Companions":
         """Those among the names of a folder's files."""
         found = cls()
         for name in names:
             found._add(name)
+        if found._exact:
+            owned = (name + end for name in names for end in (SIDECAR, XMP_SIDECAR))
+            found._owned.update(found._exact.intersection(owned))
         return found
 
     def _add(self, name: str) -> None:
@@ -91,8 +95,12 @@ class Companions:
         exact = [name + end for end in (SIDECAR, XMP_SIDECAR) if name + end in self._exact]
         whole = _folded(name)
         beside = (self._xmp.get(whole), self._xmp.get(_split(whole)[0]))
-        found = [*exact, *filter(None, beside), *self._takeout(whole)]
-        return tuple(dict.fromkeys([*found, *self._albums]))
+        found = dict.fromkeys([*exact, *filter(None, beside), *self._takeout(whole), *self._albums])
+        return tuple(one for one in found if one in exact or not self._is_anothers(one, whole))
+
+    def _is_anothers(self, sidecar: str, whole: str) -> bool:
+        """Whether it is named by a file whose name differs from `whole` in case alone."""
+        return sidecar in self._owned and _split(_folded(sidecar))[0] == whole
 
     def _takeout(self, whole: str) -> Iterator[str]:
         """Its sidecar by Takeout's rules, also if it is our own, `picture.jpg.json`."""

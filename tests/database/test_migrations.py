@@ -108,6 +108,28 @@ def test_pictures_survive_the_way_to_the_newest_schema(engine: Engine) -> None:
     assert asked(engine, "SELECT DISTINCT language, fields FROM collections") == [("english", {})]
 
 
+def test_takeouts_positions_go_and_its_sidecars_are_read_again(engine: Engine) -> None:
+    """Issue 16, line 2: they were kept although KEEP_GPS was 0."""
+    to(engine, "0013")
+    google = (
+        """{"photoTakenTime": {"timestamp": "1"}, "geoData": {"latitude": 68.69}, "url": "u"}"""
+    )
+    with engine.begin() as connection:
+        for number, sidecar in enumerate([f'{{"metadata": {google}}}', None]):
+            connection.execute(
+                text(
+                    "UPDATE images SET etag = '1-1', sidecar = CAST(:sidecar AS jsonb), "
+                    """metadata = CAST(:google AS jsonb) || '{"stars": 5}' WHERE id = """
+                    f"(SELECT id FROM images ORDER BY id OFFSET {number} LIMIT 1)"
+                ),
+                {"sidecar": sidecar, "google": google},
+            )
+    to(engine, "0014")
+    changed = "SELECT metadata, sidecar, etag = '' FROM images WHERE metadata ? 'stars' ORDER BY id"
+    kept = {"photoTakenTime": {"timestamp": "1"}, "url": "u", "stars": 5}
+    assert asked(engine, changed) == [({"stars": 5}, None, True), (kept, None, False)]
+
+
 def test_declared_fields_do_not_keep_the_search_schema(engine: Engine) -> None:
     """An index of dates calls a function that goes."""
     connections.migrate(engine)

@@ -21,6 +21,7 @@ from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import counts, nearest, sql
 from tests.fixtures.http_jobs import IMAGES, ended
 from tests.fixtures.s3_server import S3, Fault
+from tests.fixtures.written_metadata import takeout, xmp
 
 BUCKET = "pictures"
 ODD_KEYS = ("with spaces.png", "grün/日本.png", "hash#1+2%3.png")
@@ -116,6 +117,11 @@ def test_a_sync_follows_the_bucket(bucket: S3, services: Services) -> None:
     assert changed == {after[f"s3://{BUCKET}/3.png"]}
     words = dict(sql(services, "SELECT path, caption FROM images WHERE caption IS NOT NULL"))
     assert words == {f"s3://{BUCKET}/1.png": "one", f"s3://{BUCKET}/4.png": "four"}
+    bucket.put(BUCKET, "3.xmp", xmp(attributes='xmp:Label="Red"'))
+    bucket.put(BUCKET, "4.png.supplemental-meta.json", takeout("4.png", people=[{"name": "Ada"}]))
+    assert run(services, sync=True) == {"changed": 2, "unchanged": 2}
+    written_in = "SELECT metadata FROM images WHERE metadata ?| ARRAY['label', 'people'] ORDER BY 1"
+    assert sql(services, written_in) == [({"label": "Red"},), ({"people": ["Ada"]},)]
     assert sql(services, "SELECT metadata FROM images WHERE caption = 'one'")[0][0] == {
         "place": "Rome"
     }

@@ -68,6 +68,16 @@ def test_a_picture_has_its_own_sidecar_before_that_of_a_moved_number() -> None:
     assert found.strays([*names, *sidecars]) == {"a.jpg.supplemental-metadata(1).json"}
 
 
+def test_of_names_that_differ_in_case_each_has_its_own_sidecar() -> None:
+    found = Companions.among(["a.jpg", "a.JPG", "a.jpg.json", "b.JPG", "b.jpg.xmp", "a-edited.jpg"])
+    assert [found.of(name) for name in ("a.jpg", "a.JPG", "b.JPG", "a-edited.jpg")] == [
+        ("a.jpg.json",),
+        (),
+        ("b.jpg.xmp",),
+        ("a.jpg.json",),
+    ]
+
+
 def test_several_sidecars_come_in_order_and_an_albums_last() -> None:
     names = ["a.jpg.json", "a.jpg.xmp", "a.xmp", "a.jpg.supplemental-metadata.json"]
     found = Companions.among(["a.jpg", "Metadaten.json", *names])
