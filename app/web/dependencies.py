@@ -95,12 +95,11 @@ async def _namespace(
 
 
 InNamespace = Annotated[str, Depends(_namespace)]
+CollectionName = Annotated[Name, Query(description="the collection's name")]
 
 
 def _in_collection(
-    registry: RegistryService,
-    namespace: InNamespace,
-    collection: Annotated[Name, Query(description="the collection's name")] = DEFAULT_NAME,
+    registry: RegistryService, namespace: InNamespace, collection: CollectionName = DEFAULT_NAME
 ) -> OpenCollection:
     return registry.open(namespace, collection)
 
@@ -109,13 +108,25 @@ InCollection = Annotated[OpenCollection, Depends(_in_collection)]
 
 
 async def _default_collection(registry: RegistryService, caller: CurrentCaller) -> OpenCollection:
-    """The collection `default` of the caller's namespace; the flat endpoints work on it."""
-    if caller.home == DEFAULT_NAMESPACE:
+    """The collection `default` of the caller's namespace; the legacy endpoints work on it."""
+    return await _open(registry, caller.home, DEFAULT_NAME)
+
+
+async def _flat_collection(
+    registry: RegistryService, namespace: InNamespace, collection: CollectionName = DEFAULT_NAME
+) -> OpenCollection:
+    """As `_in_collection`, but without a query to the database for the default collection."""
+    return await _open(registry, namespace, collection)
+
+
+async def _open(registry: CollectionRegistry, namespace: str, collection: str) -> OpenCollection:
+    if (namespace, collection) == (DEFAULT_NAMESPACE, DEFAULT_NAME):
         return registry.default
-    return await run_in_threadpool(registry.open, caller.home, DEFAULT_NAME)
+    return await run_in_threadpool(registry.open, namespace, collection)
 
 
 DefaultCollection = Annotated[OpenCollection, Depends(_default_collection)]
+FlatCollection = Annotated[OpenCollection, Depends(_flat_collection)]
 
 
 def _visible_image(
@@ -155,7 +166,7 @@ async def _job_submission(registry: RegistryService) -> JobSubmission:
 JobSubmissionService = Annotated[JobSubmission, Depends(_job_submission)]
 
 
-async def add_model_header(opened: DefaultCollection, response: Response) -> None:
+async def add_model_header(opened: FlatCollection, response: Response) -> None:
     """Name the model in a header, so that a client can tell the demo model from a real one."""
     response.headers["X-Model"] = quote(opened.index.space.name, safe=" /:-")
 

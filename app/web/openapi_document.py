@@ -27,6 +27,8 @@ TAGS = [
     {"name": "system", "description": "Health checks and metrics."},
 ]
 
+UPLOAD_FORM = "Body_upload"  # FastAPI's name of the form of `POST /upload`
+
 
 def operation_id(route: APIRoute) -> str:
     """The name of the route's function, which generated clients use too."""
@@ -41,6 +43,7 @@ def install(app: FastAPI) -> None:
         document = generated()
         schemas = document["components"]["schemas"]
         schemas.setdefault(PROBLEM, PROBLEM_SCHEMA)
+        schemas[UPLOAD_FORM]["additionalProperties"] = False  # as `Guarded` checks
         document["components"]["securitySchemes"] = SCHEMES
         _restore_examples(schemas)
         return document

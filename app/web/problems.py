@@ -247,4 +247,5 @@ def _full_disk(error: BaseException | None) -> JSONResponse | None:
 def _fault(fault: dict[str, Any]) -> str:
     """One validation error as a sentence: where it is and what is wrong."""
     where = " ".join(str(part) for part in fault["loc"])
-    return f"{where}: {fault['msg']}."
+    message = fault["msg"]
+    return f"{where}: {message}" if message.endswith((".", "?")) else f"{where}: {message}."

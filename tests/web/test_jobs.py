@@ -147,14 +147,14 @@ def test_a_dry_run_of_files_says_what_would_be(
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"data": {"caption": "x"}, "files": {"other": ("x", b"x")}}, "other is no field"),
-        ({"data": {"files": "text"}, "files": {"x": ("x", b"x")}}, "files is no field"),
+        ({"data": {"caption": "x"}, "files": {"other": ("x", b"x")}}, "body other: there is no"),
+        ({"data": {"files": "text"}, "files": {"x": ("x", b"x")}}, "body x: there is no"),
         ({"data": {"caption": "a\0b"}, "files": {"files": ("x", b"x")}}, "caption: "),
         ({"data": {"metadata": "[1]"}, "files": {"files": ("x", b"x")}}, "metadata: "),
         ({"data": {"dry_run": "maybe"}, "files": {"files": ("x", b"x")}}, "dry_run: "),
         ({"files": [("archive", ("x", b"x")), ("archive", ("y", b"y"))]}, "one archive"),
         ({"files": [("files", ("x", b"x"))] * 1001}, "1001 files"),
-        ({"files": {"files": (None, "x")}}, "files is no field"),
+        ({"files": {"files": (None, "x")}}, "files: send a file"),
         ({"content": b"x", "headers": {"content-type": "text/plain"}}, "multipart/form-data"),
         ({"content": b"x"}, "multipart/form-data"),
     ],

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastapi import Depends, Request, params
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from limits import RateLimitItem
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import Message, Receive, Scope, Send
 
 from app.access.authentication import OPEN, Authenticator, Caller, Role
@@ -23,6 +24,7 @@ from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
 from app.web.middleware.local_only import check_is_local
 from app.web.middleware.rate_limits import Lane, RateLimits
 from app.web.problems import problem_responses
+from app.web.unknown_names import body_names, check_names, query_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,7 +57,11 @@ def needs(role: Role | None, lane: Lane = "other") -> Callable[[F], F]:
 
 
 class Guarded(APIRoute):
-    """A route behind the guard; its function must be decorated with `needs`."""
+    """A route behind the guard; its function must be decorated with `needs`.
+
+    It refuses query parameters and form fields that it does not declare, unless it is undocumented:
+    the page's own addresses take what they like.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.need: Need = endpoint.need  # type: ignore[attr-defined]
@@ -63,12 +69,27 @@ class Guarded(APIRoute):
             options["responses"] = {**problem_responses(401, 403, 429, 503), **options["responses"]}
             documented = {"security": SECURITY, "x-role": self.need.role}
             options["openapi_extra"] = {**(options["openapi_extra"] or {}), **documented}
-        super().__init__(path, endpoint, **options)
+        checked = [*(options.get("dependencies") or ()), Depends(self._check_form)]
+        super().__init__(path, endpoint, **{**options, "dependencies": checked})
+        self._query_names = query_names(self.dependant)
+        self._body_names = body_names(self.dependant)
+
+    async def _check_form(self, request: Request) -> None:
+        """Raises RequestValidationError if the form has a field that the route does not take."""
+        if self._takes_form:
+            check_names("body", (await request.form()).keys(), self._body_names)
+
+    @property
+    def _takes_form(self) -> bool:
+        return self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that the guard admits; raises the guard's error for any other."""
+        """Answer a request that the guard admits; raises the guard's error for any other.
+
+        Raises RequestValidationError for a query parameter that the route does not take.
+        """
         if self.need.role is None:
-            await super().handle(scope, receive, send)
+            await self._answer(scope, receive, send)
             return
         async with scope["app"].state.guard.admit(self.need, scope) as release:
 
@@ -77,7 +98,13 @@ class Guarded(APIRoute):
                     release()  # before the last bytes go: the client's next request finds a slot
                 await send(message)
 
-            await super().handle(scope, receive, send_and_release)
+            await self._answer(scope, receive, send_and_release)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_allowed = scope["method"] in (self.methods or ())  # else the answer is 405
+        if self.include_in_schema and scope["query_string"] and is_allowed:
+            check_names("query", QueryParams(scope["query_string"]).keys(), self._query_names)
+        await super().handle(scope, receive, send)
 
 
 class Guard:

@@ -1,6 +1,6 @@
 """Examples for the OpenAPI document: requests and responses of the demo."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
@@ -212,6 +212,9 @@ FEEDBACK_SUMMARY: Example = {
 }
 
 
-def with_examples(*examples: Example) -> ConfigDict:
-    """The configuration of a model with these examples in the OpenAPI document."""
-    return ConfigDict(json_schema_extra={"examples": list(examples)})
+def with_examples(*examples: Example, extra: Literal["ignore", "forbid"] = "ignore") -> ConfigDict:
+    """The configuration of a model with these examples in the OpenAPI document.
+
+    Requests forbid `extra` fields.
+    """
+    return ConfigDict(json_schema_extra={"examples": list(examples)}, extra=extra)

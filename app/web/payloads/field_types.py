@@ -8,3 +8,8 @@ MAX_ID = 2**63 - 1  # Postgres's bigint
 STORABLE = r"^[^\x00]*$"  # a text column of Postgres holds no NUL
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
 """The name of a collection or a namespace."""
+
+
+def printable(name: str) -> str:
+    """The name with lone surrogates and NUL replaced, which JSON and Postgres cannot hold."""
+    return name.encode(errors="replace").decode().replace("\0", "�")

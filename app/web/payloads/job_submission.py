@@ -14,7 +14,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from app.errors import UploadRejected
 from app.ingest.job_submission import MAX_FILES, MAX_URLS, SentFile
 from app.sources.sidecars import Annotation, check_caption, check_metadata, parse_metadata
-from app.web.payloads.field_types import STORABLE
+from app.web.payloads.field_types import STORABLE, printable
+from app.web.unknown_names import check_names
 
 MAX_JSON_BYTES = 4_000_000  # of a JSON body: room for MAX_URLS long URLs
 MAX_FIELDS = 10  # of a form, not counting files
@@ -121,8 +122,9 @@ class Form:
     dry_run: bool = False
 
 
-FORM_SCHEMA = {
+FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "properties": {
         "files": {
             "type": "array",
@@ -196,18 +198,16 @@ def _parsed(data: bytes) -> Submission:
 
 
 def _form(form: FormData) -> Form:
+    check_names("body", form.keys(), FORM_SCHEMA["properties"])
     sent: dict[str, list[SentFile]] = {"files": [], "archive": []}
     texts: dict[str, str] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name in sent:
             sent[name].append(SentFile(printable(value.filename or ""), value.file))
-        elif isinstance(value, str) and name in {"caption", "metadata", "dry_run"}:
+        elif isinstance(value, str) and name not in sent:
             texts[name] = value
         else:
-            raise UploadRejected(
-                f"{printable(name)[:100]} is no field of this form, or not of this kind: files and "
-                "archive are files, caption, metadata and dry_run are texts."
-            )
+            raise UploadRejected(f"{name}: send {'a file' if name in sent else 'a text'} here.")
     if len(sent["archive"]) > 1:
         raise UploadRejected("Send one archive at a time.")
     if texts.get("dry_run", "") not in FLAGS:
@@ -220,11 +220,6 @@ def _form(form: FormData) -> Form:
         Annotation(caption, metadata),
         FLAGS[texts.get("dry_run", "")],
     )
-
-
-def printable(name: str) -> str:
-    """The name with lone surrogates and NUL replaced, which JSON and Postgres cannot hold."""
-    return name.encode(errors="replace").decode().replace("\0", "�")
 
 
 Submitted = Annotated[Submission | Form, Depends(_submitted)]

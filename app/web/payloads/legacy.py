@@ -15,7 +15,7 @@ from app.web.payloads.feedback import MAX_TOKEN_CHARACTERS
 class TextAsked(BaseModel):
     """A search by text."""
 
-    model_config = with_examples({"text": "tennis"})
+    model_config = with_examples({"text": "tennis"}, extra="forbid")
 
     text: str = Field(max_length=MAX_QUERY_CHARACTERS, description="what the picture shows")
 
@@ -54,7 +54,7 @@ class Matches(BaseModel):
 class RatingToBe(BaseModel):
     """A rating of an answer as a whole."""
 
-    model_config = with_examples({"user_feedback": 5, "jwt": TOKEN})
+    model_config = with_examples({"user_feedback": 5, "jwt": TOKEN}, extra="forbid")
 
     user_feedback: int = Field(ge=MIN_RATING, le=MAX_RATING, description="1 to 10 (best)")
     jwt: str = Field(max_length=MAX_TOKEN_CHARACTERS, description="token of the answer")

@@ -25,7 +25,7 @@ from app.sources.sidecars import (
 )
 from app.web.addresses import Addresses
 from app.web.dependencies import (
-    DefaultCollection,
+    FlatCollection,
     ModelHeader,
     ServiceAddresses,
     TokenService,
@@ -33,8 +33,8 @@ from app.web.dependencies import (
 )
 from app.web.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
+from app.web.payloads.field_types import printable
 from app.web.payloads.flat import Hit, Uploaded
-from app.web.payloads.job_submission import printable
 from app.web.problems import problem, problem_responses, status_of
 from app.web.sent_pictures import SentPicture, in_memory
 
@@ -54,6 +54,7 @@ PICTURE_BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
+                    "additionalProperties": False,
                     "properties": {
                         "file": {
                             "type": "string",
@@ -82,7 +83,7 @@ PICTURE_BODY = {
 )
 @needs("reader", "search")
 async def search_by_text(
-    opened: DefaultCollection,
+    opened: FlatCollection,
     tokens: TokenService,
     addresses: ServiceAddresses,
     response: Response,
@@ -108,7 +109,7 @@ async def search_by_text(
 )
 @needs("reader", "search")
 async def search_by_image(
-    opened: DefaultCollection,
+    opened: FlatCollection,
     tokens: TokenService,
     addresses: ServiceAddresses,
     response: Response,
@@ -155,7 +156,7 @@ def _hits(
 )
 @needs("writer", "upload")
 def upload(
-    opened: DefaultCollection,
+    opened: FlatCollection,
     file: Annotated[
         list[UploadFile],
         File(
