@@ -6,16 +6,13 @@ Working Group's schemas. Names are read with their namespaces: `xmp:Rating` and
 can define entities.
 """
 
-import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn, TypeVar
-from xml.etree import ElementTree
+from typing import TypeVar
 from xml.etree.ElementTree import Element
 
-from app.errors import AnnotationInvalid
 from app.pictures.description import (
     DIGITIZED,
     LONGEST_OFFSET,
@@ -33,12 +30,7 @@ from app.pictures.description import (
     rated,
     zoned,
 )
-
-MAX_XMP_BYTES = 4_000_000  # programs that keep all their edits in it write some 100 kB
-MAX_DEPTH = 40  # of elements; regions of faces have 10
-MAX_ELEMENTS = 100_000
-
-PADDING = b"\0 \t\r\n"
+from app.pictures.xmp_packets import parse_packet
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -86,7 +78,7 @@ class _Item:
 
 def read_xmp(data: bytes) -> Description:
     """What a packet says. Raises AnnotationInvalid if it is none, or too large."""
-    root = _parsed(data)
+    root = parse_packet(data)
     values: dict[str, list[str]] = {}
     for graph in root.iter(f"{RDF}RDF"):
         for node in graph.findall(f"{RDF}Description"):  # those below describe other things
@@ -111,42 +103,6 @@ def read_xmp(data: bytes) -> Description:
         taken=_taken(values),
         position=_position(values),
     )
-
-
-class _Packet(ElementTree.TreeBuilder):
-    """Builds a bounded tree."""
-
-    _depth = 0
-    _elements = 0
-
-    def start(self, tag: str, attrs: dict[str, str]) -> Element:
-        self._depth += 1
-        self._elements += 1
-        if self._depth > MAX_DEPTH or self._elements > MAX_ELEMENTS:
-            raise AnnotationInvalid("The XMP is nested too deep, or has too many elements.")
-        return super().start(tag, attrs)
-
-    def end(self, tag: str) -> Element:
-        self._depth -= 1
-        return super().end(tag)
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
-        """Without a document type there are no entities that could grow or lead elsewhere."""
-        raise AnnotationInvalid("The XMP has a document type, which none may have.")
-
-
-def _parsed(data: bytes) -> Element:
-    if len(data) > MAX_XMP_BYTES:
-        raise AnnotationInvalid(f"The XMP has more than {MAX_XMP_BYTES / 1e6:g} MB.")
-    if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        data = data.strip(PADDING)
-    parser = ElementTree.XMLParser(target=_Packet())  # noqa: S314  # see _Packet
-    try:
-        parser.feed(data)
-        root: Element = parser.close()
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise AnnotationInvalid(f"The XMP is no XML: {error}.") from error
-    return root
 
 
 def _properties(node: Element) -> Iterator[tuple[str, list[str]]]:

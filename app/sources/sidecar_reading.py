@@ -6,7 +6,8 @@ from typing import Any
 
 from app.errors import AnnotationInvalid, ImageRejected, ImageVanished
 from app.pictures.description import Description, rated
-from app.pictures.xmp import MAX_XMP_BYTES, read_xmp
+from app.pictures.xmp import read_xmp
+from app.pictures.xmp_packets import MAX_XMP_BYTES
 from app.sources.companions import XMP_SIDECAR, belongs, is_album
 from app.sources.sidecars import (
     MAX_SIDECAR_BYTES,

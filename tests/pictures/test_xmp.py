@@ -1,5 +1,6 @@
 """XMP packets as photo programs write them (issue 16, lines 4 and 6)."""
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from app.errors import AnnotationInvalid
 from app.pictures.description import MAX_TAGS, Description
-from app.pictures.xmp import MAX_XMP_BYTES, read_xmp
+from app.pictures.xmp import read_xmp
+from app.pictures.xmp_packets import MAX_XMP_BYTES
 from tests.fixtures.written_metadata import alternatives, bag, xmp
 
 EVERYTHING = Description(
@@ -196,12 +198,26 @@ def test_a_packet_in_other_encodings_and_with_padding(encoding: str) -> None:
         (b"<a>" * 50 + b"</a>" * 50, "nested too deep"),
         (b"<a>" + b"<b/>" * 100_000 + b"</a>", "too many elements"),
         (b"x" * (MAX_XMP_BYTES + 1), "more than 4 MB"),
-        (b'<?xml version="1.0" encoding="nonsense"?><a/>', "no XML"),
+        (b"<a " + b"".join(b'b%d="" ' % n for n in range(200_001)) + b"/>", "many attributes"),
+        (b"<a " + b"".join(b'xmlns:b%d="c" ' % n for n in range(101)) + b"/>", "too many"),
+        ("\ufeff<a".encode("utf-16-le") + b"x", "no XML"),
     ],
 )
 def test_a_packet_that_is_none_or_hostile_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(AnnotationInvalid, match=reason):
         read_xmp(data)
+
+
+def test_a_namespace_of_a_long_name_costs_nothing() -> None:
+    """Expat writes the name before each attribute: two gigabytes of these 500 kB."""
+    attributes = " ".join(f'n:a{number}=""' for number in range(5_000))
+    data = xmp(f'<n:b xmlns:n="{"u" * 400_000}" {attributes}/>', 'xmp:Label="Red"')
+    tracemalloc.start()
+    found = read_xmp(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.label == "Red"
+    assert peak < 20_000_000
 
 
 @settings(max_examples=150, deadline=None)
