@@ -60,3 +60,5 @@ def test_nothing_is_left_set_for_the_next_transaction(
 def test_migrations_run_behind_pgbouncer(services: Services) -> None:
     """Issue 21, line 11: they take an advisory lock, for their transaction alone."""
     connections.migrate(services.sessions.kw["bind"])
+    with services.sessions.begin() as session:
+        assert session.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1

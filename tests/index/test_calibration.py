@@ -150,9 +150,9 @@ def test_of_unrelated_queries_as_many_are_flagged_as_the_cut_off_says(pictures: 
 def test_the_order_of_the_pictures_does_not_matter() -> None:
     probes, pictures = vectors(1, 200), vectors(2, 50)
     one, other = measure(probes, pictures, 50), measure(probes, pictures[::-1], 50)
-    np.testing.assert_allclose(one.bias, other.bias, atol=1e-6)
-    np.testing.assert_allclose(one.locations, other.locations, atol=1e-5)
-    np.testing.assert_allclose(one.scales, other.scales, atol=1e-5)
+    assert one.bias == pytest.approx(other.bias, abs=1e-6)
+    assert one.locations == pytest.approx(other.locations, abs=1e-5)
+    assert one.scales == pytest.approx(other.scales, abs=1e-5)
 
 
 def test_the_bias_is_at_most_its_share() -> None:

@@ -194,7 +194,8 @@ def test_a_directory_that_points_at_itself_ends() -> None:
 
 def test_a_tag_beyond_the_end_ends_its_directory() -> None:
     """As in Pillow; the tags after it are not read."""
-    check_tiff(io.BytesIO(file_of(lambda at: [(1, BYTE, 2**31, at), *sharing()(at)], b"")))
+    hidden = file_of(lambda at: [(1, BYTE, 2**31, at), *sharing()(at)], b"")
+    assert peak(lambda: check_tiff(io.BytesIO(hidden))) < MEGABYTE
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "HEIF"])

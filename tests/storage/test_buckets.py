@@ -18,10 +18,12 @@ from app.errors import (
     EntryRefused,
     ImageSearchError,
     ImageTooLarge,
+    ImageUnsupported,
     ImageVanished,
     SourceUnavailable,
     SourceUnreadable,
 )
+from app.pictures.formats import check_signature
 from app.storage.buckets import CHUNK_BYTES, Bucket, Buckets
 from tests.fixtures.s3_server import S3, SECRET_ACCESS_KEY, Fault
 
@@ -349,3 +351,15 @@ def test_missing_keys_are_said_to_be(
 
 def test_the_secret_is_not_shown() -> None:
     assert SECRET_ACCESS_KEY not in repr(Buckets(secret_access_key=SECRET_ACCESS_KEY).bucket("a"))
+
+
+def test_what_its_first_bytes_refuse_is_not_read_to_its_end(s3: S3) -> None:
+    """Issue 21, line 22: whoever reads on here meets the end of the connection."""
+    s3.make("pictures")
+    s3.put("pictures", "film.mp4", b"\0\0\0\x20ftypmp42".ljust(8 * CHUNK_BYTES))
+    s3.faults.append(Fault("GET /pictures/film.mp4", broken_off=True))
+    bucket = s3.buckets().bucket("pictures")
+    with pytest.raises(ImageUnsupported, match="not a picture"):
+        bucket.read("film.mp4", 200_000_000, check_signature)
+    with pytest.raises(SourceUnavailable):
+        bucket.read("film.mp4", 200_000_000)

@@ -229,6 +229,19 @@ def test_a_malformed_sidecar_costs_a_note_alone(client: TestClient) -> None:
     assert ["not JSON" in (item["reason"] or "") for item in items(client, job)] == [True, False]
 
 
+def test_rows_of_a_table_that_meet_no_picture_are_told(client: TestClient) -> None:
+    """Issue 21, line 28."""
+    table = "file_name,caption\nTREE.PNG,a tree\nnone.png,a ghost\nlost.png,another\n"
+    files = {"tree.png": png(71), "metadata.csv": table.encode()}
+    job = done(client, send_archive(client, zipped(files)))
+    assert counts(job) == {"total": 2, "added": 1, "failed": 1}
+    told = {item["path"]: item for item in items(client, job)}
+    rows = "Rows that name no file of the archive: 'none.png', 'lost.png'."
+    assert (told["metadata.csv"]["state"], told["metadata.csv"]["reason"]) == ("failed", rows)
+    added = client.get(f"/images/{told['tree.png']['image_id']}").json()
+    assert added["caption"] == "a tree"
+
+
 def test_files_and_an_archive_come_in_one_request(client: TestClient, services: Services) -> None:
     sent = [
         ("files", ("one.png", png(52))),
