@@ -168,7 +168,9 @@ def _index_source(
     try:
         if settings.source_dir == DEFAULT_IMAGES:
             DEFAULT_IMAGES.mkdir(parents=True, exist_ok=True)
-        job_id = services.job_submission.folder(settings.source_dir, JobOptions(), anew=True)
+        job_id = services.job_submission.folder(
+            settings.source_dir, JobOptions(follow_links=True), anew=True
+        )
         if settings.worker == "embedded":
             with progress_bar(disable=None, leave=False) as show:
                 job = services.job_submission.follow(job_id, show, stop)

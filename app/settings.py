@@ -34,6 +34,7 @@ NO_RATE = "none"
 IGNORED_NAMES = (
     *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot"),  # NAS systems
     *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
+    *("Thumbs.db", "ehthumbs.db", "desktop.ini"),  # operating systems
     *("*.lrdata", "*.photoslibrary/resources", "*.photoslibrary/private"),  # previews of programs
     *("*.aplibrary/Previews", "*.aplibrary/Thumbnails"),
 )

@@ -42,7 +42,9 @@ def main(
     unwind_on_signals()
     try:
         with open_services(Settings.load()) as services:
-            options = JobOptions(sync, dry_run, forget_empty, include_deleted, reread)
+            options = JobOptions(
+                sync, dry_run, forget_empty, include_deleted, reread, follow_links=True
+            )
             if folder is not None:
                 place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
                 job_id = services.job_submission.folder(place, options)

@@ -52,6 +52,8 @@ jobs = Table(
     Column("listed", Boolean, nullable=False, server_default=text("false")),
     _count("total"),
     *(_count(outcome) for outcome in OUTCOMES),
+    _count("ignored"),  # names that IGNORED_NAMES passes over; not part of the total
+    _count("companions"),  # sidecars and clips of pictures; not part of the total
     now_column(),
     Column("started_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),

@@ -72,7 +72,8 @@ class NewItem:
 class ListedFile:
     """A chunk of a source's listing, from the checkpoint `after` to `checkpoint`.
 
-    `unchanged` counts files that become no items; `whole` marks the end of the listing.
+    `unchanged` counts files that become no items, `ignored` and `companions` names that are no
+    files of the job; `whole` marks the end of the listing.
     """
 
     after: str | None
@@ -81,6 +82,8 @@ class ListedFile:
     checkpoint: str | None = None
     whole: bool = False
     priority: int = field(default=BULK_PRIORITY, kw_only=True)
+    ignored: int = field(default=0, kw_only=True)
+    companions: int = field(default=0, kw_only=True)
 
 
 ITEM_COLUMNS = [job_items.c[name] for name in Item.__dataclass_fields__]
@@ -139,6 +142,8 @@ def add_listed(session: Session, job: Job, listed: ListedFile, batch_size: int) 
     changes = {
         "total": jobs.c.total + files + listed.unchanged,
         "unchanged": jobs.c.unchanged + listed.unchanged,
+        "ignored": jobs.c.ignored + listed.ignored,
+        "companions": jobs.c.companions + listed.companions,
         "failed": jobs.c.failed + files - len(fresh),
         "checkpoint": listed.checkpoint or jobs.c.checkpoint,
         "listed": listed.whole,

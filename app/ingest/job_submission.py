@@ -38,7 +38,8 @@ class JobOptions:
     With `sync`, pictures that it lacks are removed; with `forget_empty`, also those of folders
     that are empty or gone as a whole, which may only have lost their disk. With
     `include_deleted`, files whose pictures were deleted here are indexed again. With `reread`,
-    known files are read again for what they and their sidecars say, without a new embedding.
+    known files are read again for what they and their sidecars say, without a new embedding. With
+    `follow_links`, links to folders are followed, which may lead out of what requests may read.
     """
 
     sync: bool = False
@@ -46,10 +47,11 @@ class JobOptions:
     forget_empty: bool = False
     include_deleted: bool = False
     reread: bool = False
+    follow_links: bool = False
 
     def flags(self) -> dict[str, Any]:
         """What a job's `source` says of them."""
-        flags = ("forget_empty", "include_deleted", "reread")
+        flags = ("forget_empty", "include_deleted", "reread", "follow_links")
         return {name: True for name in flags if getattr(self, name)}
 
 

@@ -58,6 +58,8 @@ class Job:
     gone: int
     failed: int
     cancelled: int
+    ignored: int
+    companions: int
     created_at: datetime
     started_at: datetime | None
     updated_at: datetime

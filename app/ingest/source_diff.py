@@ -1,6 +1,8 @@
 """The diff of a folder or bucket and the catalog: what is new, changed or missing."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from app.catalog import image_rows, skipped_files
@@ -9,7 +11,7 @@ from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import Job
-from app.sources.interfaces import Source, SourceFile, Unlisted
+from app.sources.interfaces import PassedOver, Source, SourceFile, Unlisted
 
 T = TypeVar("T")
 Add = Callable[[Job, ListedFile], bool]
@@ -77,15 +79,16 @@ class SourceDiff:
         self._after = self._mark = listed.checkpoint or self._mark
         return self._write(self._job, listed)
 
-    def _compare(self, files: list[SourceFile | Unlisted]) -> bool:
+    def _compare(self, listed: list[SourceFile | Unlisted | PassedOver]) -> bool:
         """Compare and write one chunk, up to its last path."""
-        named = [file for file in files if _is_storable(file.path)]
+        named = [one for one in listed if _is_storable(one.path)]
         upto = named[-1].path if named else self._after
         known = self._known(upto) if named else {}
         skipped = self._skipped(upto) if named and upto else {}
+        files = [one for one in listed if not isinstance(one, PassedOver)]
         items = [_unstorable(file) for file in files if not _is_storable(file.path)]
         unchanged = 0
-        for file in named:
+        for file in filter(lambda one: _is_storable(one.path), files):
             row = known.pop(file.path, None)
             if isinstance(file, Unlisted):
                 items.append(NewItem(file.path, reason=file.reason))
@@ -96,7 +99,9 @@ class SourceDiff:
             else:
                 items.append(self._item(file, skipped.get(file.path)))
         items += [NewItem(row.path, row.etag, removal=True) for row in known.values()]
-        return self._add(ListedFile(self._mark, items, unchanged, upto))
+        passed = Counter(one.is_companion for one in listed if isinstance(one, PassedOver))
+        found = ListedFile(self._mark, items, unchanged, upto)
+        return self._add(replace(found, ignored=passed[False], companions=passed[True]))
 
     def _item(self, file: SourceFile, skip: SkippedFile | None) -> NewItem:
         """The file to be read; if it was refused by the same rules as it is, its old reason."""

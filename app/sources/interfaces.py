@@ -41,6 +41,17 @@ class Unlisted:
     reason: str
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """A name that is no file to be indexed: ignored with all that is below it, or a companion.
+
+    A companion is a sidecar or clip of a picture beside it; a folder's path ends with a slash.
+    """
+
+    path: str
+    is_companion: bool = False
+
+
 class Source(Protocol):
     """A folder or bucket whose pictures are read in place."""
 
@@ -48,11 +59,12 @@ class Source(Protocol):
     def prefix(self) -> str:
         """The common prefix of its files' paths."""
 
-    def files(self, after: str | None = None) -> Iterator[SourceFile | Unlisted]:
+    def files(self, after: str | None = None) -> Iterator[SourceFile | Unlisted | PassedOver]:
         """The files whose path is greater than `after`, sorted by path.
 
-        A part that cannot be listed is yielded as Unlisted, and the listing goes on. Raises
-        SourceUnreadable or SourceUnavailable if the source as a whole cannot be listed.
+        Names that are no files to be indexed come in their place as PassedOver. A part that
+        cannot be listed is yielded as Unlisted, and the listing goes on. Raises SourceUnreadable
+        or SourceUnavailable if the source as a whole cannot be listed.
         """
 
     def ignores(self, path: str) -> bool:

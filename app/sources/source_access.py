@@ -38,7 +38,8 @@ class Sources:
             folder = Path(source["folder"])
             if self.uploads and folder.is_relative_to(self.uploads.folder):
                 raise SourceUnreadable(f"{folder} holds uploads, which are indexed already.")
-            return Folder(folder, self.root, self.ignored)
+            follow_links = bool(source.get("follow_links"))
+            return Folder(folder, self.root, self.ignored, follow_links)
         if "bucket" in source:
             bucket = self.buckets.bucket(source["bucket"])
             return BucketFolder(bucket, source.get("prefix", ""), self.ignored)

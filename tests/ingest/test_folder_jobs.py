@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.ingest.job_submission import JobOptions
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
@@ -202,6 +203,27 @@ def test_many_names_that_are_no_utf_8_hide_nothing(services: Services, folder: P
     for number in range(1_001):
         (odd / f"{number}.png").touch()
     assert counts(run(services, folder)) == {"unchanged": 4, "gone": 1, "failed": 1_001}
+
+
+def test_what_is_passed_over_is_counted(
+    services: Services, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Issue 16, folders; a folder that is linked is indexed once, by those who may read all."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "7.png").write_bytes(png(7))
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    for name in (".DS_Store", "Thumbs.db", "1.png.xmp", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    asked = run(services, folder)
+    assert counts(asked) == {"added": 5, "failed": 1}
+    assert (asked.total, asked.ignored, asked.companions) == (6, 2, 2)
+    followed = run(services, folder, JobOptions(follow_links=True))
+    assert counts(followed) == {"added": 1, "unchanged": 5}
+    assert (followed.total, followed.ignored, followed.companions) == (6, 3, 2)
+    again = run(services, folder, SYNC)
+    assert counts(again) == {"unchanged": 5, "failed": 1}, "what the link leads to is kept"
+    assert len(rows(services)) == 6
 
 
 def test_progress_reaches_the_total(services: Services, folder: Path) -> None:

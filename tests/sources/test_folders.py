@@ -21,8 +21,9 @@ from app.errors import (
 from app.pictures.formats import check_signature
 from app.settings import ROOT
 from app.sources import folders
-from app.sources.folders import LINK, QUIET_SECONDS, Folder, stored_path
-from app.sources.interfaces import SourceFile, Unlisted
+from app.sources.folder_walk import LINK
+from app.sources.folders import QUIET_SECONDS, Folder, stored_path
+from app.sources.interfaces import PassedOver, SourceFile, Unlisted
 from app.sources.sidecars import COMPANIONS
 from app.sources.source_access import Sources
 from app.storage.buckets import Buckets
@@ -40,18 +41,25 @@ def make(folder: Path, *names: str) -> Folder:
     return Folder(folder, ROOT)
 
 
-def inside(folder: Folder, file: SourceFile | Unlisted) -> str:
+def inside(folder: Folder, file: SourceFile | Unlisted | PassedOver) -> str:
     return file.path.removeprefix(folder.prefix)
 
 
 def paths(folder: Folder, after: str | None = None) -> list[str]:
     """What is listed, as paths below the folder."""
     start = None if after is None else folder.prefix + after
-    return [inside(folder, file) for file in folder.files(start)]
+    found = folder.files(start)
+    return [inside(folder, file) for file in found if not isinstance(file, PassedOver)]
+
+
+def passed_over(folder: Folder) -> dict[str, bool]:
+    """What is passed over, by its path below the folder; whether it is a companion."""
+    found = [one for one in folder.files() if isinstance(one, PassedOver)]
+    return {inside(folder, one): one.is_companion for one in found}
 
 
 def the_file(folder: Folder) -> SourceFile:
-    (file,) = folder.files()
+    (file,) = (one for one in folder.files() if not isinstance(one, PassedOver))
     assert isinstance(file, SourceFile)
     return file
 
@@ -118,6 +126,10 @@ def test_hidden_and_companion_files_are_passed_over(tmp_path: Path) -> None:
     companions = [f"list{suffix}" for suffix in COMPANIONS] + ["list.CSV", "a.png.json"]
     folder = make(tmp_path, "a.gif", "b", "c.doc", *hidden, *companions)
     assert paths(folder) == ["a.gif", "b", "c.doc"]
+    passed = passed_over(folder)
+    assert {name for name, is_companion in passed.items() if is_companion} == set(companions)
+    ignored = {name for name, is_companion in passed.items() if not is_companion}
+    assert ignored == {".DS_Store", ".a.png", ".hidden/", "a/.trash/"}
 
 
 def test_pipes_and_links_to_nowhere_are_passed_over(tmp_path: Path) -> None:
@@ -145,6 +157,65 @@ def test_links_lead_to_files_but_not_into_folders(
     ]  # fmt: skip
     assert [one.reason for one in found if isinstance(one, Unlisted)] == [LINK, LINK]
     assert folder.read(str(tmp_path / "link.png"), 10) == b"there"
+
+
+def test_links_to_folders_are_followed_once(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Issue 16, folders: circles end, and nothing is listed twice."""
+    elsewhere, beside = tmp_path_factory.mktemp("elsewhere"), tmp_path_factory.mktemp("beside")
+    make(elsewhere, "1.png", "deep/2.png")
+    make(beside, "3.png")
+    make(tmp_path, "a.png", "inner/4.png")
+    for place, name, target in (
+        (tmp_path, "linked", elsewhere),
+        (tmp_path, "linked2", elsewhere),
+        (tmp_path, "linked3", elsewhere / "deep"),
+        (tmp_path, "to-inner", tmp_path / "inner"),
+        (tmp_path, "up", tmp_path),
+        (tmp_path, "above", tmp_path.parent),
+        (tmp_path, "program", ROOT),
+        (elsewhere, "back", tmp_path),
+        (elsewhere, "circle", elsewhere),
+        (elsewhere / "deep", "on", beside),
+    ):
+        (place / name).symlink_to(target)
+    folder = Folder(tmp_path, ROOT, follow_links=True)
+    found = ["a.png", "inner/4.png", "linked/1.png", "linked/deep/2.png", "linked/deep/on/3.png"]
+    assert paths(folder) == found
+    for position, path in enumerate(found):
+        assert paths(folder, path) == found[position + 1 :]
+    assert set(passed_over(folder)) == {
+        "above/", "linked2/", "linked3/", "linked/back/", "linked/circle/", "program/",
+        "to-inner/", "up/",
+    }  # fmt: skip
+    assert folder.read(f"{folder.prefix}linked/deep/on/3.png", 10) == b"x"
+
+
+def test_a_folder_that_was_met_by_a_link_is_not_walked_again_from_above(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    make(elsewhere, "deep/1.png", "2.png")
+    (tmp_path / "a").symlink_to(elsewhere / "deep")
+    (tmp_path / "b").symlink_to(elsewhere)
+    assert paths(Folder(tmp_path, ROOT, follow_links=True)) == ["a/1.png", "b/2.png"]
+
+
+def test_a_listing_holds_the_names_of_one_folder_at_a_time(tmp_path: Path) -> None:
+    """Issue 16, folders: a million files must not need memory for a million."""
+    peaks = []
+    for folders in (5, 5, 40):  # the first pays for what is imported and cached once
+        place = tmp_path / f"{len(peaks)}"
+        for number in range(folders):
+            make(place, *(f"{number:02}/IMG_{file:04}.jpg" for file in range(100)))
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in Folder(place, ROOT).files()) == 100 * folders
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[2] < 1.5 * peaks[1], peaks
 
 
 def test_a_name_that_is_no_utf_8_is_listed_as_it_is(tmp_path: Path) -> None:
@@ -365,4 +436,4 @@ def test_our_own_uploads_are_no_source(tmp_path: Path) -> None:
     another = Sources(tmp_path, Buckets(), uploads=UploadStore(tmp_path / "another"))
     source = another.open({"folder": str(uploads.folder)})
     assert source is not None
-    assert len(list(source.files())) == 1
+    assert sum(isinstance(one, SourceFile) for one in source.files()) == 1

@@ -13,6 +13,7 @@ from app.sources.bucket_folders import BucketFolder
 from app.sources.decompression import ArchiveLimits
 from app.sources.folders import Folder
 from app.sources.ignored_names import IgnoredNames
+from app.sources.interfaces import PassedOver, Source, SourceFile, Unlisted
 from tests.fixtures.s3_server import S3
 
 DEFAULT = IgnoredNames(IGNORED_NAMES)
@@ -29,9 +30,21 @@ TREE = (
     "Photos Library.photoslibrary/resources/derivatives/1.jpeg",
     "Photos Library.photoslibrary/originals/0/1.jpeg",
     ".trash/gone.jpg",
+    ".DS_Store",
+    "._a.jpg",
+    "Thumbs.db",
+    "deep/THUMBS.DB",
+    "desktop.ini",
+    ".thumbnails/1.jpg",
+    ".stfolder/1.jpg",
+    ".trashed-1699999999-a.jpg",
     "resources/kept.jpg",
 )
 KEPT = ["Photos Library.photoslibrary/originals/0/1.jpeg", "a.jpg", "resources/kept.jpg"]
+
+
+def listed(source: Source) -> list[SourceFile | Unlisted]:
+    return [one for one in source.files() if not isinstance(one, PassedOver)]
 
 
 def test_a_folder_of_a_nas(tmp_path: Path) -> None:
@@ -40,13 +53,13 @@ def test_a_folder_of_a_nas(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     folder = Folder(tmp_path, ROOT, DEFAULT)
-    found = [file.path.removeprefix(folder.prefix) for file in folder.files()]
+    found = [file.path.removeprefix(folder.prefix) for file in listed(folder)]
     assert found == KEPT
     assert [name for name in TREE if not folder.ignores(folder.prefix + name)] == sorted(
         KEPT, key=TREE.index
     )
     library = Folder(tmp_path / "Photos Library.photoslibrary", ROOT, DEFAULT)
-    assert [Path(file.path).parent.name for file in library.files()] == ["0"]
+    assert [Path(file.path).parent.name for file in listed(library)] == ["0"]
     asked = Folder(tmp_path / "@eaDir", ROOT, DEFAULT)  # whoever names it wants it
     assert len(list(asked.files())) == 1
 
@@ -57,8 +70,9 @@ def test_a_bucket(s3: S3) -> None:
         s3.put("pictures", f"photos/{name}", b"x")
     for prefix in ("photos/", "pho", ""):
         folder = BucketFolder(s3.bucket("pictures"), prefix, DEFAULT)
-        found = [file.path.removeprefix("s3://pictures/photos/") for file in folder.files()]
+        found = [file.path.removeprefix("s3://pictures/photos/") for file in listed(folder)]
         assert found == KEPT
+        assert len(list(folder.files())) == len(TREE), "the others are counted"
     asked = BucketFolder(s3.bucket("pictures"), "photos/@eaDir/", DEFAULT)
     assert len(list(asked.files())) == 1
 

@@ -71,6 +71,10 @@ class JobDetails(BaseModel):
     unchanged: int = Field(description="files that have not changed since the last time")
     duplicate: int = Field(description="files with the content of another picture")
     cancelled: int = Field(description="files not begun when the job was cancelled")
+    ignored: int = Field(
+        description="names that were passed over by IGNORED_NAMES, with all below them"
+    )
+    companions: int = Field(description="sidecars and clips that belong to pictures beside them")
     created_at: datetime = Field(description="when it was accepted")
     started_at: datetime | None = Field(description="when work on it began; null: not yet")
     updated_at: datetime = Field(description="when a count or the state last changed")

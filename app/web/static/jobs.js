@@ -6,7 +6,7 @@ import { dateTime, number, t } from "./texts.js";
 const REFRESH_MS = 4000;
 const MOST_FOLLOWED = 2; // a browser keeps six connections to a server
 const JOBS_AT_ONCE = 20;
-const COUNTS = ["added", "changed", "moved", "removed", "gone", "unchanged", "duplicate", "failed", "cancelled", "lost"];
+const COUNTS = ["added", "changed", "moved", "removed", "gone", "unchanged", "duplicate", "failed", "cancelled", "ignored", "companions", "lost"];
 
 const rows = new Map(); // by id: what shows a job, what is known of it, whom to tell
 const followed = new Set();
