@@ -102,6 +102,7 @@ class _Task:
             self.error = error
         finally:
             self.at_end()
+            self.at_end = self.done.set  # else a cycle would keep the value until a collection
             self.done.set()
 
     def _beat(self) -> None:
