@@ -41,6 +41,10 @@ ingest: $(INSTALLED) ## Index a folder or bucket: make ingest DIR=… | BUCKET=�
 sync: $(INSTALLED) ## The same, and forget pictures that are gone there: make sync DIR=… | BUCKET=…  (FORGET_EMPTY=1)
 	@$(PYTHON) -m scripts.ingest $(SOURCE) --sync
 
+.PHONY: import-takeout
+import-takeout: $(INSTALLED) ## Index a Google Takeout archive of any number of parts: PARTS='~/takeout-*.zip'
+	@$(PYTHON) -m scripts.image_search import takeout $(PARTS) $(if $(DRY_RUN),--dry-run)
+
 .PHONY: worker
 worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or elsewhere
 	@$(PYTHON) -m scripts.worker

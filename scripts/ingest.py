@@ -50,8 +50,8 @@ def main(
                 job_id = services.job_submission.folder(place, options)
             else:
                 job_id = services.job_submission.bucket(bucket or "", prefix, options)
-            job = _work(services, job_id)
-            _print(services.job_submission, job)
+            job = work_on(services, job_id)
+            print_outcome(services.job_submission, job)
     except ImageSearchError as error:
         sys.exit(f"Not indexed: {error}")
     except DBAPIError as error:
@@ -62,12 +62,14 @@ def main(
         sys.exit(1)
 
 
-def _work(services: Services, job_id: int) -> Job:
+def work_on(services: Services, job_id: int) -> Job:
+    """Work on the queue until the job has ended, with a progress bar."""
     with services.working(), progress_bar(mininterval=1) as show:
         return services.job_submission.follow(job_id, show)
 
 
-def _print(job_submission: JobSubmission, job: Job) -> None:
+def print_outcome(job_submission: JobSubmission, job: Job) -> None:
+    """Print what became of a job's files: those that need a look, and the counts."""
     shown = ("added", "changed", "moved", *ALWAYS_SHOWN) if job.dry_run else ALWAYS_SHOWN
     for outcome in shown:
         for item in job_submission.every(job.id, outcome):

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.pictures.description import Taken
 from app.sources.sidecars import Annotation
+from app.sources.takeout import with_album
 
 Record = Mapping[str, Any]
 """An annotation as JSON."""
@@ -53,7 +54,8 @@ class FileWords:
 
     @classmethod
     def of(cls, sidecar: Annotation, embedded: Annotation) -> "FileWords":
-        """Both merged."""
+        """Both merged; an album is one of the tags."""
+        sidecar = with_album(sidecar, embedded)
         return cls(sidecar.over(embedded), sidecar_record(sidecar), record(embedded))
 
     def times(self, zone: tzinfo) -> dict[str, datetime | None]:

@@ -11,6 +11,7 @@ from app.pictures.decoding import Picture
 from app.pictures.perceptual_hash import perceptual_hash
 from app.sources.sidecar_reading import described
 from app.sources.sidecars import Annotation
+from app.sources.takeout import with_album
 
 NO_ANNOTATION = Annotation()
 
@@ -68,7 +69,7 @@ def new_image(
     What people `said` takes precedence over its sidecars, and these over what its file says.
     """
     words = FileWords.of(sidecar, embedded_words(picture, rules))
-    whole = said.over(words.merged)
+    whole = with_album(said, words.merged).over(words.merged)
     moment = None if whole.taken is None else whole.taken.at(rules.zone)
     return NewImage(
         path=path,

@@ -6,8 +6,21 @@ Session and leaves the transaction to its caller.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Update, cast, exists, func, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Text,
+    Update,
+    case,
+    cast,
+    exists,
+    func,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -27,10 +40,27 @@ def add(session: Session, known: Image, upload: str | None, annotation: Annotati
     query = query.values(
         upload_copy=func.coalesce(upload, images.c.upload_copy),
         caption=func.coalesce(annotation.caption, images.c.caption),
-        metadata=images.c.metadata + cast(annotation.metadata, JSONB),
+        metadata=images.c.metadata + cast(annotation.metadata, JSONB) + _albums(annotation),
     )
     row = session.execute(query.returning(*IMAGE_COLUMNS)).mappings().one_or_none()
     return Image.of(row) if row else None
+
+
+def _albums(annotation: Annotation) -> ColumnElement[Any]:
+    """The tags of both where the sent picture lay in an album: another may have it already."""
+    sent = annotation.metadata.get("tags")
+    if "album" not in annotation.metadata or not isinstance(sent, list):
+        return cast({}, JSONB)
+    known = images.c.metadata["tags"]
+    is_list = func.jsonb_typeof(known) == "array"
+    old = case((is_list, known), else_=cast([], JSONB))
+    fresh = cast(sent, JSONB).op("-", return_type=JSONB())(_texts(old))
+    return func.jsonb_build_object("tags", old.op("||", return_type=JSONB())(fresh), type_=JSONB())
+
+
+def _texts(tags: ColumnElement[Any]) -> ColumnElement[Any]:
+    one = func.jsonb_array_elements_text(tags).column_valued("one")
+    return func.array(select(one).scalar_subquery(), type_=ARRAY(Text))
 
 
 def leave_changed(

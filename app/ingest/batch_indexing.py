@@ -17,7 +17,7 @@ import numpy as np
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.catalog import image_rows, skipped_files
+from app.catalog import image_rows, skipped_files, upload_copies
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import is_unavailable
 from app.database.tables import VectorIndex
@@ -132,7 +132,7 @@ class BatchIndexer:
             return self._write_failure(batch, own_fault(error))
 
     def _encoded(self, job: Job, prepared: Sequence[Prepared]) -> Encoded:
-        in_place = job.source.keys() & {"folder", "bucket"}
+        in_place = job.source.keys() & {"folder", "bucket", "archives"}
         priority = Priority.INDEXING if in_place else Priority.UPLOAD
         items, pixels = [], []
         for one in prepared:
@@ -247,6 +247,8 @@ class _Writing:
             status, image = written[draft.new.content_hash]
             is_first = first[draft.new.content_hash][0] is one
             outcome = "added" if status == "stored" and is_first else "duplicate"
+            if not is_first:
+                upload_copies.add(self._session, image, None, draft.said)
             results.append(_noted(one, ItemResult(one.item, outcome, None, image.id)))
         return results
 

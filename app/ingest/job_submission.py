@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from app.database.connections import Sessions
-from app.errors import JobConflict, SourceNotAllowed, UploadRejected
+from app.errors import JobConflict, SourceNotAllowed, SourceUnreadable, UploadRejected
 from app.ingest import job_control, job_items, jobs
 from app.ingest.job_items import Item, NewItem
 from app.ingest.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, NewJob
@@ -132,6 +132,17 @@ class JobSubmission:
         """A job on the objects of a bucket whose keys begin with `prefix`."""
         source = {"bucket": name, "prefix": prefix, **options.flags()}
         return self._create(source, ANYWHERE, options)
+
+    def archives(self, parts: Sequence[Path], *, dry_run: bool = False) -> int:
+        """A job on the parts of one archive on this machine, which are read where they lie.
+
+        Raises SourceUnreadable for a part that is not there.
+        """
+        for part in parts:
+            if not part.is_file():
+                raise SourceUnreadable(f"{part} is not there.")
+        source = {"archives": [str(part) for part in parts]}
+        return self._create(source, self.queue, JobOptions(dry_run=dry_run))
 
     def _create(
         self, source: Mapping[str, Any], queue: str, options: JobOptions, *, anew: bool = False

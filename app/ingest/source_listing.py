@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 from app.catalog.file_words import taken_record
@@ -27,8 +28,9 @@ from app.errors import (
 from app.index import graph_health, vector_indexes
 from app.index.graph_rebuild import build_graph
 from app.ingest import job_items, jobs
+from app.ingest.archive_parts import ArchiveParts
 from app.ingest.job_items import ListedFile, NewItem
-from app.ingest.jobs import SENT_PRIORITY, Job
+from app.ingest.jobs import Job
 from app.ingest.removals import Removals
 from app.ingest.source_diff import SourceDiff, chunks
 from app.sources import archives
@@ -38,6 +40,7 @@ from app.sources.decompression import ArchiveLimits
 from app.sources.sidecar_reading import STRAY
 from app.sources.sidecars import Annotation
 from app.sources.source_access import Sources
+from app.sources.takeout import with_album
 from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)
@@ -80,7 +83,7 @@ class SourceLister:
             self._give_up(job, str(error))
         except ArchiveRejected as error:
             self._give_up(job, str(error))
-            self.remove_staged([job.source["staged"]])
+            self.remove_staged([job.source.get("staged")])
         except Interrupted:
             raise
         except StorageUnwritable as error:  # however long: it goes on once there is room
@@ -120,27 +123,31 @@ class SourceLister:
             raise Interrupted("The worker stops.")
 
     def _list_archive(self, job: Job) -> None:
-        """Stage the entries one by one; the checkpoint is the index of the last."""
-        archive = self.stores.incoming.path(job.source["staged"])
-        if not archive.exists():
-            raise ArchiveRejected("The archive was refused and is gone: send another.")
-        mark = job.checkpoint
-        ignored = self.sources.ignored
-        told = archives.annotations(archive, self.archive_limits, ignored, keep_gps=self.keep_gps)
+        """Stage the entries one by one; the checkpoint is the last one's part and index."""
+        parts = self._parts(job)
+        limits, rules = parts.limits, (self.sources.ignored,)
+        told = archives.joined_annotations(parts.paths, limits, *rules, keep_gps=self.keep_gps)
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
-        entries = self._staged(
-            archives.entries(archive, self.archive_limits, int(mark or -1), ignored), told, sent
-        )
+        mark = job.checkpoint
+        entries = self._staged(parts.entries(mark, *rules), told, sent)
         for chunk in chunks(entries, self.batch_size):
             items = [item for _, item in chunk]
-            checkpoint = str(chunk[-1][0])
-            listed = ListedFile(mark, items, 0, checkpoint, priority=SENT_PRIORITY)
+            checkpoint = chunk[-1][0]
+            listed = ListedFile(mark, items, 0, checkpoint, priority=parts.priority)
             if not self._added(job, listed):
                 return
             mark = checkpoint
         unmatched = [_unmatched(table, rows) for table, rows in told.unmatched.items()]
         unmatched += [NewItem(name, reason=STRAY) for name in told.strays]
-        self.add(job, ListedFile(mark, unmatched, whole=True))
+        self.add(job, ListedFile(mark, unmatched, whole=True, companions=len(told.clips)))
+
+    def _parts(self, job: Job) -> ArchiveParts:
+        if "archives" in job.source:  # of the operator's own
+            return ArchiveParts.of_import(map(Path, job.source["archives"]), self.archive_limits)
+        archive = self.stores.incoming.path(job.source["staged"])
+        if not archive.exists():
+            raise ArchiveRejected("The archive was refused and is gone: send another.")
+        return ArchiveParts([archive], self.archive_limits)
 
     def _added(self, job: Job, listed: ListedFile) -> bool:
         """As `add`; deletes the staged files again if nothing was written."""
@@ -159,21 +166,22 @@ class SourceLister:
 
     def _staged(
         self,
-        entries: Iterator[ArchiveEntry | RefusedEntry],
+        entries: Iterator[tuple[str, ArchiveEntry | RefusedEntry]],
         told: archives.Annotations,
         sent: Annotation,
-    ) -> Iterator[tuple[int, NewItem]]:
-        for entry in entries:
+    ) -> Iterator[tuple[str, NewItem]]:
+        for position, entry in entries:
             if not isinstance(entry, ArchiveEntry):
-                yield entry.index, NewItem(entry.name, reason=entry.reason)
+                yield position, NewItem(entry.name, reason=entry.reason)
                 continue
             if entry.name in told.clips:
                 continue
             name = uuid4().hex
             self.stores.incoming.put(name, entry.data)
-            annotation = told.by_name.get(entry.name, Annotation()).over(sent)
+            found = told.by_name.get(entry.name, Annotation()).over(sent)
+            annotation = with_album(found, Annotation())
             yield (
-                entry.index,
+                position,
                 NewItem(
                     entry.name,
                     bytes=len(entry.data),

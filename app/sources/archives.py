@@ -8,10 +8,11 @@ import posixpath
 import re
 import tarfile
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from app.errors import AnnotationInvalid, ArchiveRejected, EntryRefused
@@ -29,7 +30,6 @@ from app.sources.sidecars import COMPANIONS, MAX_TABLE_BYTES, TABLES, Annotation
 from app.sources.tar_reader import tar_members
 from app.sources.zip_reader import zip_members
 
-MAX_ANNOTATION_BYTES = 20_000_000  # of an archive's tables and sidecars together
 MAX_NAME_CHARACTERS = 1_000
 MAX_SHOWN_CHARACTERS = 300  # of a refused entry's name
 
@@ -71,23 +71,37 @@ def annotations(
     *,
     keep_gps: bool = False,
 ) -> Annotations:
+    """Those of an archive that is one file. Raises as `joined_annotations`."""
+    return joined_annotations([archive], limits, ignored, keep_gps=keep_gps)
+
+
+def joined_annotations(
+    parts: Sequence[Path],
+    limits: ArchiveLimits,
+    ignored: IgnoredNames = ONLY_HIDDEN,
+    *,
+    keep_gps: bool = False,
+) -> Annotations:
     """Read the tables and sidecars; a sidecar's keys take precedence over a table's.
 
+    An archive may have several parts: a sidecar may lie in another part than its picture.
     If the archive is damaged or exceeds a limit, what was read before that counts: `entries`
     reports the fault. Raises ArchiveRejected for a malformed table or too much metadata in all.
     """
     tables: dict[str, dict[str, Annotation]] = {}
     names: set[str] = set()
     sidecars = ArchiveSidecars(keep_gps)
-    left = MAX_ANNOTATION_BYTES
-    for found in _annotation_files(archive, limits, ignored, names):
+    left = limits.max_annotation_bytes
+    found_files = (_annotation_files(part, limits, ignored, names) for part in parts)
+    for found in chain.from_iterable(found_files):
         if _is_table(found.name):
             left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
             tables[found.name] = _table(found)
         else:
             left -= sidecars.add(found)
         if left < 0:
-            raise ArchiveRejected(f"Its metadata has more than {MAX_ANNOTATION_BYTES / 1e6:g} MB.")
+            allowed = limits.max_annotation_bytes / 1e6
+            raise ArchiveRejected(f"Its metadata has more than {allowed:g} MB.")
     by_name: dict[str, Annotation] = {}
     unmatched: dict[str, list[str]] = {}
     for table, rows in tables.items():

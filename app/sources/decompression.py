@@ -28,13 +28,15 @@ class ArchiveLimits:
     """Limits of an archive: exceeding `max_file_bytes` refuses the file, any other the rest.
 
     `max_entries` counts refused entries too, but not companion files, folders and ignored ones: of
-    these there may be as many again. `max_ratio` is unpacked : packed.
+    these there may be as many again. `max_ratio` is unpacked : packed, `max_annotation_bytes` what
+    is held of tables and sidecars.
     """
 
     max_file_bytes: int
     max_entries: int = 10_000
     max_unpacked_bytes: int = 5_000_000_000
     max_ratio: int = 100
+    max_annotation_bytes: int = 20_000_000
 
 
 @dataclass

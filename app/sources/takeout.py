@@ -1,11 +1,13 @@
 """The JSON that Google Takeout keeps beside each picture, and in each folder of an album."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.pictures.description import (
     MAX_PEOPLE,
+    MAX_TAGS,
     YEARS,
     Description,
     Taken,
@@ -13,6 +15,7 @@ from app.pictures.description import (
     distinct,
     one_line,
 )
+from app.sources.sidecars import Annotation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PLACES = ("geoData", "geoDataExif")  # as corrected by hand, and by the camera
@@ -40,6 +43,20 @@ def read_takeout(value: Mapping[str, Any]) -> Description:
 def read_album(value: Mapping[str, Any]) -> Description:
     """An album's title, if the object is an album's."""
     return Description(album=None if TAKEN in value else one_line(_text(value.get("title"))))
+
+
+def with_album(said: Annotation, below: Annotation) -> Annotation:
+    """Albums are tags: `said` with its album among its tags and those of `below`.
+
+    Without an album it is returned as it is, and its tags are to take precedence.
+    """
+    album = said.metadata.get("album")
+    if not isinstance(album, str):
+        return said
+    lists = (below.metadata.get("tags"), said.metadata.get("tags"), [album])
+    every = (tag for one in lists if isinstance(one, list) for tag in one)
+    tags = distinct((tag for tag in every if isinstance(tag, str)), MAX_TAGS)
+    return replace(said, metadata=said.metadata | {"tags": list(tags)})
 
 
 def _text(value: object) -> str:

@@ -14,6 +14,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -604,13 +605,12 @@ def test_a_malformed_table_ends_it(reader: Reader) -> None:
         annotations(reader.path, LIMITS)
 
 
-def test_annotations_are_bounded_in_all(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_ANNOTATION_BYTES", 20)
+def test_annotations_are_bounded_in_all(reader: Reader) -> None:
+    limits = replace(LIMITS, max_annotation_bytes=20)
+    one = {"a.jpg.json": b'{"a": 123}'}
     with pytest.raises(ArchiveRejected, match="metadata has more than"):
-        reader.annotations({"a.jpg.json": b'{"a": 123}', "b.jpg.json": b'{"a": 1234}'})
-    assert (
-        reader.annotations({"a.jpg.json": b'{"a": 123}', "b.jpg.json": b'{"a": 123}'}).notes == {}
-    )
+        reader.annotations(one | {"b.jpg.json": b'{"a": 1234}'}, limits)
+    assert reader.annotations(one | {"b.jpg.json": b'{"a": 123}'}, limits).notes == {}
 
 
 def test_what_comes_before_damage_is_told_and_entries_says_why(reader: Reader) -> None:

@@ -204,14 +204,14 @@ def test_a_folder_that_was_met_by_a_link_is_not_walked_again_from_above(
 
 def test_a_listing_holds_the_names_of_one_folder_at_a_time(tmp_path: Path) -> None:
     """Issue 16, folders: a million files must not need memory for a million."""
-    peaks = []
-    for folders in (5, 5, 40):  # the first pays for what is imported and cached once
+    peaks: list[int] = []
+    for count in (5, 5, 40):  # the first pays for what is imported and cached once
         place = tmp_path / f"{len(peaks)}"
-        for number in range(folders):
+        for number in range(count):
             make(place, *(f"{number:02}/IMG_{file:04}.jpg" for file in range(100)))
         tracemalloc.start()
         try:
-            assert sum(1 for _ in Folder(place, ROOT).files()) == 100 * folders
+            assert sum(1 for _ in Folder(place, ROOT).files()) == 100 * count
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()

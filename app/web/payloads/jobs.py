@@ -11,7 +11,7 @@ from app.web.addresses import Addresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
-SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive"}
+SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive", "archives"}
 
 JobState = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
 ItemState = Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
@@ -45,8 +45,8 @@ class JobDetails(BaseModel):
     collection: str = Field(description="the collection that the pictures go into")
     state: JobState = Field(description="succeeded, failed and cancelled are final")
     source: dict[str, Any] = Field(
-        description="a folder; a bucket and prefix; an archive's name; or the number of urls or "
-        "files"
+        description="a folder; a bucket and prefix; an archive's name or the paths of its parts; "
+        "or the number of urls or files"
     )
     mode: Literal["add", "sync"] = Field(
         description="sync: pictures that are no longer in the source are removed"
