@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, and_, any_, false, func, literal, or_, true
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.catalog import positions
 from app.catalog.field_expressions import ANYTHING, INDEXED_CHARACTERS
 from app.catalog.fields import (
     COLUMNS,
@@ -26,6 +27,7 @@ from app.catalog.fields import (
     wall_clock,
 )
 from app.catalog.filter_values import VALUE_PARSERS, has_time_zone, letter_forms
+from app.catalog.positions import POSITION
 from app.errors import FilterRejected
 
 MAX_DEPTH = 8  # nested and, or, not
@@ -153,6 +155,8 @@ def _all(found: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
 def _condition(
     name: str, operator: str, value: object, declared: Mapping[str, str]
 ) -> ColumnElement[bool]:
+    if name == POSITION and name not in declared:
+        return positions.condition(operator, value)
     kind = ANYTHING if operator == "exists" else _infer_type(value)
     field = find_field(name, declared, kind)
     _check_operator(field, operator)
