@@ -45,6 +45,11 @@ sync: $(INSTALLED) ## The same, and forget pictures that are gone there: make sy
 import-takeout: $(INSTALLED) ## Index a Google Takeout archive of any number of parts: PARTS='~/takeout-*.zip'
 	@$(PYTHON) -m scripts.image_search import takeout $(PARTS) $(if $(DRY_RUN),--dry-run)
 
+.PHONY: export-xmp
+export-xmp: $(INSTALLED) ## Write captions, tags and ratings as XMP sidecars: TO=folder | BESIDE=1  (BY_STEM=1)
+	@$(PYTHON) -m scripts.image_search export xmp $(if $(TO),--to "$(TO)") \
+		$(if $(BESIDE),--beside) $(if $(BY_STEM),--by-stem)
+
 .PHONY: worker
 worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or elsewhere
 	@$(PYTHON) -m scripts.worker
