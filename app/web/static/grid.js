@@ -1,12 +1,12 @@
 // Rows of thumbnails: each has its place before it is loaded.
 import { byId, imageOf, make } from "./dom.js";
 import { hitAddress, thumbnail } from "./query.js";
-import { number, percent, t } from "./texts.js";
+import { dayName, number, percent, t } from "./texts.js";
 
 const [grid, more] = ["grid", "more"].map(byId);
 const end = new IntersectionObserver(([entry]) => entry.isIntersecting && more.click(), { rootMargin: "900px" });
 
-export let shown = []; // {hit, token, tile}
+export let shown = []; // {hit, token, tile, day, heading}
 
 export const fileOf = ({ path, id }) => path?.split("/").at(-1) ?? `#${id}`;
 export const nameOf = (hit) => hit.caption || fileOf(hit);
@@ -36,23 +36,38 @@ export function tileOf(hit) {
   return tile;
 }
 
+/** The first of each day has a heading: what follows it was taken on that day. */
+function withHeadings(added) {
+  let day = shown.at(-1)?.day;
+  for (const one of added) {
+    one.day = one.hit.taken_at?.slice(0, 10) ?? "";
+    if (one.day !== day) one.heading = make("li", { className: "day" }, make("h2", {}, one.day ? dayName(one.day) : t("day_unknown")));
+    day = one.day;
+  }
+}
+
 /** What fills no row waits for the next page: nothing that is seen moves. */
 function holdBack() {
-  for (const { tile } of shown) tile.hidden = false;
+  const hide = ({ tile, heading }, hidden) => {
+    tile.hidden = hidden;
+    if (heading) heading.hidden = hidden;
+  };
+  for (const one of shown) hide(one, false);
   const last = shown.at(-1)?.tile.offsetTop;
   const waiting = more.hidden ? [] : shown.filter(({ tile }) => tile.offsetTop === last);
-  for (const { tile } of waiting) tile.hidden = true;
+  for (const one of waiting) hide(one, true);
 }
 
 addEventListener("resize", holdBack);
 
-/** Show a page of an answer. */
-export function fill({ hits, token, next_cursor: cursor }, isFirst) {
+/** Show a page of an answer; by days if it is in the order of time. */
+export function fill({ hits, token, next_cursor: cursor }, isFirst, isByTime) {
   const added = hits.map((hit) => ({ hit, token, tile: tileOf(hit) }));
   if (isFirst) grid.replaceChildren();
   if (isFirst) shown = [];
+  if (isByTime) withHeadings(added);
   shown.push(...added);
-  grid.append(...added.map(({ tile }) => tile));
+  grid.append(...added.flatMap(({ heading, tile }) => (heading ? [heading, tile] : [tile])));
   more.hidden = !cursor;
   holdBack();
   end.unobserve(more);

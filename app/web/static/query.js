@@ -5,7 +5,7 @@ const PAGE = 40;
 const MINUS = -0.5;
 const EVEN = 0.5;
 export const ADDRESS = /^https?:\/\/\S+$/;
-export const include = ["path", "size", "caption"];
+export const include = ["path", "size", "caption", "dates"];
 
 const files = []; // that no address can hold: the history has their places
 
@@ -64,6 +64,8 @@ export function hitAddress(id) {
   if (id) url.searchParams.set("hit", id);
   return url.href;
 }
+
+export const isByTime = ({ order }) => /^-?taken_at$/.test(order);
 
 export const keyOf = (asked) => `${addressOf(asked)} ${asked.picture?.place}`;
 

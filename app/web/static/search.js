@@ -4,7 +4,7 @@ import { alertOf, announce, button, byId, imageOf, make } from "./dom.js";
 import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel } from "./filters.js";
 import { fill, shown } from "./grid.js";
-import { ADDRESS, addressOf, fromAddress, include, isAsked, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
+import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { number, t } from "./texts.js";
 import { mountViewer, showHit } from "./viewer.js";
@@ -67,7 +67,7 @@ async function fetchPage(json, isFirst) {
     const { data } = await ask("POST", "/api/v1/search", { json, signal });
     cursor = data.next_cursor;
     alertOf();
-    fill(data, isFirst);
+    fill(data, isFirst, isByTime(asked));
     if (isFirst) showAnswer(data);
     announce(`${isFirst ? `${sentenceOf(data)} ${unusedOf(data)}` : ""} ${t("more_shown", { count: number(shown.length) })}`);
   } catch (error) {

@@ -13,4 +13,7 @@ export const dateTime = (iso, zone) => new Date(iso).toLocaleString(lang, { date
 /** A time as it is written, whatever its offset and the reader's time zone. */
 export const wallClock = (iso) => dateTime(`${iso.slice(0, 19)}Z`, { timeZone: "UTC" });
 
+/** A day like 2019-05-31, as it was at the place. */
+export const dayName = (day) => new Date(`${day}T00:00Z`).toLocaleDateString(lang, { dateStyle: "full", timeZone: "UTC" });
+
 export const bytes = (n) => number(n / 1e3, { style: "unit", unit: "kilobyte", maximumSignificantDigits: 3 });

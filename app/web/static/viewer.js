@@ -1,6 +1,7 @@
 // One picture, large, with what is known of it and what is like it.
 import { ask, hasKey, pictureUrl } from "./api.js";
 import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.js";
+import { editorOf } from "./edit.js";
 import { fileOf, nameOf, scoreOf, shown, tileOf } from "./grid.js";
 import { hitAddress, thumbnail } from "./query.js";
 import { ratingOf } from "./rating.js";
@@ -9,7 +10,7 @@ import { bytes, dateTime, number, t, wallClock } from "./texts.js";
 const [SIMILAR, LARGE, MAX_COPIES] = [12, 1024, 24];
 
 const dialog = byId("viewer");
-const [stage, title, told, copies, facts, similar] = ["div", "h2", "div", "div", "dl", "ul"].map((tag) => make(tag));
+const [stage, title, told, editor, copies, facts, similar] = ["div", "h2", "div", "div", "div", "dl", "ul"].map((tag) => make(tag));
 const previous = button("‹", () => move(-1), "icon", t("previous"));
 const next = button("›", () => move(1), "icon", t("next"));
 const save = make("a", { className: "button", onclick: saved }, t("download"));
@@ -56,7 +57,7 @@ function draw() {
   title.focus();
   told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, t("rate_hit")) : "");
   Object.assign(save, { href: `images/${id}/file`, download: fileOf(hit) });
-  for (const list of [copies, facts, similar]) list.replaceChildren();
+  for (const list of [editor, copies, facts, similar]) list.replaceChildren();
   showCopies(hit).catch((error) => alertOf(error.message));
   loadFacts(id).catch((error) => alertOf(error.message));
 }
@@ -75,8 +76,22 @@ async function loadFacts(id) {
   const paths = [`/images/${id}`, `/api/v1/images/${id}/similar?limit=${SIMILAR}`];
   const [known, alike] = await Promise.all(paths.map((path) => ask("GET", path)));
   if (shownId() !== id) return;
-  facts.replaceChildren(...factsOf(known.data));
+  showFacts(known.data);
   similar.replaceChildren(...alike.data.hits.map(tileOf));
+}
+
+/** What is known, and a form to change what people say of it. */
+function showFacts(known) {
+  const { hit } = items[at];
+  facts.replaceChildren(...factsOf(known));
+  const changed = (now) => {
+    hit.caption = now.caption;
+    if (shownId() !== now.id) return;
+    title.textContent = dialog.ariaLabel = nameOf(hit);
+    showFacts(now);
+    editor.querySelector("summary").focus();
+  };
+  editor.replaceChildren(editorOf(known, changed));
 }
 
 async function open(id) {
@@ -115,10 +130,10 @@ export function mountViewer(onSearch) {
     make("div", { className: "side" },
       row(title, button("×", () => dialog.close(), "icon quiet", t("close"))), told,
       row(button(t("search_with_this"), search, "primary"), save, link),
-      copies, facts, make("h3", {}, t("similar")), similar),
+      editor, copies, facts, make("h3", {}, t("similar")), similar),
   );
   dialog.onkeydown = ({ target, key, altKey }) => {
-    if (target.type !== "radio" && !altKey) move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
+    if (!target.matches("input, textarea") && !altKey) move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
   };
   dialog.onclose = () => {
     shown.find(({ hit }) => hit.id === shownId())?.tile.firstChild.focus();
