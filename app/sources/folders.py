@@ -105,7 +105,7 @@ class _LookedAt(NamedTuple):
     since: float
 
 
-def _look(found: FoundFile, beat: Beat | None = None) -> SourceFile | Unlisted | None:
+def _look(found: FoundFile, beat: Beat | None = None) -> SourceFile | Unlisted | PassedOver | None:
     """The file as it is now, if it is one."""
     try:
         status = os.stat(found.location)  # noqa: PTH116  # a Path takes longer than the disk
@@ -126,11 +126,11 @@ def _look(found: FoundFile, beat: Beat | None = None) -> SourceFile | Unlisted |
     return SourceFile(found.path, etag, status.st_size, settled, found.sidecars)
 
 
-def _stray(found: FoundFile, size: int) -> Unlisted | None:
+def _stray(found: FoundFile, size: int) -> Unlisted | PassedOver:
     location = Path(found.location)
     if size <= MAX_SIDECAR_BYTES and is_stray(location.name, location.read_bytes()):
         return Unlisted(found.path, STRAY)
-    return None
+    return PassedOver(found.path, is_companion=True)
 
 
 def _etag(status: os.stat_result) -> str:

@@ -199,9 +199,14 @@ def test_takeout_is_read_by_its_names_and_what_is_left_over_is_told(
     for name in ("a.jpg", "a-edited.jpg"):
         found = row(services, name)
         assert found.caption == "Grandma on the pier"
-        assert found.metadata == {"people": ["Ada"], "album": "Summer in Belém"}
+        assert found.metadata == {
+            "people": ["Ada"],
+            "album": "Summer in Belém",
+            "tags": ["Summer in Belém"],
+        }
         assert found.taken_at.isoformat() == "2009-11-16T12:51:58+00:00"
-    assert row(services, "a(1).jpg")[:2] == (None, {"album": "Summer in Belém"})
+    album = {"album": "Summer in Belém", "tags": ["Summer in Belém"]}
+    assert row(services, "a(1).jpg")[:2] == (None, album)
     assert row(services, "long name.jpg").caption == "Long"
     assert counts(run(services, folder, SYNC)) == {"unchanged": 4, "failed": 1}
 

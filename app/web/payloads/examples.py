@@ -73,6 +73,8 @@ JOB: Example = {
     "unchanged": 0,
     "duplicate": 0,
     "cancelled": 0,
+    "ignored": 0,
+    "companions": 0,
     "created_at": "2026-11-21T09:39:11.893371Z",
     "started_at": "2026-11-21T09:39:11.982305Z",
     "updated_at": "2026-11-21T09:39:24.446625Z",
