@@ -106,9 +106,10 @@ class Walk:
                     links.add(f"{entry.name}/")
         parent = Path(place.location).name
         ignored = {name for name in (*files, *folders) if self._ignores(name, parent)}
-        companions = Companions.among(name for name in files if name not in ignored)
-        strays = companions.strays(name for name in files if name not in ignored)
-        files += folders
+        shown = [name for name in files if name not in ignored] if ignored else files
+        companions = Companions.among(shown)
+        strays = companions.strays(shown)
+        files = files + folders
         # The bytes of UTF-8 sort as its characters do; those of other names do not.
         files.sort(key=None if all(map(str.isascii, files)) else os.fsencode)
         return _Level(place, iter(files), companions, strays, links, ignored)
