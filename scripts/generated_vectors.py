@@ -99,8 +99,8 @@ def insert_images(session: Session, collection_id: int, metadata: Sequence[str])
     )
 
 
-def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None:
-    """COPY `vectors`, shape (n, dimensions), as the vectors of pictures 1 to n."""
+def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors, first: int = 1) -> None:
+    """COPY `vectors`, shape (n, dimensions), as those of the pictures from the id `first` on."""
     raw = session.connection().connection.driver_connection
     assert raw is not None  # noqa: S101
     column = index.column.name
@@ -109,7 +109,7 @@ def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors) -> None
     ) as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
         for start in range(0, len(vectors), COPIED):
-            copy.write(_binary_rows(index, start + 1, vectors[start : start + COPIED]))
+            copy.write(_binary_rows(index, first + start, vectors[start : start + COPIED]))
         copy.write(b"\xff\xff")
 
 

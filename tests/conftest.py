@@ -58,6 +58,7 @@ def local_client(app: ASGIApp, **options: Any) -> TestClient:
 def search_by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search small indexes, even empty ones, by their HNSW graph, as large ones are."""
     monkeypatch.setattr(vector_indexes, "EXACT_ROWS", -1)
+    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", -1)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Computed,
     DateTime,
+    Float,
     ForeignKey,
     Identity,
     Index,
@@ -75,6 +76,7 @@ vector_indexes = Table(
     Column("trial", JSONB),  # whether judgements improve its answers: `evaluation.EvaluationResult`
     now_column(),
     Column("graph_vectors", Integer),  # at the last `graph_rebuild`; null: in order of arrival
+    Column("graph_recall", Float),  # `graph_health.measure`; null: not measured since it was built
     Index(
         "vector_indexes_one_active_idx",
         "collection_id",

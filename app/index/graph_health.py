@@ -5,10 +5,12 @@ misses are the others, so the sample is chosen for novelty: each picture is the 
 those chosen before.
 """
 
+import logging
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg.errors import QueryCanceled
 from sqlalchemy import Select, func, select
 from sqlalchemy.exc import OperationalError
@@ -17,8 +19,19 @@ from sqlalchemy.orm import Session
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.index import embeddings, graph_rebuild, vector_indexes
-from app.index.hnsw_search import MAX_EF_SEARCH, find_nearest, nearest_query, prepare
+from app.index.exact_search import exact_neighbours
+from app.index.hnsw_search import (
+    MAX_EF_SEARCH,
+    ef_search_for,
+    find_nearest,
+    nearest_query,
+    prepare,
+    rerank_depth,
+)
+from app.index.recall_queries import worst_decile
 from app.vectors import Vectors
+
+log = logging.getLogger(__name__)
 
 POOL = 2_000  # pictures that a sample is chosen from
 SAMPLE = 200  # pictures that are searched for by their own vectors: about a second
@@ -138,12 +151,59 @@ def examine(sessions: Sessions, index: VectorIndex) -> GraphHealth | None:
 def maintain(sessions: Sessions, index: VectorIndex) -> bool:
     """Rebuild a graph that loses pictures, once it has grown; whether that was done.
 
-    Raises IndexGone.
+    Then measure it, which decides whether searches use it. Raises IndexGone.
     """
     with sessions.begin() as session:
-        if vector_indexes.is_searched_exactly(session, index) or not is_due(session, index):
+        if vector_indexes.is_searched_exactly(session, index):
+            return False
+        due = is_due(session, index)
+        if not due and vector_indexes.get_graph_recall(session, index) is not None:
             return False
         sample = sample_novel(session, index, SAMPLE)
+    rebuilt = False
+    if due:
+        with sessions.begin() as session:
+            lost = find_lost(session, index, sample)
+        rebuilt = len(lost) > MAX_LOST * len(sample) and graph_rebuild.rebuild(sessions, index)
+    measure(sessions, index, sample)
+    return rebuilt
+
+
+def measure(sessions: Sessions, index: VectorIndex, sample: Mapping[int, Vectors]) -> None:
+    """Store how well the graph answers the worst tenth of the sample.
+
+    Not where the index is too large to be searched in another way.
+    """
+    most = vector_indexes.MOST_EXACT_ROWS
     with sessions.begin() as session:
-        lost = find_lost(session, index, sample)
-    return len(lost) > MAX_LOST * len(sample) and graph_rebuild.rebuild(sessions, index)
+        if vector_indexes.count_vectors(session, index, limit=most + 1) > most:
+            return
+        recall = worst_decile(graph_recalls(session, index, sample))
+    with sessions.begin() as session:
+        vector_indexes.keep_graph_recall(session, index, recall)
+    if recall < vector_indexes.MIN_GRAPH_RECALL:
+        log.info(
+            "the graph of index %s finds %.2f of the ten nearest in the worst tenth of queries: "
+            "searches compare all vectors until there are more than %s",
+            index.id, recall, most,
+        )  # fmt: skip
+
+
+def graph_recalls(
+    session: Session, index: VectorIndex, sample: Mapping[int, Vectors]
+) -> NDArray[np.float64]:
+    """Recall@DEPTH of the graph for each vector of the sample, shape (n,), 0 to 1.
+
+    As ann-benchmarks counts it: by distance, not by id, so that among ties any will do.
+    """
+    if not sample:
+        return np.ones(0)
+    queries = np.stack(list(sample.values()))
+    exact = exact_neighbours(session, index, queries, np.zeros(len(queries), np.int64), DEPTH)
+    prepare(session, ef_search_for(index, DEPTH))
+    found = []
+    for query, farthest in zip(queries, exact.farthest, strict=True):
+        rows = session.execute(nearest_query(index, query, rerank_depth(index, DEPTH)))
+        nearest = sorted(distance for _, distance in rows)[:DEPTH]
+        found.append(sum(distance <= farthest + TIE for distance in nearest))
+    return np.array(found) / np.maximum(exact.counts, 1)

@@ -95,7 +95,8 @@ def _copy(session: Session, index: VectorIndex) -> None:
     session.execute(
         text(
             f"CREATE TABLE {copy} (LIKE {original} INCLUDING DEFAULTS INCLUDING CONSTRAINTS, "
-            f"CONSTRAINT {copy}_index_check CHECK (index_id = {index.id}))"
+            f"CONSTRAINT {copy}_index_check CHECK (index_id = {index.id})) "
+            f"WITH ({vector_indexes.VECTORS_IN_ROWS})"
         )
     )
     session.execute(text(f"INSERT INTO {copy} SELECT * FROM {original} ORDER BY {SHUFFLED}"))  # noqa: S608
@@ -152,7 +153,8 @@ def _exchange(session: Session, index: VectorIndex) -> None:
     )
     session.execute(text(f"ALTER TABLE {original} DROP CONSTRAINT {copy}_index_check"))
     built = update(generations).where(generations.c.id == index.id)
-    session.execute(built.values(graph_vectors=vector_indexes.count_vectors(session, index)))
+    count = vector_indexes.count_vectors(session, index)
+    session.execute(built.values(graph_vectors=count, graph_recall=None))
 
 
 def vectors_at_rebuild(session: Session, index: VectorIndex) -> int | None:

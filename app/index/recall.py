@@ -3,9 +3,10 @@
 The queries are unrelated texts and stored pictures, about as many of each: texts lie apart from
 all pictures, and the graph serves them worse. Half of the pictures of a measurement are those least
 like each other (`graph_health`): among them are those that a burst hides. A picture is left out of
-the answer to itself, since it would always be found. Deleted pictures that still have a vector
-count in both answers: the index is measured, not what is shown of it. What is written meanwhile may
-be in one answer and not in the other.
+the answer to itself, since it would always be found. A hit counts if it is as near as the last of
+the exact answer, as in ann-benchmarks: near-duplicates lie at one distance, and any will do.
+Deleted pictures that still have a vector count in both answers: the index is measured, not what is
+shown of it. What is written meanwhile may be in one answer and not in the other.
 """
 
 import threading

@@ -51,8 +51,13 @@ class Answers:
         shares = np.divide(
             self.hits, self.expected, out=np.ones(len(self.hits)), where=self.expected > 0
         )
-        return float(np.sort(shares)[: max(1, len(shares) // 10)].mean()) if len(shares) else 1.0
+        return worst_decile(shares)
 
     def percentile(self, share: float) -> float:
         """Of the milliseconds."""
         return float(np.percentile(self.ms, share))
+
+
+def worst_decile(recalls: NDArray[np.float64]) -> float:
+    """The mean of the worst tenth, of one at least; 1 where there are none."""
+    return float(np.sort(recalls)[: max(1, len(recalls) // 10)].mean()) if len(recalls) else 1.0

@@ -39,6 +39,17 @@ EXACT_ROWS = 10_000
 
 A graph is no faster there, and after a burst of similar pictures it may miss what came before."""
 
+MOST_EXACT_ROWS = 30_000
+"""Up to so many, all are compared where the graph was measured below MIN_GRAPH_RECALL."""
+
+MIN_GRAPH_RECALL = 0.95  # mean recall@10 of the worst tenth of queries
+
+
+VECTORS_IN_ROWS = "toast_tuple_target = 8160"
+"""Of a partition: vectors above 2 kB stay in their rows, up to a page.
+
+By default Postgres moves them out of line, and comparing all takes four times as long."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -127,7 +138,8 @@ def create_index(
             f"CREATE TABLE {index.partition} "
             "(LIKE embeddings INCLUDING DEFAULTS INCLUDING CONSTRAINTS, "
             f"CONSTRAINT {index.partition}_dimensions_check "
-            f"CHECK ({column} IS NOT NULL AND vector_dims({column}) = {index.dimensions}))"
+            f"CHECK ({column} IS NOT NULL AND vector_dims({column}) = {index.dimensions})) "
+            f"WITH ({VECTORS_IN_ROWS})"
         )
     )
     session.execute(
@@ -197,21 +209,25 @@ def has_hnsw(session: Session, index: VectorIndex) -> bool:
 
 
 def is_searched_exactly(session: Session, index: VectorIndex) -> bool:
-    """Whether all vectors are compared in a search: there are at most EXACT_ROWS, or no graph.
+    """Whether all vectors are compared in a search: there are few, or no graph, or a poor one.
 
-    The planner's estimate settles it for large indexes; only small ones are counted.
+    Few are EXACT_ROWS, or MOST_EXACT_ROWS instead of a poor graph. The planner's estimate settles
+    it for large indexes; only small ones are counted.
     """
     query = text(
         "SELECT to_regclass(:graph) IS NOT NULL, "
-        "(SELECT reltuples FROM pg_class WHERE oid = to_regclass(:partition))"
+        "(SELECT reltuples FROM pg_class WHERE oid = to_regclass(:partition)), "
+        "(SELECT graph_recall FROM vector_indexes WHERE id = :id)"
     )
-    names = {"graph": hnsw_name(index), "partition": index.partition}
-    graph, estimate = session.execute(query, names).one()
+    values = {"graph": hnsw_name(index), "partition": index.partition, "id": index.id}
+    graph, estimate, recall = session.execute(query, values).one()
     if not graph:
         return True
-    if (estimate or 0) > 2 * EXACT_ROWS:
+    poor = recall is not None and recall < MIN_GRAPH_RECALL
+    few = MOST_EXACT_ROWS if poor else EXACT_ROWS
+    if (estimate or 0) > 2 * few:
         return False
-    return count_vectors(session, index, limit=EXACT_ROWS + 1) <= EXACT_ROWS
+    return count_vectors(session, index, limit=few + 1) <= few
 
 
 def drop_hnsw_if_empty(session: Session, index: VectorIndex) -> None:
@@ -254,6 +270,18 @@ def set_ef_search(session: Session, index: VectorIndex, ef_search: int) -> None:
     """Set the `ef_search` of the index's searches from now on."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
     session.execute(query.values(ef_search=ef_search))
+
+
+def get_graph_recall(session: Session, index: VectorIndex) -> float | None:
+    """The recall that was measured of its graph; None if it was not since the graph was built."""
+    query = select(vector_indexes.c.graph_recall).where(vector_indexes.c.id == index.id)
+    return session.execute(query).scalar_one_or_none()
+
+
+def keep_graph_recall(session: Session, index: VectorIndex, recall: float | None) -> None:
+    """Store the recall of its graph, 0 to 1: it decides whether searches use the graph."""
+    query = update(vector_indexes).where(vector_indexes.c.id == index.id)
+    session.execute(query.values(graph_recall=recall))
 
 
 def get_null_distribution(session: Session, index: VectorIndex) -> bytes | None:
