@@ -31,7 +31,10 @@ class LossyGraphs:
                 notes.append(f"{index.partition}: {_remark(health)}")
 
         def rebuild(sure: bool) -> int:
-            return sum(graph_rebuild.rebuild(self.sessions, index) for index in ill)
+            rebuilt = [index for index in ill if graph_rebuild.rebuild(self.sessions, index)]
+            for index in rebuilt:
+                graph_health.maintain(self.sessions, index)  # measures the new graph
+            return len(rebuilt)
 
         return Finding("graphs that lose pictures", found, rebuild), notes
 

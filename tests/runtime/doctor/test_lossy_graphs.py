@@ -62,7 +62,11 @@ def test_a_graph_that_a_burst_was_added_to_is_rebuilt(
     (line,) = found.found
     assert line.startswith(f"{index.partition}: ")
     assert "of 200 unusual pictures are not found by their own vectors" in line
+    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", BEFORE + BURST)
     assert found.mend() == 1
+    with services.sessions.begin() as session:
+        assert vector_indexes.get_graph_recall(session, index) is not None  # measured at once
+    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", -1)
     found, notes = look(services)
     assert (list(found.found), notes) == ([], [])
     monkeypatch.setattr(vector_indexes, "EXACT_ROWS", 10_000)  # nothing is lost without a graph
