@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +14,7 @@ from app.ingest.jobs import Job
 from app.main import progress_bar, unwind_on_signals
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
+from app.runtime.shutdown import exit_process
 from app.settings import Settings
 
 ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows everything that would be done
@@ -85,5 +86,17 @@ def print_outcome(job_submission: JobSubmission, job: Job) -> None:
     )
 
 
+def run() -> NoReturn:
+    """Run the command, and end soon after it also where a thread waits for a disk."""
+    try:
+        typer.run(main)
+    except SystemExit as end:  # of typer's, at every end
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            exit_process(1)
+        exit_process(end.code or 0)
+    exit_process()
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    run()

@@ -4,6 +4,9 @@ Issue 21, lines 27 and 53.
 """
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from app.database.postgres_programs import temporary_folder
+from app.settings import ROOT
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.hung_file import hung
+from tests.fixtures.process_environment import bare
 from tests.test_start import Server, free_port
 
 COUNT = 45  # files that hang: more than FastAPI has threads
@@ -103,3 +108,36 @@ def test_a_job_that_hangs_does_not_hold_the_end_and_goes_on_at_the_next_start(
         assert stop(server) < STOP_SECONDS
     again = started(folder, LEASE_SECONDS="2")
     assert "(3 images indexed)" in again.wait_until_ready()
+
+
+def test_ctrl_c_ends_a_command_that_hangs(folder: Path) -> None:
+    """The same of `make ingest`."""
+    files = [folder / "pictures" / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(files):
+        path.write_bytes(png(number))
+    environment = bare(
+        TESTING="1",
+        POSTGRES_DIR=str(folder / "postgres"),
+        TEST_UPLOAD_DIR=str(folder / "uploads"),
+        THUMBNAIL_DIR=str(folder / "thumbnails"),
+    )
+    command = [sys.executable, "-m", "scripts.ingest", "--dir", str(folder / "pictures")]
+    with (
+        hung(files[1]),
+        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process,
+    ):
+        try:
+            assert process.stderr
+            shown = b""
+            while b"/3 [" not in shown:  # the folder is listed
+                piece = os.read(process.stderr.fileno(), 1_000)
+                assert piece, shown
+                shown += piece
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            process.communicate(timeout=60)
+            assert time.monotonic() - began < STOP_SECONDS
+            assert process.returncode == 130
+        finally:
+            process.kill()
