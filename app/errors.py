@@ -44,6 +44,10 @@ class QueryRejected(ImageSearchError):
     """A search that cannot be answered: an empty text, a text too long, a bad limit."""
 
 
+class QueryEmpty(QueryRejected):
+    """A query without a word."""
+
+
 class FilterRejected(ImageSearchError):
     """A filter, order or facet that names an unknown field, or does not fit the field's type."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.encoders.resident_model import normalised
-from app.errors import QueryRejected
+from app.errors import QueryEmpty, QueryRejected
 
 MAX_QUERY_CHARACTERS = 1_000
 MAX_TERMS = 16
@@ -63,13 +63,13 @@ def _check_text_term(text: str, position: int, terms: int) -> None:
     except QueryRejected as error:
         if terms == 1:
             raise
-        raise QueryRejected(f"{path_of(position)}: {error}") from error
+        raise type(error)(f"{path_of(position)}: {error}") from error
 
 
 def check_text(query: str) -> None:
     """Raise QueryRejected unless `query` can be searched for."""
     if not query.strip():
-        raise QueryRejected("The query is empty: say in words what the picture shows.")
+        raise QueryEmpty("The query is empty: say in words what the picture shows.")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise QueryRejected(
             f"The query has {len(query)} characters; {MAX_QUERY_CHARACTERS} are allowed."

@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.web.middleware.guard import SCHEMES
-from app.web.problems import PROBLEM, PROBLEM_SCHEMA
+from app.web.problems import PROBLEM
 
 TAGS = [
     {"name": "flat", "description": "Search and upload in one simple request each."},
@@ -26,6 +26,47 @@ TAGS = [
     {"name": "jobs", "description": "Adding many pictures at once, and following the progress."},
     {"name": "system", "description": "Health checks and metrics."},
 ]
+
+FAULT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["loc", "code", "message"],
+    "properties": {
+        "loc": {
+            "type": "array",
+            "items": {"type": ["string", "integer"]},
+            "description": "where it is: query, path or body, then names and positions",
+        },
+        "code": {"type": "string", "description": "the kind of fault"},
+        "message": {"type": "string", "description": "what is wrong, in words"},
+    },
+}
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": PROBLEM,
+    "description": "An error, as RFC 9457 describes it.",
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "always about:blank: `code` tells the kind"},
+        "title": {"type": "string", "description": "name of the HTTP status"},
+        "status": {"type": "integer", "description": "the HTTP status code"},
+        "code": {
+            "type": "string",
+            "description": "the kind of error, which does not change: see docs/api.md",
+            "examples": ["image_too_large"],
+        },
+        "detail": {"type": "string", "description": "a sentence that a person can act on"},
+        "errors": {
+            "type": "array",
+            "items": FAULT_SCHEMA,
+            "description": "only with the code request_invalid: each fault of the request",
+        },
+        "files": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/Uploaded"},
+            "description": "only in answers of `POST /upload`: what became of each file",
+        },
+    },
+}
 
 UPLOAD_FORM = "Body_upload"  # FastAPI's name of the form of `POST /upload`
 

@@ -4,7 +4,7 @@ import errno
 import logging
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -21,6 +21,7 @@ from starlette.routing import Match
 from app import errors
 from app.database.connections import is_unavailable
 from app.index.hnsw_search import STATEMENT_TIMEOUT_MS
+from app.web.validation_errors import JSON_INVALID, broken_json, entries, sentence
 
 log = logging.getLogger(__name__)
 
@@ -34,62 +35,77 @@ TOO_LONG = (
     "narrower filter, fewer facets, rarer words, or not for exact."
 )
 
-STATUSES: dict[type[errors.ImageSearchError], HTTPStatus] = {
-    errors.QueryRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.FilterRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.TokenRejected: HTTPStatus.UNAUTHORIZED,
-    errors.KeyRejected: HTTPStatus.UNAUTHORIZED,
-    errors.RoleRejected: HTTPStatus.FORBIDDEN,
-    errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.FeedbackRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.AnswerOutdated: HTTPStatus.CONFLICT,
-    errors.CursorRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
-    errors.CollectionExists: HTTPStatus.CONFLICT,
-    errors.CollectionRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.UploadRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ImageUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    errors.ImageCorrupt: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.ImageTooNarrow: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ImageVanished: HTTPStatus.NOT_FOUND,
-    errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-    errors.UrlNotAllowed: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.UrlUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.EntryRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.AnnotationInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ArchiveRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.SourceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StorageUnwritable: HTTPStatus.INSUFFICIENT_STORAGE,
-    errors.SourceNotAllowed: HTTPStatus.FORBIDDEN,
-    errors.JobNotFound: HTTPStatus.NOT_FOUND,
-    errors.JobConflict: HTTPStatus.CONFLICT,
-    errors.ImageNotFound: HTTPStatus.NOT_FOUND,
-    errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.IndexGone: HTTPStatus.SERVICE_UNAVAILABLE,
+
+class Kind(NamedTuple):
+    """The HTTP status of an error, and the code that programs tell it by; neither changes."""
+
+    status: HTTPStatus
+    code: str
+
+
+KINDS: dict[type[errors.ImageSearchError], Kind] = {
+    errors.QueryEmpty: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "query_empty"),
+    errors.QueryRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "query_invalid"),
+    errors.FilterRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "filter_invalid"),
+    errors.Busy: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "busy"),
+    errors.TokenRejected: Kind(HTTPStatus.UNAUTHORIZED, "token_invalid"),
+    errors.KeyRejected: Kind(HTTPStatus.UNAUTHORIZED, "key_invalid"),
+    errors.RoleRejected: Kind(HTTPStatus.FORBIDDEN, "access_denied"),
+    errors.TooManyRequests: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
+    errors.FeedbackRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "feedback_invalid"),
+    errors.AnswerOutdated: Kind(HTTPStatus.CONFLICT, "answer_outdated"),
+    errors.CursorRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "cursor_invalid"),
+    errors.CollectionNotFound: Kind(HTTPStatus.NOT_FOUND, "collection_not_found"),
+    errors.CollectionExists: Kind(HTTPStatus.CONFLICT, "collection_exists"),
+    errors.CollectionRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "collection_invalid"),
+    errors.ModelUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "model_unavailable"),
+    errors.UploadRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "upload_invalid"),
+    errors.ImageUnsupported: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "image_unsupported"),
+    errors.ImageCorrupt: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "image_corrupt"),
+    errors.ImageTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "image_too_large"),
+    errors.ImageTooNarrow: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "image_too_narrow"),
+    errors.ImageVanished: Kind(HTTPStatus.NOT_FOUND, "image_vanished"),
+    errors.RangeNotSatisfiable: Kind(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"
+    ),
+    errors.UrlNotAllowed: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "url_not_allowed"),
+    errors.UrlUnreadable: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "url_unreadable"),
+    errors.EntryRefused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "archive_entry_refused"),
+    errors.AnnotationInvalid: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "annotation_invalid"),
+    errors.ArchiveRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "archive_invalid"),
+    errors.SourceUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "source_unavailable"),
+    errors.StorageUnwritable: Kind(HTTPStatus.INSUFFICIENT_STORAGE, "storage_unwritable"),
+    errors.SourceNotAllowed: Kind(HTTPStatus.FORBIDDEN, "source_not_allowed"),
+    errors.JobNotFound: Kind(HTTPStatus.NOT_FOUND, "job_not_found"),
+    errors.JobConflict: Kind(HTTPStatus.CONFLICT, "job_conflict"),
+    errors.ImageNotFound: Kind(HTTPStatus.NOT_FOUND, "image_not_found"),
+    errors.Interrupted: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "interrupted"),
+    errors.IndexGone: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "index_gone"),
 }
-"""The status of each leaf of ImageSearchError; of StartErrors, a request can meet only one."""
+"""The kind of each leaf of ImageSearchError; of StartErrors, a request can meet only one."""
+
+CODES = {
+    400: "request_malformed",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "request_too_large",
+    414: "address_too_long",
+    415: "content_type_unsupported",
+    416: "range_not_satisfiable",
+    422: "request_invalid",
+    431: "headers_too_large",
+    500: "internal_error",
+    503: "unavailable",
+    507: "disk_full",
+}
+"""The code of a problem that is none of these errors, by its status."""
+DATABASE_BUSY = "database_busy"
+DATABASE_READ_ONLY = "database_read_only"
+DATABASE_UNAVAILABLE = "database_unavailable"
+QUERY_TOO_SLOW = "query_too_slow"
 
 PROBLEM = "Problem"  # the schema's name in the document
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "title": PROBLEM,
-    "description": "An error, as RFC 9457 describes it.",
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "description": "always about:blank; the status tells the kind"},
-        "title": {"type": "string", "description": "name of the HTTP status"},
-        "status": {"type": "integer", "description": "the HTTP status code"},
-        "detail": {"type": "string", "description": "a sentence that a person can act on"},
-        "files": {
-            "type": "array",
-            "items": {"$ref": "#/components/schemas/Uploaded"},
-            "description": "only in answers of `POST /upload`: what became of each file",
-        },
-    },
-}
 DETAILS = {
     400: "The request ended before its body did.",
     401: "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
@@ -131,13 +147,18 @@ def problem(
 
 
 def _body(status: int, detail: str) -> dict[str, Any]:
-    title = HTTPStatus(status).phrase
-    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    kind = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    return {**kind, "code": CODES.get(status, CODES[400]), "detail": detail}
 
 
 def status_of(error: errors.ImageSearchError) -> int:
     """The HTTP status of a domain error."""
-    return STATUSES[type(error)]
+    return KINDS[type(error)].status
+
+
+def code_of(error: errors.ImageSearchError) -> str:
+    """The code of a domain error."""
+    return KINDS[type(error)].code
 
 
 def install(app: FastAPI) -> None:
@@ -145,12 +166,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(errors.ImageSearchError)
     def domain(request: Request, error: errors.ImageSearchError) -> JSONResponse:
-        return problem(status_of(error), str(error), _headers_of(error))
+        return problem(status_of(error), str(error), _headers_of(error), code=code_of(error))
 
     @app.exception_handler(RequestValidationError)
     def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = [_fault(fault) for fault in error.errors()]
-        return problem(422, " ".join(faults))
+        if fault := broken_json(error):
+            return problem(400, fault, code=JSON_INVALID)
+        faults = entries(error, _body_type(request))
+        return problem(422, " ".join(map(sentence, faults)), errors=faults)
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
@@ -167,6 +190,12 @@ def install(app: FastAPI) -> None:
         return problem(500, "An error inside the server; its log has the details.")
 
     _install_outside_faults(app, unexpected)
+
+
+def _body_type(request: Request) -> Any:
+    """The type of the route's JSON body; None if it has none."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return field.field_info.annotation if field else None
 
 
 def _headers_of(error: errors.ImageSearchError) -> dict[str, str]:
@@ -223,17 +252,21 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
 
     @app.exception_handler(PoolTimeout)
     def pool(request: Request, error: PoolTimeout) -> JSONResponse:
-        return problem(503, "All database connections are taken; try again in a moment.")
+        return problem(
+            503, "All database connections are taken; try again in a moment.", code=DATABASE_BUSY
+        )
 
     @app.exception_handler(DBAPIError)
     def database(request: Request, error: DBAPIError) -> JSONResponse:
         if isinstance(error.orig, QueryCanceled):
-            return problem(503, TOO_LONG)
+            return problem(503, TOO_LONG, code=QUERY_TOO_SLOW)
         if isinstance(error.orig, ReadOnlySqlTransaction):
-            return problem(503, "The database takes no changes now, only searches.")
+            return problem(
+                503, "The database takes no changes now, only searches.", code=DATABASE_READ_ONLY
+            )
         if is_unavailable(error):
             log.warning("database: %s", error.orig)
-            return problem(503, "The database cannot answer now; try again in a moment.")
+            return problem(503, DETAILS[503], code=DATABASE_UNAVAILABLE)
         return unexpected(request, error)
 
 
@@ -242,10 +275,3 @@ def _full_disk(error: BaseException | None) -> JSONResponse | None:
     if not isinstance(error, OSError) or error.errno not in FULL:
         return None
     return problem(507, f"The disk of temporary files (TMPDIR) is full: {error.strerror}.")
-
-
-def _fault(fault: dict[str, Any]) -> str:
-    """One validation error as a sentence: where it is and what is wrong."""
-    where = " ".join(str(part) for part in fault["loc"])
-    message = fault["msg"]
-    return f"{where}: {message}" if message.endswith((".", "?")) else f"{where}: {message}."

@@ -35,7 +35,7 @@ def test_every_leaf_error_has_a_status_or_stops_the_start() -> None:
     served = {
         leaf for leaf in leaves(errors.ImageSearchError) if not issubclass(leaf, errors.StartError)
     }
-    assert served | {errors.ModelUnavailable} == set(problems.STATUSES)
+    assert served | {errors.ModelUnavailable, errors.QueryRejected} == set(problems.KINDS)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from app.main import server_config
 from app.settings import ROOT
 from app.web import problems
 from app.web.middleware.body_timeout import BodyTimeout
-from app.web.middleware.http_protocol import MAX_HEADER_BYTES, BoundedProtocol
+from app.web.middleware.http_protocol import MAX_ADDRESS_BYTES, MAX_HEADER_BYTES, BoundedProtocol
 from scripts import slow_sockets
 
 SECONDS = 1.0  # of each bound here
@@ -306,6 +306,19 @@ def test_headers_without_an_end_are_a_431(live: Live) -> None:
     many = b"".join(b"X-%d: a\r\n" % n for n in range(10_000))
     with live.client(b"GET /quick HTTP/1.1\r\nHost: x\r\n" + many) as client:
         check_problem(rest(client), 431)
+
+
+@both_loops
+@pytest.mark.parametrize("end", [b"", b" HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_an_address_that_is_too_long_is_a_414(live: Live, end: bytes) -> None:
+    """Issue 19, item 3: httptools refused it, in plain text."""
+    with live.client(b"GET /quick?q=" + b"a" * MAX_ADDRESS_BYTES + end) as client:
+        check_problem(rest(client), 414)
+
+
+def test_what_is_no_request_is_a_400(live: Live) -> None:
+    with live.client(b"quick, please\r\n\r\n") as client:
+        check_problem(rest(client), 400)
 
 
 def test_headers_without_an_end_beside_an_answer_end_both(live: Live) -> None:

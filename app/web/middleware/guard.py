@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.access.authentication import OPEN, Authenticator, Caller, Role
 from app.errors import RoleRejected
+from app.web.json_bodies import check_is_json
 from app.web.middleware.client_address import client_address
 from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
 from app.web.middleware.local_only import check_is_local
@@ -73,6 +74,9 @@ class Guarded(APIRoute):
         super().__init__(path, endpoint, **{**options, "dependencies": checked})
         self._query_names = query_names(self.dependant)
         self._body_names = body_names(self.dependant)
+        self._takes_json = self.body_field is not None and not self._takes_form
+        if self._takes_json:
+            self.responses = {**problem_responses(415), **self.responses}
 
     async def _check_form(self, request: Request) -> None:
         """Raises RequestValidationError if the form has a field that the route does not take."""
@@ -86,7 +90,8 @@ class Guarded(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that the guard admits; raises the guard's error for any other.
 
-        Raises RequestValidationError for a query parameter that the route does not take.
+        Raises RequestValidationError for a query parameter that the route does not take, and
+        HTTPException for a body that is not said to be JSON where it has to be.
         """
         if self.need.role is None:
             await self._answer(scope, receive, send)
@@ -104,6 +109,8 @@ class Guarded(APIRoute):
         is_allowed = scope["method"] in (self.methods or ())  # else the answer is 405
         if self.include_in_schema and scope["query_string"] and is_allowed:
             check_names("query", QueryParams(scope["query_string"]).keys(), self._query_names)
+        if self._takes_json and is_allowed:
+            check_is_json(Headers(scope=scope))
         await super().handle(scope, receive, send)
 
 

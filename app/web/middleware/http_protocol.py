@@ -19,6 +19,7 @@ IDLE_SECONDS = 75  # between requests: longer than the 60 s of proxies, or their
 LEFTOVER_SECONDS = 30.0  # after an answer, for the rest of a body that nobody waited for
 SEND_SECONDS = 60.0  # in which a client has to take some of what waits for it
 MAX_HEADER_BYTES = 65_536  # that may arrive without the end of the headers in sight
+MAX_ADDRESS_BYTES = 65_535  # of a path and its query: httptools reads no more
 UNSENT_BYTES = 131_072  # that the kernel takes from us ahead of a client
 
 MAX_CONNECTIONS = 2_000  # at a time; for one more an idle one is closed, or it is answered 503
@@ -28,6 +29,12 @@ LATE = "The request's headers did not arrive within {:g} s."
 HEALTH = {b"/healthz", b"/readyz"}  # answered also when there are too many connections
 FULL = problem(503, "There are too many connections: try again.", {"Connection": "close"})
 LARGE = f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes, the most that is taken."
+
+LONG_ADDRESS = (
+    f"The address has more than {MAX_ADDRESS_BYTES:,} bytes: send a long filter or cursor in the "
+    "body of POST /api/v1/search."
+)
+INVALID = "This is no HTTP/1.1 request: its first line or its headers are malformed."
 
 
 def most_connections() -> int:
@@ -98,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unended_bytes += len(data)
         super().data_received(data)
         if self._unended_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-            self._refuse(431, LARGE)
+            self._refuse_large(431, LARGE)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -169,6 +176,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(408, LATE.format(self.header_seconds))
         else:  # who has asked for nothing is told nothing
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, or one whose address httptools does not read."""
+        self._refuse_large(400, INVALID)
+
+    def _refuse_large(self, status: int, detail: str) -> None:
+        """Refuse the address if it is too long, or else as told."""
+        if len(self.url) > MAX_ADDRESS_BYTES:
+            status, detail = 414, LONG_ADDRESS
+        self._refuse(status, detail)
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer with a problem and close; or only close, amid another answer."""

@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from app.errors import UploadRejected
 from app.ingest.job_submission import MAX_FILES, MAX_URLS, SentFile
 from app.sources.sidecars import Annotation, check_caption, check_metadata, parse_metadata
+from app.web.json_bodies import is_json
 from app.web.payloads.field_types import STORABLE, printable
 from app.web.unknown_names import check_names
 
@@ -23,6 +24,10 @@ MAX_PREFIX_CHARACTERS = 1_024  # the longest key of S3
 SPOOL_BYTES = 65_536  # of each file that stay in memory: there may be a thousand files
 MAX_URL_CHARACTERS = 2_000
 Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=STORABLE)]
+WRONG_KIND = (
+    "Send files or an archive with the header Content-Type: multipart/form-data, or urls or a "
+    "source as JSON with Content-Type: application/json"
+)
 FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
@@ -153,7 +158,7 @@ FORM_SCHEMA: dict[str, Any] = {
 
 async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
     kind = request.headers.get("content-type", "")
-    if kind.startswith("application/json"):
+    if is_json(kind):
         yield _parsed(await _body(request))
     elif kind.startswith("multipart/form-data"):
         try:
@@ -167,9 +172,7 @@ async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
         finally:
             await form.close()
     else:
-        raise UploadRejected(
-            "Send multipart/form-data with files or an archive, or JSON with urls or a source."
-        )
+        raise HTTPException(415, WRONG_KIND)
 
 
 async def _parsed_form(request: Request) -> FormData:

@@ -35,7 +35,7 @@ from app.web.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.field_types import printable
 from app.web.payloads.flat import Hit, Uploaded
-from app.web.problems import problem, problem_responses, status_of
+from app.web.problems import code_of, problem, problem_responses, status_of
 from app.web.sent_pictures import SentPicture, in_memory
 
 router = APIRouter(tags=["flat"], route_class=Guarded)
@@ -191,7 +191,7 @@ def upload(
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if len(errors) == len(outcomes):
         reasons = " ".join(f"{one['filename']}: {one['reason']}" for one in body)
-        return problem(status_of(errors[0]), reasons, files=body)
+        return problem(status_of(errors[0]), reasons, code=code_of(errors[0]), files=body)
     return JSONResponse(body, _upload_status(outcomes))
 
 

@@ -86,7 +86,10 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address o
 @router.post(
     "/images",
     status_code=202,
-    responses={202: {"headers": LOCATION}, **problem_responses(400, 403, 404, 413, 422, 503, 507)},
+    responses={
+        202: {"headers": LOCATION},
+        **problem_responses(400, 403, 404, 413, 415, 422, 503, 507),
+    },
     openapi_extra=BODY,
 )
 @needs("writer", "upload")
