@@ -6,7 +6,7 @@
 # Seen: (1) getxmp() drops namespaces: of xmp:Rating="4" and MicrosoftPhoto:Rating="75" one is left, the last.
 # (2) ASCII values are decoded as Latin-1: "Größe" in UTF-8, which phones and exiftool write, is "GrÃ¶Ã\x9fe".
 # (3) save(xmp=…) writes it into JPEG, WebP and AVIF, and into PNG and TIFF silently not, though both are read.
-# Here: app/pictures/xmp.py parses the packet of image.info["xmp"] itself; app/pictures/exif.py tries UTF-8
+# Here: app/pictures/metadata/xmp.py parses the packet of image.info["xmp"] itself; app/pictures/metadata/exif.py tries UTF-8
 # first; tests write the packets of PNG and TIFF as an iTXt chunk and tag 700.
 set -eu
 folder=$(mktemp -d)

@@ -20,7 +20,8 @@ import psutil
 import typer
 from sqlalchemy import text
 
-from app.catalog import collections, fields, filters
+from app.catalog import collections
+from app.catalog.filters import fields, filters
 from app.database import connections
 from app.database.embedded_postgres import embedded_server
 from app.database.postgres_programs import temporary_folder

@@ -16,7 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, fields, image_deletion, image_rows
+from app.catalog import collections, image_deletion, image_rows
+from app.catalog.filters import fields
 from app.catalog.gallery import remove_thumbnails
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection

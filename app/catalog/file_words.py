@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.pictures.description import Taken
-from app.sources.sidecars import Annotation
-from app.sources.takeout import with_album
+from app.pictures.metadata.description import Taken
+from app.sources.sidecars.annotations import Annotation
+from app.sources.sidecars.takeout import with_album
 
 Record = Mapping[str, Any]
 """An annotation as JSON."""

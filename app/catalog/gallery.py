@@ -31,7 +31,7 @@ from app.pictures.thumbnails import (
 )
 from app.sources.folders import check_regular
 from app.sources.interfaces import S3_SCHEME
-from app.sources.sidecars import Annotation, check_metadata
+from app.sources.sidecars.annotations import Annotation, check_metadata
 from app.sources.source_access import Sources
 from app.storage.bounded_reads import ORIGINALS
 from app.storage.buckets import OpenedObject

@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from app.catalog.field_expressions import INDEXED_CHARACTERS
-from app.catalog.fields import (
+from app.catalog.filters.field_expressions import INDEXED_CHARACTERS
+from app.catalog.filters.fields import (
     MAX_BIGINT,
     UNSTORABLE,
     Field,
@@ -37,7 +37,7 @@ from app.catalog.fields import (
     facet_field,
     find_field,
 )
-from app.catalog.filters import Filter
+from app.catalog.filters.filters import Filter
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import CursorRejected, FilterRejected
 

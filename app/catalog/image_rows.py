@@ -28,7 +28,7 @@ from app.database.tables import (
 from app.errors import ImageNotFound
 from app.index.embeddings import put_vectors
 from app.index.vector_indexes import lock, require_active
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
 from app.vectors import Vectors, check_vectors
 
 MAX_COPIES = 50  # rows with the same content that are checked for a move

@@ -9,9 +9,9 @@ from typing import Any
 from app.catalog.file_words import FileWords
 from app.pictures.decoding import Picture
 from app.pictures.perceptual_hash import perceptual_hash
-from app.sources.sidecar_reading import described
-from app.sources.sidecars import Annotation
-from app.sources.takeout import with_album
+from app.sources.sidecars.annotations import Annotation
+from app.sources.sidecars.sidecar_reading import described
+from app.sources.sidecars.takeout import with_album
 
 NO_ANNOTATION = Annotation()
 

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
 
 
 def add(session: Session, known: Image, upload: str | None, annotation: Annotation) -> Image | None:

@@ -7,9 +7,9 @@ from typing import Self
 
 from app.errors import ArchiveRejected
 from app.ingest.jobs import BULK_PRIORITY, SENT_PRIORITY
-from app.sources import archives
-from app.sources.archive_members import ArchiveEntry, RefusedEntry
-from app.sources.decompression import ArchiveLimits
+from app.sources.archives import archives
+from app.sources.archives.archive_members import ArchiveEntry, RefusedEntry
+from app.sources.archives.decompression import ArchiveLimits
 from app.sources.ignored_names import IgnoredNames
 
 MAX_IMPORT_ENTRIES = 1_000_000  # of one part

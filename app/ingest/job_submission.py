@@ -20,7 +20,7 @@ from app.errors import JobConflict, SourceNotAllowed, SourceUnreadable, UploadRe
 from app.ingest import job_control, job_items, jobs
 from app.ingest.job_items import Item, NewItem
 from app.ingest.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, NewJob
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
 from app.storage.disk import Disk
 
 MAX_FILES = 1_000  # in one request

@@ -36,8 +36,8 @@ from app.pictures.thumbnails import encode_thumbnail
 from app.sources.download import Downloader
 from app.sources.folders import read_file
 from app.sources.interfaces import S3_SCHEME, Source
-from app.sources.sidecar_reading import read_sidecars
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
+from app.sources.sidecars.sidecar_reading import read_sidecars
 from app.sources.source_access import Sources
 from app.storage.disk import Disk
 

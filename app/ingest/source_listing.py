@@ -33,14 +33,14 @@ from app.ingest.job_items import ListedFile, NewItem
 from app.ingest.jobs import Job
 from app.ingest.removals import Removals
 from app.ingest.source_diff import SourceDiff, chunks
-from app.sources import archives
-from app.sources.archive_members import ArchiveEntry, RefusedEntry
-from app.sources.archives import MAX_SHOWN_CHARACTERS
-from app.sources.decompression import ArchiveLimits
-from app.sources.sidecar_reading import STRAY
-from app.sources.sidecars import Annotation
+from app.sources.archives import archives
+from app.sources.archives.archive_members import ArchiveEntry, RefusedEntry
+from app.sources.archives.archives import MAX_SHOWN_CHARACTERS
+from app.sources.archives.decompression import ArchiveLimits
+from app.sources.sidecars.annotations import Annotation
+from app.sources.sidecars.sidecar_reading import STRAY
+from app.sources.sidecars.takeout import with_album
 from app.sources.source_access import Sources
-from app.sources.takeout import with_album
 from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from app.errors import ImageRejected
 from app.pictures.decoding import Picture, decode
 from app.pictures.formats import FORMATS
 from app.sources.interfaces import S3_SCHEME
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
 from app.sources.source_access import Sources
 from app.storage.disk import STORE_SCHEME, Disk, UploadStore
 from app.vectors import Vectors

@@ -11,9 +11,9 @@ from uuid import uuid4
 from app.catalog import image_words
 from app.catalog.image_words import ImageWords
 from app.database.connections import Sessions
-from app.pictures.xmp_writing import HEAD_BYTES, is_ours, xmp_packet
-from app.sources.companions import XMP_SIDECAR
+from app.pictures.metadata.xmp_writing import HEAD_BYTES, is_ours, xmp_packet
 from app.sources.interfaces import S3_SCHEME
+from app.sources.sidecars.companions import XMP_SIDECAR
 from app.storage.disk import STORE_SCHEME
 
 PAGE = 500  # pictures read at a time

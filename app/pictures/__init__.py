@@ -1,4 +1,4 @@
-"""Image files: safe decoding, thumbnails, Exif, perceptual hashes.
+"""Image files: safe decoding, colors, camera raw, metadata, thumbnails, perceptual hashes.
 
 Read `decoding.py` first.
 """

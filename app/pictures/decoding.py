@@ -24,8 +24,6 @@ from app.pictures.color.coding_points import read_coding_points
 from app.pictures.color.conversion import BAND_PIXELS, ColorConversion, to_rgb
 from app.pictures.color.profiles import srgb_conversion
 from app.pictures.color.wide_color import is_high_dynamic_range, light_conversion
-from app.pictures.description import Description
-from app.pictures.embedded_metadata import read_description
 from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
 from app.pictures.frames import count_frames
 from app.pictures.jpeg import (
@@ -37,6 +35,8 @@ from app.pictures.jpeg import (
     with_end_marker,
 )
 from app.pictures.memory_budget import DECODING_MEMORY
+from app.pictures.metadata.description import Description
+from app.pictures.metadata.embedded_metadata import read_description
 from app.pictures.motion_photos import film_offset
 from app.pictures.orientation import (
     SIDEWAYS,

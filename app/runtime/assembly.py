@@ -44,7 +44,7 @@ from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_encoding import URL_FETCH_SECONDS, QueryEncoder
 from app.search.search import FlatAnswerCache, Search
 from app.settings import ROOT, Settings
-from app.sources.decompression import ArchiveLimits
+from app.sources.archives.decompression import ArchiveLimits
 from app.sources.download import Downloader
 from app.sources.ignored_names import IgnoredNames
 from app.sources.source_access import Sources

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, fields
+from app.catalog import collections
 from app.catalog.collection_deletion import drop_field_indexes
+from app.catalog.filters import fields
 from app.database.tables import Collection
 from app.index import vector_indexes
 

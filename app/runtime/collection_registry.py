@@ -14,10 +14,11 @@ from functools import partial
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, fields
+from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion
 from app.catalog.collections import NewCollection
 from app.catalog.duplicates.duplicate_groups import Duplicates
+from app.catalog.filters import fields
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.catalog import image_listing, image_rows
-from app.catalog.filters import Filter
+from app.catalog.filters.filters import Filter
 from app.catalog.image_listing import Key, parse_order
 from app.database.tables import Collection, Image, VectorIndex
 from app.feedback.query_adjustment import State

@@ -1,4 +1,4 @@
 """Where pictures come from: folders, buckets, archives and URLs, and the sidecars beside them.
 
-Read `interfaces.py` first, then `folders.py`; an archive is read by `archives.py`.
+Read `interfaces.py` first, then `folders.py`; archives are read in `archives/`.
 """

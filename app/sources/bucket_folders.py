@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.sources.companions import Companions
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import S3_SCHEME, CheckHead, PassedOver, SourceFile
-from app.sources.sidecars import COMPANIONS
+from app.sources.sidecars.annotations import COMPANIONS
+from app.sources.sidecars.companions import Companions
 from app.storage.buckets import Bucket
 
 HELD = 1_000  # objects of one beginning that are held back at most, while sidecars may come

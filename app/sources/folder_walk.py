@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from app.sources.companions import Companions, suffix_of
 from app.sources.ignored_names import IgnoredNames
 from app.sources.interfaces import PassedOver, Unlisted
-from app.sources.sidecars import COMPANIONS
+from app.sources.sidecars.annotations import COMPANIONS
+from app.sources.sidecars.companions import Companions, suffix_of
 from app.storage.disk import OWNER
 
 STAYS = "Its pictures stay as they are known."

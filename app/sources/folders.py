@@ -15,8 +15,8 @@ from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUn
 from app.sources.folder_walk import Found, FoundFile, Walk
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import HEAD_BYTES, CheckHead, PassedOver, SourceFile, Unlisted
-from app.sources.sidecar_reading import STRAY, is_stray
-from app.sources.sidecars import MAX_SIDECAR_BYTES
+from app.sources.sidecars.annotations import MAX_SIDECAR_BYTES
+from app.sources.sidecars.sidecar_reading import STRAY, is_stray
 from app.storage.bounded_reads import ORIGINALS, Beat, in_pieces
 
 PIECE_BYTES = 1 << 20  # read at a time

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.catalog.fields import COLUMNS
-from app.catalog.filters import Filter, parse
+from app.catalog.filters.fields import COLUMNS
+from app.catalog.filters.filters import Filter, parse
 from app.catalog.image_listing import (
     MAX_FACET_VALUES,
     Key,

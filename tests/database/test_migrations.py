@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, text
 
-from app.catalog import fields
+from app.catalog.filters import fields
 from app.database import connections
 from app.errors import DatabaseUnusable
 

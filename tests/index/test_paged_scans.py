@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
-from app.catalog.filters import parse
+from app.catalog.filters.filters import parse
 from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import Storage, VectorIndex

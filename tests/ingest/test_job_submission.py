@@ -15,7 +15,7 @@ from app.errors import CollectionNotFound
 from app.ingest.job_submission import JobOptions, SentFile
 from app.runtime.services import Services
 from app.settings import Settings
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import (
     IMAGES,

@@ -8,7 +8,7 @@ import pytest
 
 from app.ingest.uploads import Upload
 from app.ingest.xmp_export import FOREIGN, NOT_BESIDE, Exported, XmpExport
-from app.pictures.xmp import read_xmp
+from app.pictures.metadata.xmp import read_xmp
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import png

@@ -11,7 +11,6 @@ from PIL import Image
 
 from app.errors import ImageCorrupt, ImageRejected, ImageTooLarge, ImageTooNarrow, ImageUnsupported
 from app.pictures.decoding import DRAFT_SIDE, decode
-from app.pictures.description import Description
 from app.pictures.formats import (
     PILLOW_FORMATS,
     SIGNATURE_BYTES,
@@ -19,6 +18,7 @@ from app.pictures.formats import (
     media_type,
     read_jpeg_2000,
 )
+from app.pictures.metadata.description import Description
 from tests.fixtures.drawn_pictures import encoded, noise, png
 
 MEGAPIXELS = 50

@@ -14,9 +14,9 @@ from PIL.TiffImagePlugin import PREFIXES, ImageFileDirectory_v2
 
 from app.errors import ImageCorrupt, ImageRejected
 from app.pictures.decoding import decode
-from app.pictures.description import Description
 from app.pictures.formats import media_type
 from app.pictures.jpeg import MAX_EXIF_BLOCKS
+from app.pictures.metadata.description import Description
 from app.pictures.tiff_tags import HEADERS, MAX_NUMBERS, MAX_TAGS, SIZES, TiffReader, check_tiff
 from tests.fixtures.drawn_pictures import encoded, noise, png
 

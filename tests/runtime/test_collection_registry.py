@@ -22,7 +22,7 @@ from app.runtime.assembly import open_services
 from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services
 from app.settings import Settings
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import SYNC, sql
 from tests.fixtures.http_jobs import IMAGES, Answer, counts, done, staged, working, zipped

@@ -24,7 +24,7 @@ from app.sources import folders
 from app.sources.folder_walk import LINK
 from app.sources.folders import QUIET_SECONDS, Folder, stored_path
 from app.sources.interfaces import PassedOver, SourceFile, Unlisted
-from app.sources.sidecars import COMPANIONS
+from app.sources.sidecars.annotations import COMPANIONS
 from app.sources.source_access import Sources
 from app.storage.buckets import Buckets
 from app.storage.disk import UploadStore

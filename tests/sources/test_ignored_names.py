@@ -8,9 +8,9 @@ import pytest
 
 from app.errors import SettingsInvalid
 from app.settings import IGNORED_NAMES, ROOT, Settings
-from app.sources.archives import entries
+from app.sources.archives.archives import entries
+from app.sources.archives.decompression import ArchiveLimits
 from app.sources.bucket_folders import BucketFolder
-from app.sources.decompression import ArchiveLimits
 from app.sources.folders import Folder
 from app.sources.ignored_names import IgnoredNames
 from app.sources.interfaces import PassedOver, Source, SourceFile, Unlisted

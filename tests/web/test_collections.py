@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.catalog import collections
-from app.catalog.fields import index_name
+from app.catalog.filters.fields import index_name
 from app.database import connections
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.pictures.description import MAX_CAPTION_CHARACTERS
-from app.sources.sidecars import MAX_METADATA_CHARACTERS
+from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
+from app.sources.sidecars.annotations import MAX_METADATA_CHARACTERS
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import Answer
 

@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, Double, func, literal, select, tuple_
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
-from app.catalog.fields import UNSTORABLE
-from app.catalog.filters import Filter, parse
+from app.catalog.filters.fields import UNSTORABLE
+from app.catalog.filters.filters import Filter, parse
 from app.catalog.image_rows import get_images
 from app.database.connections import Sessions
 from app.database.tables import (

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.catalog import upload_rows
-from app.catalog.fields import MAX_BIGINT, UNSTORABLE
-from app.catalog.filter_values import letter_forms
+from app.catalog.filters.fields import MAX_BIGINT, UNSTORABLE
+from app.catalog.filters.filter_values import letter_forms
 from app.database.job_tables import job_items, jobs
 from app.database.tables import PRESENT, Collection, collections, images
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.catalog.collections import DEFAULT_LANGUAGE
-from app.catalog.fields import MAX_FIELDS
+from app.catalog.filters.fields import MAX_FIELDS
 from app.index.statistics import Counts
 from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.runtime.collection_registry import KnownCollection

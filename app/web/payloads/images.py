@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.database.tables import Image
-from app.pictures.description import MAX_CAPTION_CHARACTERS
+from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.web.addresses import Addresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples

@@ -13,7 +13,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.errors import UploadRejected
 from app.ingest.job_submission import MAX_FILES, MAX_URLS, SentFile
-from app.sources.sidecars import Annotation, check_caption, check_metadata, parse_metadata
+from app.sources.sidecars.annotations import (
+    Annotation,
+    check_caption,
+    check_metadata,
+    parse_metadata,
+)
 from app.web.json_bodies import is_json
 from app.web.payloads.field_types import STORABLE, printable
 from app.web.unknown_names import check_names

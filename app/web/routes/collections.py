@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from app.catalog.collections import NewCollection
-from app.catalog.filters import parse
+from app.catalog.filters.filters import parse
 from app.encoders.model_pool import ModelName
 from app.errors import FilterRejected
 from app.index.vector_indexes import Shape

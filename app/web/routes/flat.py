@@ -13,12 +13,12 @@ from fastapi.responses import JSONResponse
 
 from app.errors import UploadRejected
 from app.ingest.uploads import Outcome, Upload
-from app.pictures.description import MAX_CAPTION_CHARACTERS
+from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.runtime.collection_registry import OpenCollection
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_terms import MAX_QUERY_CHARACTERS
 from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search
-from app.sources.sidecars import (
+from app.sources.sidecars.annotations import (
     MAX_METADATA_CHARACTERS,
     check_caption,
     parse_metadata,

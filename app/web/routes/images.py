@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from app.catalog.gallery import InBucket, OnDisk
 from app.pictures.thumbnails import THUMBNAIL_SIDES
-from app.sources.sidecars import check_caption
+from app.sources.sidecars.annotations import check_caption
 from app.web.conditional_requests import matches_etag
 from app.web.dependencies import GalleryService, ImageId, ServiceAddresses
 from app.web.file_threads import on_file_thread

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from app.catalog.filters import parse
+from app.catalog.filters.filters import parse
 from app.runtime.collection_registry import OpenCollection
 from app.search import search_request
 from app.search.query_terms import MAX_QUERY_CHARACTERS, Term

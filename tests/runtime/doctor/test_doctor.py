@@ -19,7 +19,7 @@ from app.runtime.assembly import open_services
 from app.runtime.doctor.doctor import STUCK_SECONDS, YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
-from app.sources.sidecars import Annotation
+from app.sources.sidecars.annotations import Annotation
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, counts, nearest, sql
 from tests.fixtures.process_environment import bare

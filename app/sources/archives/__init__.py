@@ -1,0 +1,4 @@
+"""Zip and tar files: their pictures, and the tables and sidecars among them.
+
+Read `archives.py` first.
+"""
