@@ -26,7 +26,6 @@ from app.storage.disk import PART
 
 THREADS = 8
 QUEUE = 2 * THREADS  # objects handed to the threads before more are listed
-SETTLE_SECONDS = 1.0  # of one wait: a signal that comes just as it begins does not end it
 STOP_SECONDS = 2.0  # for the threads to finish once the command is told to stop
 STATE = ".downloaded.jsonl"
 PARTS = f"{PART}????????"  # the names that tempfile gives
@@ -205,8 +204,7 @@ class Copier:
         self._pool.shutdown()
 
     def _settle(self) -> None:
-        """Count the copies that have ended, after a wait for at most SETTLE_SECONDS."""
-        for future in wait(self._running, SETTLE_SECONDS, FIRST_COMPLETED).done:
+        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
             item = self._running.pop(future)
             try:
                 fetched = future.result()

@@ -1,6 +1,7 @@
 """Real Postgres, the real demo model, real files: nothing of ours is replaced."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ for _name in Settings.model_fields:
     os.environ.pop(_name.upper(), None)
 os.environ["ENV_FILE"] = os.devnull
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the test run has a worker for each core
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a run in a shell's background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests send it to what they start
 
 SHARED = ROOT.parent / "shared"
 TEST_IMAGES = ROOT / "data" / "test_images"

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
@@ -126,13 +127,14 @@ images = Table(
     Index(
         "images_taken_local_idx",
         "collection_id",
-        text("COALESCE(taken_local, timezone('UTC', taken_at))"),  # as in catalog.fields
+        text("COALESCE(taken_local, timezone('UTC', taken_at))"),  # as in filters/fields.py
     ),
     *(
         Index(
             f"images_{name}_idx",
-            text(f"(metadata -> '{name}'::text) jsonb_path_ops"),  # as in catalog.fields
+            literal_column(f"(metadata -> '{name}'::text)").label(name),  # as in filters/fields.py
             postgresql_using="gin",
+            postgresql_ops={name: "jsonb_path_ops"},
         )
         for name in ("tags", "people")
     ),
