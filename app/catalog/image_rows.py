@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog import upload_copies
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
-from app.catalog.file_words import FileWords, said_caption, said_metadata
+from app.catalog.file_descriptions import FileDescription, said_caption, said_metadata
 from app.catalog.new_images import NewImage
 from app.database.tables import (
     IMAGE_COLUMNS,
@@ -206,7 +206,7 @@ def move_image(
     known: KnownFile | Image,
     path: str,
     etag: str,
-    words: FileWords | None = None,
+    words: FileDescription | None = None,
     zone: tzinfo = UTC,
 ) -> bool:
     """Record that a picture's unchanged content is now at `path`.

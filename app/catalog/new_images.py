@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from app.catalog.file_words import FileWords
+from app.catalog.file_descriptions import FileDescription
 from app.pictures.decoding import Picture
 from app.pictures.perceptual_hash import perceptual_hash
 from app.sources.sidecars.annotations import Annotation
@@ -68,7 +68,7 @@ def new_image(
 
     What people `said` takes precedence over its sidecars, and these over what its file says.
     """
-    words = FileWords.of(sidecar, embedded_words(picture, rules))
+    words = FileDescription.of(sidecar, embedded_words(picture, rules))
     whole = with_album(said, words.merged).over(words.merged)
     moment = None if whole.taken is None else whole.taken.at(rules.zone)
     return NewImage(

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from app.catalog import image_rows, skipped_files
-from app.catalog.file_words import FileWords, recorded, recorded_time
+from app.catalog.file_descriptions import FileDescription, recorded, recorded_time
 from app.catalog.image_rows import KnownFile
 from app.catalog.new_images import MetadataRules, NewImage, embedded_words, new_image
 from app.catalog.skipped_files import SkippedFile
@@ -73,7 +73,7 @@ class KnownContent:
     """
 
     known: KnownFile
-    words: FileWords | None
+    words: FileDescription | None
     outcome: str
 
 
@@ -203,7 +203,7 @@ class ItemReader:
         """A known picture, whose sidecars may have changed."""
         is_read = known.embedded is not None and not self._reread
         embedded = recorded(known.embedded) if is_read else self._embedded(data)
-        words = FileWords.of(sidecar, embedded)
+        words = FileDescription.of(sidecar, embedded)
         same = words.sidecar == known.sidecar and words.embedded == known.embedded
         found = outcome or ("unchanged" if same or note else "changed")
         return KnownContent(known, None if note else words, found)

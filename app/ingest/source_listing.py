@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from app.catalog.file_words import taken_record
+from app.catalog.file_descriptions import taken_record
 from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex

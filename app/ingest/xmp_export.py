@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
-from app.catalog import image_words
-from app.catalog.image_words import ImageWords
+from app.catalog import image_descriptions
+from app.catalog.image_descriptions import ImageDescription
 from app.database.connections import Sessions
 from app.pictures.metadata.xmp_writing import HEAD_BYTES, is_ours, xmp_packet
 from app.sources.interfaces import S3_SCHEME
@@ -57,17 +57,17 @@ class XmpExport:
             self.counts[done.outcome] += 1
             tell(done)
 
-    def _words(self) -> Iterator[ImageWords]:
+    def _words(self) -> Iterator[ImageDescription]:
         after = 0
         while True:
             with self.sessions.begin() as session:
-                found = image_words.page(session, self.collection_id, after, PAGE)
+                found = image_descriptions.page(session, self.collection_id, after, PAGE)
             if not found:
                 return
             yield from found
             after = found[-1].id
 
-    def _export(self, words: ImageWords) -> Exported:
+    def _export(self, words: ImageDescription) -> Exported:
         packet = xmp_packet(words.caption, words.metadata)
         if packet is None:
             return Exported(SILENT)
@@ -82,7 +82,7 @@ class XmpExport:
         except OSError as error:
             return Exported(REFUSED, place, f"It cannot be written: {error.strerror}.")
 
-    def _place(self, words: ImageWords) -> Path | None:
+    def _place(self, words: ImageDescription) -> Path | None:
         path = words.stored_path
         is_kept_elsewhere = path.startswith((STORE_SCHEME, S3_SCHEME))
         if self.into is None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import threading
 import zipfile
@@ -182,6 +183,12 @@ def tarred(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def evil_below(folder: Path) -> set[Path]:
+    """Files that the archive may have put there; folders that cannot be listed are passed over."""
+    found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
+    return {path for path in found if path.name.startswith("evil")}
+
+
 @pytest.mark.parametrize(("pack", "seed"), [(zipped, 30), (tarred, 40)])
 def test_an_archive_is_taken_in_with_what_it_tells(
     client: TestClient,
@@ -199,7 +206,7 @@ def test_an_archive_is_taken_in_with_what_it_tells(
         "sub/bat.jpg.json": json.dumps(sidecar).encode(),
         "cut.png": png(seed + 3)[:60],
     }
-    outside = set(settings.test_upload_dir.parent.parent.rglob("evil*"))
+    outside = evil_below(settings.test_upload_dir.parent.parent)
     job = done(client, send_archive(client, pack(files), metadata='{"from": "form"}'))
     assert (job["state"], job["reason"]) == ("succeeded", None)
     assert counts(job) == {"total": 6, "added": 2, "failed": 4}
@@ -216,7 +223,7 @@ def test_an_archive_is_taken_in_with_what_it_tells(
     assert (told["origin"], told["caption"]) == ("sub/bat.jpg", "seen at night")
     assert told["metadata"] == {"from": "form", "place": "a cave"}
     assert staged(services) == []
-    assert set(settings.test_upload_dir.parent.parent.rglob("evil*")) == outside
+    assert evil_below(settings.test_upload_dir.parent.parent) == outside
     assert not Path("/etc/x.jpg").exists()
 
 

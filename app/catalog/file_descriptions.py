@@ -45,7 +45,7 @@ def said_metadata(table: str) -> ColumnElement[Any]:
 
 
 @dataclass(frozen=True)
-class FileWords:
+class FileDescription:
     """What a picture's file and its sidecars say, the sidecars first: merged, and each apart."""
 
     merged: Annotation
@@ -53,7 +53,7 @@ class FileWords:
     embedded: Record
 
     @classmethod
-    def of(cls, sidecar: Annotation, embedded: Annotation) -> "FileWords":
+    def of(cls, sidecar: Annotation, embedded: Annotation) -> "FileDescription":
         """Both merged; an album is one of the tags."""
         sidecar = with_album(sidecar, embedded)
         return cls(sidecar.over(embedded), sidecar_record(sidecar), record(embedded))

@@ -11,7 +11,7 @@ from app.database.tables import PRESENT, images
 
 
 @dataclass(frozen=True)
-class ImageWords:
+class ImageDescription:
     """The caption and metadata of a picture; `stored_path` as in the catalog."""
 
     id: int
@@ -21,11 +21,13 @@ class ImageWords:
     metadata: Mapping[str, Any]
 
 
-def page(session: Session, collection_id: int, after: int, limit: int) -> Sequence[ImageWords]:
+def page(
+    session: Session, collection_id: int, after: int, limit: int
+) -> Sequence[ImageDescription]:
     """Those with ids above `after`, by id."""
     columns = (images.c.id, images.c.path, images.c.origin, images.c.caption, images.c.metadata)
     query = select(*columns).where(
         images.c.collection_id == collection_id, images.c.id > after, PRESENT
     )
     found = session.execute(query.order_by(images.c.id).limit(limit))
-    return [ImageWords(*row) for row in found.tuples()]
+    return [ImageDescription(*row) for row in found.tuples()]
