@@ -180,7 +180,7 @@ def jpegs(first: int, count: int) -> dict[str, bytes]:
 
 def test_an_archives_job_is_followed_live(visitor: Visitor, service: Service) -> None:
     page = visitor.visit(service, made(service, "zipped"))
-    files = {**jpegs(11_000, 150), "broken.png": png(1)[:60]}
+    files = {**jpegs(11_000, 400), "broken.png": png(1)[:60]}  # many batches
     choose(page, payload("holiday.zip", zipped(files), "application/zip"))
     job = jobs(page).first
     expect(job).to_contain_text("holiday.zip", timeout=LONG_MS)
@@ -191,8 +191,8 @@ def test_an_archives_job_is_followed_live(visitor: Visitor, service: Service) ->
         page.wait_for_timeout(100)
     assert len(seen) > 3, seen
     expect(job).to_have_attribute("data-state", "succeeded")
-    expect(job).to_contain_text("150 added")
-    expect(line(page, "holiday.zip")).to_contain_text("150")
+    expect(job).to_contain_text("400 added")
+    expect(line(page, "holiday.zip")).to_contain_text("400")
     job.get_by_text("1 refused", exact=True).click()
     expect(job.get_by_role("row").filter(has_text="broken.png")).to_contain_text("damaged")
 

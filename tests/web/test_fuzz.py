@@ -35,7 +35,7 @@ from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import png
 
-EXAMPLES = 20  # of each route: valid ones, as many on what is there, a third as many invalid ones
+EXAMPLES = 10  # of each route: valid ones, as many on what is there, a third as many invalid ones
 SLOW_EXAMPLES = 4  # where each makes a table, or compares models
 SLOW = {"create_collection", "measure_recall", "tune"}
 LAST = ["delete_image", "delete_images", "delete_collection"]  # they take what others need
