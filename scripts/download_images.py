@@ -66,7 +66,7 @@ class State:
 
 @contextmanager
 def open_state(folder: Path) -> Iterator[State]:
-    """The folder's state, held by one process at a time. Raises PlaceInUse or StartError."""
+    """The folder's state, held by one process at a time. Raises ResourceInUse or StartError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW

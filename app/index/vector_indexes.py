@@ -33,7 +33,6 @@ RATED_QUERIES_HNSW = (
 MAX_DIMENSIONS = {"halfvec": 4_000, "vector": 2_000, "bit": 4_000}
 """pgvector builds no HNSW graph beyond these."""
 
-
 EXACT_ROWS = 10_000
 """Up to so many vectors an index is searched by comparing all of them, which takes about 10 ms.
 
@@ -43,7 +42,6 @@ MOST_EXACT_ROWS = 30_000
 """Up to so many, all are compared where the graph was measured below MIN_GRAPH_RECALL."""
 
 MIN_GRAPH_RECALL = 0.95  # mean recall@10 of the worst tenth of queries
-
 
 VECTORS_IN_ROWS = "toast_tuple_target = 8160"
 """Of a partition: vectors above 2 kB stay in their rows, up to a page.

@@ -125,6 +125,9 @@ def test_a_profile_goes_before_the_numbers_of_a_gamut() -> None:
 
 def test_damaged_boxes_and_chunks_are_harmless() -> None:
     for data in (heic([0.5] * 3, 9, PQ), png([0.5] * 3, 9, PQ)):
+        whole = read_coding_points(data)
+        assert whole == CodingPoints(9, PQ)
         for at in range(min(500, len(data))):
-            read_coding_points(data[:at])
-            read_coding_points(data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :])
+            assert read_coding_points(data[:at]) in {None, whole}
+            found = read_coding_points(data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :])
+            assert found is None or isinstance(found, CodingPoints)
