@@ -61,7 +61,10 @@ def expect_first(page: Page, name: str) -> None:
 
 
 def dropped(page: Page, *files: Path, at: tuple[float, float] = (400, 500)) -> None:
-    """Drag files from outside over the page and let them go, as the browser itself does."""
+    """Drag files from outside over the page and let them go, as the browser itself does.
+
+    The page must have settled: what is dropped on one that is not painted yet is lost.
+    """
     devtools = page.context.new_cdp_session(page)
     data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
     for step in ("dragEnter", "dragOver", "drop"):

@@ -115,6 +115,7 @@ def test_what_is_dropped_and_is_no_picture_is_said(
 
 def test_words_and_picture_with_the_slider_between_them(visitor: Visitor, service: Service) -> None:
     page = visitor.visit(service)
+    settle(page)
     slider = page.get_by_role("slider")
     expect(slider).to_be_hidden()
     dropped(page, picture("castle.webp"))
