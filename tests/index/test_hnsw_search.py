@@ -17,10 +17,10 @@ from tests.fixtures.generated_vectors import clip_like, copy_vectors, generated_
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
-COUNT = 20_000
+COUNT = 8_000
 DIMENSIONS = 512
 QUERIES = 50
-BITS = 5_000  # vectors
+BITS = 3_000  # vectors
 
 
 @pytest.fixture(scope="module")
