@@ -1,5 +1,6 @@
 """Request ids and request metrics."""
 
+import asyncio
 import re
 import time
 from uuid import uuid4
@@ -10,8 +11,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs, metrics
+from app.web.problems import problem
 
 HEADER = "X-Request-Id"
+STOPPING = "The server is stopping, and this took longer than it waits: send it again in a moment."
 ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -37,6 +40,8 @@ class RequestMetrics:
             await self._app(scope, receive, exchange.send)
         except Exception as error:  # noqa: BLE001  # answered, or raised again
             await exchange.fail(error, scope, receive)
+        except asyncio.CancelledError:  # by uvicorn alone, when the time to shut down is over
+            await exchange.break_off(scope, receive)
         finally:
             method, seconds = scope["method"], exchange.seconds()
             metrics.observe_request(_template(scope), method, exchange.status, seconds)
@@ -98,3 +103,11 @@ class _Exchange:
             raise error
         answer = await run_in_threadpool(unexpected, Request(scope), error)
         await answer(scope, receive, self.send)
+
+    async def break_off(self, scope: Scope, receive: Receive) -> None:
+        """Answer a request that the end of the server has cancelled, unless a response has begun.
+
+        uvicorn would log a traceback for each, and answer 500.
+        """
+        if self._seconds is None:
+            await problem(503, STOPPING)(scope, receive, self.send)
