@@ -3,12 +3,14 @@
 import json
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import AliasChoices
 
+from app import VERSION
 from app.settings import ROOT, Settings
 from scripts.env_example import shown
 
@@ -58,6 +60,10 @@ def routes_named_in(page: str) -> set[tuple[str, str]]:
 def served_routes(client: TestClient) -> set[tuple[str, str]]:
     paths = client.get("/openapi.json").json()["paths"]
     return {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+def test_the_version_is_the_one_of_pyproject() -> None:
+    assert tomllib.loads(page_text("pyproject.toml"))["project"]["version"] == VERSION
 
 
 def test_the_readme_is_short() -> None:

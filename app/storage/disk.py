@@ -73,6 +73,13 @@ class Disk:
             if not path.name.startswith(PART):
                 yield path
 
+    def free_bytes(self) -> int | None:
+        """The room that is left for this process's files; None where the disk does not say."""
+        try:
+            return shutil.disk_usage(self.folder).free
+        except OSError:
+            return None
+
     def identity(self) -> str:
         """A random name of this disk, created once: equal for all processes that share it."""
         return self.marker(IDENTITY) or self.mark(IDENTITY, uuid4().hex)

@@ -8,6 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import iter_route_contexts
 from limits import RateLimitItem
 
+from app import VERSION
 from app.errors import SettingsInvalid
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
@@ -73,6 +74,7 @@ def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> F
     """
     app = FastAPI(
         title="Image search",
+        version=VERSION,
         description=_description(services.model_name),
         openapi_tags=openapi_document.TAGS,
         redirect_slashes=False,  # Starlette's redirects name http:// behind TLS: see `problems`

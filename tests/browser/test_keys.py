@@ -1,4 +1,4 @@
-"""With keys on: one is asked for, kept for the tab, and sent with every request."""
+"""With keys on: one is asked for, kept for the tab or the device, and sent with every request."""
 
 import re
 from urllib.parse import urlsplit
@@ -10,10 +10,11 @@ from tests.browser.seeing import choose, expect_first, payload, tiles
 from tests.fixtures.drawn_pictures import png
 
 
-def give(page: Page, key: str) -> None:
+def give(page: Page, key: str, *, remember: bool = False) -> None:
     asked = page.get_by_role("dialog", name="API key")
     expect(asked).to_be_visible()
     asked.get_by_label("API key").fill(key)
+    asked.get_by_label("Remember it on this device").set_checked(remember)
     asked.get_by_role("button", name="Use key").click()
 
 
@@ -56,11 +57,28 @@ def test_the_key_is_of_the_tab_alone_and_in_no_address(visitor: Visitor, locked:
     expect(tiles(other)).to_have_count(0)
 
 
+def test_a_key_that_is_remembered_opens_later_tabs(visitor: Visitor, locked: Locked) -> None:
+    visitor.refusals.add(401)
+    page = visitor.visit(locked.service)
+    give(page, locked.key, remember=True)
+    expect(tiles(page)).to_have_count(5)
+    other = page.context.new_page()
+    other.goto("/")
+    expect(tiles(other)).to_have_count(5)
+    other.get_by_title("API key").click()
+    other.get_by_role("button", name="Forget key").click()
+    other.reload()
+    expect(other.get_by_role("dialog", name="API key")).to_be_visible()
+
+
 def test_a_wrong_key_is_asked_for_again_and_forgotten(visitor: Visitor, locked: Locked) -> None:
     visitor.refusals.add(401)
     page = visitor.visit(locked.service)
-    give(page, "isk_1_" + "A" * 43)
     asked = page.get_by_role("dialog", name="API key")
+    asked.get_by_label("API key").fill("isk_1")
+    page.evaluate("dispatchEvent(new Event('keyneeded'))")  # another request was refused meanwhile
+    expect(asked.get_by_label("API key")).to_have_value("isk_1")
+    give(page, "isk_1_" + "A" * 43)
     expect(asked).to_contain_text("if it is not accepted")
     give(page, locked.key)
     expect(tiles(page)).to_have_count(5)

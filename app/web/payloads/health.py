@@ -36,3 +36,15 @@ class Readiness(BaseModel):
         description="number of pictures in the default collection; null where a key is needed to "
         "see them"
     )
+
+
+class ServiceStatus(BaseModel):
+    """What the people who use the service are told about it."""
+
+    model_config = with_examples({"version": "0.1.0", "free_disk_bytes": 120_000_000_000})
+
+    version: str = Field(description="version of the program; CHANGELOG.md says what is new in it")
+    free_disk_bytes: int | None = Field(
+        description="room on the disk of uploaded files, in bytes; null for keys of other "
+        "namespaces than `default`, and where the disk does not say"
+    )

@@ -6,14 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app import metrics
+from app import VERSION, metrics
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.database.connections import Sessions
 from app.errors import KeyRejected, RoleRejected
 from app.web.database_metrics import DatabaseMetrics
 from app.web.dependencies import CurrentCaller
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.health import Liveness, Readiness
+from app.web.payloads.health import Liveness, Readiness, ServiceStatus
 from app.web.problems import problem_responses
 
 router = APIRouter(tags=["system"], route_class=Guarded)
@@ -56,6 +56,15 @@ def _counted(services: Any) -> int | None:
     except KeyRejected:
         return None
     return count
+
+
+@router.get("/api/v1/status", summary="Which version, and how much room?")
+@needs("reader")
+def get_status(caller: CurrentCaller, request: Request) -> ServiceStatus:
+    """What people want to know before they add pictures."""
+    disk = request.app.state.services.gallery.stores.uploads
+    free = disk.free_bytes() if caller.reaches(DEFAULT_NAMESPACE) else None
+    return ServiceStatus(version=VERSION, free_disk_bytes=free)
 
 
 @router.get(

@@ -5,11 +5,14 @@ const TRIES = 5;
 const MAX_RETRY_S = 60;
 const CHALLENGE = "WWW-Authenticate"; // of a 401 about a key
 
-export const hasKey = () => Boolean(sessionStorage.apiKey);
-const authorization = () => (hasKey() ? { Authorization: `Bearer ${sessionStorage.apiKey}` } : {});
+const key = () => sessionStorage.apiKey || localStorage.apiKey;
+export const hasKey = () => Boolean(key());
+const authorization = () => (hasKey() ? { Authorization: `Bearer ${key()}` } : {});
 
-export function setKey(text) {
-  sessionStorage.apiKey = text;
+/** Of this tab, or of all to come on this device; without a text, of none. */
+export function setKey(text, isRemembered) {
+  for (const storage of [sessionStorage, localStorage]) storage.removeItem("apiKey");
+  if (text) (isRemembered ? localStorage : sessionStorage).apiKey = text;
   while (blobs.size) forgetOldest();
   dispatchEvent(new Event("keychange"));
 }

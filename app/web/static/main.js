@@ -6,7 +6,7 @@ import { addressIn } from "./session.js";
 import { t } from "./texts.js";
 
 const YEAR_SECONDS = 31536000;
-const [dialog, keyText] = [byId("key-dialog"), byId("key-text")];
+const [dialog, keyText, keyRemember] = ["key-dialog", "key-text", "key-remember"].map(byId);
 const mounts = new Map([
   ["search", showSearch],
   ["add", async (section) => (await import("./add.js")).mountAdd(section)],
@@ -28,8 +28,9 @@ function showView() {
 }
 
 function askForKey() {
+  if (dialog.open) return; // another request was refused while one types
   keyText.value = "";
-  if (!dialog.open) dialog.showModal();
+  dialog.showModal();
 }
 
 onLinks("a[data-view]", (link) => {
@@ -40,7 +41,7 @@ addEventListener("popstate", showView);
 addEventListener("keyneeded", askForKey);
 byId("key").onclick = askForKey;
 dialog.onclose = () => {
-  if (dialog.returnValue) setKey(dialog.returnValue === "use" ? keyText.value.trim() : "");
+  if (dialog.returnValue) setKey(dialog.returnValue === "use" ? keyText.value.trim() : "", keyRemember.checked);
   dialog.returnValue = "";
 };
 byId("language").onclick = ({ target }) => {

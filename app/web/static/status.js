@@ -1,18 +1,18 @@
-// How all is: pictures, model, index, jobs, ratings, and on a button the recall.
+// How all is, in words for everybody; behind "Details" the model, the index and its recall.
 import { ask } from "./api.js";
 import { button, make } from "./dom.js";
 import { fill, keepUp, linkTo, table } from "./jobs.js";
 import { collection } from "./session.js";
-import { dateTime, number, t } from "./texts.js";
+import { bytes, dateTime, number, t } from "./texts.js";
 
+const LITTLE_ROOM = 5e9; // bytes on the disk
 const share = (fraction) => number(fraction, { style: "percent", maximumFractionDigits: 1 });
 const get = async (path, query) => (await ask("GET", path, { query })).data;
 
 const FACTS = {
-  pictures: { pictures: number, coverage: share, created_at: dateTime },
+  collection: { pictures: number, coverage: share, created_at: dateTime },
   model: { model: String, pretrained: String, fingerprint: String, device: String },
   index: { storage: String, m: String, ef_search: String },
-  jobs: { running: String, pending: String },
   recall: { recall: share, text_recall: share, picture_recall: share, worst_decile: share, unreachable: number },
 };
 const lists = {};
@@ -27,10 +27,28 @@ function showFacts(key, known) {
   fill(lists[key], ...Object.entries(FACTS[key]).flatMap(lineOf));
 }
 
-async function showAll() {
-  const known = { ...(await get("/readyz")), ...(await get(`/api/v1/collections/${collection()}`)) };
-  for (const state of ["running", "pending"]) known[state] = (await get("/api/v1/jobs", { state })).jobs.length;
-  for (const key of ["pictures", "model", "index", "jobs"]) showFacts(key, known);
+const sentence = (text, isBad) => make("p", { className: isBad && "bad" }, text);
+
+/** Of pictures without a vector: only jobs that are under way will give them one. */
+function searchableOf({ pictures, coverage }) {
+  if (!pictures) return sentence(t("status_empty"));
+  const searchable = Math.round(pictures * coverage);
+  const key = searchable === pictures ? "status_all_searchable" : "status_some_searchable";
+  return sentence(t(key, { pictures: number(pictures), searchable: number(searchable) }));
+}
+
+const roomOf = (free) => free !== null && sentence(t(free < LITTLE_ROOM ? "status_little_room" : "status_room", { room: bytes(free) }), free < LITTLE_ROOM);
+
+async function showAll(summary) {
+  const [known, ready, { version, free_disk_bytes: free }] = await Promise.all([
+    get(`/api/v1/collections/${encodeURIComponent(collection())}`),
+    get("/readyz"),
+    get("/api/v1/status"),
+  ]);
+  const [running, pending] = await Promise.all(["running", "pending"].map(async (state) => (await get("/api/v1/jobs", { state })).jobs.length));
+  const work = t(running + pending ? "status_work" : "status_no_work", { running: number(running), pending: number(pending) });
+  fill(summary, ...[searchableOf(known), sentence(work), roomOf(free), sentence(t("status_version", { version }))].filter(Boolean));
+  for (const key of ["collection", "model", "index"]) showFacts(key, { ...ready, ...known });
 }
 
 function recallCard() {
@@ -51,14 +69,16 @@ function ratingCard() {
   keepUp(whole, async () => {
     const { worst_queries } = await get("/api/v1/feedback/summary", { collection: collection() });
     const heads = ["status_query", "status_mean", "status_ratings"];
-    fill(worst, table("status_worst", heads, worst_queries.map(lineOf)));
+    fill(worst, worst_queries.length ? table("status_worst", heads, worst_queries.map(lineOf)) : sentence(t("status_no_ratings")));
   });
   return whole;
 }
 
 export function mountStatus(section) {
-  const cards = ["pictures", "model", "index"].map((key) => card(key));
-  cards.push(card("jobs", linkTo("add", { view: "add" }, t("status_see"))), recallCard(), ratingCard());
-  section.append(make("div", { className: "cards" }, ...cards));
-  keepUp(section, showAll);
+  const summary = make("div", { className: "summary" });
+  const first = make("div", { className: "card" }, make("h2", {}, t("status_summary")), summary, linkTo("add", { view: "add" }, t("status_see")));
+  const cards = [...["collection", "model", "index"].map((key) => card(key)), recallCard()];
+  const details = make("details", {}, make("summary", {}, t("status_details")), make("div", { className: "cards" }, ...cards));
+  section.append(make("div", { className: "cards" }, first, ratingCard()), details);
+  keepUp(section, () => showAll(summary));
 }

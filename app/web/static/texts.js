@@ -16,4 +16,9 @@ export const wallClock = (iso) => dateTime(`${iso.slice(0, 19)}Z`, { timeZone: "
 /** A day like 2019-05-31, as it was at the place. */
 export const dayName = (day) => new Date(`${day}T00:00Z`).toLocaleDateString(lang, { dateStyle: "full", timeZone: "UTC" });
 
-export const bytes = (n) => number(n / 1e3, { style: "unit", unit: "kilobyte", maximumSignificantDigits: 3 });
+const BYTES = { gigabyte: 1e9, megabyte: 1e6, kilobyte: 1e3 };
+
+export function bytes(n) {
+  const [unit, size] = Object.entries(BYTES).find(([, size]) => n >= size) ?? ["kilobyte", 1e3];
+  return number(n / size, { style: "unit", unit, maximumSignificantDigits: 3 });
+}
