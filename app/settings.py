@@ -237,10 +237,10 @@ class Settings(BaseSettings):
         f"{UPLOAD_RATE} once keys exist",
     )
     max_searches: Annotated[int, Field(ge=1)] = Field(
-        64, description="concurrent searches; one more is answered 503 at once"
+        64, description="concurrent searches; further ones get 503 at once"
     )
     max_uploads: Annotated[int, Field(ge=1)] = Field(
-        32, description="concurrent uploads; one more is answered 503 at once"
+        32, description="concurrent uploads; further ones get 503 at once"
     )
     cors_origins: Origins = Field(
         (), description="origins whose pages may call the API, https://host[:port] each, or *"

@@ -16,7 +16,7 @@ SHOWN = 5  # examples shown of each kind
 
 def main(
     fix: Annotated[bool, typer.Option(help="mend what is found")] = False,
-    sure: Annotated[bool, typer.Option(help="with --fix: also remove what is doubted")] = False,
+    sure: Annotated[bool, typer.Option(help="with --fix: also remove what is uncertain")] = False,
 ) -> None:
     """Print each kind of fault with its count; the exit status is 1 if any is left."""
     unwind_on_signals()
@@ -44,7 +44,7 @@ def _print(report: Report) -> None:
             print(f"       ! {doubt}")
     if any(finding.doubts for finding in report.findings):
         print(
-            "What is doubted (!) is left alone: `make doctor FIX=1 SURE=1` removes it all the same."
+            "What is marked ! is uncertain and stays; `make doctor FIX=1 SURE=1` removes that too."
         )
     for note in report.notes:
         print(note)

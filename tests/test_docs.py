@@ -23,7 +23,7 @@ OTHER_VARIABLES = {
     "FORWARDED_ALLOW_IPS",  # uvicorn
     "TORCH_BACKEND",  # scripts/install.sh
 }
-README_LINES = 250  # a stranger reads the README whole; everything else is a page of docs/
+README_LINES = 200  # a stranger reads the README whole; everything else is a page of docs/
 
 
 def page_text(page: str) -> str:
