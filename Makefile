@@ -55,7 +55,7 @@ worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or e
 	@$(PYTHON) -m scripts.worker
 
 .PHONY: doctor
-doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it; SURE=1 also what is doubted
+doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it; SURE=1 also what is uncertain
 	@$(PYTHON) -m scripts.doctor $(if $(FIX),--fix) $(if $(SURE),--sure)
 
 .PHONY: test-api
