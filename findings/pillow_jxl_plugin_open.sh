@@ -4,8 +4,8 @@
 # Guessed before looking: open reads the header, as Pillow's own plugins do, and load the pixels.
 # Seen: open of a picture of 16 megapixels takes as long as decoding it, and load almost nothing. A limit
 # on width and height, checked between open and load, comes too late: the memory is already taken.
-# Here: JPEG XL is refused by its name (app/pictures/formats.py). Reading it needs a plugin that opens
-# without decoding, or a reader of the size in the header of our own.
+# Here: JPEG XL has a plugin of our own, which reads the size in the header itself
+# (app/pictures/jpeg_xl/pillow_plugin.py).
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -56,6 +56,7 @@ BYTES_PER_PIXEL = {
     "HEIF": 18,
     "JPEG": 5,
     "JPEG2000": 26,  # planes of 32 bits, with all levels of detail
+    "JXL": 24,  # half of it in the decoder's process
     "MPO": 5,
     "PNG": 6,
     "TIFF": 12,  # a file may be one strip, held beside the image
@@ -71,7 +72,7 @@ MEGAPIXEL_TOLERANCE = 1.01  # a camera of 50 megapixels writes 50.1 million pixe
 MAX_DRAFT_MEGAPIXELS = 8  # times the limit: JPEG is decoded at a reduced size, but not for free
 UNREDUCED = 1_000_000  # pixels: a draft side that no picture has
 FILMED_FORMATS = {"JPEG", "HEIF"}  # which phones write with a film
-NUMBERED_FORMATS = {"AVIF", "HEIF", "PNG"}  # which may name their colors by number
+NUMBERED_FORMATS = {"AVIF", "HEIF", "JXL", "PNG"}  # which may name their colors by number
 DRAFT_SIDE = 1024  # pixels: larger pictures are reduced, but their shorter side not below this
 MAX_RESULT_PIXELS = 8_000_000  # of a decoded picture; panoramas are reduced below DRAFT_SIDE
 

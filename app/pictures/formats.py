@@ -10,6 +10,7 @@ from PIL import UnidentifiedImageError
 from app.errors import ImageCorrupt, ImageUnsupported
 from app.pictures.color.profiles import forgive_png_profiles
 from app.pictures.jpeg import START_OF_JPEG
+from app.pictures.jpeg_xl.pillow_plugin import JPEG_XL, PACKAGE, reads_jpeg_xl, register_jpeg_xl
 from app.pictures.raw.camera_raw import RAW_FORMATS, looks_raw, raw_format
 from app.pictures.tiff_kinds import unread_kind
 from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
@@ -30,12 +31,13 @@ PILLOW_FORMATS = {
 """The formats that Pillow reads, by its names: media type, and suffix of stored files."""
 
 JPEG_2000 = "JPEG2000"
-FORMATS = PILLOW_FORMATS | {JPEG_2000: ("image/jp2", ".jp2")} | RAW_FORMATS
+OPTIONAL_FORMATS = {JPEG_2000: ("image/jp2", ".jp2"), JPEG_XL: ("image/jxl", ".jxl")}
+FORMATS = PILLOW_FORMATS | OPTIONAL_FORMATS | RAW_FORMATS
 """All formats that are or may be accepted."""
 
 JPEG_FORMATS = {"JPEG", "MPO"}
 DECODERS = tuple(name for name in PILLOW_FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
-_also_read: set[str] = set()  # beside DECODERS, in this process
+_also_read: set[str] = set()  # beside DECODERS, in this process, by a setting
 SIGNATURE_BYTES = 512  # a drawing in SVG names itself after a prologue and comments
 PILLOW_SIGNATURE_BYTES = 16
 SVG = re.compile(rb"^(\xef\xbb\xbf)?\s*<(svg\b|[?!].*(<svg\b|<!DOCTYPE svg\b))", re.DOTALL)
@@ -76,7 +78,7 @@ def read_jpeg_2000(is_read: bool) -> None:
 
 def decoders() -> tuple[str, ...]:
     """Pillow's names of the formats that this process reads with it."""
-    return (*DECODERS, *sorted(_also_read))
+    return (*DECODERS, *sorted(_also_read), *([JPEG_XL] if reads_jpeg_xl() else []))
 
 
 def media_type(file: BinaryIO) -> str | None:
@@ -110,6 +112,7 @@ def _register_formats() -> None:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
+    register_jpeg_xl()
     limit_pillow_directories()
     forgive_png_profiles()
     Pillow.MAX_IMAGE_PIXELS = None  # `decode` applies our own limit
@@ -142,6 +145,11 @@ def unread_tiff(kind: str) -> ImageUnsupported:
 def _unsupported(head: bytes) -> ImageUnsupported:
     names = ", ".join([*decoders(), "camera raw"])
     foreign = _foreign(head)
+    if foreign == "JPEG XL" and not reads_jpeg_xl():
+        return ImageUnsupported(
+            "This is JPEG XL, which is read where the extra jxl is installed "
+            f"(the Python package {PACKAGE})."
+        )
     subject = f"This is {foreign}, and not" if foreign else "This is not"
     return ImageUnsupported(f"{subject} a picture in one of these formats: {names}.")
 
@@ -158,5 +166,7 @@ def _looks_accepted(head: bytes) -> bool:
     """Whether the file has the signature of an accepted format: then it is damaged."""
     boxed = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     brand = head[4:8] == b"ftyp" and head[8:12] in {b"avif", b"avis", b"heic", b"mif1"}
-    optional = JPEG_2000 in _also_read and _foreign(head) == "JPEG 2000"
+    optional = (JPEG_2000 in _also_read and _foreign(head) == "JPEG 2000") or (
+        reads_jpeg_xl() and _foreign(head) == "JPEG XL"
+    )
     return head.startswith(SIGNATURES) or boxed or brand or optional

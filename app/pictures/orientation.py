@@ -3,6 +3,8 @@
 from PIL import Image as Pillow
 from PIL import JpegImagePlugin
 
+from app.pictures.jpeg_xl.pillow_plugin import JPEG_XL
+
 PillowImage = Pillow.Image
 
 ORIENTATION_TAG = 0x0112
@@ -28,6 +30,8 @@ def pass_over_xmp_orientation(image: PillowImage) -> None:
 def read_orientation(image: PillowImage) -> int:
     """The Exif orientation from 1 to 8 of a loaded picture, 1 if it is missing or damaged."""
     pass_over_xmp_orientation(image)
+    if image.format == JPEG_XL:  # its decoder turns it; Exif only repeats what the file says
+        return 1
     try:
         if isinstance(image, JpegImagePlugin.JpegImageFile):  # read with its XMP when it was opened
             exif = Pillow.Exif()

@@ -84,12 +84,6 @@ def test_other_kinds_of_camera_raw_are_refused_by_their_names(head: bytes) -> No
         decode(head + bytes(99), MEGAPIXELS)
 
 
-def test_jpeg_xl_is_refused_by_its_name() -> None:
-    for start in (b"\xff\x0a\x18\xf3\x01", b"\0\0\0\x0cJXL \r\n\x87\n"):
-        with pytest.raises(ImageUnsupported, match="This is JPEG XL"):
-            decode(start + bytes(99), MEGAPIXELS)
-
-
 @pytest.mark.parametrize("data", [b"", b"x", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
 def test_bytes_that_are_no_picture_are_unsupported(data: bytes) -> None:
     with pytest.raises(ImageUnsupported):

@@ -1,4 +1,4 @@
-"""The color of HEIC, AVIF and PNG by numbers instead of a profile: primaries and transfer.
+"""The color of HEIC, AVIF, PNG and JPEG XL by numbers instead of a profile.
 
 ITU-T H.273 gives the numbers. They lie in a box `colr` of kind `nclx` (ISO/IEC 23008-12), or in
 the chunk `cICP` of a PNG; neither Pillow nor its plugins tell them for every file.
@@ -8,12 +8,14 @@ import struct
 from dataclasses import dataclass
 
 from app.pictures.boxes import Box, box, boxes, file_box
+from app.pictures.jpeg_xl.header import CODESTREAM, CONTAINER, P3, PRIMARIES, read_header
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNK = struct.Struct(">L4s")
 CHECKSUM_BYTES = 4
 MAX_CHUNKS = 100  # before the pixels; honest files have about 10
 FULL_BOX_BYTES = 4  # version and flags
+DISPLAY_P3 = 12
 WIDE_INDEX = 1  # the flag of associations with 15-bit indexes
 MAX_ASSOCIATIONS = 2_000  # of all items: a picture of many tiles has hundreds
 
@@ -30,8 +32,12 @@ def read_coding_points(data: bytes) -> CodingPoints | None:
     """Those of a file's primary picture, None if it has none. Never raises."""
     if data.startswith(PNG):
         return _of_png(data)
-    if data[4:8] != b"ftyp":
-        return None
+    if data.startswith((CODESTREAM, CONTAINER)):
+        return _of_jpeg_xl(data)
+    return _of_boxes(data) if data[4:8] == b"ftyp" else None
+
+
+def _of_boxes(data: bytes) -> CodingPoints | None:
     meta = box(data, file_box(data), b"meta")
     if meta is None:
         return None
@@ -93,3 +99,16 @@ def _of_png(data: bytes) -> CodingPoints | None:
             return None
         at += length + CHECKSUM_BYTES
     return None
+
+
+def _of_jpeg_xl(data: bytes) -> CodingPoints | None:
+    """Those of a high dynamic range; for other colors its plugin makes a profile."""
+    try:
+        colors = read_header(data).colors
+    except ValueError:
+        return None
+    if colors is None or colors.gamma is not None:
+        return None
+    known = (number for number, points in PRIMARIES.items() if points == colors.primaries)
+    primaries = next(known, 0)
+    return CodingPoints(DISPLAY_P3 if primaries == P3 else primaries, colors.transfer)

@@ -1,0 +1,4 @@
+"""JPEG XL, by the optional package pylibjxl (the extra `jxl`).
+
+Read `pillow_plugin.py` first.
+"""
