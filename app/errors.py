@@ -64,6 +64,10 @@ class KeyRejected(ImageSearchError):
     """The API key is missing, unknown, expired or revoked."""
 
 
+class AddressRejected(ImageSearchError):
+    """A signed address that was altered or has expired."""
+
+
 class RoleRejected(ImageSearchError):
     """The API key's role or namespace does not allow this."""
 

@@ -211,6 +211,9 @@ class Settings(BaseSettings):
     token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
         24, description="how long an answer can be rated by its token, in hours"
     )
+    signed_url_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
+        24, description="how long the addresses in answers work without the key, in hours"
+    )
     feedback_liked: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="how far well-rated pictures may pull a query; its own length is 1"
     )

@@ -1,5 +1,6 @@
 """Signed tokens (JWT): state that clients carry and cannot alter."""
 
+import hmac
 import secrets
 import time
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ class Signer:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
+
+    def derived_key(self, purpose: str) -> bytes:
+        """A key of 32 bytes for signatures that are no tokens; each purpose has its own."""
+        return hmac.digest(self._secret.encode(), purpose.encode(), "sha256")
 
     def sign(self, audience: str, claims: Mapping[str, Any], seconds: int) -> str:
         """A token that is valid for `seconds`."""

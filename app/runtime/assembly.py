@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from app.access.authentication import Authenticator, is_loopback
+from app.access.signed_addresses import AddressSigner
 from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion, uploads_disk
 from app.catalog.duplicates.duplicate_groups import Duplicates
@@ -150,6 +151,7 @@ class _Assembly:
             access=Authenticator(
                 sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)
             ),
+            address_signer=AddressSigner(signer, settings.signed_url_hours * HOUR),
             worker=self._worker(registry, deletion),
             doctor=self._doctor(registry),
             sessions=sessions,

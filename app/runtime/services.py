@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.access.authentication import Authenticator
+from app.access.signed_addresses import AddressSigner
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
 from app.database.connections import Sessions
@@ -35,6 +36,7 @@ class Services:
     tokens: FeedbackTokens
     summaries: Summaries
     access: Authenticator
+    address_signer: AddressSigner
     worker: Worker
     doctor: Doctor
     sessions: Sessions

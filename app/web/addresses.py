@@ -1,6 +1,11 @@
 """The addresses in answers, as clients reach them: below ROOT_PATH where a proxy adds a prefix."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from app.access.signed_addresses import AddressSigner, Kind, SignedPicture
+from app.catalog.collections import DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True)
@@ -8,14 +13,6 @@ class Addresses:
     """Paths from the root of the host; `root_path` is empty, or `/prefix` without a slash after."""
 
     root_path: str = ""
-
-    def file(self, image_id: int) -> str:
-        """The original file of a picture."""
-        return f"{self.root_path}/images/{image_id}/file"
-
-    def thumbnail(self, image_id: int) -> str:
-        """The thumbnail of a picture."""
-        return f"{self.root_path}/images/{image_id}/thumbnail"
 
     def job(self, job_id: int) -> str:
         """The progress of a job."""
@@ -28,3 +25,35 @@ class Addresses:
     def collection(self, namespace: str, name: str) -> str:
         """A collection."""
         return f"{self.root_path}/api/v1/collections/{name}?namespace={namespace}"
+
+
+@dataclass(frozen=True)
+class PictureAddresses:
+    """Addresses of pictures, paths from the root of the host, as `Addresses`.
+
+    Those for a caller with a key are signed for its `namespace` and work without the key; those
+    for a caller without one, whose `signer` is None, need none. `thumbnail_size` is in pixels.
+    """
+
+    root_path: str = ""
+    signer: AddressSigner | None = None
+    namespace: str = DEFAULT_NAMESPACE
+    thumbnail_size: int | None = None
+
+    def file(self, image_id: int) -> str:
+        """The original file of a picture."""
+        return self._address("file", image_id, {})
+
+    def thumbnail(self, image_id: int) -> str:
+        """The thumbnail of a picture."""
+        size = {} if self.thumbnail_size is None else {"size": str(self.thumbnail_size)}
+        return self._address("thumbnail", image_id, size)
+
+    def _address(self, kind: Kind, image_id: int, query: Mapping[str, str]) -> str:
+        path = f"{self.root_path}/images/{image_id}/{kind}"
+        if self.signer is not None:
+            picture = SignedPicture(kind, str(image_id), query.get("size", ""), self.namespace)
+            expires, signature = self.signer.sign(picture)
+            home = {} if self.namespace == DEFAULT_NAMESPACE else {"namespace": self.namespace}
+            query = {**query, **home, "expires": str(expires), "signature": signature}
+        return f"{path}?{urlencode(query)}" if query else path

@@ -142,6 +142,7 @@ def _guard(services: Services, limits: HttpLimits) -> Guard:
     }
     return Guard(
         services.access,
+        services.address_signer,
         limits.rates,
         max_concurrent,
         limits.cors_origins,

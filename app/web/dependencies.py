@@ -16,10 +16,11 @@ from app.catalog.gallery import Gallery
 from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected
 from app.feedback.summaries import Summaries
 from app.ingest.job_submission import JobSubmission
+from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
-from app.web.addresses import Addresses
+from app.web.addresses import Addresses, PictureAddresses
 from app.web.payloads.field_types import MAX_ID, Name
 
 
@@ -59,13 +60,34 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
+CurrentCaller = Annotated[Caller, Depends(_caller)]
+ThumbnailSize = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=THUMBNAIL_SIDES[-1],
+        description="longest side of the thumbnails that the answer has addresses of, pixels; by "
+        "default 256",
+    ),
+]
+
+
+async def _answer_addresses(
+    request: Request, caller: CurrentCaller, thumbnail_size: ThumbnailSize = None
+) -> PictureAddresses:
+    """The addresses for an answer: signed for callers with a key, since an `<img>` has none."""
+    addresses: Addresses = request.app.state.addresses
+    signer = request.app.state.services.address_signer if caller.key_id is not None else None
+    return PictureAddresses(addresses.root_path, signer, caller.home, thumbnail_size)
+
+
 RegistryService = Annotated[CollectionRegistry, Depends(_registry)]
 CursorService = Annotated[Cursors, Depends(_cursors)]
 TokenService = Annotated[FeedbackTokens, Depends(_tokens)]
 SummaryService = Annotated[Summaries, Depends(_summaries)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 ServiceAddresses = Annotated[Addresses, Depends(_addresses)]
-CurrentCaller = Annotated[Caller, Depends(_caller)]
+AnswerAddresses = Annotated[PictureAddresses, Depends(_answer_addresses)]
 
 
 def chosen_namespace(caller: Caller, namespace: str | None) -> str:
@@ -129,6 +151,30 @@ DefaultCollection = Annotated[OpenCollection, Depends(_default_collection)]
 FlatCollection = Annotated[OpenCollection, Depends(_flat_collection)]
 
 
+async def _signature(
+    caller: CurrentCaller,
+    namespace: Annotated[
+        Name | None, Query(description="part of a signed address", examples=["default"])
+    ] = None,
+    expires: Annotated[
+        str | None,
+        Query(description="part of a signed address: seconds since 1970", examples=["1767225600"]),
+    ] = None,
+    signature: Annotated[
+        str | None,
+        Query(
+            description="part of a signed address: it stands for the key", examples=["5f0c" * 16]
+        ),
+    ] = None,
+) -> bool:
+    """Whether the address is signed; the guard has checked the signature, unless there is a key.
+
+    Raises RoleRejected if the namespace is not the caller's.
+    """
+    chosen_namespace(caller, namespace)
+    return signature is not None
+
+
 def _visible_image(
     registry: RegistryService,
     gallery: GalleryService,
@@ -154,6 +200,7 @@ def _visible_job(
     return job_id
 
 
+IsSigned = Annotated[bool, Depends(_signature)]
 ImageId = Annotated[int, Depends(_visible_image)]
 JobId = Annotated[int, Depends(_visible_job)]
 

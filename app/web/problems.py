@@ -50,6 +50,7 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.Busy: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "busy"),
     errors.TokenRejected: Kind(HTTPStatus.UNAUTHORIZED, "token_invalid"),
     errors.KeyRejected: Kind(HTTPStatus.UNAUTHORIZED, "key_invalid"),
+    errors.AddressRejected: Kind(HTTPStatus.FORBIDDEN, "address_invalid"),
     errors.RoleRejected: Kind(HTTPStatus.FORBIDDEN, "access_denied"),
     errors.TooManyRequests: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
     errors.FeedbackRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "feedback_invalid"),

@@ -158,7 +158,7 @@ def test_of_looked_up_keys_only_some_wait_at_once(
         access = Slow(services.sessions, "none", loopback=True)
         at_once: dict[Lane, int] = {"other": 9, "keys": 1}
         client.app.state.guard = Guard(  # type: ignore[attr-defined]
-            access, {}, at_once
+            access, services.address_signer, {}, at_once
         )
         with ThreadPoolExecutor() as threads:
             waiting = threads.submit(client.get, "/images/1", headers={"X-API-Key": "isk_1_a"})
@@ -179,7 +179,8 @@ def test_who_asks_with_the_same_key_at_once_is_looked_up_once(services: Services
             all_wait.wait(30)
             return super().caller(presented)
 
-    guard = Guard(Slow(services.sessions, "none", loopback=True), {}, {"other": 99, "keys": 1})
+    slow = Slow(services.sessions, "none", loopback=True)
+    guard = Guard(slow, services.address_signer, {}, {"other": 99, "keys": 1})
 
     async def pass_through() -> str:
         scope = scope_of("GET", "/images/1", b"")

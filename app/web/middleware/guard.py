@@ -18,6 +18,8 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Message, Receive, Scope, Send
 
 from app.access.authentication import OPEN, Authenticator, Caller, Role
+from app.access.signed_addresses import AddressSigner, Kind, SignedPicture
+from app.catalog.collections import DEFAULT_NAMESPACE
 from app.errors import RoleRejected
 from app.web.json_bodies import check_is_json
 from app.web.middleware.client_address import client_address
@@ -41,17 +43,23 @@ SEARCH_BODY_SECONDS = 60.0  # for a search's whole body: it holds a slot all the
 
 @dataclass(frozen=True)
 class Need:
-    """The role that a route requires, None for no key at all, and the lane of its limits."""
+    """The role that a route requires, None for no key at all, and the lane of its limits.
+
+    `signed` is what a signature in the address opens instead of a key.
+    """
 
     role: Role | None
     lane: Lane
+    signed: Kind | None = None
 
 
-def needs(role: Role | None, lane: Lane = "other") -> Callable[[F], F]:
-    """Declare the role that a route's function requires, and its lane."""
+def needs(
+    role: Role | None, lane: Lane = "other", *, signed: Kind | None = None
+) -> Callable[[F], F]:
+    """Declare the role that a route's function requires, its lane, and what may be signed."""
 
     def mark(endpoint: F) -> F:
-        endpoint.need = Need(role, lane)  # type: ignore[attr-defined]
+        endpoint.need = Need(role, lane, signed)  # type: ignore[attr-defined]
         return endpoint
 
     return mark
@@ -117,19 +125,22 @@ class Guarded(APIRoute):
 class Guard:
     """Admits requests. Used on the event loop only.
 
-    `rates` and `max_concurrent` are the limits by lane; `origins` are those whose pages may use
-    the service while it is open, and `unlimited_while_open` the lanes without a rate then.
+    `address_signer` checks signed addresses. `rates` and `max_concurrent` are the limits by lane;
+    `origins` are those whose pages may use the service while it is open, and
+    `unlimited_while_open` the lanes without a rate then.
     """
 
     def __init__(
         self,
         authenticator: Authenticator,
+        address_signer: AddressSigner,
         rates: Mapping[Lane, RateLimitItem | None],
         max_concurrent: Mapping[Lane, int],
         origins: Collection[str] = (),
         unlimited_while_open: Collection[Lane] = (),
     ) -> None:
         self._authenticator = authenticator
+        self._address_signer = address_signer
         self._rate_limits = RateLimits(rates)
         self._concurrency_limits = ConcurrencyLimits(max_concurrent)
         self._origins = origins
@@ -141,14 +152,14 @@ class Guard:
         """Hold a slot while a request is answered, with its caller in the request's state.
 
         Yields a function that releases the slot early.
-        Raises KeyRejected, RoleRejected, TooManyRequests, Busy.
+        Raises KeyRejected, AddressRejected, RoleRejected, TooManyRequests, Busy.
         """
         state = scope.setdefault("state", {})
         state["need"] = need
         address = client_address(scope)
         if not self._is_unlimited(need.lane, presented_key(Headers(scope=scope))):
             self._rate_limits.count(need.lane, "address", address)
-        caller = state["caller"] = await self._caller(scope)
+        caller = state["caller"] = await self._caller(need, scope)
         if need.role is not None and not caller.may(need.role):
             raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
         if need.role is not None and caller == OPEN:
@@ -164,8 +175,11 @@ class Guard:
         """Whether the service is known to be open, and has no rate for the lane then."""
         return lane in self._unlimited_while_open and self._authenticator.cached(key) == OPEN
 
-    async def _caller(self, scope: Scope) -> Caller:
+    async def _caller(self, need: Need, scope: Scope) -> Caller:
         key = presented_key(Headers(scope=scope))
+        query = QueryParams(scope["query_string"])
+        if key is None and need.signed is not None and "signature" in query:
+            return self._bearer(need.signed, scope["path_params"]["image_id"], query)
         cached = self._authenticator.cached(key)
         if cached is not None:
             return cached
@@ -174,6 +188,16 @@ class Guard:
             self._lookups[key] = lookup
             lookup.add_done_callback(lambda _: self._lookups.pop(key))
         return await asyncio.shield(self._lookups[key])
+
+    def _bearer(self, kind: Kind, image_id: str, query: QueryParams) -> Caller:
+        """Who has a signed address: may read its namespace. Raises AddressRejected.
+
+        The route that is asked reads the one picture that the signature names.
+        """
+        namespace = query.get("namespace", DEFAULT_NAMESPACE)
+        picture = SignedPicture(kind, image_id, query.get("size", ""), namespace)
+        self._address_signer.check(picture, query.get("expires", ""), query["signature"])
+        return Caller("reader", namespace, name="signed address")
 
     async def _look_up(self, key: str | None, address: str) -> Caller:
         """Look a key up once for all requests that present it at the same time."""

@@ -12,7 +12,7 @@ from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.runtime.collection_registry import KnownCollection
 from app.search.cursors import Cursors
 from app.search.search_response import SearchResponse
-from app.web.addresses import Addresses
+from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 from app.web.payloads.field_types import MAX_ID, STORABLE, Name
@@ -150,7 +150,7 @@ class ImagePage(BaseModel):
     next_cursor: str | None = Field(description="null on the last page")
 
     @classmethod
-    def of(cls, answer: SearchResponse, cursors: Cursors, addresses: Addresses) -> Self:
+    def of(cls, answer: SearchResponse, cursors: Cursors, addresses: PictureAddresses) -> Self:
         """A page of a listing."""
         return cls(
             images=[ImageDetails.of(hit.image, addresses) for hit in answer.hits],

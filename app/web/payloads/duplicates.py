@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.catalog.duplicates.duplicate_groups import Group, Kind, Page
 from app.database.tables import Image
-from app.web.addresses import Addresses
+from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
@@ -16,14 +16,14 @@ class Alike(BaseModel):
 
     id: int = Field(description="the picture's id")
     path: str = Field(description="path of the file")
-    url: str = Field(description="address of the original file")
-    thumbnail_url: str = Field(description="address of a small WebP")
+    url: str = Field(description="address of the original file, signed if a key was sent")
+    thumbnail_url: str = Field(description="address of a small WebP, signed likewise")
     width: int = Field(description="in pixels")
     height: int = Field(description="in pixels")
     bytes: int = Field(description="the size of the file")
 
     @classmethod
-    def of(cls, image: Image, addresses: Addresses) -> Self:
+    def of(cls, image: Image, addresses: PictureAddresses) -> Self:
         """The details of an image's row."""
         known = {name: value for name, value in vars(image).items() if name in cls.model_fields}
         file, thumbnail = addresses.file(image.id), addresses.thumbnail(image.id)
@@ -37,7 +37,7 @@ class AlikeGroup(BaseModel):
     pictures: list[Alike] = Field(description="ordered by id; the first 1,000")
 
     @classmethod
-    def of(cls, group: Group, addresses: Addresses) -> Self:
+    def of(cls, group: Group, addresses: PictureAddresses) -> Self:
         """The payload of a group."""
         pictures = [Alike.of(image, addresses) for image in group.pictures]
         return cls(size=group.size, pictures=pictures)
@@ -65,7 +65,7 @@ class DuplicatesPage(BaseModel):
     next_cursor: int | None = Field(description="null on the last page")
 
     @classmethod
-    def of(cls, kind: Kind, page: Page, addresses: Addresses) -> Self:
+    def of(cls, kind: Kind, page: Page, addresses: PictureAddresses) -> Self:
         """The payload of a page of groups."""
         totals = {name: value for name, value in vars(page).items() if name in cls.model_fields}
         groups = [AlikeGroup.of(group, addresses) for group in page.groups]

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.index.hnsw_search import Neighbour
 from app.ingest.uploads import Outcome
-from app.web.addresses import Addresses
+from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
@@ -20,14 +20,14 @@ class Hit(BaseModel):
     distance: float = Field(description="cosine distance to the query, 0 (same) to 2")
     id: int = Field(description="the picture's id")
     score: float = Field(description="cosine similarity: 1 − distance")
-    url: str = Field(description="address of the original file")
-    thumbnail_url: str = Field(description="address of a small WebP")
+    url: str = Field(description="address of the original file, signed if a key was sent")
+    thumbnail_url: str = Field(description="address of a small WebP, signed likewise")
     width: int = Field(description="in pixels")
     height: int = Field(description="in pixels")
     metadata: dict[str, Any] = Field(description="its metadata, a JSON object")
 
     @classmethod
-    def of(cls, neighbour: Neighbour, addresses: Addresses) -> Self:
+    def of(cls, neighbour: Neighbour, addresses: PictureAddresses) -> Self:
         """The hit for a neighbour that the search found."""
         image = neighbour.image
         return cls(

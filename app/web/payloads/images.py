@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.database.tables import Image
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
-from app.web.addresses import Addresses
+from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
@@ -19,8 +19,8 @@ class ImageDetails(BaseModel):
 
     id: int = Field(description="the picture's id")
     path: str = Field(description="path of the file")
-    url: str = Field(description="address of the original file")
-    thumbnail_url: str = Field(description="address of a small WebP")
+    url: str = Field(description="address of the original file, signed if a key was sent")
+    thumbnail_url: str = Field(description="address of a small WebP, signed likewise")
     content_hash: str = Field(description="SHA-256 of the file, hex")
     bytes: int = Field(description="the size of the file")
     width: int = Field(description="in pixels")
@@ -38,7 +38,7 @@ class ImageDetails(BaseModel):
     created_at: datetime = Field(description="when it was added")
 
     @classmethod
-    def of(cls, image: Image, addresses: Addresses) -> Self:
+    def of(cls, image: Image, addresses: PictureAddresses) -> Self:
         """The details of an image's row."""
         known = {
             **vars(image),

@@ -12,6 +12,7 @@ from app.index.vector_indexes import Shape
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection, OpenCollection
 from app.search.search_request import SearchRequest
 from app.web.dependencies import (
+    AnswerAddresses,
     CurrentCaller,
     CursorService,
     GalleryService,
@@ -144,7 +145,7 @@ def delete_collection(registry: RegistryService, found: Found) -> None:
 def list_images(
     opened: Opened,
     cursors: CursorService,
-    addresses: ServiceAddresses,
+    addresses: AnswerAddresses,
     where: FilterText = None,
     order_by: Annotated[
         FieldName | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.catalog.duplicates.duplicate_groups import DEFAULT_LIMIT, MAX_LIMIT, Kind
-from app.web.dependencies import InCollection, ServiceAddresses
+from app.web.dependencies import AnswerAddresses, InCollection
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.duplicates import DuplicatesPage
 from app.web.problems import problem_responses
@@ -19,7 +19,7 @@ MAX_OFFSET = 2**63 - 1
 @needs("reader", "search")
 def list_duplicates(
     opened: InCollection,
-    addresses: ServiceAddresses,
+    addresses: AnswerAddresses,
     kind: Annotated[
         Kind,
         Query(

@@ -23,11 +23,11 @@ from app.sources.sidecars.annotations import (
     check_caption,
     parse_metadata,
 )
-from app.web.addresses import Addresses
+from app.web.addresses import PictureAddresses
 from app.web.dependencies import (
+    AnswerAddresses,
     FlatCollection,
     ModelHeader,
-    ServiceAddresses,
     TokenService,
     Utf8Query,
 )
@@ -85,7 +85,7 @@ PICTURE_BODY = {
 async def search_by_text(
     opened: FlatCollection,
     tokens: TokenService,
-    addresses: ServiceAddresses,
+    addresses: AnswerAddresses,
     response: Response,
     query: Annotated[
         str,
@@ -111,7 +111,7 @@ async def search_by_text(
 async def search_by_image(
     opened: FlatCollection,
     tokens: TokenService,
-    addresses: ServiceAddresses,
+    addresses: AnswerAddresses,
     response: Response,
     picture: SentPicture,
     limit: Limit = DEFAULT_LIMIT,
@@ -131,7 +131,7 @@ def _search_by_image(search: Search, picture: SentPicture, limit: int) -> FlatAn
 def _hits(
     opened: OpenCollection,
     tokens: FeedbackTokens,
-    addresses: Addresses,
+    addresses: PictureAddresses,
     response: Response,
     answer: FlatAnswer,
 ) -> list[Hit]:

@@ -9,7 +9,7 @@ from app.catalog.gallery import InBucket, OnDisk
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.sources.sidecars.annotations import check_caption
 from app.web.conditional_requests import matches_etag
-from app.web.dependencies import GalleryService, ImageId, ServiceAddresses
+from app.web.dependencies import AnswerAddresses, GalleryService, ImageId, IsSigned
 from app.web.file_threads import on_file_thread
 from app.web.middleware.guard import Guarded, needs
 from app.web.original_response import (
@@ -32,6 +32,8 @@ SAFE_FILE = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, no-cache",  # asked for again by its ETag: the file may be edited
 }
+SIGNED_FILE = SAFE_FILE | {"Cross-Origin-Resource-Policy": "cross-origin"}
+"""A signed address is for pages of any origin: it gives access, not who asks."""
 SCRIPT_MODES = {"cors", "same-origin"}
 """A page's script must not be redirected into a bucket: the page's policy has no other hosts."""
 
@@ -41,7 +43,7 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 @router.get("/images/{image_id}", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def get_image(
-    gallery: GalleryService, addresses: ServiceAddresses, image_id: ImageId
+    gallery: GalleryService, addresses: AnswerAddresses, image_id: ImageId
 ) -> ImageDetails:
     """Everything known about one picture."""
     return ImageDetails.of(gallery.get(image_id), addresses)
@@ -58,10 +60,11 @@ def get_image(
         **problem_responses(404, 416, 422, 503),
     },
 )
-@needs("reader")
+@needs("reader", signed="file")
 @on_file_thread
 def get_file(
     gallery: GalleryService,
+    is_signed: IsSigned,
     image_id: ImageId,
     request: Request,
     sec_fetch_mode: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -70,6 +73,7 @@ def get_file(
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """The original file."""
+    safe = SIGNED_FILE if is_signed else SAFE_FILE
     original = gallery.original(
         image_id,
         may_redirect=sec_fetch_mode not in SCRIPT_MODES,
@@ -78,9 +82,9 @@ def get_file(
     )
     if isinstance(original, InBucket):
         fresh = f"private, max-age={min(original.seconds // 2, MAX_REDIRECT_SECONDS)}"
-        return RedirectResponse(original.url, headers={"Cache-Control": fresh})
+        return RedirectResponse(original.url, headers={**safe, "Cache-Control": fresh})
     name = content_disposition(original.name, original.media_type)
-    headers = {**SAFE_FILE, "Content-Disposition": name}
+    headers = {**safe, "Content-Disposition": name}
     if isinstance(original, OnDisk):
         return OriginalResponse(original, headers)
     is_head = getattr(request.state, "is_head", False)
@@ -96,10 +100,11 @@ def get_file(
         **problem_responses(404, 413, 415, 422, 503),
     },
 )
-@needs("reader")
+@needs("reader", signed="thumbnail")
 @on_file_thread
 def get_thumbnail(
     gallery: GalleryService,
+    is_signed: IsSigned,
     image_id: ImageId,
     size: Annotated[
         int, Query(ge=1, le=THUMBNAIL_SIDES[-1], description="longest side, pixels")
@@ -107,7 +112,8 @@ def get_thumbnail(
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """A WebP; `size` is rounded up to one of 64, 128, 256, 512 and 1024."""
-    headers = {**SAFE_FILE, "ETag": f'"{gallery.thumbnail_tag(image_id, size)}"'}
+    safe = SIGNED_FILE if is_signed else SAFE_FILE
+    headers = {**safe, "ETag": f'"{gallery.thumbnail_tag(image_id, size)}"'}
     if matches_etag(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)
     small = gallery.thumbnail(image_id, size)
@@ -125,7 +131,7 @@ def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
 @needs("writer")
 def change_image(
     gallery: GalleryService,
-    addresses: ServiceAddresses,
+    addresses: AnswerAddresses,
     image_id: ImageId,
     changes: ImageChanges,
 ) -> ImageDetails:

@@ -10,13 +10,13 @@ from app.search import search_request
 from app.search.query_terms import MAX_QUERY_CHARACTERS, Term
 from app.search.search_request import DEFAULT_LIMIT, MAX_LIMIT, Mode
 from app.web.dependencies import (
+    AnswerAddresses,
     CurrentCaller,
     CursorService,
     GalleryService,
     ImageId,
     InCollection,
     RegistryService,
-    ServiceAddresses,
     TokenService,
     Utf8Query,
     chosen_namespace,
@@ -44,7 +44,7 @@ Cursor = Annotated[
 
 
 async def _references(
-    cursors: CursorService, tokens: TokenService, addresses: ServiceAddresses
+    cursors: CursorService, tokens: TokenService, addresses: AnswerAddresses
 ) -> References:
     return References(cursors, tokens, addresses)
 

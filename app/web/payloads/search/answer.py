@@ -13,7 +13,7 @@ from app.runtime.collection_registry import OpenCollection
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.search_response import Hit, SearchResponse
-from app.web.addresses import Addresses
+from app.web.addresses import PictureAddresses
 from app.web.payloads.examples import SEARCH, with_examples
 from app.web.payloads.images import taken_at
 from app.web.payloads.search.request import INCLUDABLE, Part
@@ -34,8 +34,10 @@ class SearchHit(BaseModel):
         "was measured"
     )
     path: str | None = Field(None, description="path of the file")
-    url: str | None = Field(None, description="address of the original file")
-    thumbnail_url: str | None = Field(None, description="address of a small WebP")
+    url: str | None = Field(
+        None, description="address of the original file, signed if a key was sent"
+    )
+    thumbnail_url: str | None = Field(None, description="address of a small WebP, signed likewise")
     width: int | None = Field(None, description="in pixels")
     height: int | None = Field(None, description="in pixels")
     format: str | None = Field(None, description="JPEG, PNG, …")
@@ -55,7 +57,7 @@ class SearchHit(BaseModel):
     )
 
     @classmethod
-    def of(cls, hit: Hit, addresses: Addresses, include: list[Part] | None) -> Self:
+    def of(cls, hit: Hit, addresses: PictureAddresses, include: list[Part] | None) -> Self:
         """The payload of a hit."""
         image, found = hit.image, hit.found
         told: dict[str, Any] = {
@@ -106,7 +108,7 @@ class References:
 
     cursors: Cursors
     tokens: FeedbackTokens
-    addresses: Addresses
+    addresses: PictureAddresses
 
 
 class SearchAnswer(BaseModel):
