@@ -58,6 +58,14 @@ worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or e
 doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it; SURE=1 also what is uncertain
 	@$(PYTHON) -m scripts.doctor $(if $(FIX),--fix) $(if $(SURE),--sure)
 
+.PHONY: backup
+backup: $(INSTALLED) ## Back up database, uploads and settings while the service runs: TO=folder  (KEEP=7, VERIFY=1)
+	@$(PYTHON) -m scripts.backup make "$(TO)" $(if $(KEEP),--keep "$(KEEP)") $(if $(VERIFY),--verify)
+
+.PHONY: restore
+restore: $(INSTALLED) ## Fill an empty database and UPLOAD_DIR from a backup: FROM=folder  (BACKUP=name)
+	@$(PYTHON) -m scripts.backup restore "$(FROM)" $(if $(BACKUP),--backup "$(BACKUP)")
+
 .PHONY: test-api
 test-api: $(INSTALLED) ## Search on the running server: make test-api SEARCH="a green tree" LIMIT=4
 	@$(PYTHON) -m scripts.test_api

@@ -36,6 +36,10 @@ class ModelMismatch(StartError):
     """The pictures were indexed with another model than the one that starts."""
 
 
+class BackupFailed(StartError):
+    """A backup cannot be made or restored, or is damaged."""
+
+
 class SourceUnreadable(StartError):
     """A folder to be indexed does not exist or cannot be listed."""
 

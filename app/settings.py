@@ -340,14 +340,19 @@ class Settings(BaseSettings):
         """The database in the embedded server; demo embeddings have one of their own."""
         return TESTING_DATABASE if self.testing else DATABASE
 
+    @staticmethod
+    def default_env_file() -> Path:
+        """The one that the variable ENV_FILE names, else `.env`."""
+        return Path(os.environ.get("ENV_FILE", ROOT / ".env"))
+
     @classmethod
     def load(cls, env_file: Path | None = None) -> Self:
-        """Read the environment and `env_file`, by default the one that ENV_FILE names, or `.env`.
+        """Read the environment and `env_file`, by default `default_env_file`.
 
         Raises SettingsInvalid naming each setting that is unknown or malformed.
         """
         try:
-            return cls(_env_file=env_file or os.environ.get("ENV_FILE", ROOT / ".env"))
+            return cls(_env_file=env_file or cls.default_env_file())
         except ValidationError as error:
             raise SettingsInvalid(_explain(error)) from None
 

@@ -3,11 +3,9 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from alembic import command
-from alembic.config import Config
 from psycopg.errors import (
     DeadlockDetected,
     DuplicateDatabase,
@@ -33,6 +31,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import metrics
+from app.database.schema_revisions import check_known, find_revision, migration_config
 from app.database.silent_server import BoundedConnection, ServerProbe
 from app.errors import DatabaseUnusable
 from app.metrics import Coverage
@@ -40,7 +39,6 @@ from app.metrics import Coverage
 Sessions = sessionmaker[Session]
 T = TypeVar("T")
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 MINIMUM_PGVECTOR = (0, 8)
 MIGRATION_LOCK = 7_305_811_220_640_114_213  # advisory lock: one migration at a time
 POOL_SIZE = 10  # connections kept open
@@ -155,11 +153,10 @@ def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
 def migrate(engine: Engine) -> None:
     """Bring the schema up to date; an advisory lock serializes concurrent starts.
 
-    Raises DatabaseUnusable if the database is read-only, or if pgvector is missing, too old, or may
-    not be created.
+    Raises DatabaseUnusable if the database is read-only or was written by a later version of this
+    program, or if pgvector is missing, too old, or may not be created.
     """
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config = migration_config()
     with engine.begin() as connection:
         if is_read_only(connection):
             raise DatabaseUnusable(
@@ -169,6 +166,8 @@ def migrate(engine: Engine) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         row = connection.execute(text(AVAILABLE_PGVECTOR)).one_or_none()
         check_pgvector(Available(*row) if row else None)
+        if revision := find_revision(connection):
+            check_known(revision)
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")

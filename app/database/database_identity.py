@@ -3,6 +3,8 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
+from datetime import datetime
+
 from sqlalchemy import Column, DateTime, SmallInteger, Table, Text, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -15,6 +17,7 @@ installation = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default=text("1")),
     Column("identity", Text, nullable=False),
     Column("secret", Text),  # signs tokens unless JWT_SECRET is set
+    Column("backed_up_at", DateTime(timezone=True)),  # the newest backup; null: none was made
     now_column(),
 )
 """One row."""
@@ -49,6 +52,17 @@ def keep_secret(session: Session, proposed: str) -> str:
     query = update(installation).where(installation.c.secret.is_(None))
     session.execute(query.values(secret=proposed))
     return secret(session) or proposed
+
+
+def last_backup(session: Session) -> datetime | None:
+    """When the newest backup was made, if there is one."""
+    found: datetime | None = session.execute(select(installation.c.backed_up_at)).scalar_one()
+    return found
+
+
+def note_backup(session: Session, made_at: datetime) -> None:
+    """Note when a backup was made."""
+    session.execute(update(installation).values(backed_up_at=made_at))
 
 
 def store_folders(session: Session) -> dict[str, str]:

@@ -201,6 +201,7 @@ def test_the_status_view(visitor: Visitor, service: Service) -> None:
         r"All \d+ pictures can be found",
         "No pictures are being added",
         r"The disk (has [\d.,]+ \wB|is nearly full)",
+        "No backup has been made yet",
         f"Version {VERSION}",
     ):
         expect(summary).to_contain_text(re.compile(words))

@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 
 from app.catalog.filters import fields
-from app.database import connections
+from app.database import connections, schema_revisions
 from app.errors import DatabaseUnusable
 
 PARTITIONS = (1, 2)  # indexes of four dimensions: the default collection's and another one's
@@ -78,7 +78,7 @@ def back(engine: Engine, revision: str) -> None:
 
 def config(connection: Any) -> Config:
     made = Config()
-    made.set_main_option("script_location", str(connections.MIGRATIONS))
+    made.set_main_option("script_location", str(schema_revisions.MIGRATIONS))
     made.attributes["connection"] = connection
     return made
 

@@ -1,5 +1,6 @@
 """Payloads of the health checks."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -41,10 +42,19 @@ class Readiness(BaseModel):
 class ServiceStatus(BaseModel):
     """What the people who use the service are told about it."""
 
-    model_config = with_examples({"version": "0.1.0", "free_disk_bytes": 120_000_000_000})
+    model_config = with_examples(
+        {
+            "version": "0.1.0",
+            "free_disk_bytes": 120_000_000_000,
+            "backed_up_at": "2026-11-28T03:00:00Z",
+        }
+    )
 
     version: str = Field(description="version of the program; CHANGELOG.md says what is new in it")
     free_disk_bytes: int | None = Field(
         description="room on the disk of uploaded files, in bytes; null for keys of other "
         "namespaces than `default`, and where the disk does not say"
+    )
+    backed_up_at: datetime | None = Field(
+        description="when the newest backup was made; null: none was, or as above"
     )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from app import VERSION, metrics
 from app.catalog.collections import DEFAULT_NAMESPACE
+from app.database import database_identity
 from app.database.connections import Sessions
 from app.errors import KeyRejected, RoleRejected
 from app.web.database_metrics import DatabaseMetrics
@@ -58,13 +59,17 @@ def _counted(services: Any) -> int | None:
     return count
 
 
-@router.get("/api/v1/status", summary="Which version, and how much room?")
+@router.get("/api/v1/status", summary="Which version, how much room, backed up when?")
 @needs("reader")
 def get_status(caller: CurrentCaller, request: Request) -> ServiceStatus:
-    """What people want to know before they add pictures."""
-    disk = request.app.state.services.gallery.stores.uploads
-    free = disk.free_bytes() if caller.reaches(DEFAULT_NAMESPACE) else None
-    return ServiceStatus(version=VERSION, free_disk_bytes=free)
+    """What people who use it want to know."""
+    services = request.app.state.services
+    if not caller.reaches(DEFAULT_NAMESPACE):
+        return ServiceStatus(version=VERSION, free_disk_bytes=None, backed_up_at=None)
+    with services.sessions.begin() as session:
+        backed_up_at = database_identity.last_backup(session)
+    free = services.gallery.stores.uploads.free_bytes()
+    return ServiceStatus(version=VERSION, free_disk_bytes=free, backed_up_at=backed_up_at)
 
 
 @router.get(

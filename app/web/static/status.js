@@ -39,15 +39,17 @@ function searchableOf({ pictures, coverage }) {
 
 const roomOf = (free) => free !== null && sentence(t(free < LITTLE_ROOM ? "status_little_room" : "status_room", { room: bytes(free) }), free < LITTLE_ROOM);
 
+const backupOf = (free, saved) => free !== null && sentence(saved ? t("status_backup", { when: dateTime(saved) }) : t("status_no_backup"));
+
 async function showAll(summary) {
-  const [known, ready, { version, free_disk_bytes: free }] = await Promise.all([
+  const [known, ready, { version, free_disk_bytes: free, backed_up_at: saved }] = await Promise.all([
     get(`/api/v1/collections/${encodeURIComponent(collection())}`),
     get("/readyz"),
     get("/api/v1/status"),
   ]);
   const [running, pending] = await Promise.all(["running", "pending"].map(async (state) => (await get("/api/v1/jobs", { state })).jobs.length));
   const work = t(running + pending ? "status_work" : "status_no_work", { running: number(running), pending: number(pending) });
-  fill(summary, ...[searchableOf(known), sentence(work), roomOf(free), sentence(t("status_version", { version }))].filter(Boolean));
+  fill(summary, ...[searchableOf(known), sentence(work), roomOf(free), backupOf(free, saved), sentence(t("status_version", { version }))].filter(Boolean));
   for (const key of ["collection", "model", "index"]) showFacts(key, { ...ready, ...known });
 }
 

@@ -1,0 +1,72 @@
+"""Makes a service of a backup, in an empty place."""
+
+import shutil
+from pathlib import Path
+
+from app.database import connections, dumps, schema_revisions
+from app.errors import BackupFailed
+from app.runtime import backing_services
+from app.runtime.backup.manifest import Backup, Manifest, check_upload
+from app.settings import Settings
+from app.storage.disk import whole_file
+
+
+def restore(settings: Settings, backup: Backup) -> Manifest:
+    """Fill the settings' database and folder of uploads, which have to be empty, from a backup.
+
+    The schema is brought up to date. Raises BackupFailed, and then both are empty again.
+    """
+    manifest = backup.manifest()
+    schema_revisions.check_known(manifest.schema_revision)
+    uploads = settings.storage_dir
+    if uploads.is_dir() and any(uploads.iterdir()):
+        raise BackupFailed(
+            f"{uploads} is not empty. Set UPLOAD_DIR to a new folder, or move this one away."
+        )
+    backup.check()
+    try:
+        _copy_uploads(backup, uploads)
+        restore_database(settings, backup)
+    except OSError as error:
+        _clear(uploads)
+        raise BackupFailed(f"{error.filename or uploads}: {error.strerror or error}") from error
+    except BaseException:
+        _clear(uploads)
+        raise
+    return manifest
+
+
+def restore_database(settings: Settings, backup: Backup) -> None:
+    """Fill the settings' database, which has to be empty. Raises BackupFailed."""
+    with backing_services.database(settings) as url:
+        engine = connections.open_engine(url)
+        try:
+            with connections.open_sessions(engine)() as session:
+                if not dumps.is_empty(session):
+                    raise BackupFailed(
+                        "The database is not empty. Set POSTGRES_DIR to a new folder, or "
+                        "DATABASE_URL to an empty database."
+                    )
+                dumps.load(session, url, backup.dump)
+            connections.migrate(engine)
+        finally:
+            engine.dispose()
+
+
+def _copy_uploads(backup: Backup, uploads: Path) -> None:
+    uploads.mkdir(parents=True, exist_ok=True)
+    for name in backup.files():
+        target = uploads / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (backup.uploads / name).open("rb") as source, whole_file(target) as copy:
+            shutil.copyfileobj(source, copy)
+        check_upload(target)
+
+
+def _clear(uploads: Path) -> None:
+    """Take away what was copied; the folder itself stays."""
+    for path in uploads.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
