@@ -35,7 +35,7 @@ from app.settings import NO_RATE, ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
 from app.sources.ignored_names import IgnoredNames
 from app.web import application
 from app.web.application import HttpLimits
-from app.web.middleware.http_protocol import IDLE_SECONDS, BoundedProtocol, most_connections
+from app.web.middleware.http_protocol import BoundedProtocol, most_connections
 from app.web.middleware.rate_limits import Lane
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def serve(settings: Settings) -> None:
         with open_services(settings) as services:
             check_address(settings.api_host, settings.allow_anonymous, services.sessions)
             app = create_app(settings, services)
-            server = uvicorn.Server(server_config(app))
+            server = uvicorn.Server(server_config(app, settings.keep_alive_seconds))
             app.state.is_stopping = lambda: server.should_exit  # ends event streams
             with services.working() if settings.worker == "embedded" else nullcontext():
                 _run(
@@ -102,7 +102,7 @@ def serve(settings: Settings) -> None:
                 )
 
 
-def server_config(app: FastAPI) -> uvicorn.Config:
+def server_config(app: FastAPI, keep_alive_seconds: int) -> uvicorn.Config:
     """How uvicorn serves the application: with limits on connections, idle time and shutdown."""
     return uvicorn.Config(
         app,
@@ -110,7 +110,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         log_config=None,
         log_level="warning",
         limit_concurrency=most_connections(),
-        timeout_keep_alive=IDLE_SECONDS,
+        timeout_keep_alive=keep_alive_seconds,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 

@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     root_path: RootPath = Field(
         "", description="prefix below which a proxy serves this, such as /pictures; empty: none"
     )
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        75, description="idle connections stay open so long: longer than a proxy keeps them"
+    )
     database_url: str | None = Field(
         None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
     )

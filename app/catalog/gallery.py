@@ -47,7 +47,8 @@ DELETE_BATCH = 500  # pictures in one transaction, with their vectors
 class OnDisk:
     """An original on this machine, open; the media type is by its bytes, not its name.
 
-    `name` is where it came from: a path or a URL.
+    `name` is where it came from: a path or a URL. `etag` tells its versions apart: of an upload,
+    the content's hash, the same on every server; others may be edited at any time.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class OnDisk:
     info: os.stat_result
     media_type: str
     name: str
+    etag: str
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,11 @@ class Gallery:
         if kind is None:
             file.close()
             raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
-        name = image.origin or image.path
-        return OnDisk(location, file, os.fstat(file.fileno()), kind, name)
+        info = os.fstat(file.fileno())
+        etag = f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
+        if self.stores.uploads.owns(location):
+            etag = image.content_hash.hex()[:TAG_DIGITS]
+        return OnDisk(location, file, info, kind, image.origin or image.path, etag)
 
     def _redirected(self, image: Image, seconds: int) -> InBucket:
         bucket, key = self.sources.stored_object(image.stored_path)

@@ -17,6 +17,7 @@ from app.web.addresses import Addresses
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
 from app.web.middleware.body_timeout import BodyTimeout
+from app.web.middleware.compression import JsonCompression
 from app.web.middleware.concurrency_limits import (
     MAX_EVENT_STREAMS,
     MAX_KEY_LOOKUPS,
@@ -108,6 +109,7 @@ def _check_root_path(app: FastAPI, root_path: str) -> None:
 
 def _add_middleware(app: FastAPI, limits: HttpLimits) -> None:
     """A request passes through the last one added first."""
+    app.add_middleware(JsonCompression)
     app.add_middleware(HeadRequests)
     app.add_middleware(BodyTimeout)
     app.add_middleware(

@@ -37,7 +37,7 @@ class OriginalResponse(Response):
         info = original.info
         super().__init__(media_type=original.media_type, headers=headers)
         self.headers["accept-ranges"] = "bytes"
-        self.headers["etag"] = f'"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"'
+        self.headers["etag"] = f'"{original.etag}"'
         self.headers["last-modified"] = formatdate(info.st_mtime, usegmt=True)
         self.headers["content-length"] = str(info.st_size)
 

@@ -90,7 +90,7 @@ def bound() -> Iterator[socket.socket]:
 @contextmanager
 def running(settings: Settings, services: Services, listener: socket.socket) -> Iterator[None]:
     app = create_app(settings, services)
-    server = uvicorn.Server(server_config(app))
+    server = uvicorn.Server(server_config(app, settings.keep_alive_seconds))
     app.state.is_stopping = lambda: server.should_exit
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
     thread.start()

@@ -138,6 +138,15 @@ def test_a_picture_that_the_client_has_is_not_sent_again(client: TestClient, pat
     assert client.get(url, headers={"if-none-match": '"other"'}).content == first.content
 
 
+def test_the_etag_of_an_upload_is_its_contents_hash(client: TestClient) -> None:
+    """Issue 19, item 7: by the file's inode, each server behind a balancer had another."""
+    image_id = stored(client, png(8))
+    content_hash = client.get(f"/images/{image_id}").json()["content_hash"]
+    etag = client.get(f"/images/{image_id}/file").headers["etag"]
+    assert etag == f'"{content_hash[: len(etag) - 2]}"'
+    assert len(etag) > 32
+
+
 def test_an_edited_picture_shows_its_new_thumbnail(
     client: TestClient, services: Services, worker: None, tmp_path: Path
 ) -> None:

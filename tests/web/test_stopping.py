@@ -25,7 +25,7 @@ def serving(
     settings: Settings, services: Services
 ) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
     """The application as it is served, and a connection to it; it waits for nobody at its end."""
-    config = server_config(create_app(settings, services))
+    config = server_config(create_app(settings, services), settings.keep_alive_seconds)
     config.timeout_graceful_shutdown = 0
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

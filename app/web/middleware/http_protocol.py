@@ -15,7 +15,6 @@ from app.web.middleware.connection_limits import ConnectionLimits
 from app.web.problems import problem
 
 HEADER_SECONDS = 10.0  # until the headers of a request are there, all of them
-IDLE_SECONDS = 75  # between requests: longer than the 60 s of proxies, or their POST meets a close
 LEFTOVER_SECONDS = 30.0  # after an answer, for the rest of a body that nobody waited for
 SEND_SECONDS = 60.0  # in which a client has to take some of what waits for it
 MAX_HEADER_BYTES = 65_536  # that may arrive without the end of the headers in sight
