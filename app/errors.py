@@ -136,6 +136,10 @@ class ImageVanished(ImageRejected):
     """The file was listed, but was gone when it was to be read."""
 
 
+class SelectionTooLarge(ImageSearchError):
+    """More pictures, or more bytes of them, than one request may ask for."""
+
+
 class RangeNotSatisfiable(ImageRejected):
     """The requested bytes lie outside the file, which has `size` bytes; None if that is unknown."""
 

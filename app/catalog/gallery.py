@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 TAG_DIGITS = 32  # of a SHA-256 in hexadecimal
 DELETE_BATCH = 500  # pictures in one transaction, with their vectors
+RESTORABLE = timedelta(minutes=10)  # how long a picture that was hidden can be restored
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,20 @@ class Gallery:
             removed += self._remove(chosen, images.c.collection_id == collection_id)
         return sorted(removed)
 
+    def hide(self, image_ids: Sequence[int], collection_id: int) -> list[int]:
+        """As `remove`, but `restore` brings them back for RESTORABLE; they are deleted then."""
+        hidden: list[int] = []
+        for start in range(0, len(image_ids), DELETE_BATCH):
+            chosen = image_ids[start : start + DELETE_BATCH]
+            with self.sessions.begin() as session:
+                hidden += image_deletion.hide(session, chosen, collection_id, RESTORABLE)
+        return sorted(hidden)
+
+    def restore(self, image_ids: Sequence[int], collection_id: int) -> list[int]:
+        """Bring hidden pictures back; returns the ids of those whose time is not over."""
+        with self.sessions.begin() as session:
+            return image_deletion.restore(session, image_ids, collection_id)
+
     def remove_matching(
         self, collection_id: int, condition: ColumnElement[bool], limit: int
     ) -> tuple[list[int], bool]:
@@ -237,28 +253,29 @@ class Gallery:
         """Checks the conditions again: a picture that has changed since it was chosen stays."""
         with self.sessions.begin() as session:
             removed = image_deletion.remove(session, image_ids, *conditions)
-        for image in removed:
-            for path in filter(None, (image.stored_path, image.upload_copy)):
-                if self._is_upload(path):
-                    self._delete_file(image, path)
-            remove_thumbnails(self.stores.thumbnails, image.content_hash)
+        remove_files(self.sessions, self.stores, removed)
         return sorted(image.id for image in removed)
 
-    def _is_upload(self, path: str) -> bool:
-        """Whether the file is one of our own, in the store of this process."""
-        return not self.sources.is_elsewhere(path) and self.stores.uploads.owns(
-            self.sources.location(path)
-        )
 
-    def _delete_file(self, image: Image, path: str) -> None:
-        """Delete the file after the row: a crash in between leaves a file, never a row without one.
+def remove_files(sessions: Sessions, stores: Stores, removed: Sequence[Image]) -> None:
+    """Delete what former rows leave behind: thumbnails, and files in this process's store.
 
-        The lock keeps out a concurrent upload of the same bytes, which would reuse the file.
-        """
-        with self.sessions.begin() as session:
-            image_rows.lock_content(session, image.content_hash)
-            if image_rows.find_by_hash(session, image.collection_id, image.content_hash) is None:
-                self.stores.uploads.delete(self.sources.location(path))
+    A crash before this leaves a file, never a row without one.
+    """
+    for image in removed:
+        for path in filter(None, (image.stored_path, image.upload_copy)):
+            location = stores.uploads.location(path)
+            if location is not None:
+                _remove_upload(sessions, stores.uploads, image, location)
+        remove_thumbnails(stores.thumbnails, image.content_hash)
+
+
+def _remove_upload(sessions: Sessions, uploads: Disk, image: Image, location: Path) -> None:
+    """The lock keeps out a concurrent upload of the same bytes, which would reuse the file."""
+    with sessions.begin() as session:
+        image_rows.lock_content(session, image.content_hash)
+        if not image_rows.has_content(session, image.collection_id, image.content_hash):
+            uploads.delete(location)
 
 
 def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
@@ -267,14 +284,13 @@ def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
         thumbnails.delete(thumbnails.path(thumbnail_name(content_hash, side)))
 
 
-def delete_marked(sessions: Sessions, thumbnails: Disk) -> None:
-    """Delete every picture marked for deletion, with its vectors and thumbnails."""
+def delete_marked(sessions: Sessions, stores: Stores) -> None:
+    """Delete every picture whose tombstone has expired, with its vectors, thumbnails and upload."""
     while True:
         with sessions.begin() as session:
-            hashes = image_deletion.remove_marked(session, DELETE_BATCH)
-        for content_hash in hashes:
-            remove_thumbnails(thumbnails, content_hash)
-        if not hashes:
+            removed = image_deletion.remove_marked(session, DELETE_BATCH)
+        remove_files(sessions, stores, removed)
+        if not removed:
             return
 
 

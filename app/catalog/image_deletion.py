@@ -5,15 +5,16 @@ cascade.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app.catalog import skipped_files, upload_copies
 from app.catalog.image_rows import KnownFile, get_images, lock_content
 from app.catalog.skipped_files import SkippedFile
-from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
+from app.database.tables import EXPIRED, IMAGE_COLUMNS, PRESENT, Image, images
 from app.storage.disk import STORE_SCHEME
 
 Located = TypeVar("Located", KnownFile, Image)
@@ -40,16 +41,59 @@ def remove(
     lock_content(session, *(image.content_hash for image in found.values()))
     query = delete(images).where(images.c.id.in_(found), PRESENT, *conditions)
     rows = session.execute(query.returning(*IMAGE_COLUMNS, images.c.etag)).mappings().all()
-    removed = [Image.of(row) for row in rows]
-    for collection_id in sorted({image.collection_id for image in removed}):
+    skip_files(session, rows)
+    return [Image.of(row) for row in rows]
+
+
+def hide(
+    session: Session, image_ids: Sequence[int], collection_id: int, restorable: timedelta
+) -> list[int]:
+    """Set tombstones that `restore` can undo as long as `restorable`, and that are deleted then.
+
+    Files are recorded as by `remove`. Returns the ids of those that the collection had.
+    """
+    found = get_images(session, image_ids)
+    lock_content(session, *(image.content_hash for image in found.values()))
+    query = update(images).where(
+        images.c.id.in_(found), images.c.collection_id == collection_id, PRESENT
+    )
+    query = query.values(removed_at=func.now() + restorable)
+    rows = session.execute(query.returning(*IMAGE_COLUMNS, images.c.etag)).mappings().all()
+    skip_files(session, rows)
+    return sorted(row["id"] for row in rows)
+
+
+def restore(session: Session, image_ids: Sequence[int], collection_id: int) -> list[int]:
+    """Undo `hide`; returns the ids of those whose time is not over."""
+    query = update(images).where(
+        images.c.id.in_(image_ids),
+        images.c.collection_id == collection_id,
+        ~PRESENT,
+        ~EXPIRED,
+    )
+    query = query.values(removed_at=None).returning(images.c.id, images.c.path)
+    restored = {row.id: row.path for row in session.execute(query)}
+    skipped_files.forget(session, collection_id, list(restored.values()))
+    return sorted(restored)
+
+
+def is_upload(stored_path: str) -> bool:
+    """Whether the file was uploaded, and lies in a store of ours."""
+    return stored_path.startswith(STORE_SCHEME)
+
+
+def skip_files(session: Session, rows: Sequence[RowMapping]) -> None:
+    """Record files that stay in folders and buckets: no listing of their collection adds them.
+
+    `rows` are of pictures, with IMAGE_COLUMNS and `etag`.
+    """
+    for collection_id in sorted({row["collection_id"] for row in rows}):
         stay = [
-            SkippedFile(image.stored_path, row["etag"], image.content_hash)
-            for image, row in zip(removed, rows, strict=True)
-            if image.collection_id == collection_id
-            and not image.stored_path.startswith(STORE_SCHEME)
+            SkippedFile(row["stored_path"], row["etag"], row["content_hash"])
+            for row in rows
+            if row["collection_id"] == collection_id and not is_upload(row["stored_path"])
         ]
         skipped_files.put(session, collection_id, stay)
-    return removed
 
 
 def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
@@ -71,8 +115,9 @@ def mark_deleted(session: Session, known: Sequence[Located]) -> list[Located]:
     return [one for one in known if one.id in marked]
 
 
-def remove_marked(session: Session, limit: int) -> list[bytes]:
-    """Delete up to `limit` pictures that have a tombstone; returns their content hashes."""
-    chosen = select(images.c.id).where(~PRESENT).order_by(images.c.id).limit(limit)
+def remove_marked(session: Session, limit: int) -> list[Image]:
+    """Delete up to `limit` pictures whose tombstone has expired; returns the former rows."""
+    chosen = select(images.c.id).where(EXPIRED).order_by(images.c.id).limit(limit)
     query = delete(images).where(images.c.id.in_(chosen.with_for_update(skip_locked=True)))
-    return list(session.execute(query.returning(images.c.content_hash)).scalars())
+    rows = session.execute(query.returning(*IMAGE_COLUMNS)).mappings()
+    return [Image.of(row) for row in rows]

@@ -109,6 +109,14 @@ def find_by_hash(session: Session, collection_id: int, content_hash: bytes) -> I
     return Image.of(row) if row else None
 
 
+def has_content(session: Session, collection_id: int, content_hash: bytes) -> bool:
+    """Whether a picture has this content, be it one that is deleted and can be restored."""
+    query = exists().where(
+        images.c.collection_id == collection_id, images.c.content_hash == content_hash
+    )
+    return session.execute(select(query)).scalar_one()
+
+
 def files_between(
     session: Session,
     collection_id: int,

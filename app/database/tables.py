@@ -107,7 +107,7 @@ images = Table(
     Column("taken_at", DateTime(timezone=True)),
     Column("taken_local", DateTime),  # by the clock there; null: as in UTC
     Column("perceptual_hash", BigInteger),  # 64 bits, signed; null: from before there was one
-    Column("removed_at", DateTime(timezone=True)),  # tombstone: hidden from answers, deleted soon
+    Column("removed_at", DateTime(timezone=True)),  # tombstone: hidden, and deleted from then on
     Column(
         "language", Text, nullable=False, server_default=text("'english'")
     ),  # a text search configuration
@@ -243,6 +243,9 @@ class Image:
 
 PRESENT = images.c.removed_at.is_(None)
 """SQL condition: the picture is not deleted. Answers may show no others."""
+
+EXPIRED = images.c.removed_at <= func.now()
+"""SQL condition: the picture is deleted, and can no longer be restored."""
 
 _PATHS = {"path": func.shown_path(images.c.path), "stored_path": images.c.path}
 IMAGE_COLUMNS = [

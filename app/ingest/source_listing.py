@@ -216,7 +216,7 @@ class SourceLister:
         reason = job.reason
         if job.state == "running" and reason is None:
             reason = Removals(self.sessions, self.sources, job, self._check_stop).settle()
-        delete_marked(self.sessions, self.stores.thumbnails)
+        delete_marked(self.sessions, self.stores)
         with self.sessions.begin() as session:
             if job.reason is None:  # else a retry may resume the listing
                 job_items.dismiss_removals(session, job.id)

@@ -22,6 +22,7 @@ from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
 from app.catalog.collection_deletion import CollectionDeletion
+from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions, connection_options
 from app.errors import (
     CollectionNotFound,
@@ -209,7 +210,7 @@ class Worker:
             self._checked[known.index.id] = vectors
 
     def maintain_queue(self) -> None:
-        """Requeue the work of dead workers and of jobs without tasks; delete old jobs."""
+        """Requeue the work of dead workers and of jobs without tasks; delete what has expired."""
         with self.sessions.begin() as session:
             jobs.rescue(session, self.lease_seconds)
         lister = self.registry.default.source_lister
@@ -219,6 +220,7 @@ class Worker:
                 job_control.resume(session, job, lister.batch_size)
             staged = jobs.purge(session)
         lister.remove_staged(staged)
+        delete_marked(self.sessions, lister.stores)
         self.collection_deletion.finish()
 
     def _register(self, app: procrastinate.App) -> None:

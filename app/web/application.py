@@ -41,10 +41,22 @@ from app.web.routes import (
     legacy,
     recall,
     search,
+    selections,
 )
 
 SUBJECTS = (
-    *(flat, legacy, images, search, collections, explanation, recall, feedback, duplicates),
+    *(
+        flat,
+        legacy,
+        images,
+        search,
+        collections,
+        selections,
+        explanation,
+        recall,
+        feedback,
+        duplicates,
+    ),
     *(jobs, health, page),
 )
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."

@@ -66,6 +66,7 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.ImageTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "image_too_large"),
     errors.ImageTooNarrow: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "image_too_narrow"),
     errors.ImageVanished: Kind(HTTPStatus.NOT_FOUND, "image_vanished"),
+    errors.SelectionTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "selection_too_large"),
     errors.RangeNotSatisfiable: Kind(
         HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"
     ),

@@ -22,6 +22,7 @@ MATRIX = Path(__file__).with_name("routes.csv")
 CALLERS = ("nobody", "reader", "writer", "admin", "stranger")
 """The last is the admin of another namespace."""
 MARK = "only-of-the-default-namespace"
+OF_SEVERAL = {"change_images", "delete_images", "download_images", "move_images", "restore_images"}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -104,8 +105,10 @@ def operations(place: Place) -> dict[str, Case]:
 def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]:
     """A good request for what the default namespace has; what it takes away is made anew."""
     collection = place.collection() if name == "delete_collection" else "default"
-    if "{image_id}" in path or name == "delete_images":
+    if "{image_id}" in path or name in OF_SEVERAL:
         image_id = place.picture()
+    ids = [image_id] if name in OF_SEVERAL else []
+    other = place.collection() if name == "move_images" else ""
     filled = (
         path.format(image_id=image_id, job_id=place.job_id, name=collection)
         if ("{image_id}" in path)
@@ -127,7 +130,11 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "change_collection": {"json": {"fields": {"place": "text"}}},
         "tune": {"json": {}},
         "change_image": {"json": {"caption": MARK}},
-        "delete_images": {"json": {"ids": [image_id]}} if name == "delete_images" else {},
+        "change_images": {"json": {"ids": ids, "add_tags": [MARK]}},
+        "move_images": {"json": {"ids": ids, "collection": other}},
+        "restore_images": {"json": {"ids": ids}},
+        "download_images": {"params": {"ids": ids}},
+        "delete_images": {"json": {"ids": ids}},
     }
     return filled, requests.get(name, {})
 

@@ -17,7 +17,7 @@ from app.catalog.collection_deletion import upload_disks
 from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.job_tables import OUTCOMES
-from app.database.tables import PRESENT, Image, VectorIndex, images
+from app.database.tables import EXPIRED, Image, VectorIndex, images
 from app.errors import ImageSearchError
 from app.index import embeddings, vector_indexes
 from app.index.graph_rebuild import build_graph
@@ -135,13 +135,13 @@ class Doctor:
 
     def _tombstones(self) -> Finding:
         with self.sessions.begin() as session:
-            query = select(images.c.path).where(~PRESENT)
+            query = select(images.c.path).where(EXPIRED)
             if jobs.any_open(session):  # it is about to delete them
                 query = query.limit(0)
             found = list(session.execute(query).scalars())
 
         def finish(sure: bool) -> int:
-            delete_marked(self.sessions, self.stores.thumbnails)
+            delete_marked(self.sessions, self.stores)
             return len(found)
 
         return Finding("tombstones", found, finish)

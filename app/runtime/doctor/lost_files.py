@@ -137,7 +137,7 @@ class LostFiles:
             self._write_down(forgotten)
             with self.sessions.begin() as session:
                 forgotten = image_deletion.mark_deleted(session, forgotten)
-            delete_marked(self.sessions, self.stores.thumbnails)
+            delete_marked(self.sessions, self.stores)
         return len(forgotten)
 
     def _write_down(self, forgotten: Sequence[Image]) -> None:

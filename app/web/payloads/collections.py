@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.catalog.collections import DEFAULT_LANGUAGE
 from app.catalog.filters.fields import MAX_FIELDS
+from app.catalog.gallery import RESTORABLE
 from app.index.statistics import Counts
 from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.runtime.collection_registry import KnownCollection
@@ -173,9 +174,17 @@ class Removal(BaseModel):
     filter: Filter | None = Field(
         None, description="must not be empty: that would be every picture"
     )
+    restorable: bool = Field(
+        False,
+        description="only with ids: hide them for "
+        f"{RESTORABLE.seconds // 60} minutes, in which `…/images/restore` brings them back, and "
+        "delete them after that",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
+        if self.restorable and self.ids is None:
+            raise ValueError("restorable needs ids")
         if (self.ids is None) == (self.filter is None) or self.filter == {}:
             raise ValueError("send ids or a filter that is not empty, one of them")
         return self

@@ -175,7 +175,8 @@ def delete_images(found: Found, gallery: GalleryService, body: Removal) -> Remov
     """
     collection = found.collection
     if body.ids is not None:
-        removed, more = gallery.remove(body.ids, collection.id), False
+        remove = gallery.hide if body.restorable else gallery.remove
+        removed, more = remove(body.ids, collection.id), False
     else:
         where = parse(body.filter, collection.fields)
         if not where.clauses:

@@ -3,6 +3,7 @@ const MAX_BLOBS = 400;
 const WAIT_MS = 2000;
 const TRIES = 5;
 const MAX_RETRY_S = 60;
+const KEPT_MS = 60_000; // a file that the browser is saving
 const CHALLENGE = "WWW-Authenticate"; // of a 401 about a key
 
 const key = () => sessionStorage.apiKey || localStorage.apiKey;
@@ -86,6 +87,14 @@ export async function follow(path, onEvent) {
     }
     if (!told?.finished_at) await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
   }
+}
+
+/** Save what is at an address under a name: with a key, the bytes are fetched first. */
+export async function download(path, name) {
+  const url = hasKey() ? URL.createObjectURL(await (await call(path)).blob()) : relative(path);
+  const link = document.createElement("a");
+  Object.assign(link, { href: url, download: name }).click();
+  if (url.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
 }
 
 const blobs = new Map();

@@ -1,18 +1,19 @@
-// What people say of a picture, changed where it is shown: its caption and its tags.
+// What people say of a picture, changed where it is shown: its caption, its tags, other metadata.
 import { ask } from "./api.js";
 import { alertOf, announce, make } from "./dom.js";
+import { fieldsEditor, tagsIn } from "./fields.js";
 import { t } from "./texts.js";
 
 const MAX_CAPTION = 2000; // characters, as the API takes
 
 const textOf = (tags) => (Array.isArray(tags) ? tags : []).join(", ");
-const tagsIn = (text) => [...new Set(text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean))];
 
 /** Only what was changed: tags of another program's kind stay as they are. */
-function changesOf(known, caption, tags) {
+function changesOf(known, caption, tags, metadata) {
   const changes = {};
   if (caption !== (known.caption ?? "")) changes.caption = caption || null;
-  if (tags !== textOf(known.metadata.tags)) changes.metadata = { tags: tags.trim() ? tagsIn(tags) : null };
+  if (tags !== textOf(known.metadata.tags)) metadata = { ...metadata, tags: tags.trim() ? tagsIn(tags) : null };
+  if (Object.keys(metadata).length) changes.metadata = metadata;
   return changes;
 }
 
@@ -20,13 +21,15 @@ function changesOf(known, caption, tags) {
 export function editorOf(known, onChange) {
   const caption = make("textarea", { rows: 2, maxlength: MAX_CAPTION }, known.caption ?? "");
   const tags = make("input", { value: textOf(known.metadata.tags), autocomplete: "off" });
+  const { tags: shownAbove, ...others } = known.metadata;
+  const fields = fieldsEditor(others);
   const labels = [make("label", {}, t("edit_caption"), caption), make("label", {}, t("edit_tags"), tags)];
-  const form = make("form", {}, ...labels, make("button", { type: "submit" }, t("edit_save")));
+  const form = make("form", {}, ...labels, fields.element, make("button", { type: "submit" }, t("edit_save")));
   form.onsubmit = async (event) => {
     event.preventDefault();
-    const json = changesOf(known, caption.value.trim(), tags.value);
-    if (!Object.keys(json).length) return;
     try {
+      const json = changesOf(known, caption.value.trim(), tags.value, await fields.changes());
+      if (!Object.keys(json).length) return;
       const { data } = await ask("PATCH", `/api/v1/images/${known.id}`, { json });
       announce(t("edit_saved"));
       onChange(data);

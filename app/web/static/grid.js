@@ -7,6 +7,8 @@ const [grid, more] = ["grid", "more"].map(byId);
 const end = new IntersectionObserver(([entry]) => entry.isIntersecting && more.click(), { rootMargin: "900px" });
 
 export let shown = []; // {hit, token, tile, day, heading}
+let hasDays = false;
+let answers = 0; // shown so far
 
 export const fileOf = ({ path, id }) => path?.split("/").at(-1) ?? `#${id}`;
 export const nameOf = (hit) => hit.caption || fileOf(hit);
@@ -36,12 +38,14 @@ export function tileOf(hit) {
   return tile;
 }
 
+const checkOf = (hit) =>
+  make("button", { type: "button", className: "check", role: "checkbox", "aria-checked": "false", "aria-label": t("select_one", { name: nameOf(hit) }) }, "✓");
+
 /** The first of each day has a heading: what follows it was taken on that day. */
-function withHeadings(added) {
-  let day = shown.at(-1)?.day;
+function withHeadings(added, day) {
   for (const one of added) {
     one.day = one.hit.taken_at?.slice(0, 10) ?? "";
-    if (one.day !== day) one.heading = make("li", { className: "day" }, make("h2", {}, one.day ? dayName(one.day) : t("day_unknown")));
+    one.heading = one.day === day ? null : make("li", { className: "day" }, make("h2", {}, one.day ? dayName(one.day) : t("day_unknown")));
     day = one.day;
   }
 }
@@ -60,16 +64,43 @@ function holdBack() {
 
 addEventListener("resize", holdBack);
 
+const partsOf = ({ heading, tile }) => (heading ? [heading, tile] : [tile]);
+
+function show(entries) {
+  shown = entries;
+  if (hasDays) withHeadings(shown);
+  grid.replaceChildren(...shown.flatMap(partsOf));
+  holdBack();
+  grid.dispatchEvent(new Event("fill"));
+}
+
+/** Take pictures out of the answer; returns what brings some of them back to where they were. */
+export function withdraw(ids) {
+  const [before, answer] = [shown, answers];
+  show(shown.filter(({ hit }) => !ids.includes(hit.id)));
+  return (restored) => {
+    if (answer !== answers) return; // another one is shown
+    const known = before.filter((one) => shown.includes(one) || restored.includes(one.hit.id));
+    show([...known, ...shown.filter((one) => !before.includes(one))]);
+  };
+}
+
 /** Show a page of an answer; by days if it is in the order of time. */
 export function fill({ hits, token, next_cursor: cursor }, isFirst, isByTime) {
   const added = hits.map((hit) => ({ hit, token, tile: tileOf(hit) }));
-  if (isFirst) grid.replaceChildren();
-  if (isFirst) shown = [];
-  if (isByTime) withHeadings(added);
+  for (const { hit, tile } of added) tile.append(checkOf(hit));
+  if (isFirst) {
+    answers += 1;
+    grid.replaceChildren();
+    shown = [];
+  }
+  hasDays = isByTime;
+  if (hasDays) withHeadings(added, shown.at(-1)?.day);
   shown.push(...added);
-  grid.append(...added.flatMap(({ heading, tile }) => (heading ? [heading, tile] : [tile])));
+  grid.append(...added.flatMap(partsOf));
   more.hidden = !cursor;
   holdBack();
   end.unobserve(more);
   if (cursor) end.observe(more); // told again if it is near
+  grid.dispatchEvent(new Event("fill"));
 }

@@ -6,6 +6,7 @@ import { mountFilters, showFilters, showPanel } from "./filters.js";
 import { fill, shown } from "./grid.js";
 import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
 import { ratingOf } from "./rating.js";
+import { stop } from "./selection.js";
 import { number, t } from "./texts.js";
 import { mountViewer, showHit } from "./viewer.js";
 
@@ -54,6 +55,7 @@ function showAsked() {
   showPicture(asked.picture);
   if (answered === keyOf(asked)) return showHit();
   answered = keyOf(asked);
+  stop(); // selecting: these pictures go
   controller?.abort();
   controller = new AbortController();
   grid.ariaBusy = true;

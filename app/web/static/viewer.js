@@ -14,6 +14,7 @@ const [stage, title, told, editor, copies, facts, similar] = ["div", "h2", "div"
 const previous = button("‹", () => move(-1), "icon", t("previous"));
 const next = button("›", () => move(1), "icon", t("next"));
 const save = make("a", { className: "button", onclick: saved }, t("download"));
+const remove = button(t("select_delete"), () => removed().catch((error) => alertOf(error.message)), "bad");
 let [items, at] = [[], 0];
 
 const shownId = () => items[at]?.hit.id;
@@ -29,6 +30,12 @@ async function saved(event) {
 async function copy() {
   await navigator.clipboard.writeText(location.href);
   announce(t("copied"));
+}
+
+async function removed() {
+  const { deletePictures } = await import("./manage.js");
+  await deletePictures([shownId()]);
+  dialog.close();
 }
 
 function move(step) {
@@ -129,7 +136,7 @@ export function mountViewer(onSearch) {
     stage,
     make("div", { className: "side" },
       row(title, button("×", () => dialog.close(), "icon quiet", t("close"))), told,
-      row(button(t("search_with_this"), search, "primary"), save, link),
+      row(button(t("search_with_this"), search, "primary"), save, link, remove),
       editor, copies, facts, make("h3", {}, t("similar")), similar),
   );
   dialog.onkeydown = ({ target, key, altKey }) => {

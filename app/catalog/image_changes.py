@@ -1,0 +1,85 @@
+"""What people say of many pictures at once: captions, tags, metadata."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.catalog import image_rows
+from app.database.connections import Sessions
+from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
+from app.errors import AnnotationInvalid
+from app.sources.sidecars.annotations import Annotation, check_metadata
+
+TAGS = "tags"  # the key of the metadata
+
+ChangeStatus = Literal["changed", "not_found", "refused"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """The same for every picture: `metadata` are merged, and None removes a key.
+
+    An empty caption removes it, None leaves it. Tags are added behind those that are there.
+    """
+
+    caption: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    add_tags: Sequence[str] = ()
+    remove_tags: Sequence[str] = ()
+
+    def of(self, image: Image) -> Annotation:
+        """What is said of the picture then. Raises AnnotationInvalid."""
+        merged = {**image.metadata, **self.metadata}
+        if self.add_tags or self.remove_tags:
+            merged[TAGS] = self._tags(merged.get(TAGS)) or None
+        kept = {name: value for name, value in merged.items() if value is not None}
+        return Annotation(self.caption, check_metadata(kept))
+
+    def _tags(self, present: Any) -> list[Any]:
+        known = present if isinstance(present, list) else [] if present is None else [present]
+        kept = [tag for tag in known if tag not in self.remove_tags]
+        return kept + [tag for tag in dict.fromkeys(self.add_tags) if tag not in kept]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What became of one picture; `reason` says why it was refused."""
+
+    id: int
+    status: ChangeStatus
+    reason: str | None = None
+
+
+def change_many(
+    sessions: Sessions, collection_id: int, image_ids: Sequence[int], change: Change
+) -> list[Changed]:
+    """Change pictures of a collection in one transaction; one outcome per id, in their order.
+
+    A picture whose metadata would become too large is refused, and the others are changed.
+    """
+    ids = list(dict.fromkeys(image_ids))
+    with sessions.begin() as session:
+        found = _locked(session, collection_id, ids)
+        return [_changed(session, image_id, found.get(image_id), change) for image_id in ids]
+
+
+def _locked(session: Session, collection_id: int, ids: Sequence[int]) -> dict[int, Image]:
+    query = select(*IMAGE_COLUMNS).where(
+        images.c.id.in_(ids), images.c.collection_id == collection_id, PRESENT
+    )
+    rows = session.execute(query.order_by(images.c.id).with_for_update()).mappings()
+    return {row["id"]: Image.of(row) for row in rows}
+
+
+def _changed(session: Session, image_id: int, image: Image | None, change: Change) -> Changed:
+    if image is None:
+        return Changed(image_id, "not_found")
+    try:
+        annotation = change.of(image)
+    except AnnotationInvalid as error:
+        return Changed(image_id, "refused", str(error))
+    image_rows.annotate(session, image, annotation)
+    return Changed(image_id, "changed")

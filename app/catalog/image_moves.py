@@ -1,0 +1,145 @@
+"""Moves pictures into another collection, with their vectors and what was said of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import RowMapping, exists, select, update
+from sqlalchemy.orm import Session
+
+from app.catalog import image_deletion, skipped_files
+from app.catalog.collection_deletion import uploads_disk
+from app.catalog.gallery import remove_files
+from app.catalog.image_rows import lock_content
+from app.database.connections import Sessions
+from app.database.tables import (
+    IMAGE_COLUMNS,
+    PRESENT,
+    Collection,
+    Image,
+    VectorIndex,
+    embeddings,
+    images,
+)
+from app.errors import CollectionRejected
+from app.index.vector_indexes import require_active
+from app.storage.disk import Stores
+
+MoveStatus = Literal["moved", "not_found", "duplicate", "elsewhere"]
+"""`duplicate`: the other collection has these bytes or this path; `elsewhere`: the upload lies in
+the store of another machine."""
+
+Place = tuple[Collection, VectorIndex]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of one picture."""
+
+    id: int
+    status: MoveStatus
+
+
+def move_many(
+    sessions: Sessions, stores: Stores, source: Place, target: Place, image_ids: Sequence[int]
+) -> list[Moved]:
+    """Move pictures in one transaction; one outcome per id, in their order.
+
+    Uploaded files are copied into the other collection's folder before, and deleted after it. A
+    file in a folder or bucket stays, and no listing of the collection it left indexes it again.
+    Raises CollectionRejected where the vectors of the two cannot be compared.
+    """
+    _check_models(source[1], target[1])
+    ids = list(dict.fromkeys(image_ids))
+    copies = _copied(sessions, stores, source[0], target[0], ids)
+    with sessions.begin() as session:
+        require_active(session, target[1])
+        status, left = _move(session, copies, source, target, ids)
+    remove_files(sessions, stores, left)
+    return [Moved(image_id, status.get(image_id, "not_found")) for image_id in ids]
+
+
+def _check_models(source: VectorIndex, target: VectorIndex) -> None:
+    if source.collection_id == target.collection_id:
+        raise CollectionRejected("The pictures are in this collection already: name another one.")
+    same = (source.fingerprint, source.column.name) == (target.fingerprint, target.column.name)
+    if not same:
+        raise CollectionRejected(
+            f"The collections have different models ({source.space.name}, {target.space.name}) or "
+            "kinds of storage, so vectors cannot be moved: add the files to the other collection."
+        )
+
+
+def _copied(
+    sessions: Sessions, stores: Stores, source: Collection, target: Collection, ids: Sequence[int]
+) -> dict[str, str | None]:
+    """New stored paths of uploads by their old ones, once the files are copied; None: no file."""
+    disk = uploads_disk(stores.uploads, target)
+    with sessions.begin() as session:
+        found = _rows(session, source.id, ids)
+    paths = {path for row in found for path in (row["stored_path"], row["upload_copy"]) if path}
+    copies: dict[str, str | None] = {}
+    for path in sorted(path for path in paths if image_deletion.is_upload(path)):
+        location = stores.uploads.location(path)
+        if location is None or not location.exists():
+            copies[path] = None
+            continue
+        with location.open("rb") as file:
+            copy: Path = disk.copy(location.name, file)
+        copies[path] = stores.uploads.stored_path(copy)
+    return copies
+
+
+def _rows(session: Session, collection_id: int, ids: Sequence[int]) -> Sequence[RowMapping]:
+    query = select(*IMAGE_COLUMNS, images.c.etag).where(
+        images.c.id.in_(ids), images.c.collection_id == collection_id, PRESENT
+    )
+    return session.execute(query.order_by(images.c.id).with_for_update()).mappings().all()
+
+
+def _move(
+    session: Session,
+    copies: dict[str, str | None],
+    source: Place,
+    target: Place,
+    ids: Sequence[int],
+) -> tuple[dict[int, MoveStatus], list[Image]]:
+    """The status of each picture that was found, and the former rows of those that moved."""
+    found = _rows(session, source[0].id, ids)
+    lock_content(session, *(row["content_hash"] for row in found))
+    status: dict[int, MoveStatus] = {}
+    gone = []
+    for row in found:
+        status[row["id"]] = _move_one(session, copies, row, target)
+        if status[row["id"]] == "moved":
+            gone.append(row)
+    moved = [row["id"] for row in gone]
+    vectors = update(embeddings).where(
+        embeddings.c.index_id == source[1].id, embeddings.c.image_id.in_(moved)
+    )
+    session.execute(vectors.values(index_id=target[1].id))
+    image_deletion.skip_files(session, gone)
+    skipped_files.forget(session, target[0].id, [row["stored_path"] for row in gone])
+    return status, [Image.of(row) for row in gone]
+
+
+def _move_one(
+    session: Session, copies: dict[str, str | None], row: RowMapping, target: Place
+) -> MoveStatus:
+    collection = target[0]
+    new: dict[str, Any] = {
+        name: copies.get(row[key]) if image_deletion.is_upload(row[key] or "") else row[key]
+        for name, key in (("path", "stored_path"), ("upload_copy", "upload_copy"))
+    }
+    if new["path"] is None:
+        return "elsewhere"
+    there = exists().where(
+        images.c.collection_id == collection.id,
+        (images.c.path == new["path"]) | (images.c.content_hash == row["content_hash"]),
+    )
+    if session.execute(select(there)).scalar_one():
+        return "duplicate"
+    moved = update(images).where(images.c.id == row["id"])
+    session.execute(moved.values(collection_id=collection.id, language=collection.language, **new))
+    return "moved"

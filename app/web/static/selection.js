@@ -1,0 +1,109 @@
+// Which pictures of the answer are selected: by their check marks, a range with Shift, a long press, or all.
+import { alertOf, byId } from "./dom.js";
+import { shown } from "./grid.js";
+
+const LONG_PRESS_MS = 500;
+const STILL_PX = 10; // a finger that moves further scrolls
+
+const [grid, opener, bar] = ["grid", "select-button", "selection"].map(byId);
+const chosen = new Set(); // ids
+let from; // where a range begins: an id
+let manage; // the module behind the bar, loaded when it is needed
+let press = {}; // of a finger
+
+const isOn = () => grid.dataset.selecting !== undefined;
+const entryOf = (element) => shown.find(({ tile }) => tile === element.closest(".tile"));
+
+export const selected = () => shown.filter(({ hit }) => chosen.has(hit.id));
+
+function show() {
+  for (const { hit, tile } of shown) tile.querySelector(".check").ariaChecked = chosen.has(hit.id);
+  opener.ariaPressed = isOn();
+  bar.hidden = !isOn();
+  if (isOn()) manage?.show(chosen.size, shown.length);
+}
+
+async function start() {
+  if (isOn()) return;
+  grid.dataset.selecting = "";
+  show();
+  try {
+    manage ??= (await import("./manage.js")).mountManage(bar, { selected, selectAll, stop });
+    show();
+  } catch (error) {
+    alertOf(error.message);
+  }
+}
+
+export function stop() {
+  chosen.clear();
+  delete grid.dataset.selecting;
+  show();
+}
+
+function selectAll() {
+  for (const { hit } of shown) chosen.add(hit.id);
+  show();
+}
+
+/** Turn one on or off; with `isRange` all from the last one to this are turned on. */
+function choose({ hit: { id } }, isRange) {
+  const [a, b] = [from, id].map((one) => shown.findIndex(({ hit }) => hit.id === one)).sort((x, y) => x - y);
+  if (isRange && a >= 0) for (const { hit } of shown.slice(a, b + 1)) chosen.add(hit.id);
+  else if (!chosen.delete(id)) chosen.add(id);
+  from = id;
+  start();
+  show();
+}
+
+function clicked(event) {
+  const isCheck = event.target.closest(".check");
+  const isMeant = isCheck || (isOn() && !event.ctrlKey && !event.metaKey);
+  if (!event.target.closest(".tile") || !isMeant) return;
+  event.preventDefault();
+  event.stopPropagation(); // the picture is not opened
+  choose(entryOf(event.target), event.shiftKey);
+}
+
+function pressed({ pointerType, target, clientX, clientY }) {
+  clearTimeout(press.timer);
+  press = { x: clientX, y: clientY };
+  if (pointerType !== "touch" || !target.closest("#grid .tile")) return;
+  press.timer = setTimeout(() => {
+    press.isLong = true;
+    choose(entryOf(target));
+  }, LONG_PRESS_MS);
+}
+
+/** The finger that pressed long lifts over what is there by now, the bar perhaps: that is no click on it. */
+function swallow(event) {
+  if (!press.isLong) return;
+  press = {};
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+const lifted = () => clearTimeout(press.timer);
+
+function onKey(event) {
+  if (!isOn() || document.querySelector("dialog[open]")) return;
+  if (event.key === "Escape") stop();
+  if (event.key !== "a" || !(event.ctrlKey || event.metaKey) || event.target.matches("input, textarea")) return;
+  event.preventDefault();
+  selectAll();
+}
+
+grid.addEventListener("click", clicked);
+addEventListener("click", swallow, true);
+addEventListener("pointerdown", pressed);
+addEventListener("pointermove", ({ clientX, clientY }) => {
+  if (Math.hypot(clientX - press.x, clientY - press.y) > STILL_PX) lifted();
+});
+for (const name of ["pointerup", "pointercancel", "scroll"]) addEventListener(name, lifted);
+grid.addEventListener("contextmenu", (event) => press.isLong && event.preventDefault());
+grid.addEventListener("fill", () => {
+  for (const id of chosen) if (!shown.some(({ hit }) => hit.id === id)) chosen.delete(id);
+  show();
+});
+addEventListener("keydown", onKey);
+opener.onclick = () => (isOn() ? stop() : start());

@@ -1,0 +1,171 @@
+"""Somebody selects pictures, and changes, deletes, moves or downloads them together."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Visitor
+from tests.browser.seeing import dialog, open_first, settle, tiles
+from tests.browser.serving import PICTURES, Service, index
+from tests.browser.test_manners import SCHEMES, Scheme, overflowing, violations
+
+NAMES = ("green-tree.jpg", "cat.jpg", "car.jpg", "banana.jpg", "camera.jpg", "tiger.jpg")
+VIEW = "/?collection=managed"
+
+
+@pytest.fixture(scope="module")
+def managed(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with two further collections, one of six pictures."""
+    for name in ("managed", "moved"):
+        service.ask("POST", "/api/v1/collections", json={"name": name})
+    yield service
+    for name in ("managed", "moved"):
+        service.ask("DELETE", f"/api/v1/collections/{name}")
+
+
+@pytest.fixture(autouse=True)
+def six(managed: Service) -> None:
+    """Six pictures in the one, none in the other."""
+    for name in ("managed", "moved"):
+        remove = f"/api/v1/collections/{name}/images/delete"
+        managed.ask("POST", remove, json={"filter": {"id": {"gt": 0}}})
+    files = [("files", (name, (PICTURES / name).read_bytes())) for name in NAMES]
+    managed.job(files=files, params={"collection": "managed"})
+
+
+def visit(visitor: Visitor, service: Service, address: str = VIEW, **options: object) -> Page:
+    page = visitor.visit(service, address, **options)  # type: ignore[arg-type]
+    settle(page)
+    expect(tiles(page)).to_have_count(len(NAMES))
+    return page
+
+
+def checks(page: Page) -> Locator:
+    return page.locator("#grid").get_by_role("checkbox")
+
+
+def bar(page: Page) -> Locator:
+    return page.get_by_role("region", name="Selected pictures")
+
+
+def test_select_by_click_range_and_all(visitor: Visitor, managed: Service) -> None:
+    page = visit(visitor, managed)
+    tiles(page).first.hover()
+    checks(page).first.click()
+    expect(bar(page)).to_contain_text("1 of 6 selected")
+    tiles(page).nth(3).click(modifiers=["Shift"])
+    expect(bar(page)).to_contain_text("4 of 6 selected")
+    tiles(page).nth(1).click()
+    expect(bar(page)).to_contain_text("3 of 6 selected")
+    expect(dialog(page)).to_be_hidden()
+    bar(page).get_by_role("button", name="All shown").click()
+    expect(bar(page)).to_contain_text("6 of 6 selected")
+    page.keyboard.press("Escape")
+    expect(bar(page)).to_be_hidden()
+    open_first(page)
+
+
+def test_select_by_a_long_press_and_by_the_keyboard(visitor: Visitor, managed: Service) -> None:
+    page = visit(visitor, managed, size=(360, 740), has_touch=True, is_mobile=True)
+    place = tiles(page).nth(1).bounding_box()
+    assert place is not None
+    devtools = page.context.new_cdp_session(page)
+    at = [{"x": place["x"] + 40, "y": place["y"] + 40}]
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": at})
+    expect(bar(page)).to_contain_text("1 of 6 selected")
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    tiles(page).nth(2).tap()
+    expect(bar(page)).to_contain_text("2 of 6 selected")
+    expect(checks(page).nth(1)).to_be_checked()
+    visitor.photograph("phone")
+    assert overflowing(page) == []
+    checks(page).nth(4).focus()
+    page.keyboard.press("Space")
+    expect(bar(page)).to_contain_text("3 of 6 selected")
+    page.keyboard.press("Control+a")
+    expect(bar(page)).to_contain_text("6 of 6 selected")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_words_for_many_and_axe(visitor: Visitor, managed: Service, scheme: Scheme) -> None:
+    page = visit(visitor, managed, scheme=scheme)
+    page.get_by_role("button", name="Select", exact=True).click()
+    bar(page).get_by_role("button", name="All shown").click()
+    assert violations(page) == []
+    visitor.photograph("bar")
+    bar(page).get_by_role("button", name="Tag and edit").click()
+    dialog(page).get_by_label("Tags to add").fill("sea, sun")
+    dialog(page).get_by_label("Caption for all").fill("A day")
+    dialog(page).get_by_role("button", name="Add a field").click()
+    dialog(page).get_by_label("Field", exact=True).fill("stars")
+    dialog(page).get_by_label("Value", exact=True).fill("5")
+    assert violations(page) == []
+    visitor.photograph("dialog")
+    dialog(page).get_by_role("button", name="Save").click()
+    expect(page.locator("#announcements")).to_have_text("6 pictures changed.")
+    listed = managed.ask("GET", "/api/v1/collections/managed/images")["images"]
+    assert [one["metadata"]["tags"] for one in listed] == [["sea", "sun"]] * 6
+    assert {(one["caption"], one["metadata"]["stars"]) for one in listed} == {("A day", 5)}
+
+
+def test_deleted_and_brought_back(visitor: Visitor, managed: Service) -> None:
+    page = visit(visitor, managed)
+    page.get_by_role("button", name="Select", exact=True).click()
+    tiles(page).nth(1).click()
+    tiles(page).nth(2).click()
+    bar(page).get_by_role("button", name="Delete").click()
+    expect(tiles(page)).to_have_count(4)
+    visitor.photograph("deleted")
+    kept = managed.ask("GET", "/api/v1/collections/managed")
+    assert kept["pictures"] == 4
+    page.get_by_role("button", name="Undo").click()
+    expect(tiles(page)).to_have_count(6)
+    assert managed.ask("GET", "/api/v1/collections/managed")["pictures"] == 6
+    open_first(page)
+    dialog(page).get_by_role("button", name="Delete").click()
+    expect(dialog(page)).to_be_hidden()
+    expect(tiles(page)).to_have_count(5)
+
+
+def test_moved_to_another_collection(visitor: Visitor, managed: Service) -> None:
+    page = visit(visitor, managed)
+    page.get_by_role("button", name="Select", exact=True).click()
+    tiles(page).first.click()
+    bar(page).get_by_role("button", name="Move").click()
+    dialog(page).get_by_label("To the collection").select_option("moved")
+    dialog(page).get_by_role("button", name="Save").click()
+    expect(tiles(page)).to_have_count(5)
+    assert managed.ask("GET", "/api/v1/collections/moved")["pictures"] == 1
+
+
+def test_downloaded_as_a_zip(visitor: Visitor, managed: Service, tmp_path: Path) -> None:
+    page = visit(visitor, managed)
+    page.get_by_role("button", name="Select", exact=True).click()
+    bar(page).get_by_role("button", name="All shown").click()
+    with page.expect_download() as begun:
+        bar(page).get_by_role("button", name="Download as zip").click()
+    begun.value.save_as(tmp_path / "pictures.zip")
+    with zipfile.ZipFile(tmp_path / "pictures.zip") as archive:
+        assert sorted(archive.namelist()) == sorted(NAMES)
+        assert archive.read("cat.jpg") == (PICTURES / "cat.jpg").read_bytes()
+
+
+def test_a_deleted_picture_of_a_folder_stays_away(
+    visitor: Visitor, managed: Service, tmp_path: Path
+) -> None:
+    """Issue 19, item 12."""
+    (tmp_path / "zebra4711.jpg").write_bytes((PICTURES / "cat.jpg").read_bytes() + b"\0")
+    index(managed.services, tmp_path)
+    page = visitor.visit(managed, "/?q=zebra4711")
+    settle(page)
+    open_first(page)
+    expect(dialog(page)).to_contain_text("zebra4711.jpg")
+    dialog(page).get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    index(managed.services, tmp_path)
+    found = managed.ask("GET", "/api/v1/search?q=zebra4711")["hits"]
+    assert not [hit for hit in found if "zebra4711" in hit["path"]]
+    assert (tmp_path / "zebra4711.jpg").exists()
