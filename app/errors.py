@@ -192,6 +192,10 @@ class ImageNotFound(ImageSearchError):
     """No picture has this id, or its file is gone."""
 
 
+class PageNotFound(ImageSearchError):
+    """The picture has no page or frame of this number."""
+
+
 class Interrupted(ImageSearchError):
     """The worker stops and gives its work back. Never reaches a request."""
 

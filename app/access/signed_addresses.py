@@ -20,8 +20,9 @@ PURPOSE = "signed address"  # what the key is derived for: no other signature ca
 
 @dataclass(frozen=True)
 class SignedPicture:
-    """What a signature is bound to; `size` is a thumbnail's, in pixels, as the address spells it.
+    """What a signature is bound to.
 
+    `size`, in pixels, and `page` are a thumbnail's, as the address spells them.
     The namespace is signed too: a picture that is no longer in it is not found.
     """
 
@@ -29,6 +30,7 @@ class SignedPicture:
     image_id: str
     size: str
     namespace: str
+    page: str = ""
 
 
 class AddressSigner:
@@ -64,5 +66,6 @@ class AddressSigner:
 
     def _signature(self, picture: SignedPicture, expires: str) -> str:
         # As JSON: no part can take another's place, whatever characters it has.
-        parts = [picture.kind, picture.image_id, picture.size, picture.namespace, expires]
+        asked = [picture.kind, picture.image_id, picture.size, picture.page]
+        parts = [*asked, picture.namespace, expires]
         return hmac.digest(self._key, json.dumps(parts).encode(), "sha256").hex()

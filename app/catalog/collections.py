@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
-from app.database.tables import COLLECTION_COLUMNS, Collection, collections, images
+from app.database.tables import COLLECTION_COLUMNS, Collection, Pages, collections, images
 from app.errors import CollectionExists, CollectionNotFound, CollectionRejected
 
 DEFAULT = DEFAULT_NAMESPACE, DEFAULT_NAME = "default", "default"
@@ -24,12 +24,16 @@ PRESENT = collections.c.namespace != DELETED_NAMESPACE
 
 @dataclass(frozen=True)
 class NewCollection:
-    """A collection to be created; `fields` declares metadata keys and their types."""
+    """A collection to be created; `fields` declares metadata keys and their types.
+
+    `pages` is as in `Collection`.
+    """
 
     namespace: str
     name: str
     language: str = DEFAULT_LANGUAGE
     fields: Mapping[str, str] = field(default_factory=dict)
+    pages: Pages = "first"
 
 
 def default(session: Session) -> Collection:
@@ -123,6 +127,18 @@ def set_language(session: Session, collection: Collection, language: str) -> Non
     session.execute(query.values(language=language))
     reparse = update(images).where(images.c.collection_id == collection.id)
     session.execute(reparse.values(language=language))
+
+
+def set_pages(session: Session, collection: Collection, pages: Pages) -> None:
+    """Replace which pages of its pictures are indexed."""
+    query = update(collections).where(collections.c.id == collection.id)
+    session.execute(query.values(pages=pages))
+
+
+def indexes_all_pages(session: Session, collection_id: int) -> bool:
+    """Whether all pages of its pictures are indexed."""
+    query = select(collections.c.pages).where(collections.c.id == collection_id)
+    return session.execute(query).scalar_one_or_none() == "all"
 
 
 def mark_deleted(session: Session, collection: Collection) -> None:

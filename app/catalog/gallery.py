@@ -152,28 +152,32 @@ class Gallery:
         kind, _ = FORMATS[image.format]
         return Streamed(opened, kind, image.path)
 
-    def thumbnail_tag(self, image_id: int, size: int) -> str:
+    def thumbnail_tag(self, image_id: int, size: int, page: int = 1) -> str:
         """What tells the versions of a thumbnail apart. Raises ImageNotFound."""
         content_hash = self.get(image_id).content_hash
-        return f"{content_hash.hex()[:TAG_DIGITS]}-{thumbnail_side(size)}"
+        return f"{content_hash.hex()[:TAG_DIGITS]}-{thumbnail_side(size)}-{page}"
 
-    def thumbnail(self, image_id: int, size: int) -> bytes:
+    def thumbnail(self, image_id: int, size: int, page: int = 1) -> bytes:
         """A WebP whose sides are at most `size` pixels, rounded up to one of THUMBNAIL_SIDES.
 
-        Raises ImageNotFound, SourceUnavailable, or what `decode` raises if the file has become
-        unreadable.
+        Those of pages after the first are not cached.
+        Raises ImageNotFound, PageNotFound, SourceUnavailable, or what `decode` raises if the file
+        has become unreadable.
         """
         image = self.get(image_id)
         side = thumbnail_side(size)
         name = thumbnail_name(image.content_hash, side)
         try:
-            return self.stores.thumbnails.path(name).read_bytes()
+            if page == 1:
+                return self.stores.thumbnails.path(name).read_bytes()
         except OSError:  # not cached yet, or the cache cannot be read
             pass
         with _read_errors(image):
             data = self.sources.read(image.stored_path, self.limits.max_file_bytes)
-        small = make_thumbnail(data, side, self.limits.max_megapixels)
-        if hashlib.sha256(data).digest() == image.content_hash:  # else the file has changed
+        small = make_thumbnail(data, side, self.limits.max_megapixels, page)
+        if (
+            page == 1 and hashlib.sha256(data).digest() == image.content_hash
+        ):  # else the file has changed
             self._cache_thumbnail(name, small)
         return small
 

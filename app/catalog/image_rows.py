@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from app.catalog import collections as collection_rows
 from app.catalog import upload_copies
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
 from app.catalog.file_descriptions import FileDescription, said_caption, said_metadata
@@ -26,6 +27,7 @@ from app.database.tables import (
     images,
 )
 from app.errors import ImageNotFound
+from app.index import embeddings
 from app.index.embeddings import put_vectors
 from app.index.vector_indexes import lock, require_active
 from app.sources.sidecars.annotations import Annotation
@@ -201,6 +203,22 @@ def add_images(
     ordered = [stored[image.path] for image in new]
     put_vectors(session, index, [image.id for image in ordered], vectors)
     return ordered
+
+
+def put_pages(
+    session: Session,
+    index: VectorIndex,
+    added: Sequence[Image],
+    pages: Sequence[Mapping[int, Vectors]],
+) -> None:
+    """Replace the vectors of the further pages of pictures that were just added.
+
+    None are written if the collection has gone back to first pages since they were read.
+    """
+    if not collection_rows.indexes_all_pages(session, index.collection_id):
+        return
+    found = {image.id: ours for image, ours in zip(added, pages, strict=True)}
+    embeddings.put_pages(session, index, found)
 
 
 def _language(collection_id: int) -> ColumnElement[Any]:

@@ -55,6 +55,7 @@ collections = Table(
     Column("name", Text, nullable=False),
     Column("language", Text, nullable=False, server_default=text("'english'")),
     Column("fields", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("pages", Text, nullable=False, server_default=text("'first'")),  # first | all
     now_column(),
     UniqueConstraint("namespace", "name"),
 )
@@ -147,7 +148,7 @@ embeddings = Table(
     metadata,
     Column("index_id", ForeignKey("vector_indexes.id"), nullable=False),
     Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), nullable=False),
-    Column("region", Integer, nullable=False, server_default=text("0")),  # 0: the whole picture
+    Column("region", Integer, nullable=False, server_default=text("0")),  # n: page n + 1
     Column("box", JSONB),  # the region's [left, top, right, bottom], as fractions
     Column("embedding", HALFVEC),  # of an index whose storage is halfvec or bit
     Column("full_embedding", VECTOR),  # of one whose storage is vector
@@ -158,19 +159,26 @@ embeddings = Table(
 )
 
 
+Pages = Literal["first", "all"]
+"""Which pages of a picture have vectors: at most MAX_PAGES of `frames.py`."""
+
 Storage = Literal["halfvec", "vector", "bit"]
 """2 bytes per dimension, 4 bytes, or 2 bytes with an HNSW index on 1 bit per dimension."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A set of pictures searched together; `fields` maps declared metadata fields to types."""
+    """A set of pictures searched together; `fields` maps declared metadata fields to types.
+
+    `pages` says which pages of documents, and frames of animations, are indexed.
+    """
 
     id: int
     namespace: str
     name: str
     language: str
     fields: dict[str, str]
+    pages: Pages
     created_at: datetime
 
 

@@ -24,7 +24,7 @@ from app.feedback.query_adjustment import State, parse_state
 from app.feedback.rated_queries import JudgedQuery, RatedImage
 from app.feedback.ratings import FOLDS
 from app.feedback.rocchio import DCG_PLACES, RocchioWeights, adjust_query, ndcg
-from app.index.hnsw_search import get_distances
+from app.index.distances import get_distances
 from app.index.paged_scans import IndexReader, plan_scan
 from app.vectors import Vectors, unit_rows
 

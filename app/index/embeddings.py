@@ -3,10 +3,24 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, any_, cast, exists, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    LargeBinary,
+    and_,
+    any_,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -19,6 +33,8 @@ BINARY_FORMATS = {
 }
 """By column, pgvector's send function and its number type: a third of the time that text takes."""
 
+FURTHER_PAGE = embeddings.c.region > 0
+FRAMES = "frames"  # in the metadata of pictures that have several pages
 BINARY_HEADER = 4  # bytes before the numbers: their count, and two unused
 
 
@@ -38,6 +54,34 @@ def put_vectors(
         set_={column: query.excluded[column]},
     )
     session.execute(query, rows)
+
+
+def put_pages(
+    session: Session, index: VectorIndex, pages: Mapping[int, Mapping[int, Vectors]]
+) -> None:
+    """Replace the vectors of pictures' pages, float32 (dimensions,), by picture and page.
+
+    Pages are counted from 1, which stands for the picture itself and is left as it is.
+    """
+    drop_pages(session, index, list(pages))
+    rows: list[dict[str, Any]] = []
+    for image_id, vectors in pages.items():
+        for page, vector in vectors.items():
+            stored = vector if index.storage == "vector" else unit_halves(vector[np.newaxis])[0]
+            row = {"index_id": index.id, "image_id": image_id, "region": page - 1}
+            rows.append({**row, index.column.name: stored})
+    if rows:
+        session.execute(insert(embeddings), rows)
+
+
+def drop_pages(
+    session: Session, index: VectorIndex, image_ids: Sequence[int] | None = None
+) -> None:
+    """Delete the vectors of all pages but the first, of these pictures or of all."""
+    query = delete(embeddings).where(embeddings.c.index_id == index.id, FURTHER_PAGE)
+    if image_ids is not None:
+        query = query.where(embeddings.c.image_id == any_(cast(image_ids, ARRAY(BigInteger))))
+    session.execute(query)
 
 
 def get_vectors(
@@ -93,10 +137,17 @@ def count_covered_each(session: Session, found: Sequence[VectorIndex]) -> list[t
     return [(pictures, min(vectors, pictures)) for pictures, vectors in counted]
 
 
-def without_vector(session: Session, index: VectorIndex) -> list[Image]:
-    """The pictures of the index's collection that it has no vector of."""
-    there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
+def without_vector(session: Session, index: VectorIndex, *, all_pages: bool = False) -> list[Image]:
+    """The pictures of the index's collection that it has no vector of.
+
+    With `all_pages` also those that have several pages, and a vector of the first alone.
+    """
+    of_picture = (embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
+    lacking = ~exists().where(*of_picture)
+    if all_pages:
+        has_pages = images.c.metadata.has_key(FRAMES)
+        lacking = or_(lacking, and_(has_pages, ~exists().where(*of_picture, FURTHER_PAGE)))
     query = select(*IMAGE_COLUMNS).where(
-        images.c.collection_id == index.collection_id, PRESENT, ~there
+        images.c.collection_id == index.collection_id, PRESENT, lacking
     )
     return [Image.of(row) for row in session.execute(query.order_by(images.c.id)).mappings()]

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    RowMapping,
     Select,
     TextClause,
     any_,
@@ -32,6 +33,7 @@ MIN_EF_SEARCH = 400  # recall@10 on 100,000 CLIP-like vectors is 0.96, and 0.87 
 MAX_EF_SEARCH = 1000  # pgvector's bound
 PAIRS_EF_SEARCH = 40  # near-duplicates need few candidates: 0.8 ms a picture instead of 4
 RERANKED_CANDIDATES = 1000  # hits of a `bit` graph that are re-ranked by their vectors
+MAX_PAGE_ROWS = 2_000  # read to find enough pictures where a few fill the front with their pages
 MAX_SCAN_TUPLES = 40_000  # hnsw.max_scan_tuples
 SCAN_MEMORY_MULTIPLIER = 16  # hnsw.scan_mem_multiplier
 STATEMENT_TIMEOUT_MS = 5_000
@@ -66,12 +68,25 @@ def find_nearest(
 
     Exactly in a small index, else by its graph.
     """
+    depth = limit
+    while True:
+        rows = _nearest_rows(session, index, vector, depth)
+        nearest: dict[int, Neighbour] = {}
+        for row in rows:  # of a picture with several pages the first row is the nearest
+            nearest.setdefault(row["id"], Neighbour(Image.of(row), row["distance"]))
+        if len(nearest) >= limit or len(rows) < depth or depth >= MAX_PAGE_ROWS:
+            return list(nearest.values())[:limit]
+        depth *= 2
+
+
+def _nearest_rows(
+    session: Session, index: VectorIndex, vector: Vectors, limit: int
+) -> Sequence[RowMapping]:
     exact = is_searched_exactly(session, index)
     prepare(session, None if exact else ef_search_for(index, limit))
     depth = limit if exact else rerank_depth(index, limit)
     values = {"vector": vector, "rerank_depth": depth, "limit": limit}
-    rows = session.execute(_neighbours(index, exact), values).mappings()
-    return [Neighbour(Image.of(row), row["distance"]) for row in rows]
+    return session.execute(_neighbours(index, exact), values).mappings().all()
 
 
 @lru_cache(maxsize=CACHED_STATEMENTS)
@@ -111,19 +126,6 @@ def find_nearest_distance(session: Session, index: VectorIndex, vector: Vectors)
         near = nearest_query(index, vector, rerank_depth(index, 1)).subquery()
     found: float | None = session.execute(select(func.min(near.c.distance))).scalar_one()
     return float("inf") if found is None else found
-
-
-def get_distances(
-    session: Session, index: VectorIndex, vector: Vectors, image_ids: Sequence[int]
-) -> dict[int, float]:
-    """The cosine distances, 0 to 2, of those of the pictures that have a vector."""
-    stored = typed(index, index.column)
-    query = select(embeddings.c.image_id, stored.cosine_distance(cast(vector, stored.type))).where(
-        embeddings.c.index_id == index.id,
-        embeddings.c.region == 0,
-        embeddings.c.image_id == any_of(image_ids),
-    )
-    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def nearest_query(

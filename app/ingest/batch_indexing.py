@@ -28,15 +28,17 @@ from app.ingest import jobs, leases
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
 from app.ingest.leases import ItemResult, LeasedBatch
-from app.ingest.reading import (
-    KEPT_THUMBNAIL,
+from app.ingest.prepared import (
     DeletedContent,
-    ItemReader,
     KnownContent,
     PictureInPlace,
     Prepared,
-    ReadingContext,
     RefusedFile,
+)
+from app.ingest.reading import (
+    KEPT_THUMBNAIL,
+    ItemReader,
+    ReadingContext,
     refusal_rules,
     retry_later,
 )
@@ -48,8 +50,8 @@ from app.vectors import Vectors
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Encoded = dict[int, Vectors]
-"""Vectors, float32 (dimensions,), by the ids of the items that need one."""
+Encoded = dict[int, dict[int, Vectors]]
+"""Vectors, float32 (dimensions,), by the ids of the items that need one, and by page from 1."""
 
 DELETED_HERE = "Its picture was deleted here. include_deleted (INCLUDE_DELETED=1) brings it back."
 STOP_SECONDS = 0.2  # between checks whether the worker stops
@@ -134,13 +136,17 @@ class BatchIndexer:
     def _encoded(self, job: Job, prepared: Sequence[Prepared]) -> Encoded:
         in_place = job.source.keys() & {"folder", "bucket", "archives"}
         priority = Priority.INDEXING if in_place else Priority.UPLOAD
-        items, pixels = [], []
-        for one in prepared:
-            if isinstance(one.found, PictureInPlace | PreparedUpload):
-                items.append(one.item.id)
-                pixels.append(one.found.pixels)
-        rows = self._wait([self.encoder.submit([one], priority) for one in pixels])
-        return {item: row[0] for item, row in zip(items, rows, strict=True)}
+        waiting = [
+            (one.item.id, page, self.encoder.submit([pixels], priority))
+            for one in prepared
+            if isinstance(one.found, PictureInPlace | PreparedUpload)
+            for page, pixels in {1: one.found.pixels, **one.found.pages}.items()
+        ]
+        rows = self._wait([row for _, _, row in waiting])
+        encoded: Encoded = {}
+        for (item, page, _), row in zip(waiting, rows, strict=True):
+            encoded.setdefault(item, {})[page] = row[0]
+        return encoded
 
     def _wait(self, futures: "Sequence[Future[T]]") -> list[T]:
         """The results in order. Raises Interrupted if the worker stops."""
@@ -229,6 +235,8 @@ class _Writing:
         places.sort(key=lambda pair: pair[1].new.path)  # two batches never deadlock
         new = [place.new for _, place in places]
         images = image_rows.add_images(self._session, self._ingest.index, new, self._rows(places))
+        pages = self._further_pages(places)
+        image_rows.put_pages(self._session, self._ingest.index, images, pages)
         paths = [image.path for image in new]
         skipped_files.forget(self._session, self._job.collection_id, paths)
         return [
@@ -241,7 +249,8 @@ class _Writing:
         first = {draft.new.content_hash: (one, draft) for one, draft in reversed(drafts)}
         chosen = [first[content_hash] for content_hash in sorted(first)]
         uploads = self._ingest.context.uploads
-        written = uploads.write(self._session, [draft for _, draft in chosen], self._rows(chosen))
+        vectors = (self._rows(chosen), self._further_pages(chosen))
+        written = uploads.write(self._session, [draft for _, draft in chosen], *vectors)
         results = []
         for one, draft in drafts:
             status, image = written[draft.new.content_hash]
@@ -255,7 +264,12 @@ class _Writing:
     def _rows(self, found: Sequence[tuple[Prepared, object]]) -> Vectors:
         """The vectors, float32 (len(found), dimensions)."""
         nothing = np.empty((0, self._ingest.index.dimensions), np.float32)
-        return np.vstack([nothing, *(self._vectors[one.item.id] for one, _ in found)])
+        return np.vstack([nothing, *(self._vectors[one.item.id][1] for one, _ in found)])
+
+    def _further_pages(self, found: Sequence[tuple[Prepared, object]]) -> list[dict[int, Vectors]]:
+        """The vectors, float32 (dimensions,), of pages after the first, by page."""
+        every = (self._vectors[one.item.id] for one, _ in found)
+        return [{page: row for page, row in rows.items() if page > 1} for rows in every]
 
     def _kept(self, item: Item, kept: KnownContent) -> ItemResult:
         zone = self._ingest.context.rules.zone

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from app.catalog import image_rows, skipped_files
+from app.catalog import collections, image_rows, skipped_files
 from app.catalog.file_descriptions import FileDescription, recorded, recorded_time
 from app.catalog.image_rows import KnownFile
-from app.catalog.new_images import MetadataRules, NewImage, embedded_words, new_image
+from app.catalog.new_images import MetadataRules, embedded_words, new_image
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.errors import (
@@ -25,9 +25,18 @@ from app.errors import (
     StorageUnwritable,
     own_fault,
 )
+from app.index.embeddings import FRAMES
 from app.ingest import job_items, leases
+from app.ingest.further_pages import Pages, read_further_pages
 from app.ingest.job_items import Item
 from app.ingest.leases import ItemResult, LeasedBatch
+from app.ingest.prepared import (
+    DeletedContent,
+    KnownContent,
+    PictureInPlace,
+    Prepared,
+    RefusedFile,
+)
 from app.ingest.uploads import PreparedUpload, Uploads
 from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
 from app.pictures.formats import check_signature, decoders
@@ -53,56 +62,6 @@ VERDICTS = (ImageUnsupported, ImageCorrupt, ImageTooLarge, ImageTooNarrow)
 KEPT_THUMBNAIL = (
     256  # pixels; kept for a bucket's pictures so that a page of hits needs no download
 )
-
-
-@dataclass(frozen=True)
-class PictureInPlace:
-    """A picture that is indexed in place and needs a vector; `known` if its path has a row."""
-
-    new: NewImage
-    pixels: "Pixels"
-    known: bool
-    thumbnail: bytes | None = None
-
-
-@dataclass(frozen=True)
-class KnownContent:
-    """Content that has a row already, at this path or at one whose file is gone.
-
-    `words` are what its file and sidecars say; None if a sidecar is malformed.
-    """
-
-    known: KnownFile
-    words: FileDescription | None
-    outcome: str
-
-
-@dataclass(frozen=True)
-class RefusedFile:
-    """A file in a folder or bucket that is no acceptable picture, whenever it is read."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class DeletedContent:
-    """The file of a picture that was deleted here, now at this path or with another etag."""
-
-    skipped: SkippedFile
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An item and what was found; an ItemResult if nothing is left to do.
-
-    `note` is a warning about a file that was accepted.
-    """
-
-    item: Item
-    found: (
-        PictureInPlace | KnownContent | PreparedUpload | RefusedFile | DeletedContent | ItemResult
-    )
-    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +91,7 @@ class ItemReader:
         self._source = context.sources.open(batch.job.source)
         self._reread = bool(batch.job.source.get("reread"))
         with context.sessions.begin() as session:
+            self._all_pages = collections.indexes_all_pages(session, batch.job.collection_id)
             paths = [item.path for item in batch.items] if self._source else []
             self._known = image_rows.files_at(session, batch.job.collection_id, paths)
         self._claimed: set[int] = set()  # rows whose file vanished and was found elsewhere
@@ -167,7 +127,7 @@ class ItemReader:
         data = source.read(item.path, limits.max_file_bytes, check_signature)
         sidecar, note = self._sidecar(item, source)
         content_hash = hashlib.sha256(data).digest()
-        if known and known.content_hash == content_hash:
+        if known and known.content_hash == content_hash and not self._lacks_pages(known):
             return Prepared(item, self._kept(known, data, sidecar, note, None), note)
         if not known and (skipped := self._deleted(item.path, content_hash)):
             return Prepared(item, DeletedContent(skipped), note)
@@ -177,6 +137,18 @@ class ItemReader:
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
         return Prepared(item, self._place(item, data, picture, sidecar, known is not None), note)
+
+    def _lacks_pages(self, known: KnownFile) -> bool:
+        """Whether a known picture that is read again has pages to index, perhaps."""
+        embedded = recorded(known.embedded)
+        has_pages = known.embedded is None or FRAMES in embedded.metadata
+        return self._reread and self._all_pages and has_pages
+
+    def _further_pages(self, data: bytes, picture: Picture) -> Pages:
+        if not self._all_pages:
+            return {}
+        context = self._context
+        return read_further_pages(data, picture, context.limits.max_megapixels, context.prepare)
 
     def _sidecar(self, item: Item, source: Source) -> tuple[Annotation, str | None]:
         """What the item's sidecars say, and a note of those that are malformed.
@@ -224,7 +196,8 @@ class ItemReader:
         )
         far = item.path.startswith(S3_SCHEME)
         small = encode_thumbnail(picture.image, KEPT_THUMBNAIL) if far else None
-        return PictureInPlace(new, self._context.prepare(picture.image), known, small)
+        pixels, pages = self._context.prepare(picture.image), self._further_pages(data, picture)
+        return PictureInPlace(new, pixels, known, small, pages)
 
     def _deleted(self, path: str, content_hash: bytes) -> SkippedFile | None:
         """The picture of this content that was deleted, if this is its file, moved or touched."""
@@ -267,7 +240,8 @@ class ItemReader:
             return Prepared(item, ItemResult(item, "added"))
         new = self._context.uploads.keep(item.path, data, picture, annotation)
         pixels = self._context.prepare(picture.image)
-        draft = PreparedUpload(new, annotation, lambda: self._bytes_of(item), pixels)
+        pages = self._further_pages(data, picture)
+        draft = PreparedUpload(new, annotation, lambda: self._bytes_of(item), pixels, pages)
         return Prepared(item, draft, item.reason if item.attempts == 0 else None)
 
     def _bytes_of(self, item: Item) -> bytes:

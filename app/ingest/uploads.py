@@ -7,20 +7,21 @@ of the same bytes reuses.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.catalog import image_rows, upload_copies
+from app.catalog import collections, image_rows, upload_copies
 from app.catalog.new_images import MetadataRules, NewImage, new_image
 from app.database.connections import Sessions
 from app.database.tables import Image, VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
 from app.errors import ImageRejected
+from app.ingest.further_pages import Pages, read_further_pages
 from app.pictures.decoding import Picture, decode
 from app.pictures.formats import FORMATS
 from app.sources.interfaces import S3_SCHEME
@@ -57,13 +58,15 @@ class Outcome:
 class PreparedUpload:
     """A picture that is decoded and stored, but has no vector and no row yet.
 
-    `read` returns its bytes again, in case its file is deleted meanwhile.
+    `read` returns its bytes again, in case its file is deleted meanwhile. `pages` are those after
+    the first, if they are indexed too.
     """
 
     new: NewImage
     said: Annotation
     read: Callable[[], bytes]
     pixels: "Pixels"
+    pages: Pages = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,18 +90,26 @@ class Uploads:
         Bytes that are known, or occur twice in one request, are stored once.
         """
         annotation = Annotation(caption, dict(metadata))
-        drafts = [self._attempt(file, annotation) for file in files]
+        with self.sessions.begin() as session:
+            all_pages = collections.indexes_all_pages(session, self.index.collection_id)
+        drafts = [self._attempt(file, annotation, all_pages) for file in files]
         fresh = {one.new.content_hash: one for one in drafts if isinstance(one, PreparedUpload)}
         chosen = [fresh[content_hash] for content_hash in sorted(fresh)]
         vectors = self._encode([draft.pixels for draft in chosen])
+        pages = [
+            dict(zip(draft.pages, self._encode(list(draft.pages.values())), strict=True))
+            for draft in chosen
+        ]
         with self.sessions.begin() as session:
-            written = self.write(session, chosen, vectors)
+            written = self.write(session, chosen, vectors, pages)
         return [
             draft if isinstance(draft, Outcome) else _outcome(file, draft, written)
             for file, draft in zip(files, drafts, strict=True)
         ]
 
-    def _attempt(self, file: Upload, annotation: Annotation) -> Outcome | PreparedUpload:
+    def _attempt(
+        self, file: Upload, annotation: Annotation, all_pages: bool
+    ) -> Outcome | PreparedUpload:
         if known := self.add_duplicate(file.data, annotation):
             return Outcome(file.name, "duplicate", known)
         try:
@@ -106,9 +117,11 @@ class Uploads:
         except ImageRejected as error:
             return Outcome(file.name, "refused", error=error)
         new = self.keep(file.name, file.data, picture, annotation)
-        return PreparedUpload(
-            new, annotation, lambda: file.data, self.encoder.prepare(picture.image)
-        )
+        prepare = self.encoder.prepare
+        pages: Pages = {}
+        if all_pages:
+            pages = read_further_pages(file.data, picture, self.max_megapixels, prepare)
+        return PreparedUpload(new, annotation, lambda: file.data, prepare(picture.image), pages)
 
     def known(self, data: bytes) -> Image | None:
         """The picture with exactly these bytes, if its file exists."""
@@ -145,9 +158,13 @@ class Uploads:
         return replace(new, origin=name)
 
     def write(
-        self, session: Session, drafts: Sequence[PreparedUpload], vectors: Vectors
+        self,
+        session: Session,
+        drafts: Sequence[PreparedUpload],
+        vectors: Vectors,
+        pages: Sequence[Mapping[int, Vectors]],
     ) -> dict[bytes, tuple[Status, Image]]:
-        """Write rows with their vectors, float32 (len(drafts), dimensions).
+        """Write rows with their vectors, float32 (len(drafts), dimensions), and those of `pages`.
 
         Returns status and row by content hash. `drafts` must be sorted by content hash, without
         duplicates, so that two callers never deadlock.
@@ -172,7 +189,9 @@ class Uploads:
                 written[known.content_hash] = "stored", placed
         fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
         new = [drafts[n].new for n in fresh]
-        for image in image_rows.add_images(session, self.index, new, vectors[fresh]):
+        added = image_rows.add_images(session, self.index, new, vectors[fresh])
+        image_rows.put_pages(session, self.index, added, [pages[n] for n in fresh])
+        for image in added:
             written[image.content_hash] = "stored", image
         return written
 

@@ -19,13 +19,14 @@ from app.errors import (
     ImageRejected,
     ImageTooLarge,
     ImageTooNarrow,
+    PageNotFound,
 )
 from app.pictures.color.coding_points import read_coding_points
 from app.pictures.color.conversion import BAND_PIXELS, ColorConversion, to_rgb
 from app.pictures.color.profiles import srgb_conversion
 from app.pictures.color.wide_color import is_high_dynamic_range, light_conversion
 from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
-from app.pictures.frames import count_frames
+from app.pictures.frames import count_frames, go_to_page
 from app.pictures.jpeg import (
     END_OF_IMAGE,
     INK,
@@ -113,17 +114,18 @@ def decode(
     draft_side: int = DRAFT_SIDE,
     *,
     is_background: bool = False,
+    page: int = 1,
 ) -> Picture:
     """Decode a file's bytes; a large picture is reduced by an integer factor.
 
     The shorter side is not reduced below `draft_side` pixels, except where the picture would
     have more than MAX_RESULT_PIXELS. Waits for memory, see `MemoryBudget`; `is_background` waits
-    longer and after others.
-    Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow, ImageCorrupt or Busy.
+    longer and after others. `page` is one of its frames or pages, counted from 1.
+    Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow, ImageCorrupt, PageNotFound or Busy.
     """
     raw = read_raw(data)
     data = raw.require_preview() if raw else data
-    decoder = _Decoder(max_megapixels, draft_side, is_background, raw)
+    decoder = _Decoder(max_megapixels, draft_side, is_background, raw, page)
     try:
         return decoder.decode(data)
     except ImageCorrupt:
@@ -154,6 +156,7 @@ class _Decoder:
     draft_side: int
     is_background: bool
     raw: RawFile | None = None  # the file that has the picture as its preview
+    page: int = 1
 
     def decode(self, data: bytes) -> Picture:
         with ExitStack() as memory:  # given back when the decoder and its image are gone
@@ -162,12 +165,14 @@ class _Decoder:
                 return self._decode(data, memory)
             except Exception as error:
                 clear_frames(error.__traceback__)
-                if isinstance(error, ImageRejected | Busy):
+                if isinstance(error, ImageRejected | PageNotFound | Busy):
                     raise
                 raise _rejection(error, data) from error
 
     def _decode(self, data: bytes, memory: ExitStack) -> Picture:
         with open_picture(io.BytesIO(data)) as image:
+            if self.page > 1:
+                go_to_page(image, data, self.page)
             full = image.size
             is_jpeg = image.format in JPEG_FORMATS
             self._check_size(full, full, MAX_DRAFT_MEGAPIXELS if is_jpeg else 1)

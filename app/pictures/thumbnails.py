@@ -15,12 +15,13 @@ def thumbnail_side(size: int) -> int:
     return next((side for side in THUMBNAIL_SIDES if side >= size), THUMBNAIL_SIDES[-1])
 
 
-def make_thumbnail(data: bytes, side: int, max_megapixels: float) -> bytes:
-    """Decode a file's bytes and return a WebP of at most `side` × `side` pixels.
+def make_thumbnail(data: bytes, side: int, max_megapixels: float, page: int = 1) -> bytes:
+    """Decode a page of a file's bytes and return a WebP of at most `side` × `side` pixels.
 
     Raises what `decode` raises.
     """
-    return encode_thumbnail(decode(data, max_megapixels, draft_side=2 * side).image, side)
+    picture = decode(data, max_megapixels, draft_side=2 * side, page=page)
+    return encode_thumbnail(picture.image, side)
 
 
 def encode_thumbnail(image: PillowImage, side: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Changes of a collection's declared fields and language, each within the caller's transaction."""
+"""Changes of a collection's declared fields, language and pages, in the caller's transaction."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from app.catalog import collections
 from app.catalog.collection_deletion import drop_field_indexes
 from app.catalog.filters import fields
-from app.database.tables import Collection
-from app.index import vector_indexes
+from app.database.tables import Collection, Pages
+from app.index import embeddings, vector_indexes
 
 
 def set_fields(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
@@ -40,3 +40,17 @@ def set_language(session: Session, collection_id: int, language: str) -> None:
     if before.language != language:
         vector_indexes.claim(session, vector_indexes.active_index(session, collection_id))
         collections.set_language(session, before, language)
+
+
+def set_pages(session: Session, collection_id: int, pages: Pages) -> None:
+    """Set which pages are indexed, after waiting for transactions that are adding pictures.
+
+    Where it is the first alone, the vectors of the others go.
+    """
+    before = collections.lock(session, collection_id)
+    if before.pages != pages:
+        index = vector_indexes.active_index(session, collection_id)
+        vector_indexes.claim(session, index)
+        collections.set_pages(session, before, pages)
+        if pages == "first":
+            embeddings.drop_pages(session, index)

@@ -20,7 +20,7 @@ from app.catalog.collections import NewCollection
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.filters import fields
 from app.database.connections import Sessions, retry_on_lock
-from app.database.tables import Collection, VectorIndex
+from app.database.tables import Collection, Pages, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident_model import ResidentModel
 from app.errors import CollectionRejected, ModelUnavailable
@@ -221,9 +221,13 @@ class CollectionRegistry:
         return self._model_pool.of(model)
 
     def change(
-        self, known: KnownCollection, language: str | None, declared: Mapping[str, str] | None
+        self,
+        known: KnownCollection,
+        language: str | None = None,
+        declared: Mapping[str, str] | None = None,
+        pages: Pages | None = None,
     ) -> KnownCollection:
-        """Replace its declared fields and their indexes, or its language; None leaves them.
+        """Replace its declared fields and their indexes, language or pages; None leaves them.
 
         Raises CollectionRejected, CollectionNotFound.
         """
@@ -241,13 +245,13 @@ class CollectionRegistry:
                 ),
             )
             self._drop_undeclared(collection_id)
+        changes = []
         if language is not None:
-            retry_on_lock(
-                self._sessions,
-                partial(
-                    collection_changes.set_language, collection_id=collection_id, language=language
-                ),
-            )
+            changes.append(partial(collection_changes.set_language, language=language))
+        if pages is not None:
+            changes.append(partial(collection_changes.set_pages, pages=pages))
+        for change in changes:
+            retry_on_lock(self._sessions, partial(change, collection_id=collection_id))
         return self.find_id(collection_id)
 
     def _drop_undeclared(self, collection_id: int) -> None:

@@ -7,7 +7,8 @@ from sqlalchemy import and_
 from sqlalchemy.orm import Session
 
 from app.database.tables import Collection, VectorIndex
-from app.index.hnsw_search import Condition, Near, get_distances, prepare
+from app.index.distances import get_distances
+from app.index.hnsw_search import Condition, Near, prepare
 from app.index.paged_scans import IndexReader, Scan, plan_scan
 from app.search.lexical import LexicalSearch
 from app.search.query_encoding import Query
@@ -64,7 +65,7 @@ class Ranking:
             self._nearest_matches = replace(self._reader, condition=matching)
         if scan is None and request.mode != "lexical":
             limit = request.limit
-            if request.mode == "hybrid" or request.group_by:
+            if request.mode == "hybrid" or request.group_by or collection.pages == "all":
                 limit = max(limit, MIN_BLOCK)
             if is_words_first:
                 limit = WORDS_FIRST_BLOCK

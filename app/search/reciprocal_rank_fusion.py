@@ -39,7 +39,8 @@ class Fusion:
         """Fuse two rankings of ids, best first, `block` ranks of both at a time.
 
         Items of later blocks always follow those of earlier ones, so that reading further down the
-        rankings never changes the beginning. A ranking of weight 0 contributes no items.
+        rankings never changes the beginning. A ranking of weight 0 contributes no items. Of an item
+        that a ranking has several times, for its pages, the first counts.
         """
         rankings = (first if self.alpha > 0 else (), second if self.alpha < 1 else ())
         ranks: tuple[dict[int, int], dict[int, int]] = {}, {}
@@ -49,9 +50,8 @@ class Fusion:
             new_ids: set[int] = set()
             for ranking, known_ranks in zip(rankings, ranks, strict=True):
                 block_ids = ranking[start : start + block]
-                known_ranks.update(
-                    (item_id, rank) for rank, item_id in enumerate(block_ids, start + 1)
-                )
+                for rank, item_id in enumerate(block_ids, start + 1):
+                    known_ranks.setdefault(item_id, rank)
                 new_ids.update(block_ids)
             new_ids -= seen
             found = [

@@ -1,4 +1,4 @@
-"""Groups hits that are duplicates: equal bytes, or near-equal perceptual hashes."""
+"""Groups hits: pages of one picture, equal bytes, or near-equal perceptual hashes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +20,11 @@ class Group:
     duplicate_ids: list[int]
 
 
+def group_pages(image_ids: Sequence[int]) -> list[Group]:
+    """Put together the ranks of each picture, which has several if its pages have vectors."""
+    return [Group(image_ids.index(one), []) for one in dict.fromkeys(image_ids)]
+
+
 def group_duplicates(
     session: Session, image_ids: Sequence[int], *, copies_only: bool = False
 ) -> list[Group]:
@@ -39,6 +44,7 @@ def group_duplicates(
     by_content: dict[bytes, Group] = {}
     leader_hashes = np.zeros(len(image_ids), np.uint64)  # of the leaders that have one
     hashed: list[Group] = []
+    seen: set[int] = set()  # of a picture's pages, the first stands for it
     for position, image_id in enumerate(image_ids):
         content_hash, perceptual_hash = known.get(image_id, (b"", None))
         if copies_only:
@@ -54,8 +60,9 @@ def group_duplicates(
             if perceptual_hash is not None:
                 leader_hashes[len(hashed)] = bits
                 hashed.append(match)
-        else:
+        elif image_id not in seen:
             match.duplicate_ids.append(image_id)
+        seen.add(image_id)
         if content_hash:
             by_content.setdefault(content_hash, match)
     return groups

@@ -14,12 +14,12 @@ from app.database.tables import Collection, Image, VectorIndex
 from app.feedback.query_adjustment import State
 from app.index import embeddings
 from app.index.calibration import NullDistribution, is_no_match
-from app.index.hnsw_search import get_distances
+from app.index.distances import get_distances, get_nearest_pages
 from app.index.statistics import Counts
 from app.search.explanation import score_details
 from app.search.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
-from app.search.result_grouping import group_duplicates
+from app.search.result_grouping import Group, group_duplicates, group_pages
 from app.search.search_request import Page
 
 MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
@@ -30,7 +30,8 @@ class Hit:
     """A search result; ranks start at 1 and are None if that ranking does not contain the picture.
 
     Without a query it has no score. `duplicates` are ids of hits that it represents. `why` is the
-    breakdown of its score, if requested.
+    breakdown of its score, if requested. `page` is the page or frame that is most like the query,
+    from 1; None for a picture with a single vector.
     """
 
     image: Image
@@ -38,6 +39,7 @@ class Hit:
     confidence: float | None = None
     duplicates: Sequence[int] = ()
     why: Mapping[str, Any] | None = None
+    page: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class ResponseBuilder:
 
     def build(self) -> SearchResponse:
         """The page's hits, and where the next page begins."""
-        shown = self._grouped() if self._request.group_by else self._ungrouped()
+        shown = self._grouped() if self._is_grouped() else self._ungrouped()
         confidences = self._confidences(shown.found)
         no_match = self._page.no_match
         if self._page.offset == 0:
@@ -135,6 +137,10 @@ class ResponseBuilder:
             following=None if shown.following is None else following,
         )
 
+    def _is_grouped(self) -> bool:
+        """Pages of one picture are grouped too."""
+        return self._request.group_by is not None or self._collection.pages == "all"
+
     def _ungrouped(self) -> _PageContent:
         start = self._page.offset
         stop = start + self._request.limit
@@ -155,9 +161,7 @@ class ResponseBuilder:
         while True:
             found = self._ranking.window(0, start + lookahead)
             good = self._above_min_score(found)
-            ids = [one.image_id for one in good]
-            copies_only = self._request.group_by == "copies"
-            groups = group_duplicates(self._session, ids, copies_only=copies_only)
+            groups = self._groups([one.image_id for one in good])
             new_groups = [one for one in groups if one.position >= start]
             ended = len(good) < len(found) and self._ranking.is_sorted
             more = len(found) == start + lookahead and not ended
@@ -171,6 +175,12 @@ class ResponseBuilder:
             len(good) < len(found),
             {good[one.position].image_id: one.duplicate_ids for one in new_groups[:limit]},
         )
+
+    def _groups(self, image_ids: Sequence[int]) -> list[Group]:
+        if self._request.group_by is None:
+            return group_pages(image_ids)
+        copies_only = self._request.group_by == "copies"
+        return group_duplicates(self._session, image_ids, copies_only=copies_only)
 
     def _above_min_score(self, found: Sequence[RankedImage]) -> list[RankedImage]:
         min_score = self._request.min_score
@@ -208,6 +218,7 @@ class ResponseBuilder:
         ids = [one.image_id for one in shown.found]
         images = image_rows.get_images(self._session, ids)
         why = self._explain(shown.found) if self._request.explain else {}
+        pages = self._pages(ids)
         return [
             Hit(
                 images[one.image_id],
@@ -215,10 +226,17 @@ class ResponseBuilder:
                 confidences.get(one.image_id),
                 shown.duplicates.get(one.image_id, ()),
                 why.get(one.image_id),
+                pages.get(one.image_id),
             )
             for one in shown.found
             if one.image_id in images
         ]
+
+    def _pages(self, image_ids: Sequence[int]) -> dict[int, int]:
+        """The pages that are most like the query, by picture."""
+        if self._collection.pages != "all" or self._request.mode == "lexical":
+            return {}
+        return get_nearest_pages(self._session, self._index, self._query.vector, image_ids)[1]
 
     def _ordered(self, hits: list[Hit]) -> list[Hit]:
         if self._request.order_by is None:
@@ -247,7 +265,7 @@ class ResponseBuilder:
             causes.append("Looking through the rest would have taken too long.")
         if any(shown.duplicates.values()):
             causes.append("Duplicates were put together.")
-        if shown.following is not None and request.group_by:
+        if shown.following is not None and self._is_grouped():
             causes.append("There are so many of them that the next page goes on.")
         if gone := len(shown.found) - hits:
             causes.append(f"Deleted a moment ago: {gone}.")

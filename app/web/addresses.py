@@ -44,15 +44,17 @@ class PictureAddresses:
         """The original file of a picture."""
         return self._address("file", image_id, {})
 
-    def thumbnail(self, image_id: int) -> str:
-        """The thumbnail of a picture."""
-        size = {} if self.thumbnail_size is None else {"size": str(self.thumbnail_size)}
-        return self._address("thumbnail", image_id, size)
+    def thumbnail(self, image_id: int, page: int | None = None) -> str:
+        """The thumbnail of a picture, or of one of its pages."""
+        asked = {"size": self.thumbnail_size, "page": None if page == 1 else page}
+        query = {name: str(value) for name, value in asked.items() if value is not None}
+        return self._address("thumbnail", image_id, query)
 
     def _address(self, kind: Kind, image_id: int, query: Mapping[str, str]) -> str:
         path = f"{self.root_path}/images/{image_id}/{kind}"
         if self.signer is not None:
-            picture = SignedPicture(kind, str(image_id), query.get("size", ""), self.namespace)
+            asked = {name: query.get(name, "") for name in ("size", "page")}
+            picture = SignedPicture(kind, str(image_id), namespace=self.namespace, **asked)
             expires, signature = self.signer.sign(picture)
             home = {} if self.namespace == DEFAULT_NAMESPACE else {"namespace": self.namespace}
             query = {**query, **home, "expires": str(expires), "signature": signature}

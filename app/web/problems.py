@@ -81,6 +81,7 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.JobNotFound: Kind(HTTPStatus.NOT_FOUND, "job_not_found"),
     errors.JobConflict: Kind(HTTPStatus.CONFLICT, "job_conflict"),
     errors.ImageNotFound: Kind(HTTPStatus.NOT_FOUND, "image_not_found"),
+    errors.PageNotFound: Kind(HTTPStatus.NOT_FOUND, "page_not_found"),
     errors.Interrupted: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "interrupted"),
     errors.IndexGone: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "index_gone"),
 }

@@ -18,10 +18,12 @@ from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions
 from app.database.job_tables import OUTCOMES
 from app.database.tables import EXPIRED, Image, VectorIndex, images
+from app.encoders.batching import Priority
 from app.errors import ImageSearchError
 from app.index import embeddings, vector_indexes
 from app.index.graph_rebuild import build_graph
 from app.ingest import job_control, jobs
+from app.ingest.further_pages import read_further_pages
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor.findings import Finding, doubt_share
@@ -29,6 +31,7 @@ from app.runtime.doctor.lossy_graphs import LossyGraphs
 from app.runtime.doctor.lost_files import LostFiles
 from app.sources.source_access import Sources
 from app.storage.disk import Stores
+from app.vectors import Vectors
 
 YOUNG_SECONDS = 3_600  # a file without a row may be a picture on its way
 STUCK_SECONDS = 120  # a job on which nothing happened for so long, and without a task, is stuck
@@ -150,7 +153,8 @@ class Doctor:
         missing: list[Image] = []
         for known in self.registry.every():
             with self.sessions.begin() as session:
-                missing += embeddings.without_vector(session, known.index)
+                all_pages = known.collection.pages == "all"
+                missing += embeddings.without_vector(session, known.index, all_pages=all_pages)
 
         def embed(sure: bool) -> int:
             return sum(self._embed(image) for image in missing)
@@ -170,8 +174,15 @@ class Doctor:
         data = self.sources.read(image.stored_path, self.limits.max_file_bytes)
         picture = decode(data, self.limits.max_megapixels, is_background=True)
         vectors = opened.encoder.encode_images([picture.image])
+        pages: dict[int, Vectors] = {}
+        if opened.collection.pages == "all":
+            limit, encoder = self.limits.max_megapixels, opened.encoder
+            found = read_further_pages(data, picture, limit, encoder.prepare)
+            for page, pixels in found.items():
+                pages[page] = encoder.submit([pixels], Priority.INDEXING).result()[0]
         with self.sessions.begin() as session:
             embeddings.put_vectors(session, opened.index, [image.id], vectors)
+            image_rows.put_pages(session, opened.index, [image], [pages])
 
     def _stray_vectors(self) -> Finding:
         found = self._texts(STRAY_VECTORS)

@@ -20,7 +20,8 @@ from app.database.tables import (
     embeddings,
     images,
 )
-from app.index.hnsw_search import Condition, get_distances, prepare, typed
+from app.index.distances import get_distances
+from app.index.hnsw_search import Condition, prepare, typed
 from app.index.paged_scans import IndexReader, plan_scan
 from app.index.statistics import IndexStatistics
 from app.search.explanation.targets import Target, find_image, find_refusal

@@ -195,7 +195,8 @@ class Guard:
         The route that is asked reads the one picture that the signature names.
         """
         namespace = query.get("namespace", DEFAULT_NAMESPACE)
-        picture = SignedPicture(kind, image_id, query.get("size", ""), namespace)
+        size, page = query.get("size", ""), query.get("page", "")
+        picture = SignedPicture(kind, image_id, size, namespace, page)
         self._address_signer.check(picture, query.get("expires", ""), query["signature"])
         return Caller("reader", namespace, name="signed address")
 

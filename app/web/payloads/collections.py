@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.catalog.collections import DEFAULT_LANGUAGE
 from app.catalog.filters.fields import MAX_FIELDS
 from app.catalog.gallery import RESTORABLE
+from app.database.tables import Pages
 from app.index.statistics import Counts
 from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
+from app.pictures.frames import MAX_PAGES
 from app.runtime.collection_registry import KnownCollection
 from app.search.cursors import Cursors
 from app.search.search_response import SearchResponse
@@ -21,6 +23,10 @@ from app.web.payloads.images import ImageDetails
 from app.web.payloads.search.request import Filter
 
 MAX_MODEL_CHARACTERS = 500
+PAGES = (
+    "which pages of documents and frames of animations are indexed: the first, or all, up to "
+    f"{MAX_PAGES}"
+)
 MAX_REMOVED = 10_000  # pictures in one request
 
 FieldType = Literal["text", "number", "boolean", "date", "tags"]
@@ -76,6 +82,7 @@ class CollectionToBe(BaseModel):
     )
     language: Language = DEFAULT_LANGUAGE
     fields: Fields = Field(default_factory=dict)
+    pages: Pages = Field("first", description=PAGES)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -99,6 +106,11 @@ class CollectionChanges(BaseModel):
     fields: Fields | None = Field(
         None, description="the complete set; fields that it lacks are no longer declared"
     )
+    pages: Pages | None = Field(
+        None,
+        description=f"{PAGES}. Pictures that are there already: all when they are read again "
+        "(`reread`) or by `make doctor FIX=1`; first at once",
+    )
 
 
 class CollectionDetails(BaseModel):
@@ -120,6 +132,7 @@ class CollectionDetails(BaseModel):
     )
     language: str = Field(description="the language of its texts")
     fields: dict[str, FieldType] = Field(description="declared metadata keys and their types")
+    pages: Pages = Field(description=PAGES)
     pictures: int = Field(description="number of pictures")
     coverage: float = Field(description="share of the pictures that have a vector, 0 to 1")
     created_at: datetime = Field(description="when it was created")

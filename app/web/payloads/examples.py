@@ -123,6 +123,7 @@ COLLECTION: Example = {
     "ef_search": None,
     "language": "english",
     "fields": {"place": "text", "stars": "number"},
+    "pages": "first",
     "pictures": 0,
     "coverage": 1.0,
     "created_at": "2026-11-21T09:39:24.842776Z",

@@ -89,7 +89,7 @@ def create_collection(
 ) -> CollectionDetails:
     """Create a collection with the server's model, or one of COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, body.namespace)
-    new = NewCollection(namespace, body.name, body.language, body.fields)
+    new = NewCollection(namespace, body.name, body.language, body.fields, body.pages)
     model = None if body.model is None else ModelName(body.model, body.pretrained)
     shape = Shape(body.storage, body.m, body.ef_construction)
     opened = registry.create(new, model, shape)
@@ -129,8 +129,9 @@ def get_collection(registry: RegistryService, found: Found) -> CollectionDetails
 def change_collection(
     registry: RegistryService, found: Found, changes: CollectionChanges
 ) -> CollectionDetails:
-    """Change its language or its declared fields; what is left out stays as it is."""
-    return _details(registry, registry.change(found, changes.language, changes.fields))
+    """Change its language, declared fields or pages; what is left out stays as it is."""
+    changed = registry.change(found, changes.language, changes.fields, changes.pages)
+    return _details(registry, changed)
 
 
 @router.delete("/{name}", status_code=204, responses=problem_responses(404, 422, 503))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from app.catalog.gallery import InBucket, OnDisk
+from app.pictures.frames import MAX_FRAMES
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.sources.sidecars.annotations import check_caption
 from app.web.conditional_requests import matches_etag
@@ -109,14 +110,17 @@ def get_thumbnail(
     size: Annotated[
         int, Query(ge=1, le=THUMBNAIL_SIDES[-1], description="longest side, pixels")
     ] = DEFAULT_THUMBNAIL,
+    page: Annotated[
+        int, Query(ge=1, le=MAX_FRAMES, description="page of a document, or frame, from 1")
+    ] = 1,
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """A WebP; `size` is rounded up to one of 64, 128, 256, 512 and 1024."""
     safe = SIGNED_FILE if is_signed else SAFE_FILE
-    headers = {**safe, "ETag": f'"{gallery.thumbnail_tag(image_id, size)}"'}
+    headers = {**safe, "ETag": f'"{gallery.thumbnail_tag(image_id, size, page)}"'}
     if matches_etag(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)
-    small = gallery.thumbnail(image_id, size)
+    small = gallery.thumbnail(image_id, size, page)
     return Response(small, media_type="image/webp", headers=headers)
 
 

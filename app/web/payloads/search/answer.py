@@ -33,6 +33,11 @@ class SearchHit(BaseModel):
         description="0 to 1: how sure it is that the hit is better than chance; null until that "
         "was measured"
     )
+    page: int | None = Field(
+        None,
+        description="where a collection indexes all pages: the page or frame that is most like the "
+        "query, from 1; null for pictures with one",
+    )
     path: str | None = Field(None, description="path of the file")
     url: str | None = Field(
         None, description="address of the original file, signed if a key was sent"
@@ -67,12 +72,13 @@ class SearchHit(BaseModel):
             "vector_rank": found.vector_rank if found else None,
             "lexical_rank": found.lexical_rank if found else None,
             "confidence": hit.confidence,
+            "page": hit.page,
             "duplicates": list(hit.duplicates),
         }
         parts: dict[str, dict[str, Any]] = {
             "path": {"path": image.path},
             "url": {"url": addresses.file(image.id)},
-            "thumbnail_url": {"thumbnail_url": addresses.thumbnail(image.id)},
+            "thumbnail_url": {"thumbnail_url": addresses.thumbnail(image.id, hit.page)},
             "size": {"width": image.width, "height": image.height, "format": image.format},
             "caption": {"caption": image.caption},
             "metadata": {"metadata": image.metadata},
