@@ -97,6 +97,9 @@ export async function download(path, name) {
   if (url.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
 }
 
+/** An object URL of a picture's file: a bucket's own address would be against the page's policy. */
+export const originalUrl = async (id) => URL.createObjectURL(await (await call(`/images/${id}/file`)).blob());
+
 const blobs = new Map();
 
 function forgetOldest() {

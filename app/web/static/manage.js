@@ -112,7 +112,7 @@ export function mountManage(bar, { selected, selectAll, stop }) {
     button(t("select_zip"), () => tried(() => zip(selected()))),
     button(t("select_delete"), () => tried(remove), "bad"),
   ];
-  bar.replaceChildren(told, button(t("select_all"), selectAll, "quiet"), make("div", { className: "row" }, ...acts), button(t("select_done"), stop, "quiet end"));
+  bar.replaceChildren(told, button(t("select_all"), selectAll, "quiet"), make("div", { className: "row" }, ...acts), button("×", stop, "icon quiet end", t("select_done")));
   return {
     show(count, all) {
       told.textContent = t("selected", { n: number(count), all: number(all) });

@@ -8,11 +8,18 @@ import { ratingOf } from "./rating.js";
 import { bytes, dateTime, number, t, wallClock } from "./texts.js";
 
 const [SIMILAR, LARGE, MAX_COPIES] = [12, 1024, 24];
+const SLIDE_MS = 4000;
 
 const dialog = byId("viewer");
 const [stage, title, told, editor, copies, facts, similar] = ["div", "h2", "div", "div", "div", "dl", "ul"].map((tag) => make(tag));
-const previous = button("‹", () => move(-1), "icon", t("previous"));
-const next = button("›", () => move(1), "icon", t("next"));
+const previous = button("‹", () => move(-1), "icon previous", t("previous"));
+const next = button("›", () => move(1), "icon next", t("next"));
+const sign = (name) => byId(name).content.cloneNode(true);
+const slides = button(sign("play"), () => play(!timer), "icon", t("slideshow"));
+const expand = button(sign("expand"), fullScreen, "icon", t("full_screen"));
+const tools = make("div", { className: "tools row" }, slides, document.fullscreenEnabled && expand);
+let zoom; // loaded with the first picture
+let timer; // of the slideshow
 const save = make("a", { className: "button", onclick: saved }, t("download"));
 const remove = button(t("select_delete"), () => removed().catch((error) => alertOf(error.message)), "bad");
 let [items, at] = [[], 0];
@@ -38,6 +45,22 @@ async function removed() {
   dialog.close();
 }
 
+function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else stage.requestFullscreen();
+}
+
+/** The next picture every few seconds, up to the last, as long as none is looked at closely. */
+function play(isOn) {
+  clearInterval(timer);
+  timer = isOn && setInterval(() => {
+    if (!zoom?.isZoomed() && !document.hidden) move(1);
+    if (!items[at + 1] && byId("more").hidden) play(false);
+  }, SLIDE_MS);
+  slides.ariaPressed = Boolean(timer);
+  if (isOn && !items[at + 1]) play(false);
+}
+
 function move(step) {
   if (!items[at + step]) return;
   at += step;
@@ -58,10 +81,13 @@ function draw() {
   const { hit, token } = items[at];
   const { id, width, height, caption } = hit;
   history.replaceState(history.state, "", hitAddress(id));
-  stage.replaceChildren(imageOf(thumbnail(id, LARGE), { alt: nameOf(hit), width, height }), previous, next);
+  const image = imageOf(thumbnail(id, LARGE), { alt: nameOf(hit), width, height });
+  stage.querySelector("img")?.remove(); // the buttons keep the focus
+  stage.prepend(image);
+  zoom?.reset(image, id);
   [previous.disabled, next.disabled] = [!items[at - 1], !items[at + 1]];
   title.textContent = dialog.ariaLabel = nameOf(hit);
-  title.focus();
+  if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
   told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, t("rate_hit")) : "");
   Object.assign(save, { href: `images/${id}/file`, download: fileOf(hit) });
   for (const list of [editor, copies, facts, similar]) list.replaceChildren();
@@ -106,6 +132,8 @@ async function open(id) {
   [items, at] = place < 0 ? [[{ hit: (await ask("GET", `/images/${id}`)).data }], 0] : [shown, place];
   if (!dialog.open) dialog.showModal();
   draw();
+  zoom ??= (await import("./zoom.js")).mountZoom(stage, move);
+  zoom.reset(stage.querySelector("img"), shownId());
 }
 
 /** Open what the address names, or close. */
@@ -128,6 +156,7 @@ export function mountViewer(onSearch) {
   };
   const row = (...parts) => make("div", { className: "row" }, ...parts);
   stage.className = "stage";
+  stage.append(previous, next, tools);
   title.tabIndex = -1;
   similar.ariaLabel = t("similar");
   const link = button(t("copy_link"), copy);
@@ -139,10 +168,13 @@ export function mountViewer(onSearch) {
       row(button(t("search_with_this"), search, "primary"), save, link, remove),
       editor, copies, facts, make("h3", {}, t("similar")), similar),
   );
-  dialog.onkeydown = ({ target, key, altKey }) => {
-    if (!target.matches("input, textarea") && !altKey) move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
+  dialog.onkeydown = ({ target, key, altKey, ctrlKey, metaKey }) => {
+    if (target.matches("input, textarea") || altKey || ctrlKey || metaKey) return;
+    move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
+    zoom?.onKey(key);
   };
   dialog.onclose = () => {
+    play(false);
     shown.find(({ hit }) => hit.id === shownId())?.tile.firstChild.focus();
     if (!askedId()) return;
     if (history.state?.isOpened) history.back();
