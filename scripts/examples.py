@@ -67,7 +67,7 @@ def _show(answer: dict[str, Any]) -> None:
         sure = "    " if hit["confidence"] is None else f"{hit['confidence']:.2f}"
         print(f"  {hit['score']:.3f}  {sure}  {hit['path']}")
     match = ", no match" if answer["no_match"] else ""
-    print(f"  by {answer['method']} in {sum(answer['took_ms'].values()):.0f} ms{match}\n")
+    print(f"  by {answer['method']} in {sum(answer['timings_ms'].values()):.0f} ms{match}\n")
 
 
 if __name__ == "__main__":

@@ -200,7 +200,9 @@ def _result(
 ) -> EvaluationResult:
     """Statistics over queries, since the folds of one query are not independent."""
     if len(outcomes) < MIN_QUERIES:
-        return EvaluationResult("not enough", None, None, None, len(outcomes), judgements, began)
+        return EvaluationResult(
+            "not_enough_data", None, None, None, len(outcomes), judgements, began
+        )
     original = np.array([one.original for one in outcomes])
     adjusted = np.array([one.adjusted for one in outcomes])
     gains = adjusted - original

@@ -11,8 +11,8 @@ from app.feedback.rated_queries import get_evaluation, judgements_near
 from app.feedback.rocchio import Pull, RocchioWeights, adjust_query
 from app.vectors import Vectors
 
-State = Literal["on", "off", "not enough"]
-"""Whether feedback adjusts queries; `not enough`: too little feedback to evaluate."""
+State = Literal["on", "off", "not_enough_data"]
+"""Whether feedback adjusts queries; `not_enough_data`: too little feedback to evaluate."""
 
 STATE_CACHE_SECONDS = 5.0  # so long after an evaluation, searches follow it
 
@@ -29,7 +29,7 @@ class AdjustedQuery:
 class _CachedState:
     """The state as last read, and when by the monotonic clock."""
 
-    state: State = "not enough"
+    state: State = "not_enough_data"
     read_at: float = float("-inf")
 
 
@@ -43,7 +43,7 @@ class QueryAdjustment:
     _cached: _CachedState = field(default_factory=_CachedState, repr=False, compare=False)
 
     def state(self) -> State:
-        """The state, at most STATE_CACHE_SECONDS old; `not enough` before the first evaluation."""
+        """The state, at most STATE_CACHE_SECONDS old; `not_enough_data` before the first one."""
         if time.monotonic() - self._cached.read_at > STATE_CACHE_SECONDS:
             self._cached.state = self._read()
             self._cached.read_at = time.monotonic()
@@ -64,6 +64,6 @@ class QueryAdjustment:
 
 
 def parse_state(name: object) -> State:
-    """The state of that name, or `not enough`."""
+    """The state of that name, or `not_enough_data`."""
     states: tuple[State, ...] = get_args(State)
-    return next((state for state in states if state == name), "not enough")
+    return next((state for state in states if state == name), "not_enough_data")

@@ -19,9 +19,11 @@ from app.search.lexical import LexicalSearch
 from app.search.query_encoding import Query, QueryEncoder, lexical_query
 from app.search.search_request import Page, SearchRequest
 from app.search.search_response import Hit, ResponseBuilder, SearchResponse
+from app.search.search_warnings import SearchWarning
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
+ALL_LISTED = SearchWarning("few_filter_matches", "These are all that pass the filter.")
 MAX_FACET_VALUES = 50
 VECTOR_BYTES = 4_000  # approximate memory of a query vector
 
@@ -155,7 +157,7 @@ class Search:
             0.0,
             0.0,
             total=image_listing.count(session, collection.id, where),
-            underfilled="These are all that pass the filter." if len(shown) < limit else None,
+            warnings=(ALL_LISTED,) if len(shown) < limit else (),
             explained={"method": "listing"} if request.explain else None,
             following=page.next(after=shown[-1].position) if len(found) > limit else None,
         )

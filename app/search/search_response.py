@@ -21,6 +21,7 @@ from app.search.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
 from app.search.result_grouping import Group, group_duplicates, group_pages
 from app.search.search_request import Page
+from app.search.search_warnings import SearchWarning
 
 MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
 
@@ -47,7 +48,7 @@ class SearchResponse:
     """Hits, and what is known about their quality.
 
     `no_match` says that the best hit is no better than an unrelated one; None if unknown.
-    `underfilled` says why there are fewer hits than requested. `total` is known for listings only.
+    `warnings` say why there are fewer hits than requested. `total` is known for listings only.
     `feedback` says whether ratings adjust the queries of this collection.
     """
 
@@ -57,13 +58,13 @@ class SearchResponse:
     encode_ms: float
     database_ms: float
     no_match: bool | None = None
-    underfilled: str | None = None
+    warnings: Sequence[SearchWarning] = ()
     total: int | None = None
     facets: Mapping[str, Sequence[tuple[Key, int]]] | None = None
     explained: Mapping[str, Any] | None = None
     following: Page | None = None
     query: Query | None = None
-    feedback: State = "not enough"
+    feedback: State = "not_enough_data"
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class ResponseBuilder:
             0.0,
             0.0,
             no_match=no_match,
-            underfilled=self._underfilled_reason(shown, len(hits)) if short else None,
+            warnings=list(self._warnings(shown, len(hits))) if short else (),
             explained=score_details.explain_search(self._request, self._query, self._ranking)
             if self._request.explain
             else None,
@@ -256,35 +257,42 @@ class ResponseBuilder:
             for one in found
         }
 
-    def _underfilled_reason(self, shown: _PageContent, hits: int) -> str:
-        """Why there are fewer hits than requested: one sentence for each cause."""
-        request, causes = self._request, []
+    def _warnings(self, shown: _PageContent, hits: int) -> Iterator[SearchWarning]:
+        """Why there are fewer hits than requested: one warning for each cause."""
+        request = self._request
         if shown.dropped or (request.mode == "hybrid" and request.min_score is not None):
-            causes.append(f"Others scored below min_score {request.min_score:g}.")
+            told = f"Others scored below min_score {request.min_score:g}."
+            yield SearchWarning("below_min_score", told)
         if self._ranking.scan is not None and self._ranking.scan.gave_up:
-            causes.append("Looking through the rest would have taken too long.")
+            told = "Looking through the rest would have taken too long."
+            yield SearchWarning("stopped_early", told)
         if any(shown.duplicates.values()):
-            causes.append("Duplicates were put together.")
+            yield SearchWarning("duplicates_grouped", "Duplicates were put together.")
         if shown.following is not None and self._is_grouped():
-            causes.append("There are so many of them that the next page goes on.")
+            told = "There are so many of them that the next page goes on."
+            yield SearchWarning("continued_on_next_page", told)
         if gone := len(shown.found) - hits:
-            causes.append(f"Deleted a moment ago: {gone}.")
-        return " ".join([*causes, *self._totals()])
+            yield SearchWarning("deleted_meanwhile", f"Deleted a moment ago: {gone}.")
+        yield from self._totals()
 
-    def _totals(self) -> Iterator[str]:
+    def _totals(self) -> Iterator[SearchWarning]:
         """How many pictures could be found at all."""
         request, words = self._request, self._ranking.words
         if request.is_lexical_only:
             passing = " and pass the filter" if request.filter else ""
             if words.has_words():
-                yield f"Pictures that hold these words{passing}: {words.count()}."
+                told = f"Pictures that hold these words{passing}: {words.count()}."
+                yield SearchWarning("few_word_matches", told)
             else:
-                yield "The query holds no words."
+                yield SearchWarning("query_without_words", "The query holds no words.")
             return
         if request.filter:
             number = image_listing.count(self._session, self._collection.id, self._where)
-            yield f"Pictures that pass the filter: {number}."
+            told = f"Pictures that pass the filter: {number}."
+            yield SearchWarning("few_filter_matches", told)
         else:
-            yield f"Pictures in the collection: {self._counts.pictures}."
+            told = f"Pictures in the collection: {self._counts.pictures}."
+            yield SearchWarning("small_collection", told)
         if missing := self._counts.pictures - self._counts.vectors:
-            yield f"Pictures of the collection without a vector: {missing}."
+            told = f"Pictures of the collection without a vector: {missing}."
+            yield SearchWarning("vectors_missing", told)

@@ -62,7 +62,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         },
         "files": {
             "type": "array",
-            "items": {"$ref": "#/components/schemas/Uploaded"},
+            "items": {"$ref": "#/components/schemas/UploadResult"},
             "description": "only in answers of `POST /upload`: what became of each file",
         },
     },
@@ -94,7 +94,9 @@ def install(app: FastAPI) -> None:
 
 def _restore_examples(schemas: dict[str, Any]) -> None:
     """Put back the examples of our models: FastAPI drops every null from them."""
-    for model in BaseModel.__subclasses__():
+    models: list[type[BaseModel]] = [BaseModel]
+    for model in models:
+        models += model.__subclasses__()
         told = model.model_config.get("json_schema_extra")
         ours = model.__module__.startswith("app.web.") and model.__name__ in schemas
         if ours and isinstance(told, dict):

@@ -5,7 +5,7 @@ import sys
 from email.utils import formatdate
 from functools import partial
 from pathlib import PurePosixPath
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.catalog.gallery import OnDisk, Streamed
+from app.catalog.image_names import last_part
 from app.pictures.formats import FORMATS
 from app.storage.bounded_reads import ORIGINALS
 from app.web.conditional_requests import matches_etag
@@ -151,8 +152,7 @@ def content_disposition(origin: str, media_type: str) -> str:
     An extension that is no picture's is followed by the picture's own: a file that was called
     `photo.html` must not be saved as a web page.
     """
-    path = unquote(urlsplit(origin).path) if "://" in origin else origin
-    name = "".join(c for c in PurePosixPath(path).name if c.isprintable())[-MAX_NAME_CHARACTERS:]
+    name = "".join(c for c in last_part(origin) if c.isprintable())[-MAX_NAME_CHARACTERS:]
     if PurePosixPath(name).suffix.lower() not in SUFFIXES:
         name += next(suffix for kind, suffix in FORMATS.values() if kind == media_type)
     plain = re.sub(r'[^ -~]|["\\%]', "_", name)

@@ -256,7 +256,7 @@ def test_a_folder_is_only_tried(visitor: Visitor, service: Service, source: Path
     job = newest_job(page, service)
     for text in ("in step", "trial run", "2 added"):
         expect(job).to_contain_text(text, timeout=LONG_MS)
-    assert service.ask("GET", "/api/v1/collections/tried")["pictures"] == 0
+    assert service.ask("GET", "/api/v1/collections/tried")["image_count"] == 0
 
 
 def test_a_bucket_is_named_by_its_address(visitor: Visitor, service: Service) -> None:

@@ -106,7 +106,7 @@ def test_words_for_many_and_axe(visitor: Visitor, managed: Service, scheme: Sche
     visitor.photograph("dialog")
     dialog(page).get_by_role("button", name="Save").click()
     expect(page.locator("#announcements")).to_have_text("6 pictures changed.")
-    listed = managed.ask("GET", "/api/v1/collections/managed/images")["images"]
+    listed = managed.ask("GET", "/api/v1/collections/managed/images")["data"]
     assert [one["metadata"]["tags"] for one in listed] == [["sea", "sun"]] * 6
     assert {(one["caption"], one["metadata"]["stars"]) for one in listed} == {("A day", 5)}
 
@@ -167,5 +167,5 @@ def test_a_deleted_picture_of_a_folder_stays_away(
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     index(managed.services, tmp_path)
     found = managed.ask("GET", "/api/v1/search?q=zebra4711")["hits"]
-    assert not [hit for hit in found if "zebra4711" in hit["path"]]
+    assert not [hit for hit in found if "zebra4711" in hit["original_filename"]]
     assert (tmp_path / "zebra4711.jpg").exists()

@@ -48,7 +48,7 @@ def send(client: TestClient, name: str, *seeds: int, place: str = "here") -> dic
 def listed(client: TestClient, name: str) -> list[dict[str, Any]]:
     answer = client.get(f"{COLLECTIONS}/{name}/images", params={"limit": 100})
     assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["images"]
+    found: list[dict[str, Any]] = answer.json()["data"]
     assert answer.json()["total"] == len(found)
     return found
 
@@ -105,8 +105,8 @@ def test_no_answer_shows_a_picture_of_another_collection(client: TestClient) -> 
         assert ids(similar["hits"]) == own[name] - {one}
         for kind in ("exact", "perceptual", "semantic"):
             query = {"collection": name, "kind": kind}
-            groups = client.get("/api/v1/duplicates", params=query).json()["groups"]
-            assert {p["id"] for group in groups for p in group["pictures"]} <= own[name]
+            groups = client.get("/api/v1/duplicates", params=query).json()["data"]
+            assert {p["id"] for group in groups for p in group["images"]} <= own[name]
     flat = client.get("/search-by-text", params={"query": "x", "limit": 50}).json()
     assert ids(flat) == own["default"]
     stranger = {"collection": "first", "query": [{"id": min(own["second"])}]}

@@ -47,13 +47,13 @@ def removed(client: TestClient, **asked: Any) -> list[int]:
     answer = remove(client, **asked)
     assert answer.status_code == 200, answer.text
     ids: list[int] = answer.json()["ids"]
-    assert answer.json()["removed"] == len(ids)
+    assert answer.json()["deleted"] == len(ids)
     return ids
 
 
 def left(client: TestClient) -> list[int]:
     page = client.get(f"{COLLECTIONS}/default/images", params={"limit": 100}).json()
-    return [one["id"] for one in page["images"]]
+    return [one["id"] for one in page["data"]]
 
 
 def test_pictures_are_removed_by_their_ids(client: TestClient, services: Services) -> None:
@@ -89,7 +89,7 @@ def test_those_of_another_collection_stay(client: TestClient) -> None:
     ids = stored(client, 1, 2)
     assert client.post(COLLECTIONS, json={"name": "other"}).status_code == 201
     for asked in ({"ids": ids}, {"filter": {"id": {"gt": 0}}}):
-        assert remove(client, "other", **asked).json() == {"removed": 0, "ids": [], "more": False}
+        assert remove(client, "other", **asked).json() == {"deleted": 0, "ids": [], "more": False}
     assert left(client) == ids
     assert client.delete(f"{COLLECTIONS}/other").status_code == 204
     assert remove(client, "other", ids=ids).status_code == 404

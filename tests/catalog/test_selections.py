@@ -63,7 +63,7 @@ def test_tags_and_metadata_of_several_are_changed_at_once(client: TestClient) ->
     answer = ask(client, "change", [second, first, second, 10**9], **changes)
     assert answer.status_code == 200, answer.text
     assert answer.json()["changed"] == 2
-    assert [one["status"] for one in answer.json()["outcomes"]] == [
+    assert [one["status"] for one in answer.json()["results"]] == [
         *("changed", "changed", "not_found")
     ]
     assert metadata(client, first) == {"tags": ["sea", "sun"], "a": 2}
@@ -77,7 +77,7 @@ def test_one_that_would_become_too_large_is_refused_alone(client: TestClient) ->
     first, second = stored(client, 1, 2)
     client.patch(f"/api/v1/images/{first}", json={"metadata": {"long": "x" * 15_000}})
     answer = ask(client, "change", [first, second], metadata={"more": "y" * 10_000})
-    refused, changed = answer.json()["outcomes"]
+    refused, changed = answer.json()["results"]
     assert (refused["status"], changed["status"]) == ("refused", "changed")
     assert "20,000" in refused["reason"]
     assert "more" not in metadata(client, first)
@@ -102,7 +102,7 @@ def test_a_deletion_is_undone_while_it_is_a_tombstone(
     assert answer.json()["ids"] == sorted(ids)
     assert found(client) == []
     assert client.get(f"/images/{ids[0]}").status_code == 404
-    assert ask(client, "delete", ids, restorable=True).json()["removed"] == 0
+    assert ask(client, "delete", ids, restorable=True).json()["deleted"] == 0
     assert ask(client, "restore", [*ids, 10**9]).json()["ids"] == sorted(ids)
     assert found(client) == sorted(ids)
     assert files(settings) == before
@@ -172,7 +172,7 @@ def test_pictures_move_with_all_that_is_said_of_them(
     client.patch(f"/api/v1/images/{ids[0]}", json={"caption": "Häuser"})
     answer = ask(client, "move", [*ids, 10**9], collection=other)
     assert answer.status_code == 200, answer.text
-    assert [one["status"] for one in answer.json()["outcomes"]] == ["moved", "moved", "not_found"]
+    assert [one["status"] for one in answer.json()["results"]] == ["moved", "moved", "not_found"]
     assert (found(client), found(client, other)) == ([], sorted(ids))
     assert client.get(f"/images/{ids[0]}/file").content == png(11)
     assert client.get(f"/images/{ids[0]}").json()["caption"] == "Häuser"
@@ -181,7 +181,7 @@ def test_pictures_move_with_all_that_is_said_of_them(
         languages = session.execute(text("SELECT DISTINCT language FROM images")).scalars().all()
     assert languages == ["german"]
     again = stored(client, 11)
-    assert ask(client, "move", again, collection=other).json()["outcomes"] == [
+    assert ask(client, "move", again, collection=other).json()["results"] == [
         {"id": again[0], "status": "duplicate"}
     ]
     assert found(client) == again

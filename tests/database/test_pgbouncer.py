@@ -27,7 +27,7 @@ def database_url(database_url: str) -> Iterator[str]:
 @pytest.mark.usefixtures("worker")
 def test_jobs_and_searches_work_behind_pgbouncer(client: TestClient) -> None:
     job = ended(client, accepted(send(client, *((f"{n}.png", png(n)) for n in range(8)))))
-    assert (job["state"], job["added"]) == ("succeeded", 8)
+    assert (job["status"], job["added"]) == ("succeeded", 8)
 
     def search(n: int) -> Any:
         if n % 3 == 0:

@@ -90,7 +90,7 @@ def test_each_collection_is_searched_by_its_own_model(
     assert answers["demo"]["index"] != answers["tiny"]["index"]
     for name, answer in answers.items():
         assert len(answer["hits"]) == len(SEEDS)
-        listed = client.get(f"{COLLECTIONS}/{name}/images").json()["images"]
+        listed = client.get(f"{COLLECTIONS}/{name}/images").json()["data"]
         assert {hit["id"] for hit in answer["hits"]} == {one["id"] for one in listed}
         for one in listed:
             similar = search(client, name, query=[{"id": one["id"]}], limit=1).json()["hits"]
@@ -153,8 +153,12 @@ def test_a_model_that_is_gone_costs_its_own_collection_only(
         assert answer.headers["content-type"] == "application/problem+json"
         assert "tiny@32" in answer.json()["detail"]
     assert len(search(client, "demo").json()["hits"]) == len(SEEDS)
-    listed = client.get(COLLECTIONS).json()["collections"]
-    assert {one["name"]: one["pictures"] for one in listed} == {"default": 0, "demo": 6, "tiny": 6}
+    listed = client.get(COLLECTIONS).json()["data"]
+    assert {one["name"]: one["image_count"] for one in listed} == {
+        "default": 0,
+        "demo": 6,
+        "tiny": 6,
+    }
     changed = client.patch(f"{COLLECTIONS}/tiny", json={"fields": {"a": "text"}})
     assert changed.json()["fields"] == {"a": "text"}
     assert client.get(f"{COLLECTIONS}/tiny").json()["fields"] == {"a": "text"}
@@ -167,7 +171,7 @@ def test_a_model_that_is_gone_costs_its_own_collection_only(
 
 def find(client: TestClient, name: str, origin: str) -> list[int]:
     page = client.get(f"{COLLECTIONS}/{name}/images").json()
-    return [one["id"] for one in page["images"] if one["origin"] == origin]
+    return [one["id"] for one in page["data"] if one["origin"] == origin]
 
 
 @pytest.mark.usefixtures("both")

@@ -146,10 +146,10 @@ def test_what_is_liked_for_sports_car_rises_for_racing_car_and_elsewhere_nothing
 
 def test_too_little_is_not_enough(bench: Bench, weights: RocchioWeights, asked: list[int]) -> None:
     verdict = trials(bench, weights).run()
-    assert (verdict.state, verdict.queries, verdict.judgements) == ("not enough", 0, 0)
+    assert (verdict.state, verdict.queries, verdict.judgements) == ("not_enough_data", 0, 0)
     judge(bench, "honest", asked[: MIN_QUERIES - 1], 200, SEED)
     verdict = trials(bench, weights).run()
-    assert verdict.state == "not enough"
+    assert verdict.state == "not_enough_data"
     assert verdict.judgements >= MIN_JUDGEMENTS
     assert verdict.ndcg_with is None
 
@@ -278,7 +278,7 @@ def outcomes(
     ("gain", "spread", "agreement", "count", "state"),
     [
         (0.05, 0.1, 0.6, 100, "on"),
-        (0.05, 0.1, 0.6, MIN_QUERIES - 1, "not enough"),
+        (0.05, 0.1, 0.6, MIN_QUERIES - 1, "not_enough_data"),
         (0.004, 0.0, 0.6, 100, "off"),
         (0.05, 0.3, 0.6, 100, "off"),
         (-0.05, 0.0, 0.6, 100, "off"),

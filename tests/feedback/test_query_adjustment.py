@@ -60,12 +60,12 @@ def test_the_state_is_that_of_the_kept_verdict(
     sessions: connections.Sessions, index: VectorIndex
 ) -> None:
     learnt = QueryAdjustment(sessions, index, WEIGHTS)
-    assert learnt.state() == "not enough"
-    for state in ("on", "off", "not enough", "on"):
+    assert learnt.state() == "not_enough_data"
+    for state in ("on", "off", "not_enough_data", "on"):
         switch(sessions, index, state)
         assert learnt.state() == state
-    assert parse_state("of a later version") == "not enough"
-    assert parse_state(None) == "not enough"
+    assert parse_state("of a later version") == "not_enough_data"
+    assert parse_state(None) == "not_enough_data"
 
 
 def test_the_state_is_believed_for_a_while(
@@ -73,15 +73,15 @@ def test_the_state_is_believed_for_a_while(
 ) -> None:
     monkeypatch.setattr(query_adjustment, "STATE_CACHE_SECONDS", 60.0)
     learnt = QueryAdjustment(sessions, index, WEIGHTS)
-    assert learnt.state() == "not enough"
+    assert learnt.state() == "not_enough_data"
     switch(sessions, index, "on")
     with statements(sessions) as asked:
-        assert learnt.state() == "not enough"
+        assert learnt.state() == "not_enough_data"
     assert asked == []
     assert QueryAdjustment(sessions, index, WEIGHTS).state() == "on"
 
 
-@pytest.mark.parametrize("state", ["off", "not enough"])
+@pytest.mark.parametrize("state", ["off", "not_enough_data"])
 def test_without_proof_nothing_moves_and_nothing_is_read(
     sessions: connections.Sessions, index: VectorIndex, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

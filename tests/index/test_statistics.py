@@ -13,7 +13,7 @@ from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.folder_jobs import run, sql
-from tests.fixtures.search_library import answer
+from tests.fixtures.search_library import answer, warned
 
 NONSENSE = "qwfp zxcv jklm"
 
@@ -135,9 +135,9 @@ def test_a_missing_vector_is_told(
         sql(services, "DELETE FROM embeddings WHERE image_id <= 30")
         _let_counts_age(statistics)
         found = answer(client, query="a zebra", limit=1000)
-        assert (found["pictures"], len(found["hits"])) == (pictures, pictures - 30)
+        assert (found["collection_size"], len(found["hits"])) == (pictures, pictures - 30)
         assert found["coverage"] == pytest.approx((pictures - 30) / pictures)
-        assert found["underfilled"] == (
+        assert warned(found) == (
             f"Pictures in the collection: {pictures}. "
             "Pictures of the collection without a vector: 30."
         )
@@ -165,6 +165,6 @@ def test_fewer_pass_a_filter_than_were_asked_for(client: TestClient) -> None:
     found = answer(client, query="a zebra", filter={"format": "TIFF"}, limit=200)
     number = len(found["hits"])
     assert 0 < number < 200
-    assert found["underfilled"] == f"Pictures that pass the filter: {number}."
+    assert warned(found) == f"Pictures that pass the filter: {number}."
     none = answer(client, query="a zebra", filter={"width": {"gt": 10**6}})
     assert (none["hits"], none["no_match"]) == ([], True)

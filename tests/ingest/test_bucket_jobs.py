@@ -190,7 +190,7 @@ def test_over_http_only_the_buckets_of_the_settings(
     assert refused.status_code == 403
     answer = client.post(IMAGES, json={"source": {"bucket": BUCKET, "prefix": "in/"}})
     job = ended(client, answer.json()["url"])
-    assert (job["state"], job["added"], job["total"]) == ("succeeded", 1, 1)
+    assert (job["status"], job["added"], job["total"]) == ("succeeded", 1, 1)
     assert nearest(services, png(1))[0] == "a.png"
 
 

@@ -139,7 +139,7 @@ def test_two_workers_share_the_work_and_embed_each_picture_once(
         accepted = api.post("/api/v1/images", json={"source": {"folder": str(folder)}}).json()
         job_id = accepted["job_id"]
         wait_for_end(services, job_id)
-        assert api.get(accepted["url"]).json()["state"] == "succeeded"
+        assert api.get(accepted["url"]).json()["status"] == "succeeded"
         job = services.job_submission.job(job_id)
         items = list(services.job_submission.every(job_id, "added"))
         stop(first)

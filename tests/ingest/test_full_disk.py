@@ -106,12 +106,12 @@ def test_a_job_waits_for_a_full_disk_and_goes_on_by_itself(
     with http_jobs.working(services):
         with full_disk():
             job = waiting(client, url)
-            assert job["state"] == "running"
+            assert job["status"] == "running"
             assert f"{settings.storage_dir}" in job["waiting"]
             time.sleep(5 * RETRY_SECONDS)  # more often than a file may fail
             assert waiting(client, url)["failed"] == 0
         job = ended(client, url)
-    assert (job["state"], job["added"], job["reason"], job["waiting"]) == (
+    assert (job["status"], job["added"], job["reason"], job["waiting"]) == (
         "succeeded",
         3,
         None,

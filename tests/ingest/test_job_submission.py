@@ -96,7 +96,7 @@ def test_a_folder_is_taken_in_where_it_lies(
     (folder / "0.png.json").write_text('{"caption": "zero"}')
     (folder / "cut.png").write_bytes(png(5)[:60])
     job = taken(client, services, "trip")
-    assert (job["state"], job["source"]) == ("succeeded", {"folder": str(folder)})
+    assert (job["status"], job["source"]) == ("succeeded", {"folder": str(folder)})
     assert counts(job) == {"total": 6, "added": 5, "failed": 1}
     first = client.get(f"/images/{items(client, job)[0]['image_id']}").json()
     assert (first["path"], first["caption"]) == (str(folder / "0.png"), "zero")
@@ -171,7 +171,7 @@ def test_an_empty_folder_is_not_believed(
     for path in folder.rglob("*.png"):
         path.unlink()
     job = taken(client, services, "trip", mode="sync")
-    assert (job["state"], counts(job)) == ("failed", {})
+    assert (job["status"], counts(job)) == ("failed", {})
     assert "Is its disk mounted" in job["reason"]
     assert row_count(sessions) == 5
 
@@ -182,15 +182,15 @@ def test_a_folder_that_is_not_there_fails_the_job(
     url = name_source(client, "absent")
     with working(services):
         job = ended(client, url)
-        assert (job["state"], counts(job)) == ("failed", {})
+        assert (job["status"], counts(job)) == ("failed", {})
         assert "absent is not a folder" in job["reason"]
         folder.rename(folder.with_name("absent"))
         try:
-            assert client.post(f"{url}/retry").json()["state"] == "running"
+            assert client.post(f"{url}/retry").json()["status"] == "running"
             job = ended(client, url)
         finally:
             folder.with_name("absent").rename(folder)
-    assert (job["state"], job["reason"], counts(job)) == (
+    assert (job["status"], job["reason"], counts(job)) == (
         "succeeded", None, {"total": 5, "added": 5}
     )  # fmt: skip
 
@@ -245,13 +245,13 @@ def test_a_job_that_waits_is_cancelled_with_all_its_files(
     assert (refused.status_code, refused.headers["content-type"]) == (409, PROBLEM)
     assert "is pending" in refused.json()["detail"]
     cancelled = client.post(f"{url}/cancel")
-    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelling")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelling")
     assert counts(cancelled.json()) == {"total": 2, "cancelled": 2}
     assert client.post(f"{url}/cancel").status_code == 200  # once more does no harm
     with working(services):
         job = ended(client, url)
-    assert (job["state"], counts(job)) == ("cancelled", {"total": 2, "cancelled": 2})
-    assert [item["state"] for item in items(client, job)] == ["cancelled", "cancelled"]
+    assert (job["status"], counts(job)) == ("cancelled", {"total": 2, "cancelled": 2})
+    assert [item["status"] for item in items(client, job)] == ["cancelled", "cancelled"]
     assert row_count(sessions) == before
     assert staged(services) == []
     refused = client.post(f"{url}/cancel")
@@ -264,10 +264,10 @@ def test_an_archive_that_waits_is_cancelled_unopened(
 ) -> None:
     before = row_count(sessions)
     url = accepted(send_archive(client, zipped({"a.png": png(82)})))
-    assert client.post(f"{url}/cancel").json()["state"] == "cancelling"
+    assert client.post(f"{url}/cancel").json()["status"] == "cancelling"
     with working(services):
         job = ended(client, url)
-    assert (job["state"], counts(job)) == ("cancelled", {})
+    assert (job["status"], counts(job)) == ("cancelled", {})
     assert row_count(sessions) == before
     assert staged(services) == []
 
@@ -278,33 +278,33 @@ def test_an_archive_that_waits_is_cancelled_unopened(
 def test_jobs_are_listed_newest_first_and_by_state(client: TestClient, services: Services) -> None:
     urls = [accepted(send(client, (f"{n}.png", png(90)))) for n in range(5)]
     mine = [int(url.rpartition("/")[2]) for url in reversed(urls)]
-    pages = list(pages_of(client, JOBS, "jobs", limit=2))
+    pages = list(pages_of(client, JOBS, "data", limit=2))
     assert all(len(page) == 2 for page in pages[:-1])
     ids = [job["id"] for page in pages for job in page]
     assert ids == sorted(set(ids), reverse=True)
     assert ids[:5] == mine
     assert client.post(f"{urls[0]}/cancel").status_code == 200
-    waiting = list(pages_of(client, JOBS, "jobs", state="pending", limit=1))
+    waiting = list(pages_of(client, JOBS, "data", status="pending", limit=1))
     assert [page[0]["id"] for page in waiting if page] == mine[:4]
-    (cancelling,) = client.get(JOBS, params={"state": "cancelling"}).json()["jobs"]
+    (cancelling,) = client.get(JOBS, params={"status": "cancelling"}).json()["data"]
     assert cancelling["id"] == mine[4]
     with working(services):
         over = [ended(client, url) for url in urls]
-    assert [job["state"] for job in over] == ["cancelled", *["succeeded"] * 4]
+    assert [job["status"] for job in over] == ["cancelled", *["succeeded"] * 4]
     assert (sum(job["added"] for job in over), sum(job["duplicate"] for job in over)) == (1, 3)
-    assert client.get(JOBS, params={"state": "pending"}).json() == {
-        "jobs": [], "next_cursor": None
+    assert client.get(JOBS, params={"status": "pending"}).json() == {
+        "data": [], "next_cursor": None
     }  # fmt: skip
 
 
 def test_items_are_listed_in_the_order_of_the_request(client: TestClient) -> None:
     names = [f"{n}.png" for n in range(7)]
     url = accepted(send(client, *((name, png(91)) for name in names)))
-    pages = list(pages_of(client, f"{url}/items", "items", limit=3))
+    pages = list(pages_of(client, f"{url}/items", "data", limit=3))
     assert [item["path"] for page in pages for item in page] == names
     assert [len(page) for page in pages] == [3, 3, 1]
-    failed = client.get(f"{url}/items", params={"state": "failed"}).json()
-    assert failed == {"items": [], "next_cursor": None}
+    failed = client.get(f"{url}/items", params={"status": "failed"}).json()
+    assert failed == {"data": [], "next_cursor": None}
     assert client.post(f"{url}/cancel").status_code == 200
 
 
@@ -334,8 +334,8 @@ def test_a_job_that_is_unknown_is_not_found(client: TestClient, job_id: int) -> 
 
 @pytest.mark.parametrize(
     "url",
-    [f"{JOBS}?state=odd", f"{JOBS}?limit=0", f"{JOBS}?limit=1001", f"{JOBS}?cursor=-1",
-     f"{JOBS}/0", f"{JOBS}/{2**63}", f"{JOBS}/x", f"{JOBS}/1/items?state=odd"],
+    [f"{JOBS}?status=odd", f"{JOBS}?limit=0", f"{JOBS}?limit=1001", f"{JOBS}?cursor=-1",
+     f"{JOBS}/0", f"{JOBS}/{2**63}", f"{JOBS}/x", f"{JOBS}/1/items?status=odd"],
 )  # fmt: skip
 def test_what_is_no_page_is_refused(client: TestClient, url: str) -> None:
     answer = client.get(url)

@@ -86,7 +86,7 @@ def test_a_deleted_collection_leaves_nothing(
     with working(services):
         job = done(client, send(client, 1, 2, 3))
         assert counts(job) == {"total": 3, "added": 3}
-    for one in client.get(f"{COLLECTIONS}/mine/images").json()["images"]:
+    for one in client.get(f"{COLLECTIONS}/mine/images").json()["data"]:
         assert client.get(one["thumbnail_url"]).status_code == 200
     archive = {"archive": ("a.zip", zipped({"4.png": png(4)}))}
     waiting = [send(client, 5), client.post(IMAGES, files=archive, params=MINE)]
@@ -225,7 +225,7 @@ def test_what_a_crash_leaves_of_a_deletion_is_deleted(
         done(client, send(client, 1))
     services.worker.collection_deletion.mark_deleted(mine.collection)
     assert client.get(f"{COLLECTIONS}/mine").status_code == 404
-    found = client.get(COLLECTIONS).json()["collections"]
+    found = client.get(COLLECTIONS).json()["data"]
     assert [one["name"] for one in found] == ["default"]
     assert left(services, settings) != []
     services.worker.maintain_queue()
@@ -237,7 +237,7 @@ def test_no_picture_of_a_buried_collection_is_served(
 ) -> None:
     with working(services):
         done(client, send(client, 1))
-    (one,) = client.get(f"{COLLECTIONS}/mine/images").json()["images"]
+    (one,) = client.get(f"{COLLECTIONS}/mine/images").json()["data"]
     services.worker.collection_deletion.mark_deleted(mine.collection)
     address = f"/images/{one['id']}"
     answers = [
@@ -247,7 +247,7 @@ def test_no_picture_of_a_buried_collection_is_served(
         client.post(f"{COLLECTIONS}/default/images/delete", json={"ids": [one["id"]]}),
     ]
     assert [answer.status_code for answer in answers] == [404] * 5 + [200]
-    assert answers[-1].json()["removed"] == 0
+    assert answers[-1].json()["deleted"] == 0
     services.worker.maintain_queue()
     assert left(services, settings) == []
 
@@ -263,7 +263,7 @@ def test_a_large_collection_is_deleted_some_rows_at_a_time(
     with working(services):
         done(client, send(client, *range(9)))
     sql(services, "UPDATE images SET removed_at = now() WHERE origin = '3.png'")
-    for one in client.get(f"{COLLECTIONS}/mine/images").json()["images"]:
+    for one in client.get(f"{COLLECTIONS}/mine/images").json()["data"]:
         assert client.get(one["thumbnail_url"]).status_code == 200
     assert delete(client).status_code == 204
     assert left(services, settings) == []

@@ -12,7 +12,7 @@ from app.runtime.services import Services
 from app.search.lexical import LexicalSearch
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
-from tests.fixtures.search_library import answer, asked, refused
+from tests.fixtures.search_library import answer, asked, refused, warned
 
 SAID: dict[str, tuple[str, str, dict[str, Any]]] = {
     "oak": ("IMG_1.png", "An old oak among trees", {"place": "Lisbon"}),
@@ -129,19 +129,19 @@ def test_what_postgres_cannot_read_as_words_is_refused(client: TestClient) -> No
 def test_signs_alone_are_no_words(client: TestClient, query: str) -> None:
     nothing = answer(client, query=query, mode="lexical")
     assert (nothing["hits"], nothing["no_match"]) == ([], True)
-    assert nothing["underfilled"] == "The query holds no words."
+    assert warned(nothing) == "The query holds no words."
 
 
 def test_how_many_hold_the_words_is_told(client: TestClient) -> None:
     few = answer(client, query="tree", mode="lexical")
-    assert few["underfilled"] == "Pictures that hold these words: 2."
+    assert warned(few) == "Pictures that hold these words: 2."
     assert few["no_match"] is False
     fewer = answer(client, query="tree", mode="lexical", filter={"metadata.place": "Lisbon"})
     expected = "Pictures that hold these words and pass the filter: 1."
-    assert fewer["underfilled"] == expected
+    assert warned(fewer) == expected
     both = answer(client, query="tree", hybrid={"alpha": 0})
     assert len(both["hits"]) == 2
-    assert both["underfilled"] == "Pictures that hold these words: 2."
+    assert warned(both) == "Pictures that hold these words: 2."
 
 
 @pytest.mark.parametrize("mode", ["lexical", "hybrid"])

@@ -16,7 +16,7 @@ from app.search.search_request import SearchRequest
 from app.vectors import Vectors
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
-from tests.fixtures.search_library import answer, pages, shown_ids
+from tests.fixtures.search_library import answer, pages, shown_ids, warned
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
@@ -179,14 +179,14 @@ def test_the_same_request_leads_on_as_the_cursor_alone_does(client: TestClient) 
     again = answer(client, **body, cursor=first["next_cursor"])
     assert alone["hits"] == again["hits"]
     assert len(alone["hits"]) >= 29
-    assert alone["took_ms"]["encode"] == 0
+    assert alone["timings_ms"]["encode"] == 0
 
 
 def test_the_buried_are_named_where_a_page_is_short(client: TestClient) -> None:
     found = answer(client, query=[{"id": 98}], limit=1000, include=[])
     short = 1000 - len(found["hits"])
     assert short > 0
-    assert f"Deleted a moment ago: {short}." in found["underfilled"]
+    assert f"Deleted a moment ago: {short}." in warned(found)
     assert found["next_cursor"]
 
 
@@ -207,7 +207,7 @@ def test_duplicates_without_end_end_a_page_and_not_the_answer(
     body = {"query": QUERY, "filter": where, "group_by": "duplicates", "limit": 18, "include": []}
     first = answer(client, **body)
     assert 0 < len(first["hits"]) < 18
-    assert "There are so many of them that the next page goes on." in first["underfilled"]
+    assert "There are so many of them that the next page goes on." in warned(first)
     found = [(n - 401) // 3 for n in shown_ids(pages(client, **body))]
     assert sorted(found) == sorted({(n - 401) // 3 for n in live if 401 <= n <= 700})
 

@@ -46,7 +46,7 @@ def create(client: TestClient) -> Iterator[Create]:
 
 def names(client: TestClient, **query: str | int) -> list[str]:
     page = client.get(COLLECTIONS, params=query).json()
-    return [one["name"] for one in page["collections"]]
+    return [one["name"] for one in page["data"]]
 
 
 def refused(answer: Answer, *words: str, status: int = 422) -> None:
@@ -70,7 +70,7 @@ def test_a_collection_with_the_defaults(client: TestClient, create: Create) -> N
     assert (told["namespace"], told["name"], told["model"]) == ("default", "holidays", "demo model")
     assert (told["storage"], told["m"], told["ef_construction"]) == ("halfvec", 16, 64)
     assert (told["dimensions"], told["language"], told["fields"]) == (128, "english", {})
-    assert (told["pictures"], told["coverage"], told["ef_search"]) == (0, 1.0, None)
+    assert (told["image_count"], told["coverage"], told["ef_search"]) == (0, 1.0, None)
     assert len(told["fingerprint"]) == 64
 
 
@@ -197,7 +197,7 @@ def test_pages_of_collections(client: TestClient, create: Create) -> None:
     for _ in range(3):
         more: dict[str, str] = {"cursor": cursor} if cursor else {}
         page = client.get(COLLECTIONS, params={"namespace": "pages", "limit": 2, **more}).json()
-        seen.append([one["name"] for one in page["collections"]])
+        seen.append([one["name"] for one in page["data"]])
         cursor = page["next_cursor"]
     assert list(chain.from_iterable(seen)) == sorted(wanted)
     assert (len(seen[2]), cursor) == (1, None)
@@ -320,14 +320,14 @@ def test_each_storage_finds_its_pictures_again(
     files += [("files", ("again.png", png(1, (98, 66))))]
     job = done(client, client.post(IMAGES, files=files, params={"collection": "kept"}))
     assert counts(job) == {"total": 5, "added": 5}
-    listed = client.get(f"{COLLECTIONS}/kept/images").json()["images"]
+    listed = client.get(f"{COLLECTIONS}/kept/images").json()["data"]
     ids = {one["origin"]: one["id"] for one in listed}
     for image_id in ids.values():
         asked = {"collection": "kept", "query": [{"id": image_id}], "limit": 1}
         answer = client.post(SEARCH, json=asked).json()
         assert [hit["id"] for hit in answer["hits"]] == [image_id]
         assert answer["hits"][0]["distance"] == pytest.approx(0, abs=2e-3)
-    table = f"embeddings_{answer['index']}"
+    table = f"embeddings_{answer['index_id']}"
     counted = f"SELECT count(embedding), count(full_embedding) FROM {table}"
     assert sql(services, counted) == [(0, 5) if storage == "vector" else (5, 0)]
     operators = {"halfvec": "halfvec_cosine", "vector": "vector_cosine", "bit": "bit_hamming"}
@@ -335,5 +335,5 @@ def test_each_storage_finds_its_pictures_again(
     assert f"{operators[storage]}_ops" in graph
     alike = sorted([ids["1.png"], ids["again.png"]])
     query = {"collection": "kept", "kind": "semantic", "threshold": "0.01"}
-    groups = client.get("/api/v1/duplicates", params=query).json()["groups"]
-    assert [[one["id"] for one in group["pictures"]] for group in groups] == [alike]
+    groups = client.get("/api/v1/duplicates", params=query).json()["data"]
+    assert [[one["id"] for one in group["images"]] for group in groups] == [alike]

@@ -78,7 +78,7 @@ def test_the_same_judgement_again_replaces_it(
         again = judge(client, given, 10, image_id=image_id)
         assert (first.status_code, again.status_code) == (201, 200)
         assert first.json()["id"] == again.json()["id"]
-        assert again.json()["judged_at"] > first.json()["judged_at"]
+        assert again.json()["updated_at"] > first.json()["updated_at"]
     assert rows(services) == [("a tree", None, 10, None), ("a tree", ids["tree.jpg"], 10, None)]
 
 
@@ -237,9 +237,10 @@ def test_the_summary_says_what_is_bad(client: TestClient, ids: dict[str, int]) -
         ("a tree", 8.0),
     ]
     assert [one["query"] for one in found["without_good"]] == ["a submarine", "a war"]
-    assert found["trials"] == [
-        {"collection": "default", "state": "not enough", "queries": 0, "judgements": 0}
-        | dict.fromkeys(["ndcg_without", "ndcg_with", "standard_error", "agreement", "held_at"])
+    assert found["evaluations"] == [
+        {"collection": "default", "status": "not_enough_data", "queries": 0, "ratings": 0}
+        | dict.fromkeys(["ndcg_without", "ndcg_with", "standard_error", "agreement"])
+        | {"evaluated_at": None}
     ]
     assert summary(client, collection="default")["by_model"] == found["by_model"]
     assert refused(client.get(f"{FEEDBACK}/summary", params={"collection": "none"}), 404)
@@ -263,8 +264,8 @@ def test_another_collections_judgements_are_not_counted(
         assert judge(client, token(client, collection="judged"), 1).status_code == 201
         assert summary(client, collection="default")["by_model"] == []
         assert summary(client, collection="judged")["by_model"][0]["ratings"] == 1
-        assert len(summary(client)["trials"]) == 2
-        assert summary(client, namespace="other")["trials"] == []
+        assert len(summary(client)["evaluations"]) == 2
+        assert summary(client, namespace="other")["evaluations"] == []
     finally:
         assert client.delete("/api/v1/collections/judged").status_code == 204
     assert summary(client)["by_model"] == []  # they went with it

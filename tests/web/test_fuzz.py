@@ -37,12 +37,14 @@ from tests.fixtures.drawn_pictures import png
 
 EXAMPLES = 10  # of each route: valid ones, as many on what is there, a third as many invalid ones
 SLOW_EXAMPLES = 4  # where each makes a table, or compares models
-SLOW = {"create_collection", "measure_recall", "tune"}
-LAST = ["delete_image", "delete_images", "delete_collection"]  # they take what others need
-ONLY_REFUSED = {"tune", "cancel_job", "retry_job"}  # need many pictures, or a job under way
+SLOW = {"create_collection", "measure_recall", "tune_collection"}
+# They take what others need:
+LAST = ["delete_image", "delete_collection_images", "delete_collection"]
+# Need many pictures, or a job under way:
+ONLY_REFUSED = {"tune_collection", "cancel_job", "retry_job"}
 JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
-    "judge": {"token": None, "rating": 5},
-    "create_feedback": {"jwt": None, "user_feedback": 5},
+    "create_feedback": {"token": None, "rating": 5},
+    "create_legacy_feedback": {"jwt": None, "user_feedback": 5},
     "withdraw_feedback": {"token": None},
 }
 MAX_ADDRESS = 60_000  # characters; httptools has 65,536 for all of it
@@ -109,11 +111,11 @@ def known(address: str) -> dict[str, Any]:
         assert sent.status_code == 202, sent.text
         jobs.append(sent.json()["job_id"])
         followed = requests.get(address + sent.json()["events_url"], timeout=SECONDS)
-        assert '"state":"succeeded"' in followed.text
+        assert '"status":"succeeded"' in followed.text
     listed = requests.get(f"{collections}/holidays/images", timeout=SECONDS).json()
     answered = requests.get(f"{address}/search-by-text", {"query": "a pier"}, timeout=SECONDS)
     return {
-        "image_id": listed["images"][0]["id"],
+        "image_id": listed["data"][0]["id"],
         "name": "holidays",
         "job_id": jobs[-1],
         "token": answered.headers["X-Search-Token"],

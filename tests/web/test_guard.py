@@ -401,8 +401,8 @@ def test_writes_are_audited_and_nothing_secret_is_logged(
     told = [(one.getMessage(), vars(one)["status"]) for one in audits]
     assert told == [
         ("upload", 201),
-        ("judge", 201),
-        ("judge", 401),
+        ("create_feedback", 201),
+        ("create_feedback", 401),
         ("delete_image", 404),
         ("delete_image", 401),
     ]

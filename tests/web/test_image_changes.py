@@ -178,7 +178,7 @@ def pages(client: TestClient, **query: str | int) -> list[list[int]]:
         answer = client.get(LISTING, params=query)
         assert answer.status_code == 200, answer.text
         page = answer.json()
-        found.append([one["id"] for one in page["images"]])
+        found.append([one["id"] for one in page["data"]])
         totals.add(page["total"])
         if page["next_cursor"] is None:
             assert totals == {sum(map(len, found))}
@@ -208,7 +208,7 @@ def test_a_cursor_goes_on_after_what_was_deleted(client: TestClient) -> None:
     for gone in (ids[1], ids[2]):
         client.delete(f"/images/{gone}")
     page = client.get(LISTING, params={"limit": 2, "cursor": cursor}).json()
-    assert [one["id"] for one in page["images"]] == [ids[3]]
+    assert [one["id"] for one in page["data"]] == [ids[3]]
     assert (page["total"], page["next_cursor"]) == (2, None)
 
 

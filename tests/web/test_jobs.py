@@ -73,12 +73,12 @@ def test_files_become_pictures_that_are_found(
     files = [picture(name) for name in names]
     told = {"caption": "from a form", "metadata": '{"place": "Lisbon", "n": [1, "é"]}'}
     job = done(client, send(client, *files, **told))
-    assert (job["state"], job["reason"], job["done"]) == ("succeeded", None, 3)
+    assert (job["status"], job["reason"], job["done"]) == ("succeeded", None, 3)
     assert counts(job) == {"total": 3, "added": 3}
     assert job["source"] == {"files": 3}
     assert staged(services) == []
     for item, name in zip(items(client, job), names, strict=True):
-        assert (item["path"], item["state"], item["outcome"]) == (name, "succeeded", "added")
+        assert (item["path"], item["status"], item["action"]) == (name, "succeeded", "added")
         assert (item["attempts"], item["reason"]) == (1, None)
         record = client.get(f"/images/{item['image_id']}").json()
         assert (record["origin"], record["caption"]) == (name, "from a form")
@@ -102,12 +102,12 @@ def test_a_corrupt_file_fails_alone(
     before = row_count(sessions)
     sent = [("1.png", png(1)), ("cut.png", png(2)[:60]), ("3.png", png(3)), ("t.txt", b"text")]
     job = done(client, send(client, *sent))
-    assert (job["state"], counts(job)) == ("succeeded", {"total": 4, "added": 2, "failed": 2})
+    assert (job["status"], counts(job)) == ("succeeded", {"total": 4, "added": 2, "failed": 2})
     found = reasons(client, job)
     assert set(found) == {"cut.png", "t.txt"}
     assert "damaged" in found["cut.png"]
     assert "not a picture" in found["t.txt"]
-    assert [item["path"] for item in items(client, job, state="succeeded")] == ["1.png", "3.png"]
+    assert [item["path"] for item in items(client, job, status="succeeded")] == ["1.png", "3.png"]
     assert row_count(sessions) == before + 2
     assert staged(services) == []
     refused = client.post(f"{JOBS}/{job['id']}/retry")
@@ -118,7 +118,7 @@ def test_the_same_bytes_twice_in_a_request_are_added_once(client: TestClient) ->
     job = done(client, send(client, ("a.png", png(10)), ("b.png", png(10))))
     assert counts(job) == {"total": 2, "added": 1, "duplicate": 1}
     first, second = items(client, job)
-    assert (first["outcome"], second["outcome"]) == ("added", "duplicate")
+    assert (first["action"], second["action"]) == ("added", "duplicate")
     assert first["image_id"] == second["image_id"]
 
 
@@ -139,7 +139,7 @@ def test_a_dry_run_of_files_says_what_would_be(
     before = row_count(sessions)
     sent = [("known.png", png(20)), ("new.png", png(21)), ("cut.png", png(22)[:60])]
     job = done(client, send(client, *sent, dry_run="1"))
-    assert (job["dry_run"], job["state"]) == (True, "succeeded")
+    assert (job["dry_run"], job["status"]) == (True, "succeeded")
     assert counts(job) == {"total": 3, "added": 1, "duplicate": 1, "failed": 1}
     assert row_count(sessions) == before
     assert staged(services) == []
@@ -208,14 +208,14 @@ def test_an_archive_is_taken_in_with_what_it_tells(
     }
     outside = evil_below(settings.test_upload_dir.parent.parent)
     job = done(client, send_archive(client, pack(files), metadata='{"from": "form"}'))
-    assert (job["state"], job["reason"]) == ("succeeded", None)
+    assert (job["status"], job["reason"]) == ("succeeded", None)
     assert counts(job) == {"total": 6, "added": 2, "failed": 4}
     assert job["source"] == {"files": 0, "archive": "many.zip"}
     found = reasons(client, job)
     assert set(found) == {*HOSTILE, "cut.png"}
     assert all(found[name].startswith(HOSTILE[name]) for name in HOSTILE)
     assert "link" in found["link.jpg"]
-    anchor, bat = items(client, job, state="succeeded")
+    anchor, bat = items(client, job, status="succeeded")
     told = client.get(f"/images/{anchor['image_id']}").json()
     assert (told["origin"], told["caption"]) == ("anchor.jpg", "an anchor")
     assert told["metadata"] == {"from": "form", "place": "Lisbon", "year": 1999}
@@ -242,7 +242,7 @@ def test_rows_of_a_table_that_meet_no_picture_are_told(client: TestClient) -> No
     assert counts(job) == {"total": 2, "added": 1, "failed": 1}
     told = {item["path"]: item for item in items(client, job)}
     rows = "Rows that name no file of the archive: 'none.png', 'lost.png'."
-    assert (told["metadata.csv"]["state"], told["metadata.csv"]["reason"]) == ("failed", rows)
+    assert (told["metadata.csv"]["status"], told["metadata.csv"]["reason"]) == ("failed", rows)
     added = client.get(f"/images/{told['tree.png']['image_id']}").json()
     assert added["caption"] == "a tree"
 
@@ -264,7 +264,7 @@ def test_an_archive_over_a_bound_fails_after_what_came_before(
     before = row_count(sessions)
     files = {"a.png": png(54), "bomb.png": bytes(20_000_000), "z.png": png(55)}
     job = done(client, send_archive(client, zipped(files, zipfile.ZIP_DEFLATED)))
-    assert (job["state"], counts(job)) == ("failed", {"total": 1, "added": 1})
+    assert (job["status"], counts(job)) == ("failed", {"total": 1, "added": 1})
     assert job["reason"] == "The archive unpacks to more than 100 times its size."
     assert row_count(sessions) == before + 1
     assert staged(services) == []
@@ -275,7 +275,7 @@ def test_what_is_no_archive_fails_in_one_sentence(
     client: TestClient, services: Services, data: bytes
 ) -> None:
     job = done(client, send_archive(client, data))
-    assert (job["state"], counts(job)) == ("failed", {})
+    assert (job["status"], counts(job)) == ("failed", {})
     assert "archive" in job["reason"] or "zip" in job["reason"]
     assert job["reason"].endswith(".")
     assert staged(services) == []
@@ -283,10 +283,10 @@ def test_what_is_no_archive_fails_in_one_sentence(
 
 def test_a_refused_archive_cannot_be_tried_again(client: TestClient) -> None:
     url = accepted(send_archive(client, b"garbage"))
-    assert ended(client, url)["state"] == "failed"
+    assert ended(client, url)["status"] == "failed"
     assert client.post(f"{url}/retry").status_code == 200
     again = ended(client, url)
-    assert (again["state"], again["reason"]) == (
+    assert (again["status"], again["reason"]) == (
         "failed",
         "The archive was refused and is gone: send another.",
     )
@@ -302,13 +302,13 @@ def test_urls_are_fetched(client: TestClient, site: Site) -> None:
     urls = [f"{base}/a.png", f"{base}/absent", f"{base}/text", *shut]
     told = {"caption": "from afar", "metadata": {"by": "url"}}
     job = done(client, client.post(IMAGES, json={"urls": urls, **told}))
-    assert (job["state"], job["source"]) == ("succeeded", {"urls": 6})
+    assert (job["status"], job["source"]) == ("succeeded", {"urls": 6})
     assert counts(job) == {"total": 6, "added": 1, "failed": 5}
     found = reasons(client, job)
     assert {found[url] for url in shut} == {"URL not allowed"}
     assert found[urls[1]] == "127.0.0.1 answers with status 404."
     assert "not a picture" in found[urls[2]]
-    (added,) = items(client, job, state="succeeded")
+    (added,) = items(client, job, status="succeeded")
     record = client.get(f"/images/{added['image_id']}").json()
     assert (record["origin"], record["caption"]) == (urls[0], "from afar")
     assert record["metadata"] == {"by": "url"}
@@ -348,11 +348,11 @@ def test_a_server_that_is_away_is_asked_again(
 ) -> None:
     site, url, _ = away
     job = ended(client, url)
-    assert (job["state"], counts(job)) == ("succeeded", {"total": 2, "added": 1, "failed": 1})
+    assert (job["status"], counts(job)) == ("succeeded", {"total": 2, "added": 1, "failed": 1})
     flaky, down = items(client, job)
-    assert (flaky["outcome"], flaky["attempts"]) == ("added", 3)
+    assert (flaky["action"], flaky["attempts"]) == ("added", 3)
     assert flaky["worker"] == services.worker.name
-    assert (down["outcome"], down["attempts"]) == ("failed", 3)
+    assert (down["status"], down["attempts"]) == ("failed", 3)
     assert down["reason"] == "127.0.0.1 answers with status 503; try again later."
     assert site.paths.count("/down") == 3
 
@@ -361,9 +361,9 @@ def test_what_failed_is_tried_again_when_asked(client: TestClient, away: Away) -
     site, url, _ = away
     site.answers["/down"] = http(200, body=png(62))
     again = client.post(f"{url}/retry")
-    assert (again.status_code, again.json()["state"]) == (200, "running")
+    assert (again.status_code, again.json()["status"]) == (200, "running")
     job = ended(client, url)
-    assert (job["state"], counts(job)) == ("succeeded", {"total": 2, "added": 2})
+    assert (job["status"], counts(job)) == ("succeeded", {"total": 2, "added": 2})
     assert items(client, job)[1]["attempts"] == 1
     assert site.paths.count("/flaky") == 3  # no more
     for what, words in (("retry", "no failed file"), ("cancel", "has ended as succeeded")):
@@ -402,11 +402,11 @@ def test_a_job_that_runs_is_cancelled_between_its_files(
     assert asked.wait(10)
     try:
         cancelling = client.post(f"{url}/cancel")
-        assert (cancelling.status_code, cancelling.json()["state"]) == (200, "cancelling")
+        assert (cancelling.status_code, cancelling.json()["status"]) == (200, "cancelling")
     finally:
         go_on.set()
     job = ended(client, url)
-    assert (job["state"], counts(job)) == ("cancelled", {"total": 1, "added": 1})
+    assert (job["status"], counts(job)) == ("cancelled", {"total": 1, "added": 1})
     assert row_count(sessions) == before + 1
 
 

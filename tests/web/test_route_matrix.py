@@ -22,7 +22,13 @@ MATRIX = Path(__file__).with_name("routes.csv")
 CALLERS = ("nobody", "reader", "writer", "admin", "stranger")
 """The last is the admin of another namespace."""
 MARK = "only-of-the-default-namespace"
-OF_SEVERAL = {"change_images", "delete_images", "download_images", "move_images", "restore_images"}
+OF_SEVERAL = {
+    "update_collection_images",
+    "delete_collection_images",
+    "download_collection_images",
+    "move_collection_images",
+    "restore_collection_images",
+}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -50,8 +56,8 @@ class Place:
         )
         assert sent.status_code == 202, sent.text
         events = self.ask("admin", "GET", sent.json()["events_url"])
-        assert '"state":"succeeded"' in events.text
-        items = self.ask("admin", "GET", f"{sent.json()['url']}/items").json()["items"]
+        assert '"status":"succeeded"' in events.text
+        items = self.ask("admin", "GET", f"{sent.json()['url']}/items").json()["data"]
         self.job_id = sent.json()["job_id"]
         found: int = items[0]["image_id"]
         return found
@@ -108,7 +114,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
     if "{image_id}" in path or name in OF_SEVERAL:
         image_id = place.picture()
     ids = [image_id] if name in OF_SEVERAL else []
-    other = place.collection() if name == "move_images" else ""
+    other = place.collection() if name == "move_collection_images" else ""
     filled = (
         path.format(image_id=image_id, job_id=place.job_id, name=collection)
         if ("{image_id}" in path)
@@ -116,25 +122,25 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
     )
     requests: dict[str, dict[str, Any]] = {
         "search_by_text": {"params": {"query": "a tree"}},
-        "search_simply": {"params": {"q": "a tree"}},
+        "search_by_words": {"params": {"q": "a tree"}},
         "explain": {"params": {"q": "a tree", "path": MARK}},
         "search_by_image": {"content": png(1)},
         "upload": {"files": {"file": ("a.png", png(500))}},
-        "add_images": {"files": {"files": ("a.png", png(501))}},
+        "import_images": {"files": {"files": ("a.png", png(501))}},
         "search": {"json": {"query": "a tree"}},
-        "search_image": {"json": {"text": "tennis"}},
-        "judge": {"json": {"token": place.token(), "rating": 5}},
+        "legacy_search": {"json": {"text": "tennis"}},
+        "create_feedback": {"json": {"token": place.token(), "rating": 5}},
         "withdraw_feedback": {"json": {"token": place.token()}},
-        "create_feedback": {"json": {"jwt": place.token(), "user_feedback": 5}},
+        "create_legacy_feedback": {"json": {"jwt": place.token(), "user_feedback": 5}},
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
-        "change_collection": {"json": {"fields": {"place": "text"}}},
-        "tune": {"json": {}},
-        "change_image": {"json": {"caption": MARK}},
-        "change_images": {"json": {"ids": ids, "add_tags": [MARK]}},
-        "move_images": {"json": {"ids": ids, "collection": other}},
-        "restore_images": {"json": {"ids": ids}},
-        "download_images": {"params": {"ids": ids}},
-        "delete_images": {"json": {"ids": ids}},
+        "update_collection": {"json": {"fields": {"place": "text"}}},
+        "tune_collection": {"json": {}},
+        "update_image": {"json": {"caption": MARK}},
+        "update_collection_images": {"json": {"ids": ids, "add_tags": [MARK]}},
+        "move_collection_images": {"json": {"ids": ids, "collection": other}},
+        "restore_collection_images": {"json": {"ids": ids}},
+        "download_collection_images": {"params": {"ids": ids}},
+        "delete_collection_images": {"json": {"ids": ids}},
     }
     return filled, requests.get(name, {})
 

@@ -17,6 +17,7 @@ from tests.fixtures.search_library import (
     refused,
     shown_ids,
     upload_pictures,
+    warned,
 )
 
 
@@ -38,11 +39,12 @@ def test_the_envelope_tells_the_truth(client: TestClient, services: Services) ->
     found = answer(client, query="a tree", limit=2)
     index = services.registry.default.index
     assert (found["model"], found["fingerprint"]) == ("demo model", index.fingerprint)
-    assert (found["index"], found["method"]) == (index.id, "exact")
-    assert (found["pictures"], found["coverage"]) == (len(PICTURES), 1.0)
-    assert found["underfilled"] is found["total"] is found["facets"] is found["explain"] is None
-    assert found["took_ms"]["encode"] >= 0
-    assert found["took_ms"]["database"] > 0
+    assert (found["index_id"], found["method"]) == (index.id, "exact")
+    assert (found["collection_size"], found["coverage"]) == (len(PICTURES), 1.0)
+    assert found["warnings"] == []
+    assert found["total"] is found["facets"] is found["explain"] is None
+    assert found["timings_ms"]["encode"] >= 0
+    assert found["timings_ms"]["database"] > 0
     assert found["next_cursor"]
 
 
@@ -75,7 +77,8 @@ def test_parts_that_are_not_included_are_absent(client: TestClient) -> None:
     parts = {
         "size": {"width", "height", "format"},
         "dates": {"taken_at", "created_at"},
-        **{one: {one} for one in ("path", "url", "thumbnail_url", "caption", "metadata", "box")},
+        **{one: {one} for one in ("path", "original_filename", "url", "thumbnail_url")},
+        **{one: {one} for one in ("caption", "metadata", "box")},
     }
     for part, fields in parts.items():
         (hit,) = answer(client, query="a tree", limit=1, include=[part])["hits"]
@@ -142,7 +145,7 @@ def test_a_least_score_leaves_out_in_each_mode(client: TestClient) -> None:
         least = scores[0] * 0.999
         found = answer(client, **body, min_score=least)
         assert [hit["score"] for hit in found["hits"]] == [one for one in scores if one >= least]
-        assert f"Others scored below min_score {least:g}." in found["underfilled"]
+        assert f"Others scored below min_score {least:g}." in warned(found)
         assert found["next_cursor"] is None
         none = answer(client, **body, min_score=2)
         assert (none["hits"], none["no_match"]) == ([], True)
@@ -159,7 +162,7 @@ def test_without_a_query_what_passes_is_listed(client: TestClient, ids: dict[str
     lisbon = {"filter": {"place": "Lisbon"}}
     found = answer(client, **lisbon, order_by="stars")
     assert found["total"] == 2
-    assert found["underfilled"] == "These are all that pass the filter."
+    assert warned(found) == "These are all that pass the filter."
     assert names(client, ids, **lisbon, order_by="stars") == ["red-car.png", "tree.jpg"]
 
 
@@ -275,4 +278,4 @@ def test_a_picture_of_another_collection_is_no_term(
     assert f"no picture {ids['cat.jpg']}" in refused(found)
     empty = answer(client, collection="other", query="a cat")
     assert (empty["hits"], empty["coverage"], empty["no_match"]) == ([], 1.0, True)
-    assert empty["underfilled"] == "Pictures in the collection: 0."
+    assert warned(empty) == "Pictures in the collection: 0."

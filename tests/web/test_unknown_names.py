@@ -36,7 +36,7 @@ def test_every_documented_route_refuses_an_unknown_parameter(client: TestClient)
         ("POST", "/search-by-image?limt=3", "limit"),
         ("POST", "/upload?collections=holidays", "collection"),
         ("GET", "/images/1/thumbnail?sizes=64", "size"),
-        ("GET", "/api/v1/jobs?states=running", "state"),
+        ("GET", "/api/v1/jobs?statuses=running", "status"),
     ],
 )
 def test_the_nearest_parameter_is_named(
@@ -105,7 +105,7 @@ def test_the_flat_routes_take_a_collection(client: TestClient) -> None:
     """`POST /upload?collection=holidays` was 201 and stored into `default`."""
     place = {"namespace": "default", "collection": "holidays"}
     (stored,) = client.post("/upload", params=place, files=PICTURE).json()
-    listed = client.get("/api/v1/collections/holidays/images").json()["images"]
+    listed = client.get("/api/v1/collections/holidays/images").json()["data"]
     assert [one["id"] for one in listed] == [stored["id"]]
     for hits in (
         client.get("/search-by-text", params={**place, "query": "a tree"}).json(),

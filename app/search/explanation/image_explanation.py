@@ -147,7 +147,7 @@ class Explainer:
         return replace(
             explanation,
             image_id=found.id,
-            path=found.path,
+            path=found.name,
             confidence=None
             if explanation.distance is None
             else self._confidence(query.original, original_distance),

@@ -5,7 +5,7 @@ Every function takes a Session and leaves the transaction to its caller.
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from app.catalog import upload_rows
@@ -13,6 +13,7 @@ from app.catalog.filters.fields import MAX_BIGINT, UNSTORABLE
 from app.catalog.filters.filter_values import letter_forms
 from app.database.job_tables import job_items, jobs
 from app.database.tables import PRESENT, Collection, collections, images
+from app.storage.disk import STORE_SCHEME
 
 Target = int | str
 """A picture's id, its path, or the name it was uploaded under."""
@@ -20,10 +21,14 @@ Target = int | str
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A picture that has a row; `removed` if it is a tombstone. `collection` is namespace/name."""
+    """A picture that has a row; `removed` if it is a tombstone. `collection` is namespace/name.
+
+    `name` is what people know it by: its path, or the name it was uploaded under.
+    """
 
     id: int
     path: str
+    name: str
     collection_id: int
     collection: str
     removed: bool
@@ -54,9 +59,12 @@ def find_image(session: Session, collection: Collection, target: Target) -> Foun
 def _newest(session: Session, *where: ColumnElement[bool]) -> FoundImage | None:
     """The newest match, preferring pictures that are not tombstones."""
     removed = (~PRESENT).label("removed")
-    name = collections.c.namespace.concat("/").concat(collections.c.name).label("collection")
-    path = func.shown_path(images.c.path).label("path")
-    query = select(images.c.id, path, images.c.collection_id, name, removed)
+    full_name = collections.c.namespace.concat("/").concat(collections.c.name).label("collection")
+    path = func.shown_path(images.c.path)
+    uploaded_as = case((images.c.path.startswith(STORE_SCHEME), images.c.origin))
+    known_as = func.coalesce(uploaded_as, path).label("name")
+    found = (images.c.id, path.label("path"), known_as, images.c.collection_id, full_name, removed)
+    query = select(*found)
     query = query.join(collections, collections.c.id == images.c.collection_id).where(*where)
     rows = session.execute(query.order_by(removed, images.c.id.desc()).limit(1)).mappings()
     return next((FoundImage(**row) for row in rows), None)

@@ -13,7 +13,11 @@ from app.web.middleware.guard import Need
 log = logging.getLogger("audit")
 
 READ_METHODS = {"GET", "HEAD", "OPTIONS"}
-READER_WRITES = {"create_feedback", "judge", "withdraw_feedback"}  # operations open to readers
+READER_WRITES = {
+    "create_feedback",
+    "create_legacy_feedback",
+    "withdraw_feedback",
+}  # operations open to readers
 
 
 class AuditLog:

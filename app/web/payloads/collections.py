@@ -50,7 +50,7 @@ Language = Annotated[
 ]
 
 
-class CollectionToBe(BaseModel):
+class CollectionCreate(BaseModel):
     """A new collection."""
 
     model_config = ConfigDict(
@@ -93,7 +93,7 @@ class CollectionToBe(BaseModel):
         return self
 
 
-class CollectionChanges(BaseModel):
+class CollectionUpdate(BaseModel):
     """What to change; what is left out stays as it is."""
 
     model_config = ConfigDict(
@@ -133,7 +133,7 @@ class CollectionDetails(BaseModel):
     language: str = Field(description="the language of its texts")
     fields: dict[str, FieldType] = Field(description="declared metadata keys and their types")
     pages: Pages = Field(description=PAGES)
-    pictures: int = Field(description="number of pictures")
+    image_count: int = Field(description="number of pictures")
     coverage: float = Field(description="share of the pictures that have a vector, 0 to 1")
     created_at: datetime = Field(description="when it was created")
 
@@ -142,24 +142,24 @@ class CollectionDetails(BaseModel):
         """The details of a collection and its index."""
         facts = {**vars(known.index), **vars(known.collection)}
         told = {name: value for name, value in facts.items() if name in cls.model_fields}
-        return cls(**told, pictures=counts.pictures, coverage=counts.coverage)
+        return cls(**told, image_count=counts.pictures, coverage=counts.coverage)
 
 
 class CollectionPage(BaseModel):
     """A page of collections."""
 
-    model_config = with_examples({"collections": [examples.COLLECTION], "next_cursor": None})
+    model_config = with_examples({"data": [examples.COLLECTION], "next_cursor": None})
 
-    collections: list[CollectionDetails] = Field(description="ordered by name")
+    data: list[CollectionDetails] = Field(description="ordered by name")
     next_cursor: str | None = Field(description="null on the last page")
 
 
 class ImagePage(BaseModel):
     """A page of pictures."""
 
-    model_config = with_examples({"images": [examples.IMAGE], "total": 1, "next_cursor": None})
+    model_config = with_examples({"data": [examples.IMAGE], "total": 1, "next_cursor": None})
 
-    images: list[ImageDetails] = Field(description="in the requested order")
+    data: list[ImageDetails] = Field(description="in the requested order")
     total: int = Field(description="number of pictures that pass the filter")
     next_cursor: str | None = Field(description="null on the last page")
 
@@ -167,13 +167,13 @@ class ImagePage(BaseModel):
     def of(cls, answer: SearchResponse, cursors: Cursors, addresses: PictureAddresses) -> Self:
         """A page of a listing."""
         return cls(
-            images=[ImageDetails.of(hit.image, addresses) for hit in answer.hits],
+            data=[ImageDetails.of(hit.image, addresses) for hit in answer.hits],
             total=answer.total or 0,
             next_cursor=cursors.write(answer.following) if answer.following else None,
         )
 
 
-class Removal(BaseModel):
+class ImageDeletion(BaseModel):
     """Which pictures to delete: by ids or by a filter."""
 
     model_config = ConfigDict(
@@ -203,12 +203,12 @@ class Removal(BaseModel):
         return self
 
 
-class Removed(BaseModel):
+class ImageDeletionResult(BaseModel):
     """Which pictures were deleted."""
 
-    model_config = with_examples({"removed": 2, "ids": [1, 2], "more": False})
+    model_config = with_examples({"deleted": 2, "ids": [1, 2], "more": False})
 
-    removed: int = Field(description="number of deleted pictures")
+    deleted: int = Field(description="number of deleted pictures")
     ids: list[int] = Field(description="their ids, ascending")
     more: bool = Field(
         description=f"whether more pictures pass the filter than the {MAX_REMOVED:,} that one "

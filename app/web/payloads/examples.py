@@ -41,6 +41,7 @@ REFUSED: Example = {
 }
 IMAGE: Example = {
     **PICTURE,
+    "original_filename": "green-tree.jpg",
     "content_hash": "46b0cb7d310453d2c87cf1cbe46d30a1077ca2035cb1df93ffd825c862da5ed4",
     "bytes": 12_367,
     "format": "JPEG",
@@ -54,7 +55,7 @@ JOB: Example = {
     "id": 1,
     "namespace": "default",
     "collection": "default",
-    "state": "succeeded",
+    "status": "succeeded",
     "source": {"folder": "data/test_images"},
     "mode": "add",
     "dry_run": False,
@@ -84,28 +85,29 @@ JOB: Example = {
 }
 ITEM: Example = {
     "path": PICTURE["path"],
-    "state": "succeeded",
-    "outcome": "added",
+    "status": "succeeded",
+    "action": "added",
     "reason": None,
     "attempts": 1,
     "worker": "vm:27998",
     "image_id": 112,
     "updated_at": "2026-11-21T09:39:15.616596Z",
 }
-ALIKE: Example = {**PICTURE, "bytes": 12_367}
+ALIKE: Example = {**PICTURE, "original_filename": "green-tree.jpg", "bytes": 12_367}
 ALSO_ALIKE: Example = {
     **ALIKE,
     "id": 296,
     "path": "data/images/tree.jpg",
+    "original_filename": "tree.jpg",
     "url": "/images/296/file",
     "thumbnail_url": "/images/296/thumbnail",
 }
 DUPLICATES: Example = {
     "kind": "exact",
     "threshold": None,
-    "groups": [{"size": 2, "pictures": [ALIKE, ALSO_ALIKE]}],
+    "data": [{"size": 2, "images": [ALIKE, ALSO_ALIKE]}],
     "total_groups": 1,
-    "total_pictures": 2,
+    "total_images": 2,
     "unhashed": 0,
     "truncated": False,
     "next_cursor": None,
@@ -124,7 +126,7 @@ COLLECTION: Example = {
     "language": "english",
     "fields": {"place": "text", "stars": "number"},
     "pages": "first",
-    "pictures": 0,
+    "image_count": 0,
     "coverage": 1.0,
     "created_at": "2026-11-21T09:39:24.842776Z",
 }
@@ -138,6 +140,7 @@ SEARCH: Example = {
             "lexical_rank": None,
             "confidence": 0.9855,
             **PICTURE,
+            "original_filename": "green-tree.jpg",
             "format": "JPEG",
             "caption": None,
             "metadata": {},
@@ -147,21 +150,21 @@ SEARCH: Example = {
             "duplicates": [],
         }
     ],
-    "took_ms": {"encode": 0.3, "database": 8.8},
+    "timings_ms": {"encode": 0.3, "database": 8.8},
     "model": "demo model",
     "fingerprint": FINGERPRINT,
-    "index": 1,
+    "index_id": 1,
     "method": "hnsw",
-    "pictures": 295,
+    "collection_size": 295,
     "coverage": 1.0,
     "no_match": False,
-    "underfilled": None,
+    "warnings": [],
     "unused_text": None,
     "total": None,
     "facets": None,
     "explain": None,
     "next_cursor": CURSOR,
-    "feedback": "not enough",
+    "feedback": "not_enough_data",
     "token": TOKEN,
 }
 FEEDBACK: Example = {
@@ -170,7 +173,7 @@ FEEDBACK: Example = {
     "image_id": 112,
     "rating": 9,
     "comment": None,
-    "judged_at": "2026-11-21T09:41:02.118244Z",
+    "updated_at": "2026-11-21T09:41:02.118244Z",
 }
 EXPORTED: Example = {
     "id": 1,
@@ -199,17 +202,17 @@ FEEDBACK_SUMMARY: Example = {
     "by_day": [{"day": "2026-11-21", "ratings": 1, "mean": 9.0}],
     "worst_queries": [{"query": "a green tree", "ratings": 1, "mean": 9.0, "best": 9}],
     "without_good": [],
-    "trials": [
+    "evaluations": [
         {
             "collection": "default",
-            "state": "not enough",
+            "status": "not_enough_data",
             "ndcg_without": None,
             "ndcg_with": None,
             "standard_error": None,
             "agreement": None,
             "queries": 0,
-            "judgements": 0,
-            "held_at": None,
+            "ratings": 0,
+            "evaluated_at": None,
         }
     ],
 }

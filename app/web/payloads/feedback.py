@@ -18,20 +18,20 @@ from app.web.payloads.field_types import MAX_ID, STORABLE
 
 MAX_TOKEN_CHARACTERS = 200_000  # the longest query text, escaped, and 100 hits
 
-State = Literal["on", "off", "not enough"]
+FeedbackStatus = Literal["on", "off", "not_enough_data"]
 UNTRIED: dict[str, Any] = {
-    "state": "not enough",
+    "status": "not_enough_data",
     "ndcg_without": None,
     "ndcg_with": None,
     "standard_error": None,
     "agreement": None,
     "queries": 0,
-    "judgements": 0,
-    "held_at": None,
+    "ratings": 0,
+    "evaluated_at": None,
 }
 
 
-class FeedbackToBe(BaseModel):
+class FeedbackCreate(BaseModel):
     """A rating of an answer, or of one hit of it."""
 
     model_config = ConfigDict(
@@ -63,7 +63,7 @@ class FeedbackToBe(BaseModel):
         return Judgement(search, self.image_id, self.rating, self.comment)
 
 
-class FeedbackToWithdraw(BaseModel):
+class FeedbackWithdrawal(BaseModel):
     """Which rating to withdraw."""
 
     model_config = ConfigDict(
@@ -89,7 +89,7 @@ class FeedbackDetails(BaseModel):
     image_id: int | None = Field(description="the hit that is rated; null: the answer as a whole")
     rating: int = Field(description="1 to 10 (best)")
     comment: str | None = Field(description="the comment")
-    judged_at: datetime = Field(description="when it was stored, or last replaced")
+    updated_at: datetime = Field(description="when it was stored, or last replaced")
 
     @classmethod
     def of(cls, answer: ShownAnswer, judgement: Judgement, kept: StoredJudgement) -> Self:
@@ -100,7 +100,7 @@ class FeedbackDetails(BaseModel):
             image_id=judgement.image_id,
             rating=judgement.rating,
             comment=judgement.comment,
-            judged_at=kept.judged_at,
+            updated_at=kept.judged_at,
         )
 
 
@@ -131,11 +131,11 @@ class QueryRatings(BaseModel):
     best: int = Field(description="the highest rating")
 
 
-class TrialDetails(BaseModel):
+class FeedbackEvaluation(BaseModel):
     """Whether ratings improve a collection's answers, by the latest evaluation."""
 
     collection: str = Field(description="the collection's name")
-    state: State = Field(
+    status: FeedbackStatus = Field(
         description="on: ratings move its queries, because that improves the answers"
     )
     ndcg_without: float | None = Field(
@@ -149,15 +149,21 @@ class TrialDetails(BaseModel):
         description="share of pairs of rated hits that the model ranks as people do"
     )
     queries: int = Field(description="number of rated queries in the evaluation")
-    judgements: int = Field(description="number of ratings in the evaluation")
-    held_at: datetime | None = Field(description="when it ran; null: not yet")
+    ratings: int = Field(description="number of ratings in the evaluation")
+    evaluated_at: datetime | None = Field(description="when it ran; null: not yet")
 
     @classmethod
     def of(cls, collection: str, verdict: EvaluationResult | None) -> Self:
         """The payload of an evaluation's result."""
         if verdict is None:
             return cls(collection=collection, **UNTRIED)
-        return cls(collection=collection, **asdict(verdict))
+        renamed = {
+            "status": verdict.state,
+            "ratings": verdict.judgements,
+            "evaluated_at": verdict.held_at,
+        }
+        known = {name: value for name, value in vars(verdict).items() if name in cls.model_fields}
+        return cls(collection=collection, **known, **renamed)
 
 
 class FeedbackSummary(BaseModel):
@@ -173,10 +179,12 @@ class FeedbackSummary(BaseModel):
     without_good: list[QueryRatings] = Field(
         description="queries without any rating of 6 or more, most ratings first, at most 20"
     )
-    trials: list[TrialDetails] = Field(description="the latest evaluation of each collection")
+    evaluations: list[FeedbackEvaluation] = Field(
+        description="the latest evaluation of each collection"
+    )
 
     @classmethod
     def of(cls, summary: Summary) -> Self:
         """The payload of a summary."""
-        trials = [TrialDetails.of(name, verdict) for name, verdict in summary.trials]
-        return cls.model_validate({**asdict(summary), "trials": trials})
+        evaluations = [FeedbackEvaluation.of(name, verdict) for name, verdict in summary.trials]
+        return cls.model_validate({**asdict(summary), "evaluations": evaluations})

@@ -43,7 +43,7 @@ class Hit(BaseModel):
         )
 
 
-class Uploaded(BaseModel):
+class UploadResult(BaseModel):
     """What became of one file of an upload."""
 
     model_config = with_examples(examples.UPLOADED, examples.REFUSED)

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.catalog.image_names import original_filename, source_path
 from app.database.tables import Image
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.web.addresses import PictureAddresses
@@ -18,7 +19,11 @@ class ImageDetails(BaseModel):
     model_config = with_examples(examples.IMAGE)
 
     id: int = Field(description="the picture's id")
-    path: str = Field(description="path of the file")
+    path: str | None = Field(
+        description="path of the file in its folder or bucket; null for uploads, whose files the "
+        "service keeps itself"
+    )
+    original_filename: str = Field(description="name of the file, as it was submitted")
     url: str = Field(description="address of the original file, signed if a key was sent")
     thumbnail_url: str = Field(description="address of a small WebP, signed likewise")
     content_hash: str = Field(description="SHA-256 of the file, hex")
@@ -44,12 +49,28 @@ class ImageDetails(BaseModel):
             **vars(image),
             "content_hash": image.content_hash.hex(),
             "taken_at": taken_at(image),
+            "path": source_path(image),
+            "original_filename": original_filename(image),
         }
         file, thumbnail = addresses.file(image.id), addresses.thumbnail(image.id)
         return cls(**known, url=file, thumbnail_url=thumbnail)
 
 
-class ImageChanges(BaseModel):
+class FlatImageDetails(ImageDetails):
+    """Everything known of one picture; an upload's path is given too."""
+
+    model_config = with_examples(examples.IMAGE)
+
+    path: str = Field(description="path of the file, relative to the project's folder")
+
+    @classmethod
+    def of(cls, image: Image, addresses: PictureAddresses) -> Self:
+        """The details of an image's row."""
+        details = ImageDetails.of(image, addresses)
+        return cls(**{**vars(details), "path": image.path})
+
+
+class ImageUpdate(BaseModel):
     """A new caption, new metadata or both; what is left out stays as it is."""
 
     model_config = ConfigDict(

@@ -59,7 +59,7 @@ class FolderOrBucket(BaseModel):
         return self
 
 
-class Submission(BaseModel):
+class ImportRequest(BaseModel):
     """What to add: pictures by their URLs, or every picture of a source."""
 
     model_config = ConfigDict(
@@ -161,7 +161,7 @@ FORM_SCHEMA: dict[str, Any] = {
 }
 
 
-async def _submitted(request: Request) -> AsyncIterator[Submission | Form]:
+async def _submitted(request: Request) -> AsyncIterator[ImportRequest | Form]:
     kind = request.headers.get("content-type", "")
     if is_json(kind):
         yield _parsed(await _body(request))
@@ -197,9 +197,9 @@ async def _body(request: Request) -> bytes:
     return data
 
 
-def _parsed(data: bytes) -> Submission:
+def _parsed(data: bytes) -> ImportRequest:
     try:
-        return Submission.model_validate_json(data)
+        return ImportRequest.model_validate_json(data)
     except ValidationError as error:
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
         raise RequestValidationError(faults) from error
@@ -230,4 +230,4 @@ def _form(form: FormData) -> Form:
     )
 
 
-Submitted = Annotated[Submission | Form, Depends(_submitted)]
+Submitted = Annotated[ImportRequest | Form, Depends(_submitted)]

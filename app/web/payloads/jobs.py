@@ -13,11 +13,12 @@ from app.web.payloads.examples import with_examples
 
 SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive", "archives"}
 
-JobState = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
-ItemState = Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
+JobStatus = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
+ItemStatus = Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
+NO_ACTION = {"failed", "cancelled"}  # outcomes that the status tells already
 
 
-class Accepted(BaseModel):
+class JobAccepted(BaseModel):
     """A job that was accepted."""
 
     model_config = with_examples(
@@ -43,7 +44,7 @@ class JobDetails(BaseModel):
     id: int = Field(description="the job's id")
     namespace: str = Field(description="the collection's namespace")
     collection: str = Field(description="the collection that the pictures go into")
-    state: JobState = Field(description="succeeded, failed and cancelled are final")
+    status: JobStatus = Field(description="succeeded, failed and cancelled are final")
     source: dict[str, Any] = Field(
         description="a folder; a bucket and prefix; an archive's name or the paths of its parts; "
         "or the number of urls or files"
@@ -77,7 +78,7 @@ class JobDetails(BaseModel):
     companions: int = Field(description="sidecars and clips that belong to pictures beside them")
     created_at: datetime = Field(description="when it was accepted")
     started_at: datetime | None = Field(description="when work on it began; null: not yet")
-    updated_at: datetime = Field(description="when a count or the state last changed")
+    updated_at: datetime = Field(description="when a count or the status last changed")
     finished_at: datetime | None = Field(description="when it ended; null: not yet")
     pictures_per_second: float | None = Field(
         description="mean rate so far; null before the first picture"
@@ -89,47 +90,59 @@ class JobDetails(BaseModel):
         """The details of a job."""
         counts = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
         source = {name: value for name, value in job.source.items() if name in SHOWN_OF_SOURCE}
-        return cls(**{**counts, "source": source}, pictures_per_second=job.rate)
+        return cls(**{**counts, "source": source}, status=job.state, pictures_per_second=job.rate)
 
 
 class JobPage(BaseModel):
     """A page of jobs."""
 
-    model_config = with_examples({"jobs": [examples.JOB], "next_cursor": None})
+    model_config = with_examples({"data": [examples.JOB], "next_cursor": None})
 
-    jobs: list[JobDetails] = Field(description="newest first")
+    data: list[JobDetails] = Field(description="newest first")
     next_cursor: int | None = Field(description="null on the last page")
 
     @classmethod
     def of(cls, jobs: list[Job], limit: int) -> Self:
         """A page of at most `limit`."""
         more = jobs[-1].id if len(jobs) == limit else None
-        return cls(jobs=[JobDetails.of(job) for job in jobs], next_cursor=more)
+        return cls(data=[JobDetails.of(job) for job in jobs], next_cursor=more)
 
 
 class JobItem(BaseModel):
     """One file of a job."""
 
     path: str = Field(description="path of the file, or the name it was uploaded under")
-    state: ItemState = Field(description="the file's state")
-    outcome: str | None = Field(description="added, changed, moved, removed, duplicate, failed, …")
+    status: ItemStatus = Field(description="how far it is")
+    action: str | None = Field(
+        description="what was done, or would be in a dry run: added, changed, moved, removed, "
+        "unchanged, duplicate, gone; null: nothing, or not yet"
+    )
     reason: str | None = Field(description="why it failed, or another remark")
     attempts: int = Field(description="number of times it was begun")
     worker: str | None = Field(description="host and process id of the worker that took it last")
     image_id: int | None = Field(description="id of its picture")
-    updated_at: datetime = Field(description="when its state last changed")
+    updated_at: datetime = Field(description="when its status last changed")
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        """The details of a file."""
+        known = {name: value for name, value in vars(item).items() if name in cls.model_fields}
+        action = None if item.outcome in NO_ACTION else item.outcome
+        return cls(**known, status=item.state, action=action)
 
 
 class ItemPage(BaseModel):
     """A page of a job's files."""
 
-    model_config = with_examples({"items": [examples.ITEM], "next_cursor": 1})
+    model_config = with_examples({"data": [examples.ITEM], "next_cursor": 1})
 
-    items: list[JobItem] = Field(description="in the order in which the source was listed")
+    data: list[JobItem] = Field(description="in the order in which the source was listed")
     next_cursor: int | None = Field(description="null on the last page")
 
     @classmethod
     def of(cls, items: list[Item], limit: int) -> Self:
         """A page of at most `limit`."""
-        told = [JobItem.model_validate(item, from_attributes=True) for item in items]
-        return cls(items=told, next_cursor=items[-1].id if len(items) == limit else None)
+        return cls(
+            data=[JobItem.of(item) for item in items],
+            next_cursor=items[-1].id if len(items) == limit else None,
+        )

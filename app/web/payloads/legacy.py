@@ -12,7 +12,7 @@ from app.web.payloads.examples import TOKEN, with_examples
 from app.web.payloads.feedback import MAX_TOKEN_CHARACTERS
 
 
-class TextAsked(BaseModel):
+class LegacySearchRequest(BaseModel):
     """A search by text."""
 
     model_config = with_examples({"text": "tennis"}, extra="forbid")
@@ -20,7 +20,7 @@ class TextAsked(BaseModel):
     text: str = Field(max_length=MAX_QUERY_CHARACTERS, description="what the picture shows")
 
 
-class NamedMatch(BaseModel):
+class LegacyMatch(BaseModel):
     """A hit, named by its file."""
 
     image_name: str = Field(description="the file's name without its folders")
@@ -33,7 +33,7 @@ class NamedMatch(BaseModel):
         return cls(image_name=name, score=1 - hit.distance)
 
 
-class Matches(BaseModel):
+class LegacySearchResponse(BaseModel):
     """The pictures that fit a text best."""
 
     model_config = with_examples(
@@ -47,11 +47,11 @@ class Matches(BaseModel):
 
     text: str = Field(description="the text that was searched for")
     model_name: str = Field(description="the model that answered")
-    matches: list[NamedMatch] = Field(description="best first, 10 at most")
+    matches: list[LegacyMatch] = Field(description="best first, 10 at most")
     jwt: str = Field(description="token to rate this answer with")
 
 
-class RatingToBe(BaseModel):
+class LegacyFeedback(BaseModel):
     """A rating of an answer as a whole."""
 
     model_config = with_examples({"user_feedback": 5, "jwt": TOKEN}, extra="forbid")

@@ -14,7 +14,7 @@ from app.index.recall import (
 )
 
 
-class RecallDetails(BaseModel):
+class RecallMeasurement(BaseModel):
     """The share of the true nearest neighbours that a collection's searches find."""
 
     model_config = ConfigDict(
@@ -69,7 +69,7 @@ class RecallDetails(BaseModel):
     )
 
 
-class Tuning(BaseModel):
+class TuningRequest(BaseModel):
     """The recall to tune for."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"recall": 0.97}]})
@@ -89,7 +89,7 @@ class Tuning(BaseModel):
     )
 
 
-class TriedDetails(BaseModel):
+class TuningStep(BaseModel):
     """One `ef_search` that was tried."""
 
     ef_search: int = Field(description="candidates that the graph search keeps")
@@ -100,7 +100,7 @@ class TriedDetails(BaseModel):
     p50_ms: float = Field(description="time of a search in milliseconds, median")
 
 
-class TuningDetails(BaseModel):
+class TuningResult(BaseModel):
     """The result of tuning."""
 
     model_config = ConfigDict(
@@ -134,4 +134,4 @@ class TuningDetails(BaseModel):
     queries: int = Field(description="number of queries it was chosen by")
     held_out_queries: int = Field(description="number of held-out queries")
     vectors: int = Field(description="number of vectors in the index")
-    tried: list[TriedDetails] = Field(description="every `ef_search` that was tried, in order")
+    tried: list[TuningStep] = Field(description="every `ef_search` that was tried, in order")

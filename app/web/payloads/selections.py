@@ -31,7 +31,7 @@ class Selection(BaseModel):
     ids: Ids
 
 
-class SelectionChanges(Selection):
+class SelectionUpdate(Selection):
     """What to change of each of them; what is left out stays as it is."""
 
     model_config = ConfigDict(
@@ -70,7 +70,7 @@ class SelectionMove(Selection):
     collection: Name = Field(description="the name of another collection of the namespace")
 
 
-class ChangedImage(BaseModel):
+class ImageUpdateResult(BaseModel):
     """What became of one picture."""
 
     id: int = Field(description="the picture's id")
@@ -80,18 +80,18 @@ class ChangedImage(BaseModel):
     reason: str | None = Field(description="why it was refused")
 
 
-class ChangedImages(BaseModel):
-    """One outcome for each picture, in the order of the request."""
+class SelectionUpdateResult(BaseModel):
+    """One result for each picture, in the order of the request."""
 
     model_config = with_examples(
-        {"changed": 1, "outcomes": [{"id": 112, "status": "changed", "reason": None}]}
+        {"changed": 1, "results": [{"id": 112, "status": "changed", "reason": None}]}
     )
 
     changed: int = Field(description="number of changed pictures")
-    outcomes: list[ChangedImage] = Field(description="one for each id")
+    results: list[ImageUpdateResult] = Field(description="one for each id")
 
 
-class MovedImage(BaseModel):
+class ImageMoveResult(BaseModel):
     """What became of one picture."""
 
     id: int = Field(description="the picture's id, which stays the same")
@@ -101,16 +101,16 @@ class MovedImage(BaseModel):
     )
 
 
-class MovedImages(BaseModel):
-    """One outcome for each picture, in the order of the request."""
+class SelectionMoveResult(BaseModel):
+    """One result for each picture, in the order of the request."""
 
-    model_config = with_examples({"moved": 1, "outcomes": [{"id": 112, "status": "moved"}]})
+    model_config = with_examples({"moved": 1, "results": [{"id": 112, "status": "moved"}]})
 
     moved: int = Field(description="number of moved pictures")
-    outcomes: list[MovedImage] = Field(description="one for each id")
+    results: list[ImageMoveResult] = Field(description="one for each id")
 
 
-class RestoredImages(BaseModel):
+class ImageRestorationResult(BaseModel):
     """Which pictures are there again."""
 
     model_config = with_examples({"restored": 2, "ids": [112, 113]})

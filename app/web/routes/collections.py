@@ -26,13 +26,13 @@ from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.collections import (
     MAX_REMOVED,
-    CollectionChanges,
+    CollectionCreate,
     CollectionDetails,
     CollectionPage,
-    CollectionToBe,
+    CollectionUpdate,
+    ImageDeletion,
+    ImageDeletionResult,
     ImagePage,
-    Removal,
-    Removed,
 )
 from app.web.payloads.field_types import Name
 from app.web.payloads.search.request import FieldName
@@ -85,7 +85,7 @@ def create_collection(
     registry: RegistryService,
     addresses: ServiceAddresses,
     response: Response,
-    body: CollectionToBe,
+    body: CollectionCreate,
 ) -> CollectionDetails:
     """Create a collection with the server's model, or one of COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, body.namespace)
@@ -114,7 +114,7 @@ def list_collections(
     counts = registry.counts(found[:limit])
     shown = [CollectionDetails.of(*one) for one in zip(found, counts, strict=False)]
     more = shown[-1].name if len(found) > limit else None
-    return CollectionPage(collections=shown, next_cursor=more)
+    return CollectionPage(data=shown, next_cursor=more)
 
 
 @router.get("/{name}", responses=problem_responses(404, 422, 503))
@@ -126,8 +126,8 @@ def get_collection(registry: RegistryService, found: Found) -> CollectionDetails
 
 @router.patch("/{name}", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("admin")
-def change_collection(
-    registry: RegistryService, found: Found, changes: CollectionChanges
+def update_collection(
+    registry: RegistryService, found: Found, changes: CollectionUpdate
 ) -> CollectionDetails:
     """Change its language, declared fields or pages; what is left out stays as it is."""
     changed = registry.change(found, changes.language, changes.fields, changes.pages)
@@ -143,7 +143,7 @@ def delete_collection(registry: RegistryService, found: Found) -> None:
 
 @router.get("/{name}/images", responses=problem_responses(404, 422, 503))
 @needs("reader", "search")
-def list_images(
+def list_collection_images(
     opened: Opened,
     cursors: CursorService,
     addresses: AnswerAddresses,
@@ -169,7 +169,9 @@ def list_images(
 
 @router.post("/{name}/images/delete", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("writer")
-def delete_images(found: Found, gallery: GalleryService, body: Removal) -> Removed:
+def delete_collection_images(
+    found: Found, gallery: GalleryService, body: ImageDeletion
+) -> ImageDeletionResult:
     """Delete pictures by ids or by a filter; files in your own folders stay.
 
     A filter deletes up to 10,000 at once: repeat the request while `more` is true.
@@ -186,4 +188,4 @@ def delete_images(found: Found, gallery: GalleryService, body: Removal) -> Remov
                 'If you mean that, send {"id": {"gt": 0}}.'
             )
         removed, more = gallery.remove_matching(collection.id, where.condition, MAX_REMOVED)
-    return Removed(removed=len(removed), ids=removed, more=more)
+    return ImageDeletionResult(deleted=len(removed), ids=removed, more=more)

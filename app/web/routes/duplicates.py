@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from app.catalog.duplicates.duplicate_groups import DEFAULT_LIMIT, MAX_LIMIT, Kind
 from app.web.dependencies import AnswerAddresses, InCollection
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.duplicates import DuplicatesPage
+from app.web.payloads.duplicates import DuplicateGroupPage
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["duplicates"], route_class=Guarded)
@@ -41,11 +41,11 @@ def list_duplicates(
     limit: Annotated[
         int, Query(ge=1, le=MAX_LIMIT, description="maximum number of groups")
     ] = DEFAULT_LIMIT,
-) -> DuplicatesPage:
+) -> DuplicateGroupPage:
     """Groups of duplicates, the largest first.
 
     A group holds all pictures that a chain of close pairs connects. The first `semantic` request
     on many pictures may take 20 seconds and come back `truncated`; each further request continues.
     """
     page = opened.duplicates.find(kind, threshold, limit, cursor or 0)
-    return DuplicatesPage.of(kind, page, addresses)
+    return DuplicateGroupPage.of(kind, page, addresses)

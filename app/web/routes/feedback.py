@@ -26,10 +26,10 @@ from app.web.dependencies import (
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.examples import EXPORTED
 from app.web.payloads.feedback import (
+    FeedbackCreate,
     FeedbackDetails,
     FeedbackSummary,
-    FeedbackToBe,
-    FeedbackToWithdraw,
+    FeedbackWithdrawal,
 )
 from app.web.payloads.field_types import Name
 from app.web.problems import problem_responses
@@ -64,12 +64,12 @@ EXPORTS = {
     },
 )
 @needs("reader", "search")
-def judge(
+def create_feedback(
     caller: CurrentCaller,
     registry: RegistryService,
     tokens: TokenService,
     response: Response,
-    body: FeedbackToBe,
+    body: FeedbackCreate,
 ) -> FeedbackDetails:
     """Rate an answer, or one hit of it, from 1 to 10; rating it again replaces the first rating."""
     return store_rating(caller, registry, tokens.read(body.token), response, body)
@@ -80,7 +80,7 @@ def store_rating(
     registry: CollectionRegistry,
     shown: ShownAnswer,
     response: Response,
-    body: FeedbackToBe,
+    body: FeedbackCreate,
 ) -> FeedbackDetails:
     """Store a rating of the answer that a token describes, if the caller may see it."""
     judgement = body.to_domain(shown.search)
@@ -113,7 +113,7 @@ def withdraw_feedback(
     caller: CurrentCaller,
     registry: RegistryService,
     tokens: TokenService,
-    body: FeedbackToWithdraw,
+    body: FeedbackWithdrawal,
 ) -> None:
     """Withdraw the rating of an answer, or of one hit of it, if there is one."""
     shown = tokens.read(body.token)
@@ -130,7 +130,7 @@ def _scope(
 
 @router.get("/feedback/summary", responses=problem_responses(404, 422, 503))
 @needs("admin")
-def summarise_feedback(
+def get_feedback_summary(
     registry: RegistryService,
     summaries: SummaryService,
     namespace: InNamespace,

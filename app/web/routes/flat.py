@@ -34,7 +34,7 @@ from app.web.dependencies import (
 from app.web.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.field_types import printable
-from app.web.payloads.flat import Hit, Uploaded
+from app.web.payloads.flat import Hit, UploadResult
 from app.web.problems import code_of, problem, problem_responses, status_of
 from app.web.sent_pictures import SentPicture, in_memory
 
@@ -146,11 +146,11 @@ def _hits(
 @router.post(
     "/upload",
     summary="Upload pictures",
-    response_model=list[Uploaded],
+    response_model=list[UploadResult],
     status_code=201,
     responses={
-        200: {"model": list[Uploaded], "description": "Nothing new: every file was known"},
-        207: {"model": list[Uploaded], "description": "Some files were refused"},
+        200: {"model": list[UploadResult], "description": "Nothing new: every file was known"},
+        207: {"model": list[UploadResult], "description": "Some files were refused"},
         **problem_responses(400, 404, 413, 415, 422, 503, 507),
     },
 )
@@ -187,7 +187,7 @@ def upload(
         names = (printable(one.filename or "") for one in file)
         files = [Upload(name, data) for name, data in zip(names, contents, strict=True)]
         outcomes = opened.uploads.store(files, caption, described_by)
-    body = [Uploaded.of(outcome).model_dump() for outcome in outcomes]
+    body = [UploadResult.of(outcome).model_dump() for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if len(errors) == len(outcomes):
         reasons = " ".join(f"{one['filename']}: {one['reason']}" for one in body)

@@ -19,7 +19,7 @@ from app.web.original_response import (
     single_range,
     streamed_response,
 )
-from app.web.payloads.images import ImageChanges, ImageDetails
+from app.web.payloads.images import FlatImageDetails, ImageDetails, ImageUpdate
 from app.web.problems import problem_responses
 
 router = APIRouter(tags=["images"], route_class=Guarded)
@@ -45,9 +45,9 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 @needs("reader")
 def get_image(
     gallery: GalleryService, addresses: AnswerAddresses, image_id: ImageId
-) -> ImageDetails:
+) -> FlatImageDetails:
     """Everything known about one picture."""
-    return ImageDetails.of(gallery.get(image_id), addresses)
+    return FlatImageDetails.of(gallery.get(image_id), addresses)
 
 
 @router.get(
@@ -63,7 +63,7 @@ def get_image(
 )
 @needs("reader", signed="file")
 @on_file_thread
-def get_file(
+def get_image_file(
     gallery: GalleryService,
     is_signed: IsSigned,
     image_id: ImageId,
@@ -103,7 +103,7 @@ def get_file(
 )
 @needs("reader", signed="thumbnail")
 @on_file_thread
-def get_thumbnail(
+def get_image_thumbnail(
     gallery: GalleryService,
     is_signed: IsSigned,
     image_id: ImageId,
@@ -133,11 +133,11 @@ def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
 
 @router.patch("/api/v1/images/{image_id}", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("writer")
-def change_image(
+def update_image(
     gallery: GalleryService,
     addresses: AnswerAddresses,
     image_id: ImageId,
-    changes: ImageChanges,
+    changes: ImageUpdate,
 ) -> ImageDetails:
     """Change what is said of a picture: its caption, its metadata; the rest stays."""
     caption = changes.caption

@@ -25,8 +25,8 @@ from app.web.dependencies import (
 from app.web.middleware.guard import Guarded, needs, presented_key
 from app.web.payloads import examples
 from app.web.payloads.field_types import MAX_ID, Name
-from app.web.payloads.job_submission import FORM_SCHEMA, Form, Submission, Submitted
-from app.web.payloads.jobs import Accepted, ItemPage, ItemState, JobDetails, JobPage, JobState
+from app.web.payloads.job_submission import FORM_SCHEMA, Form, ImportRequest, Submitted
+from app.web.payloads.jobs import ItemPage, ItemStatus, JobAccepted, JobDetails, JobPage, JobStatus
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
@@ -59,7 +59,7 @@ BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": FORM_SCHEMA},
-            "application/json": {"schema": _inlined(Submission.model_json_schema())},
+            "application/json": {"schema": _inlined(ImportRequest.model_json_schema())},
         },
     }
 }
@@ -93,13 +93,13 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address o
     openapi_extra=BODY,
 )
 @needs("writer", "upload")
-def add_images(
+def import_images(
     caller: CurrentCaller,
     opened: InCollection,
     addresses: ServiceAddresses,
     submitted: Submitted,
     response: Response,
-) -> Accepted:
+) -> JobAccepted:
     """Add pictures, an archive, URLs or a source by a job in the background."""
     job_submission = opened.job_submission
     if isinstance(submitted, Form):
@@ -123,7 +123,7 @@ def add_images(
     else:
         urls, annotation = submitted.urls or [], submitted.annotation
         job_id = job_submission.urls(urls, annotation, dry_run=submitted.dry_run)
-    accepted = Accepted.of(job_id, addresses)
+    accepted = JobAccepted.of(job_id, addresses)
     response.headers["Location"] = accepted.url
     return accepted
 
@@ -141,13 +141,13 @@ def list_jobs(
             examples=["holidays"],
         ),
     ] = None,
-    state: Annotated[JobState | None, Query(description="only those in this state")] = None,
+    status: Annotated[JobStatus | None, Query(description="only those with this status")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> JobPage:
     """Jobs, newest first, of one collection or of all in the namespace."""
     chosen = None if collection is None else registry.find(namespace, collection).collection.id
-    return JobPage.of(job_submission.jobs(chosen, state, cursor, limit, namespace), limit)
+    return JobPage.of(job_submission.jobs(chosen, status, cursor, limit, namespace), limit)
 
 
 def _found(job_submission: JobSubmissionService, job_id: JobId) -> Job:
@@ -163,15 +163,15 @@ def get_job(job: Annotated[Job, Depends(_found)]) -> JobDetails:
 
 @router.get("/jobs/{job_id}/items", responses=problem_responses(404, 422, 503))
 @needs("reader")
-def list_items(
+def list_job_items(
     job_submission: JobSubmissionService,
     job_id: JobId,
-    state: Annotated[ItemState | None, Query(description="only those in this state")] = None,
+    status: Annotated[ItemStatus | None, Query(description="only those with this status")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_PAGE,
 ) -> ItemPage:
     """The files of a job; unchanged files are only counted, not listed."""
-    found = job_submission.items(job_id, limit, state=state, after=cursor or 0)
+    found = job_submission.items(job_id, limit, state=status, after=cursor or 0)
     return ItemPage.of(found, limit)
 
 
@@ -181,10 +181,10 @@ def list_items(
     responses={200: {"content": {"text/event-stream": EVENTS}}, **problem_responses(404, 422, 503)},
 )
 @needs("reader", "events")
-async def follow_job(
+async def stream_job_events(
     request: Request, job_submission: JobSubmissionService, job: Annotated[Job, Depends(_found)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events: `progress` at each change, `end` with the final state."""
+    """Server-sent events: `progress` at each change, `end` with the final status."""
     seen = None  # async: many clients may follow for long
     presented = presented_key(request.headers)
     while job.finished_at is None and not request.app.state.is_stopping():

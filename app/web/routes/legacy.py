@@ -5,8 +5,13 @@ from fastapi import APIRouter, Response
 from app.search.search import DEFAULT_LIMIT
 from app.web.dependencies import CurrentCaller, DefaultCollection, RegistryService, TokenService
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.feedback import FeedbackDetails, FeedbackToBe
-from app.web.payloads.legacy import Matches, NamedMatch, RatingToBe, TextAsked
+from app.web.payloads.feedback import FeedbackCreate, FeedbackDetails
+from app.web.payloads.legacy import (
+    LegacyFeedback,
+    LegacyMatch,
+    LegacySearchRequest,
+    LegacySearchResponse,
+)
 from app.web.problems import problem_responses
 from app.web.routes.feedback import store_rating
 
@@ -15,13 +20,15 @@ router = APIRouter(prefix="/api/v1", tags=["flat"], route_class=Guarded)
 
 @router.post("/search-image", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("reader", "search")
-def search_image(opened: DefaultCollection, tokens: TokenService, body: TextAsked) -> Matches:
+def legacy_search(
+    opened: DefaultCollection, tokens: TokenService, body: LegacySearchRequest
+) -> LegacySearchResponse:
     """The pictures that match a text best, named by their files."""
     answer = opened.search.by_text(body.text, DEFAULT_LIMIT)
-    return Matches(
+    return LegacySearchResponse(
         text=body.text,
         model_name=opened.index.space.name,
-        matches=[NamedMatch.of(hit) for hit in answer.hits],
+        matches=[LegacyMatch.of(hit) for hit in answer.hits],
         jwt=tokens.write(opened.index, answer.query, [hit.image.id for hit in answer.hits]),
     )
 
@@ -35,13 +42,13 @@ def search_image(opened: DefaultCollection, tokens: TokenService, body: TextAske
     },
 )
 @needs("reader", "search")
-def create_feedback(
+def create_legacy_feedback(
     caller: CurrentCaller,
     registry: RegistryService,
     tokens: TokenService,
     response: Response,
-    body: RatingToBe,
+    body: LegacyFeedback,
 ) -> FeedbackDetails:
     """Rate an answer from 1 to 10, as `POST /api/v1/feedback` does."""
-    rating = FeedbackToBe(token=body.jwt, rating=body.user_feedback)
+    rating = FeedbackCreate(token=body.jwt, rating=body.user_feedback)
     return store_rating(caller, registry, tokens.read(body.jwt), response, rating)

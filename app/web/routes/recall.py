@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, MAX_K, MAX_SAMPLE, MIN_SAMPLE
 from app.web.dependencies import RegistryService, Utf8Query
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.recall import RecallDetails, Tuning, TuningDetails
+from app.web.payloads.recall import RecallMeasurement, TuningRequest, TuningResult
 from app.web.problems import problem_responses
 from app.web.routes.collections import Opened
 
@@ -31,9 +31,9 @@ def measure_recall(
             description="number of queries, half of them pictures",
         ),
     ] = DEFAULT_SAMPLE,
-) -> RecallDetails:
+) -> RecallMeasurement:
     """Run sampled queries with the graph and exactly, and compare. Takes seconds."""
-    return RecallDetails.model_validate(opened.recall.measure(k, sample), from_attributes=True)
+    return RecallMeasurement.model_validate(opened.recall.measure(k, sample), from_attributes=True)
 
 
 @router.post(
@@ -42,9 +42,9 @@ def measure_recall(
     responses=problem_responses(400, 404, 413, 422, 503),
 )
 @needs("admin", "search")
-def tune(registry: RegistryService, opened: Opened, body: Tuning) -> TuningDetails:
+def tune_collection(registry: RegistryService, opened: Opened, body: TuningRequest) -> TuningResult:
     """Find the smallest `ef_search` that reaches a recall on held-out queries too, and use it."""
     tuned = opened.recall.tune(body.recall, body.k, body.sample)
     if tuned.ef_search is not None:
         registry.tune(opened, tuned.ef_search)
-    return TuningDetails.model_validate(tuned, from_attributes=True)
+    return TuningResult.model_validate(tuned, from_attributes=True)

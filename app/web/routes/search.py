@@ -24,7 +24,7 @@ from app.web.dependencies import (
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.examples import CURSOR
-from app.web.payloads.search.answer import References, SearchAnswer
+from app.web.payloads.search.answer import References, SearchResponse
 from app.web.payloads.search.request import SearchRequest
 from app.web.problems import problem_responses
 
@@ -64,7 +64,7 @@ def search(
     registry: RegistryService,
     references: InAnswers,
     body: SearchRequest,
-) -> SearchAnswer:
+) -> SearchResponse:
     """Search by words, pictures or both; page through the hits by cursor."""
     request = body.to_domain(chosen_namespace(caller, body.namespace))
     if body.cursor is None:
@@ -75,7 +75,7 @@ def search(
         namespace = chosen_namespace(caller, page.request.namespace)
         opened = registry.open(namespace, page.request.collection)
         answer = opened.search.page(opened.collection, page)
-    return SearchAnswer.of(opened, answer, references, body.include)
+    return SearchResponse.of(opened, answer, references, body.include)
 
 
 @router.get(
@@ -84,7 +84,7 @@ def search(
     responses=problem_responses(404, 422, 503),
 )
 @needs("reader", "search")
-def search_simply(
+def search_by_words(
     opened: InCollection,
     references: InAnswers,
     q: Annotated[
@@ -99,7 +99,7 @@ def search_simply(
     mode: Annotated[Mode, Query(description="rank by vectors, by words, or by both")] = "vector",
     where: FilterText = None,
     cursor: Cursor = None,
-) -> SearchAnswer:
+) -> SearchResponse:
     """Search by words in a URL; the method `POST` has more options."""
     namespace, name = opened.collection.namespace, opened.collection.name
     request = search_request.SearchRequest(
@@ -114,7 +114,7 @@ def search_simply(
     responses=problem_responses(404, 422, 503),
 )
 @needs("reader", "search")
-def find_similar(
+def find_similar_images(
     registry: RegistryService,
     references: InAnswers,
     gallery: GalleryService,
@@ -122,7 +122,7 @@ def find_similar(
     limit: Limit = DEFAULT_LIMIT,
     where: FilterText = None,
     cursor: Cursor = None,
-) -> SearchAnswer:
+) -> SearchResponse:
     """The pictures of its collection most like a picture, which is left out itself."""
     opened = registry.open_id(gallery.get(image_id).collection_id)
     parse(where or {}, opened.collection.fields)  # reports errors in the terms of this request
@@ -142,9 +142,9 @@ def _answered(
     request: search_request.SearchRequest,
     cursor: str | None,
     references: References,
-) -> SearchAnswer:
+) -> SearchResponse:
     if cursor is None:
         answer = opened.search.answer(opened.collection, request)
     else:
         answer = opened.search.page(opened.collection, references.cursors.read(cursor, request))
-    return SearchAnswer.of(opened, answer, references)
+    return SearchResponse.of(opened, answer, references)

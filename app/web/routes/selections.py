@@ -17,14 +17,14 @@ from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.field_types import MAX_ID
 from app.web.payloads.selections import (
     MAX_SELECTED,
-    ChangedImage,
-    ChangedImages,
-    MovedImage,
-    MovedImages,
-    RestoredImages,
+    ImageMoveResult,
+    ImageRestorationResult,
+    ImageUpdateResult,
     Selection,
-    SelectionChanges,
     SelectionMove,
+    SelectionMoveResult,
+    SelectionUpdate,
+    SelectionUpdateResult,
 )
 from app.web.problems import problem_responses
 from app.web.routes.collections import Found
@@ -42,27 +42,29 @@ ATTACHMENT = {"Content-Disposition": 'attachment; filename="pictures.zip"'}
 
 @router.post("/{name}/images/change", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("writer")
-def change_images(found: Found, gallery: GalleryService, body: SelectionChanges) -> ChangedImages:
+def update_collection_images(
+    found: Found, gallery: GalleryService, body: SelectionUpdate
+) -> SelectionUpdateResult:
     """Change captions, tags and metadata of up to 500 pictures at once."""
     change = body.change()
     if change.caption:
         check_caption(change.caption)
     outcomes = change_many(gallery.sessions, found.collection.id, body.ids, change)
     changed = sum(outcome.status == "changed" for outcome in outcomes)
-    shown = [ChangedImage(**vars(outcome)) for outcome in outcomes]
-    return ChangedImages(changed=changed, outcomes=shown)
+    shown = [ImageUpdateResult(**vars(outcome)) for outcome in outcomes]
+    return SelectionUpdateResult(changed=changed, results=shown)
 
 
 @router.post("/{name}/images/move", responses=problem_responses(400, 404, 413, 422, 503, 507))
 @needs("writer")
 @on_file_thread
-def move_images(
+def move_collection_images(
     found: Found,
     registry: RegistryService,
     namespace: InNamespace,
     gallery: GalleryService,
     body: SelectionMove,
-) -> MovedImages:
+) -> SelectionMoveResult:
     """Move up to 500 pictures, with what is said of them, to another collection of the same model.
 
     Files in your own folders stay where they are.
@@ -71,15 +73,19 @@ def move_images(
     places = (found.collection, found.index), (target.collection, target.index)
     outcomes = move_many(gallery.sessions, gallery.stores, *places, body.ids)
     moved = sum(outcome.status == "moved" for outcome in outcomes)
-    return MovedImages(moved=moved, outcomes=[MovedImage(**vars(one)) for one in outcomes])
+    return SelectionMoveResult(
+        moved=moved, results=[ImageMoveResult(**vars(one)) for one in outcomes]
+    )
 
 
 @router.post("/{name}/images/restore", responses=problem_responses(400, 404, 413, 422, 503))
 @needs("writer")
-def restore_images(found: Found, gallery: GalleryService, body: Selection) -> RestoredImages:
+def restore_collection_images(
+    found: Found, gallery: GalleryService, body: Selection
+) -> ImageRestorationResult:
     """Bring back pictures that were deleted with `restorable` less than 10 minutes ago."""
     restored = gallery.restore(body.ids, found.collection.id)
-    return RestoredImages(restored=len(restored), ids=restored)
+    return ImageRestorationResult(restored=len(restored), ids=restored)
 
 
 @router.get(
@@ -92,7 +98,7 @@ def restore_images(found: Found, gallery: GalleryService, body: Selection) -> Re
 )
 @needs("reader")
 @on_file_thread
-def download_images(
+def download_collection_images(
     found: Found,
     gallery: GalleryService,
     ids: Annotated[

@@ -63,17 +63,17 @@ async function send(batch) {
 async function settle({ files, isArchive }, job) {
   const done = SENT + (1 - SENT) * (job.done / job.total || 0);
   if (!job.finished_at) return change(files, "sent", done);
-  if (isArchive) return change(files, OUTCOMES[job.state], 1, job.reason ?? countsOf(job));
+  if (isArchive) return change(files, OUTCOMES[job.status], 1, job.reason ?? countsOf(job));
   try {
-    const { data } = await ask("GET", `/api/v1/jobs/${job.id}/items`);
-    data.items.forEach((item, at) => settleFile(files[at], item));
+    const { data: page } = await ask("GET", `/api/v1/jobs/${job.id}/items`);
+    page.data.forEach((item, at) => settleFile(files[at], item));
   } catch {
     setTimeout(settle, AGAIN_MS, { files }, job);
   }
 }
 
-async function settleFile(entry, { image_id: id, state, reason }) {
-  change([entry], OUTCOMES[state], 1, id ? linkTo("search", { hit: id }, reason ?? t("add_look")) : reason ?? "");
+async function settleFile(entry, { image_id: id, status, reason }) {
+  change([entry], OUTCOMES[status], 1, id ? linkTo("search", { hit: id }, reason ?? t("add_look")) : reason ?? "");
   if (id) entry.image.src = await pictureUrl(`/images/${id}/thumbnail?size=64`).catch(() => "");
 }
 

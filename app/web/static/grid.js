@@ -10,7 +10,7 @@ export let shown = []; // {hit, token, tile, day, heading}
 let hasDays = false;
 let answers = 0; // shown so far
 
-export const fileOf = ({ path, id }) => path?.split("/").at(-1) ?? `#${id}`;
+export const fileOf = ({ original_filename: name, id }) => name ?? `#${id}`;
 export const nameOf = (hit) => hit.caption || fileOf(hit);
 
 const decimal = (n, digits) => number(n, { minimumFractionDigits: digits, maximumFractionDigits: digits });

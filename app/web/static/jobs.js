@@ -76,15 +76,15 @@ export function watchJob(id, onJob) {
 function learn(job) {
   const row = rowOf(job.id);
   if (row.job?.updated_at >= job.updated_at) return;
-  if (job.finished_at && row.job) announce(`${titleOf(job)}: ${t(`job_${job.state}`)}`);
+  if (job.finished_at && row.job) announce(`${titleOf(job)}: ${t(`job_${job.status}`)}`);
   row.job = job;
   row.show(job);
   row.onJob?.(job);
 }
 
 async function update() {
-  const { data } = await ask("GET", "/api/v1/jobs", { query: { limit: JOBS_AT_ONCE } });
-  data.jobs.reverse().forEach(learn);
+  const { data: page } = await ask("GET", "/api/v1/jobs", { query: { limit: JOBS_AT_ONCE } });
+  page.data.reverse().forEach(learn);
   for (const [id, { job, onJob }] of rows) {
     const isLive = (onJob || job.started_at) && !job?.finished_at;
     if (isLive && !followed.has(id) && followed.size < MOST_FOLLOWED) followJob(id);
@@ -128,12 +128,12 @@ function addRow(id) {
   line.whole.append(refused);
   list.prepend(line.whole);
   return (job) => {
-    const { state, finished_at, failed } = job;
-    const words = [state, job.mode === "sync" && "sync", job.dry_run && "dry"].filter(Boolean).map((key) => t(`job_${key}`));
+    const { status, finished_at, failed } = job;
+    const words = [status, job.mode === "sync" && "sync", job.dry_run && "dry"].filter(Boolean).map((key) => t(`job_${key}`));
     line.whole.hidden = false;
     fill(title, titleOf(job));
-    line.show(state, words.join(" · "), toldOf(job), finished_at ? 1 : job.done / job.total || 0);
-    cancel.hidden = !["pending", "running"].includes(state);
+    line.show(status, words.join(" · "), toldOf(job), finished_at ? 1 : job.done / job.total || 0);
+    cancel.hidden = !["pending", "running"].includes(status);
     retry.hidden = !(finished_at && (failed || job.reason));
     refused.hidden = !failed;
     fill(summary, t("job_n_failed", { n: number(failed) }));
@@ -142,8 +142,8 @@ function addRow(id) {
 }
 
 async function showRefused(id, place) {
-  const { data } = await ask("GET", `/api/v1/jobs/${id}/items`, { query: { state: "failed" } });
-  fill(place, table("job_files", ["job_file", "job_reason"], data.items.map(({ path, reason }) => [path, reason])));
+  const { data: page } = await ask("GET", `/api/v1/jobs/${id}/items`, { query: { status: "failed" } });
+  fill(place, table("job_files", ["job_file", "job_reason"], page.data.map(({ path, reason }) => [path, reason])));
 }
 
 export function mountJobs(section) {

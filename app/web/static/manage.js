@@ -22,10 +22,10 @@ async function askFor(verb, ids, json) {
 
 /** Say why some were left, and return how many were not. */
 function outcomeOf(answers, key) {
-  const left = answers.flatMap(({ outcomes }) => outcomes).filter(({ status }) => status !== key);
+  const left = answers.flatMap(({ results }) => results).filter(({ status }) => status !== key);
   const reasons = [...new Set(left.map(({ status, reason }) => reason ?? t(`left_${status}`)))];
   alertOf(left.length ? t("left", { n: number(left.length), reasons: reasons.join(" ") }) : "");
-  return answers.flatMap(({ outcomes }) => outcomes).filter(({ status }) => status === key).map(({ id }) => id);
+  return answers.flatMap(({ results }) => results).filter(({ status }) => status === key).map(({ id }) => id);
 }
 
 /** Delete pictures, and offer to undo that as long as the service can. */

@@ -5,7 +5,7 @@ const PAGE = 40;
 const MINUS = -0.5;
 const EVEN = 0.5;
 export const ADDRESS = /^https?:\/\/\S+$/;
-export const include = ["path", "size", "caption", "dates"];
+export const include = ["original_filename", "size", "caption", "dates"];
 
 const files = []; // that no address can hold: the history has their places
 

@@ -81,7 +81,7 @@ async function fetchPage(json, isFirst) {
   grid.ariaBusy = false;
 }
 
-function sentenceOf({ pictures, hits, total, no_match: isNone, took_ms: took }) {
+function sentenceOf({ collection_size: pictures, hits, total, no_match: isNone, timings_ms: took }) {
   if (!pictures) return t("empty");
   if (!hits.length) return t("none");
   if (total !== null) return t("newest", { total: number(total) });
@@ -95,7 +95,7 @@ function unusedOf({ unused_text: text }) {
 }
 
 function showAnswer(data) {
-  const { pictures, token, hits, model } = data;
+  const { collection_size: pictures, token, hits, model } = data;
   const parts = [
     make("p", {}, sentenceOf(data)),
     !pictures && make("a", { className: "button primary", href: "./?view=add", dataset: { view: "add" } }, t("empty_add")),

@@ -33,9 +33,9 @@ async function refresh() {
   forget();
   try {
     for (let cursor = ""; cursor !== null; ) {
-      const { data } = await ask("GET", "/api/v1/collections", { query: { limit: 100, cursor } });
-      offer(data.collections.map(({ name }) => name));
-      cursor = data.next_cursor;
+      const { data: page } = await ask("GET", "/api/v1/collections", { query: { limit: 100, cursor } });
+      offer(page.data.map(({ name }) => name));
+      cursor = page.next_cursor;
     }
   } catch (error) {
     alertOf(error.message);

@@ -10,7 +10,7 @@ const share = (fraction) => number(fraction, { style: "percent", maximumFraction
 const get = async (path, query) => (await ask("GET", path, { query })).data;
 
 const FACTS = {
-  collection: { pictures: number, coverage: share, created_at: dateTime },
+  collection: { image_count: number, coverage: share, created_at: dateTime },
   model: { model: String, pretrained: String, fingerprint: String, device: String },
   index: { storage: String, m: String, ef_search: String },
   recall: { recall: share, text_recall: share, picture_recall: share, worst_decile: share, unreachable: number },
@@ -30,7 +30,7 @@ function showFacts(key, known) {
 const sentence = (text, isBad) => make("p", { className: isBad && "bad" }, text);
 
 /** Of pictures without a vector: only jobs that are under way will give them one. */
-function searchableOf({ pictures, coverage }) {
+function searchableOf({ image_count: pictures, coverage }) {
   if (!pictures) return sentence(t("status_empty"));
   const searchable = Math.round(pictures * coverage);
   const key = searchable === pictures ? "status_all_searchable" : "status_some_searchable";
@@ -47,7 +47,7 @@ async function showAll(summary) {
     get("/readyz"),
     get("/api/v1/status"),
   ]);
-  const [running, pending] = await Promise.all(["running", "pending"].map(async (state) => (await get("/api/v1/jobs", { state })).jobs.length));
+  const [running, pending] = await Promise.all(["running", "pending"].map(async (status) => (await get("/api/v1/jobs", { status })).data.length));
   const work = t(running + pending ? "status_work" : "status_no_work", { running: number(running), pending: number(pending) });
   fill(summary, ...[searchableOf(known), sentence(work), roomOf(free), backupOf(free, saved), sentence(t("status_version", { version }))].filter(Boolean));
   for (const key of ["collection", "model", "index"]) showFacts(key, { ...ready, ...known });

@@ -99,7 +99,7 @@ function draw() {
 async function showCopies({ id, duplicates = [] }) {
   const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => ask("GET", `/images/${one}`)));
   if (shownId() !== id || !named.length) return;
-  const items = named.map(({ data }) => make("li", {}, make("a", { href: hitAddress(data.id), dataset: { hit: data.id } }, data.path)));
+  const items = named.map(({ data }) => make("li", {}, make("a", { href: hitAddress(data.id), dataset: { hit: data.id } }, data.path ?? data.original_filename)));
   const rest = duplicates.length - named.length;
   if (rest) items.push(make("li", {}, t("copies", { n: number(rest) })));
   copies.replaceChildren(make("h3", {}, t("copies_title")), make("ol", {}, ...items));

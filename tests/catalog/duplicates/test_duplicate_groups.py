@@ -95,7 +95,7 @@ def asked(client: TestClient, **parameters: Any) -> dict[str, Any]:
 
 
 def ids_of(body: dict[str, Any]) -> list[list[int]]:
-    return [[picture["id"] for picture in group["pictures"]] for group in body["groups"]]
+    return [[picture["id"] for picture in group["images"]] for group in body["data"]]
 
 
 def groups(client: TestClient, kind: str, **parameters: Any) -> list[list[int]]:
@@ -105,7 +105,7 @@ def groups(client: TestClient, kind: str, **parameters: Any) -> list[list[int]]:
 def test_an_empty_collection_has_none(client: TestClient) -> None:
     for kind in KINDS:
         body = asked(client, kind=kind)
-        assert (body["groups"], body["total_groups"], body["next_cursor"]) == ([], 0, None)
+        assert (body["data"], body["total_groups"], body["next_cursor"]) == ([], 0, None)
         assert not body["truncated"]
 
 
@@ -126,9 +126,9 @@ def test_a_picture_of_a_group_says_what_and_where_it_is(
     body = asked(client)
     image = decode(data, MEGAPIXELS)
     assert body["kind"] == "exact"
-    assert (body["total_groups"], body["total_pictures"]) == (1, 2)
-    assert body["groups"][0]["size"] == 2
-    assert body["groups"][0]["pictures"][0] == {
+    assert (body["total_groups"], body["total_images"]) == (1, 2)
+    assert body["data"][0]["size"] == 2
+    assert body["data"][0]["images"][0] == {
         "id": first,
         "path": "a.jpg",
         "url": f"/images/{first}/file",
@@ -227,8 +227,8 @@ def test_pages_cover_all_groups_once(client: TestClient, services: Services, kin
     found, cursor = [], 0
     while cursor is not None:
         body = asked(client, kind=kind, limit=3, cursor=cursor)
-        assert (body["total_groups"], body["total_pictures"]) == (7, 15)
-        assert len(body["groups"]) <= 3
+        assert (body["total_groups"], body["total_images"]) == (7, 15)
+        assert len(body["data"]) <= 3
         found += ids_of(body)
         cursor = body["next_cursor"]
     assert found == expected
@@ -241,8 +241,8 @@ def test_a_large_group_is_listed_in_part(
 ) -> None:
     monkeypatch.setattr(duplicate_groups, "MAX_GROUP_PICTURES", 3)
     ids = add_angles(services, *[0] * 30)
-    (group,) = asked(client, kind="semantic")["groups"]
-    assert (group["size"], [one["id"] for one in group["pictures"]]) == (30, ids[:3])
+    (group,) = asked(client, kind="semantic")["data"]
+    assert (group["size"], [one["id"] for one in group["images"]]) == (30, ids[:3])
 
 
 def test_copies_beyond_the_neighbours_looked_up_are_one_group(

@@ -9,12 +9,16 @@ from pydantic import (
     Field,
 )
 
+from app.catalog.image_names import original_filename, source_path
 from app.runtime.collection_registry import OpenCollection
+from app.search import search_response, search_warnings
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
-from app.search.search_response import Hit, SearchResponse
+from app.search.search_response import Hit
+from app.search.search_warnings import WarningCode
 from app.web.addresses import PictureAddresses
 from app.web.payloads.examples import SEARCH, with_examples
+from app.web.payloads.feedback import FeedbackStatus
 from app.web.payloads.images import taken_at
 from app.web.payloads.search.request import INCLUDABLE, Part
 
@@ -38,7 +42,10 @@ class SearchHit(BaseModel):
         description="where a collection indexes all pages: the page or frame that is most like the "
         "query, from 1; null for pictures with one",
     )
-    path: str | None = Field(None, description="path of the file")
+    path: str | None = Field(
+        None, description="path of the file in its folder or bucket; null for uploads"
+    )
+    original_filename: str | None = Field(None, description="name of the file, as it was submitted")
     url: str | None = Field(
         None, description="address of the original file, signed if a key was sent"
     )
@@ -76,7 +83,8 @@ class SearchHit(BaseModel):
             "duplicates": list(hit.duplicates),
         }
         parts: dict[str, dict[str, Any]] = {
-            "path": {"path": image.path},
+            "path": {"path": source_path(image)},
+            "original_filename": {"original_filename": original_filename(image)},
             "url": {"url": addresses.file(image.id)},
             "thumbnail_url": {"thumbnail_url": addresses.thumbnail(image.id, hit.page)},
             "size": {"width": image.width, "height": image.height, "format": image.format},
@@ -92,11 +100,23 @@ class SearchHit(BaseModel):
         return cls(**told)
 
 
-class Took(BaseModel):
+class SearchTimings(BaseModel):
     """Time in milliseconds."""
 
     encode: float = Field(description="in the model; 0 for cached embeddings")
     database: float = Field(description="in Postgres")
+
+
+class SearchWarning(BaseModel):
+    """One reason why there are fewer hits than `limit`."""
+
+    code: WarningCode = Field(description="the kind of reason, which does not change")
+    message: str = Field(description="the reason in words")
+
+    @classmethod
+    def of(cls, warning: search_warnings.SearchWarning) -> Self:
+        """The payload of a warning."""
+        return cls(code=warning.code, message=warning.message)
 
 
 class FacetValue(BaseModel):
@@ -117,28 +137,30 @@ class References:
     addresses: PictureAddresses
 
 
-class SearchAnswer(BaseModel):
+class SearchResponse(BaseModel):
     """Hits, best first, and how far they can be trusted."""
 
     model_config = with_examples(SEARCH)
 
     hits: list[SearchHit] = Field(description="best first, unless order_by is set")
-    took_ms: Took = Field(description="time taken")
+    timings_ms: SearchTimings = Field(description="time taken")
     model: str = Field(description="the model that answered")
     fingerprint: str = Field(
         description="SHA-256 of that model; models with the same one give the same vectors"
     )
-    index: int = Field(description="id of the vector index that was searched")
+    index_id: int = Field(description="id of the vector index that was searched")
     method: Literal["hnsw", "exact", "lexical", "hybrid", "listing"] = Field(
         description="hnsw: by the graph; exact: compared with all; lexical: by words; hybrid: by "
         "vectors and words; listing: no query"
     )
-    pictures: int = Field(description="number of pictures in the collection")
+    collection_size: int = Field(description="number of pictures in the collection")
     coverage: float = Field(description="share of the pictures that have a vector, 0 to 1")
     no_match: bool | None = Field(
         description="true: the best hit is no better than chance; null until that was measured"
     )
-    underfilled: str | None = Field(description="why there are fewer hits than `limit`")
+    warnings: list[SearchWarning] = Field(
+        description="why there are fewer hits than `limit`; empty if there are not"
+    )
     unused_text: str | None = Field(
         description="the end of the query's text that was not used, since it exceeds the model's "
         "context; null on further pages"
@@ -151,9 +173,9 @@ class SearchAnswer(BaseModel):
     )
     explain: dict[str, Any] | None = Field(description="with explain: how the index was read")
     next_cursor: str | None = Field(description="cursor of the next page; null on the last")
-    feedback: Literal["on", "off", "not enough"] = Field(
+    feedback: FeedbackStatus = Field(
         description="whether ratings move this collection's queries: on while they improve its "
-        "answers, off if not, not enough if there are too few ratings to tell"
+        "answers, off if not, not_enough_data if there are too few ratings to tell"
     )
     token: str | None = Field(
         description="token to rate this answer with at /api/v1/feedback; null without a query"
@@ -163,7 +185,7 @@ class SearchAnswer(BaseModel):
     def of(
         cls,
         opened: OpenCollection,
-        answer: SearchResponse,
+        answer: search_response.SearchResponse,
         references: References,
         include: list[Part] | None = None,
     ) -> Self:
@@ -180,15 +202,15 @@ class SearchAnswer(BaseModel):
         cursors, tokens = references.cursors, references.tokens
         return cls(
             hits=[SearchHit.of(hit, references.addresses, include) for hit in answer.hits],
-            took_ms=Took(encode=answer.encode_ms, database=answer.database_ms),
+            timings_ms=SearchTimings(encode=answer.encode_ms, database=answer.database_ms),
             model=opened.index.space.name,
             fingerprint=opened.index.fingerprint,
-            index=opened.index.id,
+            index_id=opened.index.id,
             method=answer.method,
-            pictures=answer.counts.pictures,
+            collection_size=answer.counts.pictures,
             coverage=answer.counts.coverage,
             no_match=answer.no_match,
-            underfilled=answer.underfilled,
+            warnings=[SearchWarning.of(one) for one in answer.warnings],
             unused_text=(answer.query.unused_text or None) if answer.query else None,
             total=answer.total,
             facets=facets,

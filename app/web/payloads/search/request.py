@@ -1,6 +1,6 @@
 """The requests of searches."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -28,8 +28,18 @@ Filter = Annotated[
         examples=[{"width": {"gte": 300}}],
     ),
 ]
-INCLUDABLE = ("path", "url", "thumbnail_url", "size", "caption", "metadata", "dates", "box")
-Part = Literal["path", "url", "thumbnail_url", "size", "caption", "metadata", "dates", "box"]
+Part = Literal[
+    "path",
+    "original_filename",
+    "url",
+    "thumbnail_url",
+    "size",
+    "caption",
+    "metadata",
+    "dates",
+    "box",
+]
+INCLUDABLE: tuple[Part, ...] = get_args(Part)
 
 
 class HybridOptions(BaseModel):
