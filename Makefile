@@ -4,6 +4,7 @@ VENV := .venv
 PEERS := benchmarks/.venv
 PYTHON := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
+IMAGE_SEARCH := $(VENV)/bin/image-search
 INSTALLED := $(VENV)/.installed
 export SEARCH ?= a green tree
 export LIMIT ?= 4
@@ -43,11 +44,11 @@ sync: $(INSTALLED) ## The same, and forget pictures that are gone there: make sy
 
 .PHONY: import-takeout
 import-takeout: $(INSTALLED) ## Index a Google Takeout archive of any number of parts: PARTS='~/takeout-*.zip'
-	@$(PYTHON) -m scripts.image_search import takeout $(PARTS) $(if $(DRY_RUN),--dry-run)
+	@$(IMAGE_SEARCH) import takeout $(PARTS) $(if $(DRY_RUN),--dry-run)
 
 .PHONY: export-xmp
 export-xmp: $(INSTALLED) ## Write captions, tags and ratings as XMP sidecars: TO=folder | BESIDE=1  (BY_STEM=1)
-	@$(PYTHON) -m scripts.image_search export xmp $(if $(TO),--to "$(TO)") \
+	@$(IMAGE_SEARCH) export xmp $(if $(TO),--to "$(TO)") \
 		$(if $(BESIDE),--beside) $(if $(BY_STEM),--by-stem)
 
 .PHONY: worker

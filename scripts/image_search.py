@@ -1,7 +1,6 @@
-"""The library's own commands: `image-search import takeout`, `image-search export xmp`.
+"""The command `image-search`: `import folder`, `import bucket`, `import takeout`, `export xmp`.
 
-Run as `.venv/bin/python -m scripts.image_search`, or by `make import-takeout` and
-`make export-xmp`.
+`make install` puts it into .venv/bin.
 """
 
 import os
@@ -9,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy.exc import DBAPIError
@@ -24,16 +23,42 @@ from app.runtime.assembly import open_services
 from app.runtime.backing_services import database
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
-from scripts.ingest import print_outcome, work_on
+from scripts import ingest
+from scripts.ingest import print_outcome, run_command, work_on
 
 OUTCOMES = (WRITTEN, SAME, SILENT, REFUSED)
 DryRun = Annotated[bool, typer.Option(help="say what would be done, and do nothing")]
+Sync = Annotated[bool, typer.Option(help="also forget pictures whose file is gone")]
+Reread = Annotated[bool, typer.Option(help="read known files again for what they say")]
 
 commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 imports = typer.Typer(help="Bring pictures with what is said of them.")
 commands.add_typer(imports, name="import")
 exports = typer.Typer(help="Bring what is said of pictures to other programs.")
 commands.add_typer(exports, name="export")
+
+
+@imports.command()
+def folder(
+    place: Annotated[Path, typer.Argument(help="the folder, with all below", metavar="FOLDER")],
+    sync: Sync = False,
+    reread: Reread = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Index a folder's pictures where they lie, with what is written in them and beside them."""
+    ingest.main(folder=place, sync=sync, reread=reread, dry_run=dry_run)
+
+
+@imports.command()
+def bucket(
+    name: Annotated[str, typer.Argument(help="the bucket's name; S3_… has its keys")],
+    prefix: Annotated[str, typer.Option(help="only its keys that begin so")] = "",
+    sync: Sync = False,
+    reread: Reread = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Index a bucket's pictures where they lie, likewise."""
+    ingest.main(bucket=name, prefix=prefix, sync=sync, reread=reread, dry_run=dry_run)
 
 
 @imports.command()
@@ -113,5 +138,10 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  # keeps links
 
 
+def run() -> NoReturn:
+    """The entry point of the command."""
+    run_command(lambda: commands(prog_name="image-search"))
+
+
 if __name__ == "__main__":
-    commands(prog_name="image-search")
+    run()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -86,10 +87,10 @@ def print_outcome(job_submission: JobSubmission, job: Job) -> None:
     )
 
 
-def run() -> NoReturn:
-    """Run the command, and end soon after it also where a thread waits for a disk."""
+def run_command(command: Callable[[], object]) -> NoReturn:
+    """Run a command of typer's, and end soon after it also where a thread waits for a disk."""
     try:
-        typer.run(main)
+        command()
     except SystemExit as end:  # of typer's, at every end
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
@@ -99,4 +100,4 @@ def run() -> NoReturn:
 
 
 if __name__ == "__main__":
-    run()
+    run_command(lambda: typer.run(main))

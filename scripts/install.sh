@@ -1,5 +1,6 @@
 #!/bin/sh
-# Create or refresh the virtual environment $1 from the lock $2, by default requirements.lock.
+# Create or refresh the virtual environment $1 from the lock $2, by default requirements.lock and
+# with the command image-search.
 # TORCH_BACKEND=cpu (or cu128, rocm6.4, …: uv's --torch-backend) takes that build of torch
 # instead of the one with CUDA's gigabytes.
 set -eu
@@ -31,3 +32,5 @@ if [ -n "${TORCH_BACKEND:-}" ]; then
 fi
 "$uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode \
     --excludes "$excluded" --requirements "$lock"
+[ $# -gt 1 ] ||
+    "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
