@@ -27,6 +27,9 @@ Mode = Literal["vector", "lexical", "hybrid", "auto"]
 """How to rank; `auto`: pictures that match the words first, if any do, then by vector."""
 
 
+GroupBy = Literal["duplicates", "copies", "series"]
+
+
 @dataclass(frozen=True)
 class SearchRequest:
     """A search of one collection; without `terms`, a listing of what passes the filter.
@@ -43,7 +46,7 @@ class SearchRequest:
     fusion: Fusion = DEFAULT_FUSION
     min_score: float | None = None
     order_by: str | None = None
-    group_by: Literal["duplicates", "copies"] | None = None
+    group_by: GroupBy | None = None
     exact: bool = False
     facets: tuple[str, ...] = ()
     explain: bool = False

@@ -22,6 +22,7 @@ from app.search.ranking import RankedImage, Ranking
 from app.search.result_grouping import Group, group_duplicates, group_pages
 from app.search.search_request import Page
 from app.search.search_warnings import SearchWarning
+from app.search.series_grouping import group_series
 
 MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
 
@@ -180,6 +181,8 @@ class ResponseBuilder:
     def _groups(self, image_ids: Sequence[int]) -> list[Group]:
         if self._request.group_by is None:
             return group_pages(image_ids)
+        if self._request.group_by == "series":
+            return group_series(self._session, image_ids)
         copies_only = self._request.group_by == "copies"
         return group_duplicates(self._session, image_ids, copies_only=copies_only)
 

@@ -97,7 +97,8 @@ class Description:
     """What one source says of a picture; None or empty where it says nothing.
 
     `rating` is from REJECTED to BEST. `position` is (latitude, longitude) in degrees, positive to
-    the north and east. All texts are clean: without control characters, and bounded.
+    the north and east. `burst` is what the pictures of a burst have in common. All texts are
+    clean: without control characters, and bounded.
     """
 
     caption: str | None = None
@@ -114,6 +115,7 @@ class Description:
     camera: str | None = None
     lens: str | None = None
     album: str | None = None
+    burst: str | None = None
     taken: Taken | None = None
     position: tuple[float, float] | None = None
 

@@ -33,6 +33,7 @@ from app.pictures.metadata.description import (
     rated,
     zoned,
 )
+from app.pictures.metadata.maker_notes import read_burst
 
 MAX_CAMERA_CHARACTERS = 100
 MAX_TEXT_CHARACTERS = 2 * MAX_CAPTION_CHARACTERS  # longer values are slow to clean
@@ -72,6 +73,7 @@ def read_exif(image: Pillow.Image) -> Description:
         copyright=one_line(_text(main.get(Base.Copyright))),
         camera=one_line(camera or "", MAX_CAMERA_CHARACTERS),
         lens=one_line(_text(photo.get(Base.LensModel))),
+        burst=read_burst(photo.get(Base.MakerNote)),
         taken=_by_position(_taken(main, photo), places),
         position=_position(places),
     )

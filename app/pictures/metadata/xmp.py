@@ -41,6 +41,7 @@ TIFF = "{http://ns.adobe.com/tiff/1.0/}"
 EXIF = "{http://ns.adobe.com/exif/1.0/}"
 EXIF_EX = "{http://cipa.jp/exif/1.0/}"
 AUX = "{http://ns.adobe.com/exif/1.0/aux/}"
+GOOGLE_CAMERA = "{http://ns.google.com/photos/1.0/camera/}"
 LIGHTROOM = "{http://ns.adobe.com/lightroom/1.0/}"
 DIGIKAM = "{http://www.digikam.org/ns/1.0/}"
 MICROSOFT = "{http://ns.microsoft.com/photo/1.0/}"
@@ -100,6 +101,7 @@ def read_xmp(data: bytes) -> Description:
             *(_first(values, one_line, f"{TIFF}{end}") for end in ("Make", "Model"))
         ),
         lens=_first(values, one_line, f"{EXIF_EX}LensModel", f"{AUX}LensModel", f"{AUX}Lens"),
+        burst=_first(values, one_line, f"{GOOGLE_CAMERA}BurstID"),
         taken=_taken(values),
         position=_position(values),
     )

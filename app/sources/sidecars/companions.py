@@ -36,6 +36,8 @@ EDITED = (
 )
 """What Takeout adds to the name of an edited copy, in the account's language."""
 
+EDITED_ON_PHONE = re.compile(r"(IMG_)E(\d{4})")  # iPhone: IMG_E0001.JPG is of IMG_0001.HEIC
+EDITED_ELSEWHERE = ("-Edit", "~2")  # Lightroom, Google Photos on Android
 SHORTEST_CUT = 2  # characters left of it, the hyphen included
 LONG_NAME = 40  # characters without the suffix: of shorter names nothing is cut
 ALBUMS = (
@@ -175,6 +177,16 @@ def _originals(body: str) -> Iterator[str]:
     is_cut = len(body) >= LONG_NAME and len(rest) + 1 >= SHORTEST_CUT
     if is_cut and any(end.startswith(hyphen + rest) for end in EDITED):
         yield start
+
+
+def original_stem(name: str) -> str:
+    """The stem of a file's name, or of the picture that it is the edited copy of by its name."""
+    body, number = _numbered(_split(name)[0])
+    if (phone := EDITED_ON_PHONE.fullmatch(body)) is not None:
+        return f"{phone[1]}{phone[2]}{number}"
+    for end in EDITED_ELSEWHERE:
+        body = body.removesuffix(end)
+    return next(_originals(body), body) + number
 
 
 def _numbered(stem: str) -> tuple[str, str]:

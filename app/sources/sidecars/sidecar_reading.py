@@ -105,6 +105,7 @@ def described(found: Description, *, keep_gps: bool) -> Annotation:
         "camera": found.camera,
         "lens": found.lens,
         "album": found.album,
+        "burst": found.burst,
         "gps": position and dict(zip(("latitude", "longitude"), position, strict=True)),
     }
     said = {key: value for key, value in metadata.items() if value}

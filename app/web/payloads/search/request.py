@@ -12,7 +12,7 @@ from pydantic import (
 from app.catalog.collections import DEFAULT_NAME
 from app.search import search_request
 from app.search.reciprocal_rank_fusion import Fusion
-from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, Mode
+from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, GroupBy, Mode
 from app.web.payloads.field_types import STORABLE, Name
 from app.web.payloads.search.terms import SearchTerm, SentQuery
 
@@ -108,10 +108,11 @@ class SearchRequest(BaseModel):
         description="a field, or -field for descending order: sorts the hits of the page",
         examples=["-taken_at"],
     )
-    group_by: Literal["duplicates", "copies"] | None = Field(
+    group_by: GroupBy | None = Field(
         None,
         description="duplicates: of pictures that look the same only the best hit, which lists the "
-        "others; copies: of files with the same bytes",
+        "others; copies: of files with the same bytes; series: of bursts, and of a picture with "
+        "its edited copies",
     )
     exact: bool = Field(False, description="compare with every picture instead of using the graph")
     include: list[Part] | None = Field(
