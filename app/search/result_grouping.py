@@ -1,7 +1,6 @@
-"""Groups hits: pages of one picture, equal bytes, or near-equal perceptual hashes."""
+"""Groups hits: pages of one picture, equal bytes, near-equal perceptual hashes, or series."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import select
@@ -10,19 +9,26 @@ from sqlalchemy.orm import Session
 from app.database.tables import PRESENT, images
 from app.index.hnsw_search import any_of
 from app.pictures.perceptual_hash import DUPLICATE_BITS
+from app.search.groups import Group
+from app.search.search_request import GroupBy
+from app.search.series_grouping import group_series
 
 
-@dataclass(frozen=True)
-class Group:
-    """The position of the group's first hit, and the ids of its duplicates."""
-
-    position: int
-    duplicate_ids: list[int]
+def group_hits(session: Session, image_ids: Sequence[int], group_by: GroupBy | None) -> list[Group]:
+    """Group hits as requested, by default only the pages of each picture."""
+    if group_by is None:
+        return group_pages(image_ids)
+    if group_by == "series":
+        return group_series(session, image_ids)
+    return group_duplicates(session, image_ids, copies_only=group_by == "copies")
 
 
 def group_pages(image_ids: Sequence[int]) -> list[Group]:
     """Put together the ranks of each picture, which has several if its pages have vectors."""
-    return [Group(image_ids.index(one), []) for one in dict.fromkeys(image_ids)]
+    first: dict[int, int] = {}
+    for position, image_id in enumerate(image_ids):
+        first.setdefault(image_id, position)
+    return [Group(position, []) for position in first.values()]
 
 
 def group_duplicates(

@@ -19,10 +19,9 @@ from app.index.statistics import Counts
 from app.search.explanation import score_details
 from app.search.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
-from app.search.result_grouping import Group, group_duplicates, group_pages
+from app.search.result_grouping import group_hits
 from app.search.search_request import Page
 from app.search.search_warnings import SearchWarning
-from app.search.series_grouping import group_series
 
 MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
 
@@ -163,7 +162,8 @@ class ResponseBuilder:
         while True:
             found = self._ranking.window(0, start + lookahead)
             good = self._above_min_score(found)
-            groups = self._groups([one.image_id for one in good])
+            ids = [one.image_id for one in good]
+            groups = group_hits(self._session, ids, self._request.group_by)
             new_groups = [one for one in groups if one.position >= start]
             ended = len(good) < len(found) and self._ranking.is_sorted
             more = len(found) == start + lookahead and not ended
@@ -177,14 +177,6 @@ class ResponseBuilder:
             len(good) < len(found),
             {good[one.position].image_id: one.duplicate_ids for one in new_groups[:limit]},
         )
-
-    def _groups(self, image_ids: Sequence[int]) -> list[Group]:
-        if self._request.group_by is None:
-            return group_pages(image_ids)
-        if self._request.group_by == "series":
-            return group_series(self._session, image_ids)
-        copies_only = self._request.group_by == "copies"
-        return group_duplicates(self._session, image_ids, copies_only=copies_only)
 
     def _above_min_score(self, found: Sequence[RankedImage]) -> list[RankedImage]:
         min_score = self._request.min_score
