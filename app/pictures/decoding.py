@@ -190,7 +190,7 @@ class _Decoder:
             width, height = full if drafted else image.size
             if orientation in SIDEWAYS:
                 width, height = height, width
-            description = read_description(image)
+            description = read_description(image, data)
             turned = upright(to_rgb(image, factor, _color_conversion(image, data)), orientation)
             name = "JPEG" if is_jpeg else image.format or ""
             name = self.raw.format if self.raw else name

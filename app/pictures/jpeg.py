@@ -22,7 +22,7 @@ MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in scans FF 00 is data, FF 
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}  # not progressive: baseline, extended, arithmetic
 READ_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
-SCAN = 0xDA
+SCAN, APP1 = 0xDA, 0xE1
 STANDALONE = {0x01, 0xD8, 0xD9}  # TEM, SOI, EOI
 TABLES = {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # tables, comments, APPn
 IN_PICTURE = FRAMES | TABLES | {SCAN}
@@ -128,6 +128,15 @@ def frame_size(data: bytes) -> tuple[int, int]:
                 return 0, 0
             return int.from_bytes(parameters[3:5]), int.from_bytes(parameters[1:3])
     return 0, 0
+
+
+def segments(data: bytes, kind: int) -> Iterator[bytes]:
+    """The contents of the segments of a kind before the first scan."""
+    for found, _, parameters in _markers(data):
+        if found == SCAN:
+            return
+        if found == kind and parameters is not None:
+            yield parameters
 
 
 def _samples_per_pixel(frame: bytes) -> float:
