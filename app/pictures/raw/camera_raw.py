@@ -14,7 +14,11 @@ from typing import BinaryIO
 from app.errors import ImageCorrupt, ImageUnsupported
 from app.pictures.boxes import Box, box, boxes, file_box
 from app.pictures.jpeg import START_OF_JPEG, frame_size
+from app.pictures.raw.exif_blocks import join_blocks
 from app.pictures.raw.raw_directories import (
+    EXIF,
+    GPS,
+    MAX_XMP_BYTES,
     SIGNATURES,
     as_tiff,
     read_orientation,
@@ -41,6 +45,7 @@ FUJI = b"FUJIFILMCCD-RAW "
 FUJI_JPEG = slice(84, 92)  # its offset and length
 CANON = b"ftypcrx "  # from the fourth byte
 CANON_PREVIEW = bytes.fromhex("eaf42b5e1c984b88b9fbb7dc406e4d16")
+CANON_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 CANON_METADATA = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 UUID_BYTES = 16
 COUNT_BYTES = 8  # between the preview's UUID and its box
@@ -134,29 +139,43 @@ def _canon(data: bytes) -> RawFile:
     """A CR3: boxes, with the previews in one of their own and in a track."""
     whole = file_box(data)
     movie = box(data, whole, b"moov") or Box(b"moov", 0, 0)
-    tags = _canon_tags(data, movie)
+    tags, xmp = _canon_tags(data, movie), _canon_xmp(data, whole)
     preview = _largest(data, [*_canon_previews(data, whole), *_canon_tracks(data, movie)])
     opened = open_tiff(io.BytesIO(tags))
     orientation = read_orientation(opened[0], opened[0].directory(opened[1])) if opened else None
-    return RawFile("CR3", preview, orientation, EXIF_START + tags if tags else b"")
+    return RawFile("CR3", preview, orientation, EXIF_START + tags if tags else b"", xmp)
 
 
 def _canon_tags(data: bytes, movie: Box) -> bytes:
-    """The block of Exif with the camera, the time and the orientation."""
-    for one in boxes(data, movie.start, movie.end):
-        if one.kind == b"uuid" and data.startswith(CANON_METADATA, one.start):
-            found = box(data, one, b"CMT1", skip=UUID_BYTES)
-            return data[found.start : found.end][:EXIF_BYTES] if found else b""
-    return b""
+    """The blocks of Exif as one: the camera and the orientation, the time and lens, the place."""
+    metadata = _canon_box(data, movie, CANON_METADATA)
+    if metadata is None:
+        return b""
+
+    def block(kind: bytes) -> bytes:
+        found = box(data, metadata, kind, skip=UUID_BYTES)
+        return data[found.start : found.end][:EXIF_BYTES] if found else b""
+
+    return join_blocks(block(b"CMT1"), {EXIF: block(b"CMT2"), GPS: block(b"CMT4")})
+
+
+def _canon_xmp(data: bytes, whole: Box) -> bytes:
+    """The packet of XMP, in which cameras write the rating."""
+    found = _canon_box(data, whole, CANON_XMP)
+    return data[found.start + UUID_BYTES : found.end][:MAX_XMP_BYTES] if found else b""
+
+
+def _canon_box(data: bytes, within: Box, uuid: bytes) -> Box | None:
+    found = (one for one in boxes(data, within.start, within.end) if one.kind == b"uuid")
+    return next((one for one in found if data.startswith(uuid, one.start)), None)
 
 
 def _canon_previews(data: bytes, whole: Box) -> Iterator[tuple[int, int]]:
-    for one in boxes(data, whole.start, whole.end):
-        if one.kind == b"uuid" and data.startswith(CANON_PREVIEW, one.start):
-            found = box(data, one, b"PRVW", skip=UUID_BYTES + COUNT_BYTES)
-            if found is not None:
-                start = found.start + PREVIEW_HEADER_BYTES
-                yield start, int.from_bytes(data[start - 4 : start])
+    one = _canon_box(data, whole, CANON_PREVIEW)
+    found = one and box(data, one, b"PRVW", skip=UUID_BYTES + COUNT_BYTES)
+    if found is not None:
+        start = found.start + PREVIEW_HEADER_BYTES
+        yield start, int.from_bytes(data[start - 4 : start])
 
 
 def _canon_tracks(data: bytes, movie: Box) -> Iterator[tuple[int, int]]:

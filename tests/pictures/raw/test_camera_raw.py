@@ -20,6 +20,7 @@ from tests.fixtures.camera_raw import (
     RAW_FILES,
     SIDEWAYS,
     THUMBNAIL_JPEG,
+    VARIANTS,
     cr3,
     dng,
     orf,
@@ -43,6 +44,22 @@ def test_the_preview_is_the_picture(kind: str) -> None:
     assert found.description.camera.endswith("Model 7")
     assert found.description.taken is not None
     assert found.description.taken.at() == datetime(2024, 5, 7, 12, 30, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_largest_preview_is_found_wherever_cameras_keep_it(name: str) -> None:
+    kind, made = VARIANTS[name]
+    found = decode(made(), MEGAPIXELS)
+    assert (found.format, found.width, found.height) == (kind, *reversed(PREVIEW_SIZE))
+    assert np.abs(np.asarray(found.image, int) - np.asarray(UPRIGHT, int)).mean() < 3
+
+
+def test_what_a_cr3_says_lies_in_several_boxes() -> None:
+    """Its camera in one, the time and the lens in another, the stars in a packet of XMP."""
+    found = decode(cr3(), MEGAPIXELS).description
+    assert (found.camera, found.lens, found.rating) == ("Canon Model 7", "RF 35mm", 4)
+    assert found.taken is not None
+    assert found.taken.local == datetime(2024, 5, 7, 14, 30, 15)
 
 
 @pytest.mark.parametrize("kind", RAW_FILES)
