@@ -15,8 +15,8 @@ MAX_METADATA_BYTES = 4_000_000  # of a profile, Exif or XMP; more is cut off, an
 def main() -> None:
     """Read, decode, write."""
     memory, seconds = map(int, sys.argv[1:])
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    _limit(resource.RLIMIT_DATA, memory)
+    _limit(resource.RLIMIT_CPU, seconds)
     import pylibjxl
 
     metadata: dict[str, bytes] = {}
@@ -36,6 +36,13 @@ def main() -> None:
     print(json.dumps(line), flush=True)
     for part in parts:
         sys.stdout.buffer.write(part)
+
+
+def _limit(what: int, most: int) -> None:
+    """Set a limit of this process, unless it has a lower one already."""
+    _, hard = resource.getrlimit(what)
+    soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (soft, hard))
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ export function scoreOf(hit) {
   const similarity = similarityOf(hit);
   const parts = [isWordMatch && t("word_match"), similarity !== false && t("score", { score: decimal(similarity, 3) })];
   if (!isWordMatch && Number.isFinite(confidence)) parts.push(t("confidence", { confidence: percent(confidence) }));
+  if (hit.page) parts.push(t("page_found", { n: number(hit.page) }));
   return parts.filter(Boolean).join(" · ");
 }
 
 export function tileOf(hit) {
-  const { id, width, height, duplicates } = hit;
+  const { id, width, height, duplicates, page } = hit;
   const similarity = similarityOf(hit);
-  const image = imageOf(thumbnail(id), { alt: nameOf(hit), loading: "lazy", width, height });
+  const image = imageOf(thumbnail(id, undefined, page ?? 1), { alt: nameOf(hit), loading: "lazy", width, height });
   const sign = similarity !== false && make("span", { className: "score" }, decimal(similarity, 2));
   const copies = duplicates?.length && make("span", { className: "copies" }, t("copies", { n: number(duplicates.length) }));
   const link = make("a", { href: hitAddress(id), dataset: { hit: id }, title: scoreOf(hit) }, image, sign, copies);

@@ -9,7 +9,7 @@ export const include = ["original_filename", "size", "caption", "dates"];
 
 const files = []; // that no address can hold: the history has their places
 
-export const thumbnail = (id, side = devicePixelRatio > 1 ? 512 : 256) => `images/${id}/thumbnail?size=${side}`;
+export const thumbnail = (id, side = devicePixelRatio > 1 ? 512 : 256, page = 1) => `images/${id}/thumbnail?size=${side}${page > 1 ? `&page=${page}` : ""}`;
 
 /** One of ours by its id, or any by its address. */
 export function pictureAt(image) {

@@ -79,9 +79,9 @@ function factsOf({ path, origin, width, height, format, bytes: length, taken_at:
 
 function draw() {
   const { hit, token } = items[at];
-  const { id, width, height, caption } = hit;
+  const { id, width, height, caption, page } = hit;
   history.replaceState(history.state, "", hitAddress(id));
-  const image = imageOf(thumbnail(id, LARGE), { alt: nameOf(hit), width, height });
+  const image = imageOf(thumbnail(id, LARGE, page ?? 1), { alt: nameOf(hit), width, height });
   stage.querySelector("img")?.remove(); // the buttons keep the focus
   stage.prepend(image);
   zoom?.reset(image, id);
