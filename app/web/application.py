@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 from limits import RateLimitItem
 
 from app import VERSION
+from app.catalog.suggestions import Suggestions
 from app.errors import SettingsInvalid
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
@@ -33,6 +34,7 @@ from app.web.routes import (
     collections,
     duplicates,
     explanation,
+    facets,
     feedback,
     flat,
     health,
@@ -57,7 +59,7 @@ SUBJECTS = (
         feedback,
         duplicates,
     ),
-    *(jobs, health, page),
+    *(facets, jobs, health, page),
 )
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
 
@@ -97,6 +99,7 @@ def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> F
     if root_path:
         app.add_middleware(RootPath, root_path=root_path)
     app.state.services = services
+    app.state.suggestions = Suggestions(services.sessions)
     app.state.addresses = Addresses(root_path)
     app.state.guard = _guard(services, limits)
     app.state.is_stopping = lambda: False

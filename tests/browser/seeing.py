@@ -20,7 +20,7 @@ def query_of(page: Page) -> dict[str, list[str]]:
 
 
 def words(page: Page) -> Locator:
-    return page.get_by_role("searchbox")
+    return page.locator("#words")
 
 
 def tiles(page: Page) -> Locator:

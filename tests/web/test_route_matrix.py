@@ -123,6 +123,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
     requests: dict[str, dict[str, Any]] = {
         "search_by_text": {"params": {"query": "a tree"}},
         "search_by_words": {"params": {"q": "a tree"}},
+        "list_suggestions": {"params": {"prefix": MARK[:4]}},
         "explain": {"params": {"q": "a tree", "path": MARK}},
         "search_by_image": {"content": png(1)},
         "upload": {"files": {"file": ("a.png", png(500))}},

@@ -1,17 +1,19 @@
 // Filters and orders by what the collection declares.
 import { ask } from "./api.js";
-import { alertOf, byId, make } from "./dom.js";
+import { alertOf, button, byId, make } from "./dom.js";
 import { isAsked } from "./query.js";
 import { collection, describe } from "./session.js";
-import { t } from "./texts.js";
+import { number, t } from "./texts.js";
 
 const BUILT_IN = { format: "text", taken_at: "date" };
+const WRITTEN = { tags: "tags", people: "tags", "place.city": "text", "place.country": "text", camera: "text" }; // by files
 const FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "DNG", "NEF", "CR2", "CR3", "ARW", "RAF", "ORF", "RW2"];
 const MAX_FACETS = 10;
 const END_OF_DAY = "T23:59:59.999"; // by the clock of the place
 
 const [panel, order, opener] = ["filters", "order", "filter-button"].map(byId);
 let asked;
+let changed; // whom to tell
 
 function boundsOf(kind, clause) {
   return ["gte", "lte"].map((name) => {
@@ -20,11 +22,14 @@ function boundsOf(kind, clause) {
   });
 }
 
-function choicesOf(values, clause) {
+const nameOf = (value) => (typeof value === "string" ? value : t(`filter_${value}`));
+
+function choicesOf(values, clause, counts) {
   return values.map((value) => {
     const checked = (clause?.in ?? [clause]).includes(value);
     const input = make("input", { type: "checkbox", value: String(value), checked });
-    return make("label", {}, input, value === String(value) ? value : t(`filter_${value}`));
+    const count = counts?.get(value);
+    return make("label", {}, input, nameOf(value), count && make("small", {}, ` ${number(count)}`));
   });
 }
 
@@ -38,16 +43,38 @@ function clauseOf(kind, inputs) {
   return bounds.length && Object.fromEntries(bounds);
 }
 
+const titleOf = (name) => (name in BUILT_IN || name in WRITTEN ? t(`field_${name.replace(".", "_")}`) : name);
+
+/** What is said of one clause: its values, or its bounds; an end of a day is the day. */
+function sentenceOf(name, clause) {
+  const { in: values, gte, lte, ...others } = clause ?? {};
+  if (typeof clause !== "object" || Object.keys(others).length) return `${titleOf(name)}: ${JSON.stringify(clause)}`;
+  const bounds = Object.entries({ gte, lte }).filter(([, value]) => value !== undefined);
+  const told = bounds.map(([key, value]) => `${t(`filter_${key}`)} ${String(value).replace(END_OF_DAY, "")}`);
+  return `${titleOf(name)}: ${(values?.map(nameOf) ?? told).join(", ")}`;
+}
+
+/** Each filter in force as a button that takes it away. */
+function showChosen() {
+  const chips = Object.entries(asked.filter).map(([name, clause]) => {
+    const text = sentenceOf(name, clause);
+    const { [name]: gone, ...rest } = asked.filter;
+    return button(`${text} ×`, () => changed({ filter: rest }), "chip", t("filter_remove", { text }));
+  });
+  byId("chosen-filters").replaceChildren(...chips);
+}
+
 async function fillPanel() {
-  const { fields } = await describe();
+  const fields = { ...WRITTEN, ...(await describe()).fields };
   const facets = Object.keys(fields).filter((name) => ["text", "tags"].includes(fields[name])).slice(0, MAX_FACETS);
   const { data } = await ask("POST", "/api/v1/search", { json: { collection: collection(), limit: 1, facets } });
-  const valuesOf = (name) => (name === "format" ? FORMATS : (data.facets?.[name] ?? []).map(({ value }) => value));
+  const counted = (name) => new Map((data.facets?.[name] ?? []).map(({ value, count }) => [value, count]));
+  const valuesOf = (name) => (name === "format" ? FORMATS : [...counted(name).keys()]);
   const groups = Object.entries({ ...BUILT_IN, ...fields }).map(([name, kind]) => {
     const isRange = kind === "number" || kind === "date";
     const values = kind === "boolean" ? [true, false] : valuesOf(name);
-    const inputs = isRange ? boundsOf(kind, asked.filter[name]) : choicesOf(values, asked.filter[name]);
-    const title = make("legend", {}, name in BUILT_IN ? t(`field_${name}`) : name);
+    const inputs = isRange ? boundsOf(kind, asked.filter[name]) : choicesOf(values, asked.filter[name], counted(name));
+    const title = make("legend", {}, titleOf(name));
     return make("fieldset", { dataset: { name, kind }, hidden: !inputs.length }, title, make("div", { className: "row" }, ...inputs));
   });
   panel.replaceChildren(...groups);
@@ -65,11 +92,13 @@ export const showPanel = () => panel.hidden || fillPanel().catch((error) => aler
 
 export function showFilters(now) {
   asked = now;
+  showChosen();
   opener.ariaPressed = Object.keys(asked.filter).length > 0;
   fillOrders();
 }
 
 export function mountFilters(change) {
+  changed = change;
   opener.onclick = () => {
     panel.hidden = !panel.hidden;
     opener.ariaExpanded = !panel.hidden;
@@ -81,5 +110,5 @@ export function mountFilters(change) {
     if (!filter[dataset.name]) delete filter[dataset.name];
     change({ filter });
   };
-  order.onchange = () => change({ order: order.value });
+  order.onchange = () => change({ order: order.value, at: "" });
 }

@@ -96,6 +96,7 @@ export function fill({ hits, token, next_cursor: cursor }, isFirst, isByTime) {
     shown = [];
   }
   hasDays = isByTime;
+  grid.classList.toggle("days", hasDays);
   if (hasDays) withHeadings(added, shown.at(-1)?.day);
   shown.push(...added);
   grid.append(...added.flatMap(partsOf));

@@ -16,7 +16,7 @@ const mounts = new Map([
 function showView() {
   const asked = new URLSearchParams(location.search).get("view");
   const view = mounts.has(asked) ? asked : "search";
-  for (const link of document.querySelectorAll("nav a")) {
+  for (const link of document.querySelectorAll("nav [data-view]")) {
     const isShown = link.dataset.view === view;
     byId(`${link.dataset.view}-view`).hidden = !isShown;
     link.ariaCurrent = isShown ? "page" : null;

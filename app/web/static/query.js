@@ -4,6 +4,7 @@ import { addressIn, collection } from "./session.js";
 const PAGE = 40;
 const MINUS = -0.5;
 const EVEN = 0.5;
+const MONTH = /^[12]\d{3}-(0[1-9]|1[0-2])$/;
 export const ADDRESS = /^https?:\/\/\S+$/;
 export const include = ["original_filename", "size", "caption", "dates"];
 
@@ -45,16 +46,32 @@ export function fromAddress() {
     weight: Number(given.weight) || EVEN,
     filter: filterOf(given.filter),
     order: given.order ?? "",
+    at: MONTH.test(given.at) ? given.at : "",
   };
 }
 
-export function addressOf({ words, without, picture, weight, filter, order }) {
+export function addressOf({ words, without, picture, weight, filter, order, at }) {
   const url = addressIn("./");
   const said = JSON.stringify(filter);
   const balance = words && picture && weight !== EVEN && weight;
-  const values = { q: words, without, image: picture?.image, weight: balance, filter: said !== "{}" && said, order };
+  const values = { q: words, without, image: picture?.image, weight: balance, filter: said !== "{}" && said, order, at };
   for (const [name, value] of Object.entries(values)) if (value) url.searchParams.set(name, value);
   return url.href;
+}
+
+/** The page's address with an answer that begins with a month. */
+export function atAddress(month) {
+  const url = new URL(location);
+  url.searchParams.set("at", month);
+  return url.href;
+}
+
+/** In the order of time, the pictures from a month on. */
+function from({ filter, order, at }) {
+  if (!at || !isByTime({ order })) return filter;
+  const [year, month] = at.split("-").map(Number);
+  const clause = order[0] === "-" ? { lt: new Date(Date.UTC(year, month)).toISOString().slice(0, 10) } : { gte: `${at}-01` };
+  return { and: [filter, { taken_at: clause }] };
 }
 
 /** The page's address with an open hit, or without. */
@@ -72,12 +89,12 @@ export const keyOf = (asked) => `${addressOf(asked)} ${asked.picture?.place}`;
 export const isAsked = ({ words, without, picture }) => words || without || picture;
 
 export function requestOf(asked) {
-  const { words, without, picture, weight, filter, order } = asked;
+  const { words, without, picture, weight, order } = asked;
   const query = [];
   if (words) query.push({ text: words, weight: picture ? 1 - weight : 1 });
   if (picture) query.push({ ...picture.term, weight: words ? weight : 1 });
   if (without) query.push({ text: without, weight: MINUS });
-  const listing = { collection: collection(), limit: PAGE, filter, include, order_by: order || "-created_at" };
+  const listing = { collection: collection(), limit: PAGE, filter: from(asked), include, order_by: order || "-created_at" };
   if (!query.length) return listing;
   const mode = words && !picture ? "auto" : "vector"; // with a picture, the slider says what counts
   return { ...listing, order_by: order || null, query, mode, group_by: "copies" };

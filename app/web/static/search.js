@@ -1,12 +1,13 @@
 // The search view: from what a person gives to an answer.
 import { ask } from "./api.js";
-import { alertOf, announce, button, byId, imageOf, make } from "./dom.js";
+import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.js";
 import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel } from "./filters.js";
 import { fill, shown } from "./grid.js";
 import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { stop } from "./selection.js";
+import { remember, showRecent } from "./typing.js";
 import { number, t } from "./texts.js";
 import { mountViewer, showHit } from "./viewer.js";
 
@@ -38,6 +39,7 @@ function change(changes, isTyped) {
 /** Ask what the form says; an address is a picture's. */
 function submit(isTyped) {
   const said = words.value.trim();
+  if (!isTyped) remember(said);
   if (ADDRESS.test(said)) change({ words: "", picture: pictureAt(said) });
   else change({ words: said, without: without.value.trim(), weight: Number(weight.value) }, isTyped);
 }
@@ -51,6 +53,10 @@ function showAsked() {
   for (const field of fields) if (field.value.trim() !== `${asked[field.id]}`) field.value = asked[field.id];
   byId("balance").hidden = !(asked.words && asked.picture);
   byId("examples").hidden = isAsked(asked);
+  if (isAsked(asked)) byId("recent").hidden = true;
+  else showRecent((text) => change({ words: text }));
+  byId("rail").hidden = !isByTime(asked);
+  if (isByTime(asked)) showMonths().catch((error) => alertOf(error.message));
   showFilters(asked);
   showPicture(asked.picture);
   if (answered === keyOf(asked)) return showHit();
@@ -60,6 +66,10 @@ function showAsked() {
   controller = new AbortController();
   grid.ariaBusy = true;
   return fetchPage(requestOf(asked), true);
+}
+
+async function showMonths() {
+  await (await import("./rail.js")).showRail(asked.filter, asked.at);
 }
 
 async function fetchPage(json, isFirst) {
@@ -164,6 +174,11 @@ function again() {
 
 mountViewer((id) => change({ words: "", without: "", picture: pictureAt(id) }));
 mountFilters(change);
+onLinks("[data-at]", ({ dataset }) => {
+  change({ at: dataset.at });
+  scrollTo(0, 0);
+});
+grid.addEventListener("click", () => remember(asked.words)); // what is looked at was looked for
 for (const field of fields) field.oninput = typed;
 form.onsubmit = (event) => {
   event.preventDefault();

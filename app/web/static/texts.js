@@ -18,6 +18,9 @@ export const dayName = (day) => new Date(`${day}T00:00Z`).toLocaleDateString(lan
 
 const BYTES = { gigabyte: 1e9, megabyte: 1e6, kilobyte: 1e3 };
 
+/** A month like 2019-05, without its year. */
+export const monthName = (month) => new Date(`${month}-01T00:00Z`).toLocaleDateString(lang, { month: "long", timeZone: "UTC" });
+
 export function bytes(n) {
   const [unit, size] = Object.entries(BYTES).find(([, size]) => n >= size) ?? ["kilobyte", 1e3];
   return number(n / size, { style: "unit", unit, maximumSignificantDigits: 3 });

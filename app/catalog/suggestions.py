@@ -1,0 +1,84 @@
+"""What a person may mean who has typed the beginning of a word: tags, people, places.
+
+The values of a collection are counted at most once in KEPT_SECONDS, and kept in this process.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from app.catalog.filters.filters import parse
+from app.catalog.image_listing import MAX_FACET_VALUES, facets
+from app.database.connections import Sessions
+from app.database.tables import Collection
+from app.index.hnsw_search import prepare
+
+FIELDS = ("tags", "people", "album", "place.city", "place.country")
+MAX_SUGGESTIONS = 8
+KEPT_SECONDS = 60.0
+MAX_COLLECTIONS = 100  # whose values are kept
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A value of one of FIELDS, and how many pictures have it."""
+
+    text: str
+    field: str
+    pictures: int
+
+
+@dataclass
+class Suggestions:
+    """Suggests the MAX_FACET_VALUES most frequent values of each of FIELDS."""
+
+    sessions: Sessions
+    _kept: OrderedDict[int, tuple[float, Sequence[Suggestion]]] = field(
+        default_factory=OrderedDict, init=False
+    )  # by collection id, with a reading of the monotonic clock
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def of(self, collection: Collection, typed: str) -> list[Suggestion]:
+        """Up to MAX_SUGGESTIONS in which a word begins with what was typed, frequent ones first."""
+        wanted = typed.casefold().strip()
+        if not wanted:
+            return []
+        found = [one for one in self._values(collection) if _begins(one.text.casefold(), wanted)]
+        return found[:MAX_SUGGESTIONS]
+
+    def _values(self, collection: Collection) -> Sequence[Suggestion]:
+        with self._lock:
+            counted, values = self._kept.get(collection.id, (0.0, ()))
+        if counted and time.monotonic() - counted < KEPT_SECONDS:
+            return values
+        values = self._count(collection)
+        with self._lock:
+            self._kept[collection.id] = time.monotonic(), values
+            self._kept.move_to_end(collection.id)
+            if len(self._kept) > MAX_COLLECTIONS:
+                self._kept.popitem(last=False)
+        return values
+
+    def _count(self, collection: Collection) -> Sequence[Suggestion]:
+        everything = parse({}, collection.fields)
+        counted = []
+        with self.sessions.begin() as session:
+            prepare(session)
+            for name in FIELDS:
+                limit = MAX_FACET_VALUES
+                of_field = facets(
+                    session, collection.id, everything, name, collection.fields, limit
+                )
+                counted += [
+                    Suggestion(value, name, pictures)
+                    for value, pictures in of_field
+                    if isinstance(value, str)
+                ]
+        return sorted(counted, key=lambda one: (-one.pictures, one.text))
+
+
+def _begins(text: str, wanted: str) -> bool:
+    """Whether the text or a word in it begins so; anywhere in it for scripts without spaces."""
+    return f" {wanted}" in f" {text}" or (not wanted.isascii() and wanted in text)

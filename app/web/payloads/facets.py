@@ -1,0 +1,40 @@
+"""Payloads about what a collection's pictures have in common: months, suggestions."""
+
+from pydantic import BaseModel, Field
+
+from app.web.payloads.examples import with_examples
+
+
+class MonthCount(BaseModel):
+    """A month, and how many pictures were taken in it."""
+
+    month: str = Field(description="YYYY-MM, by the clock of the place")
+    pictures: int = Field(description="number of pictures that pass the filter")
+
+
+class MonthCounts(BaseModel):
+    """The months in which pictures were taken."""
+
+    model_config = with_examples({"months": [{"month": "2019-05", "pictures": 12}]})
+
+    months: list[MonthCount] = Field(
+        description="newest first; pictures without a date are in none"
+    )
+
+
+class SuggestedText(BaseModel):
+    """A value of a field."""
+
+    text: str = Field(description="the value")
+    field: str = Field(description="tags, people, album, place.city or place.country")
+    pictures: int = Field(description="number of pictures that have it")
+
+
+class SuggestedTexts(BaseModel):
+    """What a person may mean who has typed the beginning of a word."""
+
+    model_config = with_examples(
+        {"suggestions": [{"text": "beach", "field": "tags", "pictures": 40}]}
+    )
+
+    suggestions: list[SuggestedText] = Field(description="the most frequent ones first")

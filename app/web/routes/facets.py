@@ -1,0 +1,62 @@
+"""What a collection's pictures have in common: their months, and what can be typed."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from app.catalog.filters.filters import parse
+from app.catalog.months import count_months
+from app.catalog.suggestions import Suggestions
+from app.index.hnsw_search import prepare
+from app.web.dependencies import GalleryService, Utf8Query
+from app.web.filter_parameter import FilterText
+from app.web.middleware.guard import Guarded, needs
+from app.web.payloads.facets import MonthCount, MonthCounts, SuggestedText, SuggestedTexts
+from app.web.problems import problem_responses
+from app.web.routes.collections import Found
+
+router = APIRouter(
+    prefix="/api/v1/collections",
+    tags=["collections"],
+    dependencies=[Utf8Query],
+    route_class=Guarded,
+)
+
+MAX_TYPED_CHARACTERS = 100
+
+
+async def _suggestions(request: Request) -> Suggestions:
+    service: Suggestions = request.app.state.suggestions
+    return service
+
+
+@router.get("/{name}/months", responses=problem_responses(404, 422, 503))
+@needs("reader")
+def list_months(found: Found, gallery: GalleryService, where: FilterText = None) -> MonthCounts:
+    """In which months its pictures were taken, and how many in each."""
+    collection = found.collection
+    condition = parse(where or {}, collection.fields)
+    with gallery.sessions.begin() as session:
+        prepare(session)
+        months = count_months(session, collection.id, condition)
+    return MonthCounts(months=[MonthCount(**vars(month)) for month in months])
+
+
+@router.get("/{name}/suggestions", responses=problem_responses(404, 422, 503))
+@needs("reader")
+def list_suggestions(
+    found: Found,
+    suggestions: Annotated[Suggestions, Depends(_suggestions)],
+    prefix: Annotated[
+        str,
+        Query(
+            min_length=1,
+            max_length=MAX_TYPED_CHARACTERS,
+            description="the beginning of a word, in any case",
+            examples=["bea"],
+        ),
+    ],
+) -> SuggestedTexts:
+    """Up to 8 tags, people, albums and places in which a word begins so; up to a minute old."""
+    found_texts = suggestions.of(found.collection, prefix)
+    return SuggestedTexts(suggestions=[SuggestedText(**vars(one)) for one in found_texts])

@@ -1,0 +1,68 @@
+"""Months with counts, and suggestions for what is typed, over HTTP."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.catalog import suggestions
+from tests.fixtures.drawn_pictures import jpeg_taken_at, png
+
+DEFAULT = "/api/v1/collections/default"
+
+
+def stored(client: TestClient, data: bytes, **metadata: Any) -> int:
+    told = {"metadata": json.dumps(metadata)}
+    answer = client.post("/upload", files={"file": ("a.jpg", data)}, data=told)
+    assert answer.status_code == 201, answer.text
+    image_id: int = answer.json()[0]["id"]
+    return image_id
+
+
+def suggested(client: TestClient, prefix: str) -> list[tuple[str, str, int]]:
+    answer = client.get(f"{DEFAULT}/suggestions", params={"prefix": prefix})
+    assert answer.status_code == 200, answer.text
+    return [tuple(one.values()) for one in answer.json()["suggestions"]]
+
+
+def test_months_are_counted_by_the_clock_of_the_place(client: TestClient) -> None:
+    """Issue 19, item 13."""
+    stored(client, png(1), kind="none")
+    for number, moment in enumerate(("2019:05:31 23:59:59", "2019:05:01 00:00:00")):
+        stored(client, jpeg_taken_at(moment, number), kind="photo")
+    last = stored(client, jpeg_taken_at("2007:01:09 08:00:00", 3), kind="scan")
+    told = client.get(f"{DEFAULT}/months").json()["months"]
+    assert told == [{"month": "2019-05", "pictures": 2}, {"month": "2007-01", "pictures": 1}]
+    where = json.dumps({"metadata.kind": "photo"})
+    told = client.get(f"{DEFAULT}/months", params={"filter": where}).json()["months"]
+    assert told == [{"month": "2019-05", "pictures": 2}]
+    client.delete(f"/images/{last}")
+    assert len(client.get(f"{DEFAULT}/months").json()["months"]) == 1
+    assert client.get(f"{DEFAULT}/months?filter=[]").status_code == 422
+
+
+def test_suggestions_are_words_that_begin_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggestions, "KEPT_SECONDS", 0.0)
+    stored(client, png(11), tags=["Beach", "old bear", "海边日落"], people=["Béa"])
+    stored(client, png(12), tags=["Beach"], place={"city": "Bergen"})
+    assert suggested(client, "be") == [
+        *(("Beach", "tags", 2), ("Bergen", "place.city", 1), ("old bear", "tags", 1))
+    ]
+    assert suggested(client, "日落") == [("海边日落", "tags", 1)]
+    assert suggested(client, "bé") == [("Béa", "people", 1)]
+    assert suggested(client, "each") == suggested(client, " ") == []
+    for number in range(12):
+        stored(client, png(20 + number), tags=[f"zoo {number:02}"])
+    assert len(suggested(client, "zoo")) == suggestions.MAX_SUGGESTIONS
+    assert client.get(f"{DEFAULT}/suggestions").status_code == 422
+
+
+def test_values_are_counted_once_a_minute(client: TestClient) -> None:
+    stored(client, png(41), tags=["first"])
+    client.get(f"{DEFAULT}/suggestions?prefix=f")
+    before = suggested(client, "f")
+    stored(client, png(42), tags=["further"])
+    assert suggested(client, "f") == before
