@@ -160,6 +160,14 @@ class EntryRefused(ImageRejected):
     """An archive entry that is refused because of its name, its kind or its size."""
 
 
+class ExternalIdTaken(ImageSearchError):
+    """Another picture of the collection has the external id, or this one has another."""
+
+
+class ImageChanged(ImageSearchError):
+    """The picture is no longer as the client read it."""
+
+
 class AnnotationInvalid(ImageSearchError):
     """A caption or metadata that is malformed or cannot be stored."""
 

@@ -3,19 +3,22 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sqlalchemy import ColumnElement, and_
 
-from app.catalog import image_deletion, image_rows
+from app.catalog import external_ids, image_deletion, image_rows
+from app.catalog.image_changes import Change
+from app.catalog.image_versions import version_of
 from app.database.connections import Sessions
 from app.database.tables import Image, images
 from app.errors import (
+    ImageChanged,
     ImageNotFound,
     ImageVanished,
     SourceUnavailable,
@@ -32,11 +35,11 @@ from app.pictures.thumbnails import (
 )
 from app.sources.folders import check_regular
 from app.sources.interfaces import S3_SCHEME
-from app.sources.sidecars.annotations import Annotation, check_metadata
+from app.sources.sidecars.annotations import Annotation
 from app.sources.source_access import Sources
 from app.storage.bounded_reads import ORIGINALS
 from app.storage.buckets import OpenedObject
-from app.storage.disk import Disk, Stores
+from app.storage.disk import STORE_SCHEME, Disk, Stores
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +105,11 @@ class Gallery:
         """The picture's record. Raises ImageNotFound."""
         with self.sessions.begin() as session:
             return image_rows.get_image(session, image_id)
+
+    def by_external_id(self, collection_id: int, external_id: str) -> Image:
+        """The record of the picture that has this external id. Raises ImageNotFound."""
+        with self.sessions.begin() as session:
+            return external_ids.get(session, collection_id, external_id)
 
     def original(
         self,
@@ -188,18 +196,40 @@ class Gallery:
             log.warning("thumbnail not kept: %s", error)
 
     def change(
-        self, image_id: int, caption: str | None, changes: Mapping[str, Any] | None
+        self,
+        image_id: int,
+        change: Change,
+        external_id: str | None = None,
+        is_expected: Callable[[str], bool] | None = None,
     ) -> Image:
-        """Set the caption unless it is None ("" removes it), and merge changes into the metadata.
+        """Change what is said of a picture, if `is_expected` accepts its present version.
 
-        A change to None removes the key. Raises ImageNotFound, AnnotationInvalid.
+        An external id of None leaves the present one, an empty one removes it.
+        Raises ImageNotFound, ImageChanged, AnnotationInvalid, ExternalIdTaken.
         """
         with self.sessions.begin() as session:
             image = image_rows.get_image(session, image_id, for_update=True)
-            metadata = {**image.metadata, **(changes or {})}
-            kept = {name: value for name, value in metadata.items() if value is not None}
-            annotation = Annotation(caption, check_metadata(kept))
-            return image_rows.annotate(session, image, annotation)
+            if is_expected is not None and not is_expected(version_of(image)):
+                raise ImageChanged(f"Picture {image_id} was changed since: read it again.")
+            image = image_rows.annotate(session, image, change.of(image))
+            if external_id is None:
+                return image
+            return external_ids.assign(session, image, external_id or None)
+
+    def replace(self, image_id: int, external_id: str, sent: Annotation) -> tuple[Image, bool]:
+        """Give a new upload the external id; the upload that had it is deleted.
+
+        What people said of that one is kept. A picture of a folder that had it stays, without it.
+        Returns the picture, and whether nothing had the id before. Raises ImageNotFound,
+        ExternalIdTaken.
+        """
+        with self.sessions.begin() as session:
+            image = image_rows.get_image(session, image_id, for_update=True)
+            is_same = image.external_id == external_id
+            image, before = external_ids.transfer(session, image, external_id, sent)
+        if before is not None and before.stored_path.startswith(STORE_SCHEME):
+            self._remove([before.id])
+        return image, before is None and not is_same
 
     def delete(self, image_id: int) -> None:
         """Delete the row, its vectors and thumbnails, and the file if it was uploaded.

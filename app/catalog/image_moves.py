@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, exists, select, update
+from sqlalchemy import RowMapping, Text, exists, literal, select, update
 from sqlalchemy.orm import Session
 
 from app.catalog import image_deletion, skipped_files
@@ -27,8 +27,8 @@ from app.index.vector_indexes import require_active
 from app.storage.disk import Stores
 
 MoveStatus = Literal["moved", "not_found", "duplicate", "elsewhere"]
-"""`duplicate`: the other collection has these bytes or this path; `elsewhere`: the upload lies in
-the store of another machine."""
+"""`duplicate`: the other collection has these bytes, this path or this external id; `elsewhere`:
+the upload lies in the store of another machine."""
 
 Place = tuple[Collection, VectorIndex]
 
@@ -136,7 +136,9 @@ def _move_one(
         return "elsewhere"
     there = exists().where(
         images.c.collection_id == collection.id,
-        (images.c.path == new["path"]) | (images.c.content_hash == row["content_hash"]),
+        (images.c.path == new["path"])
+        | (images.c.content_hash == row["content_hash"])
+        | (images.c.external_id == literal(row["external_id"], Text())),  # null: equals none
     )
     if session.execute(select(there)).scalar_one():
         return "duplicate"

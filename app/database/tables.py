@@ -120,7 +120,15 @@ images = Table(
         ),
     ),
     now_column(),
+    Column("external_id", Text(collation="C")),  # the name that a user's own system has for it
     UniqueConstraint("collection_id", "path"),
+    Index(
+        "images_external_id_idx",
+        "collection_id",
+        "external_id",
+        unique=True,
+        postgresql_where=text("external_id IS NOT NULL"),
+    ),
     Index(None, "collection_id", "content_hash"),
     Index("images_present_idx", "collection_id", "id", postgresql_where=text("removed_at IS NULL")),
     Index(None, "collection_id", "created_at"),
@@ -242,6 +250,7 @@ class Image:
     taken_local: datetime | None
     created_at: datetime
     upload_copy: str | None
+    external_id: str | None
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:

@@ -53,6 +53,12 @@ class Outcome:
     image: Image | None = None
     error: ImageRejected | None = None
 
+    def stored(self) -> Image:
+        """The picture. Raises the error for which it was refused."""
+        if self.image is None:
+            raise self.error or ImageRejected(f"{self.name} was refused.")
+        return self.image
+
 
 @dataclass(frozen=True)
 class PreparedUpload:

@@ -68,7 +68,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
 }
 
-UPLOAD_FORM = "Body_upload"  # FastAPI's name of the form of `POST /upload`
+FORMS = ("Body_upload", "Body_put_external_image")  # FastAPI's names of the forms
 
 
 def operation_id(route: APIRoute) -> str:
@@ -84,7 +84,8 @@ def install(app: FastAPI) -> None:
         document = generated()
         schemas = document["components"]["schemas"]
         schemas.setdefault(PROBLEM, PROBLEM_SCHEMA)
-        schemas[UPLOAD_FORM]["additionalProperties"] = False  # as `Guarded` checks
+        for form in FORMS:
+            schemas[form]["additionalProperties"] = False  # as `Guarded` checks
         document["components"]["securitySchemes"] = SCHEMES
         _restore_examples(schemas)
         return document

@@ -82,6 +82,8 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.JobConflict: Kind(HTTPStatus.CONFLICT, "job_conflict"),
     errors.ImageNotFound: Kind(HTTPStatus.NOT_FOUND, "image_not_found"),
     errors.PageNotFound: Kind(HTTPStatus.NOT_FOUND, "page_not_found"),
+    errors.ImageChanged: Kind(HTTPStatus.PRECONDITION_FAILED, "image_changed"),
+    errors.ExternalIdTaken: Kind(HTTPStatus.CONFLICT, "external_id_taken"),
     errors.Interrupted: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "interrupted"),
     errors.IndexGone: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "index_gone"),
 }
@@ -115,6 +117,7 @@ DETAILS = {
     403: "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that are.",
     404: "There is no picture with id 1000000.",
     409: "Job 1 has ended as succeeded: there is nothing to cancel.",
+    412: "Picture 112 was changed since: read it again.",
     413: "The request is larger than 20 MB, the most that is taken.",
     415: "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, "
     "WEBP, camera raw.",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.catalog.image_changes import Change
 from app.errors import JobConflict
 from app.ingest.job_submission import JobOptions
 from app.ingest.source_diff import LISTING_CHUNK
@@ -119,14 +120,14 @@ def test_what_came_from_a_sidecar_goes_with_it(services: Services, folder: Path)
     sidecar = folder / "0.png.json"
     sidecar.write_text('{"caption": "A hill", "place": "Rome", "year": 1999, "who": "Ada"}')
     run(services, folder, SYNC)
-    services.gallery.change(rows(services)["0.png"], None, {"year": 2001, "stars": 5})
+    services.gallery.change(rows(services)["0.png"], Change(None, {"year": 2001, "stars": 5}))
     sidecar.write_text('{"who": "Ada"}')
     assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 5}
     assert facts(services, "0.png") == (None, {"year": 2001, "stars": 5, "who": "Ada"})
     sidecar.unlink()
     assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 5}
     assert facts(services, "0.png") == (None, {"year": 2001, "stars": 5})
-    services.gallery.change(rows(services)["0.png"], "Grandma", {})
+    services.gallery.change(rows(services)["0.png"], Change("Grandma", {}))
     os.utime(folder / "0.png")
     assert counts(run(services, folder, SYNC)) == {"unchanged": 6}
     assert facts(services, "0.png") == ("Grandma", {"year": 2001, "stars": 5})

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from fastapi.testclient import TestClient
 
+from app.catalog.image_changes import Change
 from app.catalog.new_images import MetadataRules
 from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
@@ -114,7 +115,7 @@ def test_xmp_sidecars_are_read_and_their_changes_need_no_embedding(
     sidecar.write_bytes(xmp(paths + alternatives("dc:description", default="A boat")))
     assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 1}
     assert row(services, "a.jpg")[:2] == ("A boat", {"tags": ["sea", "boat"], "title": "Pier"})
-    services.gallery.change(rows(services)["a.jpg"], "My boat", {"rating": 5})
+    services.gallery.change(rows(services)["a.jpg"], Change("My boat", {"rating": 5}))
     sidecar.write_bytes(xmp(alternatives("dc:description", default="Ship"), 'xmp:Rating="2"'))
     os.utime(sidecar, ns=(1, 1))
     assert counts(run(services, folder, SYNC)) == {"changed": 1, "unchanged": 1}
@@ -132,7 +133,7 @@ def test_what_people_said_stays_when_the_file_changes(services: Services, folder
     first = xmp(bag("dc:subject", "one") + alternatives("dc:description", default="First"))
     (folder / "a.jpg").write_bytes(jpeg(1, xmp=first))
     run(services, folder, SYNC)
-    services.gallery.change(rows(services)["a.jpg"], None, {"label": "Red"})
+    services.gallery.change(rows(services)["a.jpg"], Change(None, {"label": "Red"}))
     (folder / "a.jpg").write_bytes(jpeg(2, xmp=xmp(bag("dc:subject", "two"), 'xmp:Label="Blue"')))
     assert counts(run(services, folder, SYNC)) == {"changed": 1}
     assert row(services, "a.jpg")[:2] == (None, {"tags": ["two"], "label": "Red"})

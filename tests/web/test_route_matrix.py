@@ -62,6 +62,14 @@ class Place:
         found: int = items[0]["image_id"]
         return found
 
+    def external_id(self) -> str:
+        """That of a new picture of the default namespace."""
+        external_id = f"e{uuid4().hex[:8]}"
+        path = f"/api/v1/images/{self.picture()}"
+        named = self.ask("admin", "PATCH", path, json={"external_id": external_id})
+        assert named.status_code == 200, named.text
+        return external_id
+
     def collection(self) -> str:
         """The name of a new collection of the default namespace."""
         name = f"c{uuid4().hex[:8]}"
@@ -111,14 +119,12 @@ def operations(place: Place) -> dict[str, Case]:
 def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]:
     """A good request for what the default namespace has; what it takes away is made anew."""
     collection = place.collection() if name == "delete_collection" else "default"
-    if "{image_id}" in path or name in OF_SEVERAL:
-        image_id = place.picture()
+    image_id = place.picture() if "{image_id}" in path or name in OF_SEVERAL else 0
     ids = [image_id] if name in OF_SEVERAL else []
     other = place.collection() if name == "move_collection_images" else ""
-    filled = (
-        path.format(image_id=image_id, job_id=place.job_id, name=collection)
-        if ("{image_id}" in path)
-        else path.format(job_id=place.job_id, name=collection)
+    external_id = place.external_id() if "{external_id}" in path else ""
+    filled = path.format(
+        image_id=image_id, job_id=place.job_id, name=collection, external_id=external_id
     )
     requests: dict[str, dict[str, Any]] = {
         "search_by_text": {"params": {"query": "a tree"}},
@@ -142,6 +148,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "restore_collection_images": {"json": {"ids": ids}},
         "download_collection_images": {"params": {"ids": ids}},
         "delete_collection_images": {"json": {"ids": ids}},
+        "put_external_image": {"files": {"file": ("a.png", png(2_000 + place.seed))}},
     }
     return filled, requests.get(name, {})
 

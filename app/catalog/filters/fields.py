@@ -52,7 +52,7 @@ WALL_CLOCK = "wall clock"
 
 COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("id", "bytes", "width", "height"), "number"),
-    **dict.fromkeys(("path", "format", "caption", "origin"), "text"),
+    **dict.fromkeys(("path", "external_id", "format", "caption", "origin"), "text"),
     **dict.fromkeys(("taken_at", "created_at"), "date"),
 }
 """The columns of images that are fields, and their types."""
@@ -258,7 +258,7 @@ def display(value: object) -> str:
 def _column(name: str) -> Field:
     column: ColumnElement[Any] = images.c[name]
     value, key, kind = column, column, COLUMNS[name]
-    if kind == "text" and name != "path":  # paths are indexed whole
+    if kind == "text" and name not in {"path", "external_id"}:  # these are indexed whole
         value = column.collate("C")
         key = index_prefix(column)
     integral, nullable = kind == "number", bool(images.c[name].nullable)

@@ -41,6 +41,7 @@ REFUSED: Example = {
 }
 IMAGE: Example = {
     **PICTURE,
+    "external_id": "sku-4711",
     "original_filename": "green-tree.jpg",
     "content_hash": "46b0cb7d310453d2c87cf1cbe46d30a1077ca2035cb1df93ffd825c862da5ed4",
     "bytes": 12_367,
@@ -134,6 +135,7 @@ SEARCH: Example = {
     "hits": [
         {
             "id": 112,
+            "external_id": "sku-4711",
             "score": 0.6943,
             "distance": 0.3057,
             "vector_rank": 1,

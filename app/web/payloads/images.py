@@ -5,12 +5,15 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.catalog.image_changes import Change
 from app.catalog.image_names import original_filename, source_path
 from app.database.tables import Image
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
+from app.sources.sidecars.annotations import check_caption
 from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
+from app.web.payloads.field_types import ExternalId
 
 
 class ImageDetails(BaseModel):
@@ -19,6 +22,7 @@ class ImageDetails(BaseModel):
     model_config = with_examples(examples.IMAGE)
 
     id: int = Field(description="the picture's id")
+    external_id: str | None = Field(description="the id that your own system has for it")
     path: str | None = Field(
         description="path of the file in its folder or bucket; null for uploads, whose files the "
         "service keeps itself"
@@ -71,7 +75,7 @@ class FlatImageDetails(ImageDetails):
 
 
 class ImageUpdate(BaseModel):
-    """A new caption, new metadata or both; what is left out stays as it is."""
+    """A new caption, metadata, external id or several; what is left out stays as it is."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -84,6 +88,15 @@ class ImageUpdate(BaseModel):
     metadata: dict[str, Any] | None = Field(
         None, description="merged into the present metadata; a key whose value is null is removed"
     )
+    external_id: ExternalId | None = Field(
+        None, description="unique in the collection; null removes it", examples=["sku-4711"]
+    )
+
+    def to_domain(self) -> tuple[Change, str | None]:
+        """The change, and the external id: "" to remove it. Raises AnnotationInvalid."""
+        named = {name: getattr(self, name) or "" for name in self.model_fields_set - {"metadata"}}
+        check_caption(named.get("caption", ""))
+        return Change(named.get("caption"), self.metadata or {}), named.get("external_id")
 
 
 def taken_at(image: Image) -> datetime | None:

@@ -96,8 +96,8 @@ class ImageMoveResult(BaseModel):
 
     id: int = Field(description="the picture's id, which stays the same")
     status: Literal["moved", "not_found", "duplicate", "elsewhere"] = Field(
-        description="duplicate: the other collection has the same file already; elsewhere: the "
-        "file was uploaded to another machine"
+        description="duplicate: the other collection has the same file or external id already; "
+        "elsewhere: the file was uploaded to another machine"
     )
 
 

@@ -20,6 +20,7 @@ from app.search.query_terms import MAX_QUERY_CHARACTERS
 from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search
 from app.sources.sidecars.annotations import (
     MAX_METADATA_CHARACTERS,
+    Annotation,
     check_caption,
     parse_metadata,
 )
@@ -27,13 +28,14 @@ from app.web.addresses import PictureAddresses
 from app.web.dependencies import (
     AnswerAddresses,
     FlatCollection,
+    GalleryService,
     ModelHeader,
     TokenService,
     Utf8Query,
 )
 from app.web.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.field_types import printable
+from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.flat import Hit, UploadResult
 from app.web.problems import code_of, problem, problem_responses, status_of
 from app.web.sent_pictures import SentPicture, in_memory
@@ -151,12 +153,13 @@ def _hits(
     responses={
         200: {"model": list[UploadResult], "description": "Nothing new: every file was known"},
         207: {"model": list[UploadResult], "description": "Some files were refused"},
-        **problem_responses(400, 404, 413, 415, 422, 503, 507),
+        **problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
     },
 )
 @needs("writer", "upload")
 def upload(
     opened: FlatCollection,
+    gallery: GalleryService,
     file: Annotated[
         list[UploadFile],
         File(
@@ -176,6 +179,13 @@ def upload(
             examples=['{"season": "summer"}'],
         ),
     ] = None,
+    external_id: Annotated[
+        ExternalId | None,
+        Form(
+            description="of one file: it takes the place of the picture that has this external id",
+            examples=["sku-4711"],
+        ),
+    ] = None,
 ) -> Response:
     """Store pictures and make them searchable at once; `caption` and `metadata` apply to each."""
     described_by = {} if metadata is None else parse_metadata(metadata)
@@ -183,10 +193,15 @@ def upload(
         check_caption(caption)
     if len(file) > MAX_FILES:
         raise UploadRejected(f"{len(file)} files; {MAX_FILES} are allowed in one upload.")
+    if external_id is not None and len(file) > 1:
+        raise UploadRejected(f"{len(file)} files, and one external_id: send each file on its own.")
     with in_memory(*file) as contents:
         names = (printable(one.filename or "") for one in file)
         files = [Upload(name, data) for name, data in zip(names, contents, strict=True)]
         outcomes = opened.uploads.store(files, caption, described_by)
+    if external_id is not None and outcomes[0].image is not None:
+        sent = Annotation(caption, described_by)
+        gallery.replace(outcomes[0].image.id, external_id, sent)
     body = [UploadResult.of(outcome).model_dump() for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if len(errors) == len(outcomes):

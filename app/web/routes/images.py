@@ -1,15 +1,17 @@
 """Pictures by id: record, file, thumbnail, change, deletion."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from app.catalog.gallery import InBucket, OnDisk
+from app.catalog.image_versions import version_of
+from app.database.tables import Image
 from app.pictures.frames import MAX_FRAMES
 from app.pictures.thumbnails import THUMBNAIL_SIDES
-from app.sources.sidecars.annotations import check_caption
-from app.web.conditional_requests import matches_etag
+from app.web.conditional_requests import is_expected, matches_etag
 from app.web.dependencies import AnswerAddresses, GalleryService, ImageId, IsSigned
 from app.web.file_threads import on_file_thread
 from app.web.middleware.guard import Guarded, needs
@@ -41,13 +43,26 @@ SCRIPT_MODES = {"cors", "same-origin"}
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
-@router.get("/images/{image_id}", responses=problem_responses(404, 422, 503))
+VERSION = {"ETag": {"schema": {"type": "string"}, "description": "the record's version"}}
+
+
+def record_etag(image: Image) -> str:
+    """The ETag of a picture's record: of what is said of it, and of which file it is."""
+    return f'"{version_of(image)}"'
+
+
+@router.get(
+    "/images/{image_id}",
+    responses={200: {"headers": VERSION}, **problem_responses(404, 422, 503)},
+)
 @needs("reader")
 def get_image(
-    gallery: GalleryService, addresses: AnswerAddresses, image_id: ImageId
+    gallery: GalleryService, addresses: AnswerAddresses, image_id: ImageId, response: Response
 ) -> FlatImageDetails:
     """Everything known about one picture."""
-    return FlatImageDetails.of(gallery.get(image_id), addresses)
+    image = gallery.get(image_id)
+    response.headers["ETag"] = record_etag(image)
+    return FlatImageDetails.of(image, addresses)
 
 
 @router.get(
@@ -131,18 +146,33 @@ def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
     gallery.delete(image_id)
 
 
-@router.patch("/api/v1/images/{image_id}", responses=problem_responses(400, 404, 413, 422, 503))
+@router.patch(
+    "/api/v1/images/{image_id}",
+    responses={200: {"headers": VERSION}, **problem_responses(400, 404, 409, 412, 413, 422, 503)},
+)
 @needs("writer")
 def update_image(
     gallery: GalleryService,
     addresses: AnswerAddresses,
     image_id: ImageId,
     changes: ImageUpdate,
+    response: Response,
+    if_match: Annotated[
+        str | None,
+        Header(
+            description="the ETag of the record that you have read: the picture is changed only if "
+            "it is still the same",
+            examples=['"0f3a9c1be2d84756a1b2c3d4e5f60718"'],
+        ),
+    ] = None,
 ) -> ImageDetails:
-    """Change what is said of a picture: its caption, its metadata; the rest stays."""
-    caption = changes.caption
-    if caption is None and "caption" in changes.model_fields_set:
-        caption = ""
-    if caption is not None:
-        check_caption(caption)
-    return ImageDetails.of(gallery.change(image_id, caption, changes.metadata), addresses)
+    """Change what is said of a picture: its caption, metadata, external id; the rest stays."""
+    expected = None if if_match is None else partial(is_expected_version, if_match)
+    image = gallery.change(image_id, *changes.to_domain(), expected)
+    response.headers["ETag"] = record_etag(image)
+    return ImageDetails.of(image, addresses)
+
+
+def is_expected_version(if_match: str, version: str) -> bool:
+    """Whether the header If-Match has this version."""
+    return is_expected(f'"{version}"', if_match)

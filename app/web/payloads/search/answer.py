@@ -27,6 +27,7 @@ class SearchHit(BaseModel):
     """One hit; parts that `include` does not name are absent."""
 
     id: int = Field(description="the picture's id")
+    external_id: str | None = Field(description="the id that your own system has for it")
     score: float | None = Field(
         description="cosine similarity, rank by words, or both combined; null without a query"
     )
@@ -74,6 +75,7 @@ class SearchHit(BaseModel):
         image, found = hit.image, hit.found
         told: dict[str, Any] = {
             "id": image.id,
+            "external_id": image.external_id,
             "score": found.score if found else None,
             "distance": found.distance if found else None,
             "vector_rank": found.vector_rank if found else None,
