@@ -76,12 +76,12 @@ def test_it_is_unique_in_a_collection(client: TestClient) -> None:
     assert "whose external_id is 'one'" in refused(same_bytes, 409)
     assert client.post("/api/v1/collections", json={"name": "other"}).status_code == 201
     elsewhere = PLACE.replace("default", "other")
-    made = client.put(f"{elsewhere}/one", files={"file": ("a.png", png(70))})
+    made = client.put(f"{elsewhere}/one", files={"file": ("a.png", png(72))})
     assert made.status_code == 201
     for image_id, status in ((first["id"], "duplicate"), (second["id"], "moved")):
         body = {"ids": [image_id], "collection": "other"}
         moved = client.post("/api/v1/collections/default/images/move", json=body).json()
-        assert moved["outcomes"] == [{"id": image_id, "status": status}]
+        assert moved["results"] == [{"id": image_id, "status": status}]
     back = client.post(
         "/api/v1/collections/other/images/move",
         json={"ids": [second["id"]], "collection": "default"},

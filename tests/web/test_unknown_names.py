@@ -22,7 +22,7 @@ def test_every_documented_route_refuses_an_unknown_parameter(client: TestClient)
     asked = [(method, path) for path, found in paths.items() for method in METHODS & set(found)]
     assert len(asked) > 30
     for method, path in asked:
-        filled = path.format(image_id=1, job_id=1, name="holidays")
+        filled = path.format(image_id=1, job_id=1, name="holidays", external_id="x")
         answer = client.request(method, filled, params={"xyzzy": "1"})
         assert answer.status_code == 422, (method, path, answer.text)
         assert "query xyzzy: there is no parameter of this name" in answer.json()["detail"], path
@@ -51,7 +51,7 @@ def test_all_unknown_parameters_are_named(client: TestClient) -> None:
     answer = client.get("/search-by-text?query=a+tree&colection=x&xyzzy=1&xyzzy=2&%00%ff=1")
     detail = answer.json()["detail"]
     assert [detail.count(name) for name in ("colection", "xyzzy", "\0")] == [1, 1, 0]
-    assert "there are: collection, limit, namespace, query." in detail
+    assert "there are: collection, limit, namespace, query, thumbnail_size." in detail
 
 
 def test_the_page_takes_what_it_likes(client: TestClient) -> None:
