@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visitor
@@ -119,3 +120,30 @@ def test_one_tile_stands_for_all_copies(copied: str, visitor: Visitor, service: 
     links.first.click()
     expect(dialog(page)).to_contain_text("/green-tree.jpg")
     assert query_of(page)["hit"] != shown
+
+
+@pytest.fixture
+def scanned(service: Service, source: Path) -> Iterator[str]:
+    """A collection that indexes all pages, with a document of a car and a banana; its name."""
+    pages = [Image.open(PICTURES / name).convert("RGB") for name in ("car.jpg", "banana.jpg")]
+    (source / "scans").mkdir()
+    pages[0].save(source / "scans" / "a.tif", save_all=True, append_images=pages[1:])
+    service.ask("POST", "/api/v1/collections", json={"name": "scanned", "pages": "all"})
+    body = {"source": {"folder": str(source / "scans")}}
+    assert service.job(params={"collection": "scanned"}, json=body)["added"] == 1
+    yield "scanned"
+    shutil.rmtree(source / "scans")
+
+
+def test_the_page_of_a_document_that_was_found_is_shown(
+    scanned: str, visitor: Visitor, service: Service
+) -> None:
+    """Issue 16: all pages where the collection says so."""
+    page = visitor.visit(service, f"/?collection={scanned}")
+    search(page, "a banana")
+    expect(tiles(page)).to_have_count(1)
+    expect(tiles(page).first).to_have_attribute("title", re.compile("page 2"))
+    image = tiles(page).get_by_role("img").first
+    expect(image).to_have_attribute("src", re.compile(r"thumbnail\?size=\d+&page=2$"))
+    open_first(page)
+    expect(dialog(page)).to_contain_text("page 2")
