@@ -150,3 +150,6 @@ def test_the_number_of_pages_is_bounded_and_damaged_ones_are_left_out(
     found = regions(services)
     assert found["many.tif"] == list(range(MAX_PAGES))
     assert found["damaged.tif"] == [0, 2]
+    sent = {"file": encoded(many[0], "PNG")}
+    flat = client.post("/search-by-image?limit=2", files=sent).json()
+    assert len({hit["id"] for hit in flat}) == 2  # though the first one's pages fill the front

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,6 +12,7 @@ from app.errors import ImageCorrupt, ImageTooLarge, ImageUnsupported
 from app.pictures.decoding import decode
 from app.pictures.formats import SIGNATURE_BYTES, check_signature, media_type
 from app.pictures.jpeg_xl.header import read_header
+from app.pictures.jpeg_xl.pillow_plugin import reads_jpeg_xl
 from tests.fixtures import jpeg_xl
 from tests.fixtures.drawn_pictures import encoded, noise
 from tests.fixtures.icc_profiles import DISPLAY_P3
@@ -91,10 +93,17 @@ def test_damaged_headers_are_said_to_be_damaged() -> None:
         assert header.extra_channels <= 16
 
 
-def test_without_the_extra_the_refusal_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "pylibjxl", None)  # as if it were not installed
+@pytest.fixture
+def without_decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pylibjxl", None)  # as if it were not installed
+        reads_jpeg_xl.cache_clear()
+        yield
+    reads_jpeg_xl.cache_clear()
+
+
+@pytest.mark.usefixtures("without_decoder")
+def test_without_the_extra_the_refusal_says_what_to_install() -> None:
     for data in (jpeg_xl.DISPLAY_P3, b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99)):
         for read in (
             lambda data=data: decode(data, MEGAPIXELS),

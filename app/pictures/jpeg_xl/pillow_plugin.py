@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ PICTURE_BYTES = 24  # per pixel, of all channels that pictures commonly have
 CHANNEL_BYTES = 8  # per pixel, of each channel beside them
 MAX_PROCESSOR_SECONDS = 60  # of all threads; 50 megapixels take about 5
 MAX_SECONDS = 120
+KEPT = ("PATH", "LD_LIBRARY_PATH")  # of our environment, which has secrets
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # of numpy, which starts sooner
 
 
+@cache
 def reads_jpeg_xl() -> bool:
     """Whether the package that decodes JPEG XL is installed."""
     return find_spec(PACKAGE) is not None
@@ -95,7 +98,7 @@ def _decoded(data: bytes, memory: int) -> tuple[memoryview, list[int], list[byte
             input=data,
             capture_output=True,
             timeout=MAX_SECONDS,
-            env=os.environ | ONE_THREAD,
+            env=ONE_THREAD | {name: os.environ[name] for name in KEPT if name in os.environ},
             check=True,
         )
     except subprocess.SubprocessError:
