@@ -41,7 +41,7 @@ from app.catalog.filters.filters import Filter
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import CursorRejected, FilterRejected
 
-MAX_FACET_VALUES = 100
+MAX_FACET_VALUES = 5_000
 
 Key = str | int | float | bool | None
 """A field's value as JSON; dates are ISO 8601 in UTC."""

@@ -44,6 +44,8 @@ from app.search.feedback_submission import FeedbackSubmission
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_encoding import URL_FETCH_SECONDS, QueryEncoder
 from app.search.search import FlatAnswerCache, Search
+from app.search.suggestions.filter_suggestions import FilterSuggestions
+from app.search.suggestions.known_names import KnownNames
 from app.settings import ROOT, Settings
 from app.sources.archives.decompression import ArchiveLimits
 from app.sources.download import Downloader
@@ -165,11 +167,13 @@ class _Assembly:
         statistics = IndexStatistics(sessions, encoder, index, self.pools.decoding, self.interrupt)
         queries = self._query_encoder(index, encoder)
         uploads = self._uploads(collection, index, encoder)
+        names = KnownNames(sessions, self.pools.decoding)
+        suggestions = FilterSuggestions.in_zone(self.settings.zone, names)
         return OpenCollection(
             collection,
             index,
             encoder,
-            search=Search(sessions, index, queries, statistics, self.answer_cache),
+            search=Search(sessions, index, queries, statistics, self.answer_cache, suggestions),
             uploads=uploads,
             job_submission=self._job_submission(collection),
             duplicates=Duplicates(sessions, index),

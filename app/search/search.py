@@ -20,6 +20,7 @@ from app.search.query_encoding import Query, QueryEncoder, lexical_query
 from app.search.search_request import Page, SearchRequest
 from app.search.search_response import Hit, ResponseBuilder, SearchResponse
 from app.search.search_warnings import SearchWarning
+from app.search.suggestions.filter_suggestions import FilterSuggestions, SuggestedFilter
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
@@ -52,6 +53,7 @@ class Search:
     queries: QueryEncoder
     statistics: IndexStatistics
     answer_cache: FlatAnswerCache
+    suggestions: FilterSuggestions
 
     def by_text(self, text: str, limit: int) -> FlatAnswer:
         """The pictures most similar to the text. Raises QueryRejected."""
@@ -82,7 +84,16 @@ class Search:
         query = self._encode(request)
         encode_ms = _ms_since(began)
         answer = self.page(collection, Page.first(request, self.index.id, query))
-        return replace(answer, encode_ms=encode_ms)
+        return replace(
+            answer, encode_ms=encode_ms, suggested_filters=self._suggested(collection, request)
+        )
+
+    def _suggested(
+        self, collection: Collection, request: SearchRequest
+    ) -> Sequence[SuggestedFilter]:
+        """Of a query with one text that is searched for."""
+        texts = [one.text for one in request.terms if one.text is not None and one.weight > 0]
+        return self.suggestions.suggest(collection, texts[0]) if len(texts) == 1 else ()
 
     def _encode(self, request: SearchRequest) -> Query | None:
         if not request.terms:

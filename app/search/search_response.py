@@ -22,6 +22,7 @@ from app.search.ranking import RankedImage, Ranking
 from app.search.result_grouping import group_hits
 from app.search.search_request import Page
 from app.search.search_warnings import SearchWarning
+from app.search.suggestions.filter_suggestions import SuggestedFilter
 
 MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
 
@@ -64,6 +65,7 @@ class SearchResponse:
     explained: Mapping[str, Any] | None = None
     following: Page | None = None
     query: Query | None = None
+    suggested_filters: Sequence[SuggestedFilter] = ()
     feedback: State = "not_enough_data"
 
 

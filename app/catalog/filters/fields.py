@@ -65,8 +65,8 @@ WRITTEN: Mapping[str, str] = {
 }
 """The metadata keys that files and sidecars fill, and their types: declared in every collection."""
 
-CLOCK: Mapping[str, str] = {"taken_day": "text", "taken_hour": "number"}
-"""What is told by the clock of the place where a picture was taken: 2019-05-31, and 0 to 23."""
+CLOCK: Mapping[str, str] = {"taken_day": "text", "taken_month": "number", "taken_hour": "number"}
+"""What the clock of the place told when a picture was taken: 2019-05-31, 1 to 12, 0 to 23."""
 
 KNOWN: Mapping[str, str] = {**COLUMNS, **CLOCK, **WRITTEN}
 """The fields of every collection."""
@@ -277,8 +277,9 @@ def _clock_field(name: str) -> Field:
     if name == "taken_day":
         day = func.to_char(local, constant("'YYYY-MM-DD'", Text()), type_=Text()).collate("C")
         return Field(name, "text", day, day)
-    hour = cast(func.date_part(constant("'hour'", Text()), local), Numeric())
-    return Field(name, "number", hour, hour)
+    part = f"'{name.removeprefix('taken_')}'"
+    number = cast(func.date_part(constant(part, Text()), local), Numeric())
+    return Field(name, "number", number, number)
 
 
 def _metadata(

@@ -162,6 +162,7 @@ SEARCH: Example = {
     "no_match": False,
     "warnings": [],
     "unused_text": None,
+    "suggested_filters": [],
     "total": None,
     "facets": None,
     "explain": None,

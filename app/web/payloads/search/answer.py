@@ -16,6 +16,7 @@ from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.search_response import Hit
 from app.search.search_warnings import WarningCode
+from app.search.suggestions import filter_suggestions
 from app.web.addresses import PictureAddresses
 from app.web.payloads.examples import SEARCH, with_examples
 from app.web.payloads.feedback import FeedbackStatus
@@ -121,6 +122,19 @@ class SearchWarning(BaseModel):
         return cls(code=warning.code, message=warning.message)
 
 
+class SuggestedFilter(BaseModel):
+    """A part of the query's text that could be a filter instead; it was not applied."""
+
+    text: str = Field(description="the part, as it was sent: last summer")
+    filter: dict[str, Any] = Field(description="the filter that it stands for")
+    query: str = Field(description="the query's text without it; may be empty")
+
+    @classmethod
+    def of(cls, found: filter_suggestions.SuggestedFilter) -> Self:
+        """The payload of a suggestion."""
+        return cls(text=found.text, filter=dict(found.filter), query=found.query)
+
+
 class FacetValue(BaseModel):
     """A value of a field, and how many pictures have it."""
 
@@ -166,6 +180,10 @@ class SearchResponse(BaseModel):
     unused_text: str | None = Field(
         description="the end of the query's text that was not used, since it exceeds the model's "
         "context; null on further pages"
+    )
+    suggested_filters: list[SuggestedFilter] = Field(
+        description="dates and names in the query's text that pictures of the collection have, as "
+        "filters to choose from; empty on further pages"
     )
     total: int | None = Field(
         description="without a query: number of pictures that pass the filter"
@@ -214,6 +232,7 @@ class SearchResponse(BaseModel):
             no_match=answer.no_match,
             warnings=[SearchWarning.of(one) for one in answer.warnings],
             unused_text=(answer.query.unused_text or None) if answer.query else None,
+            suggested_filters=[SuggestedFilter.of(one) for one in answer.suggested_filters],
             total=answer.total,
             facets=facets,
             explain=answer.explained,
