@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.catalog.filters.filters import parse
-from app.catalog.image_listing import MAX_FACET_VALUES, facets
+from app.catalog.image_listing import facets
 from app.database.connections import Sessions
 from app.database.tables import Collection
 from app.index.hnsw_search import prepare
 
 FIELDS = ("tags", "people", "album", "place.city", "place.country")
 MAX_SUGGESTIONS = 8
+MAX_VALUES = 100  # of each field
 KEPT_SECONDS = 60.0
 MAX_COLLECTIONS = 100  # whose values are kept
 
@@ -32,7 +33,7 @@ class Suggestion:
 
 @dataclass
 class Suggestions:
-    """Suggests the MAX_FACET_VALUES most frequent values of each of FIELDS."""
+    """Suggests the MAX_VALUES most frequent values of each of FIELDS."""
 
     sessions: Sessions
     _kept: OrderedDict[int, tuple[float, Sequence[Suggestion]]] = field(
@@ -67,9 +68,8 @@ class Suggestions:
         with self.sessions.begin() as session:
             prepare(session)
             for name in FIELDS:
-                limit = MAX_FACET_VALUES
                 of_field = facets(
-                    session, collection.id, everything, name, collection.fields, limit
+                    session, collection.id, everything, name, collection.fields, MAX_VALUES
                 )
                 counted += [
                     Suggestion(value, name, pictures)

@@ -260,9 +260,7 @@ def test_facets_of_what_is_not_declared_are_refused(shelf: Shelf, name: str) -> 
 
 @pytest.mark.parametrize("limit", [0, MAX_FACET_VALUES + 1])
 def test_a_number_of_facets_out_of_bounds_is_refused(shelf: Shelf, limit: int) -> None:
-    with pytest.raises(
-        FilterRejected, match=f"{limit} values; 1 to {MAX_FACET_VALUES} are allowed"
-    ):
+    with pytest.raises(FilterRejected, match=f"{limit} values; 1 to {MAX_FACET_VALUES} are"):
         shelf.facets("place", limit)
 
 

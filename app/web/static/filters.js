@@ -14,8 +14,18 @@ const END_OF_DAY = "T23:59:59.999"; // by the clock of the place
 const [panel, order, opener] = ["filters", "order", "filter-button"].map(byId);
 let asked;
 let changed; // whom to tell
+const named = new Map(); // the words that clauses stood for, by clause
+const keyOf = (...clause) => JSON.stringify(clause);
 
-function boundsOf(kind, clause) {
+/** A clause with the last day in place of the first one after it. */
+function inclusive(clause) {
+  if (!/^\d{4}-\d\d-\d\d$/.test(clause?.lt)) return clause;
+  const { lt, ...rest } = clause;
+  return { ...rest, lte: new Date(Date.parse(lt) - 1).toISOString().slice(0, 10) };
+}
+
+function boundsOf(kind, given) {
+  const clause = inclusive(given);
   return ["gte", "lte"].map((name) => {
     const value = kind === "date" ? clause?.[name]?.slice(0, 10) : clause?.[name];
     return make("label", {}, t(`filter_${name}`), make("input", { name, type: kind, step: "any", value }));
@@ -46,7 +56,10 @@ function clauseOf(kind, inputs) {
 const titleOf = (name) => (name in BUILT_IN || name in WRITTEN ? t(`field_${name.replace(".", "_")}`) : name);
 
 /** What is said of one clause: its values, or its bounds; an end of a day is the day. */
-function sentenceOf(name, clause) {
+function sentenceOf(name, given) {
+  const clause = inclusive(given);
+  if (named.has(keyOf(name, given))) return named.get(keyOf(name, given));
+  if (name === "or" && Array.isArray(given)) return [...new Set(given.flatMap(Object.entries).map((one) => sentenceOf(...one)))].join(" / ");
   const { in: values, gte, lte, ...others } = clause ?? {};
   if (typeof clause !== "object" || Object.keys(others).length) return `${titleOf(name)}: ${JSON.stringify(clause)}`;
   const bounds = Object.entries({ gte, lte }).filter(([, value]) => value !== undefined);
@@ -59,9 +72,24 @@ function showChosen() {
   const chips = Object.entries(asked.filter).map(([name, clause]) => {
     const text = sentenceOf(name, clause);
     const { [name]: gone, ...rest } = asked.filter;
-    return button(`${text} ×`, () => changed({ filter: rest }), "chip", t("filter_remove", { text }));
+    const back = named.get(keyOf(name, clause)); // to the words
+    const remove = () => changed({ filter: rest, ...(back && { words: `${asked.words} ${back}`.trim() }) });
+    return button(`${text} ×`, remove, "chip", t("filter_remove", { text }));
   });
   byId("chosen-filters").replaceChildren(...chips);
+}
+
+/** What could be a filter is offered: one click takes it out of the words. */
+export function showSuggested(suggested) {
+  const chips = suggested.map(({ text, filter, query }) => {
+    const use = () => {
+      for (const clause of Object.entries(filter)) named.set(keyOf(...clause), text);
+      changed({ words: query, filter: { ...asked.filter, ...filter } });
+      byId("chosen-filters").lastChild?.focus();
+    };
+    return button(t("only", { text }), use, "chip");
+  });
+  byId("suggested-filters").replaceChildren(...chips);
 }
 
 async function fillPanel() {

@@ -2,7 +2,7 @@
 import { ask } from "./api.js";
 import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.js";
 import { filesOf } from "./dropped.js";
-import { mountFilters, showFilters, showPanel } from "./filters.js";
+import { mountFilters, showFilters, showPanel, showSuggested } from "./filters.js";
 import { fill, shown } from "./grid.js";
 import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
 import { ratingOf } from "./rating.js";
@@ -80,7 +80,10 @@ async function fetchPage(json, isFirst) {
     cursor = data.next_cursor;
     alertOf();
     fill(data, isFirst, isByTime(asked));
-    if (isFirst) showAnswer(data);
+    if (isFirst) {
+      showAnswer(data);
+      showSuggested(data.suggested_filters);
+    }
     announce(`${isFirst ? `${sentenceOf(data)} ${unusedOf(data)}` : ""} ${t("more_shown", { count: number(shown.length) })}`);
   } catch (error) {
     if (signal.aborted) return;
