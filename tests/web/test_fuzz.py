@@ -39,14 +39,19 @@ EXAMPLES = 10  # of each route: valid ones, as many on what is there, a third as
 SLOW_EXAMPLES = 4  # where each makes a table, or compares models
 SLOW = {"create_collection", "measure_recall", "tune_collection"}
 # They take what others need:
-LAST = ["delete_image", "delete_collection_images", "delete_collection"]
+LAST = ["delete_external_image", "delete_image", "delete_collection_images", "delete_collection"]
 # Need many pictures, or a job under way:
 ONLY_REFUSED = {"tune_collection", "cancel_job", "retry_job"}
+FILES = {
+    "upload": {"file": [Binary(png(1)), Binary(png(2))]},
+    "put_external_image": {"file": Binary(png(3))},
+}
 JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
     "create_feedback": {"token": None, "rating": 5},
     "create_legacy_feedback": {"jwt": None, "user_feedback": 5},
     "withdraw_feedback": {"token": None},
 }
+EXTERNAL_ID = "sku-4711"
 MAX_ADDRESS = 60_000  # characters; httptools has 65,536 for all of it
 SECONDS = 30  # that one answer may take: a stream that never ends fails
 
@@ -112,10 +117,14 @@ def known(address: str) -> dict[str, Any]:
         jobs.append(sent.json()["job_id"])
         followed = requests.get(address + sent.json()["events_url"], timeout=SECONDS)
         assert '"status":"succeeded"' in followed.text
+    own = f"{collections}/holidays/images/by-external-id/{EXTERNAL_ID}"
+    put = requests.put(own, files={"file": ("4.png", png(4))}, timeout=SECONDS)
+    assert put.status_code == 201, put.text
     listed = requests.get(f"{collections}/holidays/images", timeout=SECONDS).json()
     answered = requests.get(f"{address}/search-by-text", {"query": "a pier"}, timeout=SECONDS)
     return {
         "image_id": listed["data"][0]["id"],
+        "external_id": EXTERNAL_ID,
         "name": "holidays",
         "job_id": jobs[-1],
         "token": answered.headers["X-Search-Token"],
@@ -150,8 +159,11 @@ def plans(
     yield operation.as_strategy(), many
     if there:
         yield operation.as_strategy(path_parameters=there), many
-    if named(operation) == "upload":  # whose files the document cannot tell from other bytes
-        yield operation.as_strategy(body={"file": [Binary(png(1)), Binary(png(2))]}), 1
+    if named(operation) in FILES:  # which the document cannot tell from other bytes
+        yield operation.as_strategy(path_parameters=there, body=FILES[named(operation)]), 1
+    if named(operation) == "download_collection_images":  # it has none of most ids
+        query = {"ids": [known["image_id"]]}
+        yield operation.as_strategy(path_parameters=there, query=query), 1
     if named(operation) in JUDGING:  # no token but one of an answer will do
         body = JUDGING[named(operation)]
         filled = {name: known["token"] if value is None else value for name, value in body.items()}
