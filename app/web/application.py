@@ -13,7 +13,7 @@ from app.catalog.suggestions import Suggestions
 from app.errors import SettingsInvalid
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
-from app.web import openapi_document, page, problems
+from app.web import api_documentation, openapi_document, page, problems
 from app.web.addresses import Addresses
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
@@ -61,7 +61,7 @@ SUBJECTS = (
         feedback,
         duplicates,
     ),
-    *(facets, jobs, health, page),
+    *(facets, jobs, health, page, api_documentation),
 )
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
 
@@ -94,6 +94,8 @@ def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> F
         version=VERSION,
         description=_description(services.model_name),
         openapi_tags=openapi_document.TAGS,
+        docs_url=None,  # see `api_documentation`
+        redoc_url=None,
         redirect_slashes=False,  # Starlette's redirects name http:// behind TLS: see `problems`
         generate_unique_id_function=openapi_document.operation_id,
     )

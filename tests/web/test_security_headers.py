@@ -1,5 +1,6 @@
 """What answers say to browsers."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -70,10 +71,21 @@ def test_every_answer_allows_browsers_little(
     assert headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_the_documentation_may_load_its_scripts(client: TestClient) -> None:
-    policy = client.get("/docs").headers["content-security-policy"]
-    assert "https://cdn.jsdelivr.net" in policy
+def test_the_documentation_loads_scripts_of_this_service_alone(client: TestClient) -> None:
+    """Issue 19, item 9: it came from a CDN, with inline scripts."""
+    page = client.get("/docs")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "https:" not in policy
     assert "frame-ancestors 'none'" in policy
+    assert "https://" not in page.text
+    files = re.findall(r'(?:src|href)="(docs/[^"]+)"', page.text)
+    assert len(files) == 4
+    for path in files:
+        answer = client.get(f"/{path}")
+        assert (answer.status_code, "immutable" in answer.headers["cache-control"]) == (200, True)
+    for path in ("/docs/0/swagger-ui.css", files[0].replace("favicon.png", "redoc.standalone.js")):
+        assert client.get(f"/{path.removeprefix('/')}").status_code == 404
 
 
 def test_pictures_are_shown_elsewhere_only_where_pages_may_call(

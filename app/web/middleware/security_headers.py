@@ -3,14 +3,6 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-DOCUMENTATION = ("/docs", "/redoc")  # FastAPI's pages load scripts from a CDN and have inline ones
-DOCUMENTATION_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    "font-src https://fonts.gstatic.com; worker-src blob:; "
-    "img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
 POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -36,14 +28,13 @@ class SecurityHeaders:
         """Pass the request on with a `send` that adds them."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        policy = DOCUMENTATION_POLICY if scope["path"].startswith(DOCUMENTATION) else POLICY
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", policy)
+                headers.setdefault("Content-Security-Policy", POLICY)
             await send(message)
 
         return await self._app(scope, receive, add)
