@@ -22,6 +22,10 @@ class Addresses:
         """The progress of a job as server-sent events."""
         return f"{self.job(job_id)}/events"
 
+    def image(self, image_id: int) -> str:
+        """A picture's record."""
+        return f"{self.root_path}/api/v1/images/{image_id}"
+
     def collection(self, namespace: str, name: str) -> str:
         """A collection."""
         return f"{self.root_path}/api/v1/collections/{name}?namespace={namespace}"

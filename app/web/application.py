@@ -31,6 +31,7 @@ from app.web.middleware.request_metrics import RequestMetrics
 from app.web.middleware.root_path import RootPath
 from app.web.middleware.security_headers import SecurityHeaders
 from app.web.routes import (
+    collection_images,
     collections,
     duplicates,
     explanation,
@@ -55,6 +56,7 @@ SUBJECTS = (
         external_ids,
         search,
         collections,
+        collection_images,
         selections,
         explanation,
         recall,

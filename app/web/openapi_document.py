@@ -68,7 +68,8 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
 }
 
-FORMS = ("Body_upload", "Body_put_external_image")  # FastAPI's names of the forms
+FORMS = "Body_"  # how FastAPI begins the name of a form
+CLOSED_FORM = {"description": "The fields of the form.", "additionalProperties": False}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -84,8 +85,9 @@ def install(app: FastAPI) -> None:
         document = generated()
         schemas = document["components"]["schemas"]
         schemas.setdefault(PROBLEM, PROBLEM_SCHEMA)
-        for form in FORMS:
-            schemas[form]["additionalProperties"] = False  # as `Guarded` checks
+        for name in schemas:
+            if name.startswith(FORMS):
+                schemas[name] |= CLOSED_FORM
         document["components"]["securitySchemes"] = SCHEMES
         _restore_examples(schemas)
         return document

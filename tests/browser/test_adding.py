@@ -40,7 +40,7 @@ def jobs(page: Page) -> Locator:
 
 
 def newest_job(page: Page, service: Service) -> Locator:
-    job_id = service.ask("GET", "/api/v1/jobs?limit=1")["jobs"][0]["id"]
+    job_id = service.ask("GET", "/api/v1/jobs?limit=1")["data"][0]["id"]
     return jobs(page).filter(has=page.get_by_role("heading", name=re.compile(rf"^#{job_id}\b")))
 
 

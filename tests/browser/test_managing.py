@@ -123,7 +123,7 @@ def test_deleted_and_brought_back(visitor: Visitor, managed: Service) -> None:
     assert kept["pictures"] == 4
     page.get_by_role("button", name="Undo").click()
     expect(tiles(page)).to_have_count(6)
-    assert managed.ask("GET", "/api/v1/collections/managed")["pictures"] == 6
+    assert managed.ask("GET", "/api/v1/collections/managed")["image_count"] == 6
     open_first(page)
     dialog(page).get_by_role("button", name="Delete").click()
     expect(dialog(page)).to_be_hidden()
@@ -138,7 +138,7 @@ def test_moved_to_another_collection(visitor: Visitor, managed: Service) -> None
     dialog(page).get_by_label("To the collection").select_option("moved")
     dialog(page).get_by_role("button", name="Save").click()
     expect(tiles(page)).to_have_count(5)
-    assert managed.ask("GET", "/api/v1/collections/moved")["pictures"] == 1
+    assert managed.ask("GET", "/api/v1/collections/moved")["image_count"] == 1
 
 
 def test_downloaded_as_a_zip(visitor: Visitor, managed: Service, tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ def pages_of(
     client: TestClient, url: str, key: str, **query: str | int
 ) -> Iterator[list[dict[str, Any]]]:
     """Page after page, as the cursors lead."""
-    cursor: dict[str, int] = {}
+    cursor: dict[str, str] = {}
     while True:
         answer = client.get(url, params={**query, **cursor})
         assert answer.status_code == 200, answer.text

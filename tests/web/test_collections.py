@@ -13,6 +13,7 @@ from app.catalog import collections
 from app.catalog.filters.fields import index_name
 from app.database import connections
 from app.runtime.services import Services
+from app.web.pages import write_cursor
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.http_jobs import IMAGES, Answer, counts, done
@@ -206,7 +207,9 @@ def test_pages_of_collections(client: TestClient, create: Create) -> None:
     assert whole["next_cursor"] is None
     assert names(client, namespace="nobody") == []
     refused(client.get(COLLECTIONS, params={"limit": 0}), "query limit")
-    refused(client.get(COLLECTIONS, params={"cursor": "A B"}), "query cursor")
+    for cursor in ("A B", "ü", "am9iczoxNw", write_cursor("collections", "a\0b")):
+        answer = client.get(COLLECTIONS, params={"cursor": cursor})
+        assert answer.json()["code"] == "cursor_invalid"
 
 
 def test_fields_are_added_and_dropped_with_their_indexes(

@@ -39,11 +39,15 @@ EXAMPLES = 10  # of each route: valid ones, as many on what is there, a third as
 SLOW_EXAMPLES = 4  # where each makes a table, or compares models
 SLOW = {"create_collection", "measure_recall", "tune_collection"}
 # They take what others need:
-LAST = ["delete_external_image", "delete_image", "delete_collection_images", "delete_collection"]
+LAST = [
+    *("delete_external_image", "flat_delete_image", "delete_image"),
+    *("delete_collection_images", "delete_collection"),
+]
 # Need many pictures, or a job under way:
 ONLY_REFUSED = {"tune_collection", "cancel_job", "retry_job"}
 FILES = {
     "upload": {"file": [Binary(png(1)), Binary(png(2))]},
+    "upload_images": {"file": [Binary(png(1)), Binary(png(2))]},
     "put_external_image": {"file": Binary(png(3))},
 }
 JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token

@@ -328,3 +328,29 @@ def test_an_unknown_id_is_not_found(client: TestClient) -> None:
     answer = client.get("/images/9223372036854775807")
     assert answer.status_code == 404
     assert "9223372036854775807" in answer.json()["detail"]
+
+
+def test_an_alias_answers_as_the_home_of_a_picture(client: TestClient) -> None:
+    """Issue 19, item 4: one home, below /api/v1; only the flat record shows an upload's path."""
+    url = "/api/v1/collections/default/images"
+    sent = client.post(url, files={"file": ("my pier.png", png(77))}, data={"caption": "a pier"})
+    assert sent.status_code == 201, sent.text
+    (entry,) = sent.json()["data"]
+    assert (entry["status"], entry["original_filename"]) == ("stored", "my pier.png")
+    home = sent.headers["location"]
+    record, flat = client.get(home).json(), client.get(home.removeprefix("/api/v1")).json()
+    assert record == entry["image"]
+    assert record["path"] is None
+    assert {**flat, "path": None} == record
+    for part in ("/file", "/thumbnail"):
+        one, other = client.get(home + part), client.get(home.removeprefix("/api/v1") + part)
+        assert (one.status_code, one.content, one.headers["etag"]) == (
+            *(other.status_code, other.content),
+            other.headers["etag"],
+        )
+    listed = client.get("/api/v1/images", params={"limit": 1, "order_by": "-id"}).json()
+    assert listed["data"] == [record]
+    assert client.post(url, files={"file": ("again.png", png(77))}).status_code == 200
+    assert client.post(url, files={"file": ("no.png", b"nothing")}).status_code == 415
+    assert client.delete(home).status_code == 204
+    assert client.get(home.removeprefix("/api/v1")).status_code == 404

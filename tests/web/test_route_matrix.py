@@ -133,6 +133,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "explain": {"params": {"q": "a tree", "path": MARK}},
         "search_by_image": {"content": png(1)},
         "upload": {"files": {"file": ("a.png", png(500))}},
+        "upload_images": {"files": {"file": ("a.png", png(502))}},
         "import_images": {"files": {"files": ("a.png", png(501))}},
         "search": {"json": {"query": "a tree"}},
         "legacy_search": {"json": {"text": "tennis"}},

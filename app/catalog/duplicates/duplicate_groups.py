@@ -24,7 +24,7 @@ Groups = list[list[int]]
 """Picture ids, ascending in each group."""
 
 MAX_LIMIT = 100  # groups on a page
-DEFAULT_LIMIT = 20
+DEFAULT_LIMIT = 10
 MAX_GROUP_PICTURES = 1_000  # pictures of a group in a response
 MAX_PICTURES = 200_000  # lowest ids that are compared by perceptual hash or by vector
 MAX_EXACT = 2_000_000  # pictures compared by content hash, in the database

@@ -8,6 +8,7 @@ import logging
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.authentication import Caller
+from app.web.aliases import ALIAS_PREFIX
 from app.web.middleware.guard import Need
 
 log = logging.getLogger("audit")
@@ -48,7 +49,7 @@ def _write(scope: Scope, status: int) -> None:
     state = scope.get("state", {})
     need: Need | None = state.get("need")
     route = scope.get("route")
-    operation = getattr(route, "name", None)
+    operation = getattr(route, "name", "").removeprefix(ALIAS_PREFIX)
     if need is None or (need.role == "reader" and operation not in READER_WRITES):
         return
     caller: Caller | None = state.get("caller")  # None: refused before the key was looked up

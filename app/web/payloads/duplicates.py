@@ -8,6 +8,7 @@ from app.catalog.duplicates.duplicate_groups import Group, Kind, Page
 from app.catalog.image_names import original_filename, source_path
 from app.database.tables import Image
 from app.web.addresses import PictureAddresses
+from app.web.pages import write_cursor
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
@@ -67,15 +68,16 @@ class DuplicateGroupPage(BaseModel):
     truncated: bool = Field(
         description="not all pictures were compared (too many, or out of time): repeat the request"
     )
-    next_cursor: int | None = Field(description="null on the last page")
+    next_cursor: str | None = Field(description="null on the last page")
 
     @classmethod
     def of(cls, kind: Kind, page: Page, addresses: PictureAddresses) -> Self:
         """The payload of a page of groups."""
         totals = {name: value for name, value in vars(page).items() if name in cls.model_fields}
+        following = page.next_offset
         groups = [DuplicateGroup.of(group, addresses) for group in page.groups]
         return cls(
             **{**totals, "data": groups, "total_images": page.total_pictures},
             kind=kind,
-            next_cursor=page.next_offset,
+            next_cursor=None if following is None else write_cursor(kind, following),
         )

@@ -52,6 +52,12 @@ IMAGE: Example = {
     "taken_at": None,
     "created_at": "2026-11-21T09:39:15.616596Z",
 }
+UPLOADED_IMAGE: Example = {
+    "original_filename": "green-tree.jpg",
+    "status": "stored",
+    "reason": None,
+    "image": IMAGE | {"path": None},
+}
 JOB: Example = {
     "id": 1,
     "namespace": "default",

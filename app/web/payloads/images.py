@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.catalog.image_changes import Change
 from app.catalog.image_names import original_filename, source_path
 from app.database.tables import Image
+from app.ingest.uploads import Outcome, Status
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.sources.sidecars.annotations import check_caption
 from app.web.addresses import PictureAddresses
@@ -72,6 +73,36 @@ class FlatImageDetails(ImageDetails):
         """The details of an image's row."""
         details = ImageDetails.of(image, addresses)
         return cls(**{**vars(details), "path": image.path})
+
+
+class UploadedImage(BaseModel):
+    """What became of one uploaded file."""
+
+    original_filename: str = Field(description="the name it was uploaded under")
+    status: Status = Field(
+        description="stored: kept and searchable; duplicate: its content was known; refused: not "
+        "kept"
+    )
+    reason: str | None = Field(description="why it was refused")
+    image: ImageDetails | None = Field(description="the picture; null if refused")
+
+    @classmethod
+    def of(cls, outcome: Outcome, addresses: PictureAddresses) -> Self:
+        """The entry for what became of a file."""
+        return cls(
+            original_filename=outcome.name,
+            status=outcome.status,
+            reason=str(outcome.error) if outcome.error else None,
+            image=ImageDetails.of(outcome.image, addresses) if outcome.image else None,
+        )
+
+
+class UploadResponse(BaseModel):
+    """What became of each file of an upload."""
+
+    model_config = with_examples({"data": [examples.UPLOADED_IMAGE]})
+
+    data: list[UploadedImage] = Field(description="in the order in which they were sent")
 
 
 class ImageUpdate(BaseModel):

@@ -8,12 +8,15 @@ from pydantic import BaseModel, Field
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
 from app.web.addresses import Addresses
+from app.web.pages import CURSOR, write_cursor
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
 SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive", "archives"}
 
 JobStatus = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
+JOBS, ITEMS = "jobs", "items"  # as their cursors name them
+
 ItemStatus = Literal["pending", "running", "succeeded", "skipped", "failed", "cancelled"]
 NO_ACTION = {"failed", "cancelled"}  # outcomes that the status tells already
 
@@ -99,13 +102,13 @@ class JobPage(BaseModel):
     model_config = with_examples({"data": [examples.JOB], "next_cursor": None})
 
     data: list[JobDetails] = Field(description="newest first")
-    next_cursor: int | None = Field(description="null on the last page")
+    next_cursor: str | None = Field(description="null on the last page")
 
     @classmethod
     def of(cls, jobs: list[Job], limit: int) -> Self:
-        """A page of at most `limit`."""
-        more = jobs[-1].id if len(jobs) == limit else None
-        return cls(data=[JobDetails.of(job) for job in jobs], next_cursor=more)
+        """A page of `limit`; one more job says that there is a next one."""
+        more = write_cursor(JOBS, jobs[limit - 1].id) if len(jobs) > limit else None
+        return cls(data=[JobDetails.of(job) for job in jobs[:limit]], next_cursor=more)
 
 
 class JobItem(BaseModel):
@@ -134,15 +137,13 @@ class JobItem(BaseModel):
 class ItemPage(BaseModel):
     """A page of a job's files."""
 
-    model_config = with_examples({"data": [examples.ITEM], "next_cursor": 1})
+    model_config = with_examples({"data": [examples.ITEM], "next_cursor": CURSOR})
 
     data: list[JobItem] = Field(description="in the order in which the source was listed")
-    next_cursor: int | None = Field(description="null on the last page")
+    next_cursor: str | None = Field(description="null on the last page")
 
     @classmethod
     def of(cls, items: list[Item], limit: int) -> Self:
-        """A page of at most `limit`."""
-        return cls(
-            data=[JobItem.of(item) for item in items],
-            next_cursor=items[-1].id if len(items) == limit else None,
-        )
+        """A page of `limit`; one more item says that there is a next one."""
+        more = write_cursor(ITEMS, items[limit - 1].id) if len(items) > limit else None
+        return cls(data=[JobItem.of(item) for item in items[:limit]], next_cursor=more)

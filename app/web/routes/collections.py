@@ -2,42 +2,31 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from app.catalog.collections import NewCollection
-from app.catalog.filters.filters import parse
 from app.encoders.model_pool import ModelName
-from app.errors import FilterRejected
 from app.index.vector_indexes import Shape
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection, OpenCollection
-from app.search.search_request import SearchRequest
+from app.search.search_request import DEFAULT_LIMIT
 from app.web.dependencies import (
-    AnswerAddresses,
     CurrentCaller,
-    CursorService,
-    GalleryService,
     InNamespace,
     RegistryService,
     ServiceAddresses,
     Utf8Query,
     chosen_namespace,
 )
-from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
+from app.web.pages import Cursor, Limit, read_cursor, write_cursor
 from app.web.payloads.collections import (
-    MAX_REMOVED,
     CollectionCreate,
     CollectionDetails,
     CollectionPage,
     CollectionUpdate,
-    ImageDeletion,
-    ImageDeletionResult,
-    ImagePage,
 )
 from app.web.payloads.field_types import Name
-from app.web.payloads.search.request import FieldName
 from app.web.problems import problem_responses
-from app.web.routes.search import Cursor, Limit
 
 router = APIRouter(
     prefix="/api/v1/collections",
@@ -47,8 +36,7 @@ router = APIRouter(
 )
 
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address of the collection"}}
-MAX_PAGE = 100
-DEFAULT_PAGE = 20
+COLLECTIONS = "collections"  # as their cursors name them
 
 
 CollectionName = Annotated[Name, Path(description="the collection's name", examples=["holidays"])]
@@ -102,18 +90,15 @@ def create_collection(
 def list_collections(
     registry: RegistryService,
     namespace: InNamespace,
-    cursor: Annotated[
-        Name | None, Query(description="`next_cursor` of the previous page", examples=["holidays"])
-    ] = None,
-    limit: Annotated[
-        int, Query(ge=1, le=MAX_PAGE, description="maximum number of collections on a page")
-    ] = DEFAULT_PAGE,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> CollectionPage:
     """The collections of the namespace, ordered by name."""
-    found = registry.listed(namespace, cursor or "", limit + 1)
+    after = "" if cursor is None else read_cursor(COLLECTIONS, cursor)
+    found = registry.listed(namespace, after, limit + 1)
     counts = registry.counts(found[:limit])
     shown = [CollectionDetails.of(*one) for one in zip(found, counts, strict=False)]
-    more = shown[-1].name if len(found) > limit else None
+    more = write_cursor(COLLECTIONS, shown[-1].name) if len(found) > limit else None
     return CollectionPage(data=shown, next_cursor=more)
 
 
@@ -139,53 +124,3 @@ def update_collection(
 def delete_collection(registry: RegistryService, found: Found) -> None:
     """Delete it with its pictures, vectors, jobs and uploaded files; files in your folders stay."""
     registry.delete(found)
-
-
-@router.get("/{name}/images", responses=problem_responses(404, 422, 503))
-@needs("reader", "search")
-def list_collection_images(
-    opened: Opened,
-    cursors: CursorService,
-    addresses: AnswerAddresses,
-    where: FilterText = None,
-    order_by: Annotated[
-        FieldName | None,
-        Query(description="a field, or -field for descending order", examples=["-taken_at"]),
-    ] = None,
-    limit: Limit = DEFAULT_PAGE,
-    cursor: Cursor = None,
-) -> ImagePage:
-    """Its pictures that pass a filter, ordered by id unless `order_by` is set."""
-    collection = opened.collection
-    request = SearchRequest(
-        collection.namespace, collection.name, limit=limit, filter=where or {}, order_by=order_by
-    )
-    if cursor is None:
-        answer = opened.search.answer(collection, request)
-    else:
-        answer = opened.search.page(collection, cursors.read(cursor, request))
-    return ImagePage.of(answer, cursors, addresses)
-
-
-@router.post("/{name}/images/delete", responses=problem_responses(400, 404, 413, 422, 503))
-@needs("writer")
-def delete_collection_images(
-    found: Found, gallery: GalleryService, body: ImageDeletion
-) -> ImageDeletionResult:
-    """Delete pictures by ids or by a filter; files in your own folders stay.
-
-    A filter deletes up to 10,000 at once: repeat the request while `more` is true.
-    """
-    collection = found.collection
-    if body.ids is not None:
-        remove = gallery.hide if body.restorable else gallery.remove
-        removed, more = remove(body.ids, collection.id), False
-    else:
-        where = parse(body.filter, collection.fields)
-        if not where.clauses:
-            raise FilterRejected(
-                "filter: it is empty, and would delete every picture of the collection. "
-                'If you mean that, send {"id": {"gt": 0}}.'
-            )
-        removed, more = gallery.remove_matching(collection.id, where.condition, MAX_REMOVED)
-    return ImageDeletionResult(deleted=len(removed), ids=removed, more=more)

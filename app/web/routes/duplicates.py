@@ -7,12 +7,11 @@ from fastapi import APIRouter, Query
 from app.catalog.duplicates.duplicate_groups import DEFAULT_LIMIT, MAX_LIMIT, Kind
 from app.web.dependencies import AnswerAddresses, InCollection
 from app.web.middleware.guard import Guarded, needs
+from app.web.pages import Cursor, read_number
 from app.web.payloads.duplicates import DuplicateGroupPage
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["duplicates"], route_class=Guarded)
-
-MAX_OFFSET = 2**63 - 1
 
 
 @router.get("/duplicates", responses=problem_responses(404, 422, 503))
@@ -35,11 +34,15 @@ def list_duplicates(
             examples=[6],
         ),
     ] = None,
-    cursor: Annotated[
-        int | None, Query(ge=0, le=MAX_OFFSET, description="`next_cursor` of the previous page")
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[
-        int, Query(ge=1, le=MAX_LIMIT, description="maximum number of groups")
+        int,
+        Query(
+            ge=1,
+            le=MAX_LIMIT,
+            description=f"maximum number of groups on a page, {DEFAULT_LIMIT} by default: each may "
+            "have 1,000 pictures",
+        ),
     ] = DEFAULT_LIMIT,
 ) -> DuplicateGroupPage:
     """Groups of duplicates, the largest first.
@@ -47,5 +50,6 @@ def list_duplicates(
     A group holds all pictures that a chain of close pairs connects. The first `semantic` request
     on many pictures may take 20 seconds and come back `truncated`; each further request continues.
     """
-    page = opened.duplicates.find(kind, threshold, limit, cursor or 0)
+    start = 0 if cursor is None else read_number(kind, cursor)
+    page = opened.duplicates.find(kind, threshold, limit, start)
     return DuplicateGroupPage.of(kind, page, addresses)

@@ -7,23 +7,14 @@ once more to serialise the answer.
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from app.errors import UploadRejected
-from app.ingest.uploads import Outcome, Upload
-from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.runtime.collection_registry import OpenCollection
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_terms import MAX_QUERY_CHARACTERS
 from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search
-from app.sources.sidecars.annotations import (
-    MAX_METADATA_CHARACTERS,
-    Annotation,
-    check_caption,
-    parse_metadata,
-)
 from app.web.addresses import PictureAddresses
 from app.web.dependencies import (
     AnswerAddresses,
@@ -35,16 +26,24 @@ from app.web.dependencies import (
 )
 from app.web.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.flat import Hit, UploadResult
-from app.web.problems import code_of, problem, problem_responses, status_of
+from app.web.problems import problem_responses
 from app.web.sent_pictures import SentPicture, in_memory
+from app.web.sent_uploads import (
+    SentCaption,
+    SentExternalId,
+    SentFiles,
+    SentMetadata,
+    SentWords,
+    refusal_of,
+    status_of_upload,
+    store_files,
+)
 
 router = APIRouter(tags=["flat"], route_class=Guarded)
 
 TRUNCATED_HEADER = "X-Query-Truncated"  # the text exceeds the model's context
 TOKEN_HEADER = "X-Search-Token"  # noqa: S105
-MAX_FILES = 100  # in one upload: the decoded pixels of all stay in memory until all are written
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of pictures")]
 
@@ -160,58 +159,17 @@ def _hits(
 def upload(
     opened: FlatCollection,
     gallery: GalleryService,
-    file: Annotated[
-        list[UploadFile],
-        File(
-            description="one or many pictures",
-            json_schema_extra={"minItems": 1, "maxItems": MAX_FILES},
-        ),
-    ],
-    caption: Annotated[
-        str | None,
-        Form(max_length=MAX_CAPTION_CHARACTERS, description="caption of each picture"),
-    ] = None,
-    metadata: Annotated[
-        str | None,
-        Form(
-            max_length=MAX_METADATA_CHARACTERS,
-            description="metadata of each picture: a JSON object",
-            examples=['{"season": "summer"}'],
-        ),
-    ] = None,
-    external_id: Annotated[
-        ExternalId | None,
-        Form(
-            description="of one file: it takes the place of the picture that has this external id",
-            examples=["sku-4711"],
-        ),
-    ] = None,
+    file: SentFiles,
+    caption: SentCaption = None,
+    metadata: SentMetadata = None,
+    external_id: SentExternalId = None,
 ) -> Response:
-    """Store pictures and make them searchable at once; `caption` and `metadata` apply to each."""
-    described_by = {} if metadata is None else parse_metadata(metadata)
-    if caption is not None:
-        check_caption(caption)
-    if len(file) > MAX_FILES:
-        raise UploadRejected(f"{len(file)} files; {MAX_FILES} are allowed in one upload.")
-    if external_id is not None and len(file) > 1:
-        raise UploadRejected(f"{len(file)} files, and one external_id: send each file on its own.")
-    with in_memory(*file) as contents:
-        names = (printable(one.filename or "") for one in file)
-        files = [Upload(name, data) for name, data in zip(names, contents, strict=True)]
-        outcomes = opened.uploads.store(files, caption, described_by)
-    if external_id is not None and outcomes[0].image is not None:
-        sent = Annotation(caption, described_by)
-        gallery.replace(outcomes[0].image.id, external_id, sent)
+    """Store pictures and make them searchable at once; `caption` and `metadata` apply to each.
+
+    `POST /api/v1/collections/{name}/images` does the same.
+    """
+    outcomes = store_files(opened, gallery, file, SentWords(caption, metadata, external_id))
+    if refusal := refusal_of(outcomes):
+        return refusal
     body = [UploadResult.of(outcome).model_dump() for outcome in outcomes]
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    if len(errors) == len(outcomes):
-        reasons = " ".join(f"{one['filename']}: {one['reason']}" for one in body)
-        return problem(status_of(errors[0]), reasons, code=code_of(errors[0]), files=body)
-    return JSONResponse(body, _upload_status(outcomes))
-
-
-def _upload_status(outcomes: list[Outcome]) -> int:
-    statuses = {outcome.status for outcome in outcomes}
-    if "refused" in statuses:
-        return 207
-    return 201 if "stored" in statuses else 200
+    return JSONResponse(body, status_of_upload(outcomes))

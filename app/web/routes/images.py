@@ -1,4 +1,7 @@
-"""Pictures by id: record, file, thumbnail, change, deletion."""
+"""Pictures by id: record, file, thumbnail, change, deletion.
+
+Their home is below /api/v1; the flat addresses are aliases with the same functions.
+"""
 
 from functools import partial
 from typing import Annotated
@@ -11,6 +14,7 @@ from app.catalog.image_versions import version_of
 from app.database.tables import Image
 from app.pictures.frames import MAX_FRAMES
 from app.pictures.thumbnails import THUMBNAIL_SIDES
+from app.web.aliases import API, alias_of, at_both_addresses
 from app.web.conditional_requests import is_expected, matches_etag
 from app.web.dependencies import AnswerAddresses, GalleryService, ImageId, IsSigned
 from app.web.file_threads import on_file_thread
@@ -24,7 +28,8 @@ from app.web.original_response import (
 from app.web.payloads.images import FlatImageDetails, ImageDetails, ImageUpdate
 from app.web.problems import problem_responses
 
-router = APIRouter(tags=["images"], route_class=Guarded)
+router = APIRouter(route_class=Guarded)
+
 
 DEFAULT_THUMBNAIL = 256  # pixels
 MAX_REDIRECT_SECONDS = 3_600  # for which a browser may reuse a redirect into a bucket
@@ -52,11 +57,29 @@ def record_etag(image: Image) -> str:
 
 
 @router.get(
-    "/images/{image_id}",
+    f"{API}/images/{{image_id}}",
+    tags=["images"],
     responses={200: {"headers": VERSION}, **problem_responses(404, 422, 503)},
 )
 @needs("reader")
 def get_image(
+    gallery: GalleryService, addresses: AnswerAddresses, image_id: ImageId, response: Response
+) -> ImageDetails:
+    """Everything known about one picture."""
+    image = gallery.get(image_id)
+    response.headers["ETag"] = record_etag(image)
+    return ImageDetails.of(image, addresses)
+
+
+@router.get(
+    "/images/{image_id}",
+    tags=["flat"],
+    description=alias_of("GET", f"{API}/images/{{image_id}}")
+    + " It gives the `path` of uploads too.",
+    responses={200: {"headers": VERSION}, **problem_responses(404, 422, 503)},
+)
+@needs("reader")
+def flat_get_image(
     gallery: GalleryService, addresses: AnswerAddresses, image_id: ImageId, response: Response
 ) -> FlatImageDetails:
     """Everything known about one picture."""
@@ -65,8 +88,11 @@ def get_image(
     return FlatImageDetails.of(image, addresses)
 
 
-@router.get(
+@at_both_addresses(
+    router,
+    "GET",
     "/images/{image_id}/file",
+    "images",
     response_class=FileResponse,
     responses={
         200: {"content": {"image/*": BINARY}},
@@ -107,8 +133,11 @@ def get_image_file(
     return streamed_response(original, headers, if_none_match, is_head=is_head)
 
 
-@router.get(
+@at_both_addresses(
+    router,
+    "GET",
     "/images/{image_id}/thumbnail",
+    "images",
     response_class=Response,
     responses={
         200: {"content": {"image/webp": BINARY}},
@@ -139,7 +168,14 @@ def get_image_thumbnail(
     return Response(small, media_type="image/webp", headers=headers)
 
 
-@router.delete("/images/{image_id}", status_code=204, responses=problem_responses(404, 422, 503))
+@at_both_addresses(
+    router,
+    "DELETE",
+    "/images/{image_id}",
+    "images",
+    status_code=204,
+    responses=problem_responses(404, 422, 503),
+)
 @needs("writer")
 def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
     """Forget a picture. An uploaded file is deleted; one in your own folder stays."""
@@ -147,7 +183,8 @@ def delete_image(gallery: GalleryService, image_id: ImageId) -> None:
 
 
 @router.patch(
-    "/api/v1/images/{image_id}",
+    f"{API}/images/{{image_id}}",
+    tags=["images"],
     responses={200: {"headers": VERSION}, **problem_responses(400, 404, 409, 412, 413, 422, 503)},
 )
 @needs("writer")

@@ -13,6 +13,7 @@ from app.catalog.collections import DEFAULT_NAMESPACE
 from app.errors import KeyRejected, SourceNotAllowed
 from app.ingest.job_submission import JobOptions
 from app.ingest.jobs import Job
+from app.search.search_request import DEFAULT_LIMIT
 from app.web.dependencies import (
     CurrentCaller,
     InCollection,
@@ -23,27 +24,30 @@ from app.web.dependencies import (
     ServiceAddresses,
 )
 from app.web.middleware.guard import Guarded, needs, presented_key
+from app.web.pages import Cursor, Limit, read_number
 from app.web.payloads import examples
-from app.web.payloads.field_types import MAX_ID, Name
+from app.web.payloads.field_types import Name
 from app.web.payloads.job_submission import FORM_SCHEMA, Form, ImportRequest, Submitted
-from app.web.payloads.jobs import ItemPage, ItemStatus, JobAccepted, JobDetails, JobPage, JobStatus
+from app.web.payloads.jobs import (
+    ITEMS,
+    JOBS,
+    ItemPage,
+    ItemStatus,
+    JobAccepted,
+    JobDetails,
+    JobPage,
+    JobStatus,
+)
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
 
 ADD_IMAGES = "/api/v1/images"  # the route whose body may be a large archive
-MAX_PAGE = 1_000
-DEFAULT_PAGE = 100
 NOT_YOURS = (
     "The folders and buckets of this service are open to keys of the namespace default alone: send "
     "files, an archive or URLs."
 )
 EVENT_SECONDS = 0.5  # between two looks at a job for its event stream
-
-Cursor = Annotated[
-    int | None, Query(ge=0, le=MAX_ID, description="`next_cursor` of the previous page")
-]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="maximum number of entries")]
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -143,11 +147,13 @@ def list_jobs(
     ] = None,
     status: Annotated[JobStatus | None, Query(description="only those with this status")] = None,
     cursor: Cursor = None,
-    limit: Limit = DEFAULT_PAGE,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> JobPage:
     """Jobs, newest first, of one collection or of all in the namespace."""
     chosen = None if collection is None else registry.find(namespace, collection).collection.id
-    return JobPage.of(job_submission.jobs(chosen, status, cursor, limit, namespace), limit)
+    before = None if cursor is None else read_number(JOBS, cursor)
+    found = job_submission.jobs(chosen, status, before, limit + 1, namespace)
+    return JobPage.of(found, limit)
 
 
 def _found(job_submission: JobSubmissionService, job_id: JobId) -> Job:
@@ -168,10 +174,11 @@ def list_job_items(
     job_id: JobId,
     status: Annotated[ItemStatus | None, Query(description="only those with this status")] = None,
     cursor: Cursor = None,
-    limit: Limit = DEFAULT_PAGE,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> ItemPage:
     """The files of a job; unchanged files are only counted, not listed."""
-    found = job_submission.items(job_id, limit, state=status, after=cursor or 0)
+    after = 0 if cursor is None else read_number(ITEMS, cursor)
+    found = job_submission.items(job_id, limit + 1, state=status, after=after)
     return ItemPage.of(found, limit)
 
 

@@ -8,7 +8,7 @@ from app.catalog.filters.filters import parse
 from app.runtime.collection_registry import OpenCollection
 from app.search import search_request
 from app.search.query_terms import MAX_QUERY_CHARACTERS, Term
-from app.search.search_request import DEFAULT_LIMIT, MAX_LIMIT, Mode
+from app.search.search_request import DEFAULT_LIMIT, Mode
 from app.web.dependencies import (
     AnswerAddresses,
     CurrentCaller,
@@ -23,24 +23,12 @@ from app.web.dependencies import (
 )
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.examples import CURSOR
+from app.web.pages import Cursor, Limit
 from app.web.payloads.search.answer import References, SearchResponse
 from app.web.payloads.search.request import SearchRequest
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8Query], route_class=Guarded)
-
-MAX_CHARACTERS = 50_000  # of a cursor in a URL; a URL may have 64 KB
-
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of hits on a page")]
-Cursor = Annotated[
-    str | None,
-    Query(
-        max_length=MAX_CHARACTERS,
-        description="`next_cursor` of the previous page",
-        examples=[CURSOR],
-    ),
-]
 
 
 async def _references(

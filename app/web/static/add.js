@@ -65,7 +65,7 @@ async function settle({ files, isArchive }, job) {
   if (!job.finished_at) return change(files, "sent", done);
   if (isArchive) return change(files, OUTCOMES[job.status], 1, job.reason ?? countsOf(job));
   try {
-    const { data: page } = await ask("GET", `/api/v1/jobs/${job.id}/items`);
+    const { data: page } = await ask("GET", `/api/v1/jobs/${job.id}/items`, { query: { limit: BATCH_FILES } });
     page.data.forEach((item, at) => settleFile(files[at], item));
   } catch {
     setTimeout(settle, AGAIN_MS, { files }, job);

@@ -5,6 +5,7 @@ import { dateTime, number, t } from "./texts.js";
 
 const REFRESH_MS = 4000;
 const MOST_FOLLOWED = 2; // a browser keeps six connections to a server
+const MOST_REFUSED = 100; // that are listed
 const JOBS_AT_ONCE = 20;
 const COUNTS = ["added", "changed", "moved", "removed", "gone", "unchanged", "duplicate", "failed", "cancelled", "ignored", "companions", "lost"];
 
@@ -142,7 +143,7 @@ function addRow(id) {
 }
 
 async function showRefused(id, place) {
-  const { data: page } = await ask("GET", `/api/v1/jobs/${id}/items`, { query: { status: "failed" } });
+  const { data: page } = await ask("GET", `/api/v1/jobs/${id}/items`, { query: { status: "failed", limit: MOST_REFUSED } });
   fill(place, table("job_files", ["job_file", "job_reason"], page.data.map(({ path, reason }) => [path, reason])));
 }
 

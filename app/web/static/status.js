@@ -5,6 +5,7 @@ import { fill, keepUp, linkTo, table } from "./jobs.js";
 import { collection } from "./session.js";
 import { bytes, dateTime, number, t } from "./texts.js";
 
+const MOST_JOBS = 100; // that are counted
 const LITTLE_ROOM = 5e9; // bytes on the disk
 const share = (fraction) => number(fraction, { style: "percent", maximumFractionDigits: 1 });
 const get = async (path, query) => (await ask("GET", path, { query })).data;
@@ -47,7 +48,7 @@ async function showAll(summary) {
     get("/readyz"),
     get("/api/v1/status"),
   ]);
-  const [running, pending] = await Promise.all(["running", "pending"].map(async (status) => (await get("/api/v1/jobs", { status })).data.length));
+  const [running, pending] = await Promise.all(["running", "pending"].map(async (status) => (await get("/api/v1/jobs", { status, limit: MOST_JOBS })).data.length));
   const work = t(running + pending ? "status_work" : "status_no_work", { running: number(running), pending: number(pending) });
   fill(summary, ...[searchableOf(known), sentence(work), roomOf(free), backupOf(free, saved), sentence(t("status_version", { version }))].filter(Boolean));
   for (const key of ["collection", "model", "index"]) showFacts(key, { ...ready, ...known });

@@ -21,6 +21,7 @@ from app.index import hnsw_search, vector_indexes
 from app.pictures.decoding import decode
 from app.pictures.perceptual_hash import DUPLICATE_BITS
 from app.runtime.services import Services
+from app.web.pages import write_cursor
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import encoded, noise
 
@@ -131,6 +132,7 @@ def test_a_picture_of_a_group_says_what_and_where_it_is(
     assert body["data"][0]["images"][0] == {
         "id": first,
         "path": "a.jpg",
+        "original_filename": "a.jpg",
         "url": f"/images/{first}/file",
         "thumbnail_url": f"/images/{first}/thumbnail",
         "width": image.width,
@@ -224,15 +226,16 @@ def test_pages_cover_all_groups_once(client: TestClient, services: Services, kin
     pairs = add_pairs(services, 7)
     three = add(services, ("c/3", encoded(noise(3))))
     expected = [pairs[3] + three, *pairs[:3], *pairs[4:]]  # the largest first, then by first id
-    found, cursor = [], 0
-    while cursor is not None:
-        body = asked(client, kind=kind, limit=3, cursor=cursor)
+    found: list[list[int]] = []
+    following: dict[str, str] = {}
+    while following.get("cursor", "") is not None:
+        body = asked(client, kind=kind, limit=3, **following)
         assert (body["total_groups"], body["total_images"]) == (7, 15)
         assert len(body["data"]) <= 3
         found += ids_of(body)
-        cursor = body["next_cursor"]
+        following = {"cursor": body["next_cursor"]}
     assert found == expected
-    assert groups(client, kind, cursor=2**63 - 1) == []
+    assert groups(client, kind, cursor=write_cursor(kind, 2**63 - 1)) == []
     assert asked(client, kind=kind, limit=7)["next_cursor"] is None
 
 
@@ -325,7 +328,10 @@ def test_pictures_are_compared_once_for_all_pages(
 
     monkeypatch.setattr(perceptual_groups, "group_hashes", counted)
     pairs = add_pairs(services, 3)
-    pages = [groups(client, "perceptual", limit=1, cursor=cursor) for cursor in range(3)]
+    pages = [
+        groups(client, "perceptual", limit=1, cursor=write_cursor("perceptual", n))
+        for n in range(3)
+    ]
     assert (pages, compared) == ([[pair] for pair in pairs], [6])
     pairs += (add(services, ("new", encoded(noise(0)))),)
     assert groups(client, "perceptual")[0] == [*pairs[0], *pairs[3]]
@@ -391,8 +397,9 @@ def test_neighbours_come_from_the_graph(services: Services) -> None:
         ({"kind": "similar"}, "kind"),
         ({"limit": 0}, "limit"),
         ({"limit": 101}, "limit"),
-        ({"cursor": -1}, "cursor"),
-        ({"cursor": 2**63}, "cursor"),
+        ({"cursor": write_cursor("exact", -1)}, "cursor"),
+        ({"cursor": write_cursor("exact", 2**63)}, "cursor"),
+        ({"cursor": write_cursor("perceptual", 1)}, "cursor"),
     ],
 )
 def test_what_cannot_be_asked_is_said_so(
@@ -405,7 +412,7 @@ def test_what_cannot_be_asked_is_said_so(
 
 def test_the_description_is_whole(client: TestClient) -> None:
     route = client.get("/openapi.json").json()["paths"]["/api/v1/duplicates"]["get"]
-    own = {"kind", "threshold", "limit", "cursor"}
+    own = {"kind", "threshold", "limit", "cursor", "thumbnail_size"}
     assert {one["name"] for one in route["parameters"]} == {"namespace", "collection", *own}
     assert all(one["description"] for one in route["parameters"])
     assert set(route["responses"]) == {"200", "401", "403", "404", "422", "429", "503"}
