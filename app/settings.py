@@ -257,6 +257,11 @@ class Settings(BaseSettings):
     keep_gps: bool = Field(
         False, description="1: keep where a picture was taken, from its file or sidecars"
     )
+    place_names: bool = Field(
+        False,
+        description="1: name the city, state and country of a position, also of one that is not "
+        "kept; needs the extra places",
+    )
     default_timezone: Annotated[str, AfterValidator(_zone_name)] = Field(
         "UTC", description="where pictures were taken that do not tell, like Europe/Lisbon"
     )

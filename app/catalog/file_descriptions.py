@@ -54,7 +54,10 @@ class FileDescription:
 
     @classmethod
     def of(cls, sidecar: Annotation, embedded: Annotation) -> "FileDescription":
-        """Both merged; an album is one of the tags."""
+        """Both merged; an album is one of the tags. A derived place counts where none is said."""
+        is_said = "place" in sidecar.metadata | embedded.metadata
+        embedded = _placed(embedded, unless=is_said or bool(sidecar.derived_place))
+        sidecar = _placed(sidecar, unless=is_said)
         sidecar = with_album(sidecar, embedded)
         return cls(sidecar.over(embedded), sidecar_record(sidecar), record(embedded))
 
@@ -65,6 +68,13 @@ class FileDescription:
             return {"taken_at": None, "taken_local": None}
         moment = taken.at(zone)
         return {"taken_at": moment, "taken_local": moment.replace(tzinfo=None)}
+
+
+def _placed(annotation: Annotation, *, unless: bool) -> Annotation:
+    """With its derived place as the place, and in any case without a derived one."""
+    place = annotation.derived_place
+    said = annotation.metadata if unless or not place else annotation.metadata | {"place": place}
+    return replace(annotation, metadata=said, derived_place={})
 
 
 def sidecar_record(sidecar: Annotation) -> Record | None:

@@ -10,7 +10,7 @@ from app.catalog.file_descriptions import FileDescription
 from app.pictures.decoding import Picture
 from app.pictures.perceptual_hash import perceptual_hash
 from app.sources.sidecars.annotations import Annotation
-from app.sources.sidecars.sidecar_reading import described
+from app.sources.sidecars.sidecar_reading import NamePlace, described
 from app.sources.sidecars.takeout import with_album
 
 NO_ANNOTATION = Annotation()
@@ -20,11 +20,13 @@ NO_ANNOTATION = Annotation()
 class MetadataRules:
     """What is kept of what files say: positions only if `keep_gps`.
 
-    `zone` is that of pictures whose offset from UTC is not known.
+    `zone` is that of pictures whose offset from UTC is not known. `name_place` names the places of
+    positions, also of those that are not kept.
     """
 
     keep_gps: bool = False
     zone: tzinfo = UTC
+    name_place: NamePlace | None = None
 
 
 DEFAULT_RULES = MetadataRules()
@@ -91,7 +93,7 @@ def new_image(
 
 def embedded_words(picture: Picture, rules: MetadataRules = DEFAULT_RULES) -> Annotation:
     """What a picture's file says, and what else it has: a film, frames."""
-    words = described(picture.description, keep_gps=rules.keep_gps)
+    words = described(picture.description, keep_gps=rules.keep_gps, name_place=rules.name_place)
     found: dict[str, Any] = {}
     if picture.film_offset is not None:
         found |= {"motion": True, "motion_offset": picture.film_offset}

@@ -161,6 +161,7 @@ class ItemReader:
             name,
             item.sidecars or (),
             keep_gps=self._context.rules.keep_gps,
+            name_place=self._context.rules.name_place,
         )
         return found, f"A sidecar was passed over: {'; '.join(faults)}" if faults else None
 

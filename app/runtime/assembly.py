@@ -31,6 +31,7 @@ from app.ingest.uploads import Uploads
 from app.pictures.decoding import PictureLimits
 from app.pictures.formats import read_jpeg_2000
 from app.pictures.memory_budget import DECODING_MEMORY
+from app.pictures.metadata.place_names import PlaceNames
 from app.runtime import backing_services, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor.doctor import Doctor
@@ -124,6 +125,8 @@ class _Assembly:
         )
         self.limits = PictureLimits(settings.max_megapixels, int(settings.max_file_mb * MEGA))
         self.weights = rocchio_weights(settings)
+        name = PlaceNames().of if settings.place_names else None
+        self.rules = MetadataRules(settings.keep_gps, settings.zone, name)
         self.measuring = threading.Lock()  # one measurement of recall at a time
         self.answer_cache = FlatAnswerCache(sessions)
         self.interrupt = threading.Event()  # set when the worker or the process stops
@@ -244,7 +247,7 @@ class _Assembly:
             upload_store=self.stores.uploads,
             sources=self.sources,
             max_megapixels=self.limits.max_megapixels,
-            rules=MetadataRules(self.settings.keep_gps, self.settings.zone),
+            rules=self.rules,
         )
 
     def _job_submission(self, collection: Collection) -> JobSubmission:

@@ -16,12 +16,15 @@ from app.catalog.image_changes import Change
 from app.catalog.new_images import MetadataRules
 from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
+from app.pictures.metadata.place_names import PlaceNames
+from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services
 from tests.fixtures.database_dump import dumped
 from tests.fixtures.folder_jobs import SYNC, counts, items, rows, run, sql, vectors
 from tests.fixtures.http_jobs import done, send_archive
 from tests.fixtures.libraries import GPS_IN_XMP, PLACE, TRACES_OF_PLACE, exif
 from tests.fixtures.written_metadata import alternatives, bag, iptc, jpeg, takeout, xmp
+from tests.ingest.test_camera_metadata import photograph
 
 pytestmark = pytest.mark.usefixtures("worker")
 ON_THE_PIER = {"description": "Grandma on the pier", "people": [{"name": "Ada"}, {"x": 1}]}
@@ -256,3 +259,43 @@ def test_a_time_without_an_offset_is_of_the_default_time_zone(services: Services
     assert outcome.image is not None
     assert str(outcome.image.taken_at) == "2019-07-01 08:00:00+00:00"
     assert str(outcome.image.taken_local) == "2019-07-01 09:00:00"
+
+
+def test_places_are_named_where_nobody_says_them(
+    client: TestClient, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 16, geocoding: what is there is named by REREAD; what a file says stays."""
+    pytest.importorskip("reverse_geocode", reason="the extra places is not installed")
+    told = takeout("a.jpg", geoData={"latitude": 38.711, "longitude": -9.137})
+    for name in ("a.jpg", "b.jpg"):
+        (folder / f"{name}.json").write_bytes(told)
+    (folder / "a.jpg").write_bytes(jpeg(21))
+    (folder / "b.jpg").write_bytes(jpeg(22, xmp=xmp(attributes='photoshop:City="Porto"')))
+    (folder / "c.jpg").write_bytes(photograph(23))
+
+    def places() -> list[Any]:
+        named = ("a.jpg", "b.jpg", "c.jpg")
+        return [row(services, name).metadata.get("place") for name in named]
+
+    run(services, folder)
+    assert places() == [None, {"city": "Porto"}, None]
+    with monkeypatch.context() as patch:
+        patch.setattr(services.registry, "default", naming(services.registry.default))
+        assert counts(run(services, folder, JobOptions(reread=True)))["changed"] == 2
+    by_takeout, said, by_camera = places()
+    assert by_takeout == {"city": "Lisbon", "state": "Lisbon", "country": "Portugal"}
+    assert said == {"city": "Porto"}
+    assert by_camera["country"] == "Portugal"
+    assert names(client, filter={"place.country": "Portugal"}) == ["a.jpg", "c.jpg"]
+    assert sql(services, "SELECT 1 FROM images WHERE metadata ? 'gps'") == []
+    run(services, folder, JobOptions(reread=True))  # without the setting again
+    assert places() == [None, {"city": "Porto"}, None]
+
+
+def naming(opened: OpenCollection) -> OpenCollection:
+    """The collection as it is opened with PLACE_NAMES=1."""
+    rules = MetadataRules(name_place=PlaceNames().of)
+    uploads = replace(opened.uploads, rules=rules)
+    context = replace(opened.batch_indexer.context, uploads=uploads)
+    indexer = replace(opened.batch_indexer, context=context)
+    return replace(opened, uploads=uploads, batch_indexer=indexer)

@@ -40,17 +40,22 @@ PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
 @dataclass(frozen=True)
 class Annotation:
-    """The caption and metadata of one picture, and when it was taken."""
+    """The caption and metadata of one picture, and when it was taken.
+
+    `derived_place` is named from the position, for a picture of which nobody says the place.
+    """
 
     caption: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     taken: Taken | None = None
+    derived_place: dict[str, str] = field(default_factory=dict)
 
     def over(self, other: "Annotation") -> "Annotation":
         """Both merged; this one takes precedence."""
         caption = other.caption if self.caption is None else self.caption
         taken = best_time((self.taken, other.taken))
-        return Annotation(caption, other.metadata | self.metadata, taken)
+        place = self.derived_place or other.derived_place
+        return Annotation(caption, other.metadata | self.metadata, taken, place)
 
 
 def parse_metadata(text: str) -> dict[str, Any]:

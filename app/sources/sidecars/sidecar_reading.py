@@ -22,12 +22,20 @@ STRAY = "This sidecar of Google Takeout describes no picture in its folder."
 OURS, XMP, TAKEOUT, ALBUM = range(4)
 """The kinds of sidecars: the first say most of what people mean."""
 
+NamePlace = Callable[[tuple[float, float]], dict[str, str]]
+"""From a position to the names of its place, as `PlaceNames.of`."""
+
 ReadSidecar = Callable[[str, int], bytes]
 """Reads a sidecar by its name, up to so many bytes. Raises as `Source.read`."""
 
 
 def read_sidecars(
-    read: ReadSidecar, picture: str, names: Sequence[str], *, keep_gps: bool
+    read: ReadSidecar,
+    picture: str,
+    names: Sequence[str],
+    *,
+    keep_gps: bool,
+    name_place: NamePlace | None = None,
 ) -> tuple[Annotation, list[str]]:
     """What the sidecars of a picture say, and what is wrong with those that were passed over.
 
@@ -38,7 +46,8 @@ def read_sidecars(
     faults: list[str] = []
     for name in names:
         try:
-            found.append(parse(name, read(name, max_bytes(name)), keep_gps=keep_gps))
+            data = read(name, max_bytes(name))
+            found.append(parse(name, data, keep_gps=keep_gps, name_place=name_place))
         except ImageVanished:
             continue
         except (AnnotationInvalid, ImageRejected) as error:
@@ -69,15 +78,18 @@ def max_bytes(name: str) -> int:
     return MAX_XMP_BYTES if name.lower().endswith(XMP_SIDECAR) else MAX_SIDECAR_BYTES
 
 
-def parse(name: str, data: bytes, *, keep_gps: bool) -> Sidecar:
+def parse(
+    name: str, data: bytes, *, keep_gps: bool, name_place: NamePlace | None = None
+) -> Sidecar:
     """One sidecar. Raises AnnotationInvalid."""
+    rules: Any = {"keep_gps": keep_gps, "name_place": name_place}
     if name.lower().endswith(XMP_SIDECAR):
-        return Sidecar(name, XMP, described(read_xmp(data), keep_gps=keep_gps))
+        return Sidecar(name, XMP, described(read_xmp(data), **rules))
     value = parse_object(data)
     if is_album(name):
-        return Sidecar(name, ALBUM, described(read_album(value), keep_gps=keep_gps))
+        return Sidecar(name, ALBUM, described(read_album(value), **rules))
     if is_takeout(value):
-        return Sidecar(name, TAKEOUT, described(read_takeout(value), keep_gps=keep_gps))
+        return Sidecar(name, TAKEOUT, described(read_takeout(value), **rules))
     return Sidecar(name, OURS, annotation_of(value))
 
 
@@ -89,7 +101,9 @@ def is_stray(name: str, data: bytes) -> bool:
         return False
 
 
-def described(found: Description, *, keep_gps: bool) -> Annotation:
+def described(
+    found: Description, *, keep_gps: bool, name_place: NamePlace | None = None
+) -> Annotation:
     """A description as caption and metadata; without the position unless `keep_gps`."""
     place = {"city": found.city, "state": found.state, "country": found.country}
     position = found.position if keep_gps else None
@@ -109,4 +123,5 @@ def described(found: Description, *, keep_gps: bool) -> Annotation:
         "gps": position and dict(zip(("latitude", "longitude"), position, strict=True)),
     }
     said = {key: value for key, value in metadata.items() if value}
-    return Annotation(found.caption, check_metadata(said), found.taken)
+    derived = name_place(found.position) if name_place and found.position else {}
+    return Annotation(found.caption, check_metadata(said), found.taken, derived)
