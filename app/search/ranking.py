@@ -65,7 +65,8 @@ class Ranking:
             self._nearest_matches = replace(self._reader, condition=matching)
         if scan is None and request.mode != "lexical":
             limit = request.limit
-            if request.mode == "hybrid" or request.group_by or collection.pages == "all":
+            is_read_on = request.group_by or request.order_by or collection.pages == "all"
+            if request.mode == "hybrid" or is_read_on:
                 limit = max(limit, MIN_BLOCK)
             if is_words_first:
                 limit = WORDS_FIRST_BLOCK

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog import image_listing, image_rows
 from app.catalog.filters.filters import Filter
-from app.catalog.image_listing import Key, parse_order
+from app.catalog.image_listing import Key, Order, parse_order
 from app.database.tables import Collection, Image, VectorIndex
 from app.feedback.query_adjustment import State
 from app.index import embeddings
@@ -24,6 +24,7 @@ from app.search.search_request import Page
 from app.search.search_warnings import SearchWarning
 from app.search.suggestions.filter_suggestions import SuggestedFilter
 
+MAX_SORTED = 200  # best results that `order_by` sorts; an answer to a query ends after them
 MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
 
 
@@ -74,13 +75,14 @@ class _PageContent:
     """The part of a ranking that a page shows, and the offset of the next page, if any.
 
     `dropped` says that other results scored below min_score. `duplicates` maps ids to those of
-    their duplicates.
+    their duplicates. `best` are the best results where `found` has another order.
     """
 
     found: Sequence[RankedImage]
     following: int | None
     dropped: bool
     duplicates: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    best: Sequence[RankedImage] | None = None
 
 
 class ResponseBuilder:
@@ -116,18 +118,20 @@ class ResponseBuilder:
 
     def build(self) -> SearchResponse:
         """The page's hits, and where the next page begins."""
-        shown = self._grouped() if self._is_grouped() else self._ungrouped()
-        confidences = self._confidences(shown.found)
+        shown = self._shown()
+        best = shown.found if shown.best is None else shown.best
+        confidences = self._confidences([*shown.found, *best])
         no_match = self._page.no_match
         if self._page.offset == 0:
-            no_match = self._is_no_match(shown.found, confidences)
+            of_best = {one.image_id: confidences[one.image_id] for one in best if confidences}
+            no_match = self._is_no_match(best, of_best)
         hits = self._hits(shown, confidences)
         following = self._page.next(
             scan=self._ranking.scan, offset=shown.following, no_match=no_match
         )
         short = len(hits) < self._request.limit
         return SearchResponse(
-            self._ordered(hits),
+            hits,
             self._ranking.method,
             self._counts,
             0.0,
@@ -138,6 +142,32 @@ class ResponseBuilder:
             if self._request.explain
             else None,
             following=None if shown.following is None else following,
+        )
+
+    def _shown(self) -> _PageContent:
+        if self._request.order_by is not None:
+            return self._sorted(parse_order(self._request.order_by, self._collection.fields))
+        return self._grouped() if self._is_grouped() else self._ungrouped()
+
+    def _sorted(self, order: Order) -> _PageContent:
+        """A page of the best MAX_SORTED results, which are sorted as a whole."""
+        found = self._ranking.window(0, MAX_SORTED)
+        best = good = self._above_min_score(found)
+        duplicates: dict[int, Sequence[int]] = {}
+        if self._is_grouped():
+            ids = [one.image_id for one in good]
+            groups = group_hits(self._session, ids, self._request.group_by)
+            best = [good[one.position] for one in groups]
+            duplicates = {good[one.position].image_id: one.duplicate_ids for one in groups}
+        by_id = {one.image_id: one for one in best}
+        ids = image_listing.sort_ids(self._session, list(by_id), order)
+        stop = self._page.offset + self._request.limit
+        return _PageContent(
+            [by_id[one] for one in ids[self._page.offset : stop]],
+            stop if len(ids) > stop else None,
+            len(good) < len(found),
+            duplicates,
+            best[: self._request.limit],
         )
 
     def _is_grouped(self) -> bool:
@@ -235,13 +265,6 @@ class ResponseBuilder:
         if self._collection.pages != "all" or self._request.mode == "lexical":
             return {}
         return get_nearest_pages(self._session, self._index, self._query.vector, image_ids)[1]
-
-    def _ordered(self, hits: list[Hit]) -> list[Hit]:
-        if self._request.order_by is None:
-            return hits
-        order = parse_order(self._request.order_by, self._collection.fields)
-        by_id = {hit.image.id: hit for hit in hits}
-        return [by_id[one] for one in image_listing.sort_ids(self._session, list(by_id), order)]
 
     def _explain(self, found: Sequence[RankedImage]) -> dict[int, dict[str, Any]]:
         """Score breakdowns by id."""

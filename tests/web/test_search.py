@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.runtime.services import Services
+from app.search import search_response
 from app.settings import Settings
 from tests.fixtures.search_library import (
     PICTURES,
@@ -74,6 +75,7 @@ def test_exact_and_graph_agree_on_few_pictures(client: TestClient, ids: dict[str
 
 def test_parts_that_are_not_included_are_absent(client: TestClient) -> None:
     scores = {"id", "score", "distance", "vector_rank", "lexical_rank", "confidence", "duplicates"}
+    scores |= {"external_id", "page"}
     parts = {
         "size": {"width", "height", "format"},
         "dates": {"taken_at", "created_at"},
@@ -113,18 +115,40 @@ def test_what_explain_adds_up_is_the_score_of_words_too(
         assert parts == pytest.approx(hit["score"])
 
 
-def test_hits_are_ordered_by_a_field_after_the_cut(client: TestClient, ids: dict[str, int]) -> None:
-    best = names(client, ids, query="a tree", limit=5)
+@pytest.mark.parametrize(
+    "options", [{}, {"mode": "hybrid"}, {"mode": "lexical"}, {"group_by": "copies"}]
+)
+@pytest.mark.parametrize(("order", "sign"), [("stars", 1), ("-stars", -1)])
+def test_the_whole_answer_is_ordered_by_a_field(
+    client: TestClient, ids: dict[str, int], options: dict[str, Any], order: str, sign: int
+) -> None:
+    """Issue 19, item 8: each page was ordered on its own, 2022 … 2005, 2021 … 2006."""
+    best = names(client, ids, query="a red car", limit=100, **options)
     stars = {name: PICTURES[name][1].get("stars") for name in best}
-    known = sorted(name for name in best if stars[name] is not None)
+    known = sorted(sign * number for number in stars.values() if number is not None)
+    found = pages(client, query="a red car", limit=2, order_by=order, **options)
+    shown = [name for one in shown_ids(found) for name, known_id in ids.items() if known_id == one]
+    assert sorted(shown) == sorted(best)
+    assert [sign * (stars[name] or 0) for name in shown[: len(known)]] == known
     lacking = [name for name in best if stars[name] is None]
-    assert lacking
-    for order, sign in (("stars", 1), ("-stars", -1)):
-        shown = names(client, ids, query="a tree", limit=5, order_by=order)
-        expected = sorted(known, key=lambda name: sign * int(stars[name] or 0))
-        assert shown == expected + lacking
-    undeclared = names(client, ids, query="a tree", limit=5, order_by="metadata.note")
-    assert sorted(undeclared) == sorted(best)
+    assert shown[len(known) :] == lacking
+
+
+def test_the_best_hits_alone_are_ordered(
+    client: TestClient, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_response, "MAX_SORTED", 5)
+    best = names(client, ids, query="a tree", limit=5)
+    found = pages(client, query="a tree", limit=2, order_by="metadata.note")
+    assert [len(page) for page in found] == [2, 2, 1]
+    assert sorted(shown_ids(found)) == sorted(ids[name] for name in best)
+
+
+def test_whether_anything_matches_is_told_by_the_best_hits(client: TestClient) -> None:
+    asked_for = {"query": "a red car", "limit": 1}
+    expected = answer(client, **asked_for)["no_match"]
+    for order in ("id", "-id"):
+        assert answer(client, **asked_for, order_by=order)["no_match"] == expected
 
 
 @pytest.mark.parametrize(

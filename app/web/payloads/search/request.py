@@ -13,6 +13,7 @@ from app.catalog.collections import DEFAULT_NAME
 from app.search import search_request
 from app.search.reciprocal_rank_fusion import Fusion
 from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, GroupBy, Mode
+from app.search.search_response import MAX_SORTED
 from app.web.payloads.field_types import STORABLE, Name
 from app.web.payloads.search.terms import SearchTerm, SentQuery
 
@@ -105,7 +106,8 @@ class SearchRequest(BaseModel):
     )
     order_by: FieldName | None = Field(
         None,
-        description="a field, or -field for descending order: sorts the hits of the page",
+        description="a field, or -field for descending order; with a query, the best "
+        f"{MAX_SORTED} hits are sorted as a whole, and pages end after them",
         examples=["-taken_at"],
     )
     group_by: GroupBy | None = Field(
