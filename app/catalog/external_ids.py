@@ -6,8 +6,7 @@ Every function takes a Session and leaves the transaction to its caller.
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.catalog import image_rows
-from app.catalog.file_descriptions import said_caption, said_metadata
+from app.catalog import said_words
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import ExternalIdTaken, ImageNotFound
 from app.index.vector_indexes import lock
@@ -81,8 +80,7 @@ def transfer(
 
 
 def _carry_over(session: Session, before: Image, image: Image, sent: Annotation) -> Image:
-    query = select(said_caption("images").label("caption"), said_metadata("images").label("said"))
+    query = select(images.c.said_caption, images.c.said_metadata)
     old = session.execute(query.where(images.c.id == before.id)).one()
-    caption = sent.caption or old.caption or image.caption
-    metadata = {**image.metadata, **old.said, **sent.metadata}
-    return image_rows.annotate(session, image, Annotation(caption, metadata))
+    changes = {**old.said_metadata, **sent.metadata}
+    return said_words.change(session, image, sent.caption or old.said_caption, changes)

@@ -1,7 +1,8 @@
 """What a picture's file and sidecars say, apart from what people said: columns of images.
 
 `caption` and `metadata` hold both merged. What the file and the sidecars said is recorded beside
-them, so that it goes when they no longer say it, and what people said stays and wins.
+them (`embedded`, `sidecar`), so that it goes when they no longer say it. So is what people said,
+which stays and wins: see `said_words.py`.
 """
 
 from collections.abc import Mapping
@@ -9,39 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, literal_column
-from sqlalchemy.dialects.postgresql import JSONB
-
 from app.pictures.metadata.description import Taken
 from app.sources.sidecars.annotations import Annotation
 from app.sources.sidecars.takeout import with_album
 
 Record = Mapping[str, Any]
 """An annotation as JSON."""
-
-BEFORE_RECORDS = "'{camera,gps}'::text[]"
-"""What was read from the files of rows whose `embedded` is null: of before it was recorded."""
-
-
-def said_caption(table: str) -> ColumnElement[Any]:
-    """The caption of a row of images, null unless people said it."""
-    return literal_column(
-        f"CASE WHEN {table}.caption IS DISTINCT FROM {table}.sidecar->>'caption' "
-        f"AND {table}.caption IS DISTINCT FROM {table}.embedded->>'caption' "
-        f"THEN {table}.caption END",
-        Text(),
-    )
-
-
-def said_metadata(table: str) -> ColumnElement[Any]:
-    """The metadata that people said of a row of images."""
-    read = " || ".join(
-        f"ARRAY(SELECT one.key FROM jsonb_each({table}.{column}->'metadata') AS one "  # noqa: S608
-        f"WHERE {table}.metadata->one.key = one.value)"
-        for column in ("sidecar", "embedded")
-    )
-    before = f"CASE WHEN {table}.embedded IS NULL THEN {BEFORE_RECORDS} ELSE '{{}}' END"
-    return literal_column(f"({table}.metadata - ({read} || {before}))", JSONB())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from sqlalchemy import ColumnElement, and_
 
-from app.catalog import external_ids, image_deletion, image_rows
+from app.catalog import external_ids, image_deletion, image_rows, said_words
 from app.catalog.image_changes import Change
 from app.catalog.image_versions import version_of
 from app.database.connections import Sessions
@@ -211,7 +211,7 @@ class Gallery:
             image = image_rows.get_image(session, image_id, for_update=True)
             if is_expected is not None and not is_expected(version_of(image)):
                 raise ImageChanged(f"Picture {image_id} was changed since: read it again.")
-            image = image_rows.annotate(session, image, change.of(image))
+            image = said_words.change(session, image, change.caption, change.of(image))
             if external_id is None:
                 return image
             return external_ids.assign(session, image, external_id or None)

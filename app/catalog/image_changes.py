@@ -7,11 +7,10 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.catalog import image_rows
+from app.catalog import said_words
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import AnnotationInvalid
-from app.sources.sidecars.annotations import Annotation, check_metadata
 
 TAGS = "tags"  # the key of the metadata
 
@@ -30,13 +29,12 @@ class Change:
     add_tags: Sequence[str] = ()
     remove_tags: Sequence[str] = ()
 
-    def of(self, image: Image) -> Annotation:
-        """What is said of the picture then. Raises AnnotationInvalid."""
-        merged = {**image.metadata, **self.metadata}
-        if self.add_tags or self.remove_tags:
-            merged[TAGS] = self._tags(merged.get(TAGS)) or None
-        kept = {name: value for name, value in merged.items() if value is not None}
-        return Annotation(self.caption, check_metadata(kept))
+    def of(self, image: Image) -> dict[str, Any]:
+        """The changes to the picture's metadata, the tags as a whole list."""
+        if not (self.add_tags or self.remove_tags):
+            return dict(self.metadata)
+        present = {**image.metadata, **self.metadata}.get(TAGS)
+        return {**self.metadata, TAGS: self._tags(present) or None}
 
     def _tags(self, present: Any) -> list[Any]:
         known = present if isinstance(present, list) else [] if present is None else [present]
@@ -78,8 +76,7 @@ def _changed(session: Session, image_id: int, image: Image | None, change: Chang
     if image is None:
         return Changed(image_id, "not_found")
     try:
-        annotation = change.of(image)
+        said_words.change(session, image, change.caption, change.of(image))
     except AnnotationInvalid as error:
         return Changed(image_id, "refused", str(error))
-    image_rows.annotate(session, image, annotation)
     return Changed(image_id, "changed")

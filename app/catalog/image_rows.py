@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from app.catalog import collections as collection_rows
 from app.catalog import upload_copies
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
-from app.catalog.file_descriptions import FileDescription, said_caption, said_metadata
+from app.catalog.file_descriptions import FileDescription
 from app.catalog.new_images import NewImage
+from app.catalog.said_words import caption_over, metadata_over
 from app.database.tables import (
     IMAGE_COLUMNS,
     PRESENT,
@@ -30,13 +31,12 @@ from app.errors import ImageNotFound
 from app.index import embeddings
 from app.index.embeddings import put_vectors
 from app.index.vector_indexes import lock, require_active
-from app.sources.sidecars.annotations import Annotation
 from app.vectors import Vectors, check_vectors
 
 MAX_COPIES = 50  # rows with the same content that are checked for a move
-CONTENT_COLUMNS = (
+READ_COLUMNS = (
     *("content_hash", "etag", "bytes", "width", "height", "format"),
-    *("perceptual_hash", "taken_at", "taken_local"),
+    *("perceptual_hash", "taken_at", "taken_local", "sidecar", "embedded"),
 )
 
 
@@ -85,14 +85,6 @@ def content_hashes(session: Session, collection_id: int, limit: int) -> dict[int
     query = select(images.c.id, images.c.content_hash)
     query = query.where(images.c.collection_id == collection_id).limit(limit)
     return {row.id: row.content_hash for row in session.execute(query)}
-
-
-def annotate(session: Session, image: Image, annotation: Annotation) -> Image:
-    """Replace its metadata, and its caption unless None; an empty caption deletes it."""
-    caption = image.caption if annotation.caption is None else annotation.caption or None
-    query = update(images).where(images.c.id == image.id)
-    query = query.values(caption=caption, metadata=annotation.metadata)
-    return Image.of(session.execute(query.returning(*IMAGE_COLUMNS)).mappings().one())
 
 
 def find_by_hash(session: Session, collection_id: int, content_hash: bytes) -> Image | None:
@@ -186,14 +178,14 @@ def add_images(
     contents = [(image.path, image.content_hash) for image in new]
     upload_copies.leave_changed(session, index.collection_id, contents)
     query = upsert(images).values(language=_language(index.collection_id))
+    caption = func.coalesce(query.excluded.said_caption, images.c.said_caption)
+    metadata = images.c.said_metadata + query.excluded.said_metadata
     changed = {
-        **{name: query.excluded[name] for name in CONTENT_COLUMNS},
-        "caption": func.coalesce(
-            said_caption("excluded"), said_caption("images"), query.excluded.caption
-        ),
-        "metadata": query.excluded.metadata + said_metadata("images") + said_metadata("excluded"),
-        "sidecar": query.excluded.sidecar,
-        "embedded": query.excluded.embedded,
+        **{name: query.excluded[name] for name in READ_COLUMNS},
+        "caption": caption_over(caption, query.excluded.caption),
+        "metadata": metadata_over(metadata, query.excluded.metadata),
+        "said_caption": caption,
+        "said_metadata": metadata,
         "removed_at": None,
     }
     query = query.on_conflict_do_update(index_elements=["collection_id", "path"], set_=changed)
@@ -248,8 +240,8 @@ def move_image(
     )
     if words is not None:
         query = query.values(
-            caption=func.coalesce(said_caption("images"), words.merged.caption),
-            metadata=cast(words.merged.metadata, JSONB) + said_metadata("images"),
+            caption=caption_over(images.c.said_caption, words.merged.caption),
+            metadata=metadata_over(images.c.said_metadata, cast(words.merged.metadata, JSONB)),
             sidecar=words.sidecar,
             embedded=words.embedded,
             **words.times(zone),

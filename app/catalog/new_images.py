@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -49,6 +49,8 @@ class NewImage:
     caption: str | None = None
     metadata: Mapping[str, Any] | None = None
     origin: str | None = None
+    said_caption: str | None = None
+    said_metadata: Mapping[str, Any] = field(default_factory=dict)
     sidecar: Mapping[str, Any] | None = None
     embedded: Mapping[str, Any] | None = None
 
@@ -71,7 +73,8 @@ def new_image(
     What people `said` takes precedence over its sidecars, and these over what its file says.
     """
     words = FileDescription.of(sidecar, embedded_words(picture, rules))
-    whole = with_album(said, words.merged).over(words.merged)
+    said = with_album(said, words.merged)
+    whole = said.over(words.merged)
     moment = None if whole.taken is None else whole.taken.at(rules.zone)
     return NewImage(
         path=path,
@@ -86,6 +89,8 @@ def new_image(
         taken_local=None if moment is None else moment.replace(tzinfo=None),
         caption=whole.caption,
         metadata=whole.metadata,
+        said_caption=said.caption,
+        said_metadata=said.metadata,
         sidecar=words.sidecar,
         embedded=words.embedded,
     )

@@ -37,10 +37,13 @@ def add(session: Session, known: Image, upload: str | None, annotation: Annotati
     query = update(images).where(
         images.c.id == known.id, images.c.path == known.stored_path, PRESENT
     )
+    said = cast(annotation.metadata, JSONB) + _albums(annotation)
     query = query.values(
         upload_copy=func.coalesce(upload, images.c.upload_copy),
         caption=func.coalesce(annotation.caption, images.c.caption),
-        metadata=images.c.metadata + cast(annotation.metadata, JSONB) + _albums(annotation),
+        metadata=images.c.metadata + said,
+        said_caption=func.coalesce(annotation.caption, images.c.said_caption),
+        said_metadata=images.c.said_metadata + said,
     )
     row = session.execute(query.returning(*IMAGE_COLUMNS)).mappings().one_or_none()
     return Image.of(row) if row else None

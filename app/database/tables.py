@@ -102,6 +102,8 @@ images = Table(
     Column("caption", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("upload_copy", Text),  # where its bytes are kept, uploaded too
+    Column("said_caption", Text),  # by people; empty: they removed what a file says
+    Column("said_metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("sidecar", JSONB(none_as_null=True)),  # what its sidecars said last
     Column("embedded", JSONB(none_as_null=True)),  # what its file says; null: of before 0014
     Column("origin", Text),  # the name it was submitted under: file, archive entry or URL

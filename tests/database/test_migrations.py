@@ -130,6 +130,23 @@ def test_takeouts_positions_go_and_its_sidecars_are_read_again(engine: Engine) -
     assert asked(engine, changed) == [({"stars": 5}, None, True), (kept, None, False)]
 
 
+def test_what_no_file_says_is_taken_for_peoples_words(engine: Engine) -> None:
+    """Issue 16, write back: what people said was told by that alone."""
+    to(engine, "0020")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE images SET caption = 'Pier', "
+                """metadata = '{"stars": 5, "label": "Red"}', """
+                """sidecar = '{"caption": null, "metadata": {"label": "Red"}}', """
+                """embedded = '{"caption": "Pier", "metadata": {"stars": 4}}' WHERE id = 1"""
+            )
+        )
+    to(engine, "0025")
+    said = "SELECT said_caption, said_metadata FROM images WHERE id IN (1, 2) ORDER BY id"
+    assert asked(engine, said) == [(None, {"stars": 5}), ("two trees", {"day": "2024-02-30"})]
+
+
 def test_declared_fields_do_not_keep_the_search_schema(engine: Engine) -> None:
     """An index of dates calls a function that goes."""
     connections.migrate(engine)

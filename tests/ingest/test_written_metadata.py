@@ -147,7 +147,8 @@ def test_a_picture_of_before_is_read_for_its_words_with_its_next_change(
 ) -> None:
     (folder / "a.jpg").write_bytes(jpeg(1, xmp=xmp(bag("dc:subject", "inside"))))
     run(services, folder, SYNC)
-    old = """UPDATE images SET embedded = NULL, metadata = '{"camera": "Old", "stars": 1}'"""
+    old = """UPDATE images SET embedded = NULL, metadata = '{"camera": "Old", "stars": 1}', """
+    old += """said_metadata = '{"stars": 1}'"""
     sql(services, old)
     (folder / "a.jpg.xmp").write_bytes(xmp(attributes='xmp:Label="Red"'))
     assert counts(run(services, folder, SYNC)) == {"changed": 1}

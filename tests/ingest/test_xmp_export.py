@@ -1,19 +1,22 @@
 """What is said of pictures, written as XMP sidecars beside or apart from them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from app.catalog.image_changes import Change
 from app.ingest.uploads import Upload
 from app.ingest.xmp_export import FOREIGN, NOT_BESIDE, Exported, XmpExport
 from app.pictures.metadata.xmp import read_xmp
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import png
-from tests.fixtures.folder_jobs import counts, run, sql
+from tests.fixtures.folder_jobs import SYNC, counts, rows, run, sql
 from tests.fixtures.process_environment import bare
+from tests.fixtures.written_metadata import alternatives, bag, xmp
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -25,9 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Path
     for seed, name in enumerate(("pier.png", "silent.png")):
         (folder / name).write_bytes(png(seed))
     run(services, folder)
-    described = "UPDATE images SET caption = 'The pier', metadata = CAST(:said AS jsonb)"
-    where = " WHERE path LIKE '%pier.png'"
-    sql(services, described + where, said='{"tags": ["Lisbon"], "rating": 4}')
+    said = {"tags": ["Lisbon"], "rating": 4}
+    services.gallery.change(rows(services)["pier.png"], Change("The pier", said))
     services.uploads.store([Upload("../album/sent.png", png(7))], "Sent", {})
     return folder
 
@@ -88,6 +90,44 @@ def test_beside_the_pictures_and_read_from_there(services: Services, folder: Pat
     told_again = sql(services, "SELECT caption FROM images WHERE path LIKE '%pier.png'")
     assert told_again[0][0] == "The pier"
     (folder / "pier.png.xmp").unlink()
+
+
+def test_what_people_said_stays_when_its_exported_sidecar_changes_or_goes(
+    services: Services, folder: Path
+) -> None:
+    """Issue 16, write back: read again, their words counted as the sidecar's own."""
+    said = ("The pier", {"tags": ["Lisbon"], "rating": 4})
+    sidecar = folder / "pier.png.xmp"
+    export(services, None)
+    run(services, folder, SYNC)
+    elements = bag("dc:subject", "Porto") + alternatives("dc:description", default="A boat")
+    sidecar.write_bytes(xmp(elements, 'xmp:Rating="1" xmp:Label="Red"'))
+    run(services, folder, SYNC)
+    query = "SELECT caption, metadata FROM images WHERE path LIKE '%/pier.png'"
+    assert sql(services, query) == [(said[0], {**said[1], "label": "Red"})]
+    sidecar.unlink()
+    run(services, folder, SYNC)
+    assert sql(services, query) == [said]
+
+
+def test_what_people_removed_stays_away_while_a_sidecar_says_it(
+    services: Services, folder: Path
+) -> None:
+    image_id = rows(services)["silent.png"]
+    elements = alternatives("dc:description", default="A boat")
+    sidecar = folder / "silent.png.xmp"
+    sidecar.write_bytes(xmp(elements, 'xmp:Rating="1" xmp:Label="Red"'))
+    run(services, folder, SYNC)
+    services.gallery.change(image_id, Change("", {"rating": None, "unknown": None}))
+    sidecar.write_bytes(xmp(elements, 'xmp:Rating="2" xmp:Label="Blue"'))
+    os.utime(sidecar, ns=(1, 1))
+    run(services, folder, SYNC)
+    query = "SELECT caption, metadata, said_metadata FROM images WHERE id = :id"
+    said = {"rating": None}
+    assert sql(services, query, id=image_id) == [(None, {"label": "Blue"}, said)]
+    sidecar.unlink()
+    run(services, folder, SYNC)
+    assert sql(services, query, id=image_id) == [(None, {}, said)]
 
 
 def test_two_pictures_of_one_stem_are_not_mixed(
