@@ -13,6 +13,7 @@ from app.database.answer_cache import AnswerCache
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.errors import CursorRejected, QueryRejected
+from app.index import embeddings
 from app.index.hnsw_search import Neighbour, find_nearest, prepare
 from app.index.statistics import Counts, IndexStatistics
 from app.search.lexical import LexicalSearch
@@ -21,6 +22,7 @@ from app.search.search_request import Page, SearchRequest
 from app.search.search_response import Hit, ResponseBuilder, SearchResponse
 from app.search.search_warnings import SearchWarning
 from app.search.suggestions.filter_suggestions import FilterSuggestions, SuggestedFilter
+from app.vectors import Vectors
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
@@ -101,6 +103,11 @@ class Search:
         if request.mode == "lexical":
             return lexical_query(request.terms)
         return self.queries.encode(request.terms)
+
+    def vectors(self, image_ids: Sequence[int]) -> dict[int, Vectors]:
+        """The embeddings, float32 (dimensions,), of those of the pictures that have one."""
+        with self.sessions.begin() as session:
+            return embeddings.get_vectors(session, self.index, image_ids)
 
     def page(self, collection: Collection, page: Page) -> SearchResponse:
         """One page of results. Raises FilterRejected, CursorRejected."""

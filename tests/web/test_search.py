@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -89,7 +90,21 @@ def test_parts_that_are_not_included_are_absent(client: TestClient) -> None:
     (whole,) = answer(client, query="a tree", limit=1)["hits"]
     assert set(bare) == scores
     assert set(whole) == scores.union(*parts.values())
-    assert "include 0" in refused(asked(client, query="a", include=["vector"]))
+    assert "include 0" in refused(asked(client, query="a", include=["vectors"]))
+
+
+def test_vectors_are_included_on_request(client: TestClient) -> None:
+    """Issue 19, item 8."""
+    found = answer(client, query="a tree", limit=3, include=["vector"])
+    vectors = np.array([hit["vector"] for hit in found["hits"]])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-3)
+    best = found["hits"][0]
+    like_it = answer(client, query=[{"id": best["id"]}], limit=1, include=["vector"])
+    assert like_it["hits"][0]["vector"] == best["vector"]
+    similarity = float(vectors[0] @ vectors[1])
+    near = answer(client, query=[{"id": best["id"]}], limit=100)["hits"]
+    scores = {hit["id"]: hit["score"] for hit in near}
+    assert scores[found["hits"][1]["id"]] == pytest.approx(similarity, abs=2e-3)
 
 
 def test_what_explain_adds_up_is_the_score(client: TestClient) -> None:

@@ -17,11 +17,12 @@ from app.search.feedback_tokens import FeedbackTokens
 from app.search.search_response import Hit
 from app.search.search_warnings import WarningCode
 from app.search.suggestions import filter_suggestions
+from app.vectors import Vectors
 from app.web.addresses import PictureAddresses
 from app.web.payloads.examples import SEARCH, with_examples
 from app.web.payloads.feedback import FeedbackStatus
 from app.web.payloads.images import taken_at
-from app.web.payloads.search.request import INCLUDABLE, Part
+from app.web.payloads.search.request import INCLUDABLE, ON_REQUEST, Part
 
 
 class SearchHit(BaseModel):
@@ -62,6 +63,11 @@ class SearchHit(BaseModel):
     box: list[float] | None = Field(
         None, description="the region that was found, as fractions; null: the whole picture"
     )
+    vector: list[float] | None = Field(
+        None,
+        description="the embedding of the whole picture, of unit length, if `include` names it; "
+        "null while there is none",
+    )
     duplicates: list[int] = Field(
         description="with group_by: ids of the hits that this one stands for, as far as this page "
         "has looked"
@@ -71,8 +77,14 @@ class SearchHit(BaseModel):
     )
 
     @classmethod
-    def of(cls, hit: Hit, addresses: PictureAddresses, include: list[Part] | None) -> Self:
-        """The payload of a hit."""
+    def of(
+        cls,
+        hit: Hit,
+        addresses: PictureAddresses,
+        include: list[Part] | None,
+        vector: Vectors | None,
+    ) -> Self:
+        """The payload of a hit; `vector` has the shape (dimensions,)."""
         image, found = hit.image, hit.found
         told: dict[str, Any] = {
             "id": image.id,
@@ -95,8 +107,10 @@ class SearchHit(BaseModel):
             "metadata": {"metadata": image.metadata},
             "dates": {"taken_at": taken_at(image), "created_at": image.created_at},
             "box": {"box": None},
+            "vector": {"vector": None if vector is None else vector.tolist()},
         }
-        for part in INCLUDABLE if include is None else include:
+        by_default = [part for part in INCLUDABLE if part not in ON_REQUEST]
+        for part in by_default if include is None else include:
             told |= parts[part]
         if hit.why is not None:
             told["explain"] = hit.why
@@ -209,7 +223,7 @@ class SearchResponse(BaseModel):
         references: References,
         include: list[Part] | None = None,
     ) -> Self:
-        """The payload of a response."""
+        """The payload of a response. Queries the database if vectors are included."""
         facets = (
             None
             if answer.facets is None
@@ -220,8 +234,12 @@ class SearchResponse(BaseModel):
         )
         ids = [hit.image.id for hit in answer.hits]
         cursors, tokens = references.cursors, references.tokens
+        vectors = opened.search.vectors(ids) if "vector" in (include or ()) else {}
         return cls(
-            hits=[SearchHit.of(hit, references.addresses, include) for hit in answer.hits],
+            hits=[
+                SearchHit.of(hit, references.addresses, include, vectors.get(hit.image.id))
+                for hit in answer.hits
+            ],
             timings_ms=SearchTimings(encode=answer.encode_ms, database=answer.database_ms),
             model=opened.index.space.name,
             fingerprint=opened.index.fingerprint,

@@ -38,9 +38,12 @@ Part = Literal[
     "caption",
     "metadata",
     "dates",
+    "vector",
     "box",
 ]
 INCLUDABLE: tuple[Part, ...] = get_args(Part)
+ON_REQUEST: set[Part] = {"vector"}
+"""Parts that an answer has only if `include` names them."""
 
 
 class HybridOptions(BaseModel):
@@ -118,7 +121,9 @@ class SearchRequest(BaseModel):
     )
     exact: bool = Field(False, description="compare with every picture instead of using the graph")
     include: list[Part] | None = Field(
-        None, description="the parts of a hit to return beside its id and scores; all if omitted"
+        None,
+        description="the parts of a hit to return beside its id and scores; all but "
+        "`vector` if omitted",
     )
     facets: list[FieldName] = Field(
         default_factory=list,
