@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.web.middleware.guard import SCHEMES
-from app.web.problems import PROBLEM
+from app.web.problems import MEDIA_TYPE, PROBLEM, problem_responses
 
 TAGS = [
     {"name": "flat", "description": "Search and upload in one simple request each."},
@@ -71,6 +71,22 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 FORMS = "Body_"  # how FastAPI begins the name of a form
 CLOSED_FORM = {"description": "The fields of the form.", "additionalProperties": False}
 
+LICENSE = {"name": "MIT", "identifier": "MIT"}
+ANYWHERE = (405, 431)  # what any address may answer
+MISSING = {
+    "{image_id}": {"code": "image_not_found"},
+    "{job_id}": {"code": "job_not_found", "detail": "There is no job with id 1000000."},
+    "{external_id}": {
+        "code": "image_not_found",
+        "detail": "There is no picture with the external id sku-4711.",
+    },
+    "{name}": {
+        "code": "collection_not_found",
+        "detail": "There is no collection holidays in the namespace default.",
+    },
+}
+"""What a 404 says below a path with this parameter; the first that fits counts."""
+
 
 def operation_id(route: APIRoute) -> str:
     """The name of the route's function, which generated clients use too."""
@@ -78,7 +94,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Add what FastAPI leaves out: the schema of problems, security schemes, null in examples."""
+    """Add what FastAPI leaves out, and write it as code generators and linters read it."""
     generated = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -89,10 +105,47 @@ def install(app: FastAPI) -> None:
             if name.startswith(FORMS):
                 schemas[name] |= CLOSED_FORM
         document["components"]["securitySchemes"] = SCHEMES
+        document["info"]["license"] = LICENSE
+        document["servers"] = [{"url": app.state.addresses.root_path or "/"}]
         _restore_examples(schemas)
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _complete(path, operation)
+        _mark_files(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    """Say whether an operation takes a key, which errors any has, and what its 404 looks like."""
+    operation.setdefault("security", [])
+    answers = operation["responses"]
+    anywhere = (*ANYWHERE, 408) if "requestBody" in operation else ANYWHERE
+    for status, answer in problem_responses(*anywhere).items():
+        answers.setdefault(str(status), answer)
+    missing = next((one for part, one in MISSING.items() if part in path), None)
+    if missing and "404" in answers:
+        media = answers["404"]["content"][MEDIA_TYPE]
+        answers["404"]["content"] = {
+            MEDIA_TYPE: {**media, "example": {**media["example"], **missing}}
+        }
+    for media in answers.get("200", {}).get("content", {}).values():
+        if media.pop("itemSchema", None) is not None:  # of OpenAPI 3.2
+            media["schema"] = {"type": "string", "description": "server-sent events"}
+
+
+def _mark_files(node: Any) -> None:
+    """Call files `format: binary`, as generators know them, not by their content's media type."""
+    if isinstance(node, dict):
+        if node.get("contentMediaType") == "application/octet-stream":
+            del node["contentMediaType"]
+            node["format"] = "binary"
+        for inner in node.values():
+            _mark_files(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            _mark_files(inner)
 
 
 def _restore_examples(schemas: dict[str, Any]) -> None:

@@ -214,3 +214,23 @@ def test_a_place_that_is_told_is_documented(operations: list[Operation]) -> None
             assert "Location" in answer["headers"], name
         if status == 503:
             assert "Retry-After" in answer["headers"], name
+
+
+def test_the_document_is_as_generators_read_it(document: Node, operations: list[Operation]) -> None:
+    """Issue 19, item 1: files are files, nothing is of OpenAPI 3.2, and what is open says so."""
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": "/"}]
+    assert document["info"]["license"]["name"] == "MIT"
+    for where, node in nodes(document):
+        assert "itemSchema" not in node, where
+        assert node.get("contentMediaType") != "application/octet-stream", where
+    form = document["components"]["schemas"]["Body_upload"]["properties"]["file"]
+    assert form["items"] == {"type": "string", "format": "binary"}
+    for name, operation in operations:
+        is_open = "x-role" not in operation
+        assert (operation["security"] == []) is is_open, name
+        assert {"405", "431"} <= set(operation["responses"]), name
+    flat = dict(operations)["GET /search-by-text"]["responses"]["200"]
+    assert {"X-Search-Token", "X-Model"} <= set(flat["headers"])
+    job = dict(operations)["GET /api/v1/jobs/{job_id}"]["responses"]["404"]
+    assert job["content"][PROBLEM]["example"]["code"] == "job_not_found"

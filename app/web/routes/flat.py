@@ -44,6 +44,17 @@ router = APIRouter(tags=["flat"], route_class=Guarded)
 
 TRUNCATED_HEADER = "X-Query-Truncated"  # the text exceeds the model's context
 TOKEN_HEADER = "X-Search-Token"  # noqa: S105
+SEARCH_HEADERS = {
+    TOKEN_HEADER: {
+        "schema": {"type": "string"},
+        "description": "token to rate this answer with at /api/v1/feedback",
+    },
+    "X-Model": {"schema": {"type": "string"}, "description": "the model that answered"},
+    TRUNCATED_HEADER: {
+        "schema": {"type": "string"},
+        "description": "true where the text exceeds the model's context",
+    },
+}
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of pictures")]
 
@@ -79,7 +90,7 @@ PICTURE_BODY = {
 
 @router.get(
     "/search-by-text",
-    responses=problem_responses(404, 422, 503),
+    responses={200: {"headers": SEARCH_HEADERS}, **problem_responses(404, 422, 503)},
     dependencies=[ModelHeader, Utf8Query],
 )
 @needs("reader", "search")
@@ -104,7 +115,10 @@ async def search_by_text(
 
 @router.post(
     "/search-by-image",
-    responses=problem_responses(400, 404, 413, 415, 422, 503),
+    responses={
+        200: {"headers": SEARCH_HEADERS},
+        **problem_responses(400, 404, 413, 415, 422, 503),
+    },
     dependencies=[ModelHeader],
     openapi_extra=PICTURE_BODY,
 )

@@ -70,18 +70,6 @@ BODY: dict[str, Any] = {
 
 
 EVENTS: dict[str, Any] = {
-    "itemSchema": {
-        "properties": {
-            "event": {"enum": ["progress", "end"], "description": "end is the last event"},
-            "data": {
-                "contentMediaType": "application/json",
-                "contentSchema": {"$ref": "#/components/schemas/JobDetails"},
-                "description": "the job, as `GET /api/v1/jobs/{job_id}` returns it",
-            },
-            "id": {"description": "not used"},
-            "retry": {"description": "not used"},
-        },
-    },
     "example": f"event: end\ndata: {json.dumps(examples.JOB)}\n\n",
 }
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address of the job"}}
