@@ -108,6 +108,14 @@ class CollectionRejected(ImageSearchError):
     """A collection whose name, fields, model or index options are not allowed."""
 
 
+class GenerationNotFound(ImageSearchError):
+    """The collection has no generation with this id, or none to go back to."""
+
+
+class GenerationConflict(ImageSearchError):
+    """The generation's state does not allow this, or another one is being built."""
+
+
 class UploadRejected(ImageSearchError):
     """The request around the pictures is wrong: no file, or metadata that is not a JSON object."""
 

@@ -171,6 +171,9 @@ class Settings(BaseSettings):
     max_resident_models: Annotated[int, Field(ge=1)] = Field(
         2, description="models in memory at a time; the least recently used one is unloaded"
     )
+    keep_generations: Annotated[int, Field(ge=0, le=10)] = Field(
+        1, description="former vectors of a collection kept for a rollback after a reindexing"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="where the model runs: auto, cpu, cuda or mps"
     )

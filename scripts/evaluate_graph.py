@@ -14,7 +14,7 @@ from sqlalchemy import text
 from app.catalog import collections
 from app.database.connections import Sessions
 from app.database.tables import Storage, VectorIndex
-from app.index import graph_rebuild, vector_indexes
+from app.index import generations, graph_rebuild, vector_indexes
 from app.index.exact_search import exact_neighbours
 from app.index.graph_health import (
     TIE,
@@ -128,7 +128,7 @@ def _new_index(
     sessions: Sessions, collection_id: int, storage: Storage, vectors: Vectors
 ) -> VectorIndex:
     with sessions.begin() as session:
-        vector_indexes.drop_all(session, collection_id)
+        generations.drop_all(session, collection_id)
         space = VectorSpace("generated", "", "0" * 64, vectors.shape[1])
         shape = vector_indexes.Shape(storage)
         return vector_indexes.create_index(session, collection_id, space, shape)

@@ -22,7 +22,7 @@ from app.catalog.gallery import remove_thumbnails
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection
 from app.errors import CollectionNotFound
-from app.index import vector_indexes
+from app.index import generations
 from app.storage.disk import Disk, Stores
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def _run_step(session: Session, collection_id: int, step: Step) -> bool:
 
 
 def _remove_indexes(session: Session, collection: Collection) -> None:
-    vector_indexes.drop_all(session, collection.id)
+    generations.drop_all(session, collection.id)
 
 
 def _remove_fields(session: Session, collection: Collection) -> None:

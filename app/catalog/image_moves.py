@@ -23,6 +23,7 @@ from app.database.tables import (
     images,
 )
 from app.errors import CollectionRejected
+from app.index.missing_vectors import forget_changed
 from app.index.vector_indexes import require_active
 from app.storage.disk import Stores
 
@@ -119,6 +120,7 @@ def _move(
         embeddings.c.index_id == source[1].id, embeddings.c.image_id.in_(moved)
     )
     session.execute(vectors.values(index_id=target[1].id))
+    forget_changed(session, source[1], moved)
     image_deletion.skip_files(session, gone)
     skipped_files.forget(session, target[0].id, [row["stored_path"] for row in gone])
     return status, [Image.of(row) for row in gone]

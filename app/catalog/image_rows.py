@@ -30,6 +30,7 @@ from app.database.tables import (
 from app.errors import ImageNotFound
 from app.index import embeddings
 from app.index.embeddings import put_vectors
+from app.index.missing_vectors import forget_changed
 from app.index.vector_indexes import lock, require_active
 from app.vectors import Vectors, check_vectors
 
@@ -193,7 +194,9 @@ def add_images(
     returned = session.execute(query.returning(*IMAGE_COLUMNS), rows).mappings()
     stored = {row["stored_path"]: Image.of(row) for row in returned}  # in no particular order
     ordered = [stored[image.path] for image in new]
-    put_vectors(session, index, [image.id for image in ordered], vectors)
+    ids = [image.id for image in ordered]
+    forget_changed(session, index, ids)
+    put_vectors(session, index, ids, vectors)
     return ordered
 
 

@@ -1,7 +1,8 @@
 """The SQLAlchemy engine, sessions and migrations."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -148,6 +149,14 @@ def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
                 raise
         time.sleep(LOCK_PAUSE_SECONDS)
     raise AssertionError  # unreachable: the last attempt returns or raises
+
+
+@contextmanager
+def alone(sessions: Sessions, name: str) -> Iterator[bool]:
+    """Whether no other process holds the advisory lock `name`; it is held meanwhile."""
+    key = func.hashtextextended(name, 0)
+    with sessions.begin() as session:
+        yield session.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
 
 
 def migrate(engine: Engine) -> None:

@@ -71,7 +71,7 @@ vector_indexes = Table(
     Column("dimensions", Integer, nullable=False),
     Column("m", Integer, nullable=False),
     Column("ef_construction", Integer, nullable=False),
-    Column("state", Text, nullable=False),  # building | active | retired
+    Column("state", Text, nullable=False),  # building | ready | active | retired
     Column("storage", Text, nullable=False, server_default=text("'halfvec'")),
     Column("ef_search", Integer),  # as tuned; null: the default
     Column("chance", LargeBinary),  # a `calibration.NullDistribution`
@@ -79,11 +79,20 @@ vector_indexes = Table(
     now_column(),
     Column("graph_vectors", Integer),  # at the last `graph_rebuild`; null: in order of arrival
     Column("graph_recall", Float),  # `graph_health.measure`; null: not measured since it was built
+    Column("job_id", ForeignKey("jobs.id", ondelete="SET NULL")),  # that made it, if one did
+    Column("measured", JSONB),  # recall as the job found it: `recall.RecallMeasurement`
+    Column("retired_at", DateTime(timezone=True)),  # when another one took its place
     Index(
         "vector_indexes_one_active_idx",
         "collection_id",
         unique=True,
         postgresql_where=text("state = 'active'"),
+    ),
+    Index(
+        "vector_indexes_one_growing_idx",
+        "collection_id",
+        unique=True,
+        postgresql_where=text("state IN ('building', 'ready')"),
     ),
 )
 

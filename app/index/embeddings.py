@@ -101,6 +101,24 @@ def get_vectors(
     }
 
 
+def get_pages(
+    session: Session, index: VectorIndex, image_ids: Sequence[int]
+) -> dict[int, dict[int, Vectors]]:
+    """The vectors of the pages after the first, as `put_pages` takes them."""
+    as_bytes, kind = BINARY_FORMATS[index.column.name]
+    stored = as_bytes(index.column, type_=LargeBinary)
+    query = select(embeddings.c.image_id, embeddings.c.region, stored).where(
+        embeddings.c.index_id == index.id,
+        embeddings.c.image_id == any_(cast(list(image_ids), ARRAY(BigInteger))),
+        FURTHER_PAGE,
+    )
+    found: dict[int, dict[int, Vectors]] = {}
+    for image_id, region, sent in session.execute(query):
+        vector = np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
+        found.setdefault(image_id, {})[region + 1] = vector
+    return found
+
+
 def sample(session: Session, index: VectorIndex, limit: int) -> dict[int, Vectors]:
     """The vectors of a uniform sample of `limit` pictures, by id: always the same sample."""
     query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id)

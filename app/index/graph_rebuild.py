@@ -9,15 +9,13 @@ and takes the old one's place in a short transaction.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions, alone, retry_on_lock
 from app.database.tables import VectorIndex
 from app.database.tables import vector_indexes as generations
 from app.index import vector_indexes
@@ -46,24 +44,16 @@ def rebuild(sessions: Sessions, index: VectorIndex) -> bool:
     Searches wait for the exchange alone; writers while the last changes are taken over too, which
     is a comparison of both partitions. Raises IndexGone.
     """
-    with _alone(sessions, index) as alone:
-        if not alone:
+    with alone(sessions, _copy_name(index)) as is_alone:
+        if not is_alone:
             return False
         try:
             _rebuild(sessions, index)
         except ProgrammingError:  # a table that is gone
             with sessions.begin() as session:
-                vector_indexes.require_active(session, index)
+                vector_indexes.require_present(session, index)
             raise
     return True
-
-
-@contextmanager
-def _alone(sessions: Sessions, index: VectorIndex) -> Iterator[bool]:
-    """Whether no other process rebuilds the index; none begins to meanwhile."""
-    key = func.hashtextextended(_copy_name(index), 0)
-    with sessions.begin() as session:
-        yield session.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
 
 
 def _rebuild(sessions: Sessions, index: VectorIndex) -> None:
@@ -91,7 +81,7 @@ def _retired_name(index: VectorIndex) -> str:
 def _copy(session: Session, index: VectorIndex) -> None:
     """All rows in the order of a hash of their ids, in a table that no index slows down yet."""
     copy, original = _copy_name(index), index.partition
-    vector_indexes.require_active(session, index)
+    vector_indexes.require_present(session, index)
     session.execute(
         text(
             f"CREATE TABLE {copy} (LIKE {original} INCLUDING DEFAULTS INCLUDING CONSTRAINTS, "
@@ -139,7 +129,7 @@ def _exchange(session: Session, index: VectorIndex) -> None:
     Locks are taken in the order in which pictures are written, so that nobody waits in a circle.
     Searches wait only from the detachment on.
     """
-    vector_indexes.require_active(session, index)
+    vector_indexes.require_present(session, index)
     original, copy = index.partition, _copy_name(index)
     session.execute(text("LOCK TABLE vector_indexes, images IN SHARE ROW EXCLUSIVE MODE"))
     session.execute(text("LOCK TABLE ONLY embeddings IN SHARE ROW EXCLUSIVE MODE"))

@@ -5,6 +5,7 @@ Every function takes a Session and leaves the transaction to its caller.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import ARRAY, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
@@ -82,7 +83,8 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
             f"(fingerprint {known.fingerprint[:12]}), not with {space.name} "
             f"({space.fingerprint[:12]}). Their vectors cannot be compared. Start with that model "
             "again (CLIP_MODEL, CLIP_PRETRAINED, PRECISION where either is int8; TESTING=1 for the "
-            "demo model), or use another database (DATABASE_URL or POSTGRES_DIR) for the new one."
+            "demo model), and change to the new one by `make reindex`; or use another database "
+            "(DATABASE_URL or POSTGRES_DIR) for it."
         )
     return index
 
@@ -114,9 +116,13 @@ def _active(session: Session, collection_id: int, *, lock_row: bool = False) -> 
 
 
 def create_index(
-    session: Session, collection_id: int, space: VectorSpace, shape: Shape = DEFAULT_SHAPE
+    session: Session,
+    collection_id: int,
+    space: VectorSpace,
+    shape: Shape = DEFAULT_SHAPE,
+    state: Literal["active", "building"] = "active",
 ) -> VectorIndex:
-    """An active index without vectors and without a graph. Raises CollectionRejected.
+    """An index without vectors and without a graph. Raises CollectionRejected.
 
     The tables that the partition's foreign keys refer to are locked first, so that two transactions
     that create indexes cannot deadlock. Attaching blocks neither searches nor writers.
@@ -127,7 +133,7 @@ def create_index(
             f"{MAX_DIMENSIONS[shape.storage]}."
         )
     session.execute(text("LOCK TABLE vector_indexes, images IN SHARE ROW EXCLUSIVE MODE"))
-    values = {"collection_id": collection_id, **vars(space), **vars(shape), "state": "active"}
+    values = {"collection_id": collection_id, **vars(space), **vars(shape), "state": state}
     query = insert(vector_indexes).values(values).returning(*INDEX_COLUMNS)
     index = VectorIndex(**session.execute(query).mappings().one())
     column = index.column.name
@@ -160,20 +166,6 @@ def drop_copies(session: Session, index: VectorIndex) -> None:
     """Drop the tables that a rebuild of the graph works on (`graph_rebuild`), if there are any."""
     for name in (f"{index.partition}_copy", f"{index.partition}_retired"):
         session.execute(text(f"DROP TABLE IF EXISTS {name}"))
-
-
-def drop_all(session: Session, collection_id: int) -> None:
-    """Delete all indexes of a collection. Waits for those who write to them or build a graph.
-
-    The lock on `embeddings`, which every search reads, is taken last.
-    """
-    retire = update(vector_indexes).where(vector_indexes.c.collection_id == collection_id)
-    retire = retire.values(state="retired").returning(*INDEX_COLUMNS)
-    found = [VectorIndex(**row) for row in session.execute(retire).mappings()]
-    for index in found:
-        lock(session, hnsw_name(index))
-    for index in found:
-        drop_index(session, index)
 
 
 def build_hnsw(session: Session, index: VectorIndex) -> None:
@@ -262,6 +254,13 @@ def _check_active(session: Session, index: VectorIndex, *, read: bool) -> None:
     state = session.execute(query.with_for_update(read=read)).scalar_one_or_none()
     if state != "active":
         raise IndexGone("The index of this collection was replaced or deleted.")
+
+
+def require_present(session: Session, index: VectorIndex) -> None:
+    """Keep the index from being dropped until the transaction ends. Raises IndexGone."""
+    query = select(vector_indexes.c.id).where(vector_indexes.c.id == index.id)
+    if session.execute(query.with_for_update(read=True)).scalar_one_or_none() is None:
+        raise IndexGone("The index was deleted.")
 
 
 def set_ef_search(session: Session, index: VectorIndex, ef_search: int) -> None:

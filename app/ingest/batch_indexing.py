@@ -23,7 +23,7 @@ from app.database.connections import is_unavailable
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
-from app.errors import Interrupted, StorageUnwritable, own_fault
+from app.errors import IndexGone, Interrupted, StorageUnwritable, own_fault
 from app.ingest import jobs, leases
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
@@ -83,7 +83,8 @@ class BatchIndexer:
     def run_batch(self, job_id: int, item_ids: Sequence[int], worker: str) -> None:
         """Acquire the items that are still open and index them.
 
-        Raises Interrupted, or StorageUnwritable: then they wait, and no attempt is counted.
+        Raises Interrupted, StorageUnwritable, or IndexGone where another generation took its
+        place: then they wait, and no attempt is counted.
         """
         with self.context.sessions.begin() as session:
             jobs.start(session, job_id)
@@ -96,7 +97,7 @@ class BatchIndexer:
             with self.context.sessions.begin() as session:
                 leases.clear_attempt(session, batch.items)
             results = self._settled(batch, prepared)
-        except (Interrupted, StorageUnwritable) as error:
+        except (Interrupted, IndexGone, StorageUnwritable) as error:
             with self.context.sessions.begin() as session:
                 leases.release(session, batch.items)
                 if isinstance(error, StorageUnwritable):
@@ -125,7 +126,7 @@ class BatchIndexer:
         try:
             vectors = self._encoded(batch.job, prepared)
             return self._write(batch, prepared, vectors)
-        except (Interrupted, StorageUnwritable):
+        except (Interrupted, IndexGone, StorageUnwritable):
             raise
         except Exception as error:
             if isinstance(error, DBAPIError) and is_unavailable(error):

@@ -3,7 +3,7 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
@@ -12,6 +12,14 @@ from app.ingest.job_items import OPEN, enqueue_batches
 from app.ingest.jobs import BULK_PRIORITY, LIST, SENT_PRIORITY, Job, enqueue, get, settle
 
 SENT = {"files", "archive"}  # sources that were uploaded with the request
+REINDEXING = (
+    "reindex"  # the source of a job that fills a new generation of the collection's vectors
+)
+
+
+def is_reindexing(job: Job) -> bool:
+    """Whether the job embeds the collection's own pictures again, rather than files of a source."""
+    return REINDEXING in job.source
 
 
 def resume(session: Session, job: Job, batch_size: int) -> None:
@@ -36,6 +44,8 @@ def cancel(session: Session, job_id: int) -> Job:
     )
     query = query.values(state="cancelled", outcome="cancelled", updated_at=func.now())
     number = len(session.execute(query.returning(job_items.c.id)).all())
+    if is_reindexing(job):  # its pictures are no items
+        number = job.total - job.done
     changes = {"cancelled": jobs.c.cancelled + number, "listed": True, "updated_at": func.now()}
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
     session.execute(query.values(state="cancelling", **changes))
@@ -51,6 +61,8 @@ def retry(session: Session, job_id: int, batch_size: int) -> Job:
     job = get(session, job_id)
     if job.finished_at is None:
         raise JobConflict(f"Job {job_id} is {job.state}: wait for its end, or cancel it.")
+    if is_reindexing(job):
+        return _retry_reindexing(session, job)
     query = update(job_items).where(job_items.c.job_id == job_id, job_items.c.state == "failed")
     if "folder" in job.source:  # folders that could not be listed are no files
         query = query.where(~job_items.c.path.endswith("/"))
@@ -75,3 +87,18 @@ def retry(session: Session, job_id: int, batch_size: int) -> Job:
         enqueue(session, LIST, job.queue, {"job_id": job_id})
     enqueue_batches(session, job, ids, batch_size, SENT_PRIORITY)
     return get(session, job_id)
+
+
+def _retry_reindexing(session: Session, job: Job) -> Job:
+    """Forget which originals were unreadable, so that they are looked for again."""
+    query = delete(job_items).where(job_items.c.job_id == job.id, job_items.c.state == "failed")
+    failed = len(session.execute(query.returning(job_items.c.id)).all())
+    if not failed or job.state != "succeeded":
+        raise JobConflict(f"Job {job.id} has no failed picture that could be tried again.")
+    changes = {"state": "running", "listed": False, "finished_at": None, "updated_at": func.now()}
+    again = update(jobs).where(jobs.c.id == job.id, jobs.c.finished_at.is_not(None))
+    again = again.values(**changes, failed=0, total=jobs.c.total - failed)
+    if session.execute(again.returning(jobs.c.id)).first() is None:
+        raise JobConflict(f"Job {job.id} is being retried already.")
+    enqueue(session, LIST, job.queue, {"job_id": job.id})
+    return get(session, job.id)

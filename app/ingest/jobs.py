@@ -14,12 +14,12 @@ from functools import cache
 from typing import Any
 
 import procrastinate
-from sqlalchemy import Column, ColumnElement, delete, func, insert, select, text, update
+from sqlalchemy import Column, ColumnElement, delete, exists, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import OUTCOMES, job_items, jobs
-from app.database.tables import collections
+from app.database.tables import collections, vector_indexes
 from app.errors import CollectionNotFound, JobNotFound
 from app.metrics import QueueCounts
 
@@ -292,9 +292,11 @@ def count_queue(session: Session) -> QueueCounts:
 def purge(session: Session) -> list[str]:
     """Delete the jobs that ended more than RETENTION ago, with their items.
 
+    Not the job of a generation, which lists the pictures that it lacks.
     Returns the names of their staged files, which were kept for a retry.
     """
-    old = jobs.c.finished_at < func.now() - RETENTION
+    of_generation = exists().where(vector_indexes.c.job_id == jobs.c.id)
+    old = (jobs.c.finished_at < func.now() - RETENTION) & ~of_generation
     of_items = select(job_items.c.staged).join(jobs, jobs.c.id == job_items.c.job_id)
     of_items = of_items.where(old, job_items.c.staged.is_not(None))
     staged = list(session.execute(of_items).scalars())

@@ -36,6 +36,9 @@ from app.runtime import backing_services, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.reading_threads import open_reading_pools
+from app.runtime.reindexing.generation_fill import GenerationFill
+from app.runtime.reindexing.reindex_work import ReindexWork
+from app.runtime.reindexing.reindexing import Reindexing
 from app.runtime.services import Services
 from app.runtime.stores import open_stores
 from app.runtime.worker import Worker
@@ -143,6 +146,7 @@ class _Assembly:
             default=(default, index, encoder),
         )
         signer = backing_services.open_signer(settings, sessions, self.stores.uploads.folder)
+        fill = self._generation_fill(registry)
         loaded = encoder.load()
         return Services(
             encoder=encoder,
@@ -157,8 +161,11 @@ class _Assembly:
                 sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)
             ),
             address_signer=AddressSigner(signer, settings.signed_url_hours * HOUR),
-            worker=self._worker(registry, deletion),
+            worker=self._worker(registry, deletion, fill),
             doctor=self._doctor(registry),
+            reindexing=Reindexing(
+                sessions, registry, fill, self.queue, settings.max_resident_models
+            ),
             sessions=sessions,
         )
 
@@ -201,12 +208,26 @@ class _Assembly:
             ),
         )
 
-    def _worker(self, registry: CollectionRegistry, deletion: CollectionDeletion) -> Worker:
+    def _generation_fill(self, registry: CollectionRegistry) -> GenerationFill:
+        return GenerationFill(
+            sessions=self.sessions,
+            sources=self.sources,
+            limits=self.limits,
+            pools=self.pools,
+            encoder_of=registry.encoder_of,
+            batch_size=self.settings.batch_size,
+            stop=self.interrupt,
+        )
+
+    def _worker(
+        self, registry: CollectionRegistry, deletion: CollectionDeletion, fill: GenerationFill
+    ) -> Worker:
         return Worker(
             url=self.url,
             sessions=self.sessions,
             registry=registry,
             collection_deletion=deletion,
+            reindex_work=ReindexWork(self.sessions, registry, fill, self.settings.keep_generations),
             queues=(self.queue, ANYWHERE),
             lease_seconds=self.settings.lease_seconds,
             interrupt=self.interrupt,

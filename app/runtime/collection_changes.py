@@ -1,15 +1,24 @@
-"""Changes of a collection's declared fields, language and pages, in the caller's transaction."""
+"""Changes of a collection's declared fields, language and pages.
 
+The functions that take a Session leave the transaction to their caller.
+"""
+
+import logging
 from collections.abc import Mapping
+from functools import partial
 
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.catalog.collection_deletion import drop_field_indexes
 from app.catalog.filters import fields
+from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection, Pages
-from app.index import embeddings, vector_indexes
+from app.index import embeddings, generations, vector_indexes
+
+log = logging.getLogger(__name__)
 
 
 def set_fields(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
@@ -53,4 +62,42 @@ def set_pages(session: Session, collection_id: int, pages: Pages) -> None:
         vector_indexes.claim(session, index)
         collections.set_pages(session, before, pages)
         if pages == "first":
-            embeddings.drop_pages(session, index)
+            for generation in generations.of_collection(session, collection_id):
+                embeddings.drop_pages(session, generation.index)
+
+
+def change(
+    sessions: Sessions,
+    collection_id: int,
+    language: str | None,
+    declared: Mapping[str, str] | None,
+    pages: Pages | None,
+) -> None:
+    """Replace its declared fields and their indexes, its language or pages; None leaves them.
+
+    Raises CollectionRejected, CollectionNotFound.
+    """
+    if declared is not None:
+        fields.check_declared(declared)
+    if language is not None:
+        with sessions.begin() as session:
+            collections.check_language(session, language)
+    if declared is not None:
+        set_all = partial(set_fields, collection_id=collection_id, declared=declared)
+        retry_on_lock(sessions, set_all)
+        _drop_undeclared(sessions, collection_id)
+    changes = []
+    if language is not None:
+        changes.append(partial(set_language, language=language))
+    if pages is not None:
+        changes.append(partial(set_pages, pages=pages))
+    for one in changes:
+        retry_on_lock(sessions, partial(one, collection_id=collection_id))
+
+
+def _drop_undeclared(sessions: Sessions, collection_id: int) -> None:
+    """Drop the indexes of fields no longer declared; if that fails, the next change retries."""
+    try:
+        retry_on_lock(sessions, partial(drop_undeclared, collection_id=collection_id))
+    except OperationalError as error:
+        log.warning("old indexes of collection %s stay: %s", collection_id, error.orig)

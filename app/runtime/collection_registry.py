@@ -6,12 +6,12 @@ changes by other processes are seen at once. Opening a collection needs its mode
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
@@ -23,7 +23,7 @@ from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection, Pages, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident_model import ResidentModel
-from app.errors import CollectionRejected, ModelUnavailable
+from app.errors import CollectionRejected, IndexGone, ModelUnavailable
 from app.feedback.evaluation import FeedbackEvaluation
 from app.index import embeddings, vector_indexes
 from app.index.recall import Recall
@@ -41,6 +41,7 @@ from app.search.search import Search
 
 log = logging.getLogger(__name__)
 
+DEFAULT_SECONDS = 1.0  # the default collection's index is looked up so often, not at each search
 MOST_OPEN = 100  # collections whose services are cached, least recently used out first
 
 
@@ -69,6 +70,7 @@ class OpenCollection(KnownCollection):
     evaluation: FeedbackEvaluation
 
 
+T = TypeVar("T")
 Build = Callable[[Collection, VectorIndex, ResidentModel], OpenCollection]
 
 
@@ -94,6 +96,7 @@ class CollectionRegistry:
         self._namespaces: dict[int, str] = {}  # by id: ids are never reused
         self._lock = threading.Lock()
         self.default = build(*default)
+        self._default_read = time.monotonic()
 
     def find(self, namespace: str, name: str) -> KnownCollection:
         """A collection by its name. Raises CollectionNotFound, IndexGone."""
@@ -141,17 +144,40 @@ class CollectionRegistry:
         """A collection by its id. Raises as `open`."""
         return self._open(self.find_id(collection_id))
 
+    def current_default(self) -> OpenCollection | None:
+        """The default collection, if its index was looked up within DEFAULT_SECONDS."""
+        is_fresh = time.monotonic() - self._default_read < DEFAULT_SECONDS
+        return self.default if is_fresh else None
+
+    def on_current(self, collection_id: int, work: Callable[[OpenCollection], T]) -> T:
+        """Do `work` that writes; once more if another generation took the index's place meanwhile.
+
+        Raises as `open`, and what `work` raises.
+        """
+        try:
+            return work(self.open_id(collection_id))
+        except IndexGone:
+            return work(self.open_id(collection_id))
+
     def of_job(self, job_id: int) -> OpenCollection:
         """The collection of a job. Raises JobNotFound, and as `open`."""
         with self._sessions.begin() as session:
             collection_id = jobs.get(session, job_id).collection_id
         return self.open_id(collection_id)
 
+    def open_generation(self, index: VectorIndex) -> OpenCollection:
+        """The services of any generation of a collection; they are not cached. Raises as `open`."""
+        with self._sessions.begin() as session:
+            collection = collections.get_by_id(session, index.collection_id)
+        return self._build(collection, index, self.encoder_of(index))
+
     def _open(self, known: KnownCollection) -> OpenCollection:
+        if known.collection.id == self.default.collection.id:
+            self._default_read = time.monotonic()
         opened = self._kept(known)
         if opened is None:
             opened = self._keep(
-                self._build(known.collection, known.index, self._resident(known.index))
+                self._build(known.collection, known.index, self.encoder_of(known.index))
             )
         if opened.collection != known.collection:
             opened = replace(opened, collection=known.collection)
@@ -177,7 +203,7 @@ class CollectionRegistry:
                 self._opened.popitem(last=False)
         return opened
 
-    def _resident(self, index: VectorIndex) -> ResidentModel:
+    def encoder_of(self, index: VectorIndex) -> ResidentModel:
         """The model of the index. Raises ModelUnavailable if its weights have changed."""
         if index.fingerprint == self._encoder.space.fingerprint:
             return self._encoder
@@ -196,7 +222,7 @@ class CollectionRegistry:
         Raises CollectionExists, CollectionRejected, ModelUnavailable.
         """
         fields.check_declared(new.fields)
-        encoder = self._encoder if model is None else self._allowed(model)
+        encoder = self._encoder if model is None else self.allowed(model)
         space = encoder.space
 
         def write(session: Session) -> tuple[Collection, VectorIndex]:
@@ -209,7 +235,8 @@ class CollectionRegistry:
 
         return self._keep(self._build(*retry_on_lock(self._sessions, write), encoder))
 
-    def _allowed(self, model: ModelName) -> ResidentModel:
+    def allowed(self, model: ModelName) -> ResidentModel:
+        """A model that collections may have. Raises CollectionRejected."""
         space = self._encoder.space
         if model == ModelName(space.model, space.pretrained):
             return self._encoder
@@ -231,38 +258,8 @@ class CollectionRegistry:
 
         Raises CollectionRejected, CollectionNotFound.
         """
-        collection_id = known.collection.id
-        if declared is not None:
-            fields.check_declared(declared)
-        if language is not None:
-            with self._sessions.begin() as session:
-                collections.check_language(session, language)
-        if declared is not None:
-            retry_on_lock(
-                self._sessions,
-                partial(
-                    collection_changes.set_fields, collection_id=collection_id, declared=declared
-                ),
-            )
-            self._drop_undeclared(collection_id)
-        changes = []
-        if language is not None:
-            changes.append(partial(collection_changes.set_language, language=language))
-        if pages is not None:
-            changes.append(partial(collection_changes.set_pages, pages=pages))
-        for change in changes:
-            retry_on_lock(self._sessions, partial(change, collection_id=collection_id))
-        return self.find_id(collection_id)
-
-    def _drop_undeclared(self, collection_id: int) -> None:
-        """Drop the indexes of fields no longer declared; if that fails, the next change retries."""
-        try:
-            retry_on_lock(
-                self._sessions,
-                partial(collection_changes.drop_undeclared, collection_id=collection_id),
-            )
-        except OperationalError as error:
-            log.warning("old indexes of collection %s stay: %s", collection_id, error.orig)
+        collection_changes.change(self._sessions, known.collection.id, language, declared, pages)
+        return self.find_id(known.collection.id)
 
     def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
         """Set `ef_search`, the number of candidates its searches keep."""

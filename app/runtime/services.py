@@ -16,6 +16,7 @@ from app.ingest.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.doctor.doctor import Doctor
+from app.runtime.reindexing.reindexing import Reindexing
 from app.runtime.shutdown import JOIN_SECONDS, join
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
@@ -39,6 +40,7 @@ class Services:
     address_signer: AddressSigner
     worker: Worker
     doctor: Doctor
+    reindexing: Reindexing
     sessions: Sessions
 
     @property

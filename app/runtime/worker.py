@@ -10,10 +10,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import procrastinate
 import psycopg
@@ -36,6 +35,8 @@ from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
 from app.ingest import job_control, jobs
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.reindexing.reindex_work import ReindexWork
+from app.runtime.worker_loops import repeat, until_disconnected
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,15 @@ STOP_SECONDS = 6.0  # how long a stop waits for running tasks; other workers tak
 RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
 EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
 GRAPH_POLL_SECONDS = 600.0  # between checks of the graphs of indexes that have changed
+GENERATION_POLL_SECONDS = 1.0  # between looks at what generations lack
 STOP_POLL_SECONDS = 0.1  # between checks whether to stop
 RETRY_SECONDS = 5  # before a task that failed for a passing reason is run again
-RETRY_SECONDS_OF = ((Interrupted, 0), (ModelUnavailable, 60), (StorageUnwritable, 15))  # by type
+RETRY_SECONDS_OF = (  # by type
+    (Interrupted, 0),
+    (IndexGone, 0),  # another one took its place
+    (ModelUnavailable, 60),
+    (StorageUnwritable, 15),
+)
 ORPHAN_LEASES = 2  # a job without tasks for this many leases has lost them
 
 
@@ -62,6 +69,7 @@ class Worker:
     sessions: Sessions
     registry: CollectionRegistry
     collection_deletion: CollectionDeletion
+    reindex_work: ReindexWork
     queues: Sequence[str]
     lease_seconds: float
     interrupt: threading.Event
@@ -112,11 +120,9 @@ class Worker:
         async with app.open_async():
             loops = [
                 asyncio.create_task(self._work(app)),
-                asyncio.create_task(self._maintain_queue()),
-                asyncio.create_task(self._evaluate_feedback()),
-                asyncio.create_task(self._maintain_graphs()),
+                *map(asyncio.create_task, self._repeated()),
                 asyncio.create_task(self._until_stopped()),
-                asyncio.create_task(_until_disconnected(conninfo, options)),
+                asyncio.create_task(until_disconnected(conninfo, options)),
             ]
             ended, others = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
             for task in others:
@@ -124,6 +130,24 @@ class Worker:
             await asyncio.gather(*others, return_exceptions=True)
             for task in ended:
                 task.result()
+
+    def _repeated(self) -> list[Coroutine[None, None, None]]:
+        """What is done besides the tasks of the queue."""
+        return [
+            repeat(
+                self.maintain_queue,
+                self.lease_seconds / 3,
+                "queue maintenance failed",
+                at_once=True,
+            ),
+            repeat(self.evaluate_feedback, EVALUATION_POLL_SECONDS, "evaluating feedback failed"),
+            repeat(self.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),
+            repeat(
+                self.reindex_work.keep_complete,
+                GENERATION_POLL_SECONDS,
+                "keeping generations complete failed",
+            ),
+        ]
 
     async def _work(self, app: procrastinate.App) -> None:
         await app.run_worker_async(
@@ -141,24 +165,6 @@ class Worker:
     async def _until_stopped(self) -> None:
         while not self._stopping.is_set():  # set by another thread
             await asyncio.sleep(STOP_POLL_SECONDS)
-
-    async def _maintain_queue(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self.maintain_queue)
-            except Exception:  # the tasks themselves go on
-                log.exception("queue maintenance failed")
-            await asyncio.sleep(self.lease_seconds / 3)
-
-    async def _evaluate_feedback(self) -> None:
-        while True:
-            await asyncio.sleep(EVALUATION_POLL_SECONDS)
-            try:
-                await asyncio.to_thread(self.evaluate_feedback)
-            except Interrupted:
-                return
-            except Exception:  # the tasks themselves go on; tried again at the next check
-                log.exception("evaluating feedback failed")
 
     def evaluate_feedback(self) -> None:
         """Once a night, evaluate each collection's feedback and switch its effect on or off.
@@ -178,14 +184,6 @@ class Worker:
             except Exception:  # the other collections are still evaluated
                 log.exception("evaluating the feedback of collection %s failed", collection_id)
                 self._failed[collection_id] = night
-
-    async def _maintain_graphs(self) -> None:
-        while True:
-            await asyncio.sleep(GRAPH_POLL_SECONDS)
-            try:
-                await asyncio.to_thread(self.maintain_graphs)
-            except Exception:  # the tasks themselves go on; tried again at the next check
-                log.exception("checking the graphs failed")
 
     def maintain_graphs(self) -> None:
         """Rebuild graphs that lose pictures since uploads or deletions.
@@ -229,7 +227,7 @@ class Worker:
         @app.task(name=jobs.LIST, retry=retry, pass_context=True)
         def list_source(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
-            self._do(job_id, lambda opened: opened.source_lister.list_source(job_id, attempt))
+            self._do(job_id, lambda opened: self._lists(opened, job_id, attempt))
 
         @app.task(name=jobs.INGEST, retry=retry)
         def ingest(job_id: int, item_ids: list[int]) -> None:
@@ -240,7 +238,24 @@ class Worker:
         @app.task(name=jobs.FINISH, retry=retry, pass_context=True)
         def finish(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
-            self._do(job_id, lambda opened: opened.source_lister.finish(job_id, attempt))
+            self._do(job_id, lambda opened: self._finishes(opened, job_id, attempt))
+
+    def _lists(self, opened: OpenCollection, job_id: int, attempt: int) -> None:
+        """Reindexings have no source: their first task does all but the end."""
+        if self._is_reindexing(job_id):
+            self.reindex_work.run(job_id, attempt)
+        else:
+            opened.source_lister.list_source(job_id, attempt)
+
+    def _finishes(self, opened: OpenCollection, job_id: int, attempt: int) -> None:
+        if self._is_reindexing(job_id):
+            self.reindex_work.finish(job_id, attempt)
+        else:
+            opened.source_lister.finish(job_id, attempt)
+
+    def _is_reindexing(self, job_id: int) -> bool:
+        with self.sessions.begin() as session:
+            return job_control.is_reindexing(jobs.get(session, job_id))
 
     def _do(self, job_id: int, work: Callable[[OpenCollection], None]) -> None:
         """Run `work` in the job's collection; failures after a deletion of either are ignored."""
@@ -267,20 +282,6 @@ class Worker:
         except ModelUnavailable as error:
             log.warning("job %s waits: %s", job_id, error)
             raise
-
-
-async def _until_disconnected(conninfo: str, options: Mapping[str, Any]) -> None:
-    """Raise an OperationalError once the database has been away, if only for a moment.
-
-    A connection of its own notices each restart. procrastinate's listener and its heartbeat end at
-    one, and without periodic tasks it does not notice that they have: jobs would wait for polls,
-    and other workers would take this one for dead.
-    """
-    connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **options)
-    async with connection:
-        while True:
-            await connection.execute("SELECT 1")
-            await asyncio.sleep(POLL_SECONDS)
 
 
 class _Retry(procrastinate.BaseRetryStrategy):

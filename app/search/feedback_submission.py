@@ -10,6 +10,7 @@ from app.database.tables import VectorIndex
 from app.encoders.resident_model import ResidentModel, normalised
 from app.errors import AnswerOutdated, FeedbackRejected
 from app.feedback import ratings
+from app.feedback.carried_ratings import text_digest
 from app.feedback.ratings import JudgedSearch, Judgement, StoredJudgement
 from app.index import vector_indexes
 from app.search.feedback_tokens import ShownAnswer
@@ -30,7 +31,8 @@ class FeedbackSubmission:
     def judge(self, shown: ShownAnswer, judgement: Judgement) -> StoredJudgement:
         """Store a judgement; submitting the same one again replaces it.
 
-        Raises FeedbackRejected, and AnswerOutdated if the response came from another index.
+        Raises FeedbackRejected, and AnswerOutdated if the response to a picture came from another
+        model.
         """
         self._check(shown, judgement.image_id)
         judged = self._judged_search(shown)
@@ -48,9 +50,11 @@ class FeedbackSubmission:
             ratings.delete_judgement(session, self.index, _digest(shown), shown.search, image_id)
 
     def _check(self, shown: ShownAnswer, image_id: int | None) -> None:
-        if (shown.index_id, shown.fingerprint) != (self.index.id, self.index.fingerprint):
+        is_same_model = shown.fingerprint == self.index.fingerprint
+        if shown.text is None and not is_same_model:  # a text is encoded again
             raise AnswerOutdated(
-                "The collection was indexed anew since this answer. Search again and judge that."
+                "The collection was indexed with another model since this answer. Search again and "
+                "judge that."
             )
         if image_id is not None and image_id not in shown.image_ids:
             raise FeedbackRejected(
@@ -73,4 +77,4 @@ def _digest(shown: ShownAnswer) -> bytes:
     """A hash of the query, which identifies it."""
     if shown.vector is not None:
         return hashlib.sha256(b"vector:" + shown.vector.tobytes()).digest()
-    return hashlib.sha256(b"text:" + normalised(shown.text or "").encode()).digest()
+    return text_digest(normalised(shown.text or ""))

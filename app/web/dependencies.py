@@ -4,7 +4,9 @@ Those that do not query the database are `async`: FastAPI runs all others on thr
 more than they do.
 """
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -16,8 +18,10 @@ from app.catalog.gallery import Gallery
 from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected
 from app.feedback.summaries import Summaries
 from app.ingest.job_submission import JobSubmission
+from app.ingest.uploads import Outcome, Upload
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.reindexing.reindexing import Reindexing
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
 from app.web.addresses import Addresses, PictureAddresses
@@ -81,13 +85,46 @@ async def _answer_addresses(
     return PictureAddresses(addresses.root_path, signer, caller.home, thumbnail_size)
 
 
+async def _reindexing(request: Request) -> Reindexing:
+    found: Reindexing = request.app.state.services.reindexing
+    return found
+
+
 RegistryService = Annotated[CollectionRegistry, Depends(_registry)]
+ReindexingService = Annotated[Reindexing, Depends(_reindexing)]
 CursorService = Annotated[Cursors, Depends(_cursors)]
 TokenService = Annotated[FeedbackTokens, Depends(_tokens)]
 SummaryService = Annotated[Summaries, Depends(_summaries)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
 ServiceAddresses = Annotated[Addresses, Depends(_addresses)]
 AnswerAddresses = Annotated[PictureAddresses, Depends(_answer_addresses)]
+
+
+@dataclass(frozen=True)
+class Storing:
+    """What takes pictures in."""
+
+    registry: CollectionRegistry
+    gallery: Gallery
+
+    def store(
+        self,
+        opened: OpenCollection,
+        files: Sequence[Upload],
+        caption: str | None,
+        metadata: Mapping[str, Any],
+    ) -> list[Outcome]:
+        """As `Uploads.store`, into the generation that is active now."""
+        return self.registry.on_current(
+            opened.collection.id, lambda now: now.uploads.store(files, caption, metadata)
+        )
+
+
+async def _storing(registry: RegistryService, gallery: GalleryService) -> Storing:
+    return Storing(registry, gallery)
+
+
+StoringService = Annotated[Storing, Depends(_storing)]
 
 
 def chosen_namespace(caller: Caller, namespace: str | None) -> str:
@@ -137,13 +174,14 @@ async def _default_collection(registry: RegistryService, caller: CurrentCaller) 
 async def _flat_collection(
     registry: RegistryService, namespace: InNamespace, collection: CollectionName = DEFAULT_NAME
 ) -> OpenCollection:
-    """As `_in_collection`, but without a query to the database for the default collection."""
+    """As `_in_collection`, but for the default collection it seldom queries the database."""
     return await _open(registry, namespace, collection)
 
 
 async def _open(registry: CollectionRegistry, namespace: str, collection: str) -> OpenCollection:
-    if (namespace, collection) == (DEFAULT_NAMESPACE, DEFAULT_NAME):
-        return registry.default
+    is_default = (namespace, collection) == (DEFAULT_NAMESPACE, DEFAULT_NAME)
+    if is_default and (current := registry.current_default()):
+        return current
     return await run_in_threadpool(registry.open, namespace, collection)
 
 

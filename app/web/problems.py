@@ -59,6 +59,8 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.CollectionNotFound: Kind(HTTPStatus.NOT_FOUND, "collection_not_found"),
     errors.CollectionExists: Kind(HTTPStatus.CONFLICT, "collection_exists"),
     errors.CollectionRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "collection_invalid"),
+    errors.GenerationNotFound: Kind(HTTPStatus.NOT_FOUND, "generation_not_found"),
+    errors.GenerationConflict: Kind(HTTPStatus.CONFLICT, "generation_conflict"),
     errors.ModelUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "model_unavailable"),
     errors.UploadRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "upload_invalid"),
     errors.ImageUnsupported: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "image_unsupported"),

@@ -4,7 +4,6 @@ from typing import Annotated, NamedTuple
 
 from fastapi import File, Form, Response, UploadFile
 
-from app.catalog.gallery import Gallery
 from app.errors import UploadRejected
 from app.ingest.uploads import Outcome, Upload
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
@@ -15,6 +14,7 @@ from app.sources.sidecars.annotations import (
     check_caption,
     parse_metadata,
 )
+from app.web.dependencies import Storing
 from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.flat import UploadResult
 from app.web.problems import code_of, problem, status_of
@@ -58,7 +58,7 @@ class SentWords(NamedTuple):
 
 
 def store_files(
-    opened: OpenCollection, gallery: Gallery, files: list[UploadFile], words: SentWords
+    storing: Storing, opened: OpenCollection, files: list[UploadFile], words: SentWords
 ) -> list[Outcome]:
     """Store pictures, in the order they were sent. Raises AnnotationInvalid, UploadRejected."""
     described_by = {} if words.metadata is None else parse_metadata(words.metadata)
@@ -71,10 +71,10 @@ def store_files(
     with in_memory(*files) as contents:
         names = (printable(one.filename or "") for one in files)
         sent = [Upload(name, data) for name, data in zip(names, contents, strict=True)]
-        outcomes = opened.uploads.store(sent, words.caption, described_by)
+        outcomes = storing.store(opened, sent, words.caption, described_by)
     if words.external_id is not None and outcomes[0].image is not None:
         said = Annotation(words.caption, described_by)
-        gallery.replace(outcomes[0].image.id, words.external_id, said)
+        storing.gallery.replace(outcomes[0].image.id, words.external_id, said)
     return outcomes
 
 

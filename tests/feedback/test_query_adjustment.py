@@ -14,7 +14,7 @@ from app.feedback import query_adjustment, rated_queries, ratings
 from app.feedback.query_adjustment import QueryAdjustment, parse_state
 from app.feedback.ratings import JudgedSearch, Judgement
 from app.feedback.rocchio import RocchioWeights
-from app.index import embeddings, vector_indexes
+from app.index import embeddings, generations, vector_indexes
 from app.vectors import Vectors, VectorSpace, unit_rows
 from tests.fixtures.folder_jobs import statements
 from tests.fixtures.generated_vectors import insert_images
@@ -48,7 +48,7 @@ def index(sessions: connections.Sessions, monkeypatch: pytest.MonkeyPatch) -> It
     yield index
     with sessions.begin() as session:
         session.execute(text("DELETE FROM images"))
-        vector_indexes.drop_all(session, index.collection_id)
+        generations.drop_all(session, index.collection_id)
 
 
 def switch(sessions: connections.Sessions, index: VectorIndex, state: str) -> None:

@@ -13,7 +13,7 @@ from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex
 from app.errors import IndexGone
-from app.index import embeddings, graph_rebuild, vector_indexes
+from app.index import embeddings, generations, graph_rebuild, vector_indexes
 from app.index.hnsw_search import find_nearest, nearest_query
 from app.vectors import Vectors, VectorSpace
 from tests.fixtures.generated_vectors import burst_vectors, copy_vectors, insert_images, unlike
@@ -49,7 +49,7 @@ def index(sessions: connections.Sessions, vectors: Vectors) -> VectorIndex:
     """A new index whose vectors were written as they came: first the unlike, then the burst."""
     with sessions.begin() as session:
         collection_id = collections.default(session).id
-        vector_indexes.drop_all(session, collection_id)
+        generations.drop_all(session, collection_id)
         space = VectorSpace("generated", "burst", "0" * 64, DIMENSIONS)
         made = vector_indexes.create_index(session, collection_id, space)
         copy_vectors(session, made, vectors)
@@ -132,8 +132,8 @@ def test_what_is_written_meanwhile_is_there_afterwards(
 
 
 def test_two_do_not_rebuild_at_once(sessions: connections.Sessions, index: VectorIndex) -> None:
-    with graph_rebuild._alone(sessions, index) as alone:
-        assert alone
+    with connections.alone(sessions, graph_rebuild._copy_name(index)) as is_alone:
+        assert is_alone
         assert not graph_rebuild.rebuild(sessions, index)
 
 

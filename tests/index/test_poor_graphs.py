@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from app.database import connections
 from app.database.tables import VectorIndex
-from app.index import graph_health, graph_rebuild, vector_indexes
+from app.index import generations, graph_health, graph_rebuild, vector_indexes
 from app.index.hnsw_search import find_nearest
 from app.index.vector_indexes import get_graph_recall, is_searched_exactly, keep_graph_recall
 from app.vectors import Vectors, VectorSpace
@@ -116,7 +116,7 @@ def test_vectors_above_2_kb_stay_in_their_rows(
     with sessions.begin() as session:
         kept = session.execute(options, {"partition": made.partition}).scalar_one()
         assert kept == [vector_indexes.VECTORS_IN_ROWS.replace(" ", "")]
-        vector_indexes.drop_all(session, made.collection_id)
+        generations.drop_all(session, made.collection_id)
         space = VectorSpace("generated", "wide", "0" * 64, 1_152)
         wide = vector_indexes.create_index(session, made.collection_id, space)
         copy_vectors(session, wide, unlike(20, 1_152, np.random.default_rng(4)))

@@ -259,7 +259,8 @@ WHERE NOT (x.indisvalid AND x.indisready) AND n.nspname = current_schema()
 COUNTED = [outcome for outcome in OUTCOMES if outcome != "unchanged"]  # those are no items
 COUNTS = ", ".join(f"count(*) FILTER (WHERE outcome = '{one}') AS {one}" for one in COUNTED)
 TRUE_COUNTS = f"jobs j, LATERAL (SELECT {COUNTS} FROM job_items WHERE job_id = j.id) c"  # noqa: S608
-WRONG = " OR ".join(f"j.{one} <> c.{one}" for one in COUNTED)
+DIFFER = " OR ".join(f"j.{one} <> c.{one}" for one in COUNTED)
+WRONG = f"NOT j.source ? 'reindex' AND ({DIFFER})"  # whose items are the unreadable pictures alone
 WRONG_COUNTS = f"SELECT 'job ' || j.id FROM {TRUE_COUNTS} WHERE {WRONG}"  # noqa: S608
 RECOUNT = f"""
 UPDATE jobs SET {", ".join(f"{one} = t.{one}" for one in COUNTED)}

@@ -12,7 +12,10 @@ from app.web.pages import CURSOR, write_cursor
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
-SHOWN_OF_SOURCE = {"folder", "bucket", "prefix", "urls", "files", "archive", "archives"}
+SHOWN_OF_SOURCE = {
+    *("folder", "bucket", "prefix", "urls", "files", "archive", "archives"),
+    "reindex",
+}
 
 JobStatus = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
 JOBS, ITEMS = "jobs", "items"  # as their cursors name them
@@ -50,7 +53,7 @@ class JobDetails(BaseModel):
     status: JobStatus = Field(description="succeeded, failed and cancelled are final")
     source: dict[str, Any] = Field(
         description="a folder; a bucket and prefix; an archive's name or the paths of its parts; "
-        "or the number of urls or files"
+        "the number of urls or files; or the generation that a reindexing fills"
     )
     mode: Literal["add", "sync"] = Field(
         description="sync: pictures that are no longer in the source are removed"
@@ -65,7 +68,7 @@ class JobDetails(BaseModel):
     done: int = Field(description="how many of them are done")
     skipped: int = Field(description="how many of them are unchanged, or known by their content")
     failed: int = Field(description="how many of them were refused or unreadable")
-    added: int = Field(description="new pictures")
+    added: int = Field(description="new pictures; of a reindexing, new vectors")
     changed: int = Field(description="known paths with new content")
     moved: int = Field(
         description="known pictures found under a new path; they keep their embedding"

@@ -16,6 +16,7 @@ from app.web.dependencies import (
     GalleryService,
     InCollection,
     ServiceAddresses,
+    StoringService,
     Utf8Query,
 )
 from app.web.filter_parameter import FilterText
@@ -121,7 +122,7 @@ def upload_images(
     opened: Opened,
     addresses: AnswerAddresses,
     places: ServiceAddresses,
-    gallery: GalleryService,
+    storing: StoringService,
     file: SentFiles,
     caption: SentCaption = None,
     metadata: SentMetadata = None,
@@ -131,7 +132,7 @@ def upload_images(
 
     Archives, URLs and folders are for `POST /api/v1/images`.
     """
-    outcomes = store_files(opened, gallery, file, SentWords(caption, metadata, external_id))
+    outcomes = store_files(storing, opened, file, SentWords(caption, metadata, external_id))
     if refusal := refusal_of(outcomes):
         return refusal
     body = UploadResponse(data=[UploadedImage.of(outcome, addresses) for outcome in outcomes])

@@ -13,7 +13,7 @@ from app.sources.sidecars.annotations import (
     check_caption,
     parse_metadata,
 )
-from app.web.dependencies import AnswerAddresses, GalleryService, Utf8Query
+from app.web.dependencies import AnswerAddresses, GalleryService, StoringService, Utf8Query
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.images import ImageDetails
@@ -61,7 +61,7 @@ def get_external_image(
 )
 @needs("writer", "upload")
 def put_external_image(
-    gallery: GalleryService,
+    storing: StoringService,
     opened: Opened,
     addresses: AnswerAddresses,
     external_id: InPath,
@@ -88,8 +88,8 @@ def put_external_image(
     sent = Annotation(None if caption is None else check_caption(caption), described_by)
     with in_memory(file) as (data,):
         upload = Upload(printable(file.filename or external_id), data)
-        (outcome,) = opened.uploads.store([upload], sent.caption, sent.metadata)
-    image, is_new = gallery.replace(outcome.stored().id, external_id, sent)
+        (outcome,) = storing.store(opened, [upload], sent.caption, sent.metadata)
+    image, is_new = storing.gallery.replace(outcome.stored().id, external_id, sent)
     response.status_code = 201 if is_new else 200
     response.headers["ETag"] = record_etag(image)
     return ImageDetails.of(image, addresses)

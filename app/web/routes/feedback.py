@@ -84,7 +84,10 @@ def store_rating(
 ) -> FeedbackDetails:
     """Store a rating of the answer that a token describes, if the caller may see it."""
     judgement = body.to_domain(shown.search)
-    kept = _rated_collection(caller, registry, shown).feedback_submission.judge(shown, judgement)
+    rated = _rated_collection(caller, registry, shown)
+    kept = registry.on_current(
+        rated.collection.id, lambda now: now.feedback_submission.judge(shown, judgement)
+    )
     response.status_code = 201 if kept.is_new else 200
     return FeedbackDetails.of(shown, judgement, kept)
 

@@ -19,8 +19,8 @@ from app.web.addresses import PictureAddresses
 from app.web.dependencies import (
     AnswerAddresses,
     FlatCollection,
-    GalleryService,
     ModelHeader,
+    StoringService,
     TokenService,
     Utf8Query,
 )
@@ -172,7 +172,7 @@ def _hits(
 @needs("writer", "upload")
 def upload(
     opened: FlatCollection,
-    gallery: GalleryService,
+    storing: StoringService,
     file: SentFiles,
     caption: SentCaption = None,
     metadata: SentMetadata = None,
@@ -182,7 +182,7 @@ def upload(
 
     `POST /api/v1/collections/{name}/images` does the same.
     """
-    outcomes = store_files(opened, gallery, file, SentWords(caption, metadata, external_id))
+    outcomes = store_files(storing, opened, file, SentWords(caption, metadata, external_id))
     if refusal := refusal_of(outcomes):
         return refusal
     body = [UploadResult.of(outcome).model_dump() for outcome in outcomes]

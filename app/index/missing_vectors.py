@@ -1,0 +1,153 @@
+"""SQL on what a generation lacks: the pictures without a vector in it, and copying from others.
+
+Every function takes a Session and leaves the transaction to its caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import ColumnElement, cast, delete, exists, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from app.database.job_tables import job_items
+from app.database.tables import (
+    INDEX_COLUMNS,
+    PRESENT,
+    VectorIndex,
+    embeddings,
+    images,
+    vector_indexes,
+)
+from app.index.embeddings import get_pages, get_vectors, put_pages, put_vectors
+from app.index.hnsw_search import any_of
+
+
+@dataclass(frozen=True)
+class MissingPicture:
+    """A picture that a generation has no vector of, and where its original is.
+
+    `path` is what people are shown.
+    """
+
+    id: int
+    path: str
+    stored_path: str
+    upload_copy: str | None
+    content_hash: bytes
+    etag: str
+    bytes: int
+
+
+def missing(session: Session, index: VectorIndex, after: int, limit: int) -> list[MissingPicture]:
+    """Pictures of the collection without a vector in the index, by id, from above `after` on.
+
+    Without those whose original its job has found unreadable, until they change.
+    """
+    names = [name for name in MissingPicture.__dataclass_fields__ if name != "stored_path"]
+    shown = func.shown_path(images.c.path).label("path")
+    columns = [shown if name == "path" else images.c[name] for name in names]
+    query = select(*columns, images.c.path.label("stored_path"))
+    query = query.where(_is_missing(index), images.c.id > after)
+    rows = session.execute(query.order_by(images.c.id).limit(limit)).mappings()
+    return [MissingPicture(**row) for row in rows]
+
+
+def count_missing(session: Session, index: VectorIndex) -> int:
+    """How many of them there are."""
+    query = select(func.count()).select_from(images).where(_is_missing(index))
+    return session.execute(query).scalar_one()
+
+
+def _is_missing(index: VectorIndex) -> ColumnElement[bool]:
+    job_id = select(vector_indexes.c.job_id).where(vector_indexes.c.id == index.id)
+    there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
+    unreadable = exists().where(
+        job_items.c.job_id == job_id.scalar_subquery(),
+        job_items.c.state == "failed",
+        job_items.c.image_id == images.c.id,
+        job_items.c.etag == images.c.etag,
+    )
+    here = images.c.collection_id == index.collection_id
+    return here & PRESENT & ~there & ~unreadable
+
+
+def lock_unchanged(
+    session: Session, index: VectorIndex, pictures: Sequence[MissingPicture]
+) -> list[int]:
+    """The ids of those that still have this content, kept so until the transaction ends.
+
+    Pictures that another transaction is changing are left out: the next look finds them.
+    """
+    known = [(picture.id, picture.content_hash) for picture in pictures]
+    query = select(images.c.id).where(
+        tuple_(images.c.id, images.c.content_hash).in_(known),
+        images.c.collection_id == index.collection_id,
+        PRESENT,
+    )
+    query = query.order_by(images.c.id).with_for_update(read=True, skip_locked=True)
+    return list(session.execute(query).scalars())
+
+
+def siblings(session: Session, index: VectorIndex) -> list[VectorIndex]:
+    """The other generations of the collection with vectors of the same model."""
+    query = select(*INDEX_COLUMNS).where(
+        vector_indexes.c.collection_id == index.collection_id,
+        vector_indexes.c.fingerprint == index.fingerprint,
+        vector_indexes.c.id != index.id,
+    )
+    return [VectorIndex(**row) for row in session.execute(query).mappings()]
+
+
+def copy_vectors(
+    session: Session, source: VectorIndex, target: VectorIndex, image_ids: Sequence[int]
+) -> None:
+    """Copy the vectors of pictures that the caller has locked, from where there are any.
+
+    In Python where full precision becomes half, since that is more than a cast (`unit_halves`).
+    """
+    if source.storage == "vector" and target.storage != "vector":
+        _copy_rounded(session, source, target, image_ids)
+        return
+    value = cast(source.column, target.column.type)
+    names = ["index_id", "image_id", "region", "box", target.column.name]
+    query = select(
+        literal(target.id), embeddings.c.image_id, embeddings.c.region, embeddings.c.box, value
+    ).where(embeddings.c.index_id == source.id, embeddings.c.image_id == any_of(image_ids))
+    copied = upsert(embeddings).from_select(names, query)
+    session.execute(copied.on_conflict_do_nothing())
+
+
+def _copy_rounded(
+    session: Session, source: VectorIndex, target: VectorIndex, image_ids: Sequence[int]
+) -> None:
+    first = get_vectors(session, source, image_ids)
+    if first:
+        put_vectors(session, target, list(first), np.stack(list(first.values())))
+    pages = get_pages(session, source, image_ids)
+    put_pages(session, target, pages)
+
+
+def forget_changed(session: Session, index: VectorIndex, image_ids: Sequence[int]) -> None:
+    """Delete the vectors of pictures from all generations of the collection but this one.
+
+    Of those whose content has changed, they get new ones as they get those of new pictures.
+    """
+    query = select(vector_indexes.c.id).where(
+        vector_indexes.c.collection_id == index.collection_id, vector_indexes.c.id != index.id
+    )
+    others = list(session.execute(query).scalars())
+    if others:
+        stale = delete(embeddings).where(
+            embeddings.c.index_id.in_(others), embeddings.c.image_id == any_of(image_ids)
+        )
+        session.execute(stale)
+
+
+def covered(session: Session, index: VectorIndex, image_ids: Sequence[int]) -> set[int]:
+    """Which of the pictures have a vector in the index."""
+    query = select(embeddings.c.image_id).where(
+        embeddings.c.index_id == index.id, embeddings.c.image_id == any_of(image_ids)
+    )
+    return set(session.execute(query).scalars())

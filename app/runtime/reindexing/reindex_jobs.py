@@ -1,0 +1,86 @@
+"""SQL on the jobs of reindexings: unlike others', their items are the unreadable pictures alone.
+
+Every function takes a Session and leaves the transaction to its caller.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.database.job_tables import job_items, jobs
+from app.errors import Interrupted
+from app.ingest import jobs as job_rows
+from app.ingest.job_control import REINDEXING
+from app.ingest.jobs import Job, NewJob
+from app.runtime.reindexing.generation_fill import Unreadable
+
+
+def create(session: Session, collection_id: int, queue: str, about: Mapping[str, Any]) -> int:
+    """A job that fills a generation; returns its id. Raises CollectionNotFound."""
+    return job_rows.create(session, NewJob(collection_id, {REINDEXING: dict(about)}, queue))
+
+
+def expect(session: Session, job: Job, missing: int) -> None:
+    """Set the total: what is done, and what is missing now."""
+    query = update(jobs).where(jobs.c.id == job.id, jobs.c.state == "running")
+    session.execute(query.values(total=jobs.c.added + jobs.c.failed + missing))
+
+
+def count(job_id: int, session: Session, added: int, unreadable: Sequence[Unreadable]) -> None:
+    """Write down a batch. Raises Interrupted if the job was cancelled, which undoes the batch."""
+    note_unreadable(session, job_id, unreadable)
+    done = {"added": jobs.c.added + added, "failed": jobs.c.failed + len(unreadable)}
+    query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")
+    total = func.greatest(jobs.c.total, jobs.c.added + jobs.c.failed + added + len(unreadable))
+    query = query.values(**done, total=total, updated_at=func.now())
+    if session.execute(query.returning(jobs.c.id)).first() is None:
+        raise Interrupted("The job was cancelled.")
+
+
+def count_later(
+    job_id: int | None, session: Session, added: int, unreadable: Sequence[Unreadable]
+) -> None:
+    """The same for pictures that came after the job's end: vectors are not counted any more."""
+    if job_id is None or not unreadable:
+        return
+    note_unreadable(session, job_id, unreadable)
+    more = len(unreadable)
+    counts = {"failed": jobs.c.failed + more, "total": jobs.c.total + more}
+    session.execute(update(jobs).where(jobs.c.id == job_id).values(**counts))
+
+
+def note_unreadable(session: Session, job_id: int, unreadable: Sequence[Unreadable]) -> None:
+    """An item for each picture whose original could not be read."""
+    rows = [
+        {
+            "job_id": job_id,
+            "path": one.picture.path,
+            "etag": one.picture.etag,
+            "bytes": one.picture.bytes,
+            "state": "failed",
+            "outcome": "failed",
+            "reason": one.reason,
+            "attempts": 1,
+            "image_id": one.picture.id,
+        }
+        for one in unreadable
+    ]
+    if rows:
+        session.execute(insert(job_items), rows)
+
+
+def filled(session: Session, job_id: int) -> None:
+    """Nothing is missing: the job can be finished."""
+    query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")
+    values = {"listed": True, "total": jobs.c.added + jobs.c.failed, "updated_at": func.now()}
+    session.execute(query.values(values))
+    job_rows.settle(session, job_id)
+
+
+def lock_state(session: Session, job_id: int) -> str:
+    """The job's state, which stays so until the transaction ends."""
+    query = select(jobs.c.state).where(jobs.c.id == job_id).with_for_update()
+    state: str = session.execute(query).scalar_one()
+    return state

@@ -1,0 +1,200 @@
+"""A worker's part of reindexings: filling a new generation, finishing it, keeping others complete.
+
+The first task of a job fills, the last one builds the graph and measures; a killed worker's task is
+run again and goes on from what is in the database.
+"""
+
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from functools import partial
+
+from app.database.connections import Sessions, alone, retry_on_lock
+from app.database.tables import VectorIndex
+from app.errors import (
+    Busy,
+    ImageSearchError,
+    IndexGone,
+    Interrupted,
+    ModelUnavailable,
+    own_fault,
+)
+from app.index import generations, graph_health, graph_rebuild, missing_vectors
+from app.index.generations import Generation
+from app.ingest import jobs
+from app.ingest.jobs import Job
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.reindexing import reindex_jobs
+from app.runtime.reindexing.generation_fill import GenerationFill
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 20  # of filling or finishing that end with an error; then the job fails
+PAUSE_SECONDS = 0.2  # before another look for pictures that were being changed
+GRACE = timedelta(minutes=1)  # a generation stays so long after it was active: requests read it
+LEAST_PAUSE_SECONDS = 2.0  # between two looks for what a generation lacks
+PAUSE_FACTOR = 50.0  # times what the last look took: it costs 2 % of a core at most
+GONE = "Its generation was deleted."
+
+
+@dataclass
+class ReindexWork:
+    """Runs the tasks of reindexings, on the calling thread.
+
+    `keep_generations` is how many former generations of a collection are kept.
+    """
+
+    sessions: Sessions
+    registry: CollectionRegistry
+    fill: GenerationFill
+    keep_generations: int
+    _next_look: dict[int, float] = field(default_factory=dict, init=False)
+    """By index id, a reading of the monotonic clock."""
+
+    def run(self, job_id: int, attempt: int) -> None:
+        """Fill the job's generation; `attempt` counts from 1.
+
+        Raises Interrupted, ModelUnavailable, and until the last attempt any other error.
+        """
+        with self.sessions.begin() as session:
+            job = jobs.start(session, job_id)
+            generation = generations.of_job(session, job_id)
+        if job.listed or job.state != "running":
+            return
+        if generation is None:
+            self._close(job_id, GONE)
+            return
+        try:
+            self._fill(job, generation.index)
+        except (ModelUnavailable, Interrupted) as error:
+            self._note(job_id, error)
+        except Exception as error:
+            if attempt < MAX_ATTEMPTS:
+                raise
+            log.exception("job %s failed for good", job_id)
+            self._fail(job_id, generation.index, _reason(error))
+
+    def _note(self, job_id: int, error: ModelUnavailable | Interrupted) -> None:
+        """Raise it again, unless the job was cancelled meanwhile."""
+        with self.sessions.begin() as session:
+            if jobs.get(session, job_id).state != "running":
+                return
+            if isinstance(error, ModelUnavailable):
+                jobs.note_waiting(session, job_id, str(error))
+        raise error
+
+    def _fill(self, job: Job, index: VectorIndex) -> None:
+        record = partial(reindex_jobs.count, job.id)
+        while missing := self._missing(job, index):
+            log.info("job %s: %s pictures to go", job.id, missing)
+            if not self.fill.run(index, record):
+                self.fill.stop.wait(PAUSE_SECONDS)
+        with self.sessions.begin() as session:
+            reindex_jobs.filled(session, job.id)
+
+    def _missing(self, job: Job, index: VectorIndex) -> int:
+        with self.sessions.begin() as session:
+            missing = missing_vectors.count_missing(session, index)
+            reindex_jobs.expect(session, job, missing)
+        return missing
+
+    def finish(self, job_id: int, attempt: int) -> None:
+        """Build the graph and measure it, or clear up after a cancelled job; close the job."""
+        with self.sessions.begin() as session:
+            job = jobs.get(session, job_id)
+            generation = generations.of_job(session, job_id)
+        if job.finished_at is not None:
+            return
+        if generation is None:
+            self._close(job_id, GONE)
+        elif job.state == "cancelling":
+            self._fail(job_id, generation.index, None)
+        else:
+            self._conclude(job, generation, attempt)
+
+    def _conclude(self, job: Job, generation: Generation, attempt: int) -> None:
+        index = generation.index
+        if job.failed and job.failed == job.total:
+            self._fail(job.id, index, "No picture's original could be read.")
+            return
+        try:
+            measured = self._built(index)
+        except (Interrupted, ModelUnavailable, Busy):
+            raise
+        except Exception as error:
+            if attempt < MAX_ATTEMPTS:
+                raise
+            log.exception("job %s could not be finished", job.id)
+            self._fail(job.id, index, _reason(error))
+            return
+        with self.sessions.begin() as session:
+            if reindex_jobs.lock_state(session, job.id) == "running":  # else it was cancelled
+                generations.become_ready(session, index, measured)
+                jobs.close(session, jobs.get(session, job.id))
+                return
+        self._fail(job.id, index, None)
+
+    def _built(self, index: VectorIndex) -> dict[str, object]:
+        """Build the index's graph, measure its chance and its recall; warms the model too."""
+        graph_rebuild.build_graph(self.sessions, index)
+        graph_health.maintain(self.sessions, index)
+        opened = self.registry.open_generation(index)
+        opened.source_lister.measure()
+        return asdict(opened.recall.measure())
+
+    def _fail(self, job_id: int, index: VectorIndex, reason: str | None) -> None:
+        """Drop the generation unless it is active, and close the job."""
+        with self.sessions.begin() as session:
+            growing = generations.of_job(session, job_id)
+        if growing is not None and growing.state == "building":
+            retry_on_lock(self.sessions, partial(generations.drop, index=index))
+        self._close(job_id, reason)
+
+    def _close(self, job_id: int, reason: str | None) -> None:
+        with self.sessions.begin() as session:
+            jobs.close(session, jobs.get(session, job_id), reason)
+
+    def keep_complete(self) -> None:
+        """Add to each generation the pictures that came since; drop what need not be kept.
+
+        Raises Interrupted. Other errors of one generation leave the others alone.
+        """
+        with self.sessions.begin() as session:
+            kept = generations.kept_complete(session)
+            superfluous = generations.superfluous(session, self.keep_generations, GRACE)
+        for index in superfluous:
+            self._drop(index)
+        for generation in kept:
+            if generation.index not in superfluous:
+                self._complete(generation)
+        ids = {generation.index.id for generation in kept}
+        self._next_look = {one: at for one, at in self._next_look.items() if one in ids}
+
+    def _drop(self, index: VectorIndex) -> None:
+        try:
+            retry_on_lock(self.sessions, partial(generations.drop, index=index))
+            log.info("generation %s of %s was dropped", index.id, index.space.name)
+        except Exception:  # a long search holds a lock, say; the next look tries again
+            log.exception("generation %s was not dropped", index.id)
+
+    def _complete(self, generation: Generation) -> None:
+        index = generation.index
+        began = time.monotonic()
+        if began < self._next_look.get(index.id, 0.0):
+            return
+        try:
+            with self.sessions.begin() as session:
+                missing = missing_vectors.count_missing(session, index)
+            pause = max(LEAST_PAUSE_SECONDS, PAUSE_FACTOR * (time.monotonic() - began))
+            self._next_look[index.id] = time.monotonic() + pause
+            if missing:
+                with alone(self.sessions, f"fill {index.partition}") as is_alone:
+                    if is_alone:
+                        self.fill.run(index, partial(reindex_jobs.count_later, generation.job_id))
+        except (IndexGone, ModelUnavailable) as error:
+            log.warning("generation %s is not kept complete: %s", index.id, error)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ImageSearchError) else own_fault(error)

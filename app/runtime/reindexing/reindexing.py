@@ -1,0 +1,231 @@
+"""The requests about generations: build another, list them, activate one, go back, delete one."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from app.database.connections import Sessions, retry_on_lock
+from app.database.tables import Storage, VectorIndex
+from app.encoders.batching import Priority
+from app.encoders.model_pool import ModelName
+from app.errors import CollectionRejected, GenerationConflict, GenerationNotFound
+from app.feedback import carried_ratings
+from app.index import generations, missing_vectors
+from app.index.generations import Generation, Size
+from app.index.vector_indexes import Shape
+from app.runtime.collection_registry import CollectionRegistry, KnownCollection
+from app.runtime.reindexing import reindex_jobs
+from app.runtime.reindexing.generation_fill import GenerationFill, Record, copy_from_siblings
+from app.vectors import VectorSpace
+
+MOST_MISSING = 1_000  # pictures that an activation adds itself; with more it is refused
+LAST_PICTURES = 100  # that may be missing at the swap, while others write without pause
+ROUNDS = 10  # of adding what came meanwhile, before LAST_PICTURES may be missing
+TEXT_BATCH = 8  # rated queries encoded at a time: searches go between them
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How a new generation differs from the active one; None leaves a property as it is."""
+
+    model: ModelName | None = None
+    storage: Storage | None = None
+    m: int | None = None
+    ef_construction: int | None = None
+
+    def shape(self, active: VectorIndex) -> Shape:
+        """The storage and the graph's parameters of the new generation."""
+        shape = Shape(
+            self.storage or active.storage,
+            self.m or active.m,
+            self.ef_construction or active.ef_construction,
+        )
+        if shape.ef_construction < 2 * shape.m:
+            raise CollectionRejected("ef_construction: it must be at least 2 m.")
+        return shape
+
+
+@dataclass(frozen=True)
+class ListedGeneration:
+    """A generation, its size, and how many pictures it lacks, unreadable ones not among them."""
+
+    generation: Generation
+    size: Size
+    missing: int
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The index that is active now, and the pictures that it lacks: they are added soon.
+
+    `ratings_left` stay with the former generation: those of queries by pictures, which another
+    model would have to see.
+    """
+
+    index: VectorIndex
+    missing: int
+    ratings_left: int
+
+
+@dataclass(frozen=True)
+class Reindexing:
+    """Answers requests about the generations of collections. `queue` is that of this disk."""
+
+    sessions: Sessions
+    registry: CollectionRegistry
+    fill: GenerationFill
+    queue: str
+    max_resident_models: int
+
+    def submit(self, known: KnownCollection, changes: Changes) -> int:
+        """A job that builds another generation; returns its id.
+
+        Raises CollectionRejected, GenerationConflict, ModelUnavailable.
+        """
+        shape, space = changes.shape(known.index), self._space(known, changes)
+        if space == known.index.space and shape == Changes().shape(known.index):
+            raise CollectionRejected(
+                "reindex: nothing would change. Name another model, storage, m or ef_construction."
+            )
+        return retry_on_lock(
+            self.sessions, partial(self._begin, known=known, space=space, shape=shape)
+        )
+
+    def _space(self, known: KnownCollection, changes: Changes) -> VectorSpace:
+        """The space of the new vectors; loads the model if it is another one."""
+        if changes.model is None:
+            return known.index.space
+        space = self.registry.allowed(changes.model).space
+        if space.fingerprint == known.index.fingerprint:
+            return known.index.space
+        if self.max_resident_models < 2:
+            raise CollectionRejected(
+                "model: two models must fit into memory meanwhile. Set MAX_RESIDENT_MODELS=2."
+            )
+        return space
+
+    def _begin(
+        self, session: Session, known: KnownCollection, space: VectorSpace, shape: Shape
+    ) -> int:
+        index = generations.begin(session, known.index, space, shape)
+        about = {"generation": index.id, "model": space.name, **vars(shape)}
+        job_id = reindex_jobs.create(session, known.collection.id, self.queue, about)
+        generations.belongs_to_job(session, index, job_id)
+        return job_id
+
+    def listed(self, known: KnownCollection) -> list[ListedGeneration]:
+        """All generations of the collection, the newest first."""
+        collection_id = known.collection.id
+        with self.sessions.begin() as session:
+            return [
+                ListedGeneration(
+                    generation,
+                    generations.size(session, generation.index),
+                    missing_vectors.count_missing(session, generation.index),
+                )
+                for generation in generations.of_collection(session, collection_id)
+            ]
+
+    def activate(self, known: KnownCollection, generation_id: int) -> Activation:
+        """Have searches use a generation that is ready, or was active before.
+
+        Its model is warm first, and it has all pictures but for those that come just now. Raises
+        GenerationNotFound, GenerationConflict, ModelUnavailable.
+        """
+        with self.sessions.begin() as session:
+            generation = generations.get(session, known.collection.id, generation_id)
+        if generation.state not in {"ready", "retired"}:
+            raise GenerationConflict(
+                f"Generation {generation_id} is {generation.state}: only one that is ready, or was "
+                "active before, can be activated."
+            )
+        index = generation.index
+        record = partial(reindex_jobs.count_later, generation.job_id)
+        encoder = self.registry.encoder_of(index)
+        encoder.load()
+        for remaining in reversed(range(ROUNDS)):
+            self._complete(index, record)
+            self._encode_rated(known.index, index)
+            done = retry_on_lock(
+                self.sessions,
+                partial(
+                    _swap,
+                    active=known.index,
+                    target=index,
+                    most_missing=0 if remaining else LAST_PICTURES,
+                ),
+            )
+            if done is not None:
+                self.registry.open_id(known.collection.id)
+                return done
+        raise GenerationConflict(
+            f"Pictures are added faster than generation {generation_id} takes them in. Try again "
+            "when fewer are."
+        )
+
+    def roll_back(self, known: KnownCollection) -> Activation:
+        """Activate the generation that was active before. Raises as `activate`."""
+        with self.sessions.begin() as session:
+            found = generations.of_collection(session, known.collection.id)
+        former = [one for one in found if one.state == "retired" and one.retired_at is not None]
+        if not former:
+            raise GenerationNotFound(
+                "No former generation is kept: KEEP_GENERATIONS says how many are."
+            )
+        latest = max(former, key=_retired_at)
+        return self.activate(known, latest.index.id)
+
+    def delete(self, known: KnownCollection, generation_id: int) -> None:
+        """Drop a generation that nobody uses. Raises GenerationNotFound, GenerationConflict."""
+        with self.sessions.begin() as session:
+            generation = generations.get(session, known.collection.id, generation_id)
+        if generation.state == "building":
+            raise GenerationConflict(
+                f"Generation {generation_id} is building: cancel job {generation.job_id}."
+            )
+        retry_on_lock(self.sessions, partial(generations.drop, index=generation.index))
+
+    def _complete(self, index: VectorIndex, record: Record) -> None:
+        """Add what is missing, unless that is much: then workers are at it."""
+        with self.sessions.begin() as session:
+            missing = missing_vectors.count_missing(session, index)
+        if missing > MOST_MISSING:
+            raise GenerationConflict(
+                f"Generation {index.id} lacks {missing} pictures that came since it was built; a "
+                "worker adds them now. Try again in a while."
+            )
+        if missing:
+            self.fill.run(index, record)
+
+    def _encode_rated(self, former: VectorIndex, index: VectorIndex) -> None:
+        """Encode the rated texts with the other model. Never inside a transaction."""
+        if former.fingerprint == index.fingerprint:
+            return
+        with self.sessions.begin() as session:
+            texts = carried_ratings.texts_to_encode(session, former, index)
+        encoder = self.registry.encoder_of(index)
+        for start in range(0, len(texts), TEXT_BATCH):
+            some = texts[start : start + TEXT_BATCH]
+            vectors = encoder.encode_texts([one.text for one in some], Priority.INDEXING)
+            with self.sessions.begin() as session:
+                carried_ratings.put_queries(session, index, some, vectors)
+
+
+def _retired_at(generation: Generation) -> float:
+    return generation.retired_at.timestamp() if generation.retired_at else 0.0
+
+
+def _swap(
+    session: Session, active: VectorIndex, target: VectorIndex, most_missing: int
+) -> Activation | None:
+    """The swap, unless more pictures are missing; writers wait meanwhile, searches do not."""
+    generations.claim_both(session, active, target)
+    last = missing_vectors.missing(session, target, 0, LAST_PICTURES)
+    copy_from_siblings(session, target, last)
+    missing = missing_vectors.count_missing(session, target)
+    if missing > most_missing:
+        return None
+    left = carried_ratings.carry(session, active, target)
+    generations.swap(session, active, target)
+    return Activation(target, missing, left)

@@ -1,0 +1,87 @@
+"""Generations of a collection's vectors: build another beside the active one, activate, go back."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from app.web.dependencies import ReindexingService, ServiceAddresses, Utf8Query
+from app.web.middleware.guard import Guarded, needs
+from app.web.payloads.field_types import MAX_ID
+from app.web.payloads.generations import (
+    Activated,
+    GenerationDetails,
+    GenerationList,
+    Reindexing,
+)
+from app.web.payloads.jobs import JobAccepted
+from app.web.problems import problem_responses
+from app.web.routes.collections import Found
+from app.web.routes.jobs import LOCATION
+
+router = APIRouter(
+    prefix="/api/v1/collections",
+    tags=["collections"],
+    dependencies=[Utf8Query],
+    route_class=Guarded,
+)
+
+GenerationId = Annotated[int, Path(ge=1, le=MAX_ID, description="the generation", examples=[3])]
+
+
+@router.post(
+    "/{name}/reindex",
+    status_code=202,
+    responses={202: {"headers": LOCATION}, **problem_responses(400, 404, 409, 413, 422, 503)},
+)
+@needs("admin")
+def reindex(
+    found: Found,
+    reindexing: ReindexingService,
+    addresses: ServiceAddresses,
+    response: Response,
+    body: Reindexing,
+) -> JobAccepted:
+    """Build another generation of its vectors by a job, while searches use the active one."""
+    accepted = JobAccepted.of(reindexing.submit(found, body.to_domain()), addresses)
+    response.headers["Location"] = accepted.url
+    return accepted
+
+
+@router.get("/{name}/generations", responses=problem_responses(404, 422, 503))
+@needs("reader")
+def list_generations(found: Found, reindexing: ReindexingService) -> GenerationList:
+    """Its active generation, the one that is being built or is ready, and former ones."""
+    listed = reindexing.listed(found)
+    return GenerationList(generations=[GenerationDetails.of(one) for one in listed])
+
+
+@router.post(
+    "/{name}/generations/{generation_id}/activate",
+    responses=problem_responses(404, 409, 422, 503),
+)
+@needs("admin")
+def activate_generation(
+    found: Found, reindexing: ReindexingService, generation_id: GenerationId
+) -> Activated:
+    """Have searches use it from now on; the one that is active now is kept for a rollback."""
+    return Activated.of(reindexing.activate(found, generation_id))
+
+
+@router.post("/{name}/rollback", responses=problem_responses(404, 409, 422, 503))
+@needs("admin")
+def roll_back(found: Found, reindexing: ReindexingService) -> Activated:
+    """Activate the generation that was active before."""
+    return Activated.of(reindexing.roll_back(found))
+
+
+@router.delete(
+    "/{name}/generations/{generation_id}",
+    status_code=204,
+    responses=problem_responses(404, 409, 422, 503),
+)
+@needs("admin")
+def delete_generation(
+    found: Found, reindexing: ReindexingService, generation_id: GenerationId
+) -> None:
+    """Drop a generation that is ready or retired, with its vectors; pictures stay."""
+    reindexing.delete(found, generation_id)
