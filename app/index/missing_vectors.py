@@ -28,7 +28,7 @@ from app.index.hnsw_search import any_of
 class MissingPicture:
     """A picture that a generation has no vector of, and where its original is.
 
-    `path` is what people are shown.
+    `path` is what people are shown: of an upload, the name that it was submitted under.
     """
 
     id: int
@@ -46,7 +46,7 @@ def missing(session: Session, index: VectorIndex, after: int, limit: int) -> lis
     Without those whose original its job has found unreadable, until they change.
     """
     names = [name for name in MissingPicture.__dataclass_fields__ if name != "stored_path"]
-    shown = func.shown_path(images.c.path).label("path")
+    shown = func.coalesce(images.c.origin, func.shown_path(images.c.path)).label("path")
     columns = [shown if name == "path" else images.c[name] for name in names]
     query = select(*columns, images.c.path.label("stored_path"))
     query = query.where(_is_missing(index), images.c.id > after)

@@ -102,6 +102,8 @@ def place(settings: Settings, services: Services, worker: None) -> Iterator[Plac
         yield place
 
 
+NO_GENERATION = 1_000_000
+
 Case = tuple[str, str, str]
 
 
@@ -124,7 +126,11 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
     other = place.collection() if name == "move_collection_images" else ""
     external_id = place.external_id() if "{external_id}" in path else ""
     filled = path.format(
-        image_id=image_id, job_id=place.job_id, name=collection, external_id=external_id
+        image_id=image_id,
+        job_id=place.job_id,
+        name=collection,
+        external_id=external_id,
+        generation_id=NO_GENERATION,
     )
     requests: dict[str, dict[str, Any]] = {
         "search_by_text": {"params": {"query": "a tree"}},
@@ -142,6 +148,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "create_legacy_feedback": {"json": {"jwt": place.token(), "user_feedback": 5}},
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
         "update_collection": {"json": {"fields": {"place": "text"}}},
+        "reindex_collection": {"json": {}},
         "tune_collection": {"json": {}},
         "update_image": {"json": {"caption": MARK}},
         "update_collection_images": {"json": {"ids": ids, "add_tags": [MARK]}},

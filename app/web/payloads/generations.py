@@ -50,7 +50,7 @@ class Reindexing(BaseModel):
 
 GENERATION: dict[str, Any] = {
     "id": 3,
-    "state": "ready",
+    "status": "ready",
     "model": "demo model",
     "pretrained": "",
     "fingerprint": "9f" * 32,
@@ -74,8 +74,8 @@ class GenerationDetails(BaseModel):
 
     model_config = with_examples(GENERATION)
 
-    id: int = Field(description="the generation's id, which answers name as `index`")
-    state: Literal["building", "ready", "active", "retired"] = Field(
+    id: int = Field(description="the generation's id, which answers name as `index_id`")
+    status: Literal["building", "ready", "active", "retired"] = Field(
         description="searches use the active one; a ready or retired one can be activated"
     )
     model: str = Field(description="the model of its vectors")
@@ -109,6 +109,7 @@ class GenerationDetails(BaseModel):
         measured = generation.measured or {}
         return cls(
             **told,
+            status=generation.state,
             missing=listed.missing,
             recall=measured.get("recall"),
             worst_decile=measured.get("worst_decile"),
@@ -118,9 +119,9 @@ class GenerationDetails(BaseModel):
 class GenerationList(BaseModel):
     """The generations of a collection."""
 
-    model_config = with_examples({"generations": [GENERATION]})
+    model_config = with_examples({"data": [GENERATION]})
 
-    generations: list[GenerationDetails] = Field(description="the newest first")
+    data: list[GenerationDetails] = Field(description="the newest first")
 
 
 class Activated(BaseModel):

@@ -34,7 +34,7 @@ GenerationId = Annotated[int, Path(ge=1, le=MAX_ID, description="the generation"
     responses={202: {"headers": LOCATION}, **problem_responses(400, 404, 409, 413, 422, 503)},
 )
 @needs("admin")
-def reindex(
+def reindex_collection(
     found: Found,
     reindexing: ReindexingService,
     addresses: ServiceAddresses,
@@ -49,10 +49,10 @@ def reindex(
 
 @router.get("/{name}/generations", responses=problem_responses(404, 422, 503))
 @needs("reader")
-def list_generations(found: Found, reindexing: ReindexingService) -> GenerationList:
+def list_collection_generations(found: Found, reindexing: ReindexingService) -> GenerationList:
     """Its active generation, the one that is being built or is ready, and former ones."""
     listed = reindexing.listed(found)
-    return GenerationList(generations=[GenerationDetails.of(one) for one in listed])
+    return GenerationList(data=[GenerationDetails.of(one) for one in listed])
 
 
 @router.post(
@@ -69,7 +69,7 @@ def activate_generation(
 
 @router.post("/{name}/rollback", responses=problem_responses(404, 409, 422, 503))
 @needs("admin")
-def roll_back(found: Found, reindexing: ReindexingService) -> Activated:
+def roll_back_collection(found: Found, reindexing: ReindexingService) -> Activated:
     """Activate the generation that was active before."""
     return Activated.of(reindexing.roll_back(found))
 

@@ -86,8 +86,8 @@ def reindexed(client: TestClient, name: str, **changes: object) -> Details:
     """The generation that a reindexing made."""
     answer = client.post(f"{COLLECTIONS}/{name}/reindex", json=changes)
     job = done(client, answer)
-    assert job["state"] == "succeeded", job
-    (ready,) = [one for one in generations(client, name) if one["state"] == "ready"]
+    assert job["status"] == "succeeded", job
+    (ready,) = [one for one in generations(client, name) if one["status"] == "ready"]
     assert ready["job_id"] == job["id"]
     return ready
 
@@ -95,7 +95,7 @@ def reindexed(client: TestClient, name: str, **changes: object) -> Details:
 def generations(client: TestClient, name: str) -> list[Details]:
     answer = client.get(f"{COLLECTIONS}/{name}/generations")
     assert answer.status_code == 200, answer.text
-    found: list[Details] = answer.json()["generations"]
+    found: list[Details] = answer.json()["data"]
     return found
 
 
@@ -127,14 +127,14 @@ def test_another_storage(client: TestClient, name: str, storage: str) -> None:
     assert (ready["storage"], ready["m"], ready["vectors"]) == (storage, 8, len(SEEDS))
     assert ready["recall"] == 1.0
     assert ready["bytes"] > 0
-    assert search(client, name)["index"] == before["index"]
+    assert search(client, name)["index_id"] == before["index_id"]
     told = activate(client, name, ready)
     assert (told["id"], told["missing"]) == (ready["id"], 0)
     after = search(client, name)
-    assert after["index"] == ready["id"]
+    assert after["index_id"] == ready["id"]
     assert [hit["id"] for hit in after["hits"]] == [hit["id"] for hit in before["hits"]]
-    assert roll_back(client, name)["id"] == before["index"]
-    assert search(client, name)["index"] == before["index"]
+    assert roll_back(client, name)["id"] == before["index_id"]
+    assert search(client, name)["index_id"] == before["index_id"]
 
 
 def test_another_model(client: TestClient, settings: Settings, name: str) -> None:
@@ -145,7 +145,7 @@ def test_another_model(client: TestClient, settings: Settings, name: str) -> Non
     done(client, send(client, name, range(20, 22)))
     assert activate(client, name, ready)["missing"] == 0
     after = search(client, name)
-    assert (after["index"], after["fingerprint"]) == (ready["id"], ready["fingerprint"])
+    assert (after["index_id"], after["fingerprint"]) == (ready["id"], ready["fingerprint"])
     assert len(after["hits"]) == len(SEEDS) + 2
     assert search(client, name, query=[{"id": after["hits"][0]["id"]}])["hits"]
     done(client, send(client, name, range(30, 31)))
@@ -167,7 +167,7 @@ def test_what_comes_later_is_in_every_generation(
     (gone,) = search(client, name, limit=1)["hits"]
     assert client.delete(f"/images/{gone['id']}").status_code == 204
     assert {one["vectors"] for one in generations(client, name)} == {len(SEEDS) + 2}
-    assert [one["state"] for one in generations(client, name)] == ["ready", "active", "retired"]
+    assert [one["status"] for one in generations(client, name)] == ["ready", "active", "retired"]
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
@@ -183,7 +183,7 @@ def test_one_at_a_time(client: TestClient, name: str) -> None:
     again = client.post(f"{url}/reindex", json={"storage": "bit"})
     assert (again.status_code, again.json()["code"]) == (409, "generation_conflict")
     assert f"Generation {ready['id']} of this collection is ready" in again.json()["detail"]
-    (active,) = [one for one in generations(client, name) if one["state"] == "active"]
+    (active,) = [one for one in generations(client, name) if one["status"] == "active"]
     for refused in (
         client.delete(f"{url}/generations/{active['id']}"),
         client.post(f"{url}/generations/{active['id']}/activate"),
@@ -205,9 +205,9 @@ def test_cancelled_it_leaves_nothing(
         answer = client.post(f"{COLLECTIONS}/{name}/reindex", json={"storage": "bit"})
         job_id = answer.json()["job_id"]
         (growing, _) = generations(client, name)
-        assert client.post(f"/api/v1/jobs/{job_id}/cancel").json()["state"] == "cancelling"
-    assert ended(client, answer.json()["url"])["state"] == "cancelled"
-    assert [one["state"] for one in generations(client, name)] == ["active"]
+        assert client.post(f"/api/v1/jobs/{job_id}/cancel").json()["status"] == "cancelling"
+    assert ended(client, answer.json()["url"])["status"] == "cancelled"
+    assert [one["status"] for one in generations(client, name)] == ["active"]
     with services.sessions.begin() as session:
         found = session.execute(
             text("SELECT to_regclass(:t)"), {"t": f"embeddings_{growing['id']}"}
@@ -250,9 +250,9 @@ def test_unreadable_originals_are_listed_and_tried_again(
     path = services.gallery.sources.location(services.gallery.get(first["id"]).stored_path)
     away = path.rename(path.with_name("away"))
     job = done(client, client.post(f"{COLLECTIONS}/{name}/reindex", json={"model": model}))
-    assert (job["state"], counts(job)) == ("succeeded", {"total": 6, "added": 5, "failed": 1})
-    (item,) = items(client, job, state="failed")
-    assert (item["image_id"], item["path"]) == (first["id"], first["path"])
+    assert (job["status"], counts(job)) == ("succeeded", {"total": 6, "added": 5, "failed": 1})
+    (item,) = items(client, job, status="failed")
+    assert (item["image_id"], item["path"]) == (first["id"], first["original_filename"])
     assert item["reason"]
     (ready, _) = generations(client, name)
     assert (ready["vectors"], ready["missing"]) == (5, 0)
@@ -263,7 +263,7 @@ def test_unreadable_originals_are_listed_and_tried_again(
     assert again.status_code == 200, again.text
     assert counts(ended(client, f"/api/v1/jobs/{job['id']}")) == {"total": 6, "added": 6}
     assert len(search(client, name)["hits"]) == 6
-    assert [one["state"] for one in generations(client, name)] == ["active", "retired"]
+    assert [one["status"] for one in generations(client, name)] == ["active", "retired"]
 
 
 def test_a_changed_picture_is_embedded_anew_in_each(
@@ -340,7 +340,7 @@ def test_searches_meanwhile_never_mix(client: TestClient, settings: Settings, na
 
     def note() -> None:
         told = search(client, name)
-        expected[told["index"]] = seen(told)
+        expected[told["index_id"]] = seen(told)
 
     note()
     ready = reindexed(client, name, model=model)
@@ -362,9 +362,9 @@ def test_searches_meanwhile_never_mix(client: TestClient, settings: Settings, na
             stop.set()
         for one in asking:
             one.result()
-    assert {told["index"] for told in answers} == set(expected)
+    assert {told["index_id"] for told in answers} == set(expected)
     for told in answers:
-        assert seen(told) == pytest.approx(expected[told["index"]], abs=1e-3)
+        assert seen(told) == pytest.approx(expected[told["index_id"]], abs=1e-3)
 
 
 def has_more(answers: list[Details], count: int) -> bool:
