@@ -129,6 +129,10 @@ benchmark-decoding: $(INSTALLED) ## The running server's memory beside 32 search
 benchmark-profiles: $(INSTALLED) ## What ICC profiles cost in decoding, as a ratio for each format
 	@$(PYTHON) -m scripts.benchmark_profiles
 
+.PHONY: benchmark-listing
+benchmark-listing: $(INSTALLED) ## How fast a folder is listed, and in how much memory: ENTRIES=1000000 (FLAT=1)
+	@$(PYTHON) -m scripts.benchmark_listing $(if $(ENTRIES),--entries "$(ENTRIES)") $(if $(FLAT),--flat)
+
 $(PEERS)/.installed: benchmarks/requirements.lock scripts/install.sh
 	@sh scripts/install.sh $(PEERS) benchmarks/requirements.lock
 	@touch $@

@@ -121,7 +121,8 @@ def _look(found: FoundFile, beat: Beat | None = None) -> SourceFile | Unlisted |
         return None
     etag = _etag(status)
     if found.sidecars:
-        etag = "+".join([etag, *_etags(Path(found.location).parent, found.sidecars)])
+        folder = found.location[: found.location.rindex("/") + 1]  # a Path takes longer
+        etag = "+".join([etag, *_etags(folder, found.sidecars)])
     settled = abs(time.time() - status.st_mtime) > QUIET_SECONDS
     return SourceFile(found.path, etag, status.st_size, settled, found.sidecars)
 
@@ -137,10 +138,10 @@ def _etag(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _etags(folder: Path, sidecars: tuple[str, ...]) -> Iterator[str]:
+def _etags(folder: str, sidecars: tuple[str, ...]) -> Iterator[str]:
     for name in sidecars:
         with suppress(OSError):
-            yield _etag((folder / name).stat())
+            yield _etag(os.stat(folder + name))  # noqa: PTH116
 
 
 def read_file(location: Path, max_bytes: int, check: CheckHead | None = None) -> bytes:
