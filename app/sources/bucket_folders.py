@@ -7,7 +7,7 @@ from pathlib import Path
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.interfaces import S3_SCHEME, CheckHead, PassedOver, SourceFile
 from app.sources.sidecars.annotations import COMPANIONS
-from app.sources.sidecars.companions import Companions
+from app.sources.sidecars.companions import Companions, begins_with, common_beginning
 from app.storage.buckets import Bucket
 
 HELD = 1_000  # objects of one beginning that are held back at most, while sidecars may come
@@ -29,24 +29,32 @@ class BucketFolder:
     def files(self, after: str | None = None) -> Iterator[SourceFile | PassedOver]:
         """The objects that may be pictures; a sidecar's etag is part of its picture's.
 
-        Objects are held back while others begin as they do, up to the first dot of their name:
-        their sidecars may be among those.
+        Objects are held back while others begin as they do: their sidecars may be among those.
         """
-        start = None if after is None else self._key(after)
         held: list[SourceFile | PassedOver] = []
-        beginning = ""
-        for stored in self.bucket.objects(self.key_prefix, start):
+        folder, beginning = "", ""
+        for stored in self.bucket.objects(self.key_prefix, self._start(after)):
             path = self._path(stored.key)
             if self.ignores(path):
                 held.append(PassedOver(path))
                 continue
-            if not held or not path.startswith(beginning) or len(held) >= HELD:
-                yield from _with_sidecars(held)
-                folder, slash, name = path.rpartition("/")
-                beginning = f"{folder}{slash}{name.partition('.')[0]}."
+            place, _, name = path.rpartition("/")
+            is_near = place == folder and begins_with(name, beginning)
+            if not held or not is_near or len(held) >= HELD:
+                yield from _with_sidecars(held, after)
+                folder, beginning = place, common_beginning(name)
                 held = []
+            elif beginning.startswith(shorter := common_beginning(name)):
+                beginning = shorter
             held.append(SourceFile(path, stored.etag, stored.size))
-        yield from _with_sidecars(held)
+        yield from _with_sidecars(held, after)
+
+    def _start(self, after: str | None) -> str | None:
+        """The key behind which to list: the sidecars of what comes next may lie before `after`."""
+        if after is None:
+            return None
+        folder, slash, name = self._key(after).rpartition("/")
+        return f"{folder}{slash}{common_beginning(name)}"
 
     def ignores(self, path: str) -> bool:
         """Whether a listing passes the object at `path` over by its name or a folder's."""
@@ -72,9 +80,9 @@ class BucketFolder:
 
 
 def _with_sidecars(
-    held: Sequence[SourceFile | PassedOver],
+    held: Sequence[SourceFile | PassedOver], after: str | None
 ) -> Iterator[SourceFile | PassedOver]:
-    """Those that may be pictures, with their sidecars among the others of their folder."""
+    """Those behind `after` that may be pictures, with their sidecars among all of them."""
     folders: dict[str, dict[str, str]] = {}
     for file in held:
         if isinstance(file, PassedOver):
@@ -83,6 +91,8 @@ def _with_sidecars(
         folders.setdefault(folder, {})[name] = file.etag
     companions = {folder: Companions.among(names) for folder, names in folders.items()}
     for file in held:
+        if after is not None and file.path <= after:
+            continue
         if isinstance(file, PassedOver):
             yield file
             continue

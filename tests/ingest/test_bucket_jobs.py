@@ -16,6 +16,8 @@ from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
 from app.settings import Settings
+from app.sources.bucket_folders import BucketFolder
+from app.sources.interfaces import SourceFile
 from tests.conftest import TEST_IMAGES, local_client
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import counts, nearest, sql
@@ -125,6 +127,35 @@ def test_a_sync_follows_the_bucket(bucket: S3, services: Services) -> None:
     assert sql(services, "SELECT metadata FROM images WHERE caption = 'one'")[0][0] == {
         "place": "Rome"
     }
+
+
+LONG = "PXL_20240102_030405678.LONG_EXPOSURE-01.COVER.jpg"
+"""Of more than the 46 characters that Takeout leaves of a sidecar's name."""
+
+
+def test_takeouts_sidecars_are_found_whatever_their_names_begin_with(s3: S3) -> None:
+    """Issue 16, line 3: as in folders; also where a listing goes on behind the sidecar."""
+    s3.make("takeout")
+    whole = "pier.jpg.supplemental-metadata"
+    sidecars = {
+        "pier(1).jpg": f"{whole}(1).json",
+        "pier-edited.jpg": f"{whole}.json",
+        "pier-bearbeitet(1).jpg": f"{whole}(1).json",
+        "pier.jpg": f"{whole}.json",
+        LONG: f"{LONG[:46]}.json",
+    }
+    between = ("pier (copy).jpg", "pier+.jpg", "pier0.jpg", "piercing.jpg", "pie.jpg")
+    for name in (*sidecars, *sidecars.values(), *between):
+        s3.put("takeout", f"a/{name}", b"x")
+        s3.put("takeout", f"b/{name}", b"x")
+    folder = BucketFolder(s3.bucket("takeout"))
+    files = [one for one in folder.files() if isinstance(one, SourceFile)]
+    found = {one.path.rpartition("/")[2]: "".join(one.sidecars) for one in files}
+    assert found == sidecars | dict.fromkeys(between, "")
+    assert [one.path for one in files] == sorted(one.path for one in files)
+    for one in folder.files():
+        rest = [other for other in folder.files(one.path) if isinstance(other, SourceFile)]
+        assert rest == [other for other in files if other.path > one.path], one.path
 
 
 def test_an_object_that_goes_between_listing_and_reading_fails_alone(

@@ -96,7 +96,8 @@ class Companions:
         exact = [name + end for end in (SIDECAR, XMP_SIDECAR) if name + end in self._exact]
         whole = _folded(name)
         beside = (self._xmp.get(whole), self._xmp.get(_split(whole)[0]))
-        found = dict.fromkeys([*exact, *filter(None, beside), *self._takeout(whole), *self._albums])
+        takeout = self._takeout(whole) if self._json else ()
+        found = dict.fromkeys([*exact, *filter(None, beside), *takeout, *self._albums])
         return tuple(one for one in found if one in exact or not self._is_anothers(one, whole))
 
     def _is_anothers(self, sidecar: str, whole: str) -> bool:
@@ -124,6 +125,27 @@ class Companions:
             if _split(name.lower())[1] not in {SIDECAR, XMP_SIDECAR}:
                 looks.difference_update(self.of(name))
         return looks
+
+
+def common_beginning(name: str) -> str:
+    """What the names of a picture and of its sidecars, numbered and edited ones too, begin with."""
+    whole = _folded(name)
+    stems = [_split(base)[0] for base, _ in _bases(whole)] + [whole.partition(".")[0]]
+    length = min(len(stem) for stem in stems if stem)
+    end = min(length, CUT)
+    if not name.isascii():  # folding may change the length
+        end = next(n for n in range(len(name) + 1) if len(_folded(name[:n])) >= end)
+    return name[:end]
+
+
+def begins_with(name: str, beginning: str) -> bool:
+    """Whether `name` may belong to what has this common beginning.
+
+    What follows it is then a dot, a hyphen or a parenthesis, unless Takeout has cut a long name.
+    """
+    if not name.startswith(beginning):
+        return False
+    return len(beginning) >= CUT or name[len(beginning) :][:1] <= "."
 
 
 def belongs(sidecar: str, picture: str) -> bool:
