@@ -144,11 +144,17 @@ def _add_middleware(app: FastAPI, limits: HttpLimits) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=limits.cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "If-Match",
+                "X-API-Key",
+                "X-Request-Id",
+            ],
             expose_headers=[
-                *("Location", "Retry-After", "X-Model", "X-Query-Truncated", "X-Request-Id"),
-                "X-Search-Token",
+                *("ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+                *("X-Model", "X-Query-Truncated", "X-Request-Id", "X-Search-Token"),
             ],
             allow_credentials=False,  # keys are sent on purpose, never by the browser itself
         )

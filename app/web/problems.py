@@ -177,7 +177,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(errors.ImageSearchError)
     def domain(request: Request, error: errors.ImageSearchError) -> JSONResponse:
-        return problem(status_of(error), str(error), _headers_of(error), code=code_of(error))
+        headers = _headers_of(error, request)
+        return problem(status_of(error), str(error), headers, code=code_of(error))
 
     @app.exception_handler(RequestValidationError)
     def validation(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -209,11 +210,11 @@ def _body_type(request: Request) -> Any:
     return field.field_info.annotation if field else None
 
 
-def _headers_of(error: errors.ImageSearchError) -> dict[str, str]:
+def _headers_of(error: errors.ImageSearchError, request: Request) -> dict[str, str]:
     if isinstance(error, errors.KeyRejected):
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, errors.TooManyRequests):
-        return {"Retry-After": str(error.seconds)}
+        return {"Retry-After": str(error.seconds), **request.state.quota.headers()}
     if isinstance(error, errors.RangeNotSatisfiable) and error.size is not None:
         return {"Content-Range": f"bytes */{error.size}"}
     return {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +112,21 @@ def test_the_single_user_of_an_open_service_has_no_default_bound(
         assert {search(client).status_code for _ in range(8)} == {200}
     with served(settings, services, search_rate="2/hour") as client:
         assert [search(client).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_what_is_left_of_a_rate_is_told(settings: Settings, services: Services, key: str) -> None:
+    """Issue 19, item 8: the fields of the IETF's draft."""
+    with served(settings, services, search_rate="2/hour") as client:
+        answers = [search(client, **{"X-API-Key": key}) for _ in range(3)]
+        assert [one.status_code for one in answers] == [200, 200, 429]
+        for one, left in zip(answers, (1, 0, 0), strict=True):
+            assert one.headers["ratelimit-policy"] == '"search";q=2;w=3600'
+            told = re.fullmatch(r'"search";r=(\d+);t=(\d+)', one.headers["ratelimit"])
+            assert told is not None
+            assert int(told[1]) == left
+            assert 1 <= int(told[2]) <= 3_600
+        headers = {"X-API-Key": key}
+        assert "ratelimit" not in client.get("/images/999999", headers=headers).headers
 
 
 def test_uploads_of_an_address_are_bounded_apart(settings: Settings, services: Services) -> None:

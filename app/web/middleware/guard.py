@@ -14,7 +14,7 @@ from fastapi import Depends, Request, params
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from limits import RateLimitItem
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.types import Message, Receive, Scope, Send
 
 from app.access.authentication import OPEN, Authenticator, Caller, Role
@@ -25,7 +25,7 @@ from app.web.json_bodies import check_is_json
 from app.web.middleware.client_address import client_address
 from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
 from app.web.middleware.local_only import check_is_local
-from app.web.middleware.rate_limits import Lane, RateLimits
+from app.web.middleware.rate_limits import QUOTA, Lane, RateLimits
 from app.web.problems import problem_responses
 from app.web.unknown_names import body_names, check_names, query_names
 
@@ -109,6 +109,10 @@ class Guarded(APIRoute):
             async def send_and_release(message: Message) -> None:
                 if message["type"] == "http.response.body" and not message.get("more_body"):
                     release()  # before the last bytes go: the client's next request finds a slot
+                if message["type"] == "http.response.start" and (
+                    quota := scope["state"].get(QUOTA)
+                ):
+                    MutableHeaders(scope=message).update(quota.headers())
                 await send(message)
 
             await self._answer(scope, receive, send_and_release)
@@ -158,14 +162,14 @@ class Guard:
         state["need"] = need
         address = client_address(scope)
         if not self._is_unlimited(need.lane, presented_key(Headers(scope=scope))):
-            self._rate_limits.count(need.lane, "address", address)
+            self._rate_limits.count(need.lane, "address", address, state)
         caller = state["caller"] = await self._caller(need, scope)
         if need.role is not None and not caller.may(need.role):
             raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
         if need.role is not None and caller == OPEN:
             check_is_local(Headers(scope=scope), self._origins)
         if caller.key_id is not None:
-            self._rate_limits.count(need.lane, "key", str(caller.key_id))
+            self._rate_limits.count(need.lane, "key", str(caller.key_id), state)
         if need.lane == "search":
             state["body_seconds"] = SEARCH_BODY_SECONDS
         with self._concurrency_limits.slot(need.lane, str(caller.key_id or address)) as release:

@@ -1,8 +1,9 @@
 """Rate limits: how many requests an address and an API key may send in a time."""
 
 import time
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from limits import RateLimitItem
 from limits.storage import MemoryStorage
@@ -12,6 +13,30 @@ from app.errors import TooManyRequests
 
 Lane = Literal["search", "upload", "events", "other", "keys"]
 """Requests that share limits. `keys` is the look-up of API keys, which any request can cause."""
+
+
+QUOTA = "quota"  # in a request's state
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a key or an address has left: `remaining` requests for the next `seconds`.
+
+    `amount` requests in `window` seconds are allowed.
+    """
+
+    lane: Lane
+    amount: int
+    window: int
+    remaining: int
+    seconds: int
+
+    def headers(self) -> dict[str, str]:
+        """As draft-ietf-httpapi-ratelimit-headers-10 has them."""
+        return {
+            "RateLimit-Policy": f'"{self.lane}";q={self.amount};w={self.window}',
+            "RateLimit": f'"{self.lane}";r={self.remaining};t={self.seconds}',
+        }
 
 
 class RateLimits:
@@ -24,12 +49,26 @@ class RateLimits:
         self._rates = rates
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    def count(self, lane: Lane, kind: Literal["address", "key"], name: str) -> None:
-        """Count a request of the address or key `name`. Raises TooManyRequests."""
+    def count(
+        self,
+        lane: Lane,
+        kind: Literal["address", "key"],
+        name: str,
+        state: MutableMapping[str, Any],
+    ) -> None:
+        """Count a request of the address or key `name`, and put its quota into the request's state.
+
+        A request that is counted twice has the quota with fewer requests left. Raises
+        TooManyRequests.
+        """
         rate = self._rates.get(lane)
-        if rate is not None and not self._limiter.hit(rate, lane, kind, name):
-            reset = self._limiter.get_window_stats(rate, lane, kind, name).reset_time
-            raise TooManyRequests(
-                f"More than {rate} of this {kind}: try again later.",
-                max(1, round(reset - time.time())),
-            )
+        if rate is None:
+            return
+        is_allowed = self._limiter.hit(rate, lane, kind, name)
+        stats = self._limiter.get_window_stats(rate, lane, kind, name)
+        seconds = max(1, round(stats.reset_time - time.time()))
+        quota = Quota(lane, rate.amount, rate.get_expiry(), stats.remaining, seconds)
+        if QUOTA not in state or quota.remaining < state[QUOTA].remaining:
+            state[QUOTA] = quota
+        if not is_allowed:
+            raise TooManyRequests(f"More than {rate} of this {kind}: try again later.", seconds)
