@@ -92,6 +92,7 @@ def test_an_address_opens_nothing_else(locked: TestClient, keys: Keys) -> None:
     later = str(int(query["expires"]) + DAY)
     altered = [
         (parts.path, query | {"size": "1024"}),
+        (parts.path, query | {"page": "2"}),
         (parts.path, query | {"expires": later}),
         (parts.path, query | {"namespace": "default"}),
         (parts.path, query | {"signature": query["signature"][:-1]}),
