@@ -50,17 +50,17 @@ def _circle(value: object) -> tuple[float, float, float]:
 
 def _distance(latitude: float, longitude: float) -> ColumnElement[Any]:
     """Kilometers on a sphere, by the haversine formula; null without a position."""
-    here, there = func.radians(latitude), func.radians(_coordinate("latitude"))
-    turn = func.radians(_coordinate("longitude")) - func.radians(longitude)
+    here, there = func.radians(latitude), func.radians(coordinate("latitude"))
+    turn = func.radians(coordinate("longitude")) - func.radians(longitude)
     rise = func.power(func.sin((there - here) / 2.0), 2)
     across = func.cos(here) * func.cos(there) * func.power(func.sin(turn / 2.0), 2)
     # Beyond 0 to 1 by rounding, and by coordinates that are none.
     half_chord = func.least(1.0, func.greatest(0.0, rise + across))
     distance = 2 * EARTH_KILOMETERS * func.asin(func.sqrt(half_chord))
-    return case((_coordinate("longitude").is_not(None), case((there.is_not(None), distance))))
+    return case((coordinate("longitude").is_not(None), case((there.is_not(None), distance))))
 
 
-def _coordinate(name: str) -> ColumnElement[Any]:
+def coordinate(name: str) -> ColumnElement[Any]:
     """A coordinate in degrees; null unless it is a number."""
     cell = images.c.metadata["gps"][name]
     is_number = func.jsonb_typeof(cell) == "number"

@@ -1,4 +1,4 @@
-"""Payloads about what a collection's pictures have in common: months, suggestions."""
+"""Payloads about what a collection's pictures have in common: months, places, suggestions."""
 
 from pydantic import BaseModel, Field
 
@@ -19,6 +19,40 @@ class MonthCounts(BaseModel):
 
     months: list[MonthCount] = Field(
         description="newest first; pictures without a date are in none"
+    )
+
+
+class PositionCluster(BaseModel):
+    """Pictures that were taken near each other."""
+
+    latitude: float = Field(description="of the center, in degrees")
+    longitude: float = Field(description="of the center, in degrees")
+    kilometers: float = Field(description="all of them lie within so many of the center")
+    pictures: int = Field(description="number of pictures")
+    image_id: int = Field(description="id of the one that was added last")
+    city: str | None = Field(description="the most frequent place.city of them")
+
+
+class PositionClusters(BaseModel):
+    """Where pictures were taken."""
+
+    model_config = with_examples(
+        {
+            "clusters": [
+                {
+                    "latitude": 38.71,
+                    "longitude": -9.14,
+                    "kilometers": 2.5,
+                    "pictures": 12,
+                    "image_id": 112,
+                    "city": "Lisbon",
+                }
+            ]
+        }
+    )
+
+    clusters: list[PositionCluster] = Field(
+        description="largest first, at most 144; empty where no positions are kept"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a collection's pictures have in common: their months, and what can be typed."""
+"""What a collection's pictures have in common: months, places, and what can be typed."""
 
 from typing import Annotated
 
@@ -6,12 +6,20 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from app.catalog.filters.filters import parse
 from app.catalog.months import count_months
+from app.catalog.position_clusters import cluster_positions
 from app.catalog.suggestions import Suggestions
 from app.index.hnsw_search import prepare
 from app.web.dependencies import GalleryService, Utf8Query
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.facets import MonthCount, MonthCounts, SuggestedText, SuggestedTexts
+from app.web.payloads.facets import (
+    MonthCount,
+    MonthCounts,
+    PositionCluster,
+    PositionClusters,
+    SuggestedText,
+    SuggestedTexts,
+)
 from app.web.problems import problem_responses
 from app.web.routes.collections import Found
 
@@ -40,6 +48,23 @@ def list_months(found: Found, gallery: GalleryService, where: FilterText = None)
         prepare(session)
         months = count_months(session, collection.id, condition)
     return MonthCounts(months=[MonthCount(**vars(month)) for month in months])
+
+
+@router.get("/{name}/map", responses=problem_responses(404, 422, 503))
+@needs("reader")
+def map_positions(
+    found: Found, gallery: GalleryService, where: FilterText = None
+) -> PositionClusters:
+    """Where its pictures were taken, near ones together: for a map.
+
+    The grid is fitted to the pictures that pass the filter: `within` one cluster it shows more.
+    """
+    collection = found.collection
+    condition = parse(where or {}, collection.fields)
+    with gallery.sessions.begin() as session:
+        prepare(session)
+        clusters = cluster_positions(session, collection.id, condition)
+    return PositionClusters(clusters=[PositionCluster(**vars(one)) for one in clusters])
 
 
 @router.get("/{name}/suggestions", responses=problem_responses(404, 422, 503))

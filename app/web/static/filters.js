@@ -14,7 +14,7 @@ const END_OF_DAY = "T23:59:59.999"; // by the clock of the place
 const [panel, order, opener] = ["filters", "order", "filter-button"].map(byId);
 let asked;
 let changed; // whom to tell
-const named = new Map(); // the words that clauses stood for, by clause
+const named = new Map(); // what clauses are called, and the words that they stood for, by clause
 const keyOf = (...clause) => JSON.stringify(clause);
 
 /** A clause with the last day in place of the first one after it. */
@@ -58,8 +58,9 @@ const titleOf = (name) => (name in BUILT_IN || name in WRITTEN ? t(`field_${name
 /** What is said of one clause: its values, or its bounds; an end of a day is the day. */
 function sentenceOf(name, given) {
   const clause = inclusive(given);
-  if (named.has(keyOf(name, given))) return named.get(keyOf(name, given));
+  if (named.has(keyOf(name, given))) return named.get(keyOf(name, given)).label;
   if (name === "or" && Array.isArray(given)) return [...new Set(given.flatMap(Object.entries).map((one) => sentenceOf(...one)))].join(" / ");
+  if (clause?.within) return t("map_around", { km: number(clause.within.km, { maximumSignificantDigits: 2 }) });
   const { in: values, gte, lte, ...others } = clause ?? {};
   if (typeof clause !== "object" || Object.keys(others).length) return `${titleOf(name)}: ${JSON.stringify(clause)}`;
   const bounds = Object.entries({ gte, lte }).filter(([, value]) => value !== undefined);
@@ -72,8 +73,8 @@ function showChosen() {
   const chips = Object.entries(asked.filter).map(([name, clause]) => {
     const text = sentenceOf(name, clause);
     const { [name]: gone, ...rest } = asked.filter;
-    const back = named.get(keyOf(name, clause)); // to the words
-    const remove = () => changed({ filter: rest, ...(back && { words: `${asked.words} ${back}`.trim() }) });
+    const { words = "" } = named.get(keyOf(name, clause)) ?? {};
+    const remove = () => changed({ filter: rest, words: `${asked.words} ${words}`.trim() });
     return button(`${text} ×`, remove, "chip", t("filter_remove", { text }));
   });
   byId("chosen-filters").replaceChildren(...chips);
@@ -83,7 +84,7 @@ function showChosen() {
 export function showSuggested(suggested) {
   const chips = suggested.map(({ text, filter, query }) => {
     const use = () => {
-      for (const clause of Object.entries(filter)) named.set(keyOf(...clause), text);
+      for (const clause of Object.entries(filter)) named.set(keyOf(...clause), { label: text, words: text });
       changed({ words: query, filter: { ...asked.filter, ...filter } });
       byId("chosen-filters").lastChild?.focus();
     };
@@ -106,6 +107,19 @@ async function fillPanel() {
     return make("fieldset", { dataset: { name, kind }, hidden: !inputs.length }, title, make("div", { className: "row" }, ...inputs));
   });
   panel.replaceChildren(...groups);
+  await showMap();
+}
+
+/** Where positions are kept, the pictures on a map: one click shows those of a place. */
+async function showMap() {
+  const { mapOf } = await import("./map.js");
+  const map = await mapOf(asked.filter, (position, place) => {
+    named.set(keyOf("position", position), { label: place });
+    changed({ filter: { ...asked.filter, position } });
+    showPanel();
+  });
+  panel.querySelector(".whole")?.remove();
+  panel.append(map ?? "");
 }
 
 async function fillOrders() {
