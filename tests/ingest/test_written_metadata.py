@@ -95,6 +95,44 @@ def test_what_is_written_in_pictures_is_found_filtered_and_counted(
     assert [Path(hit["path"]).name for hit in listed] == ["a.jpg", "c.jpg", "b.jpg"]
 
 
+WRITTEN_VALUES: tuple[tuple[str, Any], ...] = (
+    *(("tags", "quintaluna"), ("people", "Ada Lovelace"), ("rating", 5), ("label", "Red")),
+    *(("place.city", "Lisbon"), ("place.state", "Estremadura"), ("place.country", "Portugal")),
+    *(("camera", "Canon EOS 5D"), ("lens", "EF50mm"), ("title", "Zeppelin")),
+    *(("taken_day", "2019-05-31"), ("taken_month", 5), ("taken_hour", 20)),
+)
+
+
+def test_every_written_field_filters_counts_and_orders(
+    client: TestClient, services: Services, folder: Path
+) -> None:
+    """Issue 16, "What search gains"; lists have no order, and numbers no words."""
+    elements = bag("dc:subject", "quintaluna") + bag("Iptc4xmpExt:PersonInImage", "Ada Lovelace")
+    attributes = (
+        'xmp:Rating="5" xmp:Label="Red" photoshop:City="Lisbon" photoshop:State="Estremadura" '
+        'photoshop:Country="Portugal" aux:Lens="EF50mm" tiff:Make="Canon" '
+        'tiff:Model="Canon EOS 5D" exif:DateTimeOriginal="2019-05-31T20:30:00+01:00"'
+    )
+    title = alternatives("dc:title", default="Zeppelin")
+    (folder / "a.jpg").write_bytes(jpeg(1, xmp=xmp(elements + title, attributes)))
+    (folder / "b.jpg").write_bytes(jpeg(2))
+    run(services, folder)
+    fields = [name for name, _ in WRITTEN_VALUES]
+    counted = (
+        search(client, facets=fields[:8])["facets"] | search(client, facets=fields[8:])["facets"]
+    )
+    for name, value in WRITTEN_VALUES:
+        assert counted[name] == [{"value": value, "count": 1}], name
+        is_list = name in {"tags", "people"}
+        assert names(client, filter={name: {"contains": value} if is_list else value}) == ["a.jpg"]
+        if not is_list:
+            for order in (name, f"-{name}"):
+                hits = search(client, order_by=order)["hits"]
+                assert [Path(hit["path"]).name for hit in hits] == ["a.jpg", "b.jpg"], order
+        if isinstance(value, str) and not name.startswith("taken"):
+            assert names(client, query=value, mode="lexical") == ["a.jpg"], name
+
+
 def test_an_unknown_field_or_facet_is_refused_with_those_there_are(client: TestClient) -> None:
     refused = client.post("/api/v1/search", json={"facets": ["colour"]})
     assert refused.status_code == 422
