@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
@@ -119,6 +120,22 @@ def check_total_fields(session: Session, declared: Mapping[str, str]) -> None:
             f"{declared_in_all}; {MAX_TOTAL_FIELDS} are allowed, since each has an index that "
             "every search plans with. metadata.<key> filters by a key that is not declared."
         )
+
+
+def rename(session: Session, collection: Collection, name: str) -> None:
+    """Change its name. Raises CollectionRejected for the default one, CollectionExists."""
+    if (collection.namespace, collection.name) == DEFAULT:
+        raise CollectionRejected(
+            "The default collection keeps its name: the flat endpoints use it."
+        )
+    query = update(collections).where(collections.c.id == collection.id)
+    try:
+        with session.begin_nested():
+            session.execute(query.values(name=name))
+    except IntegrityError as error:
+        raise CollectionExists(
+            f"There is a collection {name} already: choose another name."
+        ) from error
 
 
 def set_language(session: Session, collection: Collection, language: str) -> None:

@@ -1,4 +1,4 @@
-"""Changes of a collection's declared fields, language and pages.
+"""Changes of a collection's declared fields, language, pages and name.
 
 The functions that take a Session leave the transaction to their caller.
 """
@@ -43,6 +43,11 @@ def index_fields(session: Session, collection: Collection, declared: Mapping[str
         session.execute(text(fields.index_statement(collection.id, name, kind)))
 
 
+def rename(session: Session, collection_id: int, name: str) -> None:
+    """Change the name."""
+    collections.rename(session, collections.lock(session, collection_id), name)
+
+
 def set_language(session: Session, collection_id: int, language: str) -> None:
     """Set the language, after waiting for transactions that are adding pictures."""
     before = collections.lock(session, collection_id)
@@ -72,10 +77,11 @@ def change(
     language: str | None,
     declared: Mapping[str, str] | None,
     pages: Pages | None,
+    name: str | None,
 ) -> None:
-    """Replace its declared fields and their indexes, its language or pages; None leaves them.
+    """Replace its declared fields and their indexes, language, pages, name; None leaves them.
 
-    Raises CollectionRejected, CollectionNotFound.
+    Raises CollectionRejected, CollectionNotFound, CollectionExists.
     """
     if declared is not None:
         fields.check_declared(declared)
@@ -91,6 +97,8 @@ def change(
         changes.append(partial(set_language, language=language))
     if pages is not None:
         changes.append(partial(set_pages, pages=pages))
+    if name is not None:
+        changes.append(partial(rename, name=name))
     for one in changes:
         retry_on_lock(sessions, partial(one, collection_id=collection_id))
 

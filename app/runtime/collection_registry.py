@@ -253,12 +253,14 @@ class CollectionRegistry:
         language: str | None = None,
         declared: Mapping[str, str] | None = None,
         pages: Pages | None = None,
+        name: str | None = None,
     ) -> KnownCollection:
-        """Replace its declared fields and their indexes, language or pages; None leaves them.
+        """Replace its declared fields and their indexes, language, pages, name; None leaves them.
 
-        Raises CollectionRejected, CollectionNotFound.
+        Raises CollectionRejected, CollectionNotFound, CollectionExists.
         """
-        collection_changes.change(self._sessions, known.collection.id, language, declared, pages)
+        changes = language, declared, pages, name
+        collection_changes.change(self._sessions, known.collection.id, *changes)
         return self.find_id(known.collection.id)
 
     def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:

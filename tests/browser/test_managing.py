@@ -169,3 +169,35 @@ def test_a_deleted_picture_of_a_folder_stays_away(
     found = managed.ask("GET", "/api/v1/search?q=zebra4711")["hits"]
     assert not [hit for hit in found if "zebra4711" in hit["original_filename"]]
     assert (tmp_path / "zebra4711.jpg").exists()
+
+
+def test_collections_are_made_renamed_and_deleted(visitor: Visitor, managed: Service) -> None:
+    """Issue 19, item 12."""
+    page = visitor.visit(managed, size=(360, 740))
+    settle(page)
+
+    def choose(verb: str, name: str) -> None:
+        page.get_by_role("button", name="Collections").click()
+        assert violations(page) == []
+        dialog(page).get_by_role("button", name=verb).click()
+        dialog(page).get_by_role("textbox").fill(name)
+        page.keyboard.press("Enter")
+        expect(dialog(page)).to_have_count(0)
+
+    choose("New collection", "trip-2019")
+    expect(page.locator("#collection")).to_have_value("trip-2019")
+    expect(page.locator("#answer")).to_contain_text("no pictures here yet")
+    choose("Rename", "lisbon")
+    expect(page.locator("#collection")).to_have_value("lisbon")
+    settle(page)
+    page.get_by_role("button", name="Collections").click()
+    dialog(page).get_by_role("button", name="Delete collection").click()
+    dialog(page).get_by_role("textbox").fill("lisbo")
+    page.keyboard.press("Enter")
+    expect(dialog(page)).to_be_visible()
+    visitor.photograph("delete")
+    dialog(page).get_by_role("textbox").fill("lisbon")
+    page.keyboard.press("Enter")
+    expect(page.locator("#collection")).to_have_value("default")
+    names = [one["name"] for one in managed.ask("GET", "/api/v1/collections")["data"]]
+    assert not {"trip-2019", "lisbon"} & set(names)

@@ -340,3 +340,21 @@ def test_each_storage_finds_its_pictures_again(
     query = {"collection": "kept", "kind": "semantic", "threshold": "0.01"}
     groups = client.get("/api/v1/duplicates", params=query).json()["data"]
     assert [[one["id"] for one in group["images"]] for group in groups] == [alike]
+
+
+def test_a_collection_is_renamed(client: TestClient, create: Create) -> None:
+    """Issue 19, item 12: with its pictures; the default one keeps its name."""
+    create("before")
+    create("taken")
+    client.post("/upload?collection=before", files={"file": ("a.png", png(1))})
+    assert client.patch(f"{COLLECTIONS}/before", json={"name": "taken"}).status_code == 409
+    assert client.patch(f"{COLLECTIONS}/before", json={"name": "before"}).status_code == 200
+    renamed = client.patch(f"{COLLECTIONS}/before", json={"name": "after"})
+    assert (renamed.json()["name"], renamed.json()["image_count"]) == ("after", 1)
+    assert client.get(f"{COLLECTIONS}/before").status_code == 404
+    found = client.post("/api/v1/search", json={"query": "a tree", "collection": "after"})
+    assert len(found.json()["hits"]) == 1
+    assert client.post("/upload?collection=after", files={"file": ("b.png", png(2))}).is_success
+    refused(client.patch(f"{COLLECTIONS}/default", json={"name": "other"}), "keeps its name")
+    refused(client.patch(f"{COLLECTIONS}/after", json={"name": "Ä"}), "body name")
+    assert client.delete(f"{COLLECTIONS}/after").status_code == 204

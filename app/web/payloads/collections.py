@@ -100,6 +100,7 @@ class CollectionUpdate(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"fields": {"place": "text"}}]}
     )
 
+    name: Name | None = Field(None, description="a new name; the default collection keeps its own")
     language: Language | None = Field(
         None, description="the language of its texts, for searches by words"
     )

@@ -109,13 +109,13 @@ def get_collection(registry: RegistryService, found: Found) -> CollectionDetails
     return _details(registry, found)
 
 
-@router.patch("/{name}", responses=problem_responses(400, 404, 413, 422, 503))
+@router.patch("/{name}", responses=problem_responses(400, 404, 409, 413, 422, 503))
 @needs("admin")
 def update_collection(
     registry: RegistryService, found: Found, changes: CollectionUpdate
 ) -> CollectionDetails:
-    """Change its language, declared fields or pages; what is left out stays as it is."""
-    changed = registry.change(found, changes.language, changes.fields, changes.pages)
+    """Change its name, language, declared fields or pages; what is left out stays as it is."""
+    changed = registry.change(found, changes.language, changes.fields, changes.pages, changes.name)
     return _details(registry, changed)
 
 

@@ -53,8 +53,8 @@ export async function deletePictures(ids) {
 const tried = (act) => act().catch((error) => alertOf(error.message));
 
 /** Ask for something in a dialog; `use` gets the form when it is sent. */
-export function askInDialog(title, parts, use) {
-  const [send, cancel] = [make("button", { className: "primary" }, t("edit_save")), button(t("cancel"), () => dialog.close(), "quiet")];
+export function askInDialog(title, parts, use, verb = t("edit_save")) {
+  const [send, cancel] = [make("button", { className: "primary" }, verb), button(t("cancel"), () => dialog.close(), "quiet")];
   const form = make("form", { method: "dialog" }, make("h2", {}, title), ...parts, make("div", { className: "row" }, send, cancel));
   const dialog = make("dialog", { className: "asks", "aria-label": title, onclose: () => dialog.remove() }, form);
   form.onsubmit = () => tried(() => use(form));

@@ -47,13 +47,23 @@ function notice() {
   dispatchEvent(new Event("collectionchange"));
 }
 
-choice.onchange = () => {
+/** Look at another collection. */
+export function visit(name) {
   const url = new URL(location);
-  for (const name of ["image", "hit", "filter", "order"]) url.searchParams.delete(name);
-  url.searchParams.set("collection", choice.value);
+  for (const one of ["image", "hit", "filter", "order", "at"]) url.searchParams.delete(one);
+  url.searchParams.set("collection", name);
   history.pushState(null, "", url);
   notice();
-};
+}
+
+/** The one that is looked at has another name, or is gone: look at that of this name. */
+export function rename(name) {
+  [...choice.options].find(({ value }) => value === collection())?.remove();
+  visit(name);
+}
+
+choice.onchange = () => visit(choice.value);
+byId("collections").onclick = async () => (await import("./collections.js")).openCollections();
 addEventListener("popstate", () => choice.value === collection() || notice());
 addEventListener("keychange", refresh);
 offer([]);
