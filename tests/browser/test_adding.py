@@ -1,5 +1,6 @@
 """Somebody hands pictures in, and sees what becomes of them."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,3 +291,26 @@ def test_hostile_files_are_refused_one_by_one(visitor: Visitor, service: Service
     for number in range(refused.count()):
         words = refused.nth(number).text_content() or ""
         assert len(words) > 40, words  # a reason
+
+
+def test_uploads_are_stopped_and_described_together(visitor: Visitor, service: Service) -> None:
+    """Issue 19, item 15: tags and fields for all; the first request is held until all stop."""
+    page = visitor.visit(service, "/?view=add")
+    page.get_by_text("Tags and fields for all").click()
+    page.get_by_label("Tags, with commas between them").fill("stopped")
+    page.get_by_role("button", name="Add a field").click()
+    page.get_by_label("Field", exact=True).fill("stars")
+    page.get_by_label("Value", exact=True).fill("3")
+    page.route("**/api/v1/images?*", lambda route: None)
+    choose(page, *(payload(f"{number}.png", png(9_000 + number)) for number in range(45)))
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("45 not begun").first).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    page.unroute("**/api/v1/images?*")
+    choose(page, payload("kept.png", png(9_100)))
+    expect(page.get_by_text("1 added").first).to_be_visible()
+    where = json.dumps({"tags": {"contains": "stopped"}})
+    (found,) = service.ask("GET", "/api/v1/collections/default/images", params={"filter": where})[
+        "data"
+    ]
+    assert found["metadata"] == {"tags": ["stopped"], "stars": 3}

@@ -2,6 +2,7 @@
 import { ask, pictureUrl, upload } from "./api.js";
 import { alertOf, announce, button, make } from "./dom.js";
 import { filesOf, isHiddenIn } from "./dropped.js";
+import { fieldsEditor, tagsIn } from "./fields.js";
 import { countsOf, fill, linkTo, liveRow, mountJobs, watchJob } from "./jobs.js";
 import { collection, forget } from "./session.js";
 import { bytes, t } from "./texts.js";
@@ -16,7 +17,9 @@ const ENDS = [...Object.values(OUTCOMES), "lost"];
 
 const entries = []; // the files
 const lost = []; // batches that did not arrive
+const running = new Set(); // ids of jobs of these files
 const view = {};
+let stopping = new AbortController();
 let sending = Promise.resolve();
 let drawing = 0;
 
@@ -26,11 +29,12 @@ const count = (...states) => entries.filter(({ state }) => states.includes(state
 function batchesOf(files) {
   const batches = [];
   let size = Infinity;
+  const said = { caption: view.caption.value.trim(), metadata: metadata(), into: collection() };
   for (const file of files) {
     const isArchive = ARCHIVE.test(file.name);
     size += file.size;
     if (isArchive || size > BATCH_BYTES || batches.at(-1).files.length === BATCH_FILES) {
-      batches.push({ isArchive, files: [], caption: view.caption.value.trim(), into: collection() });
+      batches.push({ isArchive, files: [], ...said });
       size = isArchive ? Infinity : file.size;
     }
     batches.at(-1).files.push(entryOf(file));
@@ -38,23 +42,47 @@ function batchesOf(files) {
   return batches;
 }
 
-function enqueue(batches) {
-  for (const batch of batches) {
-    change(batch.files, "waiting", 0);
-    sending = sending.then(() => send(batch));
+/** Of all files: tags and fields. */
+async function metadata() {
+  const tags = tagsIn(view.tags.value);
+  const fields = await view.fields.changes().catch(() => ({})); // the upload itself is refused, and says why
+  return { ...fields, ...(tags.length && { tags }) };
+}
+
+/** Send no more, and have what was sent but not read passed over. */
+async function stop() {
+  stopping.abort();
+  stopping = new AbortController();
+  try {
+    for (const id of running) await ask("POST", `/api/v1/jobs/${id}/cancel`);
+  } catch (error) {
+    if (error.status !== 409) alertOf(error.message); // it has ended by now
   }
 }
 
-async function send(batch) {
+function enqueue(batches) {
+  for (const batch of batches) {
+    change(batch.files, "waiting", 0);
+    const { signal } = stopping;
+    sending = sending.then(() => send(batch, signal));
+  }
+}
+
+async function send(batch, signal) {
   const { files, caption, into, isArchive } = batch;
+  if (signal.aborted) return change(files, "cancelled", 1);
   const form = new FormData();
   for (const { file } of files) form.append(isArchive ? "archive" : "files", file, file.name);
   form.append("caption", caption);
   const progress = (fraction) => change(files, "sending", SENT * fraction);
   try {
-    const { data } = await upload(`/api/v1/images?collection=${into}`, form, { progress });
+    const metadata = await batch.metadata;
+    if (Object.keys(metadata).length) form.append("metadata", JSON.stringify(metadata));
+    const { data } = await upload(`/api/v1/images?collection=${into}`, form, { progress, signal });
+    running.add(data.job_id);
     watchJob(data.job_id, (job) => settle(batch, job));
-  } catch ({ status, message }) {
+  } catch ({ status, message, name }) {
+    if (name === "AbortError") return change(files, "cancelled", 1);
     lost.push(batch);
     change(files, "lost", 1, status ? message : t("offline"));
   }
@@ -63,6 +91,7 @@ async function send(batch) {
 async function settle({ files, isArchive }, job) {
   const done = SENT + (1 - SENT) * (job.done / job.total || 0);
   if (!job.finished_at) return change(files, "sent", done);
+  running.delete(job.id);
   if (isArchive) return change(files, OUTCOMES[job.status], 1, job.reason ?? countsOf(job));
   try {
     const { data: page } = await ask("GET", `/api/v1/jobs/${job.id}/items`, { query: { limit: BATCH_FILES } });
@@ -105,6 +134,7 @@ function drawAll() {
   view.bar.value = entries.reduce((sum, entry) => sum + entry.done, 0) / counts.total;
   view.find.hidden = !counts.added;
   view.again.hidden = !lost.length;
+  view.stop.hidden = counts.done === counts.total;
   if (counts.done === counts.total && view.counts.textContent !== text) announce(text, forget());
   fill(view.counts, text);
 }
@@ -160,6 +190,8 @@ function sourceForm() {
 export function mountAdd(section) {
   const row = (...parts) => make("p", { className: "row" }, ...parts);
   view.caption = make("input", { maxlength: 10000 });
+  view.tags = make("input", { autocomplete: "off" });
+  view.fields = fieldsEditor({});
   view.drop = make(
     "div",
     { className: "drop card" },
@@ -167,14 +199,16 @@ export function mountAdd(section) {
     make("p", { className: "muted" }, t("add_kinds")),
     row(chooser("add_choose", "primary"), chooser("add_choose_folder", "", { webkitdirectory: true })),
     make("label", {}, t("add_caption"), view.caption),
+    make("details", {}, make("summary", {}, t("add_more")), make("label", {}, t("edit_tags"), view.tags), view.fields.element),
   );
   view.bar = make("progress", { max: 1, "aria-label": t("add_uploads") });
   view.counts = make("p");
   view.find = make("a", { className: "button primary", href: "./", dataset: { view: "search" } }, t("add_find"));
   view.again = button(t("add_again"), () => enqueue(lost.splice(0)));
+  view.stop = button(t("add_stop"), stop);
   view.files = make("ul", { className: "files", tabindex: 0, "aria-label": t("add_uploads") });
   const title = make("h2", {}, t("add_uploads"));
-  view.uploads = make("div", { className: "uploads card", hidden: true }, title, view.bar, view.counts, row(view.find, view.again), view.files);
+  view.uploads = make("div", { className: "uploads card", hidden: true }, title, view.bar, view.counts, row(view.find, view.again, view.stop), view.files);
   section.append(view.drop, view.uploads, sourceForm());
   for (const type of ["dragover", "dragleave", "drop"]) section.addEventListener(type, onDrag);
   addEventListener("beforeunload", (event) => count("waiting", "sending") && event.preventDefault());

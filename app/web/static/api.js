@@ -54,7 +54,8 @@ export async function ask(method, path, { query = {}, json, signal } = {}) {
   return outcome(response.status, await response.text());
 }
 
-export async function upload(path, form, { progress }, attempt = 1) {
+/** Rejects with an AbortError where `signal` stops it. */
+export async function upload(path, form, { progress, signal }, attempt = 1) {
   const request = new XMLHttpRequest();
   request.open("POST", relative(path));
   for (const header of Object.entries(authorization())) request.setRequestHeader(...header);
@@ -62,10 +63,12 @@ export async function upload(path, form, { progress }, attempt = 1) {
   await new Promise((resolve, reject) => {
     request.onload = resolve;
     request.onerror = () => reject(new TypeError("network"));
+    request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
     request.send(form);
   });
   const seconds = Number(request.getResponseHeader("Retry-After"));
-  if (await waited(request.status, seconds, attempt)) return upload(path, form, { progress }, attempt + 1);
+  if (await waited(request.status, seconds, attempt)) return upload(path, form, { progress, signal }, attempt + 1);
   return outcome(request.status, request.responseText, request.getResponseHeader(CHALLENGE));
 }
 

@@ -1,6 +1,6 @@
 // Collections: made, renamed and deleted.
 import { ask } from "./api.js";
-import { announce, button, make } from "./dom.js";
+import { announce, button, byId, make } from "./dom.js";
 import { askInDialog } from "./manage.js";
 import { collection, rename, visit } from "./session.js";
 import { t } from "./texts.js";
@@ -55,8 +55,17 @@ export function openCollections() {
   };
   const close = button("×", () => menu.close(), "icon quiet end", t("close"));
   const title = make("div", { className: "row" }, make("h2", {}, `${t("collection")}: ${collection()}`), close);
+  const others = ["language", "key"].map(byId).filter((one) => !one.checkVisibility()); // on a phone they are found here
+  const moved = others.map((one) => {
+    const entryButton = button(one.title || one.textContent, () => {
+      menu.close();
+      one.click();
+    });
+    if (one.lang) entryButton.lang = one.lang;
+    return entryButton;
+  });
   const acts = [entry("collection_add", add), entry("collection_rename", change, isFixed), entry("collection_delete", remove, isFixed)];
-  menu.append(make("div", { className: "fields" }, title, ...acts, isFixed && make("small", {}, t("collection_fixed"))));
+  menu.append(make("div", { className: "fields" }, title, ...acts, isFixed && make("small", {}, t("collection_fixed")), ...moved));
   document.body.append(menu);
   menu.showModal();
 }

@@ -37,14 +37,12 @@ export function fieldsEditor(known) {
   const element = make("fieldset", {}, make("legend", {}, t("edit_fields")), list, more);
 
   const changes = async () => {
+    const said = rows.map(({ nameInput, valueInput }) => [nameInput.value.trim(), valueInput.value.trim()]);
+    const isChange = ([name, text]) => name && (name in known ? text !== textOf(known[name]).trim() : text);
+    const changed = said.filter(isChange);
+    if (!changed.length) return {};
     const { fields } = await describe();
-    const changed = {};
-    for (const { nameInput, valueInput } of rows) {
-      const [name, text] = [nameInput.value.trim(), valueInput.value.trim()];
-      if (!name || (name in known && text === textOf(known[name]).trim()) || (!text && !(name in known))) continue;
-      changed[name] = text ? valueOf(text, fields[name], known[name]) : null;
-    }
-    return changed;
+    return Object.fromEntries(changed.map(([name, text]) => [name, text ? valueOf(text, fields[name], known[name]) : null]));
   };
   return { element, changes };
 }

@@ -8,24 +8,59 @@ const MONTH = /^[12]\d{3}-(0[1-9]|1[0-2])$/;
 export const ADDRESS = /^https?:\/\/\S+$/;
 export const include = ["original_filename", "size", "caption", "dates"];
 
-const files = []; // that no address can hold: the history has their places
+const STORED = "pictures "; // in the tab's storage, before the place
+const MAX_STORED = 4_000_000; // characters of one search's pictures: a tab has room for about five million
+export const MOST_PICTURES = 5; // of files, in one search
+
+const files = new Map(); // that no address can hold: the history has their places
 
 export const thumbnail = (id, side = devicePixelRatio > 1 ? 512 : 256, page = 1) => `images/${id}/thumbnail?size=${side}${page > 1 ? `&page=${page}` : ""}`;
 
 /** One of ours by its id, or any by its address. */
 export function pictureAt(image) {
-  if (!/^\d+$/.test(image)) return { image, term: { url: image }, name: image };
-  return { image, term: { id: Number(image) }, preview: thumbnail(image), name: `#${image}` };
+  if (!/^\d+$/.test(image)) return { image, terms: [{ url: image }], previews: [], name: image };
+  return { image, terms: [{ id: Number(image) }], previews: [thumbnail(image)], name: `#${image}` };
 }
 
-export async function pictureOfFile(file) {
+async function base64Of(file) {
   const reader = new FileReader();
   reader.readAsDataURL(file);
   await new Promise((resolve) => (reader.onloadend = resolve));
-  const term = { image: reader.result?.split(",")[1] };
-  const place = files.length;
-  files[place] = { place, term, preview: URL.createObjectURL(file), name: file.name };
-  return files[place];
+  return reader.result?.split(",")[1];
+}
+
+/** Several are one question: each counts alike. */
+export async function pictureOfFiles(chosen) {
+  const place = crypto.getRandomValues(new Uint32Array(1))[0];
+  const images = await Promise.all(chosen.map(base64Of));
+  const picture = {
+    place,
+    terms: images.map((image) => ({ image })),
+    previews: chosen.map((file) => URL.createObjectURL(file)),
+    name: chosen.map(({ name }) => name).join(" + "),
+  };
+  files.set(place, picture);
+  store(place, images, picture.name);
+  return picture;
+}
+
+/** For a reload; what is too large, or finds no room, is not kept. */
+function store(place, images, name) {
+  const text = JSON.stringify({ images, name });
+  if (text.length > MAX_STORED) return;
+  try {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith(STORED)) sessionStorage.removeItem(key);
+    sessionStorage.setItem(STORED + place, text);
+  } catch {}
+}
+
+function restored(place) {
+  const text = place !== undefined && sessionStorage.getItem(STORED + place);
+  if (!text) return undefined;
+  const { images, name } = JSON.parse(text);
+  const previewOf = (image) => URL.createObjectURL(new Blob([Uint8Array.from(atob(image), (one) => one.charCodeAt(0))]));
+  files.set(place, { place, terms: images.map((image) => ({ image })), previews: images.map(previewOf), name });
+  return files.get(place);
 }
 
 function filterOf(text) {
@@ -42,7 +77,7 @@ export function fromAddress() {
   return {
     words: image && !given.image ? "" : (given.q ?? ""),
     without: given.without ?? "",
-    picture: image ? pictureAt(image) : files[history.state?.place],
+    picture: image ? pictureAt(image) : (files.get(history.state?.place) ?? restored(history.state?.place)),
     weight: Number(given.weight) || EVEN,
     filter: filterOf(given.filter),
     order: given.order ?? "",
@@ -92,7 +127,7 @@ export function requestOf(asked) {
   const { words, without, picture, weight, order } = asked;
   const query = [];
   if (words) query.push({ text: words, weight: picture ? 1 - weight : 1 });
-  if (picture) query.push({ ...picture.term, weight: words ? weight : 1 });
+  for (const term of picture?.terms ?? []) query.push({ ...term, weight: (words ? weight : 1) / picture.terms.length });
   if (without) query.push({ text: without, weight: MINUS });
   const listing = { collection: collection(), limit: PAGE, filter: from(asked), include, order_by: order || "-created_at" };
   if (!query.length) return listing;

@@ -1,4 +1,4 @@
-// Ratings of an answer or a hit: ten stars, a thumb, and undo.
+// Ratings: a thumb for an answer, a thumb or ten stars for a hit, and undo.
 import { ask } from "./api.js";
 import { alertOf, announce, button, byId, make } from "./dom.js";
 import { t } from "./texts.js";
@@ -8,8 +8,8 @@ const THUMBS = [["up", 9], ["down", 2]];
 const PAUSE_MS = 500;
 const given = {}; // ratings of this visit
 
-/** Rates what a token stands for: the answer, or its hit `id`. */
-export function ratingOf(token, id, label) {
+/** Rates what a token stands for: the answer, with a thumb alone, or its hit `id`; `what` is one of these. */
+export function ratingOf(token, id, what) {
   const key = `${id} ${token}`;
   let timer;
 
@@ -22,7 +22,7 @@ export function ratingOf(token, id, label) {
   });
   const stars = inputs.map((input, index) => make("label", { title: `${STARS[index]} / 10` }, input, "★"));
   const thumbs = THUMBS.map(([way, value]) =>
-    button(byId("thumb").content.cloneNode(true), () => rate(value), `icon quiet ${way}`, t(`rate_${way}`)));
+    button(byId("thumb").content.cloneNode(true), () => rate(value), `icon quiet ${way}`, t(`rate_${way}_${what}`)));
   const undo = button(t("rate_undo"), () => change("/api/v1/feedback/withdraw"), "quiet");
 
   function show() {
@@ -46,6 +46,7 @@ export function ratingOf(token, id, label) {
   const rate = (rating) => change("/api/v1/feedback", rating);
 
   show();
-  const group = make("div", { className: "stars row", role: "radiogroup", "aria-label": label }, ...stars);
-  return make("div", { className: "rating row end" }, ...thumbs, group, undo);
+  const label = make("span", { className: "muted" }, t(`rate_${what}`));
+  const group = id && make("div", { className: "stars row", role: "radiogroup", "aria-label": t("rate_hit") }, ...stars);
+  return make("div", { className: "rating row end" }, label, ...thumbs, group, undo);
 }

@@ -4,7 +4,7 @@ import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.j
 import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel, showSuggested } from "./filters.js";
 import { fill, shown } from "./grid.js";
-import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, pictureAt, pictureOfFile, requestOf } from "./query.js";
+import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, MOST_PICTURES, pictureAt, pictureOfFiles, requestOf } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { stop } from "./selection.js";
 import { remember, showRecent } from "./typing.js";
@@ -79,7 +79,7 @@ async function fetchPage(json, isFirst) {
     const { data } = await ask("POST", "/api/v1/search", { json, signal });
     cursor = data.next_cursor;
     alertOf();
-    fill(data, isFirst, isByTime(asked));
+    fill(data, isFirst, isByTime(asked), asked.words);
     if (isFirst) {
       showAnswer(data);
       showSuggested(data.suggested_filters);
@@ -112,7 +112,7 @@ function showAnswer(data) {
   const parts = [
     make("p", {}, sentenceOf(data)),
     !pictures && make("a", { className: "button primary", href: "./?view=add", dataset: { view: "add" } }, t("empty_add")),
-    token && hits.length && ratingOf(token, null, t("rate_answer")),
+    token && hits.length && ratingOf(token, null, "answer"),
     unusedOf(data) && make("small", {}, unusedOf(data)),
     model === DEMO && make("small", {}, make("b", {}, DEMO), ` ${t("demo")}`),
   ];
@@ -123,20 +123,21 @@ function showAnswer(data) {
 function showPicture(picture) {
   chip.hidden = !picture;
   if (!picture) return;
-  const { name, preview } = picture;
-  const image = preview ? imageOf(preview, { alt: name, width: 32, height: 32 }) : name;
+  const { name, previews } = picture;
+  const images = previews.map((preview, at) => imageOf(preview, { alt: at ? "" : name, width: 32, height: 32 }));
   const remove = () => {
     change({ picture: null });
     words.focus();
   };
-  chip.replaceChildren(image, button("×", remove, "icon quiet", t("picture_remove")));
+  chip.replaceChildren(...(images.length ? images : [name]), button("×", remove, "icon quiet", t("picture_remove")));
 }
 
 async function take(files, address) {
-  const file = [...files].find(({ type }) => !type || type.startsWith("image/")); // not all browsers know HEIC
-  if (file) change({ picture: await pictureOfFile(file) });
+  const pictures = [...files].filter(({ type }) => !type || type.startsWith("image/")); // not all browsers know HEIC
+  if (pictures.length) change({ picture: await pictureOfFiles(pictures.slice(0, MOST_PICTURES)) });
   else if (ADDRESS.test(address)) change({ picture: pictureAt(address) });
   else alertOf(t("no_picture"));
+  if (pictures.length > MOST_PICTURES) alertOf(t("too_many_pictures", { n: number(MOST_PICTURES) }));
 }
 
 function dragged(event) {

@@ -1,6 +1,6 @@
 // Which pictures of the answer are selected: by their check marks, a range with Shift, a long press, or all.
 import { alertOf, byId } from "./dom.js";
-import { shown } from "./grid.js";
+import { shown, visible } from "./grid.js";
 
 const LONG_PRESS_MS = 500;
 const STILL_PX = 10; // a finger that moves further scrolls
@@ -20,7 +20,7 @@ function show() {
   for (const { hit, tile } of shown) tile.querySelector(".check").ariaChecked = chosen.has(hit.id);
   opener.ariaPressed = isOn();
   bar.hidden = !isOn();
-  if (isOn()) manage?.show(chosen.size, shown.length);
+  if (isOn()) manage?.show(chosen.size, visible().length);
 }
 
 async function start() {
@@ -42,7 +42,7 @@ export function stop() {
 }
 
 function selectAll() {
-  for (const { hit } of shown) chosen.add(hit.id);
+  for (const { hit } of visible()) chosen.add(hit.id);
   show();
 }
 

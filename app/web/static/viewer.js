@@ -88,7 +88,7 @@ function draw() {
   [previous.disabled, next.disabled] = [!items[at - 1], !items[at + 1]];
   title.textContent = dialog.ariaLabel = nameOf(hit);
   if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
-  told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, t("rate_hit")) : "");
+  told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, "hit") : "");
   Object.assign(save, { href: `images/${id}/file`, download: fileOf(hit) });
   for (const list of [editor, copies, facts, similar]) list.replaceChildren();
   showCopies(hit).catch((error) => alertOf(error.message));
