@@ -120,7 +120,7 @@ def test_deleted_and_brought_back(visitor: Visitor, managed: Service) -> None:
     expect(tiles(page)).to_have_count(4)
     visitor.photograph("deleted")
     kept = managed.ask("GET", "/api/v1/collections/managed")
-    assert kept["pictures"] == 4
+    assert kept["image_count"] == 4
     page.get_by_role("button", name="Undo").click()
     expect(tiles(page)).to_have_count(6)
     assert managed.ask("GET", "/api/v1/collections/managed")["image_count"] == 6
