@@ -188,10 +188,14 @@ test-browser: $(INSTALLED) ## Try the page in a real Chromium (apt-get install c
 	@$(PYTHON) -m scripts.chromium
 	$(PYTHON) -m pytest -n 0 tests/browser
 
+.PHONY: test-clients
+test-clients: $(INSTALLED) ## Generate API clients in Python and TypeScript, and use them on a live server
+	@$(PYTHON) -m scripts.test_clients
+
 .PHONY: check
 check: lint test ## lint and test
 
 .PHONY: clean
 clean: ## Delete .venv and caches; pictures and databases stay
-	rm -rf $(VENV) $(PEERS) benchmarks/.kept .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(PEERS) .clients benchmarks/.kept .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find app benchmarks migrations scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

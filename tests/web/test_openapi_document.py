@@ -226,6 +226,8 @@ def test_the_document_is_as_generators_read_it(document: Node, operations: list[
         assert node.get("contentMediaType") != "application/octet-stream", where
     form = document["components"]["schemas"]["Body_upload"]["properties"]["file"]
     assert form["items"] == {"type": "string", "format": "binary"}
+    image = document["components"]["schemas"]["SearchTerm"]["properties"]["image"]
+    assert image["anyOf"][0] == {"type": "string", "contentEncoding": "base64"}
     for name, operation in operations:
         is_open = "x-role" not in operation
         assert (operation["security"] == []) is is_open, name

@@ -11,6 +11,7 @@ from pydantic import (
     EncodedBytes,
     Field,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -32,6 +33,13 @@ class _StrictBase64(Base64Encoder):
             raise PydanticCustomError("base64", "this is not base64: {reason}", told) from error
 
 
+Base64Picture = Annotated[
+    bytes,
+    EncodedBytes(encoder=_StrictBase64),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+]
+
+
 class SearchTerm(BaseModel):
     """One part of a query: a text, a picture, a picture's URL, or a picture's id."""
 
@@ -40,9 +48,7 @@ class SearchTerm(BaseModel):
     text: str | None = Field(
         None, description="what the picture shows, in words", examples=["a red car"]
     )
-    image: Annotated[bytes, EncodedBytes(encoder=_StrictBase64)] | None = Field(
-        None, description="a picture file in base64"
-    )
+    image: Base64Picture | None = Field(None, description="a picture file in base64")
     url: str | None = Field(None, description="http or https address of a picture")
     id: int | None = Field(None, ge=1, le=MAX_ID, description="id of a picture of the collection")
     weight: float = Field(

@@ -1,0 +1,1 @@
+"""What `make test-clients` runs with generated clients, on a live server."""
