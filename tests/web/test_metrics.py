@@ -116,12 +116,12 @@ def test_a_job_waits_and_is_done(client: TestClient, services: Services) -> None
     url = accepted(send(client, ("zebra.jpg", (TEST_IMAGES / "zebra.jpg").read_bytes())))
     waiting = read(client)
     assert value(waiting, "queue_tasks") == 1
-    assert value(waiting, "jobs", status="pending") == 1
+    assert value(waiting, "jobs", state="pending") == 1
     with working(services):
         assert ended(client, url)["added"] == 1
     after = read(client)
-    assert value(after, "jobs", status="succeeded") == value(before, "jobs", status="succeeded") + 1
-    assert value(after, "jobs", status="pending") == 0
+    assert value(after, "jobs", state="succeeded") == value(before, "jobs", state="succeeded") + 1
+    assert value(after, "jobs", state="pending") == 0
     assert value(after, "pictures") == value(before, "pictures") + 1
     assert value(after, "encode_seconds_count", kind="image") > value(
         before, "encode_seconds_count", kind="image"
