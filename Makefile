@@ -51,6 +51,13 @@ export-xmp: $(INSTALLED) ## Write captions, tags and ratings as XMP sidecars: TO
 	@$(IMAGE_SEARCH) export xmp $(if $(TO),--to "$(TO)") \
 		$(if $(BESIDE),--beside) $(if $(BY_STEM),--by-stem)
 
+.PHONY: reindex
+reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=… (default: CLIP_MODEL), STORAGE=…, COLLECTION=…; ROLLBACK=1
+	@$(PYTHON) -m scripts.reindex $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(STORAGE),--storage "$(STORAGE)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)") \
+		$(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(KEEP_ACTIVE),--keep-active) \
+		$(if $(ROLLBACK),--rollback)
+
 .PHONY: worker
 worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or elsewhere
 	@$(PYTHON) -m scripts.worker

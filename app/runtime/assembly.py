@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 
 from app.access.authentication import Authenticator, is_loopback
 from app.access.signed_addresses import AddressSigner
-from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion, uploads_disk
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
@@ -20,7 +19,6 @@ from app.feedback.evaluation import FeedbackEvaluation
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import RocchioWeights
 from app.feedback.summaries import Summaries
-from app.index import vector_indexes
 from app.index.recall import Recall
 from app.index.statistics import IndexStatistics
 from app.ingest.batch_indexing import BatchIndexer, ReadingPools
@@ -34,6 +32,7 @@ from app.pictures.memory_budget import DECODING_MEMORY
 from app.pictures.metadata.place_names import PlaceNames
 from app.runtime import backing_services, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.default_collection import open_default
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.reading_threads import open_reading_pools
 from app.runtime.reindexing.generation_fill import GenerationFill
@@ -81,10 +80,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
         stack.callback(engine.dispose)
         migrate(engine)
         sessions = open_sessions(engine)
-        space = encoder.space
-        with sessions.begin() as session:
-            default = collections.default(session)
-            index = vector_indexes.open_index(session, default.id, space)
+        default, index, encoder = open_default(settings, sessions, model_pool)
         pools = stack.enter_context(open_reading_pools())
         assembly = _Assembly(settings, url, sessions, model_pool, pools)
         stack.callback(assembly.interrupt.set)
@@ -140,7 +136,7 @@ class _Assembly:
         registry = CollectionRegistry(
             sessions,
             self.model_pool,
-            models=models.further_models(settings),
+            models=[*models.further_models(settings), models.default_model(settings)],
             build=self.open_collection,
             deletion=deletion,
             default=(default, index, encoder),

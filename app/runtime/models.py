@@ -32,10 +32,10 @@ def default_model(settings: Settings) -> ModelName:
 
 def further_models(settings: Settings) -> list[ModelName]:
     """The models collections may choose: `model@tag`, or a name that needs no tag."""
-    return [_model_name(text) for text in settings.collection_models]
+    return [model_name(text) for text in settings.collection_models]
 
 
-def _model_name(text: str) -> ModelName:
+def model_name(text: str) -> ModelName:
     """Parse `model@tag`; `local-dir:/a@b` and `hf-hub:a/b` have no tag, even with an @."""
     if ":" in text.partition("@")[0]:
         return ModelName(text, "")

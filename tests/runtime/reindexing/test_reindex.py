@@ -14,9 +14,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.errors import ModelMismatch
 from app.index import embeddings
 from app.index import generations as generation_rows
 from app.ingest import jobs
+from app.runtime.assembly import open_services
 from app.runtime.reindexing import reindex_jobs, reindex_work
 from app.runtime.services import Services
 from app.settings import Settings
@@ -388,3 +390,23 @@ def test_former_generations_are_dropped(
     assert [one["storage"] for one in generations(client, name)] == ["vector", "bit"]
     replace(work, keep_generations=0).keep_complete()
     assert [one["storage"] for one in generations(client, name)] == ["vector"]
+
+
+def test_a_start_with_another_model_serves_with_the_former(
+    settings: Settings, client: TestClient, services: Services, workers: Workers
+) -> None:
+    """The default collection was changed to the tiny model; CLIP_MODEL still names the other."""
+    (model,) = settings.collection_models
+    done(client, client.post(IMAGES, files=[("files", ("1.png", png(1)))]))
+    ready = reindexed(client, "default", model=model)
+    activate(client, "default", ready)
+    with open_services(settings) as again:
+        assert again.registry.default.index.id == ready["id"]
+        assert len(again.search.by_text("a car", 5).hits) == 1
+    with (
+        pytest.raises(ModelMismatch, match="make reindex"),
+        open_services(settings.model_copy(update={"collection_models": ()})),
+    ):
+        pass
+    roll_back(client, "default")
+    assert search(client, "default")["fingerprint"] != ready["fingerprint"]

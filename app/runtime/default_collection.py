@@ -1,0 +1,60 @@
+"""Opens the default collection at start, with the model that its pictures were indexed with."""
+
+import logging
+
+from app.catalog import collections
+from app.database.connections import Sessions
+from app.database.tables import Collection, VectorIndex
+from app.encoders.model_pool import ModelName, ModelPool
+from app.encoders.resident_model import ResidentModel
+from app.errors import ModelMismatch, ModelUnavailable
+from app.index import vector_indexes
+from app.runtime import models
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def open_default(
+    settings: Settings, sessions: Sessions, model_pool: ModelPool
+) -> tuple[Collection, VectorIndex, ResidentModel]:
+    """The default collection with its active index and the model of that.
+
+    It is the settings' model, or where pictures were indexed with another one, that one, if it can
+    be had: then `make reindex` changes to the settings'. Raises ModelMismatch, ModelUnavailable.
+    """
+    encoder = model_pool.of(models.default_model(settings))
+    space = encoder.space
+    try:
+        with sessions.begin() as session:
+            default = collections.default(session)
+            return default, vector_indexes.open_index(session, default.id, space), encoder
+    except ModelMismatch:
+        with sessions.begin() as session:
+            default = collections.default(session)
+            index = vector_indexes.active_index(session, default.id)
+        former = _former(settings, model_pool, index)
+        if former is None:
+            raise
+    log.warning(
+        "The default collection was indexed with %s and is served with that, not with %s. "
+        "`make reindex` changes it to the latter.",
+        index.space.name, space.name,
+    )  # fmt: skip
+    return default, index, former
+
+
+def _former(settings: Settings, model_pool: ModelPool, index: VectorIndex) -> ResidentModel | None:
+    """The model of the index, if its weights can be had and are the same.
+
+    The demo model stays with those who ask for it, and asks for no other.
+    """
+    name = ModelName(index.model, index.pretrained)
+    is_named = name in models.further_models(settings)
+    if not is_named and (settings.testing or index.model == models.DEMO_MODEL):
+        return None
+    former = model_pool.of(name)
+    try:
+        return former if former.space.fingerprint == index.fingerprint else None
+    except ModelUnavailable:
+        return None

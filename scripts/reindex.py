@@ -1,0 +1,84 @@
+"""Change a collection's model or index, alone or beside a server: `make reindex`."""
+
+import sys
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from app.database.tables import Storage
+from app.errors import ImageSearchError
+from app.main import unwind_on_signals
+from app.runtime.assembly import open_services
+from app.runtime.collection_registry import KnownCollection
+from app.runtime.models import default_model, model_name
+from app.runtime.reindexing.reindexing import Activation, Changes
+from app.runtime.services import Services
+from app.settings import Settings
+from scripts.ingest import run_command, work_on
+
+
+def main(
+    model: Annotated[
+        str, typer.Option(help="model@tag, one of COLLECTION_MODELS; by default CLIP_MODEL")
+    ] = "",
+    storage: Annotated[str, typer.Option(help="halfvec, vector or bit")] = "",
+    namespace: Annotated[str, typer.Option(help="of the collection")] = "default",
+    collection: Annotated[str, typer.Option(help="whose vectors are built anew")] = "default",
+    keep_active: Annotated[
+        bool, typer.Option(help="only build it: POST …/activate has searches use it")
+    ] = False,
+    rollback: Annotated[bool, typer.Option(help="go back to the vectors before")] = False,
+) -> None:
+    """Build another generation of a collection's vectors, and have searches use it."""
+    if storage not in {"", "halfvec", "vector", "bit"}:
+        sys.exit("STORAGE: halfvec, vector or bit.")
+    unwind_on_signals()
+    settings = Settings.load()
+    chosen = model_name(model) if model else None if storage else default_model(settings)
+    try:
+        with open_services(settings) as services:
+            known = services.registry.find(namespace, collection)
+            if rollback:
+                _print_activation(services.reindexing.roll_back(known))
+            else:
+                _build(services, known, Changes(chosen, _storage(storage)), keep_active)
+    except ImageSearchError as error:
+        sys.exit(f"Not reindexed: {error}")
+    except DBAPIError as error:
+        sys.exit(f"The database failed: {error.orig} The job goes on once a worker runs.")
+
+
+def _storage(text: str) -> Storage | None:
+    found: dict[str, Storage] = {"halfvec": "halfvec", "vector": "vector", "bit": "bit"}
+    return found.get(text)
+
+
+def _build(services: Services, known: KnownCollection, changes: Changes, keep_active: bool) -> None:
+    job = work_on(services, services.reindexing.submit(known, changes))
+    for item in services.job_submission.every(job.id, "failed"):
+        print(f"Not embedded: {item.path}: {item.reason}")
+    if job.state != "succeeded":
+        sys.exit(f"Not reindexed: {job.reason or 'job ' + str(job.id) + ' was cancelled.'}")
+    print(f"{job.added} vectors built, {job.failed} originals unreadable.")
+    (ready,) = [
+        one.generation
+        for one in services.reindexing.listed(known)
+        if one.generation.job_id == job.id
+    ]
+    if keep_active:
+        print(f"Generation {ready.index.id} is ready.")
+        return
+    _print_activation(services.reindexing.activate(known, ready.index.id))
+    print("make reindex ROLLBACK=1 goes back.")
+
+
+def _print_activation(activation: Activation) -> None:
+    index = activation.index
+    print(f"Searches use generation {index.id} now: {index.space.name}, {index.storage}.")
+    if activation.ratings_left:
+        print(f"{activation.ratings_left} ratings of queries by pictures stay with the former one.")
+
+
+if __name__ == "__main__":
+    run_command(lambda: typer.run(main))
