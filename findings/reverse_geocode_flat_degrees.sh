@@ -5,7 +5,7 @@
 # Seen: degrees are compared as on a plane. Beside 400 places of Norway, Sweden and Finland about a fifth of
 # positions get another place than the nearest, up to 10 km farther; at 66.32 N, 179.95 E it names Anadyr,
 # 209 km away, and not Egvekinot, 42 km away across the antimeridian. In the middle of the Atlantic it
-# names an island at 504 km, and tells no distance. reverse_geocoder 1.5.1 searches in the same way.
+# names an island at 504 km, and tells no distance.
 # Here: app/pictures/metadata/place_names.py reads the package's data and compares on a sphere, up to 50 km.
 set -eu
 folder=$(mktemp -d)
