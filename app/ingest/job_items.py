@@ -184,6 +184,14 @@ def moved(session: Session, job_id: int, image_ids: Sequence[int]) -> set[int]:
     return set(session.execute(query).scalars())
 
 
+def staged_bytes(session: Session, job_id: int) -> int:
+    """The size of the job's staged files that are still to be indexed."""
+    query = select(func.coalesce(func.sum(job_items.c.bytes), 0)).where(
+        job_items.c.job_id == job_id, job_items.c.staged.is_not(None), OPEN
+    )
+    return int(session.execute(query).scalar_one())
+
+
 def staged_of_cancelled(session: Session, job_id: int) -> list[str]:
     """The names of the staged files of cancelled items."""
     query = select(job_items.c.staged).where(

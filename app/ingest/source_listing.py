@@ -8,6 +8,7 @@ have moved.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,9 @@ from app.storage.disk import Stores
 
 log = logging.getLogger(__name__)
 
+MAX_STAGED_BYTES = 2_000_000_000  # of one archive's files that wait to be indexed
+STAGING_POLL_SECONDS = 0.2  # between looks whether there is room again
+STAGING_PATIENCE_SECONDS = 10.0  # without a file indexed, before others get this task's place
 SHOWN_ROWS = 5  # of a table, that name no file
 MAX_ATTEMPTS = 20  # of listing or finishing, including those whose worker died; then the job fails
 
@@ -137,9 +141,32 @@ class SourceLister:
             if not self._added(job, listed):
                 return
             mark = checkpoint
+            self._wait_for_room(job)
         unmatched = [_unmatched(table, rows) for table, rows in told.unmatched.items()]
         unmatched += [NewItem(name, reason=STRAY) for name in told.strays]
         self.add(job, ListedFile(mark, unmatched, whole=True, companions=len(told.clips)))
+
+    def _wait_for_room(self, job: Job) -> None:
+        """Wait while MAX_STAGED_BYTES of the job's files are to be indexed.
+
+        Raises StorageUnwritable, so that the task is retried, if none of them is for a while:
+        there are few places for tasks, and those that index need one. Raises Interrupted.
+        """
+        least, since = self._staged_bytes(job), time.monotonic()
+        while (staged := self._staged_bytes(job)) > MAX_STAGED_BYTES:
+            if staged < least:
+                least, since = staged, time.monotonic()
+            elif time.monotonic() - since > STAGING_PATIENCE_SECONDS:
+                raise StorageUnwritable(
+                    f"{staged / 1e9:.1f} GB of this archive wait to be indexed; the rest is "
+                    "unpacked as they are."
+                )
+            self._check_stop()
+            self.stop.wait(STAGING_POLL_SECONDS)
+
+    def _staged_bytes(self, job: Job) -> int:
+        with self.sessions.begin() as session:
+            return job_items.staged_bytes(session, job.id)
 
     def _parts(self, job: Job) -> ArchiveParts:
         if "archives" in job.source:  # of the operator's own

@@ -154,7 +154,8 @@ def _read(location: Path, max_bytes: int, check: CheckHead | None, beat: Beat) -
     try:
         check_regular(location)
         with location.open("rb") as file:
-            check_size(os.fstat(file.fileno()).st_size, max_bytes)
+            before = os.fstat(file.fileno())
+            check_size(before.st_size, max_bytes)
             if check is not None:
                 check(file.read(HEAD_BYTES))
                 file.seek(0)
@@ -162,6 +163,8 @@ def _read(location: Path, max_bytes: int, check: CheckHead | None, beat: Beat) -
                 beat()
                 data += piece
                 check_size(len(data), max_bytes)  # it may have grown
+            if _etag(os.fstat(file.fileno())) != _etag(before):
+                raise SourceUnavailable("The file is being written: it is read again later.")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageVanished("The file is gone.") from error
     except OSError as error:
