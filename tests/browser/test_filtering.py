@@ -98,12 +98,12 @@ def test_another_collection(visitor: Visitor, service: Service) -> None:
     )
     page = visitor.visit(service, "/?q=a+green+tree")
     expect_first(page, "green-tree.jpg")
-    page.get_by_label("Collection").select_option("attic")
+    page.get_by_label("Collection", exact=True).select_option("attic")
     expect_first(page, "the chest")
     assert query_of(page)["collection"] == ["attic"]
     page.go_back()
     expect_first(page, "green-tree.jpg")
-    expect(page.get_by_label("Collection")).to_have_value("default")
+    expect(page.get_by_label("Collection", exact=True)).to_have_value("default")
 
 
 def test_an_empty_collection_says_where_to_begin(visitor: Visitor, service: Service) -> None:
