@@ -50,7 +50,7 @@ def listed(client: TestClient, name: str) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["data"]
     assert answer.json()["total"] == len(found)
-    return found
+    return [client.get(f"/images/{one['id']}").json() for one in found]  # with paths of uploads
 
 
 def search(client: TestClient, name: str, **asked: object) -> dict[str, Any]:

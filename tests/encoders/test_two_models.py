@@ -87,7 +87,7 @@ def test_each_collection_is_searched_by_its_own_model(
 ) -> None:
     answers = {name: search(client, name).json() for name in ("demo", "tiny")}
     assert answers["demo"]["fingerprint"] != answers["tiny"]["fingerprint"]
-    assert answers["demo"]["index"] != answers["tiny"]["index"]
+    assert answers["demo"]["index_id"] != answers["tiny"]["index_id"]
     for name, answer in answers.items():
         assert len(answer["hits"]) == len(SEEDS)
         listed = client.get(f"{COLLECTIONS}/{name}/images").json()["data"]

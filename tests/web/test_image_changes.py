@@ -43,7 +43,7 @@ def change(client: TestClient, image_id: int, **changes: Any) -> Answer:
 
 
 def record(client: TestClient, image_id: int) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"/images/{image_id}").json()
+    found: dict[str, Any] = client.get(f"/api/v1/images/{image_id}").json()
     return found
 
 

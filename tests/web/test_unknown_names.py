@@ -22,7 +22,9 @@ def test_every_documented_route_refuses_an_unknown_parameter(client: TestClient)
     asked = [(method, path) for path, found in paths.items() for method in METHODS & set(found)]
     assert len(asked) > 30
     for method, path in asked:
-        filled = path.format(image_id=1, job_id=1, name="holidays", external_id="x")
+        filled = path.format(
+            image_id=1, job_id=1, name="holidays", external_id="x", generation_id=1
+        )
         answer = client.request(method, filled, params={"xyzzy": "1"})
         assert answer.status_code == 422, (method, path, answer.text)
         assert "query xyzzy: there is no parameter of this name" in answer.json()["detail"], path
