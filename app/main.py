@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from app import logs
 from app.access.authentication import check_address
-from app.database.embedded_postgres import sole_owner
+from app.database.embedded.embedded_postgres import sole_owner
 from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
 from app.ingest.job_submission import JobOptions

@@ -18,7 +18,7 @@ from sqlalchemy import make_url, text
 
 from app.catalog import collections
 from app.database import connections
-from app.database.embedded_postgres import embedded_server
+from app.database.embedded.embedded_postgres import embedded_server
 from app.index import vector_indexes
 from app.settings import DATABASE, ROOT
 from app.vectors import Vectors

@@ -4,7 +4,7 @@
 # Guessed before looking: it refuses a folder that the user it creates for Postgres cannot reach.
 # Seen: it adds r-x for group and others to each parent of the data folder and of its own programs, up
 # to /, and does not take it back: 700 becomes 755. A private home folder is readable by all from then.
-# Here: app/database/postgres_programs.py runs the wheel's programs itself, changes no folder, and says
+# Here: app/database/embedded/postgres_programs.py runs the wheel's programs itself, changes no folder, and says
 # which one is closed.
 set -eu
 if [ "$(id -u)" != 0 ]; then

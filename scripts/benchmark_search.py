@@ -23,8 +23,8 @@ from sqlalchemy import text
 from app.catalog import collections
 from app.catalog.filters import fields, filters
 from app.database import connections
-from app.database.embedded_postgres import embedded_server
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.embedded_postgres import embedded_server
+from app.database.embedded.postgres_programs import temporary_folder
 from app.database.tables import Storage, VectorIndex
 from app.index import vector_indexes
 from app.index.hnsw_search import Condition

@@ -17,7 +17,7 @@ from typing import Literal
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.postgres_programs import temporary_folder
 from app.settings import ROOT
 from scripts import chromium
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, insert, select, update
 
 from app.database.connections import Sessions
+from app.database.embedded.postgres_programs import temporary_folder
 from app.database.feedback_tables import feedback, feedback_queries
-from app.database.postgres_programs import temporary_folder
 from app.database.tables import VectorIndex, images, vector_indexes
 from app.feedback.evaluation import EvaluationResult, FeedbackEvaluation
 from app.feedback.query_adjustment import QueryAdjustment

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.postgres_programs import temporary_folder
 from app.settings import ROOT
 
 TRIALS = ROOT / "tests" / "clients"

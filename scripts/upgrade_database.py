@@ -2,8 +2,8 @@
 
 import sys
 
-from app.database.major_upgrade import upgrade
-from app.database.postgres_programs import VERSION
+from app.database.embedded.major_upgrade import upgrade
+from app.database.embedded.postgres_programs import VERSION
 from app.errors import StartError
 from app.main import unwind_on_signals
 from app.settings import Settings

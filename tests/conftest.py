@@ -13,8 +13,8 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from starlette.types import ASGIApp
 
 from app.database import connections
-from app.database.embedded_postgres import embedded_server
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.embedded_postgres import embedded_server
+from app.database.embedded.postgres_programs import temporary_folder
 from app.index import vector_indexes
 from app.main import create_app
 from app.runtime.assembly import open_services

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.postgres_programs import temporary_folder
 from app.settings import ROOT
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.hung_file import hung

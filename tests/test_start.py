@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from app.database import connections
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.postgres_programs import temporary_folder
 from app.ingest.uploads import Upload
 from app.runtime.assembly import open_services
 from app.settings import ROOT, Settings

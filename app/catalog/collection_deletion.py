@@ -16,9 +16,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, image_deletion, image_rows
+from app.catalog import collections
 from app.catalog.filters import fields
 from app.catalog.gallery import remove_thumbnails
+from app.catalog.images import image_deletion, image_rows
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection
 from app.errors import CollectionNotFound

@@ -12,9 +12,10 @@ from typing import BinaryIO
 
 from sqlalchemy import ColumnElement, and_
 
-from app.catalog import external_ids, image_deletion, image_rows, said_words
-from app.catalog.image_changes import Change
-from app.catalog.image_versions import version_of
+from app.catalog import external_ids, said_words
+from app.catalog.images import image_deletion, image_rows
+from app.catalog.images.image_changes import Change
+from app.catalog.images.image_versions import version_of
 from app.database.connections import Sessions
 from app.database.tables import Image, images
 from app.errors import (

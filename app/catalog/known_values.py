@@ -7,7 +7,7 @@ from datetime import date
 from sqlalchemy.orm import Session
 
 from app.catalog.filters.filters import parse
-from app.catalog.image_listing import facets
+from app.catalog.images.image_listing import facets
 from app.catalog.months import count_months
 from app.database.tables import Collection
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.catalog.filters.filters import parse
-from app.catalog.image_listing import facets
+from app.catalog.images.image_listing import facets
 from app.database.connections import Sessions
 from app.database.tables import Collection
 from app.index.hnsw_search import prepare

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine, func, make_url, select, text
 from sqlalchemy.orm import Session
 
-from app.database.postgres_programs import VERSION, find_programs
+from app.database.embedded.postgres_programs import VERSION, find_programs
 from app.errors import BackupFailed
 
 ANYTHING = text("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")

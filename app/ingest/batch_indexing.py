@@ -17,7 +17,8 @@ import numpy as np
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.catalog import image_rows, skipped_files, upload_copies
+from app.catalog import skipped_files, upload_copies
+from app.catalog.images import image_rows
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import is_unavailable
 from app.database.tables import VectorIndex

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.catalog.file_descriptions import FileDescription
-from app.catalog.image_rows import KnownFile
-from app.catalog.new_images import NewImage
+from app.catalog.images.image_rows import KnownFile
+from app.catalog.images.new_images import NewImage
 from app.catalog.skipped_files import SkippedFile
 from app.ingest.further_pages import Pages
 from app.ingest.job_items import Item

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from app.catalog import collections, image_rows, skipped_files
+from app.catalog import collections, skipped_files
 from app.catalog.file_descriptions import FileDescription, recorded, recorded_time
-from app.catalog.image_rows import KnownFile
-from app.catalog.new_images import MetadataRules, embedded_words, new_image
+from app.catalog.images import image_rows
+from app.catalog.images.image_rows import KnownFile
+from app.catalog.images.new_images import MetadataRules, embedded_words, new_image
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.errors import (

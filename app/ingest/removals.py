@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.catalog import image_deletion, image_rows
+from app.catalog.images import image_deletion, image_rows
 from app.database.connections import Sessions
 from app.ingest import job_items, leases
 from app.ingest.job_items import Item

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from app.catalog import image_rows, skipped_files
-from app.catalog.image_rows import KnownFile
+from app.catalog import skipped_files
+from app.catalog.images import image_rows
+from app.catalog.images.image_rows import KnownFile
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.ingest.job_items import ListedFile, NewItem

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, image_rows, upload_copies
-from app.catalog.new_images import MetadataRules, NewImage, new_image
+from app.catalog import collections, upload_copies
+from app.catalog.images import image_rows
+from app.catalog.images.new_images import MetadataRules, NewImage, new_image
 from app.database.connections import Sessions
 from app.database.tables import Image, VectorIndex
 from app.encoders.batching import Priority

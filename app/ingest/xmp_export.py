@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
-from app.catalog import image_descriptions
-from app.catalog.image_descriptions import ImageDescription
+from app.catalog.images import image_descriptions
+from app.catalog.images.image_descriptions import ImageDescription
 from app.database.connections import Sessions
 from app.pictures.metadata.xmp_writing import HEAD_BYTES, is_ours, xmp_packet
 from app.sources.interfaces import S3_SCHEME

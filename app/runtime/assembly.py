@@ -9,7 +9,7 @@ from app.access.signed_addresses import AddressSigner
 from app.catalog.collection_deletion import CollectionDeletion, uploads_disk
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
-from app.catalog.new_images import MetadataRules
+from app.catalog.images.new_images import MetadataRules
 from app.database.connections import Sessions, migrate, open_engine, open_sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.batching import Batcher

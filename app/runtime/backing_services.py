@@ -10,7 +10,7 @@ from app.access import signed_tokens
 from app.access.signed_tokens import Signer
 from app.database import connections, database_identity
 from app.database.connections import Sessions
-from app.database.embedded_postgres import embedded_server
+from app.database.embedded.embedded_postgres import embedded_server
 from app.settings import Settings
 from app.storage.buckets import Buckets
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from app.catalog import image_listing
 from app.catalog.filters.filters import Filter, parse
-from app.catalog.image_listing import Key, parse_order
+from app.catalog.images import image_listing
+from app.catalog.images.image_listing import Key, parse_order
 from app.database.answer_cache import AnswerCache
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from app.catalog.image_listing import Position
+from app.catalog.images.image_listing import Position
 from app.errors import QueryRejected
 from app.index.paged_scans import Scan
 from app.search.query_encoding import Query

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.catalog import image_listing, image_rows
 from app.catalog.filters.filters import Filter
-from app.catalog.image_listing import Key, Order, parse_order
+from app.catalog.images import image_listing, image_rows
+from app.catalog.images.image_listing import Key, Order, parse_order
 from app.database.tables import Collection, Image, VectorIndex
 from app.feedback.query_adjustment import State
 from app.index import embeddings
@@ -17,9 +17,9 @@ from app.index.calibration import NullDistribution, is_no_match
 from app.index.distances import get_distances, get_nearest_pages
 from app.index.statistics import Counts
 from app.search.explanation import score_details
+from app.search.grouping.result_grouping import group_hits
 from app.search.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
-from app.search.result_grouping import group_hits
 from app.search.search_request import Page
 from app.search.search_warnings import SearchWarning
 from app.search.suggestions.filter_suggestions import SuggestedFilter

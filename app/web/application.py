@@ -13,7 +13,7 @@ from app.catalog.suggestions import Suggestions
 from app.errors import SettingsInvalid
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
-from app.web import api_documentation, openapi_document, page, problems
+from app.web import page, problems
 from app.web.addresses import Addresses
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
@@ -30,6 +30,7 @@ from app.web.middleware.rate_limits import Lane
 from app.web.middleware.request_metrics import RequestMetrics
 from app.web.middleware.root_path import RootPath
 from app.web.middleware.security_headers import SecurityHeaders
+from app.web.openapi import api_documentation, openapi_document
 from app.web.routes import (
     collection_images,
     collections,

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.catalog.gallery import OnDisk, Streamed
-from app.catalog.image_names import last_part
+from app.catalog.images.image_names import last_part
 from app.pictures.formats import FORMATS
 from app.storage.bounded_reads import ORIGINALS
 from app.web.conditional_requests import matches_etag

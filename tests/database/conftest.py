@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.database.postgres_programs import temporary_folder
-from app.database.postmaster import processes_in
+from app.database.embedded.postgres_programs import temporary_folder
+from app.database.embedded.postmaster import processes_in
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.database.connections import open_engine, open_sessions
-from app.database.embedded_postgres import embedded_server
+from app.database.embedded.embedded_postgres import embedded_server
+from app.database.embedded.postgres_programs import temporary_folder
 from app.database.index_builds import build_index
-from app.database.postgres_programs import temporary_folder
 from app.settings import ROOT
 
 SMALL = "mount -t tmpfs -o size=64M tmpfs /dev/shm"

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
-from app.database import embedded_postgres
-from app.database.embedded_postgres import USERS_FILE, embedded_server
-from app.database.postmaster import PID_FILE
+from app.database.embedded import embedded_postgres
+from app.database.embedded.embedded_postgres import USERS_FILE, embedded_server
+from app.database.embedded.postmaster import PID_FILE
 from app.errors import DatabaseUnusable
 from tests.fixtures.own_postgres import asked, pid_of
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.database import connections, silent_server
 from app.database.connections import is_unavailable, open_engine
-from app.database.embedded_postgres import embedded_server
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.embedded_postgres import embedded_server
+from app.database.embedded.postgres_programs import temporary_folder
 from app.database.silent_server import BoundedConnection, ServerProbe
 from tests.fixtures.frozen_database import frozen
 

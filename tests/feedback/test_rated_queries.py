@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, image_deletion
+from app.catalog import collections
 from app.catalog.collections import NewCollection
+from app.catalog.images import image_deletion
 from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from app.catalog import image_deletion
+from app.catalog.images import image_deletion
 from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
-from app.catalog.new_images import MetadataRules
+from app.catalog.images.new_images import MetadataRules
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog.image_changes import Change
+from app.catalog.images.image_changes import Change
 from app.errors import JobConflict
 from app.ingest.job_submission import JobOptions
 from app.ingest.source_diff import LISTING_CHUNK

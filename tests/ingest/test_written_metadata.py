@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from fastapi.testclient import TestClient
 
-from app.catalog.image_changes import Change
-from app.catalog.new_images import MetadataRules
+from app.catalog.images.image_changes import Change
+from app.catalog.images.new_images import MetadataRules
 from app.ingest.job_submission import JobOptions
 from app.ingest.uploads import Upload
 from app.pictures.metadata.place_names import PlaceNames

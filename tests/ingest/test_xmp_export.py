@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog.image_changes import Change
+from app.catalog.images.image_changes import Change
 from app.ingest.uploads import Upload
 from app.ingest.xmp_export import FOREIGN, NOT_BESIDE, Exported, XmpExport
 from app.pictures.metadata.xmp import read_xmp

@@ -5,7 +5,7 @@ import time
 import pytest
 from PIL import Image
 
-from app.catalog.new_images import new_image
+from app.catalog.images.new_images import new_image
 from app.pictures.decoding import decode
 from app.pictures.frames import MAX_FRAMES, count_frames
 from tests.fixtures.drawn_pictures import encoded, noise

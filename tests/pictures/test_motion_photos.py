@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from app.catalog.new_images import new_image
+from app.catalog.images.new_images import new_image
 from app.errors import ImageCorrupt
 from app.pictures.decoding import decode
 from app.pictures.jpeg import MAX_SCANS

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app.database import connections
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.postgres_programs import temporary_folder
 from app.errors import BackupFailed, DatabaseUnusable
 from app.main import create_app
 from app.runtime.assembly import open_services

@@ -10,8 +10,8 @@ from psycopg.errors import OperationalError as DriverError
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.database.postgres_programs import temporary_folder
-from app.database.postmaster import PID_FILE
+from app.database.embedded.postgres_programs import temporary_folder
+from app.database.embedded.postmaster import PID_FILE
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
 from app.settings import Settings

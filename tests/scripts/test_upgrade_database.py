@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from app.database.embedded_postgres import embedded_server
-from app.database.postgres_programs import VERSION, temporary_folder
+from app.database.embedded.embedded_postgres import embedded_server
+from app.database.embedded.postgres_programs import VERSION, temporary_folder
 from app.settings import ROOT
 from tests.fixtures.process_environment import bare
 

@@ -13,7 +13,7 @@ from app.catalog import collections
 from app.catalog.filters.fields import index_name
 from app.database import connections
 from app.runtime.services import Services
-from app.web.pages import write_cursor
+from app.web.pagination import write_cursor
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.http_jobs import IMAGES, Answer, counts, done

@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from app import errors
 from app.access import api_keys
-from app.database import embedded_postgres, silent_server
-from app.database.postgres_programs import temporary_folder
+from app.database import silent_server
+from app.database.embedded import embedded_postgres
+from app.database.embedded.postgres_programs import temporary_folder
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services

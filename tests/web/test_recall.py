@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from app.catalog import image_rows
-from app.catalog.new_images import NewImage
+from app.catalog.images import image_rows
+from app.catalog.images.new_images import NewImage
 from app.index import vector_indexes
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.database import connections
-from app.database.postgres_programs import temporary_folder
+from app.database.embedded.postgres_programs import temporary_folder
 from app.database.tables import VectorIndex, collections, metadata
 from app.errors import BackupFailed
 from app.index import vector_indexes

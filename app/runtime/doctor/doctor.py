@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import or_, select, text
 
-from app.catalog import image_rows
 from app.catalog.collection_deletion import upload_disks
 from app.catalog.gallery import delete_marked
+from app.catalog.images import image_rows
 from app.database.connections import Sessions
 from app.database.job_tables import OUTCOMES
 from app.database.tables import EXPIRED, Image, VectorIndex, images

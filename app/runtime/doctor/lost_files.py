@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from app.catalog import image_deletion
 from app.catalog.gallery import delete_marked
+from app.catalog.images import image_deletion
 from app.database import database_identity
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog.filters.fields import UNSTORABLE
 from app.catalog.filters.filters import Filter, parse
-from app.catalog.image_rows import get_images
+from app.catalog.images.image_rows import get_images
 from app.database.connections import Sessions
 from app.database.tables import (
     PRESENT,

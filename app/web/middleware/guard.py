@@ -21,7 +21,7 @@ from app.access.authentication import OPEN, Authenticator, Caller, Role
 from app.access.signed_addresses import AddressSigner, Kind, SignedPicture
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.errors import RoleRejected
-from app.web.json_bodies import check_is_json
+from app.web.bodies.json_bodies import check_is_json
 from app.web.middleware.client_address import client_address
 from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
 from app.web.middleware.local_only import check_is_local

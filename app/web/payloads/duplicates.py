@@ -5,10 +5,10 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from app.catalog.duplicates.duplicate_groups import Group, Kind, Page
-from app.catalog.image_names import original_filename, source_path
+from app.catalog.images.image_names import original_filename, source_path
 from app.database.tables import Image
 from app.web.addresses import PictureAddresses
-from app.web.pages import write_cursor
+from app.web.pagination import write_cursor
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 

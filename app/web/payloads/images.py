@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.catalog.image_changes import Change
-from app.catalog.image_names import original_filename, source_path
+from app.catalog.images.image_changes import Change
+from app.catalog.images.image_names import original_filename, source_path
 from app.database.tables import Image
 from app.ingest.uploads import Outcome, Status
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS

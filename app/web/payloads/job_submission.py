@@ -19,7 +19,7 @@ from app.sources.sidecars.annotations import (
     check_metadata,
     parse_metadata,
 )
-from app.web.json_bodies import is_json
+from app.web.bodies.json_bodies import is_json
 from app.web.payloads.field_types import STORABLE, printable
 from app.web.unknown_names import check_names
 

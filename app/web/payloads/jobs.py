@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.ingest.job_items import Item
 from app.ingest.jobs import Job
 from app.web.addresses import Addresses
-from app.web.pages import CURSOR, write_cursor
+from app.web.pagination import CURSOR, write_cursor
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 

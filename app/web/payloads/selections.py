@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.catalog.image_changes import Change
+from app.catalog.images.image_changes import Change
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.web.payloads.examples import with_examples
 from app.web.payloads.field_types import MAX_ID, STORABLE, Name

@@ -10,6 +10,16 @@ from app.catalog.filters.filters import parse
 from app.errors import FilterRejected
 from app.runtime.collection_registry import OpenCollection
 from app.search.search_request import DEFAULT_LIMIT, SearchRequest
+from app.web.bodies.sent_uploads import (
+    SentCaption,
+    SentExternalId,
+    SentFiles,
+    SentMetadata,
+    SentWords,
+    refusal_of,
+    status_of_upload,
+    store_files,
+)
 from app.web.dependencies import (
     AnswerAddresses,
     CursorService,
@@ -21,7 +31,7 @@ from app.web.dependencies import (
 )
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
-from app.web.pages import Cursor, Limit
+from app.web.pagination import Cursor, Limit
 from app.web.payloads.collections import (
     MAX_REMOVED,
     ImageDeletion,
@@ -32,16 +42,6 @@ from app.web.payloads.images import UploadedImage, UploadResponse
 from app.web.payloads.search.request import FieldName
 from app.web.problems import problem_responses
 from app.web.routes.collections import Found, Opened
-from app.web.sent_uploads import (
-    SentCaption,
-    SentExternalId,
-    SentFiles,
-    SentMetadata,
-    SentWords,
-    refusal_of,
-    status_of_upload,
-    store_files,
-)
 
 router = APIRouter(prefix="/api/v1", dependencies=[Utf8Query], route_class=Guarded)
 

@@ -18,7 +18,7 @@ from app.web.dependencies import (
     chosen_namespace,
 )
 from app.web.middleware.guard import Guarded, needs
-from app.web.pages import Cursor, Limit, read_cursor, write_cursor
+from app.web.pagination import Cursor, Limit, read_cursor, write_cursor
 from app.web.payloads.collections import (
     CollectionCreate,
     CollectionDetails,

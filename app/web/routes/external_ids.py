@@ -13,6 +13,7 @@ from app.sources.sidecars.annotations import (
     check_caption,
     parse_metadata,
 )
+from app.web.bodies.sent_pictures import in_memory
 from app.web.dependencies import AnswerAddresses, GalleryService, StoringService, Utf8Query
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.field_types import ExternalId, printable
@@ -20,7 +21,6 @@ from app.web.payloads.images import ImageDetails
 from app.web.problems import problem_responses
 from app.web.routes.collections import Found, Opened
 from app.web.routes.images import VERSION, record_etag
-from app.web.sent_pictures import in_memory
 
 router = APIRouter(
     prefix="/api/v1/collections/{name}/images/by-external-id",

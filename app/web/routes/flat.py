@@ -16,6 +16,17 @@ from app.search.feedback_tokens import FeedbackTokens
 from app.search.query_terms import MAX_QUERY_CHARACTERS
 from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search
 from app.web.addresses import PictureAddresses
+from app.web.bodies.sent_pictures import SentPicture, in_memory
+from app.web.bodies.sent_uploads import (
+    SentCaption,
+    SentExternalId,
+    SentFiles,
+    SentMetadata,
+    SentWords,
+    refusal_of,
+    status_of_upload,
+    store_files,
+)
 from app.web.dependencies import (
     AnswerAddresses,
     FlatCollection,
@@ -28,17 +39,6 @@ from app.web.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.flat import Hit, UploadResult
 from app.web.problems import problem_responses
-from app.web.sent_pictures import SentPicture, in_memory
-from app.web.sent_uploads import (
-    SentCaption,
-    SentExternalId,
-    SentFiles,
-    SentMetadata,
-    SentWords,
-    refusal_of,
-    status_of_upload,
-    store_files,
-)
 
 router = APIRouter(tags=["flat"], route_class=Guarded)
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from app.catalog.gallery import InBucket, OnDisk
-from app.catalog.image_versions import version_of
+from app.catalog.images.image_versions import version_of
 from app.database.tables import Image
 from app.pictures.frames import MAX_FRAMES
 from app.pictures.thumbnails import THUMBNAIL_SIDES

@@ -24,7 +24,7 @@ from app.web.dependencies import (
     ServiceAddresses,
 )
 from app.web.middleware.guard import Guarded, needs, presented_key
-from app.web.pages import Cursor, Limit, read_number
+from app.web.pagination import Cursor, Limit, read_number
 from app.web.payloads import examples
 from app.web.payloads.field_types import Name
 from app.web.payloads.job_submission import FORM_SCHEMA, Form, ImportRequest, Submitted

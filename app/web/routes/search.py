@@ -23,7 +23,7 @@ from app.web.dependencies import (
 )
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
-from app.web.pages import Cursor, Limit
+from app.web.pagination import Cursor, Limit
 from app.web.payloads.search.answer import References, SearchResponse
 from app.web.payloads.search.request import SearchRequest
 from app.web.problems import problem_responses

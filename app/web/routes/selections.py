@@ -7,8 +7,8 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from app.catalog.image_changes import change_many
-from app.catalog.image_moves import move_many
+from app.catalog.images.image_changes import change_many
+from app.catalog.images.image_moves import move_many
 from app.catalog.zip_stream import MAX_ZIP_BYTES, zipped
 from app.sources.sidecars.annotations import check_caption
 from app.web.dependencies import GalleryService, InNamespace, RegistryService, Utf8Query

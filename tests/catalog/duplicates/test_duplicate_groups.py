@@ -11,17 +11,17 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageEnhance
 from sqlalchemy import delete, text
 
-from app.catalog import image_deletion, image_rows
 from app.catalog.duplicates import duplicate_groups, neighbour_pairs, perceptual_groups
 from app.catalog.duplicates.union_find import connected_components
-from app.catalog.new_images import NewImage, new_image
+from app.catalog.images import image_deletion, image_rows
+from app.catalog.images.new_images import NewImage, new_image
 from app.database.query_plans import explain
 from app.database.tables import images
 from app.index import hnsw_search, vector_indexes
 from app.pictures.decoding import decode
 from app.pictures.perceptual_hash import DUPLICATE_BITS
 from app.runtime.services import Services
-from app.web.pages import write_cursor
+from app.web.pagination import write_cursor
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import encoded, noise
 

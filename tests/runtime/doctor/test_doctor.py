@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog import image_rows
-from app.catalog.new_images import new_image
+from app.catalog.images import image_rows
+from app.catalog.images.new_images import new_image
 from app.index import vector_indexes
 from app.ingest.job_submission import SentFile
 from app.ingest.uploads import Upload

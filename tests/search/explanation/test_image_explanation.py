@@ -10,8 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from app.catalog import image_deletion, image_rows
 from app.catalog.collections import NewCollection
+from app.catalog.images import image_deletion, image_rows
 from app.database.tables import VectorIndex
 from app.errors import FilterRejected, QueryRejected
 from app.index import vector_indexes

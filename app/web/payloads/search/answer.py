@@ -9,7 +9,7 @@ from pydantic import (
     Field,
 )
 
-from app.catalog.image_names import original_filename, source_path
+from app.catalog.images.image_names import original_filename, source_path
 from app.runtime.collection_registry import OpenCollection
 from app.search import search_response, search_warnings
 from app.search.cursors import Cursors

@@ -9,21 +9,21 @@ from alembic import command
 from sqlalchemy import Engine, text
 
 from app.database import connections
-from app.database.embedded_postgres import (
+from app.database.embedded.embedded_postgres import (
     VERSION_FILE,
     data_version,
     embedded_server,
     unfinished_upgrade,
 )
-from app.database.major_upgrade import upgrade
-from app.database.postgres_programs import (
+from app.database.embedded.major_upgrade import upgrade
+from app.database.embedded.postgres_programs import (
     VERSION,
     VERSIONS,
     ProgramFailed,
     find_programs,
     temporary_folder,
 )
-from app.database.postmaster import processes_in
+from app.database.embedded.postmaster import processes_in
 from app.errors import DatabaseUnusable, ResourceInUse
 from tests.database.test_migrations import config
 

@@ -11,13 +11,13 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
-from app.catalog.new_images import new_image
+from app.catalog.images.new_images import new_image
 from app.database import connections
 from app.database.tables import images
 from app.pictures.decoding import decode
 from app.pictures.perceptual_hash import DUPLICATE_BITS
 from app.runtime.services import Services
-from app.search.series_grouping import group_series
+from app.search.grouping.series_grouping import group_series
 from tests.fixtures.drawn_pictures import encoded, noise, png
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.written_metadata import jpeg, xmp

@@ -10,8 +10,8 @@ from app.main import create_app
 from app.pictures import memory_budget
 from app.runtime.services import Services
 from app.settings import Settings
-from app.web import sent_pictures
-from app.web.sent_pictures import SENT_MEMORY
+from app.web.bodies import sent_pictures
+from app.web.bodies.sent_pictures import SENT_MEMORY
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png
 

@@ -8,8 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.catalog import collections, image_deletion, image_rows
-from app.catalog.new_images import NewImage
+from app.catalog import collections
+from app.catalog.images import image_deletion, image_rows
+from app.catalog.images.new_images import NewImage
 from app.database import connections
 from app.database.tables import VectorIndex
 from app.errors import ImageNotFound, IndexGone, ModelMismatch

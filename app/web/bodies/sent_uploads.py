@@ -14,11 +14,11 @@ from app.sources.sidecars.annotations import (
     check_caption,
     parse_metadata,
 )
+from app.web.bodies.sent_pictures import in_memory
 from app.web.dependencies import Storing
 from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.flat import UploadResult
 from app.web.problems import code_of, problem, status_of
-from app.web.sent_pictures import in_memory
 
 MAX_FILES = 100  # in one upload: the decoded pixels of all stay in memory until all are written
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, RowMapping, delete, func, select, tuple_, 
 from sqlalchemy.orm import Session
 
 from app.catalog import skipped_files, upload_copies
-from app.catalog.image_rows import KnownFile, get_images, lock_content
+from app.catalog.images.image_rows import KnownFile, get_images, lock_content
 from app.catalog.skipped_files import SkippedFile
 from app.database.tables import EXPIRED, IMAGE_COLUMNS, PRESENT, Image, images
 from app.storage.disk import STORE_SCHEME

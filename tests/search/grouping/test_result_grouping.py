@@ -14,7 +14,7 @@ from app.catalog import collections
 from app.database import connections
 from app.database.tables import images
 from app.pictures.perceptual_hash import DUPLICATE_BITS
-from app.search.result_grouping import group_duplicates
+from app.search.grouping.result_grouping import group_duplicates
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import encoded
 from tests.fixtures.search_library import answer, pages, warned

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.catalog import gallery, image_deletion
+from app.catalog import gallery
 from app.catalog.gallery import DELETE_BATCH
+from app.catalog.images import image_deletion
 from app.database.tables import Image
 from app.ingest.job_submission import JobOptions
 from app.runtime.doctor.doctor import YOUNG_SECONDS

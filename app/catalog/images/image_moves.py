@@ -8,10 +8,11 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping, Text, exists, literal, select, update
 from sqlalchemy.orm import Session
 
-from app.catalog import image_deletion, skipped_files
+from app.catalog import skipped_files
 from app.catalog.collection_deletion import uploads_disk
 from app.catalog.gallery import remove_files
-from app.catalog.image_rows import lock_content
+from app.catalog.images import image_deletion
+from app.catalog.images.image_rows import lock_content
 from app.database.connections import Sessions
 from app.database.tables import (
     IMAGE_COLUMNS,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from app.database.postgres_programs import ProgramFailed, Programs
+from app.database.embedded.postgres_programs import ProgramFailed, Programs
 from app.errors import DatabaseUnusable
 
 PID_FILE = "postmaster.pid"

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, make_url, text
 
 from app.database import connections
-from app.database.embedded_postgres import (
+from app.database.embedded.embedded_postgres import (
     USERS_FILE,
     data_version,
     embedded_server,
@@ -23,7 +23,7 @@ from app.database.embedded_postgres import (
     sole_owner,
     unfinished_upgrade,
 )
-from app.database.postgres_programs import (
+from app.database.embedded.postgres_programs import (
     VERSION,
     VERSIONS,
     ProgramFailed,
@@ -31,7 +31,7 @@ from app.database.postgres_programs import (
     find_programs,
     temporary_folder,
 )
-from app.database.postmaster import Postmaster
+from app.database.embedded.postmaster import Postmaster
 from app.errors import DatabaseUnusable, ResourceInUse
 
 UPGRADE_SECONDS = 86_400  # pg_upgrade copies all files

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.database.tables import PRESENT, images
 from app.index.hnsw_search import any_of
 from app.pictures.perceptual_hash import DUPLICATE_BITS
-from app.search.groups import Group
+from app.search.grouping.groups import Group
 from app.sources.sidecars.companions import original_stem
 
 HASH_MASK = 2**64 - 1  # hashes are stored signed

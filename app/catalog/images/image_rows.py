@@ -17,7 +17,7 @@ from app.catalog import collections as collection_rows
 from app.catalog import upload_copies
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
 from app.catalog.file_descriptions import FileDescription
-from app.catalog.new_images import NewImage
+from app.catalog.images.new_images import NewImage
 from app.catalog.said_words import caption_over, metadata_over
 from app.database.tables import (
     IMAGE_COLUMNS,

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from app.database.tables import PRESENT, images
 from app.index.hnsw_search import any_of
 from app.pictures.perceptual_hash import DUPLICATE_BITS
-from app.search.groups import Group
+from app.search.grouping.groups import Group
+from app.search.grouping.series_grouping import group_series
 from app.search.search_request import GroupBy
-from app.search.series_grouping import group_series
 
 
 def group_hits(session: Session, image_ids: Sequence[int], group_by: GroupBy | None) -> list[Group]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog.filters.fields import COLUMNS
 from app.catalog.filters.filters import Filter, parse
-from app.catalog.image_listing import (
+from app.catalog.images.image_listing import (
     MAX_FACET_VALUES,
     Key,
     ListedImage,

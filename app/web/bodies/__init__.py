@@ -1,0 +1,1 @@
+"""Request bodies: JSON, and pictures that are sent."""
