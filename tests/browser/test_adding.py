@@ -308,7 +308,7 @@ def test_uploads_are_stopped_and_described_together(visitor: Visitor, service: S
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     page.unroute("**/api/v1/images?*")
     choose(page, payload("kept.png", png(9_100)))
-    expect(page.get_by_text("1 added").first).to_be_visible()
+    expect(page.get_by_text("46 of 46 done · 1 added").first).to_be_visible()  # not an earlier job
     where = json.dumps({"tags": {"contains": "stopped"}})
     (found,) = service.ask("GET", "/api/v1/collections/default/images", params={"filter": where})[
         "data"
