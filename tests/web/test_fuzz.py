@@ -125,12 +125,14 @@ def known(address: str) -> dict[str, Any]:
     put = requests.put(own, files={"file": ("4.png", png(4))}, timeout=SECONDS)
     assert put.status_code == 201, put.text
     listed = requests.get(f"{collections}/holidays/images", timeout=SECONDS).json()
+    generations = requests.get(f"{collections}/holidays/generations", timeout=SECONDS).json()
     answered = requests.get(f"{address}/search-by-text", {"query": "a pier"}, timeout=SECONDS)
     return {
         "image_id": listed["data"][0]["id"],
         "external_id": EXTERNAL_ID,
         "name": "holidays",
         "job_id": jobs[-1],
+        "generation_id": generations["data"][0]["id"],
         "token": answered.headers["X-Search-Token"],
     }
 
