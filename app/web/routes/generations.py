@@ -6,7 +6,6 @@ from fastapi import APIRouter, Path, Response
 
 from app.web.dependencies import ReindexingService, ServiceAddresses, Utf8Query
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.field_types import MAX_ID
 from app.web.payloads.generations import (
     Activated,
     GenerationDetails,
@@ -25,7 +24,11 @@ router = APIRouter(
     route_class=Guarded,
 )
 
-GenerationId = Annotated[int, Path(ge=1, le=MAX_ID, description="the generation", examples=[3])]
+MAX_GENERATION_ID = 2**31 - 1  # Postgres's integer
+
+GenerationId = Annotated[
+    int, Path(ge=1, le=MAX_GENERATION_ID, description="the generation", examples=[3])
+]
 
 
 @router.post(
