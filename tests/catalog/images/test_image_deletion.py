@@ -17,7 +17,7 @@ from app.ingest.job_submission import JobOptions
 from app.runtime.doctor.doctor import YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT
-from app.web.routes import collections as web_collections
+from app.web.routes import collection_images
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import counts, run, sql
 from tests.fixtures.http_jobs import Answer, working
@@ -159,7 +159,7 @@ def test_more_than_one_transaction_holds(client: TestClient, services: Services)
 def test_one_request_removes_only_so_many(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_collections, "MAX_REMOVED", 3)
+    monkeypatch.setattr(collection_images, "MAX_REMOVED", 3)
     monkeypatch.setattr(gallery, "DELETE_BATCH", 2)
     ids = stored(client, *range(7))
     answers = [remove(client, filter={"id": {"gt": 0}}).json() for _ in range(3)]

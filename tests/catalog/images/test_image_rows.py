@@ -86,7 +86,9 @@ def test_a_picture_comes_back_as_it_was_added(session: Session, index: VectorInd
 
 
 def test_a_known_path_keeps_its_id_and_words(session: Session, index: VectorIndex) -> None:
-    (first,) = image_rows.add_images(session, index, [picture("a.png")], unit(0))
+    plain = picture("a.png")
+    said = replace(plain, said_caption=plain.caption, said_metadata=plain.metadata or {})
+    (first,) = image_rows.add_images(session, index, [said], unit(0))
     new = replace(picture("a.png", "new bytes"), caption=None, metadata=None)
     (second,) = image_rows.add_images(session, index, [new], unit(1))
     assert second.id == first.id
