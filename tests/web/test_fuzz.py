@@ -55,6 +55,8 @@ JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
     "create_legacy_feedback": {"jwt": None, "user_feedback": 5},
     "withdraw_feedback": {"token": None},
 }
+FORM = "multipart/form-data"
+FILE_FIELDS = {"file", "files", "archive"}
 EXTERNAL_ID = "sku-4711"
 MAX_ADDRESS = 60_000  # characters; httptools has 65,536 for all of it
 SECONDS = 30  # that one answer may take: a stream that never ends fails
@@ -151,7 +153,15 @@ def named(operation: Operation) -> str:
 
 
 def is_sendable(case: Case) -> bool:
-    """Whether the address is short enough for uvicorn, which refuses a longer one in plain text."""
+    """Whether it is sent as it was meant.
+
+    A form holds texts and files: all else is sent as a text, or not at all. uvicorn refuses an
+    address that is too long in plain text.
+    """
+    if case.media_type == FORM and isinstance(case.body, dict):
+        texts = [value for name, value in case.body.items() if name not in FILE_FIELDS]
+        if not all(isinstance(value, str) for value in texts):
+            return False
     address: str = requests.Request(**case.as_transport_kwargs()).prepare().url or ""
     return len(address) < MAX_ADDRESS
 

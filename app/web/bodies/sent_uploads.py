@@ -4,6 +4,7 @@ from typing import Annotated, NamedTuple
 
 from fastapi import File, Form, Response, UploadFile
 
+from app.catalog.external_ids import MAX_CHARACTERS
 from app.errors import UploadRejected
 from app.ingest.uploads import Outcome, Upload
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
@@ -16,7 +17,7 @@ from app.sources.sidecars.annotations import (
 )
 from app.web.bodies.sent_pictures import in_memory
 from app.web.dependencies import Storing
-from app.web.payloads.field_types import ExternalId, printable
+from app.web.payloads.field_types import STORABLE, printable
 from app.web.payloads.flat import UploadResult
 from app.web.problems import code_of, problem, status_of
 
@@ -41,9 +42,12 @@ SentMetadata = Annotated[
     ),
 ]
 SentExternalId = Annotated[
-    ExternalId | None,
+    str | None,
     Form(
-        description="of one file: it takes the place of the picture that has this external id",
+        max_length=MAX_CHARACTERS,
+        pattern=STORABLE,
+        description="of one file: it takes the place of the picture that has this external id; "
+        "empty: none",
         examples=["sku-4711"],
     ),
 ]

@@ -132,7 +132,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         }
     for media in answers.get("200", {}).get("content", {}).values():
         if media.pop("itemSchema", None) is not None:  # of OpenAPI 3.2
-            media["schema"] = {"type": "string", "description": "server-sent events"}
+            media["schema"] = {"description": "server-sent events"}
 
 
 def _mark_files(node: Any) -> None:

@@ -114,7 +114,7 @@ def list_collection_images(opened: Opened, listing: Listing) -> ImagePage:
         200: {"model": UploadResponse, "description": "Nothing new: every file was known"},
         201: {"headers": LOCATION},
         207: {"model": UploadResponse, "description": "Some files were refused"},
-        **problem_responses(400, 404, 413, 415, 422, 503, 507),
+        **problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
     },
 )
 @needs("writer", "upload")
