@@ -100,7 +100,7 @@ def test_a_job_that_hangs_does_not_hold_the_end_and_goes_on_at_the_next_start(
         while time.monotonic() < deadline:
             time.sleep(0.2)
             try:
-                if server.get("/api/v1/jobs")["jobs"][0]["total"] == 3:
+                if server.get("/api/v1/jobs")["data"][0]["total"] == 3:
                     break
             except (OSError, IndexError):
                 continue

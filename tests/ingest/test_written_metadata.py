@@ -20,6 +20,7 @@ from app.pictures.metadata.place_names import PlaceNames
 from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services
 from tests.fixtures.database_dump import dumped
+from tests.fixtures.extras import needs_places
 from tests.fixtures.folder_jobs import SYNC, counts, items, rows, run, sql, vectors
 from tests.fixtures.http_jobs import done, send_archive
 from tests.fixtures.libraries import GPS_IN_XMP, PLACE, TRACES_OF_PLACE, exif
@@ -300,11 +301,11 @@ def test_a_time_without_an_offset_is_of_the_default_time_zone(services: Services
     assert str(outcome.image.taken_local) == "2019-07-01 09:00:00"
 
 
+@needs_places
 def test_places_are_named_where_nobody_says_them(
     client: TestClient, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Issue 16, geocoding: what is there is named by REREAD; what a file says stays."""
-    pytest.importorskip("reverse_geocode", reason="the extra places is not installed")
     told = takeout("a.jpg", geoData={"latitude": 38.711, "longitude": -9.137})
     for name in ("a.jpg", "b.jpg"):
         (folder / f"{name}.json").write_bytes(told)

@@ -56,6 +56,7 @@ export async function ask(method, path, { query = {}, json, signal } = {}) {
 
 /** Rejects with an AbortError where `signal` stops it. */
 export async function upload(path, form, { progress, signal }, attempt = 1) {
+  signal.throwIfAborted(); // stopped before it began, or between two tries
   const request = new XMLHttpRequest();
   request.open("POST", relative(path));
   for (const header of Object.entries(authorization())) request.setRequestHeader(...header);

@@ -3,8 +3,9 @@
 import pytest
 
 from app.pictures.metadata.place_names import PlaceNames
+from tests.fixtures.extras import needs_places
 
-pytest.importorskip("reverse_geocode", reason="the extra places is not installed")
+pytestmark = needs_places
 
 
 @pytest.fixture(scope="module")
