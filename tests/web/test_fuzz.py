@@ -120,7 +120,7 @@ def known(address: str) -> dict[str, Any]:
     collections, images = f"{address}/api/v1/collections", f"{address}/api/v1/images"
     fields = {"place": "text", "stars": "number", "tags": "tags"}
     for name in ("holidays", SPARE):
-        new = {"name": name, "fields": fields}
+        new: dict[str, Any] = {"name": name, "fields": fields}
         made = requests.post(collections, json=new, timeout=SECONDS)
         assert made.status_code == 201, made.text
     told = {"caption": "a pier", "metadata": '{"place": "Lisbon", "stars": 5, "tags": ["sea"]}'}
