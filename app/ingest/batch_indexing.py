@@ -115,7 +115,7 @@ class BatchIndexer:
         else:
             one = partial(self._one_prepared, reader)
             tasks = [self.pools.decoding.submit(one, item) for item in batch.items]
-        return self._wait(tasks)
+        return self._results(tasks)
 
     def _one_prepared(self, reader: ItemReader, item: Item) -> Prepared:
         """During searches half of the cores are left to them."""
@@ -144,22 +144,14 @@ class BatchIndexer:
             if isinstance(one.found, PictureInPlace | PreparedUpload)
             for page, pixels in {1: one.found.pixels, **one.found.pages}.items()
         ]
-        rows = self._wait([row for _, _, row in waiting])
+        rows = self._results([row for _, _, row in waiting])
         encoded: Encoded = {}
         for (item, page, _), row in zip(waiting, rows, strict=True):
             encoded.setdefault(item, {})[page] = row[0]
         return encoded
 
-    def _wait(self, futures: "Sequence[Future[T]]") -> list[T]:
-        """The results in order. Raises Interrupted if the worker stops."""
-        waiting = set(futures)
-        while waiting:
-            if self.stop.is_set():
-                for future in futures:
-                    future.cancel()
-                raise Interrupted("The worker stops.")
-            _, waiting = wait(waiting, timeout=STOP_SECONDS)
-        return [future.result() for future in futures]
+    def _results(self, futures: "Sequence[Future[T]]") -> list[T]:
+        return results_of(futures, self.stop)
 
     def _write(
         self, batch: LeasedBatch, prepared: Sequence[Prepared], vectors: Encoded
@@ -190,6 +182,18 @@ class BatchIndexer:
                     self.thumbnails.put(name, one.found.thumbnail)
                 except StorageUnwritable as error:  # it costs the cache, not the picture
                     log.warning("thumbnail not kept: %s", error)
+
+
+def results_of(futures: "Sequence[Future[T]]", stop: threading.Event) -> list[T]:
+    """The results in order. Raises Interrupted, and cancels what waits, once `stop` is set."""
+    waiting = set(futures)
+    while waiting:
+        if stop.is_set():
+            for future in futures:
+                future.cancel()
+            raise Interrupted("The worker stops.")
+        _, waiting = wait(waiting, timeout=STOP_SECONDS)
+    return [future.result() for future in futures]
 
 
 class _Writing:

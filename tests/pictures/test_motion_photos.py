@@ -67,7 +67,8 @@ def test_a_film_that_is_not_there_is_not_noted(phone: str, cut: Callable[[bytes]
 def test_a_samsung_directory_of_any_numbers_is_harmless() -> None:
     data = samsung_motion_photo()
     for at in range(len(data) - 60, len(data)):
-        film_offset(data[:at] + b"\xff" + data[at + 1 :], b"")
+        found = film_offset(data[:at] + b"\xff" + data[at + 1 :], b"")
+        assert found is None or 0 < found < len(data)
 
 
 @pytest.mark.parametrize("options", [{}, {"save_all": True, "append_images": [noise(7)]}])

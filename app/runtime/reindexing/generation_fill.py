@@ -7,10 +7,9 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -32,7 +31,7 @@ from app.index import missing_vectors
 from app.index.embeddings import put_pages, put_vectors
 from app.index.missing_vectors import MissingPicture
 from app.index.vector_indexes import require_present
-from app.ingest.batch_indexing import ReadingPools
+from app.ingest.batch_indexing import ReadingPools, results_of
 from app.ingest.further_pages import read_further_pages
 from app.pictures.decoding import PictureLimits, decode
 from app.sources.source_access import Sources
@@ -44,10 +43,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COPIED = 1_000  # vectors in one transaction
-STOP_SECONDS = 0.2  # between checks whether the worker stops
 READ_ERRORS = (ImageRejected, SourceUnavailable, SourceUnreadable)
 
-T = TypeVar("T")
 Decoded = tuple[MissingPicture, "dict[int, Pixels]"]
 """A picture and its pages, by their numbers from 1."""
 Encoded = list[tuple[MissingPicture, dict[int, Vectors]]]
@@ -121,11 +118,12 @@ class GenerationFill:
         encoder = self.encoder_of(index)
         with self.sessions.begin() as session:
             all_pages = collections.indexes_all_pages(session, index.collection_id)
-        read = self._wait(
+        read = results_of(
             [
                 self.pools.decoding.submit(self._read, encoder, picture, all_pages)
                 for picture in pictures
-            ]
+            ],
+            self.stop,
         )
         unreadable = [one for one in read if isinstance(one, Unreadable)]
         vectors = self._encoded(encoder, [one for one in read if not isinstance(one, Unreadable)])
@@ -141,7 +139,7 @@ class GenerationFill:
             for picture, pages in decoded
             for page, pixels in pages.items()
         ]
-        rows = self._wait([encoding for _, _, encoding in waiting])
+        rows = results_of([encoding for _, _, encoding in waiting], self.stop)
         found: Encoded = [(picture, {}) for picture, _ in decoded]
         by_id = {picture.id: vectors for picture, vectors in found}
         for (picture, page, _), row in zip(waiting, rows, strict=True):
@@ -183,17 +181,6 @@ class GenerationFill:
         if hashlib.sha256(data).digest() != picture.content_hash:
             raise ImageVanished("Its file has changed since it was indexed: index it again.")
         return data
-
-    def _wait(self, futures: "Sequence[Future[T]]") -> list[T]:
-        """The results in order. Raises Interrupted if the worker stops."""
-        waiting = set(futures)
-        while waiting:
-            if self.stop.is_set():
-                for future in futures:
-                    future.cancel()
-                raise Interrupted("The worker stops.")
-            _, waiting = wait(waiting, timeout=STOP_SECONDS)
-        return [future.result() for future in futures]
 
 
 def _put(session: Session, index: VectorIndex, encoded: Encoded) -> int:
