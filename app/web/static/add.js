@@ -56,7 +56,7 @@ async function stop() {
   try {
     for (const id of running) await ask("POST", `/api/v1/jobs/${id}/cancel`);
   } catch (error) {
-    if (error.status !== 409) alertOf(error.message); // it has ended by now
+    if (error.status !== 409) alertOf(error.message, "stop"); // it has ended by now
   }
 }
 
@@ -141,7 +141,7 @@ function drawAll() {
 
 async function takeDropped(transfer) {
   const { found, unreadable } = await filesOf(transfer);
-  alertOf(unreadable.length ? t("add_unreadable", { names: unreadable.join(", ") }) : found.length ? "" : t("add_nothing"));
+  alertOf(unreadable.length ? t("add_unreadable", { names: unreadable.join(", ") }) : found.length ? "" : t("add_nothing"), "drop");
   enqueue(batchesOf(found));
 }
 

@@ -36,10 +36,24 @@ export function onLinks(selector, follow) {
   });
 }
 
-export const announce = (text) => byId("announcements").replaceChildren(text);
+const MOST_ANNOUNCED = 8; // kept: a screen reader may not have come to the first of them yet
 
-/** Say what went wrong; without a text, nothing. */
-export function alertOf(text) {
-  const told = text && make("p", { className: "row card bad" }, text, button("×", () => alertOf(), "icon quiet", t("close")));
-  byId("alerts").replaceChildren(told || "");
+/** Say what has happened to those who listen to the page. */
+export function announce(text) {
+  const told = byId("announcements");
+  told.append(make("p", {}, text));
+  if (told.children.length > MOST_ANNOUNCED) told.firstChild.remove();
+}
+
+const alerts = new Map(); // those that are shown, by their subject
+
+/** Say what went wrong, until the reader closes it or its own subject has something else to say.
+ * An empty text withdraws what was said of the subject; other alerts are never touched.
+ */
+export function alertOf(text, subject = text) {
+  alerts.get(subject)?.remove();
+  if (!text) return;
+  const told = make("p", { className: "row card bad" }, text, button("×", () => told.remove(), "icon quiet", t("close")));
+  alerts.set(subject, told);
+  byId("alerts").append(told);
 }

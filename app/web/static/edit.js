@@ -31,10 +31,11 @@ export function editorOf(known, onChange) {
       const json = changesOf(known, caption.value.trim(), tags.value, await fields.changes());
       if (!Object.keys(json).length) return;
       const { data } = await ask("PATCH", `/api/v1/images/${known.id}`, { json });
+      alertOf("", "edit");
       announce(t("edit_saved"));
       onChange(data);
     } catch (error) {
-      alertOf(error.message);
+      alertOf(error.message, "edit");
     }
   };
   return make("details", {}, make("summary", {}, t("edit")), form);

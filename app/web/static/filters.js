@@ -130,7 +130,7 @@ async function fillOrders() {
   order.value = asked.order;
 }
 
-export const showPanel = () => panel.hidden || fillPanel().catch((error) => alertOf(error.message));
+export const showPanel = () => panel.hidden || fillPanel().catch((error) => alertOf(error.message, "filters"));
 
 export function showFilters(now) {
   asked = now;

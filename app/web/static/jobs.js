@@ -121,7 +121,7 @@ function addRow(id) {
     title.focus(); // the button is gone
     look();
   };
-  const buttonOf = (verb) => button(t(`job_${verb}`), () => command(verb).catch(({ message }) => alertOf(message)));
+  const buttonOf = (verb) => button(t(`job_${verb}`), () => command(verb).catch(({ message }) => alertOf(message, "jobs")));
   const [cancel, retry] = ["cancel", "retry"].map(buttonOf);
   const [line, summary, lines] = [liveRow(title, cancel, retry), make("summary"), make("div")];
   const refused = make("details", { ontoggle: () => showRefused(id, lines) }, summary, lines);

@@ -24,7 +24,7 @@ async function askFor(verb, ids, json) {
 function outcomeOf(answers, key) {
   const left = answers.flatMap(({ results }) => results).filter(({ status }) => status !== key);
   const reasons = [...new Set(left.map(({ status, reason }) => reason ?? t(`left_${status}`)))];
-  alertOf(left.length ? t("left", { n: number(left.length), reasons: reasons.join(" ") }) : "");
+  alertOf(left.length ? t("left", { n: number(left.length), reasons: reasons.join(" ") }) : "", "pictures");
   return answers.flatMap(({ results }) => results).filter(({ status }) => status === key).map(({ id }) => id);
 }
 
@@ -36,7 +36,7 @@ export async function deletePictures(ids) {
   forget();
   const undo = async () => {
     const restored = (await askFor("restore", gone)).flatMap((answer) => answer.ids);
-    if (restored.length < gone.length) alertOf(t("undo_late"));
+    if (restored.length < gone.length) alertOf(t("undo_late"), "pictures");
     bringBack(restored);
     forget();
     place.hidden = true;
@@ -50,7 +50,7 @@ export async function deletePictures(ids) {
   announce(text);
 }
 
-const tried = (act) => act().catch((error) => alertOf(error.message));
+const tried = (act) => act().catch((error) => alertOf(error.message, "pictures"));
 
 /** Ask for something in a dialog; `use` gets the form when it is sent. */
 export function askInDialog(title, parts, use, verb = t("edit_save")) {
@@ -80,7 +80,7 @@ function edit(entries) {
 
 function move(entries, stop) {
   const others = [...byId("collection").options].filter(({ value }) => value !== collection());
-  if (!others.length) return alertOf(t("move_nowhere"));
+  if (!others.length) return alertOf(t("move_nowhere"), "pictures");
   const choice = make("select", { name: "to" }, ...others.map(({ value }) => new Option(value)));
   askInDialog(t("move_many", { n: number(entries.length) }), [make("label", {}, t("move_to"), choice)], async () => {
     const answers = await askFor("move", entries.map(({ hit }) => hit.id), { collection: choice.value });

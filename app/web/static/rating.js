@@ -35,10 +35,11 @@ export function ratingOf(token, id, what) {
     try {
       await ask("POST", path, { json: { token, image_id: id, rating } });
       given[key] = rating;
+      alertOf("", "rating");
       announce(t(rating ? "rate_thanks" : "rate_undone", { rating }));
       if (!rating) thumbs[0].focus();
     } catch (error) {
-      alertOf(error.message);
+      alertOf(error.message, "rating");
     }
     show();
   }

@@ -56,7 +56,7 @@ function showAsked() {
   if (isAsked(asked)) byId("recent").hidden = true;
   else showRecent((text) => change({ words: text }));
   byId("rail").hidden = !isByTime(asked);
-  if (isByTime(asked)) showMonths().catch((error) => alertOf(error.message));
+  if (isByTime(asked)) showMonths().catch((error) => alertOf(error.message, "months"));
   showFilters(asked);
   showPicture(asked.picture);
   if (answered === keyOf(asked)) return showHit();
@@ -78,7 +78,7 @@ async function fetchPage(json, isFirst) {
   try {
     const { data } = await ask("POST", "/api/v1/search", { json, signal });
     cursor = data.next_cursor;
-    alertOf();
+    alertOf("", "search");
     fill(data, isFirst, isByTime(asked), asked.words);
     if (isFirst) {
       showAnswer(data);
@@ -89,7 +89,7 @@ async function fetchPage(json, isFirst) {
     if (signal.aborted) return;
     answered = null;
     cursor = json.cursor;
-    alertOf(error.status ? error.message : t("offline"));
+    alertOf(error.status ? error.message : t("offline"), "search");
   }
   grid.ariaBusy = false;
 }
@@ -134,10 +134,11 @@ function showPicture(picture) {
 
 async function take(files, address) {
   const pictures = [...files].filter(({ type }) => !type || type.startsWith("image/")); // not all browsers know HEIC
+  const isAddress = ADDRESS.test(address);
   if (pictures.length) change({ picture: await pictureOfFiles(pictures.slice(0, MOST_PICTURES)) });
-  else if (ADDRESS.test(address)) change({ picture: pictureAt(address) });
-  else alertOf(t("no_picture"));
-  if (pictures.length > MOST_PICTURES) alertOf(t("too_many_pictures", { n: number(MOST_PICTURES) }));
+  else if (isAddress) change({ picture: pictureAt(address) });
+  const leftOut = pictures.length > MOST_PICTURES && t("too_many_pictures", { n: number(MOST_PICTURES) });
+  alertOf(pictures.length || isAddress ? leftOut : t("no_picture"), "picture");
 }
 
 function dragged(event) {

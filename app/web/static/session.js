@@ -38,7 +38,7 @@ async function refresh() {
       cursor = page.next_cursor;
     }
   } catch (error) {
-    alertOf(error.message);
+    alertOf(error.message, "collections");
   }
 }
 

@@ -21,7 +21,7 @@ const tools = make("div", { className: "tools row" }, slides, document.fullscree
 let zoom; // loaded with the first picture
 let timer; // of the slideshow
 const save = make("a", { className: "button", onclick: saved }, t("download"));
-const remove = button(t("select_delete"), () => removed().catch((error) => alertOf(error.message)), "bad");
+const remove = button(t("select_delete"), () => removed().catch((error) => alertOf(error.message, "hit")), "bad");
 let [items, at] = [[], 0];
 
 const shownId = () => items[at]?.hit.id;
@@ -91,8 +91,8 @@ function draw() {
   told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, "hit") : "");
   Object.assign(save, { href: `images/${id}/file`, download: fileOf(hit) });
   for (const list of [editor, copies, facts, similar]) list.replaceChildren();
-  showCopies(hit).catch((error) => alertOf(error.message));
-  loadFacts(id).catch((error) => alertOf(error.message));
+  showCopies(hit).catch((error) => alertOf(error.message, "copies"));
+  loadFacts(id).catch((error) => alertOf(error.message, "facts"));
 }
 
 /** Where else the same picture lies. */
@@ -140,7 +140,7 @@ async function open(id) {
 export function showHit() {
   const id = askedId();
   if (!id) dialog.close();
-  else if (!dialog.open || shownId() !== id) open(id).catch((error) => alertOf(error.message));
+  else if (!dialog.open || shownId() !== id) open(id).then(() => alertOf("", "hit"), (error) => alertOf(error.message, "hit"));
 }
 
 onLinks("[data-hit]", ({ href }) => {
