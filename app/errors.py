@@ -88,6 +88,14 @@ class FeedbackRejected(ImageSearchError):
     """A rating of a picture that was not shown, or a comment that is too long."""
 
 
+class GoldenQueryNotFound(ImageSearchError):
+    """No golden query of the collection has this id."""
+
+
+class GoldenQueryRejected(ImageSearchError):
+    """A golden query that is no query, or that names pictures the collection does not have."""
+
+
 class AnswerOutdated(ImageSearchError):
     """The answer to be rated came from an index that no longer exists."""
 

@@ -16,6 +16,7 @@ from app.encoders.batching import Batcher
 from app.encoders.model_pool import ModelPool
 from app.encoders.resident_model import ResidentModel
 from app.feedback.evaluation import FeedbackEvaluation
+from app.feedback.golden.golden_queries import GoldenQueries
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import RocchioWeights
 from app.feedback.summaries import Summaries
@@ -153,6 +154,7 @@ class _Assembly:
             cursors=Cursors(signer),
             tokens=FeedbackTokens(signer, settings.token_hours * HOUR),
             summaries=Summaries(sessions),
+            golden_queries=GoldenQueries(sessions),
             access=Authenticator(
                 sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)
             ),

@@ -11,6 +11,7 @@ from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
 from app.database.connections import Sessions
 from app.encoders.resident_model import ResidentModel
+from app.feedback.golden.golden_queries import GoldenQueries
 from app.feedback.summaries import Summaries
 from app.ingest.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
@@ -36,6 +37,7 @@ class Services:
     cursors: Cursors
     tokens: FeedbackTokens
     summaries: Summaries
+    golden_queries: GoldenQueries
     access: Authenticator
     address_signer: AddressSigner
     worker: Worker

@@ -30,6 +30,11 @@ class Addresses:
         """A collection."""
         return f"{self.root_path}/api/v1/collections/{name}?namespace={namespace}"
 
+    def golden_query(self, namespace: str, name: str, query_id: int) -> str:
+        """A golden query of a collection."""
+        path = f"/api/v1/collections/{name}/golden-queries/{query_id}"
+        return f"{self.root_path}{path}?namespace={namespace}"
+
 
 @dataclass(frozen=True)
 class PictureAddresses:

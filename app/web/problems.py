@@ -54,6 +54,8 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.RoleRejected: Kind(HTTPStatus.FORBIDDEN, "access_denied"),
     errors.TooManyRequests: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
     errors.FeedbackRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "feedback_invalid"),
+    errors.GoldenQueryNotFound: Kind(HTTPStatus.NOT_FOUND, "golden_query_not_found"),
+    errors.GoldenQueryRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "golden_query_invalid"),
     errors.AnswerOutdated: Kind(HTTPStatus.CONFLICT, "answer_outdated"),
     errors.CursorRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "cursor_invalid"),
     errors.CollectionNotFound: Kind(HTTPStatus.NOT_FOUND, "collection_not_found"),

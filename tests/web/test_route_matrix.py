@@ -77,6 +77,14 @@ class Place:
         assert made.status_code == 201, made.text
         return name
 
+    def golden_query(self) -> int:
+        """The id of a new one of the default namespace."""
+        path = "/api/v1/collections/default/golden-queries"
+        added = self.ask("admin", "POST", path, json={"text": f"{MARK} {uuid4().hex}"})
+        assert added.status_code == 201, added.text
+        found: int = added.json()["id"]
+        return found
+
     def token(self) -> str:
         """Of an answer in the default namespace."""
         answer = self.ask("admin", "GET", "/search-by-text", params={"query": "a tree"})
@@ -131,6 +139,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         name=collection,
         external_id=external_id,
         generation_id=NO_GENERATION,
+        golden_query_id=place.golden_query() if "{golden_query_id}" in path else 0,
     )
     requests: dict[str, dict[str, Any]] = {
         "search_by_text": {"params": {"query": "a tree"}},
@@ -149,6 +158,8 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
         "update_collection": {"json": {"fields": {"place": "text"}}},
         "reindex_collection": {"json": {}},
+        "add_golden_query": {"json": {"text": uuid4().hex}},
+        "replace_golden_query": {"json": {}},
         "tune_collection": {"json": {}},
         "update_image": {"json": {"caption": MARK}},
         "update_collection_images": {"json": {"ids": ids, "add_tags": [MARK]}},

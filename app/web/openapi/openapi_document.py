@@ -22,6 +22,10 @@ TAGS = [
     },
     {"name": "inspection", "description": "Why a picture is found or not; recall and tuning."},
     {"name": "feedback", "description": "Ratings of answers, summaries and export."},
+    {
+        "name": "evaluation",
+        "description": "Golden queries, and how well models and indexes answer them.",
+    },
     {"name": "duplicates", "description": "Groups of pictures that are the same, or nearly."},
     {"name": "jobs", "description": "Adding many pictures at once, and following the progress."},
     {"name": "system", "description": "Health checks and metrics."},
@@ -76,6 +80,10 @@ ANYWHERE = (405, 431)  # what any address may answer
 MISSING = {
     "{image_id}": {"code": "image_not_found"},
     "{job_id}": {"code": "job_not_found", "detail": "There is no job with id 1000000."},
+    "{golden_query_id}": {
+        "code": "golden_query_not_found",
+        "detail": "This collection has no golden query 1000000.",
+    },
     "{external_id}": {
         "code": "image_not_found",
         "detail": "There is no picture with the external id sku-4711.",
