@@ -5,20 +5,17 @@ The application itself is made in `app.web.application`.
 
 import errno
 import logging
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any
 
 import psutil
 import uvicorn
 from fastapi import FastAPI
 from limits import RateLimitItem, parse
-from tqdm import tqdm
 
 from app import logs
 from app.access.authentication import check_address
@@ -26,11 +23,11 @@ from app.database.embedded.embedded_postgres import sole_owner
 from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
 from app.ingest.job_submission import JobOptions
-from app.ingest.jobs import Job
 from app.runtime.assembly import MEGA, open_services
 from app.runtime.models import DEMO_MODEL
+from app.runtime.progress_bar import progress_bar
 from app.runtime.services import Services
-from app.runtime.shutdown import JOIN_SECONDS, exit_process, join
+from app.runtime.shutdown import JOIN_SECONDS, exit_process, join, unwind_on_signals
 from app.settings import NO_RATE, ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
 from app.sources.ignored_names import IgnoredNames
 from app.web import application
@@ -191,18 +188,6 @@ def _index_source(
 
 
 @contextmanager
-def progress_bar(**options: Any) -> Iterator[Callable[[Job], None]]:
-    """A progress bar in pictures; call what it yields with the job to update it."""
-    with tqdm(desc="Indexing", unit=" pictures", **options) as bar:
-
-        def show(job: Job) -> None:
-            bar.total = job.total
-            bar.update(job.done - bar.n)
-
-        yield show
-
-
-@contextmanager
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
     """A listening socket, opened before anything else so that a taken port is reported at once.
 
@@ -236,16 +221,6 @@ def _listening_process(port: int) -> str:
     except psutil.Error:  # another user's process is not readable
         pass
     return "another process"
-
-
-def unwind_on_signals() -> None:
-    """Make SIGTERM and SIGHUP end a command as Ctrl-C does, so that Postgres is stopped too."""
-
-    def unwind(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, unwind)
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import ImageSearchError
-from app.main import unwind_on_signals
 from app.runtime.backup.making import make_backup
 from app.runtime.backup.manifest import Manifest, find_backup
 from app.runtime.backup.restoring import restore as restore_backup
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 
 commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from app.database.embedded.postgres_programs import temporary_folder
-from app.main import unwind_on_signals
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import ROOT
 from benchmarks import machine
 from benchmarks.figures import FIGURES

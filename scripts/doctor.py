@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from app.errors import ImageSearchError
-from app.main import unwind_on_signals
 from app.runtime.assembly import open_services
 from app.runtime.doctor.doctor import Report
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 
 SHOWN = 5  # examples shown of each kind

@@ -18,8 +18,8 @@ from threading import Event, Lock
 from tqdm import tqdm
 
 from app.errors import EntryRefused, ImageSearchError, ResourceInUse, SettingsInvalid, StartError
-from app.main import unwind_on_signals
 from app.runtime.backing_services import open_buckets
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 from app.storage.buckets import Bucket, StoredObject
 from app.storage.disk import PART

@@ -9,9 +9,9 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import ImageSearchError
 from app.feedback.evaluation import MIN_JUDGEMENTS, MIN_QUERIES, EvaluationResult
-from app.main import unwind_on_signals
 from app.runtime.assembly import open_services
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 
 HEADER = f"{'collection':<30} {'queries':>8} {'judgements':>10} {'without':>8} {'with':>6}  state"

@@ -18,10 +18,10 @@ from app.database import connections
 from app.database.connections import Sessions
 from app.errors import ImageSearchError
 from app.ingest.xmp_export import REFUSED, SAME, SILENT, WRITTEN, Exported, XmpExport
-from app.main import unwind_on_signals
 from app.runtime.assembly import open_services
 from app.runtime.backing_services import database
 from app.runtime.services import Services
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import ROOT, Settings
 from scripts import ingest
 from scripts.ingest import print_outcome, run_command, work_on

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from app.errors import ImageSearchError
 from app.ingest.job_submission import JobOptions, JobSubmission
 from app.ingest.jobs import Job
-from app.main import progress_bar, unwind_on_signals
 from app.runtime.assembly import open_services
+from app.runtime.progress_bar import progress_bar
 from app.runtime.services import Services
-from app.runtime.shutdown import exit_process
+from app.runtime.shutdown import exit_process, unwind_on_signals
 from app.settings import Settings
 
 ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows everything that would be done

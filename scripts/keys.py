@@ -14,8 +14,8 @@ from app.access import api_keys
 from app.access.api_keys import MAX_ID, Key, Role
 from app.database import connections
 from app.errors import ImageSearchError
-from app.main import unwind_on_signals
 from app.runtime.backing_services import database
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 
 MAX_DAYS = 36_500  # a hundred years

@@ -4,8 +4,8 @@ import sys
 
 from app.database import connections
 from app.errors import StartError
-from app.main import unwind_on_signals
 from app.runtime.backing_services import database
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 
 

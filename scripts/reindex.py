@@ -8,12 +8,12 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database.tables import Storage
 from app.errors import ImageSearchError
-from app.main import unwind_on_signals
 from app.runtime.assembly import open_services
 from app.runtime.collection_registry import KnownCollection
 from app.runtime.models import default_model, model_name
 from app.runtime.reindexing.reindexing import Activation, Changes
 from app.runtime.services import Services
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 from scripts.ingest import run_command, work_on
 

@@ -5,7 +5,7 @@ import sys
 from app.database.embedded.major_upgrade import upgrade
 from app.database.embedded.postgres_programs import VERSION
 from app.errors import StartError
-from app.main import unwind_on_signals
+from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 
 

@@ -6,6 +6,7 @@ behind: what they were at is in the database as not done, and taken up by anothe
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -17,6 +18,16 @@ from typing import NoReturn
 log = logging.getLogger(__name__)
 
 JOIN_SECONDS = 1.0  # for threads that have been told to end
+
+
+def unwind_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end a command as Ctrl-C does, so that Postgres is stopped too."""
+
+    def unwind(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, unwind)
 
 
 @contextmanager
