@@ -15,6 +15,7 @@ from app.access import api_keys
 from app.main import create_app
 from app.runtime.services import Services
 from app.settings import Settings
+from app.web.routes import jobs
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png
 
@@ -102,7 +103,11 @@ def place(settings: Settings, services: Services, worker: None) -> Iterator[Plac
             headers[role] = {"Authorization": f"Bearer {text}"}
         _, text = api_keys.create(session, "elsewhere", "stranger", "admin", None)
         headers["stranger"] = {"X-API-Key": text}
-    with local_client(create_app(settings, services)) as client:
+    with (
+        local_client(create_app(settings, services)) as client,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr(jobs, "EVENT_SECONDS", 0.02)  # dozens of pictures are each waited for
         place = Place(client, headers, 0)
         made = place.ask("stranger", "POST", "/api/v1/collections", json={"name": "default"})
         assert made.status_code == 201, made.text
@@ -127,11 +132,12 @@ def operations(place: Place) -> dict[str, Case]:
 
 
 def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]:
-    """A good request for what the default namespace has; what it takes away is made anew."""
+    """A good request for what the default namespace has; what it takes away is made for it."""
     collection = place.collection() if name == "delete_collection" else "default"
     image_id = place.picture() if "{image_id}" in path or name in OF_SEVERAL else 0
     ids = [image_id] if name in OF_SEVERAL else []
     other = place.collection() if name == "move_collection_images" else ""
+    token = place.token() if name.endswith("_feedback") else ""
     external_id = place.external_id() if "{external_id}" in path else ""
     filled = path.format(
         image_id=image_id,
@@ -152,9 +158,9 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "import_images": {"files": {"files": ("a.png", png(501))}},
         "search": {"json": {"query": "a tree"}},
         "legacy_search": {"json": {"text": "tennis"}},
-        "create_feedback": {"json": {"token": place.token(), "rating": 5}},
-        "withdraw_feedback": {"json": {"token": place.token()}},
-        "create_legacy_feedback": {"json": {"jwt": place.token(), "user_feedback": 5}},
+        "create_feedback": {"json": {"token": token, "rating": 5}},
+        "withdraw_feedback": {"json": {"token": token}},
+        "create_legacy_feedback": {"json": {"jwt": token, "user_feedback": 5}},
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
         "update_collection": {"json": {"fields": {"place": "text"}}},
         "reindex_collection": {"json": {}},
@@ -184,12 +190,14 @@ def test_everybody_gets_what_the_matrix_says(place: Place) -> None:
     met, leaks = {}, []
     for name, (method, path, role) in operations(place).items():
         met[name] = {"operation": name, "role": role or "none"}
+        filled, request = request_of(place, name, path)
         for caller in CALLERS:
-            filled, request = request_of(place, name, path)
             answer = place.ask(caller, method.upper(), filled, **request)
             met[name][caller] = str(answer.status_code)
             if caller == "stranger" and MARK in answer.text:
                 leaks.append((name, answer.text))
+            if answer.is_success and method != "get":  # what was there may be so no more
+                filled, request = request_of(place, name, path)
     assert met == expected
     assert leaks == []
 
