@@ -31,7 +31,7 @@ $(INSTALLED): requirements.lock scripts/install.sh
 install: $(INSTALLED) ## Create .venv with the pinned dependencies
 
 .PHONY: start
-start: $(INSTALLED) ## Index IMAGES_DIR and serve; TESTING=1 for the demo
+start: $(INSTALLED) ## Index IMAGE_SEARCH_IMAGES_DIR and serve; TESTING=1 for the demo
 	@$(PYTHON) -m app.main
 
 .PHONY: ingest
@@ -52,7 +52,7 @@ export-xmp: $(INSTALLED) ## Write captions, tags and ratings as XMP sidecars: TO
 		$(if $(BESIDE),--beside) $(if $(BY_STEM),--by-stem)
 
 .PHONY: reindex
-reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=… (default: CLIP_MODEL), STORAGE=…, COLLECTION=…; ROLLBACK=1
+reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=… (default: IMAGE_SEARCH_CLIP_MODEL), STORAGE=…, COLLECTION=…; ROLLBACK=1
 	@$(PYTHON) -m scripts.reindex $(if $(MODEL),--model "$(MODEL)") \
 		$(if $(STORAGE),--storage "$(STORAGE)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)") \
 		$(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(KEEP_ACTIVE),--keep-active) \
@@ -71,7 +71,7 @@ backup: $(INSTALLED) ## Back up database, uploads and settings while the service
 	@$(PYTHON) -m scripts.backup make "$(TO)" $(if $(KEEP),--keep "$(KEEP)") $(if $(VERIFY),--verify)
 
 .PHONY: restore
-restore: $(INSTALLED) ## Fill an empty database and UPLOAD_DIR from a backup: FROM=folder  (BACKUP=name)
+restore: $(INSTALLED) ## Fill an empty database and IMAGE_SEARCH_UPLOAD_DIR from a backup: FROM=folder  (BACKUP=name)
 	@$(PYTHON) -m scripts.backup restore "$(FROM)" $(if $(BACKUP),--backup "$(BACKUP)")
 
 .PHONY: test-api
@@ -83,7 +83,7 @@ examples: $(INSTALLED) ## Run five searches on the running server: text, mixed, 
 	@$(PYTHON) -m scripts.examples
 
 .PHONY: download-images
-download-images: $(INSTALLED) ## Copy a bucket's pictures into IMAGES_DIR: S3_BUCKET, MAX_IMAGES
+download-images: $(INSTALLED) ## Copy a bucket's pictures into IMAGE_SEARCH_IMAGES_DIR: S3_BUCKET, IMAGE_SEARCH_MAX_IMAGES
 	@$(PYTHON) -m scripts.download_images
 
 .PHONY: create-key
@@ -100,7 +100,7 @@ revoke-key: $(INSTALLED) ## Revoke an API key: ID=…
 	@$(PYTHON) -m scripts.keys revoke --id "$(ID)"
 
 .PHONY: pull-model
-pull-model: $(INSTALLED) ## Download CLIP_MODEL / CLIP_PRETRAINED ahead of the first start
+pull-model: $(INSTALLED) ## Download IMAGE_SEARCH_CLIP_MODEL / IMAGE_SEARCH_CLIP_PRETRAINED ahead of the first start
 	@$(PYTHON) -m scripts.pull_model
 
 .PHONY: migrate

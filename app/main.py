@@ -28,7 +28,9 @@ from app.runtime.models import DEMO_MODEL
 from app.runtime.progress_bar import progress_bar
 from app.runtime.services import Services
 from app.runtime.shutdown import JOIN_SECONDS, exit_process, join, unwind_on_signals
-from app.settings import NO_RATE, ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
+from app.setting_names import warn_of_unknown_variables
+from app.setting_types import NO_RATE
+from app.settings import ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
 from app.sources.ignored_names import IgnoredNames
 from app.web import application
 from app.web.application import HttpLimits
@@ -116,7 +118,9 @@ def _check_watch_dirs(settings: Settings) -> None:
     """Raises SettingsInvalid naming a folder that does not exist."""
     for folder in settings.watch_dirs:
         if not folder.is_dir():
-            raise SettingsInvalid(f"WATCH_DIRS: {folder} is not a folder. Create it first.")
+            raise SettingsInvalid(
+                f"IMAGE_SEARCH_WATCH_DIRS: {folder} is not a folder. Create it first."
+            )
 
 
 def _run(server: uvicorn.Server, listener: socket.socket, *tasks: BackgroundTask) -> None:
@@ -202,11 +206,12 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ResourceInUse(
-                    f"Port {port} is in use by {_listening_process(port)}. Stop that first, or "
-                    "set API_PORT to another port."
+                    f"Port {port} is in use by {_listening_process(port)}. Stop that first, or set "
+                    "IMAGE_SEARCH_API_PORT to another port."
                 ) from None
             raise SettingsInvalid(
-                f"API_HOST={host} API_PORT={port}: {error.strerror or error}."
+                f"IMAGE_SEARCH_API_HOST={host} IMAGE_SEARCH_API_PORT={port}: "
+                f"{error.strerror or error}."
             ) from None
         yield listener
 
@@ -229,6 +234,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         logs.configure(settings.log_format)
+        warn_of_unknown_variables(Settings.model_fields)
         with suppress(KeyboardInterrupt):
             serve(settings)
     except StartError as error:

@@ -1,26 +1,26 @@
 """Every setting with its default and meaning; `.env.example` is generated from here."""
 
 import os
-import re
 from datetime import UTC, tzinfo
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-import limits
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from app.errors import SettingsInvalid
+from app.setting_names import explain, read_variables
+from app.setting_types import (
+    Folders,
+    Names,
+    Networks,
+    Origins,
+    Patterns,
+    Rate,
+    RootPath,
+    Secret,
+    Zone,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 """The project's folder: relative paths in settings and in the database start here."""
@@ -28,9 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO_MODEL_DIR = ROOT / "data" / "models" / "demo"
 TESTING_DATABASE = "image_search_testing"
 DATABASE = "image_search"
-SECRET_BYTES = 32  # minimum of JWT_SECRET: a shorter one could be guessed
-SECRETS = {"JWT_SECRET", "S3_SECRET_ACCESS_KEY", "DATABASE_URL"}  # whose values no message shows
-NO_RATE = "none"
+SEARCH_RATE, UPLOAD_RATE = "100/second", "50/second"
+"""Unless given, and only once the service has keys: until then it has a single user."""
 IGNORED_NAMES = (
     *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot"),  # NAS systems
     *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
@@ -38,99 +37,12 @@ IGNORED_NAMES = (
     *("*.lrdata", "*.photoslibrary/resources", "*.photoslibrary/private"),  # previews of programs
     *("*.aplibrary/Previews", "*.aplibrary/Thumbnails"),
 )
-ROOT_PATH = re.compile(
-    r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}"
-)  # no dots at the front of a part
-ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
-def _split(text: object) -> object:
-    """Split a comma-separated text; return anything else unchanged."""
-    if not isinstance(text, str):
-        return text
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+class Settings(BaseModel):
+    """How the program runs; `load` reads it from the environment and from `.env`."""
 
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(ROOT / path.expanduser()))  # noqa: PTH100  # keeps links
-
-
-def _long_enough(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value().encode()) < SECRET_BYTES:
-        raise ValueError(f"a secret of at least {SECRET_BYTES} bytes is needed")
-    return secret
-
-
-def _rate(text: str) -> str:
-    if text != NO_RATE:
-        (rate,) = limits.parse_many(text)
-        if rate.amount < 1:
-            raise ValueError("a rate of at least 1 is needed")
-    return text
-
-
-def _root_path(text: str) -> str:
-    path = text.rstrip("/")
-    if path and not ROOT_PATH.fullmatch(path):
-        raise ValueError("write it like /pictures or /our/pictures")
-    return path
-
-
-def _origin(text: str) -> str:
-    if text != "*" and not ORIGIN.fullmatch(text):
-        raise ValueError(f"{text} is no origin: write it like https://example.com")
-    return text
-
-
-def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse a pattern that would ignore everything, and so make every picture look deleted."""
-    for pattern in patterns:
-        if not pattern.strip("*?/[]!") or pattern.count("/") > 1 or pattern.startswith("/"):
-            raise ValueError(f"{pattern} is no name, nor folder/name, to ignore")
-    return patterns
-
-
-def _zone_name(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (OSError, ValueError) as error:
-        if name != "UTC":  # which every system knows
-            raise ValueError(f"{name} is no time zone: write it like Europe/Lisbon") from error
-    return name
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Folders = Annotated[
-    tuple[Annotated[Path, AfterValidator(_absolute)], ...], NoDecode, BeforeValidator(_split)
-]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
-
-RootPath = Annotated[str, AfterValidator(_root_path)]
-Rate = Annotated[str, AfterValidator(_rate)]
-SEARCH_RATE, UPLOAD_RATE = "100/second", "50/second"
-"""Unless given, and only once the service has keys: until then it has a single user."""
-Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
-]
-
-
-def _s3(first_name: str, description: str) -> Any:
-    """A setting of the bucket, which has an old name too: R2_…."""
-    name = "S3_BUCKET" if first_name == "BUCKET_NAME" else f"S3_{first_name}"
-    return Field(
-        None,
-        description=f"{description} (or R2_{first_name})",
-        validation_alias=AliasChoices(name.lower(), f"r2_{first_name.lower()}"),
-    )
-
-
-class Settings(BaseSettings):
-    """Read from the environment, and from `.env` in the project's folder where that has none."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", env_ignore_empty=True, frozen=True, populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     testing: bool = Field(False, description="1: use the bundled demo model and pictures")
     api_host: str = Field("127.0.0.1", description="address to listen on")
@@ -211,7 +123,7 @@ class Settings(BaseSettings):
     max_archive_entries: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000, description="most files of an archive; as many again may be sidecars and the like"
     )
-    jwt_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+    jwt_secret: Secret | None = Field(
         None, description="signs tokens, at least 32 bytes; empty: made and kept in the database"
     )
     token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
@@ -265,7 +177,7 @@ class Settings(BaseSettings):
         description="1: name the city, state and country of a position, also of one that is not "
         "kept; needs the extra places",
     )
-    default_timezone: Annotated[str, AfterValidator(_zone_name)] = Field(
+    default_timezone: Zone = Field(
         "UTC", description="where pictures were taken that do not tell, like Europe/Lisbon"
     )
     worker: Literal["embedded", "none"] = Field(
@@ -275,9 +187,12 @@ class Settings(BaseSettings):
         30, description="after so long without a sign of life a worker loses its batch, in seconds"
     )
     source_dirs: Folders = Field(
-        (), description="folders that requests may index besides IMAGES_DIR, comma-separated"
+        (),
+        description=(
+            "folders that requests may index besides IMAGE_SEARCH_IMAGES_DIR, comma-separated"
+        ),
     )
-    ignored_names: Annotated[Names, AfterValidator(_check_patterns)] = Field(
+    ignored_names: Patterns = Field(
         IGNORED_NAMES,
         description="names, or folder/name, that every source is listed without; * as in a shell",
     )
@@ -287,10 +202,18 @@ class Settings(BaseSettings):
     watch_poll_seconds: Annotated[float, Field(ge=1)] = Field(
         300, description="how often a watched network disk is looked at, in seconds"
     )
-    s3_endpoint_url: str | None = _s3("ENDPOINT_URL", "S3 or R2 endpoint; empty: AWS")
-    s3_access_key_id: str | None = _s3("ACCESS_KEY_ID", "its access key; empty: AWS's own chain")
-    s3_secret_access_key: SecretStr | None = _s3("SECRET_ACCESS_KEY", "its secret key")
-    s3_bucket: str | None = _s3("BUCKET_NAME", "bucket that requests and commands may read")
+    s3_endpoint_url: str | None = Field(
+        None, description="S3 or R2 endpoint; empty: AWS (or R2_ENDPOINT_URL)"
+    )
+    s3_access_key_id: str | None = Field(
+        None, description="its access key; empty: AWS's own chain (or R2_ACCESS_KEY_ID)"
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        None, description="its secret key (or R2_SECRET_ACCESS_KEY)"
+    )
+    s3_bucket: str | None = Field(
+        None, description="bucket that requests and commands may read (or R2_BUCKET_NAME)"
+    )
     s3_buckets: Names = Field((), description="further buckets that they may read, comma-separated")
     s3_region: str = Field("auto", description="its region; R2 has one, named auto")
     s3_prefix: str = Field(
@@ -323,7 +246,12 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _from_root(cls, path: Path) -> Path:
-        return _absolute(path)
+        return Path(os.path.abspath(ROOT / path.expanduser()))  # noqa: PTH100  # keeps links
+
+    @field_validator("source_dirs", "watch_dirs")
+    @classmethod
+    def _all_from_root(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(map(cls._from_root, paths))
 
     @property
     def address(self) -> str:
@@ -360,21 +288,10 @@ class Settings(BaseSettings):
     def load(cls, env_file: Path | None = None) -> Self:
         """Read the environment and `env_file`, by default `default_env_file`.
 
-        Raises SettingsInvalid naming each setting that is unknown or malformed.
+        Raises SettingsInvalid naming each variable that is unknown, malformed or contradicted.
         """
+        variables = read_variables(cls.model_fields, env_file or cls.default_env_file())
         try:
-            return cls(_env_file=env_file or cls.default_env_file())
+            return cls.model_validate({field: one.value for field, one in variables.items()})
         except ValidationError as error:
-            raise SettingsInvalid(_explain(error)) from None
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for fault in error.errors():
-        name = str(fault["loc"][0]).upper()
-        if fault["type"] == "extra_forbidden":
-            lines.append(f"{name} in .env is not a setting; .env.example lists them all.")
-        else:
-            given = "" if name in SECRETS else f"={fault['input']!r}"
-            lines.append(f"{name}{given}: {fault['msg']}.")
-    return "Settings: " + " ".join(lines)
+            raise SettingsInvalid(explain(error, variables)) from None

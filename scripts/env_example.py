@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from app.setting_names import names_of
 from app.settings import ROOT, Settings
 
 HEADER = """\
@@ -15,7 +16,7 @@ def text() -> str:
     """The complete text of the file."""
     lines = [HEADER]
     for name, field in Settings.model_fields.items():
-        lines += [f"# {field.description}", f"{name.upper()}={shown(field.default)}", ""]
+        lines += [f"# {field.description}", f"{names_of(name)[0]}={shown(field.default)}", ""]
     return "\n".join(lines)
 
 

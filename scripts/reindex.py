@@ -20,7 +20,13 @@ from scripts.ingest import run_command, work_on
 
 def main(
     model: Annotated[
-        str, typer.Option(help="model@tag, one of COLLECTION_MODELS; by default CLIP_MODEL")
+        str,
+        typer.Option(
+            help=(
+                "model@tag, one of IMAGE_SEARCH_COLLECTION_MODELS; by default "
+                "IMAGE_SEARCH_CLIP_MODEL"
+            )
+        ),
     ] = "",
     storage: Annotated[str, typer.Option(help="halfvec, vector or bit")] = "",
     namespace: Annotated[str, typer.Option(help="of the collection")] = "default",

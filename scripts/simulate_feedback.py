@@ -281,7 +281,7 @@ def main(
         asked = bench.imperfect(half)
         print(f"{len(bench.texts)} queries, {len(asked)} of them asked; {len(bench.ids)} pictures")
         print(HEADER)
-        weights = rocchio_weights(Settings())
+        weights = rocchio_weights(Settings.load())
         for kind in get_args(Kind):
             judge(bench, kind, asked, rounds, seed)
             print(line(measure(bench, kind, weights, asked)), flush=True)

@@ -8,6 +8,7 @@ from app import logs
 from app.errors import StartError
 from app.runtime.assembly import open_services
 from app.runtime.shutdown import exit_process
+from app.setting_names import warn_of_unknown_variables
 from app.settings import Settings
 
 
@@ -19,6 +20,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         logs.configure(settings.log_format)
+        warn_of_unknown_variables(Settings.model_fields)
         with open_services(settings) as services, services.working():
             print(f"Working: {services.worker.name} ({services.model_name})", flush=True)
             while not stop.wait(1):  # signals are handled between two waits

@@ -19,6 +19,7 @@ from app.index import vector_indexes
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
+from app.setting_names import names_of
 from app.settings import ROOT, Settings
 from app.vectors import VectorSpace
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from tests.fixtures.s3_server import S3
 
 # Whatever the developer has set for a server of their own is not for tests.
-for _name in Settings.model_fields:
-    os.environ.pop(_name.upper(), None)
+for _field in Settings.model_fields:
+    for _name in names_of(_field):
+        os.environ.pop(_name, None)
 os.environ["ENV_FILE"] = os.devnull
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the test run has a worker for each core
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import AliasChoices
 
 from app import VERSION
+from app.setting_names import PREFIX, names_of
 from app.settings import ROOT, Settings
 from scripts.env_example import shown
 
@@ -108,10 +108,8 @@ def test_commands_in_the_docs_are_targets() -> None:
 
 def test_variables_named_in_the_docs_exist() -> None:
     """A variable is a setting, one of its old names, one of the Makefile's, or read elsewhere."""
-    known = {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
-    for field in Settings.model_fields.values():
-        if isinstance(field.validation_alias, AliasChoices):
-            known |= {str(alias).upper() for alias in field.validation_alias.choices}
+    known = {name for field in Settings.model_fields for name in names_of(field)}
+    known |= {PREFIX, *OTHER_VARIABLES}
     known |= set(re.findall(r"\$\((?:if \$\(|or \$\()?([A-Z_]+)\)", page_text("Makefile")))
     named = {
         (page, variable)
@@ -130,7 +128,7 @@ def test_every_target_explains_itself() -> None:
 
 def settings_table() -> str:
     rows = (
-        f"| `{name.upper()}` | {shown(field.default)} | {field.description} |"
+        f"| `{names_of(name)[0]}` | {shown(field.default)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     )
     return "\n".join(rows)

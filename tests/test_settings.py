@@ -1,8 +1,10 @@
+import logging
 from pathlib import Path
 
 import pytest
 
 from app.errors import SettingsInvalid
+from app.setting_names import names_of, warn_of_unknown_variables
 from app.settings import ROOT, Settings
 from scripts import env_example
 
@@ -28,7 +30,71 @@ def test_the_environment_wins_over_the_file(
 def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("API_PROT=9001\n")
-    with pytest.raises(SettingsInvalid, match=r"API_PROT in \.env is not a setting"):
+    nearest = r"Did you mean API_PORT\?"
+    with pytest.raises(SettingsInvalid, match=rf"API_PROT in \.env is not a setting\. {nearest}"):
+        Settings.load(file)
+
+
+@pytest.mark.parametrize(
+    "name", ["IMAGE_SEARCH_BATCH_SIZE", "BATCH_SIZE", "image_search_batch_size"]
+)
+def test_a_setting_has_a_name_with_the_prefix_and_one_without(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 19, line 5."""
+    monkeypatch.setenv(name, "8")
+    assert Settings.load(None).batch_size == 8
+    monkeypatch.setenv(name, "0")
+    with pytest.raises(SettingsInvalid, match=f"Settings: {name}='0': "):
+        Settings.load(None)
+
+
+def test_names_that_other_programs_share_are_documented_without_the_prefix() -> None:
+    assert names_of("testing") == ("TESTING", "IMAGE_SEARCH_TESTING")
+    assert names_of("s3_bucket") == ("S3_BUCKET", "IMAGE_SEARCH_S3_BUCKET", "R2_BUCKET_NAME")
+    assert names_of("api_port") == ("IMAGE_SEARCH_API_PORT", "API_PORT")
+
+
+def test_two_names_of_one_setting_must_not_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 19, line 5: neither is chosen silently, wherever the two are set."""
+    file = tmp_path / ".env"
+    file.write_text("IMAGE_SEARCH_API_PORT=9001\nS3_SECRET_ACCESS_KEY=hush\n")
+    monkeypatch.setenv("API_PORT", "9001")
+    assert Settings.load(file).api_port == 9001
+    monkeypatch.setenv("API_PORT", "9002")
+    both = (
+        r"IMAGE_SEARCH_API_PORT='9001' \(in \.env\) and API_PORT='9002' \(in the environment\) "
+        "are two names of one setting, and differ"
+    )
+    with pytest.raises(SettingsInvalid, match=both):
+        Settings.load(file)
+    monkeypatch.setenv("API_PORT", "")
+    monkeypatch.setenv("R2_SECRET_ACCESS_KEY", "hush hush")
+    with pytest.raises(SettingsInvalid, match="R2_SECRET_ACCESS_KEY") as refused:
+        Settings.load(file)
+    assert "hush" not in str(refused.value)
+
+
+def test_an_unknown_variable_with_the_prefix_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Issue 19, line 5."""
+    monkeypatch.setenv("IMAGE_SEARCH_API_PROT", "9001")
+    monkeypatch.setenv("IMAGE_SEARCH_API_HOST", "127.0.0.1")
+    with caplog.at_level(logging.WARNING):
+        warn_of_unknown_variables(Settings.model_fields)
+    assert caplog.messages == [
+        "IMAGE_SEARCH_API_PROT is set in the environment, but is not a setting. "
+        "Did you mean IMAGE_SEARCH_API_PORT?"
+    ]
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes("IMAGE_SEARCH_API_HOST=ü".encode("utf-16"))
+    with pytest.raises(SettingsInvalid, match=r"\.env cannot be read"):
         Settings.load(file)
 
 

@@ -198,10 +198,10 @@ def check_address(host: str, anonymous: Anonymous, sessions: Sessions) -> None:
         if api_keys.any_created(session):
             return
     raise SettingsInvalid(
-        f"API_HOST={host} is reached from other machines, and there is no API key: anyone who "
-        "reaches it could read and delete everything. Make a key first: "
-        "`make create-key NAMESPACE=default ROLE=admin NAME=me`; or set ALLOW_ANONYMOUS=read to "
-        "open reading on purpose."
+        f"IMAGE_SEARCH_API_HOST={host} is reached from other machines, and there is no API key: "
+        "anyone who reaches it could read and delete everything. Make a key first: `make "
+        "create-key NAMESPACE=default ROLE=admin NAME=me`; or set "
+        "IMAGE_SEARCH_ALLOW_ANONYMOUS=read to open reading on purpose."
     )
 
 

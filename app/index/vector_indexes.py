@@ -79,12 +79,12 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
             return create_index(session, collection_id, space, shape)
         known = index.space
         raise ModelMismatch(
-            f"The pictures in this database were indexed with {known.name} "
-            f"(fingerprint {known.fingerprint[:12]}), not with {space.name} "
-            f"({space.fingerprint[:12]}). Their vectors cannot be compared. Start with that model "
-            "again (CLIP_MODEL, CLIP_PRETRAINED, PRECISION where either is int8; TESTING=1 for the "
-            "demo model), and change to the new one by `make reindex`; or use another database "
-            "(DATABASE_URL or POSTGRES_DIR) for it."
+            f"The pictures in this database were indexed with {known.name} (fingerprint "
+            f"{known.fingerprint[:12]}), not with {space.name} ({space.fingerprint[:12]}). Their "
+            "vectors cannot be compared. Start with that model again (IMAGE_SEARCH_CLIP_MODEL, "
+            "IMAGE_SEARCH_CLIP_PRETRAINED, IMAGE_SEARCH_PRECISION where either is int8; TESTING=1 "
+            "for the demo model), and change to the new one by `make reindex`; or use another "
+            "database (DATABASE_URL or IMAGE_SEARCH_POSTGRES_DIR) for it."
         )
     return index
 

@@ -101,8 +101,8 @@ class JobSubmission:
             is_open = False
         if not is_open:
             raise SourceNotAllowed(
-                "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that "
-                "are."
+                "This folder is not open to requests: IMAGE_SEARCH_IMAGES_DIR and "
+                "IMAGE_SEARCH_SOURCE_DIRS name those that are."
             )
         return place
 

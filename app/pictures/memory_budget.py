@@ -91,7 +91,7 @@ class MemoryBudget:
         if ticket.size > self._limit:
             raise ImageTooLarge(
                 f"Decoding the picture needs {_rounded(ticket.size)} MB of memory; "
-                f"{_rounded(self._limit)} MB are allowed (DECODING_MEMORY_MB)."
+                f"{_rounded(self._limit)} MB are allowed (IMAGE_SEARCH_DECODING_MEMORY_MB)."
             )
         return self._waiting[0] is ticket and self._used + ticket.size <= self._limit
 

@@ -243,7 +243,7 @@ class CollectionRegistry:
         if model not in self._models:
             raise CollectionRejected(
                 f"model: {model.model} {model.pretrained} is not open to collections: "
-                "COLLECTION_MODELS names those that are."
+                "IMAGE_SEARCH_COLLECTION_MODELS names those that are."
             )
         return self._model_pool.of(model)
 

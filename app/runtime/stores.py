@@ -38,7 +38,9 @@ def open_stores(settings: Settings, sessions: Sessions) -> Stores:
     try:
         return _open_stores(settings, sessions, database)
     except StorageUnwritable as error:
-        raise SettingsInvalid(f"UPLOAD_DIR, THUMBNAIL_DIR: {error}") from error
+        raise SettingsInvalid(
+            f"IMAGE_SEARCH_UPLOAD_DIR, IMAGE_SEARCH_THUMBNAIL_DIR: {error}"
+        ) from error
 
 
 def _open_stores(settings: Settings, sessions: Sessions, database: str) -> Stores:

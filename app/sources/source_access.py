@@ -59,7 +59,8 @@ class Sources:
         here = self.uploads.location(path) if self.uploads else None
         if here is None:
             raise ImageVanished(
-                "The file is kept in another store of uploads than the one in UPLOAD_DIR."
+                "The file is kept in another store of uploads than the one in "
+                "IMAGE_SEARCH_UPLOAD_DIR."
             )
         return here
 

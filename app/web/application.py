@@ -128,8 +128,8 @@ def _check_root_path(app: FastAPI, root_path: str) -> None:
     own = {(route.path or "/").split("/")[1] for route in iter_route_contexts(app.routes)}
     if root_path and first in own:
         raise SettingsInvalid(
-            f"ROOT_PATH={root_path}: the service has addresses of its own below /{first}. "
-            "Choose another prefix."
+            f"IMAGE_SEARCH_ROOT_PATH={root_path}: the service has addresses of its own below "
+            f"/{first}. Choose another prefix."
         )
 
 

@@ -118,7 +118,8 @@ PROBLEM = "Problem"  # the schema's name in the document
 DETAILS = {
     400: "The request ended before its body did.",
     401: "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
-    403: "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that are.",
+    403: "This folder is not open to requests: IMAGE_SEARCH_IMAGES_DIR and "
+    "IMAGE_SEARCH_SOURCE_DIRS name those that are.",
     404: "There is no picture with id 1000000.",
     405: "Method Not Allowed.",
     408: "The body did not arrive within 30 s.",

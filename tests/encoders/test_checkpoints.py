@@ -125,7 +125,7 @@ def test_a_hub_with_a_fault_stops_with_the_ways_out(
         ("ViT-B/32", "x" * 5000, "neither a file nor a tag of ViT-B-32"),
         ("hf-hub:a/b/c", "", "CLIP_MODEL=hf-hub:a/b/c"),
         ("hf-hub:foo bar", "", "CLIP_MODEL=hf-hub:foo bar"),
-        ("ViT-B-32", "openai", r"Set CLIP_MODEL=ViT-B-32-quickgelu\."),
+        ("ViT-B-32", "openai", r"Set IMAGE_SEARCH_CLIP_MODEL=ViT-B-32-quickgelu\."),
         ("local-dir:/nowhere", "", "open_clip_config.json is missing"),
     ],
 )
@@ -143,7 +143,7 @@ def test_an_architecture_that_is_advised_takes_the_weights(
         try:
             check_activation(model, tag)
         except ModelUnavailable as error:
-            (other,) = re.findall(r"Set CLIP_MODEL=(\S+)\.$", str(error))
+            (other,) = re.findall(r"Set IMAGE_SEARCH_CLIP_MODEL=(\S+)\.$", str(error))
             check_activation(other, tag)
             advised += 1
     assert advised > 20

@@ -31,7 +31,7 @@ class StrippingProxy:
 
 
 def served(settings: Settings, services: Services, root_path: str) -> ASGIApp:
-    chosen = Settings(_env_file=None, root_path=root_path).root_path
+    chosen = Settings(root_path=root_path).root_path
     return create_app(settings.model_copy(update={"root_path": chosen}), services)
 
 
@@ -131,7 +131,7 @@ def test_a_clients_header_does_not_change_addresses(
 @pytest.mark.parametrize("root_path", ["pictures", "/a b", "//evil.example", "/..", "/a?b"])
 def test_a_malformed_prefix_is_refused(root_path: str) -> None:
     with pytest.raises(ValueError, match="root_path"):
-        Settings(_env_file=None, root_path=root_path)
+        Settings(root_path=root_path)
 
 
 @pytest.mark.parametrize("root_path", ["/images", "/api", "/docs/ours", "/static"])

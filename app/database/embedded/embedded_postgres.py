@@ -95,8 +95,8 @@ def check_version(folder: Path, version: int = CURRENT) -> None:
     advice = (
         "Run `make upgrade-database`: it moves the data and keeps the old folder."
         if found in VERSIONS and found < version
-        else "Start it with a version of this program that has that Postgres, or set POSTGRES_DIR "
-        "to another folder."
+        else "Start it with a version of this program that has that Postgres, or set "
+        "IMAGE_SEARCH_POSTGRES_DIR to another folder."
     )
     raise DatabaseUnusable(
         f"{folder} belongs to Postgres {found}, and this program runs Postgres {version}. {advice}"
@@ -135,8 +135,8 @@ def sole_owner(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise ResourceInUse(
-                f"The data folder {folder} is in use by {file.read().strip()}. Stop that first, "
-                "or set POSTGRES_DIR to another folder."
+                f"The data folder {folder} is in use by {file.read().strip()}. Stop that first, or "
+                "set IMAGE_SEARCH_POSTGRES_DIR to another folder."
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} ({' '.join(psutil.Process().cmdline())})")
@@ -188,7 +188,7 @@ def _wait_for_others(postmaster: Postmaster, users: int) -> None:
             raise DatabaseUnusable(
                 f"The data folder {postmaster.folder} is in use by a process whose server cannot "
                 "be seen from here, in another container for example. Stop that first, or set "
-                "POSTGRES_DIR to another folder."
+                "IMAGE_SEARCH_POSTGRES_DIR to another folder."
             )
         time.sleep(WATCH_SECONDS)
     fcntl.flock(users, fcntl.LOCK_SH)

@@ -50,7 +50,7 @@ def upgrade(folder: Path, version: int = VERSION) -> Path | None:
         if folder.is_mount():
             raise DatabaseUnusable(
                 f"{folder} is a mount point, which cannot be renamed. Move what is in it into a "
-                "folder below, and set POSTGRES_DIR to that."
+                "folder below, and set IMAGE_SEARCH_POSTGRES_DIR to that."
             )
         if _finished(folder):
             return _kept(folder)

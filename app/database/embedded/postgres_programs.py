@@ -87,8 +87,8 @@ class Programs:
         closed = next((one for one in way if not _may_enter(self.user, one)), folder)
         raise DatabaseUnusable(
             f"Postgres does not run as root: it runs as the user {self.user}, who may not enter "
-            f"{closed}. Set POSTGRES_DIR to a folder that this user can reach, such as "
-            "/var/lib/image-search/postgres, or start as an ordinary user."
+            f"{closed}. Set IMAGE_SEARCH_POSTGRES_DIR to a folder that this user can reach, such "
+            "as /var/lib/image-search/postgres, or start as an ordinary user."
         )
 
 

@@ -48,7 +48,7 @@ def check_activation(model: str, tag: str) -> None:
     if get_pretrained_cfg(other, tag) and _has_quick_gelu(other) == trained:
         raise ModelUnavailable(
             f"The weights {tag} were trained with{'' if trained else 'out'} QuickGELU, which "
-            f"CLIP_MODEL={model} does not match. Set CLIP_MODEL={other}."
+            f"IMAGE_SEARCH_CLIP_MODEL={model} does not match. Set IMAGE_SEARCH_CLIP_MODEL={other}."
         )
     log.warning(
         "open_clip lists %s / %s with%s QuickGELU, but has no such architecture; using %s as it is",
@@ -72,6 +72,6 @@ def check_transformers(model: str, config: Mapping[str, Any]) -> None:
         return
     if find_spec("transformers") is None:
         raise ModelUnavailable(
-            f"CLIP_MODEL={model} reads texts with the package transformers, which is not "
-            f"installed: {INSTALL_TRANSFORMERS}"
+            f"IMAGE_SEARCH_CLIP_MODEL={model} reads texts with the package transformers, which is "
+            f"not installed: {INSTALL_TRANSFORMERS}"
         )

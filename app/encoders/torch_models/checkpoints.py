@@ -31,8 +31,9 @@ WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pth"}
 HUB, LOCAL = "hf-hub:", "local-dir:"
 
 WAYS_OUT = (
-    "Three ways out: `make pull-model` where there is a network, CLIP_PRETRAINED=/path/to/"
-    "checkpoint (or CLIP_MODEL=local-dir:/path) for weights on this disk, or TESTING=1 for the "
+    "Three ways out: `make pull-model` where there is a network, "
+    "IMAGE_SEARCH_CLIP_PRETRAINED=/path/to/checkpoint (or "
+    "IMAGE_SEARCH_CLIP_MODEL=local-dir:/path) for weights on this disk, or TESTING=1 for the "
     "bundled demo model."
 )
 
@@ -66,8 +67,8 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
         return _from_repository(model.removeprefix(HUB))
     if model not in open_clip.list_models():
         raise ModelUnavailable(
-            f"CLIP_MODEL={model}: open_clip knows no such model. "
-            "`python -c 'import open_clip; print(open_clip.list_models())'` lists them."
+            f"IMAGE_SEARCH_CLIP_MODEL={model}: open_clip knows no such model. `python -c 'import "
+            "open_clip; print(open_clip.list_models())'` lists them."
         )
     check_transformers(model, open_clip.get_model_config(model) or {})
     if get_pretrained_cfg(model, pretrained):
@@ -77,9 +78,13 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
 
 def _from_folder(folder: Path) -> Checkpoint:
     if not (folder / CONFIG_FILE).is_file():
-        raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: {folder / CONFIG_FILE} is missing.")
+        raise ModelUnavailable(
+            f"IMAGE_SEARCH_CLIP_MODEL={LOCAL}{folder}: {folder / CONFIG_FILE} is missing."
+        )
     if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
-        raise ModelUnavailable(f"CLIP_MODEL={LOCAL}{folder}: the folder holds no weights.")
+        raise ModelUnavailable(
+            f"IMAGE_SEARCH_CLIP_MODEL={LOCAL}{folder}: the folder holds no weights."
+        )
     check_transformers(f"{LOCAL}{folder}", _model_config(folder / CONFIG_FILE))
     return Checkpoint(f"{LOCAL}{folder}", None)
 
@@ -115,8 +120,8 @@ def _from_file(model: str, pretrained: str) -> Checkpoint:
             return Checkpoint(model, str(path), preprocess_of_file(model, path))
     known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
     raise ModelUnavailable(
-        f"CLIP_PRETRAINED={pretrained}: neither a file nor a tag of {model} (its tags: {known}). "
-        f"{WAYS_OUT}"
+        f"IMAGE_SEARCH_CLIP_PRETRAINED={pretrained}: neither a file nor a tag of {model} (its "
+        f"tags: {known}). {WAYS_OUT}"
     )
 
 
@@ -142,7 +147,7 @@ def _hub_file(repository: str, names: tuple[str, ...]) -> str:
         except LocalEntryNotFoundError:
             continue
         except HFValidationError as error:
-            raise ModelUnavailable(f"CLIP_MODEL={HUB}{repository}: {error}") from error
+            raise ModelUnavailable(f"IMAGE_SEARCH_CLIP_MODEL={HUB}{repository}: {error}") from error
     for name in names:
         try:
             return _fetch(f"{repository}/{name}", partial(hf_hub_download, repository, name))

@@ -89,7 +89,9 @@ def choose_device(setting: str) -> str:
     if setting == "auto":
         return next(name for name, present in there.items() if present)
     if not there[setting]:
-        raise ModelUnavailable(f"DEVICE={setting}: this machine has none. Set DEVICE=auto.")
+        raise ModelUnavailable(
+            f"IMAGE_SEARCH_DEVICE={setting}: this machine has none. Set IMAGE_SEARCH_DEVICE=auto."
+        )
     return setting
 
 

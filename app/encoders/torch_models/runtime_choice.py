@@ -138,11 +138,13 @@ def has_bfloat16() -> bool:
 def _int8(loaded: "LoadedModel", options: RuntimeOptions) -> "OpenClipEncoder | None":
     if loaded.device != "cpu" or options.runtime == "torch" or options.folder is None:
         raise ModelUnavailable(
-            "PRECISION=int8 runs in OpenVINO on the CPU: set DEVICE=cpu and RUNTIME=auto, "
-            "or PRECISION=auto."
+            "IMAGE_SEARCH_PRECISION=int8 runs in OpenVINO on the CPU: set IMAGE_SEARCH_DEVICE=cpu "
+            "and IMAGE_SEARCH_RUNTIME=auto, or IMAGE_SEARCH_PRECISION=auto."
         )
     if find_spec("openvino") is None:
-        raise ModelUnavailable("PRECISION=int8 needs openvino, which is not installed.")
+        raise ModelUnavailable(
+            "IMAGE_SEARCH_PRECISION=int8 needs openvino, which is not installed."
+        )
     from app.encoders.torch_models import int8
 
     return int8.encoder(loaded, options, options.folder)

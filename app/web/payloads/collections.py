@@ -65,7 +65,11 @@ class CollectionCreate(BaseModel):
     )
     name: Name = Field(description="unique in its namespace")
     model: ModelText | None = Field(
-        None, description="CLIP_MODEL or one of COLLECTION_MODELS; null: the server's model"
+        None,
+        description=(
+            "IMAGE_SEARCH_CLIP_MODEL or one of IMAGE_SEARCH_COLLECTION_MODELS; null: the server's "
+            "model"
+        ),
     )
     pretrained: ModelText = Field("", description="the model's pretrained tag")
     storage: Literal["halfvec", "vector", "bit"] = Field(

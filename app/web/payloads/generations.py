@@ -25,7 +25,11 @@ class Reindexing(BaseModel):
     )
 
     model: ModelText | None = Field(
-        None, description="CLIP_MODEL or one of COLLECTION_MODELS: pictures are embedded again"
+        None,
+        description=(
+            "IMAGE_SEARCH_CLIP_MODEL or one of IMAGE_SEARCH_COLLECTION_MODELS: pictures are "
+            "embedded again"
+        ),
     )
     pretrained: ModelText = Field("", description="the model's pretrained tag")
     storage: Literal["halfvec", "vector", "bit"] | None = Field(

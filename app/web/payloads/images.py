@@ -42,8 +42,8 @@ class ImageDetails(BaseModel):
         description="where it came from: a file name, the name of an archive entry, or a URL"
     )
     taken_at: datetime | None = Field(
-        description="when the photo was taken, by the clock of the place; in DEFAULT_TIMEZONE "
-        "unless the offset is known"
+        description="when the photo was taken, by the clock of the place; in "
+        "IMAGE_SEARCH_DEFAULT_TIMEZONE unless the offset is known"
     )
     created_at: datetime = Field(description="when it was added")
 

@@ -42,7 +42,11 @@ class FolderOrBucket(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     folder: str | None = Field(
-        None, description="below IMAGES_DIR or one of SOURCE_DIRS; relative to IMAGES_DIR"
+        None,
+        description=(
+            "below IMAGE_SEARCH_IMAGES_DIR or one of IMAGE_SEARCH_SOURCE_DIRS; relative to "
+            "IMAGE_SEARCH_IMAGES_DIR"
+        ),
     )
     bucket: str | None = Field(None, description="S3_BUCKET or one of S3_BUCKETS")
     prefix: str = Field(

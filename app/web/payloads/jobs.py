@@ -79,7 +79,7 @@ class JobDetails(BaseModel):
     duplicate: int = Field(description="files with the content of another picture")
     cancelled: int = Field(description="files not begun when the job was cancelled")
     ignored: int = Field(
-        description="names that were passed over by IGNORED_NAMES, with all below them"
+        description="names that were passed over by IMAGE_SEARCH_IGNORED_NAMES, with all below them"
     )
     companions: int = Field(description="sidecars and clips that belong to pictures beside them")
     created_at: datetime = Field(description="when it was accepted")

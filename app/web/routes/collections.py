@@ -75,7 +75,7 @@ def create_collection(
     response: Response,
     body: CollectionCreate,
 ) -> CollectionDetails:
-    """Create a collection with the server's model, or one of COLLECTION_MODELS."""
+    """Create a collection with the server's model, or one of IMAGE_SEARCH_COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, body.namespace)
     new = NewCollection(namespace, body.name, body.language, body.fields, body.pages)
     model = None if body.model is None else ModelName(body.model, body.pretrained)

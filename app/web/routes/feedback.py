@@ -100,7 +100,9 @@ def _rated_collection(
     Raises RoleRejected: anonymous callers may read, not rate.
     """
     if caller.is_stranger:
-        raise RoleRejected("Rating needs an API key: ALLOW_ANONYMOUS opens reading alone.")
+        raise RoleRejected(
+            "Rating needs an API key: IMAGE_SEARCH_ALLOW_ANONYMOUS opens reading alone."
+        )
     opened = registry.open_id(shown.collection_id)
     chosen_namespace(caller, opened.collection.namespace)
     return opened

@@ -141,7 +141,9 @@ def test_root_is_told_where_its_server_may_not_go_and_nothing_is_opened(tmp_path
     private.mkdir(mode=0o700)
     modes = {one: one.stat().st_mode for one in (private, *private.parents)}
     closed = next(one for one in reversed(private.parents) if not modes[one] & stat.S_IXOTH)
-    message = f"runs as the user {ROOTS_USER}, who may not enter {closed}. Set POSTGRES_DIR"
+    message = (
+        f"runs as the user {ROOTS_USER}, who may not enter {closed}. Set IMAGE_SEARCH_POSTGRES_DIR"
+    )
     with pytest.raises(DatabaseUnusable, match=message):
         embedded_server(private / "data").__enter__()
     assert {one: one.stat().st_mode for one in modes} == modes

@@ -125,7 +125,9 @@ def test_what_cannot_be_read_is_said_so(folder: Path) -> None:
     (folder / VERSION_FILE).write_text("9999\n")
     with pytest.raises(DatabaseUnusable, match="belongs to Postgres 9999, and this program can"):
         upgrade(folder)
-    with pytest.raises(DatabaseUnusable, match=r"belongs to Postgres 9999.* set POSTGRES_DIR"):
+    with pytest.raises(
+        DatabaseUnusable, match=r"belongs to Postgres 9999.* set IMAGE_SEARCH_POSTGRES_DIR"
+    ):
         embedded_server(folder).__enter__()
 
 

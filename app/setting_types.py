@@ -1,0 +1,81 @@
+"""Types of settings: how each text is parsed and checked."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import limits
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+SECRET_BYTES = 32  # minimum of JWT_SECRET: a shorter one could be guessed
+NO_RATE = "none"
+ROOT_PATH = re.compile(
+    r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}"
+)  # no dots at the front of a part
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+
+
+def _split(text: object) -> object:
+    """Split a comma-separated text; return anything else unchanged."""
+    if not isinstance(text, str):
+        return text
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < SECRET_BYTES:
+        raise ValueError(f"a secret of at least {SECRET_BYTES} bytes is needed")
+    return secret
+
+
+def _rate(text: str) -> str:
+    if text != NO_RATE:
+        (rate,) = limits.parse_many(text)
+        if rate.amount < 1:
+            raise ValueError("a rate of at least 1 is needed")
+    return text
+
+
+def _root_path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not ROOT_PATH.fullmatch(path):
+        raise ValueError("write it like /pictures or /our/pictures")
+    return path
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not ORIGIN.fullmatch(text):
+        raise ValueError(f"{text} is no origin: write it like https://example.com")
+    return text
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a pattern that would ignore everything, and so make every picture look deleted."""
+    for pattern in patterns:
+        if not pattern.strip("*?/[]!") or pattern.count("/") > 1 or pattern.startswith("/"):
+            raise ValueError(f"{pattern} is no name, nor folder/name, to ignore")
+    return patterns
+
+
+def _zone_name(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError) as error:
+        if name != "UTC":  # which every system knows
+            raise ValueError(f"{name} is no time zone: write it like Europe/Lisbon") from error
+    return name
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_split)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
+
+RootPath = Annotated[str, AfterValidator(_root_path)]
+Rate = Annotated[str, AfterValidator(_rate)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
+Patterns = Annotated[Names, AfterValidator(_check_patterns)]
+Zone = Annotated[str, AfterValidator(_zone_name)]
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
