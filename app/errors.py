@@ -96,6 +96,14 @@ class GoldenQueryRejected(ImageSearchError):
     """A golden query that is no query, or that names pictures the collection does not have."""
 
 
+class EvaluationNotFound(ImageSearchError):
+    """No job of the collection with this id has the result of an evaluation."""
+
+
+class EvaluationRejected(ImageSearchError):
+    """An evaluation that cannot be made: without golden queries, or of too many systems."""
+
+
 class AnswerOutdated(ImageSearchError):
     """The answer to be rated came from an index that no longer exists."""
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.tables import metadata, now_column
 
@@ -43,4 +44,12 @@ golden_judgements = Table(
     Column("is_relevant", Boolean, nullable=False),
     PrimaryKeyConstraint("query_id", "image_id"),
     Index(None, "image_id"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("result", JSONB, nullable=False),  # `evaluation_result.Evaluation`
+    now_column(),
 )

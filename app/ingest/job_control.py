@@ -15,11 +15,17 @@ SENT = {"files", "archive"}  # sources that were uploaded with the request
 REINDEXING = (
     "reindex"  # the source of a job that fills a new generation of the collection's vectors
 )
+EVALUATION = "evaluate"  # that of one that compares generations and models by golden queries
 
 
 def is_reindexing(job: Job) -> bool:
     """Whether the job embeds the collection's own pictures again, rather than files of a source."""
     return REINDEXING in job.source
+
+
+def is_evaluation(job: Job) -> bool:
+    """Whether the job searches for the collection's golden queries."""
+    return EVALUATION in job.source
 
 
 def resume(session: Session, job: Job, batch_size: int) -> None:
@@ -44,7 +50,7 @@ def cancel(session: Session, job_id: int) -> Job:
     )
     query = query.values(state="cancelled", outcome="cancelled", updated_at=func.now())
     number = len(session.execute(query.returning(job_items.c.id)).all())
-    if is_reindexing(job):  # its pictures are no items
+    if is_reindexing(job) or is_evaluation(job):  # which have no items for what they do
         number = job.total - job.done
     changes = {"cancelled": jobs.c.cancelled + number, "listed": True, "updated_at": func.now()}
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))

@@ -35,6 +35,8 @@ from app.runtime import backing_services, models
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.default_collection import open_default
 from app.runtime.doctor.doctor import Doctor
+from app.runtime.evaluation.evaluation_work import EvaluationWork
+from app.runtime.evaluation.evaluations import Evaluations
 from app.runtime.reading_threads import open_reading_pools
 from app.runtime.reindexing.generation_fill import GenerationFill
 from app.runtime.reindexing.reindex_work import ReindexWork
@@ -155,6 +157,7 @@ class _Assembly:
             tokens=FeedbackTokens(signer, settings.token_hours * HOUR),
             summaries=Summaries(sessions),
             golden_queries=GoldenQueries(sessions),
+            evaluations=Evaluations(sessions, self.queue),
             access=Authenticator(
                 sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)
             ),
@@ -226,6 +229,7 @@ class _Assembly:
             registry=registry,
             collection_deletion=deletion,
             reindex_work=ReindexWork(self.sessions, registry, fill, self.settings.keep_generations),
+            evaluation_work=EvaluationWork(self.sessions, registry),
             queues=(self.queue, ANYWHERE),
             lease_seconds=self.settings.lease_seconds,
             interrupt=self.interrupt,

@@ -17,6 +17,7 @@ from app.ingest.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.doctor.doctor import Doctor
+from app.runtime.evaluation.evaluations import Evaluations
 from app.runtime.reindexing.reindexing import Reindexing
 from app.runtime.shutdown import JOIN_SECONDS, join
 from app.runtime.worker import Worker
@@ -38,6 +39,7 @@ class Services:
     tokens: FeedbackTokens
     summaries: Summaries
     golden_queries: GoldenQueries
+    evaluations: Evaluations
     access: Authenticator
     address_signer: AddressSigner
     worker: Worker

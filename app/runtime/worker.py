@@ -35,6 +35,7 @@ from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
 from app.ingest import job_control, jobs
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.evaluation.evaluation_work import EvaluationWork
 from app.runtime.reindexing.reindex_work import ReindexWork
 from app.runtime.worker_loops import repeat, until_disconnected
 
@@ -70,6 +71,7 @@ class Worker:
     registry: CollectionRegistry
     collection_deletion: CollectionDeletion
     reindex_work: ReindexWork
+    evaluation_work: EvaluationWork
     queues: Sequence[str]
     lease_seconds: float
     interrupt: threading.Event
@@ -241,21 +243,23 @@ class Worker:
             self._do(job_id, lambda opened: self._finishes(opened, job_id, attempt))
 
     def _lists(self, opened: OpenCollection, job_id: int, attempt: int) -> None:
-        """Reindexings have no source: their first task does all but the end."""
-        if self._is_reindexing(job_id):
-            self.reindex_work.run(job_id, attempt)
+        """Jobs without a source do all but the end in their first task."""
+        work = self._work_without_source(job_id)
+        if work:
+            work.run(job_id, attempt)
         else:
             opened.source_lister.list_source(job_id, attempt)
 
     def _finishes(self, opened: OpenCollection, job_id: int, attempt: int) -> None:
-        if self._is_reindexing(job_id):
-            self.reindex_work.finish(job_id, attempt)
-        else:
-            opened.source_lister.finish(job_id, attempt)
+        work = self._work_without_source(job_id) or opened.source_lister
+        work.finish(job_id, attempt)
 
-    def _is_reindexing(self, job_id: int) -> bool:
+    def _work_without_source(self, job_id: int) -> ReindexWork | EvaluationWork | None:
         with self.sessions.begin() as session:
-            return job_control.is_reindexing(jobs.get(session, job_id))
+            job = jobs.get(session, job_id)
+        if job_control.is_reindexing(job):
+            return self.reindex_work
+        return self.evaluation_work if job_control.is_evaluation(job) else None
 
     def _do(self, job_id: int, work: Callable[[OpenCollection], None]) -> None:
         """Run `work` in the job's collection; failures after a deletion of either are ignored."""

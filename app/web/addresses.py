@@ -35,6 +35,12 @@ class Addresses:
         path = f"/api/v1/collections/{name}/golden-queries/{query_id}"
         return f"{self.root_path}{path}?namespace={namespace}"
 
+    def search(self, name: str, text: str | None, image_id: int | None) -> str:
+        """The page with what a collection answers to a text or to one of its pictures."""
+        asked = {"q": text, "image": image_id, "collection": name}
+        query = {key: str(value) for key, value in asked.items() if value is not None}
+        return f"{self.root_path}/?{urlencode(query)}"
+
 
 @dataclass(frozen=True)
 class PictureAddresses:

@@ -56,6 +56,8 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.FeedbackRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "feedback_invalid"),
     errors.GoldenQueryNotFound: Kind(HTTPStatus.NOT_FOUND, "golden_query_not_found"),
     errors.GoldenQueryRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "golden_query_invalid"),
+    errors.EvaluationNotFound: Kind(HTTPStatus.NOT_FOUND, "evaluation_not_found"),
+    errors.EvaluationRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "evaluation_invalid"),
     errors.AnswerOutdated: Kind(HTTPStatus.CONFLICT, "answer_outdated"),
     errors.CursorRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "cursor_invalid"),
     errors.CollectionNotFound: Kind(HTTPStatus.NOT_FOUND, "collection_not_found"),

@@ -164,6 +164,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
         "update_collection": {"json": {"fields": {"place": "text"}}},
         "reindex_collection": {"json": {}},
+        "evaluate_collection": {"json": {}},
         "add_golden_query": {"json": {"text": uuid4().hex}},
         "replace_golden_query": {"json": {}},
         "tune_collection": {"json": {}},

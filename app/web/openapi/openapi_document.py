@@ -79,6 +79,11 @@ LICENSE = {"name": "MIT", "identifier": "MIT"}
 ANYWHERE = (405, 431)  # what any address may answer
 MISSING = {
     "{image_id}": {"code": "image_not_found"},
+    "/evaluations/": {
+        "code": "evaluation_not_found",
+        "detail": "This collection has no result of an evaluation by job 1000000: it is still "
+        "running, or is none, or has ended without one.",
+    },
     "{job_id}": {"code": "job_not_found", "detail": "There is no job with id 1000000."},
     "{golden_query_id}": {
         "code": "golden_query_not_found",

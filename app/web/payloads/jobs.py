@@ -15,6 +15,7 @@ from app.web.payloads.examples import with_examples
 SHOWN_OF_SOURCE = {
     *("folder", "bucket", "prefix", "urls", "files", "archive", "archives"),
     "reindex",
+    "evaluate",
 }
 
 JobStatus = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
@@ -53,7 +54,8 @@ class JobDetails(BaseModel):
     status: JobStatus = Field(description="succeeded, failed and cancelled are final")
     source: dict[str, Any] = Field(
         description="a folder; a bucket and prefix; an archive's name or the paths of its parts; "
-        "the number of urls or files; or the generation that a reindexing fills"
+        "the number of urls or files; the generation that a reindexing fills; or "
+        "what an evaluation compares"
     )
     mode: Literal["add", "sync"] = Field(
         description="sync: pictures that are no longer in the source are removed"
@@ -68,7 +70,9 @@ class JobDetails(BaseModel):
     done: int = Field(description="how many of them are done")
     skipped: int = Field(description="how many of them are unchanged, or known by their content")
     failed: int = Field(description="how many of them were refused or unreadable")
-    added: int = Field(description="new pictures; of a reindexing, new vectors")
+    added: int = Field(
+        description="new pictures; of a reindexing, new vectors; of an evaluation, searches"
+    )
     changed: int = Field(description="known paths with new content")
     moved: int = Field(
         description="known pictures found under a new path; they keep their embedding"

@@ -1,0 +1,142 @@
+"""Generations compared by golden queries, end to end (issue 18, line 16)."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.runtime.services import Services
+from app.settings import Settings
+from tests.conftest import TEST_IMAGES
+from tests.fixtures.http_jobs import accepted, done, working
+from tests.fixtures.tiny_models import tiny_model
+
+COLLECTION = "/api/v1/collections/seen"
+NAMES = ("tree.jpg", "palm.jpg", "red-car.png", "banana.jpg", "cat.jpg", "zebra.jpg")
+WORDS = {"a tree": "tree.jpg", "a red car": "red-car.png", "a cat": "cat.jpg"}
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A tiny model of random weights may be used beside the demo model."""
+    models = (tiny_model(tmp_path_factory.mktemp("models") / "tiny@32", seed=1),)
+    return settings.model_copy(update={"collection_models": models})
+
+
+@pytest.fixture(scope="module")
+def ids(client: TestClient) -> dict[str, int]:
+    """Bundled pictures in a collection of the module's own, and golden queries for them."""
+    assert client.post("/api/v1/collections", json={"name": "seen"}).status_code == 201
+    files = [("file", (name, (TEST_IMAGES / name).read_bytes())) for name in NAMES]
+    stored = client.post(f"{COLLECTION}/images", files=files)
+    assert stored.status_code == 201, stored.text
+    found = {one["original_filename"]: one["image"]["id"] for one in stored.json()["data"]}
+    for text, name in WORDS.items():
+        add(client, text=text, relevant=[found[name]], irrelevant=[found["zebra.jpg"]])
+    add(client, image_id=found["tree.jpg"], relevant=[found["palm.jpg"]])
+    add(client, text="nobody has said what is right", irrelevant=[found["zebra.jpg"]])
+    return found
+
+
+def add(client: TestClient, **body: Any) -> None:
+    answer = client.post(f"{COLLECTION}/golden-queries", json=body)
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.fixture(scope="module")
+def other(client: TestClient, services: Services, settings: Settings, ids: dict[str, int]) -> int:
+    """A generation of the tiny model's, ready beside the active one of the demo model."""
+    (model,) = settings.collection_models
+    with working(services):
+        job = done(client, client.post(f"{COLLECTION}/reindex", json={"model": model}))
+    assert job["status"] == "succeeded", job
+    ready = client.get(f"{COLLECTION}/generations").json()["data"][0]
+    assert (ready["status"], ready["model"]) == ("ready", model)
+    found: int = ready["id"]
+    return found
+
+
+def evaluated(client: TestClient, services: Services, **body: Any) -> dict[str, Any]:
+    with working(services):
+        job = done(client, client.post(f"{COLLECTION}/evaluate", json=body))
+    assert job["status"] == "succeeded", job
+    assert job["done"] == job["total"]
+    answer = client.get(f"{COLLECTION}/evaluations/{job['id']}")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_two_generations(
+    client: TestClient, services: Services, ids: dict[str, int], other: int
+) -> None:
+    told = evaluated(client, services, generations=[other])
+    baseline, tiny = told["systems"]
+    assert (told["queries"], told["left_out"], told["sample"]) == (4, 0, None)
+    assert (baseline["model"], tiny["generation"]) == ("demo model", other)
+    assert baseline["recall_at_1"]["mean"] == 1.0  # it knows its own drawings
+    assert tiny["ndcg_at_10"]["mean"] < baseline["ndcg_at_10"]["mean"] == 1.0
+    for metric in ("ndcg_at_10", "mrr"):
+        assert tiny[metric]["low"] <= tiny[metric]["mean"] <= tiny[metric]["high"]
+    assert baseline["vectors"] == tiny["vectors"] == len(NAMES)
+    assert baseline["search_ms"] > 0 < tiny["encode_ms"]
+    (compared,) = told["comparisons"]
+    assert compared["won"] + compared["lost"] + compared["tied"] == 4
+    assert (compared["won"], compared["verdict"]) == (0, "undecided")  # of so few
+    lost = compared["lost"]
+    assert compared["sentence"].startswith(f"Better on 0 of 4 queries, worse on {lost}, p = ")
+    assert compared["p"] == pytest.approx(2 / 2**lost)
+    worst = compared["lost_queries"][0]
+    assert worst["ndcg"] < worst["baseline_ndcg"] == 1.0
+    assert client.get(worst["url"]).json()["id"] == worst["golden_query_id"]
+    outcomes = [*compared["lost_queries"], *compared["tied_queries"]]
+    assert len(outcomes) == 4
+    for one in outcomes:
+        assert one["baseline_hits"] == searched(client, one)
+
+
+def searched(client: TestClient, outcome: dict[str, Any]) -> list[int]:
+    """What a search with the active generation answers, without the picture that is searched with."""
+    text, image_id = outcome["text"], outcome["image_id"]
+    query = [{"text": text}] if text else [{"id": image_id}]
+    body = {"collection": "seen", "query": query, "mode": "vector"}
+    hits = client.post("/api/v1/search", json=body).json()["hits"]
+    return [hit["id"] for hit in hits if hit["id"] != image_id]
+
+
+def test_the_active_generation_alone(
+    client: TestClient, services: Services, ids: dict[str, int]
+) -> None:
+    """It is the baseline whether it is named or not."""
+    told = evaluated(client, services)
+    assert (len(told["systems"]), told["comparisons"]) == (1, [])
+    active = client.get(f"{COLLECTION}/generations").json()["data"][-1]["id"]
+    with_itself = evaluated(client, services, generations=[active])
+    assert len(with_itself["systems"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "code"),
+    [
+        ("seen", {"generations": [1_000_000]}, 404, "generation_not_found"),
+        ("seen", {"generations": list(range(90, 96))}, 422, "evaluation_invalid"),
+        ("default", {}, 422, "evaluation_invalid"),  # it has no golden query
+    ],
+)
+def test_what_cannot_be_evaluated(
+    client: TestClient, ids: dict[str, int], name: str, body: dict[str, Any], status: int, code: str
+) -> None:
+    answer = client.post(f"/api/v1/collections/{name}/evaluate", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_cancelled_one(client: TestClient, services: Services, ids: dict[str, int]) -> None:
+    url = accepted(client.post(f"{COLLECTION}/evaluate", json={}))
+    assert client.post(f"{url}/cancel").status_code == 200
+    with working(services):
+        job = done(client, client.post(f"{COLLECTION}/evaluate", json={}))
+    assert job["status"] == "succeeded"
+    cancelled = client.get(url).json()
+    assert cancelled["status"] == "cancelled"
+    missing = client.get(f"{COLLECTION}/evaluations/{cancelled['id']}")
+    assert (missing.status_code, missing.json()["code"]) == (404, "evaluation_not_found")
