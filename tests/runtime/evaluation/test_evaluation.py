@@ -96,7 +96,7 @@ def test_two_generations(
 
 
 def searched(client: TestClient, outcome: dict[str, Any]) -> list[int]:
-    """What a search with the active generation answers, without the picture that is searched with."""
+    """What a search of the active generation answers, without the picture searched with."""
     text, image_id = outcome["text"], outcome["image_id"]
     query = [{"text": text}] if text else [{"id": image_id}]
     body = {"collection": "seen", "query": query, "mode": "vector"}
