@@ -55,6 +55,7 @@ class OnDisk:
 
     `name` is where it came from: a path or a URL. `etag` tells its versions apart: of an upload,
     the content's hash, the same on every server; others may be edited at any time.
+    `content_hash` is the SHA-256 of the bytes, None where they may have been edited.
     """
 
     path: Path
@@ -63,6 +64,15 @@ class OnDisk:
     media_type: str
     name: str
     etag: str
+    content_hash: bytes | None
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A WebP; `content_hash` is the SHA-256 of the picture's file that it was made of."""
+
+    data: bytes
+    content_hash: bytes
 
 
 @dataclass(frozen=True)
@@ -139,10 +149,11 @@ class Gallery:
             file.close()
             raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
         info = os.fstat(file.fileno())
-        etag = f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
+        etag, content_hash = f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}", None
         if self.stores.uploads.owns(location):
-            etag = image.content_hash.hex()[:TAG_DIGITS]
-        return OnDisk(location, file, info, kind, image.origin or image.path, etag)
+            etag, content_hash = image.content_hash.hex()[:TAG_DIGITS], image.content_hash
+        name = image.origin or image.path
+        return OnDisk(location, file, info, kind, name, etag, content_hash)
 
     def _redirected(self, image: Image, seconds: int) -> InBucket:
         bucket, key = self.sources.stored_object(image.stored_path)
@@ -161,12 +172,11 @@ class Gallery:
         kind, _ = FORMATS[image.format]
         return Streamed(opened, kind, image.path)
 
-    def thumbnail_tag(self, image_id: int, size: int, page: int = 1) -> str:
-        """What tells the versions of a thumbnail apart. Raises ImageNotFound."""
-        content_hash = self.get(image_id).content_hash
-        return f"{content_hash.hex()[:TAG_DIGITS]}-{thumbnail_side(size)}-{page}"
+    def content_hash(self, image_id: int) -> bytes:
+        """The SHA-256 of the picture's file when it was indexed. Raises ImageNotFound."""
+        return self.get(image_id).content_hash
 
-    def thumbnail(self, image_id: int, size: int, page: int = 1) -> bytes:
+    def thumbnail(self, image_id: int, size: int, page: int = 1) -> Thumbnail:
         """A WebP whose sides are at most `size` pixels, rounded up to one of THUMBNAIL_SIDES.
 
         Those of pages after the first are not cached.
@@ -178,17 +188,16 @@ class Gallery:
         name = thumbnail_name(image.content_hash, side)
         try:
             if page == 1:
-                return self.stores.thumbnails.path(name).read_bytes()
+                return Thumbnail(self.stores.thumbnails.path(name).read_bytes(), image.content_hash)
         except OSError:  # not cached yet, or the cache cannot be read
             pass
         with _read_errors(image):
             data = self.sources.read(image.stored_path, self.limits.max_file_bytes)
         small = make_thumbnail(data, side, self.limits.max_megapixels, page)
-        if (
-            page == 1 and hashlib.sha256(data).digest() == image.content_hash
-        ):  # else the file has changed
+        content_hash = hashlib.sha256(data).digest()
+        if page == 1 and content_hash == image.content_hash:  # else the file has changed
             self._cache_thumbnail(name, small)
-        return small
+        return Thumbnail(small, content_hash)
 
     def _cache_thumbnail(self, name: str, small: bytes) -> None:
         try:
@@ -290,6 +299,11 @@ class Gallery:
             removed = image_deletion.remove(session, image_ids, *conditions)
         remove_files(self.sessions, self.stores, removed)
         return sorted(image.id for image in removed)
+
+
+def thumbnail_tag(content_hash: bytes, size: int, page: int) -> str:
+    """What tells the versions of a thumbnail apart."""
+    return f"{content_hash.hex()[:TAG_DIGITS]}-{thumbnail_side(size)}-{page}"
 
 
 def remove_files(sessions: Sessions, stores: Stores, removed: Sequence[Image]) -> None:

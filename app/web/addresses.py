@@ -6,6 +6,10 @@ from urllib.parse import urlencode
 
 from app.access.signed_addresses import AddressSigner, Kind, SignedPicture
 from app.catalog.collections import DEFAULT_NAMESPACE
+from app.database.tables import Image
+from app.web.aliases import API
+
+CONTENT_DIGITS = 16  # of a SHA-256 in hexadecimal
 
 
 @dataclass(frozen=True)
@@ -55,22 +59,31 @@ class PictureAddresses:
     namespace: str = DEFAULT_NAMESPACE
     thumbnail_size: int | None = None
 
-    def file(self, image_id: int) -> str:
+    def file(self, image: Image) -> str:
         """The original file of a picture."""
-        return self._address("file", image_id, {})
+        return self._address("file", image, {})
 
-    def thumbnail(self, image_id: int, page: int | None = None) -> str:
+    def thumbnail(self, image: Image, page: int | None = None) -> str:
         """The thumbnail of a picture, or of one of its pages."""
         asked = {"size": self.thumbnail_size, "page": None if page == 1 else page}
         query = {name: str(value) for name, value in asked.items() if value is not None}
-        return self._address("thumbnail", image_id, query)
+        return self._address("thumbnail", image, query)
 
-    def _address(self, kind: Kind, image_id: int, query: Mapping[str, str]) -> str:
-        path = f"{self.root_path}/images/{image_id}/{kind}"
+    def _address(self, kind: Kind, image: Image, asked: Mapping[str, str]) -> str:
+        path = f"{self.root_path}{API}/images/{image.id}/{kind}"
+        query = {**asked, "v": content_version(image.content_hash)}
         if self.signer is not None:
-            asked = {name: query.get(name, "") for name in ("size", "page")}
-            picture = SignedPicture(kind, str(image_id), namespace=self.namespace, **asked)
+            shape = {name: asked.get(name, "") for name in ("size", "page")}
+            picture = SignedPicture(kind, str(image.id), namespace=self.namespace, **shape)
             expires, signature = self.signer.sign(picture)
             home = {} if self.namespace == DEFAULT_NAMESPACE else {"namespace": self.namespace}
             query = {**query, **home, "expires": str(expires), "signature": signature}
-        return f"{path}?{urlencode(query)}" if query else path
+        return f"{path}?{urlencode(query)}"
+
+
+def content_version(content_hash: bytes) -> str:
+    """What an address has as `v`: the beginning of the SHA-256 of the picture's file.
+
+    It decides how long the answer may be kept, and opens nothing: it need not be signed.
+    """
+    return content_hash.hex()[:CONTENT_DIGITS]

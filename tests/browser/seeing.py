@@ -47,7 +47,7 @@ def search(page: Page, text: str) -> None:
 
 
 def asks(request: Request, text: str) -> bool:
-    return request.url.endswith(SEARCH) and json.dumps(text)[1:-1] in (request.post_data or "")
+    return is_search(request) and json.dumps(text)[1:-1] in (request.post_data or "")
 
 
 def settle(page: Page) -> None:
@@ -98,9 +98,13 @@ def asked_with(page: Page, act: Callable[[], None]) -> dict[str, Any]:
     return body_of(begun.value)
 
 
+def is_search(request: Request) -> bool:
+    return urlsplit(request.url).path == SEARCH
+
+
 def begins(request: Request) -> bool:
     """It asks for the first page of an answer."""
-    return request.url.endswith(SEARCH) and "cursor" not in (request.post_data or "cursor")
+    return is_search(request) and "cursor" not in (request.post_data or "cursor")
 
 
 def body_of(request: Request) -> dict[str, Any]:

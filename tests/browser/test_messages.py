@@ -21,7 +21,7 @@ def held_answers(page: Page) -> list[Route]:
         is_first = "cursor" not in (route.request.post_data or "")
         route.continue_() if is_first else held.append(route)
 
-    page.route(f"**{SEARCH}", hold)
+    page.route(f"**{SEARCH}*", hold)
     return held
 
 

@@ -36,7 +36,8 @@ def test_a_record_tells_all(client: TestClient) -> None:
     assert record["id"] == image_id
     assert (record["bytes"], record["width"], record["height"]) == (len(data), 60, 40)
     assert record["format"] == "WEBP"
-    assert record["url"] == f"/images/{image_id}/file"
+    version = record["content_hash"][:16]
+    assert record["url"] == f"/api/v1/images/{image_id}/file?v={version}"
     assert len(record["content_hash"]) == 64
 
 
@@ -136,6 +137,46 @@ def test_a_picture_that_the_client_has_is_not_sent_again(client: TestClient, pat
     again = client.get(url, headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert client.get(url, headers={"if-none-match": '"other"'}).content == first.content
+
+
+@pytest.mark.parametrize("name", ["url", "thumbnail_url"])
+def test_an_address_of_an_answer_is_kept_without_asking_again(
+    client: TestClient, name: str
+) -> None:
+    """Issue 19, item 7: its `v` names the content, so what it leads to never changes."""
+    image_id = stored(client, png(8))
+    record = client.get(f"/api/v1/images/{image_id}").json()
+    answer = client.get(record[name])
+    assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert set(answer.headers["vary"].split(", ")) >= {"Authorization", "X-API-Key"}
+    again = client.get(record[name], headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+    assert again.headers["cache-control"] == answer.headers["cache-control"]
+    path = record[name].partition("?")[0]
+    for other in (path, f"{path}?v=0123456789abcdef"):  # of before, or of another content
+        answer = client.get(other)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-cache")
+    assert client.get(f"{path}?v={'0' * 65}").status_code == 422
+
+
+def test_what_may_have_been_edited_is_asked_for_again(
+    client: TestClient, services: Services, worker: None, tmp_path: Path
+) -> None:
+    """A file of one's own folder may have changed since it was indexed."""
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(png(23, (80, 60)))
+    run(services, tmp_path)
+    hit = client.post("/search-by-image?limit=1", content=mine.read_bytes()).json()[0]
+    assert client.get(hit["url"]).headers["cache-control"] == "private, no-cache"
+    mine.write_bytes(png(24, (70, 90)))
+    changed = client.get(hit["thumbnail_url"])
+    assert changed.headers["cache-control"] == "private, no-cache"
+    assert Image.open(io.BytesIO(changed.content)).size == (70, 90)
+    run(services, tmp_path)
+    (new,) = client.post("/search-by-image?limit=1", content=mine.read_bytes()).json()
+    assert new["thumbnail_url"] != hit["thumbnail_url"]
+    assert client.get(hit["thumbnail_url"]).headers["cache-control"] == "private, no-cache"
+    assert "immutable" in client.get(new["thumbnail_url"]).headers["cache-control"]
 
 
 def test_the_etag_of_an_upload_is_its_contents_hash(client: TestClient) -> None:

@@ -218,6 +218,15 @@ def test_no_foreign_host_is_named(name: str) -> None:
     assert [one for one in found if not example.match(one)] == []
 
 
+ALIASES = re.compile(r"""["'`]/?(?:images/|upload\b|search-by-|search-image|create-feedback)""")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_use_no_aliases(name: str) -> None:
+    """Issue 19, item 4: the home of a resource is below /api/v1."""
+    assert ALIASES.findall(source(name)) == []
+
+
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|setHTML|DOMParser|createContextualFragment|srcdoc"
     r"|document\.write|\beval\b|new Function|\bFunction\(|set(?:Timeout|Interval)\(\s*[\"'`]"

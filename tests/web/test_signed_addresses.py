@@ -88,7 +88,10 @@ def test_an_address_opens_nothing_else(locked: TestClient, keys: Keys) -> None:
     other = shown(locked, keys["default"])["id"]
     parts = urlsplit(hit["thumbnail_url"])
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    assert set(query) == {"size", "namespace", "expires", "signature"}
+    assert set(query) == {"size", "v", "namespace", "expires", "signature"}
+    kept = locked.get(hit["thumbnail_url"]).headers
+    assert "immutable" in kept["cache-control"]
+    assert "vary" not in kept  # the address itself gives access
     later = str(int(query["expires"]) + DAY)
     altered = [
         (parts.path, query | {"size": "1024"}),
@@ -100,6 +103,7 @@ def test_an_address_opens_nothing_else(locked: TestClient, keys: Keys) -> None:
         (parts.path, {name: value for name, value in query.items() if name != "expires"}),
         (parts.path, {name: value for name, value in query.items() if name != "size"}),
         (parts.path.replace("thumbnail", "file"), query),
+        (f"/api/v1/images/{other}/thumbnail", query),
         (f"/images/{other}/thumbnail", query),
         (f"/images/{other}/thumbnail", query | {"namespace": "default"}),
     ]
@@ -107,10 +111,14 @@ def test_an_address_opens_nothing_else(locked: TestClient, keys: Keys) -> None:
         answer = locked.get(f"{path}?{urlencode(changed, errors='surrogatepass')}")
         assert "address" in refused(answer, 403), (path, changed)
         assert answer.json()["code"] == "address_invalid"
+    without_version = {name: value for name, value in query.items() if name != "v"}
+    plain = parts.path.removeprefix("/api/v1")
+    for path in (parts.path, plain):  # as it was before addresses had a version
+        assert locked.get(f"{path}?{urlencode(without_version)}").status_code == 200
     twice = locked.get(f"{hit['thumbnail_url']}&size=1024")
     assert twice.status_code == 403
     record = parts.path.removesuffix("/thumbnail")
-    for path in (record, f"/api/v1{record}/similar"):
+    for path in (record, f"{record}/similar"):
         assert locked.get(f"{path}?{parts.query}").status_code == 401
 
 

@@ -31,7 +31,7 @@ class DuplicateImage(BaseModel):
     def of(cls, image: Image, addresses: PictureAddresses) -> Self:
         """The details of an image's row."""
         known = {name: value for name, value in vars(image).items() if name in cls.model_fields}
-        file, thumbnail = addresses.file(image.id), addresses.thumbnail(image.id)
+        file, thumbnail = addresses.file(image), addresses.thumbnail(image)
         names = {"path": source_path(image), "original_filename": original_filename(image)}
         return cls(**{**known, **names}, url=file, thumbnail_url=thumbnail)
 

@@ -11,8 +11,8 @@ CURSOR = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # the start of one
 PICTURE: Example = {
     "id": 112,
     "path": "data/test_images/green-tree.jpg",
-    "url": "/images/112/file",
-    "thumbnail_url": "/images/112/thumbnail",
+    "url": "/api/v1/images/112/file?v=46b0cb7d310453d2",
+    "thumbnail_url": "/api/v1/images/112/thumbnail?v=46b0cb7d310453d2",
     "width": 384,
     "height": 384,
 }
@@ -106,8 +106,8 @@ ALSO_ALIKE: Example = {
     "id": 296,
     "path": "data/images/tree.jpg",
     "original_filename": "tree.jpg",
-    "url": "/images/296/file",
-    "thumbnail_url": "/images/296/thumbnail",
+    "url": "/api/v1/images/296/file?v=7d8ed30131477fe6",
+    "thumbnail_url": "/api/v1/images/296/thumbnail?v=7d8ed30131477fe6",
 }
 DUPLICATES: Example = {
     "kind": "exact",

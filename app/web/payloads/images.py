@@ -57,7 +57,7 @@ class ImageDetails(BaseModel):
             "path": source_path(image),
             "original_filename": original_filename(image),
         }
-        file, thumbnail = addresses.file(image.id), addresses.thumbnail(image.id)
+        file, thumbnail = addresses.file(image), addresses.thumbnail(image)
         return cls(**known, url=file, thumbnail_url=thumbnail)
 
 

@@ -9,14 +9,15 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
-from app.catalog.gallery import InBucket, OnDisk
+from app.catalog.gallery import InBucket, OnDisk, thumbnail_tag
 from app.catalog.images.image_versions import version_of
 from app.database.tables import Image
 from app.pictures.frames import MAX_FRAMES
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.web.aliases import API, alias_of, at_both_addresses
 from app.web.conditional_requests import is_expected, matches_etag
-from app.web.dependencies import AnswerAddresses, GalleryService, ImageId, IsSigned
+from app.web.dependencies import AnswerAddresses, GalleryService, ImageId
+from app.web.file_headers import FileHeaders
 from app.web.file_threads import on_file_thread
 from app.web.middleware.guard import Guarded, needs
 from app.web.original_response import (
@@ -34,14 +35,6 @@ router = APIRouter(route_class=Guarded)
 DEFAULT_THUMBNAIL = 256  # pixels
 MAX_REDIRECT_SECONDS = 3_600  # for which a browser may reuse a redirect into a bucket
 
-# An untrusted file is shown with the media type of its bytes, and cannot run scripts.
-SAFE_FILE = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, no-cache",  # asked for again by its ETag: the file may be edited
-}
-SIGNED_FILE = SAFE_FILE | {"Cross-Origin-Resource-Policy": "cross-origin"}
-"""A signed address is for pages of any origin: it gives access, not who asks."""
 SCRIPT_MODES = {"cors", "same-origin"}
 """A page's script must not be redirected into a bucket: the page's policy has no other hosts."""
 
@@ -106,7 +99,7 @@ def flat_get_image(
 @on_file_thread
 def get_image_file(
     gallery: GalleryService,
-    is_signed: IsSigned,
+    headers_of: FileHeaders,
     image_id: ImageId,
     request: Request,
     sec_fetch_mode: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -115,13 +108,14 @@ def get_image_file(
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """The original file."""
-    safe = SIGNED_FILE if is_signed else SAFE_FILE
     original = gallery.original(
         image_id,
         may_redirect=sec_fetch_mode not in SCRIPT_MODES,
         byte_range=single_range(byte_range),
         if_range=None if if_range is None else if_range.strip('"'),
     )
+    content_hash = original.content_hash if isinstance(original, OnDisk) else None
+    safe = headers_of(content_hash)
     if isinstance(original, InBucket):
         fresh = f"private, max-age={min(original.seconds // 2, MAX_REDIRECT_SECONDS)}"
         return RedirectResponse(original.url, headers={**safe, "Cache-Control": fresh})
@@ -149,7 +143,7 @@ def get_image_file(
 @on_file_thread
 def get_image_thumbnail(
     gallery: GalleryService,
-    is_signed: IsSigned,
+    headers_of: FileHeaders,
     image_id: ImageId,
     size: Annotated[
         int, Query(ge=1, le=THUMBNAIL_SIDES[-1], description="longest side, pixels")
@@ -160,12 +154,15 @@ def get_image_thumbnail(
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """A WebP; `size` is rounded up to one of 64, 128, 256, 512 and 1024."""
-    safe = SIGNED_FILE if is_signed else SAFE_FILE
-    headers = {**safe, "ETag": f'"{gallery.thumbnail_tag(image_id, size, page)}"'}
-    if matches_etag(headers["ETag"], if_none_match):
-        return Response(status_code=304, headers=headers)
+
+    def headers(content_hash: bytes) -> dict[str, str]:
+        return {**headers_of(content_hash), "ETag": f'"{thumbnail_tag(content_hash, size, page)}"'}
+
+    known = headers(gallery.content_hash(image_id))
+    if matches_etag(known["ETag"], if_none_match):
+        return Response(status_code=304, headers=known)
     small = gallery.thumbnail(image_id, size, page)
-    return Response(small, media_type="image/webp", headers=headers)
+    return Response(small.data, media_type="image/webp", headers=headers(small.content_hash))
 
 
 @at_both_addresses(

@@ -103,7 +103,7 @@ async function settle({ files, isArchive }, job) {
 
 async function settleFile(entry, { image_id: id, status, reason }) {
   change([entry], OUTCOMES[status], 1, id ? linkTo("search", { hit: id }, reason ?? t("add_look")) : reason ?? "");
-  if (id) entry.image.src = await pictureUrl(`/images/${id}/thumbnail?size=64`).catch(() => "");
+  if (id) entry.image.src = await pictureUrl(`/api/v1/images/${id}/thumbnail?size=64`).catch(() => "");
 }
 
 function entryOf(file) {

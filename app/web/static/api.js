@@ -102,7 +102,7 @@ export async function download(path, name) {
 }
 
 /** An object URL of a picture's file: a bucket's own address would be against the page's policy. */
-export const originalUrl = async (id) => URL.createObjectURL(await (await call(`/images/${id}/file`)).blob());
+export const originalUrl = async (id) => URL.createObjectURL(await (await call(`/api/v1/images/${id}/file`)).blob());
 
 const blobs = new Map();
 
@@ -112,9 +112,9 @@ function forgetOldest() {
   blobs.delete(path);
 }
 
-/** An address for an element: it cannot send the key, so with one the bytes are fetched. */
+/** An address for an element: it cannot send the key, so with one the bytes are fetched, unless it is signed. */
 export async function pictureUrl(path) {
-  if (!hasKey() || path.startsWith("blob:")) return relative(path);
+  if (!hasKey() || path.startsWith("blob:") || path.includes("&signature=")) return relative(path);
   if (!blobs.has(path)) blobs.set(path, URL.createObjectURL(await (await call(path)).blob()));
   if (blobs.size > MAX_BLOBS) forgetOldest();
   return blobs.get(path);

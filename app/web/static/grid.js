@@ -1,6 +1,6 @@
 // Rows of thumbnails: each has its place before it is loaded.
 import { byId, imageOf, make } from "./dom.js";
-import { hitAddress, thumbnail } from "./query.js";
+import { hitAddress, thumbnailOf } from "./query.js";
 import { dayName, number, percent, t } from "./texts.js";
 
 const LIKELY = 0.5; // a confidence
@@ -41,9 +41,9 @@ function reasonOf(hit) {
 }
 
 export function tileOf(hit) {
-  const { id, width, height, duplicates, page } = hit;
+  const { id, width, height, duplicates } = hit;
   const reason = reasonOf(hit);
-  const image = imageOf(thumbnail(id, undefined, page ?? 1), { alt: nameOf(hit), loading: "lazy", width, height });
+  const image = imageOf(thumbnailOf(hit), { alt: nameOf(hit), loading: "lazy", width, height });
   const sign = reason && make("span", { className: "score" }, reason);
   const copies = duplicates?.length && make("span", { className: "copies" }, t("copies", { n: number(duplicates.length) }));
   const link = make("a", { href: hitAddress(id), dataset: { hit: id }, title: scoreOf(hit) }, image, sign, copies);

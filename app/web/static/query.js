@@ -6,7 +6,7 @@ const MINUS = -0.5;
 const EVEN = 0.5;
 const MONTH = /^[12]\d{3}-(0[1-9]|1[0-2])$/;
 export const ADDRESS = /^https?:\/\/\S+$/;
-export const include = ["original_filename", "size", "caption", "dates"];
+export const include = ["original_filename", "thumbnail_url", "size", "caption", "dates"];
 
 const STORED = "pictures "; // in the tab's storage, before the place
 const MAX_STORED = 4_000_000; // characters of one search's pictures: a tab has room for about five million
@@ -14,7 +14,20 @@ export const MOST_PICTURES = 5; // of files, in one search
 
 const files = new Map(); // that no address can hold: the history has their places
 
-export const thumbnail = (id, side = devicePixelRatio > 1 ? 512 : 256, page = 1) => `images/${id}/thumbnail?size=${side}${page > 1 ? `&page=${page}` : ""}`;
+export const TILE = devicePixelRatio > 1 ? 512 : 256; // pixels
+
+export const thumbnail = (id, side = TILE) => `/api/v1/images/${id}/thumbnail?size=${side}`;
+
+/** As an answer gives it: with the version of the content, which is kept without asking again. */
+export function thumbnailOf({ id, thumbnail_url: address, page }, side) {
+  const query = new URLSearchParams(address?.split("?")[1]);
+  if (side) {
+    for (const name of ["expires", "signature", "namespace"]) query.delete(name); // of another size
+    query.set("size", side);
+  }
+  if (page > 1) query.set("page", page);
+  return `/api/v1/images/${id}/thumbnail?${query}`;
+}
 
 /** One of ours by its id, or any by its address. */
 export function pictureAt(image) {

@@ -4,7 +4,7 @@ import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.j
 import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel, showSuggested } from "./filters.js";
 import { fill, shown } from "./grid.js";
-import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, MOST_PICTURES, pictureAt, pictureOfFiles, requestOf } from "./query.js";
+import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, MOST_PICTURES, pictureAt, pictureOfFiles, requestOf, TILE } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { stop } from "./selection.js";
 import { remember, showRecent } from "./typing.js";
@@ -76,7 +76,7 @@ async function fetchPage(json, isFirst) {
   const { signal } = controller;
   cursor = null;
   try {
-    const { data } = await ask("POST", "/api/v1/search", { json, signal });
+    const { data } = await ask("POST", "/api/v1/search", { query: { thumbnail_size: TILE }, json, signal });
     cursor = data.next_cursor;
     alertOf("", "search");
     fill(data, isFirst, isByTime(asked), asked.words);

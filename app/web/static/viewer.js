@@ -3,7 +3,7 @@ import { ask, hasKey, pictureUrl } from "./api.js";
 import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.js";
 import { editorOf } from "./edit.js";
 import { fileOf, nameOf, scoreOf, shown, tileOf } from "./grid.js";
-import { hitAddress, thumbnail } from "./query.js";
+import { hitAddress, thumbnailOf, TILE } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { bytes, dateTime, number, t, wallClock } from "./texts.js";
 
@@ -79,9 +79,9 @@ function factsOf({ path, origin, width, height, format, bytes: length, taken_at:
 
 function draw() {
   const { hit, token } = items[at];
-  const { id, width, height, caption, page } = hit;
+  const { id, width, height, caption } = hit;
   history.replaceState(history.state, "", hitAddress(id));
-  const image = imageOf(thumbnail(id, LARGE, page ?? 1), { alt: nameOf(hit), width, height });
+  const image = imageOf(thumbnailOf(hit, LARGE), { alt: nameOf(hit), width, height });
   stage.querySelector("img")?.remove(); // the buttons keep the focus
   stage.prepend(image);
   zoom?.reset(image, id);
@@ -89,7 +89,7 @@ function draw() {
   title.textContent = dialog.ariaLabel = nameOf(hit);
   if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
   told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, "hit") : "");
-  Object.assign(save, { href: `images/${id}/file`, download: fileOf(hit) });
+  Object.assign(save, { href: `api/v1/images/${id}/file`, download: fileOf(hit) });
   for (const list of [editor, copies, facts, similar]) list.replaceChildren();
   showCopies(hit).catch((error) => alertOf(error.message, "copies"));
   loadFacts(id).catch((error) => alertOf(error.message, "facts"));
@@ -97,7 +97,7 @@ function draw() {
 
 /** Where else the same picture lies. */
 async function showCopies({ id, duplicates = [] }) {
-  const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => ask("GET", `/images/${one}`)));
+  const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => ask("GET", `/api/v1/images/${one}`)));
   if (shownId() !== id || !named.length) return;
   const items = named.map(({ data }) => make("li", {}, make("a", { href: hitAddress(data.id), dataset: { hit: data.id } }, data.path ?? data.original_filename)));
   const rest = duplicates.length - named.length;
@@ -106,7 +106,7 @@ async function showCopies({ id, duplicates = [] }) {
 }
 
 async function loadFacts(id) {
-  const paths = [`/images/${id}`, `/api/v1/images/${id}/similar?limit=${SIMILAR}`];
+  const paths = [`/api/v1/images/${id}`, `/api/v1/images/${id}/similar?limit=${SIMILAR}&thumbnail_size=${TILE}`];
   const [known, alike] = await Promise.all(paths.map((path) => ask("GET", path)));
   if (shownId() !== id) return;
   showFacts(known.data);
@@ -129,7 +129,7 @@ function showFacts(known) {
 
 async function open(id) {
   const place = shown.findIndex(({ hit }) => hit.id === id);
-  [items, at] = place < 0 ? [[{ hit: (await ask("GET", `/images/${id}`)).data }], 0] : [shown, place];
+  [items, at] = place < 0 ? [[{ hit: (await ask("GET", `/api/v1/images/${id}`)).data }], 0] : [shown, place];
   if (!dialog.open) dialog.showModal();
   draw();
   zoom ??= (await import("./zoom.js")).mountZoom(stage, move);

@@ -100,8 +100,8 @@ class SearchHit(BaseModel):
         parts: dict[str, dict[str, Any]] = {
             "path": {"path": source_path(image)},
             "original_filename": {"original_filename": original_filename(image)},
-            "url": {"url": addresses.file(image.id)},
-            "thumbnail_url": {"thumbnail_url": addresses.thumbnail(image.id, hit.page)},
+            "url": {"url": addresses.file(image)},
+            "thumbnail_url": {"thumbnail_url": addresses.thumbnail(image, hit.page)},
             "size": {"width": image.width, "height": image.height, "format": image.format},
             "caption": {"caption": image.caption},
             "metadata": {"metadata": image.metadata},
