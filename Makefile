@@ -58,6 +58,10 @@ reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=â
 		$(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(KEEP_ACTIVE),--keep-active) \
 		$(if $(ROLLBACK),--rollback)
 
+.PHONY: rehearse-swap
+rehearse-swap: $(INSTALLED) ## Change the model of two busy servers, kill one, and look for any fault: PICTURES=5000
+	@$(PYTHON) -m scripts.rehearse_swap $(if $(PICTURES),--pictures "$(PICTURES)")
+
 .PHONY: worker
 worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or elsewhere
 	@$(PYTHON) -m scripts.worker

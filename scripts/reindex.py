@@ -11,7 +11,8 @@ from app.errors import ImageSearchError
 from app.runtime.assembly import open_services
 from app.runtime.collection_registry import KnownCollection
 from app.runtime.models import default_model, model_name
-from app.runtime.reindexing.reindexing import Activation, Changes
+from app.runtime.reindexing.changes import Changes
+from app.runtime.reindexing.reindexing import Activation
 from app.runtime.services import Services
 from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
@@ -61,6 +62,8 @@ def _storage(text: str) -> Storage | None:
 
 
 def _build(services: Services, known: KnownCollection, changes: Changes, keep_active: bool) -> None:
+    if changes.model is not None:
+        services.registry.allowed(changes.model).load()  # else its job would wait for it
     job = work_on(services, services.reindexing.submit(known, changes))
     for item in services.job_submission.every(job.id, "failed"):
         print(f"Not embedded: {item.path}: {item.reason}")

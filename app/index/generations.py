@@ -66,10 +66,10 @@ class Size:
     bytes: int
 
 
-def begin(session: Session, active: VectorIndex, space: VectorSpace, shape: Shape) -> VectorIndex:
-    """A generation in the state `building`. Raises CollectionRejected, GenerationConflict.
+def require_none_growing(session: Session, active: VectorIndex) -> None:
+    """Make sure, until the transaction ends, that no generation is building or ready.
 
-    What was measured of the vectors themselves is taken over if the model is the same.
+    Raises GenerationConflict.
     """
     lock(session, f"collection {active.collection_id}")
     growing_query = select(vector_indexes.c.id, vector_indexes.c.state).where(
@@ -80,17 +80,24 @@ def begin(session: Session, active: VectorIndex, space: VectorSpace, shape: Shap
             f"Generation {growing.id} of this collection is {growing.state}: activate or delete "
             "it first, or cancel its job."
         )
+
+
+def begin(
+    session: Session, active: VectorIndex, space: VectorSpace, shape: Shape, job_id: int
+) -> VectorIndex:
+    """A generation in the state `building` that a job fills.
+
+    What was measured of the vectors themselves is taken over if the model is the same. Raises
+    CollectionRejected, GenerationConflict.
+    """
+    require_none_growing(session, active)
     index = create_index(session, active.collection_id, space, shape, state="building")
+    _set(session, index, job_id=job_id)
     if space.fingerprint == active.fingerprint:
         former = select(vector_indexes.c.chance, vector_indexes.c.trial)
         chance, trial = session.execute(former.where(vector_indexes.c.id == active.id)).one()
         _set(session, index, chance=chance, trial=trial)
     return index
-
-
-def belongs_to_job(session: Session, index: VectorIndex, job_id: int) -> None:
-    """Note which job fills it."""
-    _set(session, index, job_id=job_id)
 
 
 def become_ready(session: Session, index: VectorIndex, measured: Mapping[str, Any]) -> None:
@@ -137,6 +144,11 @@ def kept_complete(session: Session) -> list[Generation]:
     )
     # An active one by itself is complete, unless it was activated while pictures came.
     return _read(session, COMPLETE, or_(has_others, vector_indexes.c.job_id.is_not(None)))
+
+
+def soon_searched(session: Session) -> list[VectorIndex]:
+    """The generations, of all collections, that are building or ready."""
+    return [generation.index for generation in _read(session, GROWING)]
 
 
 def superfluous(session: Session, keep: int, grace: timedelta) -> list[VectorIndex]:

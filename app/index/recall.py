@@ -47,16 +47,16 @@ EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the tex
 class RecallMeasurement:
     """Recall@k, 0 to 1: of all `queries`, and of the texts and the pictures among them.
 
+    `text_recall` is None where no text was asked, `picture_recall` where the index has no picture.
     `worst_decile` is the mean of the worst tenth. `unreachable` is the number of vectors that a
     walk through the whole graph never comes to, None where that takes more than WALK_SECONDS.
-    `picture_recall` is None where the index has no picture. `ef_search` is None
-    without a `graph`, where answers are exact. `p50_ms` and `p95_ms` are
+    `ef_search` is None without a `graph`, where answers are exact. `p50_ms` and `p95_ms` are
     milliseconds that one approximate answer took.
     """
 
     k: int
     recall: float
-    text_recall: float
+    text_recall: float | None
     picture_recall: float | None
     worst_decile: float
     unreachable: int | None
@@ -111,14 +111,17 @@ class Recall:
     index: VectorIndex
     measuring: threading.Lock
 
-    def measure(self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> RecallMeasurement:
+    def measure(
+        self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE, *, texts: bool = True
+    ) -> RecallMeasurement:
         """Recall@k on about `sample` queries; without a graph on EXACT_QUERIES at most.
 
-        Raises QueryRejected, Busy, ModelUnavailable.
+        Without `texts` all are pictures of the index, of which it must have some: then no model is
+        needed. Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
         with self._one_at_a_time():
-            return self._measured(k, sample)
+            return self._measured(k, sample, texts=texts)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -129,22 +132,23 @@ class Recall:
         finally:
             self.measuring.release()
 
-    def _measured(self, k: int, sample: int) -> RecallMeasurement:
+    def _measured(self, k: int, sample: int, *, texts: bool) -> RecallMeasurement:
         graph = self._has_graph()
-        queries = self._queries(sample if graph else min(sample, EXACT_QUERIES), by_novelty=True)
+        size = sample if graph else min(sample, EXACT_QUERIES)
+        queries = self._queries(size, texts=texts, by_novelty=True)
         exact = self._exact(queries, k)
         found = self._search(self.index, queries, exact, k)
-        texts = int(queries.is_text.sum())
+        asked = int(queries.is_text.sum())
         return RecallMeasurement(
             k,
             found.recall(),
-            found.recall(queries.is_text),
-            found.recall(~queries.is_text) if texts < len(queries) else None,
+            found.recall(queries.is_text) if asked else None,
+            found.recall(~queries.is_text) if asked < len(queries) else None,
             found.worst_decile(),
             self._unreachable() if graph else 0,
             len(queries),
-            texts,
-            len(queries) - texts,
+            asked,
+            len(queries) - asked,
             ef_search_for(self.index, k) if graph else None,
             found.percentile(50),
             found.percentile(95),
@@ -226,19 +230,19 @@ class Recall:
         with self.sessions.begin() as session:
             return graph_health.count_unreachable(session, self.index, WALK_SECONDS)
 
-    def _queries(self, sample: int, *, by_novelty: bool = False) -> Queries:
-        """First the texts, half of the sample or all there are, then pictures.
+    def _queries(self, sample: int, *, texts: bool = True, by_novelty: bool = False) -> Queries:
+        """First the texts, half of the sample or all there are, unless without; then pictures.
 
         Half of the pictures by novelty, if so asked, else all uniformly.
         """
-        texts = self._texts(sample // 2)
-        size = sample - len(texts)
+        words = self._texts(sample // 2) if texts else ()
+        size = sample - len(words)
         with self.sessions.begin() as session:
             pictures = embeddings.sample(session, self.index, size - size // 2 * by_novelty)
             if by_novelty:
                 pictures |= graph_health.sample_novel(session, self.index, size // 2, pictures)
-        own_ids = np.array([*[NO_PICTURE] * len(texts), *pictures], np.int64)
-        return Queries(np.stack([*texts, *pictures.values()]), own_ids)
+        own_ids = np.array([*[NO_PICTURE] * len(words), *pictures], np.int64)
+        return Queries(np.stack([*words, *pictures.values()]), own_ids)
 
     def _texts(self, most: int) -> Vectors:
         """Embeddings of texts chosen evenly, a few at a time: searches go between them."""

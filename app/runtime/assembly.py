@@ -39,6 +39,7 @@ from app.runtime.evaluation.evaluation_work import EvaluationWork
 from app.runtime.evaluation.evaluations import Evaluations
 from app.runtime.reading_threads import open_reading_pools
 from app.runtime.reindexing.generation_fill import GenerationFill
+from app.runtime.reindexing.model_preloading import ModelPreloading
 from app.runtime.reindexing.reindex_work import ReindexWork
 from app.runtime.reindexing.reindexing import Reindexing
 from app.runtime.services import Services
@@ -167,6 +168,7 @@ class _Assembly:
             reindexing=Reindexing(
                 sessions, registry, fill, self.queue, settings.max_resident_models
             ),
+            model_preloading=ModelPreloading(sessions, registry, settings.max_resident_models),
             sessions=sessions,
         )
 

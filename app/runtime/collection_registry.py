@@ -138,11 +138,11 @@ class CollectionRegistry:
 
     def open(self, namespace: str, name: str) -> OpenCollection:
         """A collection by its name. Raises CollectionNotFound, IndexGone, ModelUnavailable."""
-        return self._open(self.find(namespace, name))
+        return self.open_known(self.find(namespace, name))
 
     def open_id(self, collection_id: int) -> OpenCollection:
         """A collection by its id. Raises as `open`."""
-        return self._open(self.find_id(collection_id))
+        return self.open_known(self.find_id(collection_id))
 
     def current_default(self) -> OpenCollection | None:
         """The default collection, if its index was looked up within DEFAULT_SECONDS."""
@@ -159,19 +159,23 @@ class CollectionRegistry:
         except IndexGone:
             return work(self.open_id(collection_id))
 
-    def of_job(self, job_id: int) -> OpenCollection:
-        """The collection of a job. Raises JobNotFound, and as `open`."""
+    def known_of_job(self, job_id: int) -> KnownCollection:
+        """The collection of a job. Raises JobNotFound, CollectionNotFound, IndexGone."""
         with self._sessions.begin() as session:
             collection_id = jobs.get(session, job_id).collection_id
-        return self.open_id(collection_id)
+        return self.find_id(collection_id)
 
     def open_generation(self, index: VectorIndex) -> OpenCollection:
-        """The services of any generation of a collection; they are not cached. Raises as `open`."""
+        """The services of any generation of a collection; they are not cached.
+
+        Its model is neither loaded nor checked. Raises CollectionNotFound.
+        """
         with self._sessions.begin() as session:
             collection = collections.get_by_id(session, index.collection_id)
-        return self._build(collection, index, self.encoder_of(index))
+        return self._build(collection, index, self.model(ModelName(index.model, index.pretrained)))
 
-    def _open(self, known: KnownCollection) -> OpenCollection:
+    def open_known(self, known: KnownCollection) -> OpenCollection:
+        """A collection that was just read. Raises ModelUnavailable."""
         if known.collection.id == self.default.collection.id:
             self._default_read = time.monotonic()
         opened = self._kept(known)
@@ -237,15 +241,20 @@ class CollectionRegistry:
 
     def allowed(self, model: ModelName) -> ResidentModel:
         """A model that collections may have. Raises CollectionRejected."""
-        space = self._encoder.space
-        if model == ModelName(space.model, space.pretrained):
-            return self._encoder
-        if model not in self._models:
+        if model not in self._models and not self._is_own(model):
             raise CollectionRejected(
                 f"model: {model.model} {model.pretrained} is not open to collections: "
                 "IMAGE_SEARCH_COLLECTION_MODELS names those that are."
             )
-        return self._model_pool.of(model)
+        return self.model(model)
+
+    def model(self, model: ModelName) -> ResidentModel:
+        """Any model; this does not load it."""
+        return self._encoder if self._is_own(model) else self._model_pool.of(model)
+
+    def _is_own(self, model: ModelName) -> bool:
+        space = self._encoder.space
+        return model == ModelName(space.model, space.pretrained)
 
     def change(
         self,

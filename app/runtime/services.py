@@ -18,6 +18,7 @@ from app.ingest.uploads import Uploads
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.evaluation.evaluations import Evaluations
+from app.runtime.reindexing.model_preloading import ModelPreloading
 from app.runtime.reindexing.reindexing import Reindexing
 from app.runtime.shutdown import JOIN_SECONDS, join
 from app.runtime.worker import Worker
@@ -45,6 +46,7 @@ class Services:
     worker: Worker
     doctor: Doctor
     reindexing: Reindexing
+    model_preloading: ModelPreloading
     sessions: Sessions
 
     @property

@@ -34,7 +34,7 @@ from app.errors import (
 from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
 from app.ingest import job_control, jobs
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry, KnownCollection
 from app.runtime.evaluation.evaluation_work import EvaluationWork
 from app.runtime.reindexing.reindex_work import ReindexWork
 from app.runtime.worker_loops import repeat, until_disconnected
@@ -229,30 +229,32 @@ class Worker:
         @app.task(name=jobs.LIST, retry=retry, pass_context=True)
         def list_source(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
-            self._do(job_id, lambda opened: self._lists(opened, job_id, attempt))
+            self._do(job_id, lambda known: self._lists(known, job_id, attempt))
 
         @app.task(name=jobs.INGEST, retry=retry)
         def ingest(job_id: int, item_ids: list[int]) -> None:
             self._do(
-                job_id, lambda opened: opened.batch_indexer.run_batch(job_id, item_ids, self.name)
+                job_id,
+                lambda known: self.registry.open_known(known).batch_indexer.run_batch(
+                    job_id, item_ids, self.name
+                ),
             )
 
         @app.task(name=jobs.FINISH, retry=retry, pass_context=True)
         def finish(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
-            self._do(job_id, lambda opened: self._finishes(opened, job_id, attempt))
+            self._do(job_id, lambda known: self._finishes(known, job_id, attempt))
 
-    def _lists(self, opened: OpenCollection, job_id: int, attempt: int) -> None:
+    def _lists(self, known: KnownCollection, job_id: int, attempt: int) -> None:
         """Jobs without a source do all but the end in their first task."""
-        work = self._work_without_source(job_id)
-        if work:
+        if work := self._work_without_source(job_id):
             work.run(job_id, attempt)
         else:
-            opened.source_lister.list_source(job_id, attempt)
+            self.registry.open_known(known).source_lister.list_source(job_id, attempt)
 
-    def _finishes(self, opened: OpenCollection, job_id: int, attempt: int) -> None:
-        work = self._work_without_source(job_id) or opened.source_lister
-        work.finish(job_id, attempt)
+    def _finishes(self, known: KnownCollection, job_id: int, attempt: int) -> None:
+        work = self._work_without_source(job_id)
+        (work or self.registry.open_known(known).source_lister).finish(job_id, attempt)
 
     def _work_without_source(self, job_id: int) -> ReindexWork | EvaluationWork | None:
         with self.sessions.begin() as session:
@@ -261,31 +263,28 @@ class Worker:
             return self.reindex_work
         return self.evaluation_work if job_control.is_evaluation(job) else None
 
-    def _do(self, job_id: int, work: Callable[[OpenCollection], None]) -> None:
+    def _do(self, job_id: int, work: Callable[[KnownCollection], None]) -> None:
         """Run `work` in the job's collection; failures after a deletion of either are ignored."""
-        opened = self._opened(job_id)
-        if opened is None:
+        known = self._known(job_id)
+        if known is None:
             return
         try:
-            work(opened)
-        except StorageUnwritable as error:
+            work(known)
+        except (ModelUnavailable, StorageUnwritable) as error:
             log.warning("job %s waits: %s", job_id, error)
             raise
         except Exception:
-            if self._opened(job_id):
+            if self._known(job_id):
                 raise
         finally:
-            self.collection_deletion.finish_pending(opened.collection)
+            self.collection_deletion.finish_pending(known.collection)
 
-    def _opened(self, job_id: int) -> OpenCollection | None:
+    def _known(self, job_id: int) -> KnownCollection | None:
         """The job's collection; None if the job or the collection was deleted."""
         try:
-            return self.registry.of_job(job_id)
+            return self.registry.known_of_job(job_id)
         except (JobNotFound, CollectionNotFound):
             return None
-        except ModelUnavailable as error:
-            log.warning("job %s waits: %s", job_id, error)
-            raise
 
 
 class _Retry(procrastinate.BaseRetryStrategy):

@@ -136,6 +136,7 @@ def test_recall_is_low_with_few_candidates_and_high_with_many(
         assert one.graph
         assert 0 < one.p50_ms <= one.p95_ms
         assert one.picture_recall is not None
+        assert one.text_recall is not None
         assert one.recall == pytest.approx((one.text_recall + one.picture_recall) / 2)
 
 

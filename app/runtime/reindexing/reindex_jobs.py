@@ -3,23 +3,60 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
-from app.errors import Interrupted
+from app.database.tables import VectorIndex
+from app.errors import GenerationConflict, Interrupted
 from app.ingest import jobs as job_rows
 from app.ingest.job_control import REINDEXING
 from app.ingest.jobs import Job, NewJob
+from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.generation_fill import Unreadable
 
 
-def create(session: Session, collection_id: int, queue: str, about: Mapping[str, Any]) -> int:
-    """A job that fills a generation; returns its id. Raises CollectionNotFound."""
-    return job_rows.create(session, NewJob(collection_id, {REINDEXING: dict(about)}, queue))
+def create(session: Session, collection_id: int, queue: str, wanted: Changes) -> int:
+    """A job that builds a generation; returns its id. Raises CollectionNotFound."""
+    source = {REINDEXING: wanted.to_json()}
+    return job_rows.create(session, NewJob(collection_id, source, queue))
+
+
+def require_none_open(session: Session, collection_id: int) -> None:
+    """Raises GenerationConflict if the collection is being reindexed."""
+    query = select(jobs.c.id).where(
+        jobs.c.collection_id == collection_id,
+        jobs.c.finished_at.is_(None),
+        jobs.c.source.has_key(REINDEXING),
+        ~jobs.c.dry_run,
+    )
+    for job_id in session.execute(query).scalars():
+        raise GenerationConflict(
+            f"Job {job_id} reindexes this collection already: wait for its end, or cancel it."
+        )
+
+
+def note_generation(session: Session, job: Job, index: VectorIndex) -> None:
+    """Which generation it fills, for those who read the job."""
+    _note(session, job, generation=index.id)
+
+
+def _note(session: Session, job: Job, **facts: Any) -> None:
+    source = {REINDEXING: {**job.source[REINDEXING], **facts}}
+    session.execute(update(jobs).where(jobs.c.id == job.id).values(source=source))
+
+
+def wanted(job: Job) -> Changes:
+    """What the job builds."""
+    return Changes.from_json(job.source[REINDEXING])
+
+
+def has_begun(job: Job) -> bool:
+    """Whether there was a generation, which may have been deleted since."""
+    return "generation" in job.source[REINDEXING]
 
 
 def expect(session: Session, job: Job, missing: int) -> None:

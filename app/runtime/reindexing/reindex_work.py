@@ -10,23 +10,36 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
 
+from sqlalchemy.orm import Session
+
 from app.database.connections import Sessions, alone, retry_on_lock
 from app.database.tables import VectorIndex
+from app.encoders.model_pool import ModelName
 from app.errors import (
     Busy,
+    CollectionRejected,
+    GenerationConflict,
     ImageSearchError,
     IndexGone,
     Interrupted,
     ModelUnavailable,
     own_fault,
 )
-from app.index import generations, graph_health, graph_rebuild, missing_vectors
+from app.index import (
+    generations,
+    graph_health,
+    graph_rebuild,
+    missing_vectors,
+    vector_indexes,
+)
 from app.index.generations import Generation
 from app.ingest import jobs
 from app.ingest.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.reindexing import reindex_jobs
+from app.runtime.reindexing.changes import Changes, require_change
 from app.runtime.reindexing.generation_fill import GenerationFill
+from app.vectors import VectorSpace
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +75,46 @@ class ReindexWork:
             generation = generations.of_job(session, job_id)
         if job.listed or job.state != "running":
             return
-        if generation is None:
+        if generation is None and reindex_jobs.has_begun(job):
             self._close(job_id, GONE)
             return
         try:
-            self._fill(job, generation.index)
+            self._fill(job, generation.index if generation else self.begin(job))
         except (ModelUnavailable, Interrupted) as error:
             self._note(job_id, error)
+        except (CollectionRejected, GenerationConflict) as error:
+            self._fail(job_id, str(error))
         except Exception as error:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("job %s failed for good", job_id)
-            self._fail(job_id, generation.index, _reason(error))
+            self._fail(job_id, _reason(error))
+
+    def begin(self, job: Job) -> VectorIndex:
+        """The generation, empty. Loads its model if that is another one.
+
+        Raises CollectionRejected, GenerationConflict, Interrupted, ModelUnavailable.
+        """
+        active = self.registry.find_id(job.collection_id).index
+        wanted = reindex_jobs.wanted(job)
+        space = self._space(active, wanted)
+        shape = wanted.shape(active)
+        require_change(active, space, shape)
+
+        def write(session: Session) -> VectorIndex:
+            if reindex_jobs.lock_state(session, job.id) != "running":
+                raise Interrupted("The job was cancelled.")
+            index = generations.begin(session, active, space, shape, job.id)
+            reindex_jobs.note_generation(session, job, index)
+            return index
+
+        return retry_on_lock(self.sessions, write)
+
+    def _space(self, active: VectorIndex, wanted: Changes) -> VectorSpace:
+        if wanted.model is None or wanted.model == ModelName(active.model, active.pretrained):
+            return active.space
+        space = self.registry.model(wanted.model).space
+        return active.space if space.fingerprint == active.fingerprint else space
 
     def _note(self, job_id: int, error: ModelUnavailable | Interrupted) -> None:
         """Raise it again, unless the job was cancelled meanwhile."""
@@ -106,17 +147,17 @@ class ReindexWork:
             generation = generations.of_job(session, job_id)
         if job.finished_at is not None:
             return
-        if generation is None:
+        if job.state == "cancelling":
+            self._fail(job_id, None)
+        elif generation is None:
             self._close(job_id, GONE)
-        elif job.state == "cancelling":
-            self._fail(job_id, generation.index, None)
         else:
             self._conclude(job, generation, attempt)
 
     def _conclude(self, job: Job, generation: Generation, attempt: int) -> None:
         index = generation.index
         if job.failed and job.failed == job.total:
-            self._fail(job.id, index, "No picture's original could be read.")
+            self._fail(job.id, "No picture's original could be read.")
             return
         try:
             measured = self._built(index)
@@ -126,29 +167,41 @@ class ReindexWork:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("job %s could not be finished", job.id)
-            self._fail(job.id, index, _reason(error))
+            self._fail(job.id, _reason(error))
             return
         with self.sessions.begin() as session:
             if reindex_jobs.lock_state(session, job.id) == "running":  # else it was cancelled
                 generations.become_ready(session, index, measured)
                 jobs.close(session, jobs.get(session, job.id))
                 return
-        self._fail(job.id, index, None)
+        self._fail(job.id, None)
 
     def _built(self, index: VectorIndex) -> dict[str, object]:
-        """Build the index's graph, measure its chance and its recall; warms the model too."""
+        """Build the index's graph, measure its chance and its recall; warms the model too.
+
+        A model that is not in memory is loaded for vectors of its own alone: where they were
+        copied, its graph is measured by pictures. Without any picture nothing is measured.
+        """
         graph_rebuild.build_graph(self.sessions, index)
         graph_health.maintain(self.sessions, index)
+        with self.sessions.begin() as session:
+            active = vector_indexes.active_index(session, index.collection_id)
+            is_empty = vector_indexes.count_vectors(session, index, limit=1) == 0
+        if is_empty:
+            return {}
+        if index.fingerprint != active.fingerprint:
+            self.registry.encoder_of(index).load()
         opened = self.registry.open_generation(index)
-        opened.source_lister.measure()
-        return asdict(opened.recall.measure())
+        if opened.encoder.is_loaded:
+            opened.source_lister.measure()
+        return asdict(opened.recall.measure(texts=opened.encoder.is_loaded))
 
-    def _fail(self, job_id: int, index: VectorIndex, reason: str | None) -> None:
-        """Drop the generation unless it is active, and close the job."""
+    def _fail(self, job_id: int, reason: str | None) -> None:
+        """Drop the generation, if there is one and it is not active, and close the job."""
         with self.sessions.begin() as session:
             growing = generations.of_job(session, job_id)
         if growing is not None and growing.state == "building":
-            retry_on_lock(self.sessions, partial(generations.drop, index=index))
+            retry_on_lock(self.sessions, partial(generations.drop, index=growing.index))
         self._close(job_id, reason)
 
     def _close(self, job_id: int, reason: str | None) -> None:

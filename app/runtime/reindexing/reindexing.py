@@ -6,44 +6,22 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions, retry_on_lock
-from app.database.tables import Storage, VectorIndex
+from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.model_pool import ModelName
 from app.errors import CollectionRejected, GenerationConflict, GenerationNotFound
 from app.feedback import carried_ratings
 from app.index import generations, missing_vectors
 from app.index.generations import Generation, Size
-from app.index.vector_indexes import Shape
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection
 from app.runtime.reindexing import reindex_jobs
+from app.runtime.reindexing.changes import Changes, require_change
 from app.runtime.reindexing.generation_fill import GenerationFill, Record, copy_from_siblings
-from app.vectors import VectorSpace
 
 MOST_MISSING = 1_000  # pictures that an activation adds itself; with more it is refused
 LAST_PICTURES = 100  # that may be missing at the swap, while others write without pause
 ROUNDS = 10  # of adding what came meanwhile, before LAST_PICTURES may be missing
 TEXT_BATCH = 8  # rated queries encoded at a time: searches go between them
-
-
-@dataclass(frozen=True)
-class Changes:
-    """How a new generation differs from the active one; None leaves a property as it is."""
-
-    model: ModelName | None = None
-    storage: Storage | None = None
-    m: int | None = None
-    ef_construction: int | None = None
-
-    def shape(self, active: VectorIndex) -> Shape:
-        """The storage and the graph's parameters of the new generation."""
-        shape = Shape(
-            self.storage or active.storage,
-            self.m or active.m,
-            self.ef_construction or active.ef_construction,
-        )
-        if shape.ef_construction < 2 * shape.m:
-            raise CollectionRejected("ef_construction: it must be at least 2 m.")
-        return shape
 
 
 @dataclass(frozen=True)
@@ -79,41 +57,32 @@ class Reindexing:
     max_resident_models: int
 
     def submit(self, known: KnownCollection, changes: Changes) -> int:
-        """A job that builds another generation; returns its id.
+        """A job that builds another generation; returns its id. It loads the model, if any.
 
-        Raises CollectionRejected, GenerationConflict, ModelUnavailable.
+        Raises CollectionRejected, GenerationConflict.
         """
-        shape, space = changes.shape(known.index), self._space(known, changes)
-        if space == known.index.space and shape == Changes().shape(known.index):
-            raise CollectionRejected(
-                "reindex: nothing would change. Name another model, storage, m or ef_construction."
-            )
-        return retry_on_lock(
-            self.sessions, partial(self._begin, known=known, space=space, shape=shape)
-        )
+        wanted = changes.resolved(known.index)
+        if changes.model is None or changes.model == ModelName(
+            known.index.model, known.index.pretrained
+        ):
+            require_change(known.index, known.index.space, wanted.shape(known.index))
+        else:
+            self._check_model(changes.model)
+        begin = partial(self._begin, active=known.index, wanted=wanted)
+        return retry_on_lock(self.sessions, begin)
 
-    def _space(self, known: KnownCollection, changes: Changes) -> VectorSpace:
-        """The space of the new vectors; loads the model if it is another one."""
-        if changes.model is None:
-            return known.index.space
-        space = self.registry.allowed(changes.model).space
-        if space.fingerprint == known.index.fingerprint:
-            return known.index.space
+    def _check_model(self, model: ModelName) -> None:
+        self.registry.allowed(model)
         if self.max_resident_models < 2:
             raise CollectionRejected(
                 "model: two models must fit into memory meanwhile. Set "
                 "IMAGE_SEARCH_MAX_RESIDENT_MODELS=2."
             )
-        return space
 
-    def _begin(
-        self, session: Session, known: KnownCollection, space: VectorSpace, shape: Shape
-    ) -> int:
-        index = generations.begin(session, known.index, space, shape)
-        about = {"generation": index.id, "model": space.name, **vars(shape)}
-        job_id = reindex_jobs.create(session, known.collection.id, self.queue, about)
-        generations.belongs_to_job(session, index, job_id)
-        return job_id
+    def _begin(self, session: Session, active: VectorIndex, wanted: Changes) -> int:
+        generations.require_none_growing(session, active)
+        reindex_jobs.require_none_open(session, active.collection_id)
+        return reindex_jobs.create(session, active.collection_id, self.queue, wanted)
 
     def listed(self, known: KnownCollection) -> list[ListedGeneration]:
         """All generations of the collection, the newest first."""
@@ -143,8 +112,8 @@ class Reindexing:
             )
         index = generation.index
         record = partial(reindex_jobs.count_later, generation.job_id)
-        encoder = self.registry.encoder_of(index)
-        encoder.load()
+        if index.fingerprint != known.index.fingerprint:
+            self.registry.encoder_of(index).load()
         for remaining in reversed(range(ROUNDS)):
             self._complete(index, record)
             self._encode_rated(known.index, index)
@@ -158,7 +127,6 @@ class Reindexing:
                 ),
             )
             if done is not None:
-                self.registry.open_id(known.collection.id)
                 return done
         raise GenerationConflict(
             f"Pictures are added faster than generation {generation_id} takes them in. Try again "

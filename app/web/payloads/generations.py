@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.encoders.model_pool import ModelName
-from app.runtime.reindexing.reindexing import Activation, Changes, ListedGeneration
+from app.runtime.reindexing.changes import Changes
+from app.runtime.reindexing.reindexing import Activation, ListedGeneration
 from app.web.payloads.collections import ModelText
 from app.web.payloads.examples import with_examples
 

@@ -14,14 +14,17 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.encoders.model_pool import ModelName
 from app.errors import ModelMismatch
 from app.index import embeddings
 from app.index import generations as generation_rows
 from app.ingest import jobs
+from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.reindexing import reindex_jobs, reindex_work
 from app.runtime.services import Services
 from app.settings import Settings
+from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import IMAGES, Answer, Details, counts, done, ended, items, working
 from tests.fixtures.tiny_models import tiny_model
@@ -157,6 +160,24 @@ def test_another_model(client: TestClient, settings: Settings, name: str) -> Non
     assert len(back["hits"]) == len(SEEDS) + 3
 
 
+def test_another_storage_needs_no_model(
+    client: TestClient, services: Services, settings: Settings, workers: Workers
+) -> None:
+    """Vectors are copied, the graph is measured by pictures: no encoder is made (issue 18)."""
+    (model,) = settings.collection_models
+    name = "without-model"
+    assert client.post(COLLECTIONS, json={"name": name, "model": model}).status_code == 201
+    done(client, send(client, name))
+    resident = services.registry.model(ModelName(model, ""))
+    resident.unload()
+    ready = reindexed(client, name, storage="bit")
+    assert (ready["vectors"], ready["recall"]) == (len(SEEDS), 1.0)
+    activate(client, name, ready)
+    assert not resident.is_loaded
+    assert len(search(client, name)["hits"]) == len(SEEDS)
+    assert resident.is_loaded
+
+
 def test_what_comes_later_is_in_every_generation(
     client: TestClient, settings: Settings, name: str
 ) -> None:
@@ -206,14 +227,14 @@ def test_cancelled_it_leaves_nothing(
     with workers.paused():
         answer = client.post(f"{COLLECTIONS}/{name}/reindex", json={"storage": "bit"})
         job_id = answer.json()["job_id"]
-        (growing, _) = generations(client, name)
+        with services.sessions.begin() as session:
+            job = jobs.start(session, job_id)
+        growing = services.worker.reindex_work.begin(job)
         assert client.post(f"/api/v1/jobs/{job_id}/cancel").json()["status"] == "cancelling"
     assert ended(client, answer.json()["url"])["status"] == "cancelled"
     assert [one["status"] for one in generations(client, name)] == ["active"]
     with services.sessions.begin() as session:
-        found = session.execute(
-            text("SELECT to_regclass(:t)"), {"t": f"embeddings_{growing['id']}"}
-        )
+        found = session.execute(text("SELECT to_regclass(:t)"), {"t": growing.partition})
         assert found.scalar_one() is None
 
 
@@ -226,9 +247,8 @@ def test_a_killed_worker_loses_one_batch(
         answer = client.post(f"{COLLECTIONS}/{name}/reindex", json={"model": model})
         job_id = answer.json()["job_id"]
         with services.sessions.begin() as session:
-            jobs.start(session, job_id)
-            growing = generation_rows.of_job(session, job_id)
-        assert growing is not None
+            job = jobs.start(session, job_id)
+        growing = services.worker.reindex_work.begin(job)
         written = list[int]()
 
         def record(session: Session, added: int, unreadable: object) -> None:
@@ -238,7 +258,7 @@ def test_a_killed_worker_loses_one_batch(
             written.append(added)
 
         with pytest.raises(KeyboardInterrupt):
-            replace(services.reindexing.fill, batch_size=2).run(growing.index, record)
+            replace(services.reindexing.fill, batch_size=2).run(growing, record)
         assert generations(client, name)[0]["vectors"] == 2
     assert counts(ended(client, answer.json()["url"])) == {"total": 6, "added": 6}
     assert generations(client, name)[0]["vectors"] == 6
@@ -336,7 +356,10 @@ def test_a_cursor_of_the_former_generation_says_so(client: TestClient, name: str
 
 
 def test_searches_meanwhile_never_mix(client: TestClient, settings: Settings, name: str) -> None:
-    """A query of one model never meets the other's index, and none fails (issue 18)."""
+    """A query of one model never meets the other's index, and none fails (issue 18).
+
+    Nor in a second process on the same database, which follows each swap.
+    """
     (model,) = settings.collection_models
     expected = {}
 
@@ -350,16 +373,18 @@ def test_searches_meanwhile_never_mix(client: TestClient, settings: Settings, na
     note()
     stop, answers = threading.Event(), list[Details]()
 
-    def ask() -> None:
+    def ask(client: TestClient) -> None:
         while not stop.is_set():
             answers.append(search(client, name))
 
-    with ThreadPoolExecutor(3) as threads:
-        asking = [threads.submit(ask) for _ in range(3)]
+    with open_services(settings) as again, ThreadPoolExecutor(4) as threads:
+        other = local_client(create_app(settings, again))
+        asking = [threads.submit(ask, one) for one in (client, client, other)]
         try:
             for _ in range(6):
-                roll_back(client, name)
+                index_id = roll_back(client, name)["id"]
                 wait_for(partial(has_more, answers, len(answers) + 6))
+                wait_for(lambda: search(other, name)["index_id"] == index_id)  # noqa: B023
         finally:
             stop.set()
         for one in asking:
