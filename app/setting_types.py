@@ -47,7 +47,7 @@ def _root_path(text: str) -> str:
 
 def _origin(text: str) -> str:
     if text != "*" and not ORIGIN.fullmatch(text):
-        raise ValueError(f"{text} is no origin: write it like https://example.com")
+        raise ValueError(f"{text} is not an origin: write it like https://example.com")
     return text
 
 
@@ -55,7 +55,7 @@ def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse a pattern that would ignore everything, and so make every picture look deleted."""
     for pattern in patterns:
         if not pattern.strip("*?/[]!") or pattern.count("/") > 1 or pattern.startswith("/"):
-            raise ValueError(f"{pattern} is no name, nor folder/name, to ignore")
+            raise ValueError(f"{pattern} is neither a name nor folder/name")
     return patterns
 
 
@@ -64,7 +64,7 @@ def _zone_name(name: str) -> str:
         ZoneInfo(name)
     except (OSError, ValueError) as error:
         if name != "UTC":  # which every system knows
-            raise ValueError(f"{name} is no time zone: write it like Europe/Lisbon") from error
+            raise ValueError(f"{name} is not a time zone: write it like Europe/Lisbon") from error
     return name
 
 

@@ -201,7 +201,7 @@ def check_address(host: str, anonymous: Anonymous, sessions: Sessions) -> None:
         f"IMAGE_SEARCH_API_HOST={host} is reached from other machines, and there is no API key: "
         "anyone who reaches it could read and delete everything. Make a key first: `make "
         "create-key NAMESPACE=default ROLE=admin NAME=me`; or set "
-        "IMAGE_SEARCH_ALLOW_ANONYMOUS=read to open reading on purpose."
+        "IMAGE_SEARCH_ALLOW_ANONYMOUS=read to allow anonymous read access."
     )
 
 

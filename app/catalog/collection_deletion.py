@@ -67,7 +67,9 @@ class CollectionDeletion:
         try:
             self._clear(collection_id)
         except OperationalError as error:
-            log.warning("the rest of collection %s is deleted later: %s", collection_id, error.orig)
+            log.warning(
+                "the rest of collection %s will be deleted later: %s", collection_id, error.orig
+            )
 
     def finish(self) -> None:
         """Delete what is left of all collections that have a tombstone."""

@@ -144,4 +144,4 @@ def _unstorable(file: SourceFile | Unlisted) -> NewItem:
     shown = file.path.encode("utf-8", "backslashreplace").decode()
     if isinstance(file, Unlisted):
         return NewItem(shown, reason=file.reason)
-    return NewItem(shown, file.etag, file.size, reason="Its name is no UTF-8: rename the file.")
+    return NewItem(shown, file.etag, file.size, reason="Its name is not UTF-8: rename the file.")

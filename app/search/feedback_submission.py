@@ -54,7 +54,7 @@ class FeedbackSubmission:
         if shown.text is None and not is_same_model:  # a text is encoded again
             raise AnswerOutdated(
                 "The collection was indexed with another model since this answer. Search again and "
-                "judge that."
+                "rate that answer."
             )
         if image_id is not None and image_id not in shown.image_ids:
             raise FeedbackRejected(

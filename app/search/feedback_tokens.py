@@ -70,7 +70,9 @@ class FeedbackTokens:
         """Read a token. Raises TokenRejected."""
         claims = self.signer.read(AUDIENCE, token)
         if claims["format"] != TOKEN_FORMAT:
-            raise TokenRejected("It is an older version's. Search again and judge that answer.")
+            raise TokenRejected(
+                "It was issued by an older version. Search again and rate that answer."
+            )
         text, vector = claims.get("text"), claims.get("vector")
         return ShownAnswer(
             UUID(claims["search"]),

@@ -75,7 +75,7 @@ def check_text(query: str) -> None:
             f"The query has {len(query)} characters; {MAX_QUERY_CHARACTERS} are allowed."
         )
     if "\0" in query or any("\ud800" <= character <= "\udfff" for character in query):
-        raise QueryRejected("The query holds a NUL or half of a surrogate pair: it is no text.")
+        raise QueryRejected("The query holds a NUL or half of a surrogate pair: it is not text.")
 
 
 def path_of(position: int) -> str:

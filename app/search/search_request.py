@@ -108,7 +108,7 @@ class SearchRequest:
         defaults = SearchRequest(self.namespace, self.collection)
         for name in ("mode", "min_score", "group_by", "exact"):
             if getattr(self, name) != getattr(defaults, name):
-                raise QueryRejected(f"{name}: there is no query that it could be about.")
+                raise QueryRejected(f"{name}: it needs a query.")
 
     @property
     def digest(self) -> str:

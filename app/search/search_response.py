@@ -287,9 +287,9 @@ class ResponseBuilder:
             told = "Looking through the rest would have taken too long."
             yield SearchWarning("stopped_early", told)
         if any(shown.duplicates.values()):
-            yield SearchWarning("duplicates_grouped", "Duplicates were put together.")
+            yield SearchWarning("duplicates_grouped", "Duplicates were grouped.")
         if shown.following is not None and self._is_grouped():
-            told = "There are so many of them that the next page goes on."
+            told = "There are so many that they continue on the next page."
             yield SearchWarning("continued_on_next_page", told)
         if gone := len(shown.found) - hits:
             yield SearchWarning("deleted_meanwhile", f"Deleted a moment ago: {gone}.")

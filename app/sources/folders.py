@@ -176,7 +176,7 @@ def check_regular(location: Path) -> None:
     """Raise ImageVanished if there is a pipe or a device, which may never give a byte."""
     mode = location.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a folder says what is wrong
-        raise ImageVanished("The file is gone: what lies in its place is no file.")
+        raise ImageVanished("The file is gone: what is in its place is not a file.")
 
 
 def check_size(size: int, max_bytes: int) -> None:

@@ -135,7 +135,7 @@ def chosen_namespace(caller: Caller, namespace: str | None) -> str:
     if namespace is None:
         return caller.home
     if not caller.reaches(namespace):
-        raise RoleRejected(f"Your key is of the namespace {caller.home}, not of {namespace}.")
+        raise RoleRejected(f"Your key is for the namespace {caller.home}, not for {namespace}.")
     return namespace
 
 

@@ -26,7 +26,7 @@ def _parsed(
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FilterRejected(f"filter: it is no JSON ({error}).") from error
+        raise FilterRejected(f"filter: it is not JSON ({error}).") from error
     if not isinstance(found, dict):
         raise FilterRejected("filter: send a JSON object.")
     return found

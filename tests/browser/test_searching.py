@@ -251,7 +251,7 @@ def test_nothing_here_looks_like_that(visitor: Visitor, service: Service) -> Non
 def test_a_query_that_is_refused_is_said(visitor: Visitor, service: Service) -> None:
     visitor.refusals.add(422)
     page = visitor.visit(service, '/?q=tree&filter={"width":{"gte":"wide"}}')
-    expect(page.get_by_role("alert")).to_contain_text("is no number")
+    expect(page.get_by_role("alert")).to_contain_text("is not a number")
 
 
 def test_what_is_less_likely_is_folded(visitor: Visitor, service: Service) -> None:

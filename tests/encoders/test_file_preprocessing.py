@@ -74,7 +74,7 @@ def test_what_cannot_be_known_is_said_and_can_be_set(
 ) -> None:
     assert prepared(model, weights) == known
     (said,) = [one for one in caplog.records if one.levelno == logging.WARNING]
-    assert f"nothing says {unknown} of" in said.getMessage()
+    assert f"the {unknown} that" in said.getMessage()
     assert str(weights.with_name(CONFIG_FILE)) in said.getMessage()
     caplog.clear()
     wanted = {

@@ -20,7 +20,7 @@ def test_data_of_the_installed_version_stay_as_they_are() -> None:
     with temporary_folder("same") as folder:
         done = run(POSTGRES_DIR=str(folder / "data"))
         assert done.returncode == 1
-        assert "is no data folder of Postgres: nothing to upgrade." in done.stderr
+        assert "is not a Postgres data folder: there is nothing to upgrade." in done.stderr
         with embedded_server(folder / "data"):
             pass
         done = run(POSTGRES_DIR=str(folder / "data"))

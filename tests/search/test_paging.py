@@ -207,7 +207,7 @@ def test_duplicates_without_end_end_a_page_and_not_the_answer(
     body = {"query": QUERY, "filter": where, "group_by": "duplicates", "limit": 18, "include": []}
     first = answer(client, **body)
     assert 0 < len(first["hits"]) < 18
-    assert "There are so many of them that the next page goes on." in warned(first)
+    assert "There are so many that they continue on the next page." in warned(first)
     found = [(n - 401) // 3 for n in shown_ids(pages(client, **body))]
     assert sorted(found) == sorted({(n - 401) // 3 for n in live if 401 <= n <= 700})
 

@@ -236,7 +236,7 @@ def test_facets_count_what_passes_the_filter(client: TestClient) -> None:
     assert found["tags"][0] == {"value": "green", "count": 2}
     few = answer(client, query="a car", facets=["place"], filter={"stars": {"gte": 4}})
     assert few["facets"] == {"place": [{"value": "Lisbon", "count": 2}]}
-    assert 'facets: "width" is no declared field' in refused(asked(client, facets=["width"]))
+    assert 'facets: "width" is not a declared field' in refused(asked(client, facets=["width"]))
     assert "facets" in refused(asked(client, facets=["place"] * 11))
 
 

@@ -110,8 +110,8 @@ def check_declared(fields: Mapping[str, str]) -> None:
     for name, kind in fields.items():
         if not NAME.fullmatch(name):
             raise CollectionRejected(
-                f"fields: {display(name)} is no name of a field: up to 40 letters, digits, _ "
-                "and -, a letter or _ first."
+                f"fields: {display(name)} is not a field name: up to 40 letters, digits, _ "
+                "and -, beginning with a letter or _."
             )
         if name in RESERVED:
             raise CollectionRejected(f"fields: {display(name)} has a meaning of its own already.")
@@ -169,7 +169,7 @@ def facet_field(name: str, declared: Mapping[str, str]) -> Field:
     """A field whose values can be counted. Raises FilterRejected."""
     if name not in {*declared, *WRITTEN, *CLOCK}:
         known = ", ".join({**dict.fromkeys(declared), **WRITTEN, **CLOCK})
-        raise FilterRejected(f"facets: {display(name)} is no declared field; there are {known}.")
+        raise FilterRejected(f"facets: {display(name)} is not a declared field; there are {known}.")
     return find_field(name, declared)
 
 

@@ -22,7 +22,7 @@ def letter_forms(text: str) -> list[str]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise FilterRejected(f"{display(value)} is no text.")
+        raise FilterRejected(f"{display(value)} is not a text.")
     if len(value) > MAX_CHARACTERS:
         raise FilterRejected(f"a text of more than {MAX_CHARACTERS:,} characters.")
     if UNSTORABLE.search(value):
@@ -32,9 +32,9 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise FilterRejected(f"{display(value)} is no number.")
+        raise FilterRejected(f"{display(value)} is not a number.")
     if isinstance(value, float) and not math.isfinite(value):
-        raise FilterRejected(f"{display(value)} is no finite number.")
+        raise FilterRejected(f"{display(value)} is not a finite number.")
     number = Decimal(value if isinstance(value, int) else repr(value))  # 0.1 means 0.1
     if not -MAX_NUMBER <= number <= MAX_NUMBER:
         raise FilterRejected("a number beyond 10 to the power of 300.")
@@ -53,7 +53,7 @@ def _date(value: object) -> datetime:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise FilterRejected(
-            f"{display(value)} is no date of the years 1 to 9999 in ISO 8601, "
+            f"{display(value)} is not a date in the years 1 to 9999 in ISO 8601, "
             "such as 2024-05-31 or 2024-05-31T12:00:00Z."
         ) from error
 

@@ -81,7 +81,7 @@ class _Parser:
 
     def conjuncts(self, body: object, path: str, depth: int) -> Conjuncts:
         if not isinstance(body, dict):
-            raise FilterRejected(f"{path}: {display(body)} is no filter: send an object.")
+            raise FilterRejected(f"{path}: {display(body)} is not a filter: send an object.")
         if depth > MAX_DEPTH:
             raise FilterRejected(f"{path}: filters are nested more than {MAX_DEPTH} deep.")
         if not body:
@@ -124,7 +124,7 @@ class _Parser:
 
     def _items(self, inner: object, path: str) -> Iterator[tuple[str, object]]:
         if not isinstance(inner, list):
-            raise FilterRejected(f"{path}: {display(inner)} is no list of filters.")
+            raise FilterRejected(f"{path}: {display(inner)} is not a list of filters.")
         if not inner:
             self._count_clause(path)
         for number, one in enumerate(inner):
@@ -227,7 +227,7 @@ def _equals(field: Field, value: str) -> ColumnElement[bool]:
 
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise FilterRejected(f"{display(value)} is no list of values.")
+        raise FilterRejected(f"{display(value)} is not a list of values.")
     if len(value) > MAX_VALUES:
         raise FilterRejected(f"{len(value):,} values; {MAX_VALUES:,} are allowed.")
     return value

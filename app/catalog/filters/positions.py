@@ -44,7 +44,9 @@ def _circle(value: object) -> tuple[float, float, float]:
     for name, (least, most) in RANGES.items():
         one = value[name]
         if isinstance(one, bool) or not isinstance(one, (int, float)) or not least <= one <= most:
-            raise FilterRejected(f"{name}: {display(one)} is no number from {least:g} to {most:g}.")
+            raise FilterRejected(
+                f"{name}: {display(one)} is not a number from {least:g} to {most:g}."
+            )
     return value["lat"], value["lon"], value["km"]
 
 

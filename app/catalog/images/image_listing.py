@@ -179,7 +179,7 @@ def _check_position(field: Field, after: Position) -> None:
     except (TypeError, ValueError, ArithmeticError):
         fits = False
     if not fits:
-        raise CursorRejected("The cursor is no position in this order.")
+        raise CursorRejected("The cursor does not belong to this order.")
 
 
 def _parse_text(key: Key) -> str:

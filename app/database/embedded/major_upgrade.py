@@ -56,7 +56,9 @@ def upgrade(folder: Path, version: int = VERSION) -> Path | None:
             return _kept(folder)
         found = data_version(folder)
         if found is None:
-            raise DatabaseUnusable(f"{folder} is no data folder of Postgres: nothing to upgrade.")
+            raise DatabaseUnusable(
+                f"{folder} is not a Postgres data folder: there is nothing to upgrade."
+            )
         if found == version:
             return None
         if found not in VERSIONS or found > version:

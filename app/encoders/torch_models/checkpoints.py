@@ -101,7 +101,7 @@ def _from_repository(repository: str) -> Checkpoint:
     if Path(weights).parent != config.parent:
         raise ModelUnavailable(
             f"The cache holds {repository}'s configuration and weights of different revisions. "
-            "Run `make pull-model` to fetch both anew."
+            "Run `make pull-model` to fetch both again."
         )
     return Checkpoint(f"{LOCAL}{config.parent}", None)
 

@@ -33,8 +33,8 @@ def preprocess_of_file(model: str, file: Path) -> dict[str, Any]:
         known |= _configured(config)
     if unknown := [key for key in PREPROCESS_KEYS if key not in known]:
         log.warning(
-            "%s: nothing says %s of the pictures that %s was trained on, so OpenAI's are used. "
-            'If they are others, write {"preprocess_cfg": {…}} into %s',
+            "%s: the %s that %s was trained with is unknown, so OpenAI's is used. "
+            'If it is another, write {"preprocess_cfg": {…}} into %s',
             *(file, ", ".join(unknown), model, config),
         )
     else:
@@ -49,7 +49,7 @@ def _configured(config: Path) -> dict[str, Any]:
         found = json.loads(config.read_text()).get("preprocess_cfg", {})
         chosen = {key: found[key] for key in PREPROCESS_KEYS if key in found}
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ModelUnavailable(f"{config} is no configuration of open_clip's: {error}") from error
+        raise ModelUnavailable(f"{config} is not an open_clip configuration: {error}") from error
     for key, value in chosen.items():
         if not _is_valid(key, value):
             raise ModelUnavailable(

@@ -91,4 +91,4 @@ def parse_packet(data: bytes) -> Element:
             raise AnnotationInvalid("The XMP has too many attributes.")
         return _Packet().parse(data.strip(PADDING))
     except (expat.ExpatError, ValueError) as error:
-        raise AnnotationInvalid(f"The XMP is no XML: {error}.") from error
+        raise AnnotationInvalid(f"The XMP is not XML: {error}.") from error

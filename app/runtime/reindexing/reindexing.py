@@ -129,8 +129,8 @@ class Reindexing:
             if done is not None:
                 return done
         raise GenerationConflict(
-            f"Pictures are added faster than generation {generation_id} takes them in. Try again "
-            "when fewer are."
+            f"Pictures are added faster than generation {generation_id} can index them. Try "
+            "again when fewer are added."
         )
 
     def roll_back(self, known: KnownCollection) -> Activation:

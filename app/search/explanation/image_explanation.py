@@ -90,7 +90,7 @@ class Explanation:
         sentences: dict[Cause, str] = {
             "found": f"It is number {self.approximate_rank} of the answer.",
             "missed": f"It would be number {self.exact_rank} of the exact answer, but the graph "
-            "did not lead to it: an exact search finds it, and more recall may.",
+            "did not find it: an exact search does, and a higher recall may.",
             "too_far": f"{nearer:,} pictures are nearer; the first {MAX_RANK:,} of an answer are "
             "looked at.",
             "filtered": f"The filter removes it: it does not pass {clauses}. Without the filter "
@@ -99,7 +99,7 @@ class Explanation:
             + (f" Nor does it pass {clauses}." if clauses else ""),
             "other_collection": f"It is in another collection: {self.collection}.",
             "refused": f"Job {self.job_id} refused it: {self.reason}",
-            "removed": "It was removed, and is in no answer any more.",
+            "removed": "It was deleted and is no longer in any answer.",
             "unknown": "No picture has this id, path or name, and no file of that name was "
             "refused.",
         }

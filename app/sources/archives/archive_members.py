@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.sources.archives.decompression import Read
 
 NOT_AN_ARCHIVE = (
-    "This is no archive: send a zip, or a tar, plain or packed with gzip, bzip2, xz or zstd."
+    "This is not an archive: send a zip, or a tar, plain or packed with gzip, bzip2, xz or zstd."
 )
 
 

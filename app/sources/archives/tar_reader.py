@@ -51,7 +51,7 @@ def _tar_refusal(info: tarfile.TarInfo) -> str:
     if any(key.startswith("GNU.sparse.") for key in info.pax_headers):
         return TAR_REFUSALS[tarfile.GNUTYPE_SPARSE]
     return TAR_REFUSALS.get(
-        info.type, "This is a device, a pipe or something else that is no file."
+        info.type, "This is a device, a pipe or something else that is not a file."
     )
 
 

@@ -137,7 +137,7 @@ def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The line number and the non-empty cells, by column, of each row."""
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise AnnotationInvalid(f"{name}, line {line}: a NUL is no text.")
+        raise AnnotationInvalid(f"{name}, line {line}: NUL characters are not allowed.")
     # Strict, or a quote that nothing closes would swallow the rest of the table.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
@@ -207,7 +207,7 @@ def _annotation(values: dict[str, Any], caption_keys: tuple[str, ...]) -> Annota
     rest = dict(values)
     caption = _take(rest, caption_keys)
     if caption is not None and not isinstance(caption, str):
-        raise AnnotationInvalid("caption: this is no text.")
+        raise AnnotationInvalid("caption: this is not text.")
     inner = rest.get("metadata")
     if isinstance(inner, dict):
         rest = {key: rest[key] for key in rest if key != "metadata"} | inner

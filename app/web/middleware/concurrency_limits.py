@@ -39,9 +39,9 @@ class ConcurrencyLimits:
         """Raises Busy. No client gets all slots: one that sends slowly would block the others."""
         limit = self._max_concurrent[lane]
         if self._active[lane, ALL] >= limit:
-            raise Busy("So many requests are under way that this one is not begun: try again.")
+            raise Busy("Too many requests are being processed: try again.")
         if self._active[lane, client] >= max(1, int(limit * MAX_SHARE)):
-            raise Busy("So many requests of yours are under way that this one is not begun.")
+            raise Busy("Too many of your requests are being processed.")
 
     def _release(self, lane: Lane, client: str) -> None:
         self._active.subtract([(lane, ALL), (lane, client)])

@@ -165,7 +165,9 @@ class Guard:
             self._rate_limits.count(need.lane, "address", address, state)
         caller = state["caller"] = await self._caller(need, scope)
         if need.role is not None and not caller.may(need.role):
-            raise RoleRejected(f"This needs a key of the role {need.role}; yours is {caller.role}.")
+            raise RoleRejected(
+                f"This needs a key with the role {need.role}; yours is {caller.role}."
+            )
         if need.role is not None and caller == OPEN:
             check_is_local(Headers(scope=scope), self._origins)
         if caller.key_id is not None:

@@ -33,7 +33,7 @@ LONG_ADDRESS = (
     f"The address has more than {MAX_ADDRESS_BYTES:,} bytes: send a long filter or cursor in the "
     "body of POST /api/v1/search."
 )
-INVALID = "This is no HTTP/1.1 request: its first line or its headers are malformed."
+INVALID = "This is not an HTTP/1.1 request: its first line or its headers are malformed."
 
 
 def most_connections() -> int:

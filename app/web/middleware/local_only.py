@@ -30,7 +30,7 @@ def check_is_local(headers: Headers, origins: Collection[str]) -> None:
     origin = headers.get("origin")
     if origin is not None and origin not in origins and origin.partition("://")[2] != host:
         raise RoleRejected(
-            f"A page of {origin[:100]!r} asks, which IMAGE_SEARCH_CORS_ORIGINS does not name."
+            f"A page of {origin[:100]!r} sent this, and IMAGE_SEARCH_CORS_ORIGINS does not list it."
         )
 
 

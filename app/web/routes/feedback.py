@@ -101,7 +101,7 @@ def _rated_collection(
     """
     if caller.is_stranger:
         raise RoleRejected(
-            "Rating needs an API key: IMAGE_SEARCH_ALLOW_ANONYMOUS opens reading alone."
+            "Rating needs an API key: IMAGE_SEARCH_ALLOW_ANONYMOUS allows reading only."
         )
     opened = registry.open_id(shown.collection_id)
     chosen_namespace(caller, opened.collection.namespace)

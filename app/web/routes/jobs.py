@@ -44,8 +44,8 @@ router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
 
 ADD_IMAGES = "/api/v1/images"  # the route whose body may be a large archive
 NOT_YOURS = (
-    "The folders and buckets of this service are open to keys of the namespace default alone: send "
-    "files, an archive or URLs."
+    "Only keys for the namespace default may use folders and buckets of this service: send files, "
+    "an archive or URLs."
 )
 EVENT_SECONDS = 0.5  # between two looks at a job for its event stream
 

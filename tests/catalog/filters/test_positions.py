@@ -86,10 +86,10 @@ def test_a_filter_with_others(passing: Passing) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"within": {"lat": 91, "lon": 0, "km": 1}}, "lat: 91 is no number from -90 to 90"),
-        ({"within": {"lat": 0, "lon": 0, "km": -1}}, "km: -1 is no number from 0"),
-        ({"within": {"lat": 0, "lon": True, "km": 1}}, "lon: true is no number"),
-        ({"within": {"lat": 0, "lon": float("nan"), "km": 1}}, "lon: NaN is no number"),
+        ({"within": {"lat": 91, "lon": 0, "km": 1}}, "lat: 91 is not a number from -90 to 90"),
+        ({"within": {"lat": 0, "lon": 0, "km": -1}}, "km: -1 is not a number from 0"),
+        ({"within": {"lat": 0, "lon": True, "km": 1}}, "lon: true is not a number"),
+        ({"within": {"lat": 0, "lon": float("nan"), "km": 1}}, "lon: NaN is not a number"),
         ({"within": {"lat": 0, "lon": 0}}, "send an object like"),
         ({"within": [0, 0, 1]}, "send an object like"),
         ({"near": 1}, "position has no operator"),

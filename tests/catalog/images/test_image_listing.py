@@ -254,7 +254,9 @@ def test_facets_are_of_the_pictures_that_pass_and_bounded(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("name", ["width", "metadata.place", "colour"])
 def test_facets_of_what_is_not_declared_are_refused(shelf: Shelf, name: str) -> None:
-    with pytest.raises(FilterRejected, match=f'facets: "{name}" is no declared field; there are'):
+    with pytest.raises(
+        FilterRejected, match=f'facets: "{name}" is not a declared field; there are'
+    ):
         shelf.facets(name)
 
 

@@ -154,7 +154,7 @@ def test_variants_are_named_by_the_best_and_on_no_later_page(
     assert {best["id"], *best["duplicates"]} == set(variants[:3])
     assert len(best["duplicates"]) == 2
     assert {hit["id"] for hit in others} == set(variants[3:])
-    assert "Duplicates were put together." in warned(whole)
+    assert "Duplicates were grouped." in warned(whole)
     for mode in ("vector", "hybrid"):
         body = {"query": "a zebra", "group_by": "duplicates", "limit": 1, "mode": mode}
         found = [hit for page in pages(client, **body) for hit in page]
