@@ -47,14 +47,16 @@ class Settings(BaseModel):
     testing: bool = Field(False, description="1: use the bundled demo model and pictures")
     api_host: str = Field("127.0.0.1", description="address to listen on")
     allow_anonymous: Literal["none", "read"] = Field(
-        "none", description="read: searching and reading the namespace default needs no API key"
+        "none", description="read: anonymous read access to the namespace default, once keys exist"
     )
     api_port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port to listen on")
     root_path: RootPath = Field(
-        "", description="prefix below which a proxy serves this, such as /pictures; empty: none"
+        "",
+        description="path prefix under which a proxy serves this, such as /pictures; empty: none",
     )
     keep_alive_seconds: Annotated[int, Field(ge=1, le=3_600)] = Field(
-        75, description="idle connections stay open so long: longer than a proxy keeps them"
+        75,
+        description="seconds an idle connection stays open; longer than your proxy's timeout",
     )
     database_url: str | None = Field(
         None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
@@ -84,20 +86,20 @@ class Settings(BaseModel):
         2, description="models in memory at a time; the least recently used one is unloaded"
     )
     keep_generations: Annotated[int, Field(ge=0, le=10)] = Field(
-        1, description="former vectors of a collection kept for a rollback after a reindexing"
+        1, description="former generations of vectors kept for a rollback after a reindexing"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="where the model runs: auto, cpu, cuda or mps"
     )
     runtime: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="torch, openvino, or auto: the faster of both, measured once"
+        "auto", description="torch, openvino, or auto: the faster of the two, measured once"
     )
     precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto", description="number format; int8 needs the extra int8 and an index of its own"
     )
     model_cache_dir: Path = Field(
         Path("data/models/converted"),
-        description="models converted for openvino, and what makes later starts fast",
+        description="cache of models converted for OpenVINO, which also makes later starts fast",
     )
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         32, description="pictures encoded at a time while indexing"
@@ -109,10 +111,12 @@ class Settings(BaseModel):
         200, description="largest single file, wherever it comes from, in MB (10^6 bytes)"
     )
     max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        50, description="largest picture, in 10^6 pixels; of a JPEG as it is decoded, reduced"
+        50,
+        description="largest picture, in 10^6 pixels; for a JPEG, after its reduction in decoding",
     )
     decoding_memory_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        1000, description="memory that decoding pictures may take at a time, in MB (10^6 bytes)"
+        1000,
+        description="memory that all pictures being decoded may use together, in MB (10^6 bytes)",
     )
     read_jpeg_2000: bool = Field(
         False, description="read JPEG 2000, whose decoder has had more faults than the others"
@@ -121,10 +125,12 @@ class Settings(BaseModel):
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
     )
     max_archive_entries: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        10_000, description="most files of an archive; as many again may be sidecars and the like"
+        10_000,
+        description="most pictures in an archive; sidecars and other files may be as many again",
     )
     jwt_secret: Secret | None = Field(
-        None, description="signs tokens, at least 32 bytes; empty: made and kept in the database"
+        None,
+        description="signs tokens, at least 32 bytes; empty: generated and stored in the database",
     )
     token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
         24, description="how long an answer can be rated by its token, in hours"
@@ -133,16 +139,16 @@ class Settings(BaseModel):
         24, description="how long the addresses in answers work without the key, in hours"
     )
     feedback_liked: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="how far well-rated pictures may pull a query; its own length is 1"
+        0.5, description="how far well-rated pictures may move a query, whose own length is 1"
     )
     feedback_disliked: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.25, description="how far badly rated pictures may push it"
+        0.25, description="how far badly rated pictures may move it away"
     )
     feedback_cap: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.5, description="how far both together may move it"
+        0.5, description="limit for both together"
     )
     feedback_similarity: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.85, description="ratings count for queries of at least this cosine similarity"
+        0.85, description="ratings count for queries with at least this cosine similarity"
     )
     feedback_half_life_days: Annotated[float, Field(gt=0)] = Field(
         180, description="ratings of this age count half, in days"
@@ -167,7 +173,7 @@ class Settings(BaseModel):
         (), description="origins whose pages may call the API, https://host[:port] each, or *"
     )
     log_format: Literal["plain", "json"] = Field(
-        "plain", description="json: an object on each line"
+        "plain", description="json: one JSON object per line"
     )
     keep_gps: bool = Field(
         False, description="1: keep where a picture was taken, from its file or sidecars"
@@ -178,13 +184,14 @@ class Settings(BaseModel):
         "kept; needs the extra places",
     )
     default_timezone: Zone = Field(
-        "UTC", description="where pictures were taken that do not tell, like Europe/Lisbon"
+        "UTC",
+        description="time zone of pictures whose file does not tell it, such as Europe/Lisbon",
     )
     worker: Literal["embedded", "none"] = Field(
         "embedded", description="none: jobs wait for separate processes, `make worker`"
     )
     lease_seconds: Annotated[float, Field(ge=1, le=45)] = Field(
-        30, description="after so long without a sign of life a worker loses its batch, in seconds"
+        30, description="a worker that is silent for this long loses its batch, in seconds"
     )
     source_dirs: Folders = Field(
         (),
@@ -194,7 +201,7 @@ class Settings(BaseModel):
     )
     ignored_names: Patterns = Field(
         IGNORED_NAMES,
-        description="names, or folder/name, that every source is listed without; * as in a shell",
+        description="names, or folder/name, to pass over in every source; * as in a shell",
     )
     watch_dirs: Folders = Field(
         (), description="folders whose changes are indexed as they happen, comma-separated"
