@@ -100,8 +100,8 @@ def test_a_configuration_beside_the_file_wins_over_tags(weights: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is no configuration"),
-        ("[]", "is no configuration"),
+        ("{", "is not an open_clip configuration"),
+        ("[]", "is not an open_clip configuration"),
         ('{"preprocess_cfg": {"mean": 0.5}}', "preprocess_cfg.mean is 0.5"),
         ('{"preprocess_cfg": {"std": [1, 1, 0]}}', "preprocess_cfg.std"),
         ('{"preprocess_cfg": {"mean": [1, 1, NaN]}}', "preprocess_cfg.mean"),

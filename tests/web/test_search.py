@@ -220,7 +220,7 @@ def test_a_listing_has_pages(client: TestClient) -> None:
 def test_what_needs_a_query_is_refused_without_one(
     client: TestClient, options: dict[str, Any]
 ) -> None:
-    assert "there is no query" in refused(asked(client, **options))
+    assert "it needs a query" in refused(asked(client, **options))
 
 
 def test_facets_count_what_passes_the_filter(client: TestClient) -> None:
