@@ -76,6 +76,18 @@ class RoleRejected(ImageSearchError):
     """The API key's role or namespace does not allow this."""
 
 
+class KeyNotFound(ImageSearchError):
+    """No API key has this id."""
+
+
+class NewKeyRejected(ImageSearchError):
+    """The name, the namespace or the end of a new API key is not allowed."""
+
+
+class LastAdminKey(ImageSearchError):
+    """Without this API key nobody could make or revoke keys of the namespace."""
+
+
 class TooManyRequests(ImageSearchError):
     """The key or the address has sent too many requests and has to wait `seconds`."""
 

@@ -35,7 +35,7 @@ from app.sources.ignored_names import IgnoredNames
 from app.web import application
 from app.web.application import HttpLimits
 from app.web.middleware.http_protocol import BoundedProtocol, most_connections
-from app.web.middleware.rate_limits import Lane
+from app.web.middleware.rate_limits import KEYS_RATE, Lane
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
         rates={
             "search": _rate(settings.search_rate or SEARCH_RATE),
             "upload": _rate(settings.upload_rate or UPLOAD_RATE),
+            "keys": _rate(KEYS_RATE),
         },
         unlimited_while_open=_unlimited_while_open(settings),
         max_searches=settings.max_searches,

@@ -11,14 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.access import api_keys
-from app.access.api_keys import MAX_ID, Key, Role
+from app.access.api_keys import MAX_DAYS, MAX_ID, Key, Role
 from app.database import connections
 from app.errors import ImageSearchError
 from app.runtime.backing_services import database
 from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 
-MAX_DAYS = 36_500  # a hundred years
 HEADINGS = ("id", "namespace", "role", "name", "created", "last used", "expires", "revoked")
 
 # A traceback with local variables would reveal a key.

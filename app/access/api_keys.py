@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.database.access_tables import api_keys
 from app.database.connections import is_read_only
-from app.errors import StartError
+from app.errors import KeyNotFound, NewKeyRejected
 
 Role = Literal["reader", "writer", "admin"]
 """What a key permits; each role includes the ones before it."""
@@ -25,6 +25,7 @@ Role = Literal["reader", "writer", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 MAX_ID = 2**31 - 1  # Postgres's integer
 MAX_NAME = 100  # characters
+MAX_DAYS = 36_500  # a hundred years; how long a key that ends is valid at most
 SECRET_BYTES = 32
 LAST_USED_SECONDS = 60  # how far `last_used_at` may lag behind
 MAX_KEY = 58  # characters: isk_, ten digits, _ and 43 that spell SECRET_BYTES
@@ -46,6 +47,11 @@ class Key:
     revoked_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+
+    @property
+    def prefix(self) -> str:
+        """How its text begins: it is no secret, and no other key's begins so."""
+        return f"isk_{self.id}_"
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def create(
 ) -> tuple[Key, str]:
     """Create a key; returns it with its text, which cannot be recovered later.
 
-    `expires_at` has a time zone. Raises StartError for an invalid namespace or name.
+    `expires_at` has a time zone. Raises NewKeyRejected for an invalid namespace or name.
     """
     _check_names(namespace, name)
     # The id is drawn first: it is part of the text that is hashed.
@@ -96,14 +102,14 @@ def create(
 
 def _check_names(namespace: str, name: str) -> None:
     if not NAMESPACE.fullmatch(namespace):
-        raise StartError(
+        raise NewKeyRejected(
             f"namespace: {namespace[:MAX_NAME]!r} is not valid: use 1 to 63 of the letters a "
             "to z, digits, - and _, beginning with a letter or a digit."
         )
     if len(name) > MAX_NAME or any(unicodedata.category(sign) in UNNAMABLE for sign in name):
-        raise StartError(f"name: use 1 to {MAX_NAME} characters, without control characters.")
+        raise NewKeyRejected(f"name: use 1 to {MAX_NAME} characters, without control characters.")
     if not name.strip():
-        raise StartError("name: it is empty; say whose key it is, or what for.")
+        raise NewKeyRejected("name: it is empty; say whose key it is, or what for.")
 
 
 def get(session: Session, key_id: int) -> Key | None:
@@ -119,14 +125,35 @@ def listed(session: Session) -> list[Key]:
     return [Key(**row) for row in session.execute(query).mappings()]
 
 
+def newest(session: Session, namespace: str, before: int | None, limit: int) -> list[Key]:
+    """Keys of a namespace with ids below `before`, valid or not, newest first."""
+    query = select(*KEY_COLUMNS).where(api_keys.c.namespace == namespace)
+    if before is not None:
+        query = query.where(api_keys.c.id < before)
+    query = query.order_by(api_keys.c.id.desc()).limit(limit)
+    return [Key(**row) for row in session.execute(query).mappings()]
+
+
+def lock_valid_admins(session: Session, namespace: str) -> list[Key]:
+    """The valid admin keys of a namespace: nobody else revokes one before the transaction ends."""
+    is_valid = api_keys.c.revoked_at.is_(None) & (
+        api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > func.now())
+    )
+    query = select(*KEY_COLUMNS).where(
+        api_keys.c.namespace == namespace, api_keys.c.role == "admin", is_valid
+    )
+    query = query.order_by(api_keys.c.id).with_for_update()
+    return [Key(**row) for row in session.execute(query).mappings()]
+
+
 def revoke(session: Session, key_id: int) -> Key:
     """Revoke a key; one revoked earlier keeps its date.
 
-    Raises StartError if no key has this id.
+    Raises KeyNotFound.
     """
     known = get(session, key_id) if 0 < key_id <= MAX_ID else None
     if known is None:
-        raise StartError(f"There is no key {key_id}: `make list-keys` shows all.")
+        raise KeyNotFound(f"There is no key {key_id}: `make list-keys` shows all.")
     query = update(api_keys).where(api_keys.c.id == key_id)
     query = query.values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
     return Key(**session.execute(query.returning(*KEY_COLUMNS)).mappings().one())

@@ -91,6 +91,7 @@ class Authenticator:
         self._clock = clock
         self._lock = threading.Lock()
         self._cache: OrderedDict[bytes, CachedKey] = OrderedDict()  # by the key's SHA-256
+        self._revocations = 0  # how often a key was forgotten
         self._is_locked = False
         self._unlocked_until = -float("inf")
 
@@ -153,16 +154,27 @@ class Authenticator:
         key = api_keys.read(presented)
         if key is None:
             raise _unknown()
-        asked = self._clock()  # before the lookup, so that the cache never outlives a revocation
+        asked, before = self._clock(), self._revocations  # no cache outlives a revocation
         with self._sessions.begin() as session:
             found = _verified(api_keys.get(session, key.id), key)
             api_keys.note_use(session, found.id)
         caller = Caller(found.role, found.namespace, found.id, found.name)
-        self._remember(key, CachedKey(caller, found.expires_at, asked + KEY_SECONDS))
+        self._remember(key, CachedKey(caller, found.expires_at, asked + KEY_SECONDS), before)
         return caller
 
-    def _remember(self, key: Presented, found: CachedKey) -> None:
+    def forget(self, key_id: int) -> None:
+        """Look the key up anew at its next request, since it has been revoked."""
         with self._lock:
+            self._revocations += 1
+            for digest, found in list(self._cache.items()):
+                if found.caller.key_id == key_id:
+                    del self._cache[digest]
+
+    def _remember(self, key: Presented, found: CachedKey, revocations: int) -> None:
+        """Cache a lookup that began after so many revocations, unless there was one since."""
+        with self._lock:
+            if self._revocations != revocations:
+                return
             self._cache[key.hash] = found
             self._cache.move_to_end(key.hash)
             while len(self._cache) > MAX_CACHED:

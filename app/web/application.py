@@ -22,6 +22,7 @@ from app.web.middleware.compression import JsonCompression
 from app.web.middleware.concurrency_limits import (
     MAX_EVENT_STREAMS,
     MAX_KEY_LOOKUPS,
+    MAX_KEY_REQUESTS,
     MAX_OTHER_REQUESTS,
 )
 from app.web.middleware.guard import Guard
@@ -46,6 +47,7 @@ from app.web.routes import (
     health,
     images,
     jobs,
+    keys,
     legacy,
     recall,
     search,
@@ -70,7 +72,7 @@ SUBJECTS = (
         evaluations,
         duplicates,
     ),
-    *(facets, jobs, health, page, api_documentation),
+    *(facets, jobs, keys, health, page, api_documentation),
 )
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
 
@@ -174,7 +176,8 @@ def _guard(services: Services, limits: HttpLimits) -> Guard:
         "upload": limits.max_uploads,
         "events": MAX_EVENT_STREAMS,
         "other": MAX_OTHER_REQUESTS,
-        "keys": MAX_KEY_LOOKUPS,
+        "keys": MAX_KEY_REQUESTS,
+        "lookups": MAX_KEY_LOOKUPS,
     }
     return Guard(
         services.access,

@@ -22,7 +22,7 @@ from app.access.api_keys import (
     Role,
 )
 from app.database.connections import Sessions
-from app.errors import StartError
+from app.errors import KeyNotFound, NewKeyRejected
 
 SECRET = "s" * 43
 
@@ -126,7 +126,7 @@ def test_a_name_may_be_in_any_script(sessions: Sessions, name: str) -> None:
     ],
 )
 def test_a_name_that_cannot_be_shown_is_refused(sessions: Sessions, name: str) -> None:
-    with pytest.raises(StartError, match=r"^name: "):
+    with pytest.raises(NewKeyRejected, match=r"^name: "):
         make(sessions, name)
     with sessions() as session:
         assert api_keys.listed(session) == []
@@ -136,7 +136,7 @@ def test_a_name_that_cannot_be_shown_is_refused(sessions: Sessions, name: str) -
     "namespace", ["", "-a", "_a", "A", "a b", "é", "a\n", "a\0", "\ud800", "a" * 64, "a" * 9999]
 )
 def test_a_namespace_that_cannot_be_is_refused(sessions: Sessions, namespace: str) -> None:
-    with sessions() as session, pytest.raises(StartError, match=r"^namespace: ") as caught:
+    with sessions() as session, pytest.raises(NewKeyRejected, match=r"^namespace: ") as caught:
         api_keys.create(session, namespace, "me", "admin", None)
     assert len(str(caught.value)) < 300
 
@@ -168,7 +168,7 @@ def test_a_revoked_key_stays_as_it_was_first_revoked(sessions: Sessions) -> None
 
 @pytest.mark.parametrize("key_id", [0, -1, MAX_ID, MAX_ID + 1, 2**63, 10**40])
 def test_no_other_id_can_be_revoked(sessions: Sessions, key_id: int) -> None:
-    with sessions() as session, pytest.raises(StartError, match=f"There is no key {key_id}: "):
+    with sessions() as session, pytest.raises(KeyNotFound, match=f"There is no key {key_id}: "):
         api_keys.revoke(session, key_id)
 
 

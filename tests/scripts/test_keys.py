@@ -12,13 +12,14 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app.access import api_keys
+from app.access.api_keys import MAX_DAYS
 from app.access.authentication import KEY_SECONDS, Authenticator
 from app.database.connections import Sessions
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import temporary_folder
 from app.errors import KeyRejected
 from app.settings import ROOT
-from scripts.keys import HEADINGS, MAX_DAYS, commands
+from scripts.keys import HEADINGS, commands
 from tests.fixtures.process_environment import bare
 
 SECONDS = 60

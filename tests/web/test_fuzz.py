@@ -52,6 +52,7 @@ SPARE = "letters"  # a collection for the last one
 # Need many pictures, a job under way, or another generation:
 ONLY_REFUSED = {
     *("tune_collection", "cancel_job", "retry_job"),
+    *("create_key", "list_keys", "revoke_key"),  # only for those who have one
     *("activate_generation", "delete_generation", "roll_back_collection"),
 }
 FILES = {

@@ -172,7 +172,7 @@ def test_of_looked_up_keys_only_some_wait_at_once(
                 return super().caller(presented)
 
         access = Slow(services.sessions, "none", loopback=True)
-        at_once: dict[Lane, int] = {"other": 9, "keys": 1}
+        at_once: dict[Lane, int] = {"other": 9, "lookups": 1}
         client.app.state.guard = Guard(  # type: ignore[attr-defined]
             access, services.address_signer, {}, at_once
         )
@@ -196,7 +196,7 @@ def test_who_asks_with_the_same_key_at_once_is_looked_up_once(services: Services
             return super().caller(presented)
 
     slow = Slow(services.sessions, "none", loopback=True)
-    guard = Guard(slow, services.address_signer, {}, {"other": 99, "keys": 1})
+    guard = Guard(slow, services.address_signer, {}, {"other": 99, "lookups": 1})
 
     async def pass_through() -> str:
         scope = scope_of("GET", "/images/1", b"")

@@ -86,6 +86,13 @@ class Place:
         found: int = added.json()["id"]
         return found
 
+    def key_id(self) -> int:
+        """That of a new key of the default namespace."""
+        made = self.ask("admin", "POST", "/api/v1/keys", json={"name": MARK, "role": "reader"})
+        assert made.status_code == 201, made.text
+        found: int = made.json()["id"]
+        return found
+
     def token(self) -> str:
         """Of an answer in the default namespace."""
         answer = self.ask("admin", "GET", "/search-by-text", params={"query": "a tree"})
@@ -146,6 +153,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         external_id=external_id,
         generation_id=NO_GENERATION,
         golden_query_id=place.golden_query() if "{golden_query_id}" in path else 0,
+        key_id=place.key_id() if "{key_id}" in path else 0,
     )
     requests: dict[str, dict[str, Any]] = {
         "search_by_text": {"params": {"query": "a tree"}},
@@ -162,6 +170,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "withdraw_feedback": {"json": {"token": token}},
         "create_legacy_feedback": {"json": {"jwt": token, "user_feedback": 5}},
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
+        "create_key": {"json": {"name": "phone", "role": "reader"}},
         "update_collection": {"json": {"fields": {"place": "text"}}},
         "reindex_collection": {"json": {}},
         "evaluate_collection": {"json": {}},
@@ -225,6 +234,7 @@ def test_a_stranger_who_names_the_namespace_is_refused(place: Place) -> None:
     [
         ("/api/v1/search", {"query": "a tree", "namespace": "default"}),
         ("/api/v1/collections", {"name": "mine", "namespace": "default"}),
+        ("/api/v1/keys", {"name": "mine", "role": "admin", "namespace": "default"}),
     ],
 )
 def test_a_stranger_who_names_it_in_the_body_is_refused(

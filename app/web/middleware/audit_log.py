@@ -63,5 +63,6 @@ def _write(scope: Scope, status: int) -> None:
             "method": scope["method"],
             "path": scope["path"],
             "status": status,
+            **state.get("audited", {}),  # what a route adds
         },
     )

@@ -9,6 +9,7 @@ from app.web.middleware.rate_limits import Lane
 
 MAX_EVENT_STREAMS = 100  # each asks the database twice a second
 MAX_KEY_LOOKUPS = 16
+MAX_KEY_REQUESTS = 16  # that make, list or revoke keys
 MAX_OTHER_REQUESTS = 200  # requests that are no search, no upload and no event stream
 MAX_SHARE = 0.5  # of a lane, for one key, or for one address without a key
 ALL = ""  # stands for all clients together

@@ -208,7 +208,7 @@ class Guard:
 
     async def _look_up(self, key: str | None, address: str) -> Caller:
         """Look a key up once for all requests that present it at the same time."""
-        with self._concurrency_limits.slot("keys", address):
+        with self._concurrency_limits.slot("lookups", address):
             return await run_in_threadpool(self._authenticator.caller, key)
 
 

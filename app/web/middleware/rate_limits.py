@@ -11,8 +11,13 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from app.errors import TooManyRequests
 
-Lane = Literal["search", "upload", "events", "other", "keys"]
-"""Requests that share limits. `keys` is the look-up of API keys, which any request can cause."""
+Lane = Literal["search", "upload", "events", "other", "keys", "lookups"]
+"""Requests that share limits.
+
+`keys` makes, lists and revokes API keys; `lookups` looks them up, which any request can cause.
+"""
+
+KEYS_RATE = "60/minute"  # of the lane `keys`: the rows of keys are never deleted
 
 
 QUOTA = "quota"  # in a request's state

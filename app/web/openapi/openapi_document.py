@@ -28,6 +28,7 @@ TAGS = [
     },
     {"name": "duplicates", "description": "Groups of pictures that are the same, or nearly."},
     {"name": "jobs", "description": "Adding many pictures at once, and following the progress."},
+    {"name": "keys", "description": "API keys: who may use the service, and for what."},
     {"name": "system", "description": "Health checks and metrics."},
 ]
 
@@ -89,6 +90,7 @@ MISSING = {
         "code": "golden_query_not_found",
         "detail": "This collection has no golden query 1000000.",
     },
+    "{key_id}": {"code": "key_not_found", "detail": "There is no key 1000000."},
     "{external_id}": {
         "code": "image_not_found",
         "detail": "There is no picture with the external id sku-4711.",
