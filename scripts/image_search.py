@@ -1,4 +1,4 @@
-"""The command `image-search`: `import folder`, `import bucket`, `import takeout`, `export xmp`.
+"""The command `image-search`: `import folder`, `bucket` or `takeout`, `export xmp`, `golden …`.
 
 `make install` puts it into .venv/bin.
 """
@@ -17,6 +17,11 @@ from app.catalog import collections
 from app.database import connections
 from app.database.connections import Sessions
 from app.errors import ImageSearchError
+from app.feedback.golden.golden_files import MAX_FILE_BYTES, line_of, parse
+from app.feedback.golden.golden_queries import GoldenQueries
+from app.feedback.golden.golden_rows import MAX_QUERIES
+from app.feedback.golden.judged_queries import Judged
+from app.feedback.golden.proposals import SOURCES
 from app.ingest.xmp_export import REFUSED, SAME, SILENT, WRITTEN, Exported, XmpExport
 from app.runtime.assembly import open_services
 from app.runtime.backing_services import database
@@ -29,6 +34,8 @@ from scripts.ingest import print_outcome, run_command, work_on
 OUTCOMES = (WRITTEN, SAME, SILENT, REFUSED)
 DryRun = Annotated[bool, typer.Option(help="say what would be done, and do nothing")]
 Sync = Annotated[bool, typer.Option(help="also forget pictures whose file is gone")]
+Namespace = Annotated[str, typer.Option(help="of the collection")]
+InCollection = Annotated[str, typer.Option("--collection", help="whose golden queries")]
 Reread = Annotated[bool, typer.Option(help="read known files again for what they say")]
 
 commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -36,6 +43,8 @@ imports = typer.Typer(help="Bring pictures with what is said of them.")
 commands.add_typer(imports, name="import")
 exports = typer.Typer(help="Bring what is said of pictures to other programs.")
 commands.add_typer(exports, name="export")
+golden = typer.Typer(help="Golden queries: searches with the pictures they should find.")
+commands.add_typer(golden, name="golden")
 
 
 @imports.command()
@@ -97,6 +106,67 @@ def xmp(
     print(f"{counts}.")
     if export.counts[REFUSED] and not export.counts[WRITTEN] + export.counts[SAME]:
         sys.exit(1)
+
+
+@golden.command("add")
+def add_golden(
+    words: Annotated[str, typer.Argument(help="the words to search")],
+    relevant: Annotated[list[int], typer.Argument(help="ids of pictures that should come")],
+    irrelevant: Annotated[
+        list[int] | None, typer.Option("--not", help="id of a picture that should not come")
+    ] = None,
+    namespace: Namespace = "default",
+    collection: InCollection = "default",
+) -> None:
+    """Add a golden query, or judgements to the same one."""
+    with _golden(namespace, collection) as (queries, collection_id):
+        query, _ = queries.add(collection_id, Judged(words, None, relevant, irrelevant or []))
+        print(line_of(query), end="")
+
+
+@golden.command("list")
+def list_golden(namespace: Namespace = "default", collection: InCollection = "default") -> None:
+    """Print all golden queries, as `golden import` reads them."""
+    with _golden(namespace, collection) as (queries, collection_id):
+        for query in queries.every(collection_id):
+            print(line_of(query), end="")
+
+
+@golden.command("import")
+def import_golden(
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="JSONL or CSV; - is the input")],
+    namespace: Namespace = "default",
+    collection: InCollection = "default",
+) -> None:
+    """Add the golden queries of a file, or judgements to the same ones: all, or none."""
+    with _golden(namespace, collection) as (queries, collection_id):
+        read = parse(file.read(MAX_FILE_BYTES + 1))
+        added = queries.add_many(collection_id, read)
+    print(f"{added} added, {len(read) - added} there already.")
+
+
+@golden.command("propose")
+def propose_golden(
+    source: Annotated[str, typer.Argument(help="ratings, captions or tags")],
+    limit: Annotated[int, typer.Option(min=1, max=MAX_QUERIES, help="at most so many")] = 200,
+    namespace: Namespace = "default",
+    collection: InCollection = "default",
+) -> None:
+    """Print golden queries made from what is known, to be read and then imported."""
+    chosen = next((one for one in SOURCES if one == source), None)
+    if chosen is None:
+        sys.exit(f"Say what from: {', '.join(SOURCES)}.")
+    with _golden(namespace, collection) as (queries, collection_id):
+        for query in queries.proposed(collection_id, chosen, limit):
+            print(line_of(query), end="")
+
+
+@contextmanager
+def _golden(namespace: str, collection: str) -> Iterator[tuple[GoldenQueries, int]]:
+    with _sessions() as sessions:
+        with sessions.begin() as session:
+            found = collections.get(session, namespace, collection)
+        yield GoldenQueries(sessions), found.id
 
 
 def _tell(done: Exported) -> None:

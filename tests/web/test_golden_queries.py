@@ -1,10 +1,14 @@
 """Golden queries over HTTP: written by hand, judged, replaced, deleted (issue 18, line 15)."""
 
+import json
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
+from app.settings import Settings
+from scripts.image_search import commands
 from tests.fixtures.drawn_pictures import png
 
 COLLECTION = "/api/v1/collections/golden"
@@ -109,3 +113,97 @@ def test_unknown_ones(client: TestClient) -> None:
 def test_the_address_of_a_new_one(client: TestClient, ids: list[int]) -> None:
     answer = client.post(QUERIES, json={"text": "a tree", "relevant": ids})
     assert client.get(answer.headers["location"]).json() == answer.json()
+
+
+def imported(client: TestClient, data: str | bytes, status: int = 200) -> dict[str, Any]:
+    answer = client.post(f"{QUERIES}/import", files={"file": ("queries", data)})
+    assert answer.status_code == status, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_files_of_both_kinds(client: TestClient, ids: list[int]) -> None:
+    """A byte order mark, as spreadsheets write it, quotes, and ids between any separators."""
+    table = "\ufefftext,relevant,irrelevant,image_id\n"
+    table += f'"a tree, tall","{ids[0]}, {ids[1]}",{ids[2]},\n,{ids[1]};{ids[2]},,{ids[0]}\n'
+    assert imported(client, table) == {"added": 2, "changed": 0}
+    words, picture = listed(client)
+    assert (words["text"], words["relevant"]) == ("a tree, tall", ids[:2])
+    assert (words["irrelevant"], words["origin"]) == ([ids[2]], "imported")
+    assert (picture["image_id"], picture["relevant"]) == (ids[0], ids[1:3])
+    lines = f'{{"text": "a tree, tall", "irrelevant": [{ids[3]}]}}\n\n{{"text": "狗"}}\n'
+    assert imported(client, lines) == {"added": 1, "changed": 1}
+    assert listed(client)[0]["irrelevant"] == ids[2:4]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ('{"text": "a"}\n{"text": ', "line 2: it is not JSON"),
+        ('{"text": "a"}\n[1]', "line 2: it is not a JSON object"),
+        ('{"text": 1}', "line 1: text"),
+        ('{"text": "a", "relevant": ["x"]}', "line 1: relevant"),
+        ('{"text": "a", "relevant": [true]}', "line 1: relevant"),
+        ('{"text": "a", "origin": "b"}', "line 1: origin"),
+        ('{"text": "a"}\n{"text": "b", "relevant": [1000000000]}', "line 2: this collection has"),
+        ("text,relevant\na,x\n", "line 2: relevant: 'x' are no ids"),
+        ("words\na\n", "line 1: 'words' is unknown"),
+        ("text\na,1,2\n", "line 2: it has more cells"),
+        ('text\n"a', "it is not CSV"),
+        (b"text\n\xff\n", "not UTF-8"),
+        ("text\n" + "a\n" * 2_001, "more than 2,000 queries"),
+        (b" " * 5_000_001, "more than 5 MB"),
+    ],
+)
+def test_files_that_are_refused_whole(
+    client: TestClient, ids: list[int], data: str | bytes, sentence: str
+) -> None:
+    told = imported(client, data, 422)
+    assert (told["code"], sentence in told["detail"]) == ("golden_query_invalid", True), told
+    assert listed(client) == []
+
+
+def proposed(client: TestClient, source: str) -> str:
+    answer = client.get(f"{QUERIES}/proposals", params={"source": source})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def test_proposals_are_imported_as_they_are(client: TestClient, ids: list[int]) -> None:
+    """From captions, tags and ratings: liked from 8 on, disliked up to 3."""
+    for image_id in ids[:2]:
+        said = {"caption": "a red boat", "metadata": {"tags": ["sea"], "n": 1}}
+        assert client.patch(f"/api/v1/images/{image_id}", json=said).status_code == 200
+    body = {"collection": "golden", "query": "a tree"}
+    token = client.post("/api/v1/search", json=body).json()["token"]
+    for image_id, rating in zip(ids, (8, 3, 7, 4, 10), strict=True):
+        rated = {"token": token, "image_id": image_id, "rating": rating}
+        assert client.post("/api/v1/feedback", json=rated).status_code == 201
+    expected = {
+        "captions": {"text": "a red boat", "relevant": ids[:2], "irrelevant": []},
+        "tags": {"text": "sea", "relevant": ids[:2], "irrelevant": []},
+        "ratings": {"text": "a tree", "relevant": [ids[0], ids[4]], "irrelevant": [ids[1]]},
+    }
+    for source, query in expected.items():
+        lines = proposed(client, source)
+        assert json.loads(lines) == {**query, "origin": source}
+        assert imported(client, lines) == {"added": 1, "changed": 0}
+    assert [one["origin"] for one in listed(client)] == list(expected)
+
+
+def test_the_command(
+    client: TestClient, settings: Settings, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "load", lambda: settings)
+    runner = CliRunner()
+    here = ["--collection", "golden"]
+    added = runner.invoke(commands, ["golden", "add", "a cat", str(ids[0]), *here])
+    assert added.exit_code == 0, added.output
+    line = {"text": "a cat", "relevant": [ids[0]], "irrelevant": [], "origin": "written"}
+    assert json.loads(added.output) == line
+    shown = runner.invoke(commands, ["golden", "list", *here])
+    assert json.loads(shown.output) == line
+    again = runner.invoke(commands, ["golden", "import", "-", *here], input=shown.output)
+    assert again.output == "0 added, 1 there already.\n"
+    refused = runner.invoke(commands, ["golden", "propose", "wishes", *here])
+    assert (refused.exit_code, "ratings, captions, tags" in refused.output) == (1, True)

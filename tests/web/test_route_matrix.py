@@ -174,6 +174,8 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "update_collection": {"json": {"fields": {"place": "text"}}},
         "reindex_collection": {"json": {}},
         "evaluate_collection": {"json": {}},
+        "import_golden_queries": {"files": {"file": ("q.jsonl", b'{"text": "a"}')}},
+        "propose_golden_queries": {"params": {"source": "tags"}},
         "add_golden_query": {"json": {"text": uuid4().hex}},
         "replace_golden_query": {"json": {}},
         "tune_collection": {"json": {}},

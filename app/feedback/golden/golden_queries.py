@@ -7,6 +7,7 @@ from app.database.connections import Sessions
 from app.feedback.golden import golden_rows
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.feedback.golden.judged_queries import Judged
+from app.feedback.golden.proposals import Source, propose
 
 PAGE = 500  # queries read in one transaction
 
@@ -24,6 +25,19 @@ class GoldenQueries:
         """
         with self.sessions.begin() as session:
             return golden_rows.add(session, collection_id, judged)
+
+    def add_many(self, collection_id: int, queries: Sequence[Judged]) -> int:
+        """Add queries or judgements to the same ones, all or none; returns how many are new.
+
+        Raises GoldenQueryRejected.
+        """
+        with self.sessions.begin() as session:
+            return sum(golden_rows.add(session, collection_id, one)[1] for one in queries)
+
+    def proposed(self, collection_id: int, source: Source, limit: int) -> list[Judged]:
+        """At most `limit` queries made from ratings, captions or tags; nothing is stored."""
+        with self.sessions.begin() as session:
+            return propose(session, collection_id, source, limit)
 
     def get(self, collection_id: int, query_id: int) -> GoldenQuery:
         """One query. Raises GoldenQueryNotFound."""

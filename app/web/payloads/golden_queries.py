@@ -96,3 +96,12 @@ class GoldenQueryPage(BaseModel):
         """A page of `limit`; one more query says that there is a next one."""
         more = write_cursor(GOLDEN_QUERIES, found[limit - 1].id) if len(found) > limit else None
         return cls(data=[GoldenQueryDetails.of(one) for one in found[:limit]], next_cursor=more)
+
+
+class GoldenQueriesImported(BaseModel):
+    """What an import has done."""
+
+    model_config = with_examples({"added": 12, "changed": 3})
+
+    added: int = Field(description="queries that are new")
+    changed: int = Field(description="queries that were there, and got these judgements too")

@@ -2,9 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, File, Path, Query, Request, Response, UploadFile
 
+from app.feedback.golden.golden_files import MAX_FILE_BYTES, line_of, parse
 from app.feedback.golden.golden_queries import GoldenQueries
+from app.feedback.golden.golden_rows import MAX_QUERIES
+from app.feedback.golden.judged_queries import Judged
+from app.feedback.golden.proposals import Source
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.dependencies import ServiceAddresses, Utf8Query
 from app.web.middleware.guard import Guarded, needs
@@ -12,6 +16,7 @@ from app.web.pagination import Cursor, Limit, read_number
 from app.web.payloads.field_types import MAX_ID
 from app.web.payloads.golden_queries import (
     GOLDEN_QUERIES,
+    GoldenQueriesImported,
     GoldenQueryCreate,
     GoldenQueryDetails,
     GoldenQueryPage,
@@ -28,6 +33,13 @@ router = APIRouter(
 )
 
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address of the query"}}
+DEFAULT_PROPOSALS = 200
+PROPOSALS = {
+    "application/x-ndjson": {
+        "schema": {"type": "string"},
+        "example": line_of(Judged("a green tree", None, [112], [], "captions")),
+    }
+}
 ONE = "/{golden_query_id}"
 
 GoldenQueryId = Annotated[int, Path(ge=1, le=MAX_ID, description="the golden query", examples=[1])]
@@ -78,6 +90,38 @@ def add_golden_query(
         here = found.collection
         response.headers["Location"] = addresses.golden_query(here.namespace, here.name, query.id)
     return GoldenQueryDetails.of(query)
+
+
+@router.post("/import", responses=problem_responses(400, 404, 413, 422, 503))
+@needs("writer", "upload")
+def import_golden_queries(
+    found: Found,
+    golden_queries: GoldenQueryService,
+    file: Annotated[UploadFile, File(description="JSONL, or CSV with a header")],
+) -> GoldenQueriesImported:
+    """Add the golden queries of a file, or judgements to the same ones: all, or none."""
+    queries = parse(file.file.read(MAX_FILE_BYTES + 1))
+    added = golden_queries.add_many(found.collection.id, queries)
+    return GoldenQueriesImported(added=added, changed=len(queries) - added)
+
+
+@router.get(
+    "/proposals",
+    response_class=Response,
+    responses={200: {"content": PROPOSALS}, **problem_responses(404, 422, 503)},
+)
+@needs("writer")
+def propose_golden_queries(
+    found: Found,
+    golden_queries: GoldenQueryService,
+    source: Annotated[Source, Query(description="what they are made from", examples=["captions"])],
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_QUERIES, description="how many at most")
+    ] = DEFAULT_PROPOSALS,
+) -> Response:
+    """Golden queries made from ratings, captions or tags, to be read and then imported."""
+    proposed = golden_queries.proposed(found.collection.id, source, limit)
+    return Response("".join(map(line_of, proposed)), media_type="application/x-ndjson")
 
 
 @router.get(ONE, responses=problem_responses(404, 422, 503))
