@@ -96,6 +96,18 @@ class TooManyRequests(ImageSearchError):
         self.seconds = seconds
 
 
+class IdempotencyKeyRejected(ImageSearchError):
+    """An idempotency key that is empty, too long, or sent twice."""
+
+
+class IdempotencyKeyReused(ImageSearchError):
+    """The idempotency key was sent with another request."""
+
+
+class IdempotencyKeyInUse(ImageSearchError):
+    """A request with this idempotency key is being answered."""
+
+
 class FeedbackRejected(ImageSearchError):
     """A rating of a picture that was not shown, or a comment that is too long."""
 

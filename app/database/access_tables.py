@@ -1,6 +1,7 @@
-"""The table of API keys."""
+"""The tables of API keys, and of requests that were sent with an idempotency key."""
 
-from sqlalchemy import Column, DateTime, Identity, Integer, LargeBinary, Table, Text
+from sqlalchemy import Column, DateTime, Identity, Index, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.tables import metadata, now_column
 
@@ -16,4 +17,19 @@ api_keys = Table(
     Column("revoked_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
     now_column(),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # SHA-256 of the caller and the key
+    Column("request", LargeBinary, nullable=False),  # SHA-256 of method, path, query, media type
+    Column("holder", Uuid, nullable=False),  # the request that is being answered, or was
+    Column("held_until", DateTime(timezone=True), nullable=False),
+    Column("body", LargeBinary),  # SHA-256 of the request's; null: it is being answered
+    Column("status", Integer),
+    Column("headers", JSONB(none_as_null=True)),  # [[name, value], …] of the answer
+    Column("answer", LargeBinary),
+    now_column(),
+    Index(None, "created_at"),
 )

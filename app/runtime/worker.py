@@ -20,6 +20,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
+from app.access import idempotency_keys
 from app.catalog.collection_deletion import CollectionDeletion
 from app.catalog.gallery import delete_marked
 from app.database.connections import Sessions, connection_options
@@ -78,12 +79,10 @@ class Worker:
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     _stop_by: float = field(default=0.0, init=False)  # a reading of the monotonic clock
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
-    _failed: dict[int, datetime] = field(
-        default_factory=dict, init=False
-    )  # last night whose evaluation failed, by collection id
-    _checked: dict[int, int] = field(
-        default_factory=dict, init=False
-    )  # vectors at the last check of the graph, by index id
+    _failed: dict[int, datetime] = field(default_factory=dict, init=False)
+    """The last night whose evaluation failed, by collection id."""
+    _checked: dict[int, int] = field(default_factory=dict, init=False)
+    """The vectors at the last check of the graph, by index id."""
 
     def run(self) -> None:
         """Work until `stop`, reconnecting after the database was lost."""
@@ -137,10 +136,7 @@ class Worker:
         """What is done besides the tasks of the queue."""
         return [
             repeat(
-                self.maintain_queue,
-                self.lease_seconds / 3,
-                "queue maintenance failed",
-                at_once=True,
+                self.maintain_queue, self.lease_seconds / 3, "queue maintenance failed", at_once=True
             ),
             repeat(self.evaluate_feedback, EVALUATION_POLL_SECONDS, "evaluating feedback failed"),
             repeat(self.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),
@@ -219,6 +215,7 @@ class Worker:
                 log.warning("job %s had lost its tasks: they are queued again", job.id)
                 job_control.resume(session, job, lister.batch_size)
             staged = jobs.purge(session)
+            idempotency_keys.purge(session)
         lister.remove_staged(staged)
         delete_marked(self.sessions, lister.stores)
         self.collection_deletion.finish()

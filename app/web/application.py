@@ -155,12 +155,14 @@ def _add_middleware(app: FastAPI, limits: HttpLimits) -> None:
             allow_headers=[
                 "Authorization",
                 "Content-Type",
+                "Idempotency-Key",
                 "If-Match",
                 "X-API-Key",
                 "X-Request-Id",
             ],
             expose_headers=[
-                *("ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+                *("ETag", "Idempotent-Replayed", "Location"),
+                *("RateLimit", "RateLimit-Policy", "Retry-After"),
                 *("X-Model", "X-Query-Truncated", "X-Request-Id", "X-Search-Token"),
             ],
             allow_credentials=False,  # keys are sent on purpose, never by the browser itself

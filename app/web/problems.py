@@ -56,6 +56,9 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.NewKeyRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "new_key_invalid"),
     errors.LastAdminKey: Kind(HTTPStatus.CONFLICT, "last_admin_key"),
     errors.TooManyRequests: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
+    errors.IdempotencyKeyRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_invalid"),
+    errors.IdempotencyKeyReused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+    errors.IdempotencyKeyInUse: Kind(HTTPStatus.CONFLICT, "idempotency_key_in_use"),
     errors.FeedbackRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "feedback_invalid"),
     errors.GoldenQueryNotFound: Kind(HTTPStatus.NOT_FOUND, "golden_query_not_found"),
     errors.GoldenQueryRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "golden_query_invalid"),
@@ -223,6 +226,8 @@ def _headers_of(error: errors.ImageSearchError, request: Request) -> dict[str, s
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, errors.TooManyRequests):
         return {"Retry-After": str(error.seconds), **request.state.quota.headers()}
+    if isinstance(error, errors.IdempotencyKeyInUse):
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
     if isinstance(error, errors.RangeNotSatisfiable) and error.size is not None:
         return {"Content-Range": f"bytes */{error.size}"}
     return {}

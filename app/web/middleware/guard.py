@@ -22,6 +22,7 @@ from app.access.signed_addresses import AddressSigner, Kind, SignedPicture
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.errors import RoleRejected
 from app.web.bodies.json_bodies import check_is_json
+from app.web.idempotency import HEADER, PARAMETER, answer_once
 from app.web.middleware.client_address import client_address
 from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
 from app.web.middleware.local_only import check_is_local
@@ -45,21 +46,23 @@ SEARCH_BODY_SECONDS = 60.0  # for a search's whole body: it holds a slot all the
 class Need:
     """The role that a route requires, None for no key at all, and the lane of its limits.
 
-    `signed` is what a signature in the address opens instead of a key.
+    `signed` is what a signature in the address opens instead of a key. `creates`: sending the
+    request twice would create twice, so it may have an Idempotency-Key.
     """
 
     role: Role | None
     lane: Lane
     signed: Kind | None = None
+    creates: bool = False
 
 
 def needs(
-    role: Role | None, lane: Lane = "other", *, signed: Kind | None = None
+    role: Role | None, lane: Lane = "other", *, signed: Kind | None = None, creates: bool = False
 ) -> Callable[[F], F]:
-    """Declare the role that a route's function requires, its lane, and what may be signed."""
+    """Declare what a route's function requires, as `Need` has it."""
 
     def mark(endpoint: F) -> F:
-        endpoint.need = Need(role, lane, signed)  # type: ignore[attr-defined]
+        endpoint.need = Need(role, lane, signed, creates)  # type: ignore[attr-defined]
         return endpoint
 
     return mark
@@ -76,7 +79,10 @@ class Guarded(APIRoute):
         self.need: Need = endpoint.need  # type: ignore[attr-defined]
         if self.need.role is not None:
             options["responses"] = {**problem_responses(401, 403, 429, 503), **options["responses"]}
-            documented = {"security": SECURITY, "x-role": self.need.role}
+            documented: dict[str, Any] = {"security": SECURITY, "x-role": self.need.role}
+            if self.need.creates:
+                documented["parameters"] = [PARAMETER]
+                options["responses"] = {**problem_responses(409), **options["responses"]}
             options["openapi_extra"] = {**(options["openapi_extra"] or {}), **documented}
         checked = [*(options.get("dependencies") or ()), Depends(self._check_form)]
         super().__init__(path, endpoint, **{**options, "dependencies": checked})
@@ -115,7 +121,15 @@ class Guarded(APIRoute):
                     MutableHeaders(scope=message).update(quota.headers())
                 await send(message)
 
-            await self._answer(scope, receive, send_and_release)
+            if self._is_sent_with_key(scope):
+                sessions = scope["app"].state.services.sessions
+                await answer_once(sessions, self._answer, scope, receive, send_and_release)
+            else:
+                await self._answer(scope, receive, send_and_release)
+
+    def _is_sent_with_key(self, scope: Scope) -> bool:
+        is_allowed = scope["method"] in (self.methods or ())
+        return self.need.creates and is_allowed and HEADER in Headers(scope=scope)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_allowed = scope["method"] in (self.methods or ())  # else the answer is 405

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from app.web.idempotency import PARAMETER, REPLAYED_HEADER
 from app.web.middleware.guard import SCHEMES
 from app.web.problems import MEDIA_TYPE, PROBLEM, problem_responses
 
@@ -139,6 +140,10 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     anywhere = (*ANYWHERE, 408) if "requestBody" in operation else ANYWHERE
     for status, answer in problem_responses(*anywhere).items():
         answers.setdefault(str(status), answer)
+    if PARAMETER in operation.get("parameters", ()):
+        for status, answer in answers.items():
+            if status.startswith("2"):
+                answer["headers"] = {**answer.get("headers", {}), **REPLAYED_HEADER}
     missing = next((one for part, one in MISSING.items() if part in path), None)
     if missing and "404" in answers:
         media = answers["404"]["content"][MEDIA_TYPE]

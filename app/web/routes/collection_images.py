@@ -117,7 +117,7 @@ def list_collection_images(opened: Opened, listing: Listing) -> ImagePage:
         **problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
     },
 )
-@needs("writer", "upload")
+@needs("writer", "upload", creates=True)
 def upload_images(
     opened: Opened,
     addresses: AnswerAddresses,

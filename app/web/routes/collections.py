@@ -67,7 +67,7 @@ def _details(registry: CollectionRegistry, known: KnownCollection) -> Collection
     status_code=201,
     responses={201: {"headers": LOCATION}, **problem_responses(400, 409, 413, 422, 503)},
 )
-@needs("admin")
+@needs("admin", creates=True)
 def create_collection(
     caller: CurrentCaller,
     registry: RegistryService,

@@ -63,7 +63,7 @@ EXPORTS = {
         **problem_responses(400, 404, 409, 413, 422, 503),
     },
 )
-@needs("reader", "search")
+@needs("reader", "search", creates=True)
 def create_feedback(
     caller: CurrentCaller,
     registry: RegistryService,

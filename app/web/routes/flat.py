@@ -169,7 +169,7 @@ def _hits(
         **problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
     },
 )
-@needs("writer", "upload")
+@needs("writer", "upload", creates=True)
 def upload(
     opened: FlatCollection,
     storing: StoringService,

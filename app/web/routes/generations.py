@@ -36,7 +36,7 @@ GenerationId = Annotated[
     status_code=202,
     responses={202: {"headers": LOCATION}, **problem_responses(400, 404, 409, 413, 422, 503)},
 )
-@needs("admin")
+@needs("admin", creates=True)
 def reindex_collection(
     found: Found,
     reindexing: ReindexingService,

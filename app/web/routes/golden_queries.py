@@ -75,7 +75,7 @@ def list_golden_queries(
         **problem_responses(400, 404, 413, 422, 503),
     },
 )
-@needs("writer")
+@needs("writer", creates=True)
 def add_golden_query(
     found: Found,
     golden_queries: GoldenQueryService,

@@ -84,7 +84,7 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address o
     },
     openapi_extra=BODY,
 )
-@needs("writer", "upload")
+@needs("writer", "upload", creates=True)
 def import_images(
     caller: CurrentCaller,
     opened: InCollection,

@@ -41,7 +41,7 @@ def legacy_search(
         **problem_responses(400, 404, 409, 413, 422, 503),
     },
 )
-@needs("reader", "search")
+@needs("reader", "search", creates=True)
 def create_legacy_feedback(
     caller: CurrentCaller,
     registry: RegistryService,
