@@ -93,8 +93,7 @@ class Worker:
                 if not self._stopping.is_set():
                     is_lost = isinstance(error, (psycopg.OperationalError, ConnectorException))
                     reason = str(error.__cause__ or error).strip()
-                    told = None if is_lost else error
-                    log.warning("the queue's worker restarts: %s", reason, exc_info=told)
+                    log.warning("worker restarts: %s", reason, exc_info=None if is_lost else error)
                     self._stopping.wait(RESTART_SECONDS)
 
     def stop(self) -> None:
@@ -136,7 +135,10 @@ class Worker:
         """What is done besides the tasks of the queue."""
         return [
             repeat(
-                self.maintain_queue, self.lease_seconds / 3, "queue maintenance failed", at_once=True
+                self.maintain_queue,
+                self.lease_seconds / 3,
+                "queue maintenance failed",
+                at_once=True,
             ),
             repeat(self.evaluate_feedback, EVALUATION_POLL_SECONDS, "evaluating feedback failed"),
             repeat(self.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),

@@ -246,7 +246,7 @@ def test_the_document_names_the_operations_that_take_a_key(client: TestClient) -
     }
     assert set(found) == {
         *("upload", "upload_images", "import_images", "create_collection", "reindex_collection"),
-        *("create_feedback", "create_legacy_feedback", "add_golden_query"),
+        *("create_feedback", "create_legacy_feedback", "add_golden_query", "evaluate_collection"),
     }
     for operation in found.values():
         good = [answer for code, answer in operation["responses"].items() if code < "300"]

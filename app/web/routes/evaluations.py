@@ -34,7 +34,7 @@ EvaluationService = Annotated[Evaluations, Depends(_evaluations)]
     status_code=202,
     responses={202: {"headers": LOCATION}, **problem_responses(400, 404, 409, 413, 422, 503)},
 )
-@needs("admin")
+@needs("admin", creates=True)
 def evaluate_collection(
     found: Found,
     evaluations: EvaluationService,
