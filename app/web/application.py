@@ -13,7 +13,7 @@ from app.catalog.suggestions import Suggestions
 from app.errors import SettingsInvalid
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
-from app.web import page, problems
+from app.web import error_handlers, page
 from app.web.addresses import Addresses
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
@@ -107,7 +107,7 @@ def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> F
         openapi_tags=openapi_document.TAGS,
         docs_url=None,  # see `api_documentation`
         redoc_url=None,
-        redirect_slashes=False,  # Starlette's redirects name http:// behind TLS: see `problems`
+        redirect_slashes=False,  # Starlette's redirects name http:// behind TLS: see `error_handlers`
         generate_unique_id_function=openapi_document.operation_id,
     )
     _add_middleware(app, limits)
@@ -121,7 +121,7 @@ def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> F
     for module in SUBJECTS:
         app.include_router(module.router)
     _check_root_path(app, root_path)
-    problems.install(app)
+    error_handlers.install(app)
     openapi_document.install(app)
     return app
 

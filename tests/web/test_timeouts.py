@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from app.main import server_config
 from app.settings import ROOT, Settings
-from app.web import problems
+from app.web import error_handlers
 from app.web.middleware.body_timeout import BodyTimeout
 from app.web.middleware.http_protocol import MAX_ADDRESS_BYTES, MAX_HEADER_BYTES, BoundedProtocol
 from scripts import slow_sockets
@@ -164,7 +164,7 @@ def application(ended: threading.Event) -> FastAPI:
     app.add_middleware(BodyTimeout, seconds=SECONDS)
     app.include_router(router)
     app.state.ended = ended
-    problems.install(app)
+    error_handlers.install(app)
     return app
 
 
