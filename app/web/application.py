@@ -107,7 +107,7 @@ def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> F
         openapi_tags=openapi_document.TAGS,
         docs_url=None,  # see `api_documentation`
         redoc_url=None,
-        redirect_slashes=False,  # Starlette's redirects name http:// behind TLS: see `error_handlers`
+        redirect_slashes=False,  # Starlette's name http:// behind TLS: see `error_handlers`
         generate_unique_id_function=openapi_document.operation_id,
     )
     _add_middleware(app, limits)
