@@ -5,9 +5,10 @@ Every function takes a Session and leaves the transaction to its caller.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, cast, delete, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, cast, delete, exists, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -45,13 +46,22 @@ def missing(session: Session, index: VectorIndex, after: int, limit: int) -> lis
 
     Without those whose original its job has found unreadable, until they change.
     """
+    query = _selected().where(_is_missing(index), images.c.id > after)
+    rows = session.execute(query.order_by(images.c.id).limit(limit)).mappings()
+    return [MissingPicture(**row) for row in rows]
+
+
+def pictures(session: Session, image_ids: Sequence[int]) -> list[MissingPicture]:
+    """The same of these pictures, ascending by id, whether they have a vector or not."""
+    query = _selected().where(images.c.id == any_of(image_ids), PRESENT).order_by(images.c.id)
+    return [MissingPicture(**row) for row in session.execute(query).mappings()]
+
+
+def _selected() -> Select[Any]:
     names = [name for name in MissingPicture.__dataclass_fields__ if name != "stored_path"]
     shown = func.coalesce(images.c.origin, func.shown_path(images.c.path)).label("path")
     columns = [shown if name == "path" else images.c[name] for name in names]
-    query = select(*columns, images.c.path.label("stored_path"))
-    query = query.where(_is_missing(index), images.c.id > after)
-    rows = session.execute(query.order_by(images.c.id).limit(limit)).mappings()
-    return [MissingPicture(**row) for row in rows]
+    return select(*columns, images.c.path.label("stored_path"))
 
 
 def count_missing(session: Session, index: VectorIndex) -> int:

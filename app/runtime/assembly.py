@@ -158,7 +158,7 @@ class _Assembly:
             tokens=FeedbackTokens(signer, settings.token_hours * HOUR),
             summaries=Summaries(sessions),
             golden_queries=GoldenQueries(sessions),
-            evaluations=Evaluations(sessions, self.queue),
+            evaluations=Evaluations(sessions, registry, self.queue, settings.max_resident_models),
             access=Authenticator(
                 sessions, settings.allow_anonymous, loopback=is_loopback(settings.api_host)
             ),
@@ -231,7 +231,7 @@ class _Assembly:
             registry=registry,
             collection_deletion=deletion,
             reindex_work=ReindexWork(self.sessions, registry, fill, self.settings.keep_generations),
-            evaluation_work=EvaluationWork(self.sessions, registry),
+            evaluation_work=EvaluationWork(self.sessions, registry, fill),
             queues=(self.queue, ANYWHERE),
             lease_seconds=self.settings.lease_seconds,
             interrupt=self.interrupt,

@@ -3,7 +3,7 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from app.database.golden_tables import evaluations
 from app.database.job_tables import jobs
+from app.database.tables import PRESENT, images
 from app.errors import EvaluationNotFound, Interrupted
+from app.index.hnsw_search import any_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,16 @@ def count(session: Session, job_id: int, steps: int) -> None:
     query = query.values(added=jobs.c.added + steps, updated_at=func.now())
     if session.execute(query.returning(jobs.c.id)).first() is None:
         raise Interrupted("The job was cancelled.")
+
+
+def random_pictures(
+    session: Session, collection_id: int, without: Sequence[int], limit: int
+) -> list[int]:
+    """The ids of `limit` pictures of a collection, chosen at random, always the same ones."""
+    query = select(images.c.id).where(images.c.collection_id == collection_id, PRESENT)
+    query = query.where(~(images.c.id == any_of(without)))
+    chosen = query.order_by(func.hashint8(images.c.id), images.c.id).limit(limit)
+    return list(session.execute(chosen).scalars())
 
 
 def save(session: Session, job_id: int, result: Mapping[str, Any]) -> None:

@@ -1,13 +1,12 @@
 """A worker's part of evaluations: each is one task, begun anew after an interruption."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from app.database.connections import Sessions
-from app.database.tables import VectorIndex
 from app.errors import (
     EvaluationRejected,
     ImageSearchError,
@@ -17,18 +16,24 @@ from app.errors import (
 )
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.index import generations
+from app.index.generations import Generation
 from app.ingest import jobs
 from app.ingest.job_control import EVALUATION
 from app.ingest.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.evaluation import evaluation_rows
-from app.runtime.evaluation.evaluation_result import Evaluation
-from app.runtime.evaluation.evaluations import usable_queries
+from app.runtime.evaluation.evaluation_result import Evaluation, System
+from app.runtime.evaluation.evaluations import MAX_SAMPLED, Asked, usable_queries
 from app.runtime.evaluation.index_run import IndexRun
+from app.runtime.evaluation.sample_run import Candidate, SampleRun
+from app.runtime.reindexing.generation_fill import GenerationFill
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3  # that end with an error nobody expects; then the job fails
+NONE_LEFT = (
+    "No golden query is left: the pictures that they search with or should find have no vector."
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class EvaluationWork:
 
     sessions: Sessions
     registry: CollectionRegistry
+    fill: GenerationFill
 
     def run(self, job_id: int, attempt: int) -> None:
         """Evaluate, store the result and close the job; `attempt` counts from 1.
@@ -83,36 +89,75 @@ class EvaluationWork:
             jobs.close(session, jobs.get(session, job_id), reason)
 
     def _evaluated(self, job: Job) -> dict[str, Any]:
+        asked = Asked.from_json(job.source[EVALUATION])
         with self.sessions.begin() as session:
             queries = usable_queries(session, job.collection_id)
-            indexes = [
-                generations.get(session, job.collection_id, generation_id).index
-                for generation_id in _asked(job)["generations"]
-            ]
-            evaluation_rows.begin(session, job.id, len(queries) * len(indexes))
-        evaluation = Evaluation(queries, self._runs(job, queries, indexes), None)
+            found = generations.of_collection(session, job.collection_id)
+        candidates = self._candidates(asked, found)
+        if all(system.index for system, _ in candidates):
+            evaluation = self._by_indexes(job, queries, candidates)
+        else:
+            evaluation = self._on_sample(job, queries, candidates, asked.sample)
         try:
             return evaluation.to_json()
         except ValueError as error:
-            raise EvaluationRejected(
-                "No golden query is left: a generation has no vector of the pictures that they "
-                "search with."
-            ) from error
+            raise EvaluationRejected(NONE_LEFT) from error
 
-    def _runs(
-        self, job: Job, queries: Sequence[GoldenQuery], indexes: Sequence[VectorIndex]
-    ) -> list[Any]:
+    def _candidates(self, asked: Asked, found: Sequence[Generation]) -> list[Candidate]:
+        """The generations, and those of the models where they have one. Raises EvaluationRejected.
+
+        The encoders need not be loaded.
+        """
+        whole = {one.index.id: one.index for one in found if one.state != "building"}
+        missing = [one for one in asked.generations if one not in whole]
+        if missing:
+            raise EvaluationRejected(f"Generation {missing[0]} was deleted meanwhile.")
+        chosen = [whole[one] for one in asked.generations]
+        candidates = [(System(one.space, one), self.registry.encoder_of(one)) for one in chosen]
+        for model in asked.models:
+            encoder = self.registry.model(model)
+            own = [one for one in whole.values() if one.fingerprint == encoder.space.fingerprint]
+            if not own:
+                candidates.append((System(encoder.space, None), encoder))
+            elif not {*own} & {*chosen}:
+                candidates.append((System(own[0].space, own[0]), encoder))
+        return candidates
+
+    def _by_indexes(
+        self, job: Job, queries: Sequence[GoldenQuery], candidates: Sequence[Candidate]
+    ) -> Evaluation:
+        self._begin(job, len(queries) * len(candidates))
         count = partial(self._count, job.id)
-        return [
-            IndexRun(self.sessions, index, self.registry.encoder_of(index), count).run(queries)
-            for index in indexes
+        runs = [
+            IndexRun(self.sessions, system.index, encoder, count).run(queries)
+            for system, encoder in candidates
+            if system.index
         ]
+        return Evaluation(queries, runs, None)
+
+    def _on_sample(
+        self, job: Job, queries: Sequence[GoldenQuery], candidates: Sequence[Candidate], size: int
+    ) -> Evaluation:
+        named = {image_id for one in queries for image_id in one.relevant}
+        named |= {one.image_id for one in queries if one.image_id is not None}
+        if len(named) > MAX_SAMPLED:
+            raise EvaluationRejected(
+                f"The golden queries name {len(named):,} pictures, and a model without a "
+                f"generation embeds at most {MAX_SAMPLED:,}. Build a generation, and compare that."
+            )
+        with self.sessions.begin() as session:
+            others = evaluation_rows.random_pictures(
+                session, job.collection_id, sorted(named), min(size, MAX_SAMPLED - len(named))
+            )
+        count = partial(self._count, job.id)
+        sample = SampleRun(self.sessions, self.fill, sorted(named), others, count)
+        self._begin(job, sample.steps(queries, candidates))
+        return sample.evaluation(queries, candidates)
+
+    def _begin(self, job: Job, steps: int) -> None:
+        with self.sessions.begin() as session:
+            evaluation_rows.begin(session, job.id, steps)
 
     def _count(self, job_id: int, steps: int) -> None:
         with self.sessions.begin() as session:
             evaluation_rows.count(session, job_id, steps)
-
-
-def _asked(job: Job) -> Mapping[str, Any]:
-    asked: Mapping[str, Any] = job.source[EVALUATION]
-    return asked

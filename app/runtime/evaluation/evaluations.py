@@ -1,13 +1,14 @@
 """The requests about evaluations: begin one, read what it found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions, retry_on_lock
+from app.encoders.model_pool import ModelName
 from app.errors import EvaluationRejected, GenerationConflict
 from app.feedback.golden import golden_rows
 from app.feedback.golden.golden_rows import GoldenQuery
@@ -15,11 +16,40 @@ from app.index import generations
 from app.ingest import jobs
 from app.ingest.job_control import EVALUATION
 from app.ingest.jobs import NewJob
-from app.runtime.collection_registry import KnownCollection
+from app.runtime.collection_registry import CollectionRegistry, KnownCollection
 from app.runtime.evaluation import evaluation_rows
 from app.runtime.evaluation.evaluation_rows import StoredEvaluation
 
 MAX_SYSTEMS = 5  # in one evaluation, besides the active generation
+DEFAULT_SAMPLE = 1_000  # random pictures, where a model has no generation
+MAX_SAMPLED = 10_000  # pictures, named ones included: 40 MB of vectors for each system
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared with the active generation: other generations, and models.
+
+    Where a model has no generation, all are compared on a sample of the collection: the pictures
+    that golden queries name and `sample` random others.
+    """
+
+    generations: Sequence[int] = ()
+    models: Sequence[ModelName] = ()
+    sample: int = DEFAULT_SAMPLE
+
+    def to_json(self) -> dict[str, Any]:
+        """As the job of the evaluation keeps it."""
+        return {
+            "generations": list(self.generations),
+            "models": [vars(one) for one in self.models],
+            "sample": self.sample,
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        models = [ModelName(**one) for one in kept["models"]]
+        return cls(kept["generations"], models, kept["sample"])
 
 
 @dataclass(frozen=True)
@@ -27,30 +57,42 @@ class Evaluations:
     """Answers requests about evaluations. `queue` is that of this disk."""
 
     sessions: Sessions
+    registry: CollectionRegistry
     queue: str
+    max_resident_models: int
 
-    def submit(self, known: KnownCollection, generation_ids: Sequence[int]) -> int:
-        """A job that compares generations with the active one; returns its id.
+    def submit(self, known: KnownCollection, asked: Asked) -> int:
+        """A job that compares them with the active generation; returns its id.
 
-        Raises EvaluationRejected, GenerationNotFound, GenerationConflict.
+        Raises EvaluationRejected, CollectionRejected, GenerationNotFound, GenerationConflict.
         """
-        chosen = [one for one in dict.fromkeys(generation_ids) if one != known.index.id]
-        if len(chosen) > MAX_SYSTEMS:
+        others = [one for one in dict.fromkeys(asked.generations) if one != known.index.id]
+        models = list(dict.fromkeys(asked.models))
+        if len(others) + len(models) > MAX_SYSTEMS:
             raise EvaluationRejected(
-                f"generations: at most {MAX_SYSTEMS} besides the active one are compared at once."
+                f"At most {MAX_SYSTEMS} generations and models are compared with the active one."
             )
-        return retry_on_lock(self.sessions, partial(self._begin, known=known, chosen=chosen))
+        for model in models:
+            self.registry.allowed(model)
+        asked = Asked([known.index.id, *others], models, asked.sample)
+        return retry_on_lock(self.sessions, partial(self._begin, known=known, asked=asked))
 
-    def _begin(self, session: Session, known: KnownCollection, chosen: Sequence[int]) -> int:
+    def _begin(self, session: Session, known: KnownCollection, asked: Asked) -> int:
         collection_id = known.collection.id
-        for generation_id in chosen:
-            if generations.get(session, collection_id, generation_id).state == "building":
+        found = [generations.get(session, collection_id, one) for one in asked.generations]
+        for one in found:
+            if one.state == "building":
                 raise GenerationConflict(
-                    f"Generation {generation_id} is still building: wait for the end of its job."
+                    f"Generation {one.index.id} is still building: wait for the end of its job."
                 )
+        is_same = {one.index.fingerprint for one in found} == {known.index.fingerprint}
+        if self.max_resident_models < 2 and (asked.models or not is_same):
+            raise EvaluationRejected(
+                "Two models must fit into memory meanwhile. Set MAX_RESIDENT_MODELS=2."
+            )
         usable_queries(session, collection_id)
-        about: dict[str, Any] = {"generations": [known.index.id, *chosen]}
-        return jobs.create(session, NewJob(collection_id, {EVALUATION: about}, self.queue))
+        new = NewJob(collection_id, {EVALUATION: asked.to_json()}, self.queue)
+        return jobs.create(session, new)
 
     def result(self, known: KnownCollection, job_id: int) -> StoredEvaluation:
         """What an evaluation found. Raises EvaluationNotFound."""

@@ -118,6 +118,17 @@ class GenerationFill:
         encoder = self.encoder_of(index)
         with self.sessions.begin() as session:
             all_pages = collections.indexes_all_pages(session, index.collection_id)
+        vectors, unreadable = self.embed(encoder, pictures, all_pages=all_pages)
+        with self.sessions.begin() as session:
+            added = _put(session, index, vectors)
+            if added or unreadable:
+                record(session, added, unreadable)
+        return bool(added or unreadable)
+
+    def embed(
+        self, encoder: ResidentModel, pictures: Sequence[MissingPicture], *, all_pages: bool
+    ) -> tuple[Encoded, list[Unreadable]]:
+        """Read the originals of a batch and embed them. Raises Interrupted, ModelUnavailable."""
         read = results_of(
             [
                 self.pools.decoding.submit(self._read, encoder, picture, all_pages)
@@ -126,12 +137,8 @@ class GenerationFill:
             self.stop,
         )
         unreadable = [one for one in read if isinstance(one, Unreadable)]
-        vectors = self._encoded(encoder, [one for one in read if not isinstance(one, Unreadable)])
-        with self.sessions.begin() as session:
-            added = _put(session, index, vectors)
-            if added or unreadable:
-                record(session, added, unreadable)
-        return bool(added or unreadable)
+        decoded = [one for one in read if not isinstance(one, Unreadable)]
+        return self._encoded(encoder, decoded), unreadable
 
     def _encoded(self, encoder: ResidentModel, decoded: Sequence[Decoded]) -> Encoded:
         waiting = [

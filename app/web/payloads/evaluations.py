@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.database.tables import Collection
+from app.encoders.model_pool import ModelName
 from app.feedback.golden.paired_comparison import Verdict
 from app.runtime.evaluation.evaluation_rows import StoredEvaluation
-from app.runtime.evaluation.evaluations import MAX_SYSTEMS
+from app.runtime.evaluation.evaluations import DEFAULT_SAMPLE, MAX_SAMPLED, MAX_SYSTEMS, Asked
 from app.web.addresses import Addresses
+from app.web.payloads.collections import ModelText
 from app.web.payloads.examples import with_examples
 
 MAX_GENERATION_ID = 2**31 - 1  # Postgres's integer
@@ -72,11 +74,26 @@ EVALUATION: dict[str, Any] = {
 GenerationIds = list[Annotated[int, Field(ge=1, le=MAX_GENERATION_ID)]]
 
 
+class ModelChoice(BaseModel):
+    """A model, CLIP_MODEL or one of COLLECTION_MODELS."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelText = Field(description="its name")
+    pretrained: ModelText = Field("", description="its pretrained tag")
+
+
 class EvaluationRequest(BaseModel):
     """What is compared with the active generation."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"generations": [3]}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"generations": [3]},
+                {"models": [{"model": "ViT-B-16", "pretrained": "datacomp_xl_s13b_b90k"}]},
+            ]
+        },
     )
 
     generations: GenerationIds = Field(
@@ -84,6 +101,22 @@ class EvaluationRequest(BaseModel):
         max_length=MAX_SYSTEMS + 1,
         description="ids of generations; the active one is the baseline, named or not",
     )
+    models: list[ModelChoice] = Field(
+        [],
+        max_length=MAX_SYSTEMS,
+        description="models; where one has no generation, all are compared on a sample of pictures",
+    )
+    sample: int = Field(
+        DEFAULT_SAMPLE,
+        ge=0,
+        le=MAX_SAMPLED,
+        description="random pictures in it, besides those that golden queries name",
+    )
+
+    def to_domain(self) -> Asked:
+        """What is asked for."""
+        models = [ModelName(one.model, one.pretrained) for one in self.models]
+        return Asked(self.generations, models, self.sample)
 
 
 class IntervalDetails(BaseModel):
@@ -121,7 +154,10 @@ class SystemDetails(BaseModel):
         description="share of the hits that anybody has judged; the others count as wrong"
     )
     vectors: int = Field(description="number of its vectors")
-    bytes: int = Field(description="their bytes; of a generation on disk, graph included")
+    bytes: int = Field(
+        description="their bytes: of a generation on disk, graph included; of a model without one, "
+        "those of the sample as halfvec"
+    )
     encode_ms: float | None = Field(description="milliseconds to encode a text, the median")
     search_ms: float | None = Field(
         description="milliseconds of a search in the index, the median; null: none was made"

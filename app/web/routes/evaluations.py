@@ -42,8 +42,8 @@ def evaluate_collection(
     response: Response,
     body: EvaluationRequest,
 ) -> JobAccepted:
-    """Compare generations with the active one by the golden queries, as a job."""
-    accepted = JobAccepted.of(evaluations.submit(found, body.generations), addresses)
+    """Compare generations and models with the active one by the golden queries, as a job."""
+    accepted = JobAccepted.of(evaluations.submit(found, body.to_domain()), addresses)
     response.headers["Location"] = accepted.url
     return accepted
 

@@ -18,8 +18,9 @@ WORDS = {"a tree": "tree.jpg", "a red car": "red-car.png", "a cat": "cat.jpg"}
 
 @pytest.fixture(scope="module")
 def settings(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A tiny model of random weights may be used beside the demo model."""
-    models = (tiny_model(tmp_path_factory.mktemp("models") / "tiny@32", seed=1),)
+    """Two tiny models of random weights may be used beside the demo model."""
+    folder = tmp_path_factory.mktemp("models")
+    models = tuple(tiny_model(folder / f"tiny{seed}", seed) for seed in (1, 2))
     return settings.model_copy(update={"collection_models": models})
 
 
@@ -46,7 +47,7 @@ def add(client: TestClient, **body: Any) -> None:
 @pytest.fixture(scope="module")
 def other(client: TestClient, services: Services, settings: Settings, ids: dict[str, int]) -> int:
     """A generation of the tiny model's, ready beside the active one of the demo model."""
-    (model,) = settings.collection_models
+    model = settings.collection_models[0]
     with working(services):
         job = done(client, client.post(f"{COLLECTION}/reindex", json={"model": model}))
     assert job["status"] == "succeeded", job
@@ -115,11 +116,49 @@ def test_the_active_generation_alone(
     assert len(with_itself["systems"]) == 1
 
 
+def test_a_model_without_a_generation(
+    client: TestClient, services: Services, settings: Settings, ids: dict[str, int], other: int
+) -> None:
+    """All rank the pictures that golden queries name, and random others; it is said so."""
+    models = [{"model": name} for name in settings.collection_models]
+    told = evaluated(client, services, models=models, sample=1)
+    assert told["sample"] == {"pictures": 5, "named": 4, "random": 1, "unreadable": 0}
+    baseline, known, new = told["systems"]
+    assert [one["generation"] for one in told["systems"][1:]] == [other, None]
+    assert (new["vectors"], new["bytes"], new["storage"]) == (5, 5 * 32 * 2, None)
+    assert baseline["ndcg_at_10"]["mean"] == 1.0 > new["ndcg_at_10"]["mean"]
+    for one in told["systems"]:
+        assert (one["search_ms"], one["picture_ms"] > 0, one["encode_ms"] > 0) == (None, True, True)
+    assert [one["system"] for one in told["comparisons"]] == [1, 2]
+    assert known["fingerprint"] != new["fingerprint"]
+
+
+def test_originals_that_are_gone(
+    client: TestClient, services: Services, settings: Settings, ids: dict[str, int]
+) -> None:
+    """What one system cannot see is expected of none."""
+    palm = (TEST_IMAGES / "palm.jpg").read_bytes()
+    (stored,) = [
+        path
+        for path in settings.storage_dir.rglob("*")
+        if path.is_file() and path.read_bytes() == palm
+    ]
+    stored.rename(hidden := stored.with_name("hidden"))
+    try:
+        models = [{"model": settings.collection_models[1]}]
+        told = evaluated(client, services, models=models, sample=0)
+    finally:
+        hidden.rename(stored)
+    assert told["sample"] == {"pictures": 3, "named": 3, "random": 0, "unreadable": 1}
+    assert (told["queries"], told["left_out"]) == (3, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "body", "status", "code"),
     [
         ("seen", {"generations": [1_000_000]}, 404, "generation_not_found"),
         ("seen", {"generations": list(range(90, 96))}, 422, "evaluation_invalid"),
+        ("seen", {"models": [{"model": "ViT-B-16"}]}, 422, "collection_invalid"),
         ("default", {}, 422, "evaluation_invalid"),  # it has no golden query
     ],
 )

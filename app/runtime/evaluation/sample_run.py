@@ -1,0 +1,152 @@
+"""Golden queries answered on a sample of pictures, where a model has no generation.
+
+All systems rank the same pictures exactly, by their first pages: a generation by the vectors it
+has, a model by vectors that are made for the purpose and kept in memory only. Fewer pictures are
+easier to tell apart, so that figures of a sample are higher than those of the collection; their
+difference is what counts.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.database.connections import Sessions
+from app.encoders.batching import Priority
+from app.encoders.resident_model import ResidentModel
+from app.errors import EvaluationRejected
+from app.feedback.golden.golden_rows import GoldenQuery
+from app.feedback.golden.retrieval_metrics import DEPTH
+from app.index import embeddings, generations, missing_vectors
+from app.runtime.evaluation.evaluation_result import Costs, Evaluation, Run, Sample, System
+from app.runtime.evaluation.index_run import encode_ms
+from app.runtime.reindexing.generation_fill import GenerationFill
+from app.vectors import Vectors, unit_rows
+
+READ_AT_A_TIME = 1_000  # vectors of a generation
+TIMED_PICTURES = 32  # of the sample: how long a generation's model takes for a picture
+HALF_BYTES = 2  # of a vector's component in an index with the storage halfvec
+
+Candidate = tuple[System, ResidentModel]
+
+
+@dataclass(frozen=True)
+class SampleRun:
+    """Evaluates on a sample of pictures; `count` is told of what is done and may raise.
+
+    `named` are the ids of the pictures that golden queries name, `random` those of others.
+    """
+
+    sessions: Sessions
+    fill: GenerationFill
+    named: Sequence[int]
+    random: Sequence[int]
+    count: Callable[[int], None]
+
+    def steps(self, queries: Sequence[GoldenQuery], candidates: Sequence[Candidate]) -> int:
+        """How many things `count` will be told of."""
+        pictures = len({*self.named, *self.random})
+        timed = min(pictures, TIMED_PICTURES)
+        embedded = [timed if system.index else pictures for system, _ in candidates]
+        return sum(embedded) + len(queries) * len(candidates)
+
+    def evaluation(
+        self, queries: Sequence[GoldenQuery], candidates: Sequence[Candidate]
+    ) -> Evaluation:
+        """The hits of all candidates.
+
+        Raises EvaluationRejected, Interrupted, ModelUnavailable, and what `count` raises.
+        """
+        chosen = sorted({*self.named, *self.random})
+        found = [self._vectors(*one, chosen) for one in candidates]
+        seen = [image_id for image_id in chosen if all(image_id in rows for rows, _ in found)]
+        if not seen:
+            raise EvaluationRejected("No picture of the sample has an original that can be read.")
+        there = {*seen}
+        # What a system cannot know is not expected of any.
+        queries = [
+            replace(one, relevant=[image_id for image_id in one.relevant if image_id in there])
+            for one in queries
+        ]
+        usable = [one for one in queries if one.relevant and (one.text or one.image_id in there)]
+        runs = []
+        for (system, encoder), (rows, picture_ms) in zip(candidates, found, strict=True):
+            hits = _Ranking(encoder, seen, rows).hits(usable)
+            self.count(len(queries))
+            costs = self._costs(system, encoder, usable, len(seen), picture_ms)
+            runs.append(Run(system, hits, costs))
+        named = len(there & {*self.named})
+        return Evaluation(
+            queries, runs, Sample(len(seen), named, len(seen) - named, len(chosen) - len(seen))
+        )
+
+    def _vectors(
+        self, system: System, encoder: ResidentModel, ids: Sequence[int]
+    ) -> tuple[dict[int, Vectors], float | None]:
+        """Vectors, float32 (dimensions,), by picture, and milliseconds to embed one."""
+        if system.index is None:
+            return self._embedded(encoder, ids)
+        _, picture_ms = self._embedded(encoder, ids[:TIMED_PICTURES])
+        found: dict[int, Vectors] = {}
+        for start in range(0, len(ids), READ_AT_A_TIME):
+            with self.sessions.begin() as session:
+                some = ids[start : start + READ_AT_A_TIME]
+                found |= embeddings.get_vectors(session, system.index, some)
+        return found, picture_ms
+
+    def _embedded(
+        self, encoder: ResidentModel, ids: Sequence[int]
+    ) -> tuple[dict[int, Vectors], float | None]:
+        encoder.load()  # its time is not a picture's
+        with self.sessions.begin() as session:
+            pictures = missing_vectors.pictures(session, ids)
+        found: dict[int, Vectors] = {}
+        began = time.perf_counter()
+        for start in range(0, len(pictures), self.fill.batch_size):
+            some = pictures[start : start + self.fill.batch_size]
+            encoded, _ = self.fill.embed(encoder, some, all_pages=False)
+            found |= {picture.id: pages[1] for picture, pages in encoded}
+            self.count(len(some))
+        ms = (time.perf_counter() - began) * 1000
+        return found, ms / len(found) if found else None
+
+    def _costs(
+        self,
+        system: System,
+        encoder: ResidentModel,
+        queries: Sequence[GoldenQuery],
+        pictures: int,
+        picture_ms: float | None,
+    ) -> Costs:
+        vectors, size = pictures, pictures * system.space.dimensions * HALF_BYTES
+        if system.index is not None:
+            with self.sessions.begin() as session:
+                whole = generations.size(session, system.index)
+            vectors, size = whole.vectors, whole.bytes
+        return Costs(vectors, size, encode_ms(encoder, queries), None, None, picture_ms)
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Ranks the pictures `ids` by the cosine of their vectors to the queries'."""
+
+    encoder: ResidentModel
+    ids: Sequence[int]
+    vectors: Mapping[int, Vectors]
+
+    def hits(self, queries: Sequence[GoldenQuery]) -> dict[int, Sequence[int]]:
+        """The first DEPTH pictures for each query, by its id."""
+        rows = unit_rows(np.stack([self.vectors[image_id] for image_id in self.ids]))
+        found: dict[int, Sequence[int]] = {}
+        for query in queries:
+            order = np.argsort(-(rows @ self._vector(query)), kind="stable")[: DEPTH + 1]
+            near = [self.ids[place] for place in order if self.ids[place] != query.image_id]
+            found[query.id] = near[:DEPTH]
+        return found
+
+    def _vector(self, query: GoldenQuery) -> Vectors:
+        if query.text is None:
+            return self.vectors[query.image_id or 0]
+        vector: Vectors = self.encoder.encode_texts([query.text], Priority.INDEXING)[0]
+        return vector
