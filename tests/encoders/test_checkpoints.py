@@ -49,9 +49,12 @@ def pull(hub: Hub, cache: Path, **more: str) -> Pulled:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def moods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Future[Pulled]"]]:
-    """Pulls from hubs with faults, all at once: each client tries again for half a minute."""
+    """Pulls from hubs with faults, all at once: each client tries again for half a minute.
+
+    They begin with the module, and its last test looks at them.
+    """
     faulty = {
         "404": Hub(REPOSITORY, {}, fault=404),
         "429": Hub(REPOSITORY, {}, fault=429),
@@ -94,26 +97,6 @@ def test_the_default_model_is_asked_for_in_its_repository(hub: Hub, cache: Path)
     failed = pull(hub, cache, CLIP_MODEL="ViT-B-32")
     assert failed.returncode == 1
     assert any("DataComp.XL-s13B-b90K" in asked for asked in hub.requests)
-
-
-@pytest.mark.parametrize(
-    ("mood", "words"),
-    [
-        ("404", "has no open_clip_config.json"),
-        ("429", "the hub answers 429"),
-        ("down", "the hub cannot be reached"),
-        ("truncated", "cannot be downloaded"),
-    ],
-)
-def test_a_hub_with_a_fault_stops_with_the_ways_out(
-    moods: dict[str, "Future[Pulled]"], mood: str, words: str
-) -> None:
-    failed = moods[mood].result()
-    assert failed.returncode == 1
-    assert words in failed.stderr
-    for way in ("make pull-model", "CLIP_PRETRAINED=/path/to/checkpoint", "TESTING=1"):
-        assert way in failed.stderr
-    assert "Traceback" not in failed.stderr
 
 
 @pytest.mark.parametrize(
@@ -160,7 +143,9 @@ def test_without_transformers_the_install_line_is_said(
     model: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Issue 21, line 14: three ways out were named, of which none helps."""
-    monkeypatch.setattr("app.encoders.torch_models.architectures.find_spec", lambda _name: None)
+    monkeypatch.setattr(
+        "app.encoders.torch_models.transformers_package.find_spec", lambda _name: None
+    )
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"")
     pretrained = str(weights)
@@ -194,3 +179,23 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}}))
     with pytest.raises(ModelUnavailable, match="holds no weights"):
         find_checkpoint(f"local-dir:{tmp_path}", "")
+
+
+@pytest.mark.parametrize(
+    ("mood", "words"),
+    [
+        ("404", "has no open_clip_config.json"),
+        ("429", "the hub answers 429"),
+        ("down", "the hub cannot be reached"),
+        ("truncated", "cannot be downloaded"),
+    ],
+)
+def test_a_hub_with_a_fault_stops_with_the_ways_out(
+    moods: dict[str, "Future[Pulled]"], mood: str, words: str
+) -> None:
+    failed = moods[mood].result()
+    assert failed.returncode == 1
+    assert words in failed.stderr
+    for way in ("make pull-model", "CLIP_PRETRAINED=/path/to/checkpoint", "TESTING=1"):
+        assert way in failed.stderr
+    assert "Traceback" not in failed.stderr

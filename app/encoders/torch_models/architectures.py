@@ -1,8 +1,6 @@
 """What open_clip's lists say about an architecture and its pretrained tags."""
 
 import logging
-from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import open_clip
@@ -13,8 +11,6 @@ from app.errors import ModelUnavailable
 log = logging.getLogger(__name__)
 
 PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
-TRANSFORMERS_KEYS = ("hf_model_name", "hf_tokenizer_name")  # in text_cfg
-INSTALL_TRANSFORMERS = '`.venv/bin/uv pip install "transformers>=5,<6" sentencepiece protobuf`'
 
 
 def preprocess_of_tag(model: str, tag: str) -> dict[str, Any]:
@@ -58,20 +54,3 @@ def check_activation(model: str, tag: str) -> None:
 
 def _has_quick_gelu(model: str) -> bool:
     return bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
-
-
-def check_transformers(model: str, config: Mapping[str, Any]) -> None:
-    """Raise ModelUnavailable with the install command if `transformers` is needed but missing.
-
-    `config` is open_clip's configuration of the architecture. For built-in SigLIP architectures,
-    only the name shows which tokenizer is used.
-    """
-    text = config.get("text_cfg") or {}
-    built_in = ":" not in model and "siglip" in model.lower()
-    if not (built_in or any(text.get(key) for key in TRANSFORMERS_KEYS)):
-        return
-    if find_spec("transformers") is None:
-        raise ModelUnavailable(
-            f"IMAGE_SEARCH_CLIP_MODEL={model} reads texts with the package transformers, which is "
-            f"not installed: {INSTALL_TRANSFORMERS}"
-        )

@@ -5,37 +5,18 @@ every path through this module ends with a checkpoint or with ModelUnavailable.
 """
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import open_clip
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
-from open_clip.pretrained import download_pretrained_from_url, get_pretrained_cfg
-
 from app.encoders.file_identity import CONFIG_FILE
-from app.encoders.torch_models.architectures import (
-    check_activation,
-    check_transformers,
-    preprocess_of_tag,
-)
-from app.encoders.torch_models.file_preprocessing import preprocess_of_file
+from app.encoders.torch_models.hub_files import HUB, WEIGHT_FILES, hub_file
+from app.encoders.torch_models.transformers_package import check_transformers
 from app.errors import ModelUnavailable
 
-WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pth"}
-HUB, LOCAL = "hf-hub:", "local-dir:"
-
-WAYS_OUT = (
-    "Three ways out: `make pull-model` where there is a network, "
-    "IMAGE_SEARCH_CLIP_PRETRAINED=/path/to/checkpoint (or "
-    "IMAGE_SEARCH_CLIP_MODEL=local-dir:/path) for weights on this disk, or TESTING=1 for the "
-    "bundled demo model."
-)
+LOCAL = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -65,15 +46,9 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
         return _from_folder(Path(model.removeprefix(LOCAL)).expanduser())
     if model.startswith(HUB):
         return _from_repository(model.removeprefix(HUB))
-    if model not in open_clip.list_models():
-        raise ModelUnavailable(
-            f"IMAGE_SEARCH_CLIP_MODEL={model}: open_clip knows no such model. `python -c 'import "
-            "open_clip; print(open_clip.list_models())'` lists them."
-        )
-    check_transformers(model, open_clip.get_model_config(model) or {})
-    if get_pretrained_cfg(model, pretrained):
-        return _from_tag(model, pretrained)
-    return _from_file(model, pretrained)
+    from app.encoders.torch_models.named_models import find_weights  # open_clip: takes seconds
+
+    return Checkpoint(model, *find_weights(model, pretrained))
 
 
 def _from_folder(folder: Path) -> Checkpoint:
@@ -90,10 +65,10 @@ def _from_folder(folder: Path) -> Checkpoint:
 
 
 def _from_repository(repository: str) -> Checkpoint:
-    config = Path(_hub_file(repository, (CONFIG_FILE,)))
+    config = Path(hub_file(repository, (CONFIG_FILE,)))
     model_config = _model_config(config)
     check_transformers(f"{HUB}{repository}", model_config)
-    weights = _hub_file(repository, WEIGHT_FILES)
+    weights = hub_file(repository, WEIGHT_FILES)
     if "hf_tokenizer_name" in model_config.get(
         "text_cfg", {}
     ):  # the tokenizer has files of its own in the repository
@@ -111,63 +86,3 @@ def _model_config(file: Path) -> dict[str, Any]:
     with suppress(ValueError, AttributeError):
         return dict(json.loads(file.read_text()).get("model_cfg") or {})
     return {}
-
-
-def _from_file(model: str, pretrained: str) -> Checkpoint:
-    path = Path(pretrained).expanduser()
-    with suppress(OSError):  # for example, a value too long to be a path
-        if path.is_file():
-            return Checkpoint(model, str(path), preprocess_of_file(model, path))
-    known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-    raise ModelUnavailable(
-        f"IMAGE_SEARCH_CLIP_PRETRAINED={pretrained}: neither a file nor a tag of {model} (its "
-        f"tags: {known}). {WAYS_OUT}"
-    )
-
-
-def _from_tag(model: str, tag: str) -> Checkpoint:
-    check_activation(model, tag)
-    return Checkpoint(
-        model, _tag_file(get_pretrained_cfg(model, tag)), preprocess_of_tag(model, tag)
-    )
-
-
-def _tag_file(found: dict[str, Any]) -> str:
-    if location := found.get("hf_hub"):
-        repository, _, filename = location.rpartition("/")
-        return _hub_file(repository, (filename,) if filename else WEIGHT_FILES)
-    return _fetch(found["url"], partial(download_pretrained_from_url, found["url"]))
-
-
-def _hub_file(repository: str, names: tuple[str, ...]) -> str:
-    """The first of `names` that the cache holds, else the first that the hub has."""
-    for name in names:
-        try:
-            return hf_hub_download(repository, name, local_files_only=True)
-        except LocalEntryNotFoundError:
-            continue
-        except HFValidationError as error:
-            raise ModelUnavailable(f"IMAGE_SEARCH_CLIP_MODEL={HUB}{repository}: {error}") from error
-    for name in names:
-        try:
-            return _fetch(f"{repository}/{name}", partial(hf_hub_download, repository, name))
-        except EntryNotFoundError:
-            continue
-    raise ModelUnavailable(f"{repository} on the hub has no {' or '.join(names)}. {WAYS_OUT}")
-
-
-def _fetch(what: str, download: Callable[[], str]) -> str:
-    try:
-        return download()
-    except LocalEntryNotFoundError as error:  # no answer, a refusal, or offline mode
-        answer = getattr(error.__cause__, "response", None)
-        reason = (
-            f"the hub answers {answer.status_code}"
-            if answer is not None
-            else "the hub cannot be reached"
-        )
-        raise ModelUnavailable(f"{what} is not in the cache and {reason}. {WAYS_OUT}") from error
-    except EntryNotFoundError:
-        raise
-    except Exception as error:  # a broken transfer, a full disk, a wrong checksum
-        raise ModelUnavailable(f"{what} cannot be downloaded: {error} {WAYS_OUT}") from error

@@ -13,7 +13,8 @@ from app.encoders import fast_start
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.file_identity import identities
 from app.encoders.model_request import ModelRequest, RuntimeOptions
-from app.encoders.torch_models.checkpoints import WAYS_OUT, find_checkpoint
+from app.encoders.torch_models.checkpoints import find_checkpoint
+from app.encoders.torch_models.hub_files import WAYS_OUT
 from app.encoders.torch_models.loaded_model import LoadedModel, TorchTokenizer
 from app.encoders.torch_models.runtime_choice import choose_runtime
 from app.encoders.torch_models.towers import TextTower
