@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from app.database import connections
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import temporary_folder
+from app.encoders.hardware import cores
 from app.index import vector_indexes
 from app.main import create_app
 from app.runtime.assembly import open_services
@@ -44,7 +45,16 @@ SLOW = (
     *("test_fuzz", "test_fast_start", "test_start", "test_checkpoints", "test_crash"),
     *("test_download_images", "test_paging", "test_evaluation", "test_keys", "test_model_pool"),
     *("test_sync", "test_folder", "test_timeouts", "test_hung_disk", "test_two_models"),
+    *("test_paged_scans", "test_recall", "test_runtime_choice", "test_collection_registry"),
+    *("test_route_matrix", "test_memory_budget", "test_openvino", "test_reindex", "test_doctor"),
+    *("test_filters", "test_evaluate_graph", "test_lock_files", "test_major_upgrade"),
 )
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One worker more than there are cores: tests wait too, for polls, pauses and retries."""
+    known = cores()
+    return None if known is None or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else known + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

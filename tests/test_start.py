@@ -21,9 +21,7 @@ from app.runtime.assembly import open_services
 from app.settings import ROOT, Settings
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import png
-from tests.fixtures.process_environment import bare
-
-START_SECONDS = 120  # far more than it takes: a hang is a failure, slowness is not
+from tests.fixtures.process_environment import PROCESS_SECONDS, bare
 
 
 def free_port() -> int:
@@ -46,7 +44,8 @@ class Server:
             "TEST_UPLOAD_DIR": str(folder / "uploads"),
             "THUMBNAIL_DIR": str(folder / "thumbnails"),
         }
-        self.environment = bare(**{"TESTING": "1", "API_PORT": str(port), **folders, **settings})
+        plain = {"TESTING": "1", "PRECISION": "auto", "API_PORT": str(port)}  # as users start it
+        self.environment = bare(**{**plain, **folders, **settings})
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.main"],
             cwd=ROOT, env=self.environment, text=True,
@@ -59,14 +58,14 @@ class Server:
         """Make sure that a failed test leaves nothing running."""
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.communicate(timeout=START_SECONDS)
+        self.process.communicate(timeout=PROCESS_SECONDS)
         for pid in self.postgres():
             psutil.Process(pid).terminate()
 
     def wait_until_ready(self) -> str:
         """The line that says so."""
         assert self.process.stdout
-        hang = threading.Timer(START_SECONDS, self.process.kill)  # which ends the loop below
+        hang = threading.Timer(PROCESS_SECONDS, self.process.kill)  # which ends the loop below
         hang.start()
         for line in self.process.stdout:
             self.lines.append(line)
@@ -79,7 +78,7 @@ class Server:
     def stop(self, number: int = signal.SIGINT) -> int:
         """Send the signal, return the exit status; everything printed is in `lines`."""
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=START_SECONDS)
+        rest, _ = self.process.communicate(timeout=PROCESS_SECONDS)
         self.lines.append(rest)
         return self.process.returncode
 
@@ -153,10 +152,10 @@ def _check_second_start(server: Server) -> None:
     """Beside a running server: the port, then the data folder, is said to be in use by it."""
     owner = f"process {server.process.pid} ("
     same_port = Server(server.folder, server.port)
-    output, _ = same_port.process.communicate(timeout=START_SECONDS)
+    output, _ = same_port.process.communicate(timeout=PROCESS_SECONDS)
     assert f"Port {server.port} is in use by {owner}" in output
     same_folder = Server(server.folder, free_port())
-    output, _ = same_folder.process.communicate(timeout=START_SECONDS)
+    output, _ = same_folder.process.communicate(timeout=PROCESS_SECONDS)
     assert f"{server.folder / 'postgres'} is in use by {owner}" in output
     assert {same_port.process.returncode, same_folder.process.returncode} == {1}
     assert server.get("/healthz") == {"status": "alive"}
@@ -210,7 +209,7 @@ def test_a_start_that_cannot_be_says_why_without_a_traceback(
     folder: Path, settings: dict[str, str], words: str
 ) -> None:
     server = Server(folder, free_port(), **settings)
-    output, _ = server.process.communicate(timeout=START_SECONDS)
+    output, _ = server.process.communicate(timeout=PROCESS_SECONDS)
     assert server.process.returncode == 1
     assert output.splitlines()[-1].startswith("Cannot start. ")
     assert words in output
@@ -236,7 +235,7 @@ def test_another_model_on_the_same_database_is_refused(folder: Path, server_url:
     second = Server(
         folder, free_port(), DATABASE_URL=url, TESTING="0", CLIP_MODEL=f"local-dir:{other}"
     )
-    output, _ = second.process.communicate(timeout=START_SECONDS)
+    output, _ = second.process.communicate(timeout=PROCESS_SECONDS)
     assert second.process.returncode == 1
     assert "indexed with demo model" in output
     assert "cannot be compared" in output
@@ -261,7 +260,7 @@ def _run(command: list[str], server: Server, **settings: str) -> "subprocess.Com
     return subprocess.run(
         command,
         cwd=ROOT, env=server.environment | settings, capture_output=True, text=True,
-        timeout=START_SECONDS,
+        timeout=PROCESS_SECONDS,
     )  # fmt: skip
 
 
@@ -269,7 +268,7 @@ def test_test_api_without_a_server_says_how_to_start_one(folder: Path) -> None:
     environment = bare(API_PORT=str(free_port()), SEARCH="x")
     shown = subprocess.run(
         [sys.executable, "-m", "scripts.test_api"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=START_SECONDS,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROCESS_SECONDS,
     )  # fmt: skip
     assert shown.returncode == 1
     assert "Start it with `make start`" in shown.stderr

@@ -20,7 +20,7 @@ from app.errors import ModelUnavailable
 from app.settings import DEMO_MODEL_DIR, ROOT
 from tests.fixtures import model_hub as hubs
 from tests.fixtures.model_hub import Hub
-from tests.fixtures.process_environment import bare
+from tests.fixtures.process_environment import PROCESS_SECONDS, bare
 
 REPOSITORY = "someone/tiny-clip"
 
@@ -45,7 +45,7 @@ def pull(hub: Hub, cache: Path, **more: str) -> Pulled:
     environment = bare(HF_ENDPOINT=hub.url, HF_HOME=str(cache), HOME=str(cache), **model)
     return subprocess.run(
         [sys.executable, "-m", "scripts.pull_model"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROCESS_SECONDS,
     )  # fmt: skip
 
 

@@ -25,12 +25,11 @@ from app.encoders.torch_models import conversion, openclip, runtime_choice
 from app.settings import ROOT
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import noise
-from tests.fixtures.process_environment import bare
+from tests.fixtures.process_environment import PROCESS_SECONDS, bare
 from tests.fixtures.tiny_models import tiny_model
 
 TEXTS = ["a tree", "", "自行车 &amp; a RED car", "two dogs on a beach " * 30]
 HEAVY = "{'torch', 'torchvision', 'open_clip', 'timm', 'transformers'}"
-SECONDS = 240  # of a process: far more than it takes
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 
 LOADED = f"""
@@ -113,7 +112,7 @@ def rewritten(request: ModelRequest, **changes: Any) -> None:
 def run(script: str, *arguments: str, **settings: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        cwd=ROOT, env=bare(**settings), capture_output=True, text=True, timeout=SECONDS,
+        cwd=ROOT, env=bare(**settings), capture_output=True, text=True, timeout=PROCESS_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -17,7 +17,7 @@ from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import encoded, noise, png
 from tests.fixtures.folder_jobs import SYNC, counts, items, nearest, rows, run, sql, vectors
-from tests.fixtures.process_environment import bare
+from tests.fixtures.process_environment import PROCESS_SECONDS, bare
 from tests.sources.test_folders import too_deep
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -391,7 +391,7 @@ def test_the_command_prints_the_difference(
     before = rows(services)
     command = [sys.executable, "-m", "scripts.ingest", "--dir", str(folder), "--sync", "--dry-run"]
     shown = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60,
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PROCESS_SECONDS,
         env=bare(
             TESTING="1", DATABASE_URL=str(settings.database_url),
             TEST_UPLOAD_DIR=str(settings.test_upload_dir),

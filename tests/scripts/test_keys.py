@@ -20,9 +20,9 @@ from app.database.embedded.postgres_programs import temporary_folder
 from app.errors import KeyRejected
 from app.settings import ROOT
 from scripts.keys import HEADINGS, commands
-from tests.fixtures.process_environment import bare
+from tests.fixtures.process_environment import PROCESS_SECONDS, bare
 
-SECONDS = 60
+SECONDS = 60  # between two clocks
 KEY = re.compile(f"^{api_keys.KEY.pattern}$", re.MULTILINE)
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -38,7 +38,7 @@ def run(*options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "scripts.keys", *options],
         cwd=ROOT, env=bare(TESTING="1", **settings), capture_output=True, text=True,
-        timeout=SECONDS,
+        timeout=PROCESS_SECONDS,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from app.settings import ROOT, Settings
 from app.sources.sidecars.annotations import Annotation
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, counts, nearest, sql
-from tests.fixtures.process_environment import bare
+from tests.fixtures.process_environment import PROCESS_SECONDS, bare
 
 STRAY = f"{'ab' * 32}.png"
 
@@ -301,7 +301,7 @@ def doctor(settings: Settings) -> Callable[..., tuple[int, dict[str, int], str]]
     def examine(*options: str) -> tuple[int, dict[str, int], str]:
         done = subprocess.run(
             [sys.executable, "-m", "scripts.doctor", *options],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PROCESS_SECONDS,
         )  # fmt: skip
         lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
         told = {words[1]: int(words[0]) for words in lines if words[0].isdigit()}
