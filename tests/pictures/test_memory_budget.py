@@ -5,6 +5,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ KINDS = ["AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP"
 GROWTH = """
 import re, sys
 from pathlib import Path
+from typing import Any
 from app.pictures import memory_budget
 from app.pictures.decoding import decode
 from app.pictures.formats import read_jpeg_2000
@@ -48,7 +50,9 @@ print(reserved[-1], resident("VmHWM") - before, resident("VmRSS") - before)
 def test_no_format_takes_more_than_it_reserves(kind: str, tmp_path: Path) -> None:
     """And nothing but the reduced picture is kept."""
     formats._register_formats()
-    options = {  # to encode fast: what decoding takes depends on the pixels alone
+    options: dict[
+        str, dict[str, Any]
+    ] = {  # to encode fast: what decoding takes depends on the pixels alone
         "AVIF": {"speed": 10},
         "HEIF": {"enc_params": {"preset": "ultrafast"}},
         "PNG": {"compress_level": 1},
