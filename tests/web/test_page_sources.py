@@ -17,7 +17,16 @@ MAX_BYTES = 85_000  # of what a browser loads to show the page, uncompressed
 MAX_BYTES_OF_ALL = 140_000  # with all that is loaded when it is needed
 MAX_PACKED_BYTES_OF_ALL = 45_000  # likewise, by gzip
 LOADED_LATER = (
-    *("add.js", "status.js", "manage.js", "zoom.js", "rail.js", "map.js", "collections.js"),
+    *(
+        "add.js",
+        "status.js",
+        "manage.js",
+        "zoom.js",
+        "rail.js",
+        "map.js",
+        "collections.js",
+        "keys.js",
+    ),
 )
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.js"))
 SOURCES = sorted(path.name for path in FOLDER.iterdir() if path.is_file())

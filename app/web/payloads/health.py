@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from app.access.api_keys import Role
 from app.web.payloads.examples import with_examples
 
 
@@ -45,12 +46,14 @@ class ServiceStatus(BaseModel):
     model_config = with_examples(
         {
             "version": "0.1.0",
+            "role": "reader",
             "free_disk_bytes": 120_000_000_000,
             "backed_up_at": "2026-11-28T03:00:00Z",
         }
     )
 
     version: str = Field(description="version of the program; CHANGELOG.md says what is new in it")
+    role: Role = Field(description="what the caller may do, as docs/security.md says")
     free_disk_bytes: int | None = Field(
         description="room on the disk of uploaded files, in bytes; null for keys of other "
         "namespaces than `default`, and where the disk does not say"

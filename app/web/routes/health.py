@@ -65,11 +65,15 @@ def get_status(caller: CurrentCaller, request: Request) -> ServiceStatus:
     """What people who use it want to know."""
     services = request.app.state.services
     if not caller.reaches(DEFAULT_NAMESPACE):
-        return ServiceStatus(version=VERSION, free_disk_bytes=None, backed_up_at=None)
+        return ServiceStatus(
+            version=VERSION, role=caller.role, free_disk_bytes=None, backed_up_at=None
+        )
     with services.sessions.begin() as session:
         backed_up_at = database_identity.last_backup(session)
     free = services.gallery.stores.uploads.free_bytes()
-    return ServiceStatus(version=VERSION, free_disk_bytes=free, backed_up_at=backed_up_at)
+    return ServiceStatus(
+        version=VERSION, role=caller.role, free_disk_bytes=free, backed_up_at=backed_up_at
+    )
 
 
 @router.get(

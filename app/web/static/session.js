@@ -37,6 +37,7 @@ async function refresh() {
       offer(page.data.map(({ name }) => name));
       cursor = page.next_cursor;
     }
+    alertOf("", "collections"); // a key has been given meanwhile
   } catch (error) {
     alertOf(error.message, "collections");
   }

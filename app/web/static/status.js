@@ -1,5 +1,5 @@
 // How all is, in words for everybody; behind "Details" the model, the index and its recall.
-import { ask } from "./api.js";
+import { ask, hasKey } from "./api.js";
 import { button, make } from "./dom.js";
 import { fill, keepUp, linkTo, table } from "./jobs.js";
 import { collection } from "./session.js";
@@ -42,8 +42,14 @@ const roomOf = (free) => free !== null && sentence(t(free < LITTLE_ROOM ? "statu
 
 const backupOf = (free, saved) => free !== null && sentence(saved ? t("status_backup", { when: dateTime(saved) }) : t("status_no_backup"));
 
-async function showAll(summary) {
-  const [known, ready, { version, free_disk_bytes: free, backed_up_at: saved }] = await Promise.all([
+/** Only an admin's key makes others. */
+async function showKeys(place, role) {
+  if (role !== "admin" || !hasKey()) place.replaceChildren();
+  else if (!place.hasChildNodes()) place.replaceChildren((await import("./keys.js")).keysCard());
+}
+
+async function showAll(summary, keys) {
+  const [known, ready, { version, free_disk_bytes: free, backed_up_at: saved, role }] = await Promise.all([
     get(`/api/v1/collections/${encodeURIComponent(collection())}`),
     get("/readyz"),
     get("/api/v1/status"),
@@ -51,6 +57,7 @@ async function showAll(summary) {
   const [running, pending] = await Promise.all(["running", "pending"].map(async (status) => (await get("/api/v1/jobs", { status, limit: MOST_JOBS })).data.length));
   const work = t(running + pending ? "status_work" : "status_no_work", { running: number(running), pending: number(pending) });
   fill(summary, ...[searchableOf(known), sentence(work), roomOf(free), backupOf(free, saved), sentence(t("status_version", { version }))].filter(Boolean));
+  await showKeys(keys, role);
   for (const key of ["collection", "model", "index"]) showFacts(key, { ...ready, ...known });
 }
 
@@ -82,6 +89,8 @@ export function mountStatus(section) {
   const first = make("div", { className: "card" }, make("h2", {}, t("status_summary")), summary, linkTo("add", { view: "add" }, t("status_see")));
   const cards = [...["collection", "model", "index"].map((key) => card(key)), recallCard()];
   const details = make("details", {}, make("summary", {}, t("status_details")), make("div", { className: "cards" }, ...cards));
-  section.append(make("div", { className: "cards" }, first, ratingCard()), details);
-  keepUp(section, () => showAll(summary));
+  const keys = make("div");
+  addEventListener("keychange", () => keys.replaceChildren());
+  section.append(make("div", { className: "cards" }, first, ratingCard()), keys, details);
+  keepUp(section, () => showAll(summary, keys));
 }
