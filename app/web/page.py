@@ -1,4 +1,6 @@
-"""The web page: one HTML document in two languages, and the files that it loads.
+"""The web page: one HTML document in several languages, and the files that it loads.
+
+A language is a file of texts: `static/texts/de.json` is German. Nothing else names it.
 
 All are read once and kept in memory. The files' addresses contain the version, so they never
 change.
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Template
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Header, HTTPException, Response
 
@@ -21,11 +23,8 @@ from app.web.middleware.guard import Guarded, needs
 
 router = APIRouter(include_in_schema=False, route_class=Guarded)
 
-Language = Literal["en", "zh"]
-
 FOLDER = Path(__file__).with_name("static")
-LANGUAGES: tuple[Language, ...] = get_args(Language)
-TAGS: dict[Language, str] = {"en": "en", "zh": "zh-Hans"}  # BCP 47
+ENGLISH = "en"  # for readers of none of the languages, and for texts that another one lacks
 MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -44,51 +43,75 @@ MAX_RANGES = 20  # language ranges of an Accept-Language header; the rest is ign
 
 @dataclass(frozen=True)
 class Document:
-    """The page in one language; `etag` includes the quotes."""
+    """The page in one language; `tag` is its BCP 47 tag, `etag` includes the quotes."""
 
     body: bytes
+    tag: str
     etag: str
 
 
 @dataclass(frozen=True)
 class PageFiles:
-    """The documents by language, and this version's files by name."""
+    """The documents by language, English first, and this version's files by name.
+
+    A language is the primary subtag of its BCP 47 tag: zh for zh-Hans.
+    """
 
     version: str
-    documents: Mapping[Language, Document]
+    documents: Mapping[str, Document]
     files: Mapping[str, bytes]
 
 
 @lru_cache(maxsize=1)
 def site() -> PageFiles:
-    """The page's files in FOLDER. Raises KeyError if a text is missing."""
+    """The page's files."""
+    return read_site(FOLDER)
+
+
+def read_site(folder: Path) -> PageFiles:
+    """The page's files in a folder. Raises KeyError if the document names an unknown text."""
     files = {
         path.name: path.read_bytes()
-        for path in sorted(FOLDER.iterdir())
+        for path in sorted(folder.iterdir())
         if path.suffix in MEDIA_TYPES
     }
     version = _digest(*(part for name, data in files.items() for part in (name.encode(), data)))
     base = f"static/{version[:VERSION_DIGITS]}"
-    documents = {language: _document(language, base) for language in LANGUAGES}
+    texts = read_texts(folder / "texts")
+    whole = {language: {**texts[ENGLISH], **own} for language, own in texts.items()}
+    template = Template((folder / "index.html").read_text("utf-8"))
+    documents = {one: _document(template, base, one, whole) for one in whole}
     return PageFiles(version[:VERSION_DIGITS], documents, files)
 
 
-def _document(language: Language, base: str) -> Document:
-    texts = texts_of(language)
-    body = Template((FOLDER / "index.html").read_text("utf-8")).substitute(
-        {key: html.escape(text) for key, text in texts.items()},
-        language=TAGS[language],
+def read_texts(folder: Path) -> dict[str, dict[str, str]]:
+    """The texts by key, of each language that has a file `<language>.json`; English first."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: (path.stem != ENGLISH, path.stem))
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in paths}
+
+
+def _document(
+    template: Template, base: str, language: str, texts: Mapping[str, Mapping[str, str]]
+) -> Document:
+    """The page in a language, one of those that there are texts in."""
+    own = texts[language]
+    body = template.substitute(
+        {key: html.escape(text) for key, text in own.items()},
+        language_options=_options(language, texts),
         base=base,
-        texts=_json_in_html(texts),
+        texts=_json_in_html(own),
     )
     data = body.encode()
-    return Document(data, f'"{_digest(data)[:ETAG_DIGITS]}"')
+    return Document(data, own["language"], f'"{_digest(data)[:ETAG_DIGITS]}"')
 
 
-def texts_of(language: Language) -> dict[str, str]:
-    """The page's texts by key."""
-    texts: dict[str, str] = json.loads((FOLDER / "texts" / f"{language}.json").read_text("utf-8"))
-    return texts
+def _options(chosen: str, texts: Mapping[str, Mapping[str, str]]) -> str:
+    """The languages to choose from, each by its own name."""
+    return "".join(
+        f'<option value="{html.escape(language)}" lang="{html.escape(own["language"])}"'
+        f"{' selected' if language == chosen else ''}>{html.escape(own['language_name'])}</option>"
+        for language, own in texts.items()
+    )
 
 
 def _json_in_html(value: object) -> str:
@@ -107,16 +130,16 @@ def _digest(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def chosen_language(cookie: str | None, accepted: str | None) -> Language:
+def chosen_language(cookie: str | None, accepted: str | None) -> str:
     """The language chosen on the page, else the one that the browser prefers."""
-    for language in LANGUAGES:
-        if cookie == language:
-            return language
+    languages = list(site().documents)
+    if cookie in languages:
+        return cookie
     quality = _qualities(accepted or "")
     default = quality.get("*", 0.0)
-    named = [tag for tag in LANGUAGES if quality.get(tag)]
+    named = [tag for tag in languages if quality.get(tag)]
     named.sort(key=list(quality).index)
-    order = [*named, *LANGUAGES]  # among equals the first in the header, else English
+    order = [*named, *languages]  # among equals the first in the header, else English
     return max(order, key=lambda language: quality.get(language, default))
 
 
@@ -155,7 +178,7 @@ async def page(  # async: it answers while all threads are busy
     document = site().documents[chosen]
     headers = {
         "Cache-Control": "no-cache",
-        "Content-Language": TAGS[chosen],
+        "Content-Language": document.tag,
         "Content-Security-Policy": POLICY,
         "ETag": document.etag,
         "Vary": "Accept-Language, Cookie",

@@ -1,5 +1,5 @@
 """The page for everybody: with the keyboard alone, by a screen reader, narrow and wide, dark and
-light, still, in English and in Chinese."""
+light, still, in English, Chinese and German."""
 
 import re
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from tests.browser.serving import Service
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 VIEWS = {"search": "/?q=a+green+tree", "add": "/?view=add", "status": "/?view=status"}
-LANGUAGES = {"en": "en-GB", "zh-Hans": "zh-CN"}
+LANGUAGES = {"en": "en-GB", "zh-Hans": "zh-CN", "de": "de-DE"}
 MOST_TABS = 60
 
 
@@ -51,7 +51,9 @@ def violations(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing(visitor: Visitor, service: Service, view: str, scheme: Scheme) -> None:
-    page = visitor.visit(service, VIEWS[view], scheme=scheme)
+    """In English when it is light, in German when it is dark."""
+    language = {"light": "en-GB", "dark": "de-DE"}[scheme]
+    page = visitor.visit(service, VIEWS[view], scheme=scheme, language=language)
     ready(page, view)
     assert violations(page) == []
 
@@ -168,12 +170,12 @@ def test_the_language_is_the_browsers(visitor: Visitor, service: Service, tag: s
 def test_the_switch_is_remembered(visitor: Visitor, service: Service) -> None:
     page = visitor.visit(service, VIEWS["search"])
     settle(page)
-    page.get_by_role("button", name="中文").click()
+    page.get_by_label("Language").select_option("简体中文")
     expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
     expect(words(page)).to_have_value("a green tree")
     page.goto("/?view=status")
     expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
-    page.get_by_role("button", name="English").click()
+    page.get_by_label("语言").select_option("English")
     expect(page.locator("html")).to_have_attribute("lang", "en")
 
 

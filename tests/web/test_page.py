@@ -1,13 +1,16 @@
 """The page as it is served: in which language, with what for caches, and nothing else."""
 
+import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.web import page
-from app.web.page import LANGUAGES, POLICY, Language, chosen_language
+from app.web.page import FOLDER, POLICY, chosen_language
 
 # --- which language
 
@@ -24,23 +27,24 @@ from app.web.page import LANGUAGES, POLICY, Language, chosen_language
         (None, "ZH-hans-CN ; Q=0.7 , EN ; q=0.6", "zh"),
         (None, "zh, en", "zh"),
         (None, "en, zh", "en"),
-        (None, "de, fr;q=0.5", "en"),
-        (None, "de, fr;q=0.5, zh;q=0.1", "zh"),
+        (None, "sv, fr;q=0.5", "en"),
+        (None, "sv, fr;q=0.5, zh;q=0.1", "zh"),
         (None, "*", "en"),
-        (None, "en;q=0.2, *;q=0.5", "zh"),
+        (None, "en;q=0.2, *;q=0.5", "de"),
         (None, "zh;q=0", "en"),
         (None, "zh;q=0, *", "en"),
-        (None, "en;q=0, *;q=0.1", "zh"),
+        (None, "en;q=0, *;q=0.1", "de"),
         (None, "en;q=0, zh;q=0", "en"),
         ("zh", "en", "zh"),
         ("en", "zh", "en"),
-        ("de", "zh", "zh"),
+        ("sv", "zh", "zh"),
+        (None, "de-AT, en;q=0.5", "de"),
         ("ZH", None, "en"),
         ("zh; drop", None, "en"),
     ],
 )
 def test_the_language_is_the_switchs_or_the_browsers(
-    cookie: str | None, accepted: str | None, language: Language
+    cookie: str | None, accepted: str | None, language: str
 ) -> None:
     assert chosen_language(cookie, accepted) == language
 
@@ -93,7 +97,7 @@ def test_hostile_headers_are_answered_and_never_repeated(
     assert answer.content == client.get("/").content
 
 
-@pytest.mark.parametrize(("language", "tag"), [("en", "en"), ("zh", "zh-Hans")])
+@pytest.mark.parametrize(("language", "tag"), [("en", "en"), ("zh", "zh-Hans"), ("de", "de")])
 def test_the_document_says_its_language(client: TestClient, language: str, tag: str) -> None:
     for headers in ({"Cookie": f"language={language}"}, {"Accept-Language": language}):
         answer = client.get("/", headers=headers)
@@ -168,29 +172,44 @@ def test_a_file_of_this_version_never_changes(client: TestClient) -> None:
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_a_change_of_any_file_is_another_version(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
+def test_a_file_of_texts_alone_adds_a_language(tmp_path: Path) -> None:
+    """Issue 19, item 18. What it lacks is said in English."""
+    shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
+    before = page.read_site(tmp_path)
+    texts = {"language": "sv", "language_name": "Svenska", "view_search": "Sök"}
+    (tmp_path / "texts" / "sv.json").write_text(json.dumps(texts), encoding="utf-8")
+    after = page.read_site(tmp_path)
+    assert set(after.documents) == {*before.documents, "sv"}
+    assert after.documents["sv"].tag == "sv"
+    swedish = after.documents["sv"].body.decode()
+    assert '<html lang="sv">' in swedish
+    assert '<option value="sv" lang="sv" selected>Svenska</option>' in swedish
+    assert 'data-view="search">Sök</a>' in swedish
+    assert 'data-view="add">Add</a>' in swedish
+    for document in after.documents.values():  # each offers it
+        assert 'lang="sv"' in document.body.decode()
+    assert after.version == before.version  # of the other files
+
+
+def test_a_change_of_any_file_is_another_version(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
-    for language in LANGUAGES:
-        (tmp_path / "texts" / f"{language}.json").write_text('{"greeting": "<Hi> & \\"you\\""}')
+    texts = {"language": "en", "language_name": "English", "greeting": '<Hi> & "you"'}
+    (tmp_path / "texts" / "en.json").write_text(json.dumps(texts))
     (tmp_path / "index.html").write_text('<p title="${greeting}">${base}</p>${texts}')
     (tmp_path / "a.js").write_text("1")
     (tmp_path / "b.js").write_text("2")
-    monkeypatch.setattr(page, "FOLDER", tmp_path)
-    read = page.site.__wrapped__
-    first = read()
+    first = page.read_site(tmp_path)
     body = first.documents["en"].body.decode()
     assert '<p title="&lt;Hi&gt; &amp; &quot;you&quot;">' in body
-    assert r'{"greeting":"\u003cHi\u003e \u0026 \"you\""}' in body
+    assert r'"greeting":"\u003cHi\u003e \u0026 \"you\""}' in body
     (tmp_path / "a.js").write_text("12")
     (tmp_path / "b.js").write_text("")
-    second = read()
+    second = page.read_site(tmp_path)
     assert second.version != first.version
     assert second.documents["en"].etag != first.documents["en"].etag
     (tmp_path / "index.html").write_text("${absent}")
     with pytest.raises(KeyError):
-        read()
+        page.read_site(tmp_path)
 
 
 @pytest.mark.parametrize(

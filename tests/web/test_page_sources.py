@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.web import page
-from app.web.page import FOLDER, LANGUAGES, Language
+from app.web.page import ENGLISH, FOLDER
 
 MAX_BYTES = 85_000  # of what a browser loads to show the page, uncompressed
 MAX_BYTES_OF_ALL = 140_000  # with all that is loaded when it is needed
@@ -37,12 +38,13 @@ IMPORT = re.compile(
     r"""(?:^import\s|^\}\sfrom\s|^import\s[^;"]*\sfrom\s|\bimport\()["'`]([^"'`]+)""", re.MULTILINE
 )
 STATIC_IMPORT = re.compile(r"""^import\s[^;"]*"\./([\w.]+)";""", re.MULTILINE)
-OWN = {"language", "base", "texts"}  # placeholders that are no texts
+OWN = {"language_options", "base", "texts"}  # placeholders that are no texts
+OF_THE_FILE = {"language_name"}  # what else a file of texts says
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "path", "source", "wbr"}
 
 
-def texts(language: Language) -> dict[str, str]:
-    return page.texts_of(language)
+TEXTS = page.read_texts(FOLDER / "texts")
+LANGUAGES = list(TEXTS)
 
 
 def source(name: str) -> str:
@@ -114,8 +116,8 @@ def test_nothing_is_inline(document: str) -> None:
 
 def test_the_texts_come_with_the_document(document: str) -> None:
     (tag,) = re.findall(r'<html lang="([\w-]+)"', document)
-    language = next(one for one in LANGUAGES if page.TAGS[one] == tag)
-    assert json.loads(Reader(document).json) == texts(language)
+    (texts,) = [one for one in TEXTS.values() if one["language"] == tag]
+    assert json.loads(Reader(document).json) == texts
 
 
 def loaded_with(script: str) -> set[str]:
@@ -171,15 +173,23 @@ def pattern_of(template: str) -> str:
     return r"\w+".join(map(re.escape, parts))
 
 
-def test_both_languages_have_the_same_texts() -> None:
-    english, chinese = texts("en"), texts("zh")
-    assert list(english) == list(chinese)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_all_languages_have_the_same_texts(language: str) -> None:
+    english, other = TEXTS[ENGLISH], TEXTS[language]
+    assert list(english) == list(other)
+    slots = re.compile(r"\{\w+\}")
     for key, text in english.items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*", key)
-        assert text.strip()
-        assert chinese[key].strip()
-        slots = re.compile(r"\{\w+\}")
-        assert set(slots.findall(text)) == set(slots.findall(chinese[key])), key
+        assert other[key].strip()
+        assert set(slots.findall(text)) == set(slots.findall(other[key])), key
+
+
+def test_no_file_beside_its_texts_names_german() -> None:
+    """Issue 19, item 18: a language is added by a file alone."""
+    assert {"de", "zh"} <= set(LANGUAGES)
+    for path in [Path(page.__file__), *FOLDER.glob("*.*")]:
+        written = path.read_text("utf-8").replace("`static/texts/de.json` is German", "")
+        assert not re.search(r"""["'](?:de|zh|zh-Hans)["']|Deutsch|German|中文""", written), path
 
 
 def test_no_key_is_there_twice() -> None:
@@ -192,14 +202,14 @@ def test_no_key_is_there_twice() -> None:
 
 
 def test_chinese_is_chinese() -> None:
-    for key, text in texts("zh").items():
+    for key, text in TEXTS["zh"].items():
         plain = re.sub(r"\{\w+\}", "", text)
         if re.search(r"[A-Za-z]{3,} [A-Za-z]{2,}", plain):
             assert re.search(r"[\u4e00-\u9fff]", plain), (key, text)
 
 
 def test_every_text_that_is_asked_for_is_there() -> None:
-    known = set(texts("en"))
+    known = set(TEXTS[ENGLISH])
     assert used_in_html() <= known
     for name, pattern in calls():
         assert any(re.fullmatch(pattern, key) for key in known), (name, pattern)
@@ -210,8 +220,9 @@ def test_every_text_is_used() -> None:
     named = {key for name in SCRIPTS for key in KEY.findall(source(name))}  # in tables of keys
     unused = [
         key
-        for key in texts("en")
-        if key not in used_in_html() | named and not any(re.fullmatch(p, key) for p in patterns)
+        for key in TEXTS[ENGLISH]
+        if key not in used_in_html() | named | OF_THE_FILE
+        and not any(re.fullmatch(p, key) for p in patterns)
     ]
     assert unused == []
 
@@ -277,4 +288,4 @@ def test_the_documents_words_are_texts() -> None:
     """No sentence is written into the document itself, where only one language would have it."""
     plain = re.sub(r"<[^>]*>|\$\{\w+\}|&\w+;", " ", html.unescape(source("index.html")))
     words = set(re.findall(r"[^\W\d_]{2,}", plain))
-    assert words <= {"English", "简体中文", "EN", "中文"}
+    assert words == set()

@@ -41,6 +41,12 @@ function remove() {
   askInDialog(t("collection_delete"), parts, use, t("collection_delete"));
 }
 
+function languagesOf(choice) {
+  const copy = choice.cloneNode(true);
+  Object.assign(copy, { id: "", onchange: choice.onchange });
+  return copy;
+}
+
 /** The menu of what can be done with collections. */
 export function openCollections() {
   const isFixed = collection() === DEFAULT;
@@ -55,15 +61,8 @@ export function openCollections() {
   };
   const close = button("×", () => menu.close(), "icon quiet end", t("close"));
   const title = make("div", { className: "row" }, make("h2", {}, `${t("collection")}: ${collection()}`), close);
-  const others = ["language", "key"].map(byId).filter((one) => !one.checkVisibility()); // on a phone they are found here
-  const moved = others.map((one) => {
-    const entryButton = button(one.title || one.textContent, () => {
-      menu.close();
-      one.click();
-    });
-    if (one.lang) entryButton.lang = one.lang;
-    return entryButton;
-  });
+  const [language, key] = ["language", "key"].map(byId);
+  const moved = key.checkVisibility() ? [] : [entry("key", () => key.click()), languagesOf(language)]; // on a phone they are found here
   const acts = [entry("collection_add", add), entry("collection_rename", change, isFixed), entry("collection_delete", remove, isFixed)];
   menu.append(make("div", { className: "fields" }, title, ...acts, isFixed && make("small", {}, t("collection_fixed")), ...moved));
   document.body.append(menu);

@@ -44,8 +44,8 @@ dialog.onclose = () => {
   if (dialog.returnValue) setKey(dialog.returnValue === "use" ? keyText.value.trim() : "", keyRemember.checked);
   dialog.returnValue = "";
 };
-byId("language").onclick = ({ target }) => {
-  document.cookie = `language=${target.lang.slice(0, 2)}; max-age=${YEAR_SECONDS}; samesite=lax`;
+byId("language").onchange = ({ target }) => {
+  document.cookie = `language=${target.value}; max-age=${YEAR_SECONDS}; samesite=lax`;
   location.reload();
 };
 showView();
