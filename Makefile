@@ -52,11 +52,11 @@ export-xmp: $(INSTALLED) ## Write captions, tags and ratings as XMP sidecars: TO
 		$(if $(BESIDE),--beside) $(if $(BY_STEM),--by-stem)
 
 .PHONY: reindex
-reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=… (default: IMAGE_SEARCH_CLIP_MODEL), STORAGE=…, COLLECTION=…; ROLLBACK=1
+reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=… (default: IMAGE_SEARCH_CLIP_MODEL), STORAGE=…, COLLECTION=…, DRY_RUN=1; ROLLBACK=1
 	@$(PYTHON) -m scripts.reindex $(if $(MODEL),--model "$(MODEL)") \
 		$(if $(STORAGE),--storage "$(STORAGE)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)") \
 		$(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(KEEP_ACTIVE),--keep-active) \
-		$(if $(ROLLBACK),--rollback)
+		$(if $(DRY_RUN),--dry-run) $(if $(ROLLBACK),--rollback)
 
 .PHONY: rehearse-swap
 rehearse-swap: $(INSTALLED) ## Change the model of two busy servers, kill one, and look for any fault: PICTURES=5000

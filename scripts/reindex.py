@@ -8,6 +8,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database.tables import Storage
 from app.errors import ImageSearchError
+from app.ingest.job_control import REINDEXING
+from app.ingest.jobs import Job
 from app.runtime.assembly import open_services
 from app.runtime.collection_registry import KnownCollection
 from app.runtime.models import default_model, model_name
@@ -35,6 +37,7 @@ def main(
     keep_active: Annotated[
         bool, typer.Option(help="only build it: POST …/activate has searches use it")
     ] = False,
+    dry_run: Annotated[bool, typer.Option(help="say what it would take, and do nothing")] = False,
     rollback: Annotated[bool, typer.Option(help="go back to the vectors before")] = False,
 ) -> None:
     """Build another generation of a collection's vectors, and have searches use it."""
@@ -49,7 +52,12 @@ def main(
             if rollback:
                 _print_activation(services.reindexing.roll_back(known))
             else:
-                _build(services, known, Changes(chosen, _storage(storage)), keep_active)
+                changes = Changes(chosen, _storage(storage))
+                job = _work(services, known, changes, dry_run)
+                if dry_run:
+                    _print_estimate(job)
+                else:
+                    _finish(services, known, job, keep_active)
     except ImageSearchError as error:
         sys.exit(f"Not reindexed: {error}")
     except DBAPIError as error:
@@ -61,14 +69,30 @@ def _storage(text: str) -> Storage | None:
     return found.get(text)
 
 
-def _build(services: Services, known: KnownCollection, changes: Changes, keep_active: bool) -> None:
+def _work(services: Services, known: KnownCollection, changes: Changes, dry_run: bool) -> Job:
+    """Have it built, or estimated."""
     if changes.model is not None:
         services.registry.allowed(changes.model).load()  # else its job would wait for it
-    job = work_on(services, services.reindexing.submit(known, changes))
+    job_id = services.reindexing.submit(known, changes, dry_run=dry_run)
+    job = work_on(services, job_id)
     for item in services.job_submission.every(job.id, "failed"):
         print(f"Not embedded: {item.path}: {item.reason}")
     if job.state != "succeeded":
         sys.exit(f"Not reindexed: {job.reason or 'job ' + str(job.id) + ' was cancelled.'}")
+    return job
+
+
+def _print_estimate(job: Job) -> None:
+    told = job.source[REINDEXING]["estimate"]
+    seconds = "" if told["seconds"] is None else f" in about {told['seconds']:,.0f} s"
+    print(
+        f"{told['pictures']} pictures, {told['embedded']} to be embedded{seconds}, the others "
+        f"copied; about {told['bytes'] / 1e6:,.1f} MB; {job.failed} originals missing. A dry run: "
+        "nothing was done."
+    )
+
+
+def _finish(services: Services, known: KnownCollection, job: Job, keep_active: bool) -> None:
     print(f"{job.added} vectors built, {job.failed} originals unreadable.")
     (ready,) = [
         one.generation

@@ -29,6 +29,12 @@ from app.index.vector_indexes import (
 )
 from app.vectors import VectorSpace
 
+ROW_BYTES = 100
+"""Of a vector's row without the vector: header, numbers, and entries of two B-trees."""
+
+ELEMENT_BYTES = 88
+"""Of an element of pgvector's graph without vector and neighbours."""
+
 GROWING = vector_indexes.c.state.in_(("building", "ready"))
 COMPLETE = vector_indexes.c.state.in_(("ready", "active", "retired"))
 
@@ -181,6 +187,14 @@ def size(session: Session, index: VectorIndex) -> Size:
         select(func.coalesce(func.pg_total_relation_size(func.to_regclass(index.partition)), 0))
     ).scalar_one()
     return Size(vectors, bytes_)
+
+
+def bytes_a_vector(dimensions: int, shape: Shape) -> int:
+    """What a vector takes on disk, about: its row, two B-tree entries, its place in the graph."""
+    full = 8 + (4 if shape.storage == "vector" else 2) * dimensions
+    in_graph = 8 + dimensions // 8 if shape.storage == "bit" else full
+    neighbours = 12.4 * shape.m  # 6 bytes each, 2 m of them, and m on each layer above
+    return round(ROW_BYTES + full + ELEMENT_BYTES + in_graph + neighbours)
 
 
 def claim_both(session: Session, active: VectorIndex, target: VectorIndex) -> None:

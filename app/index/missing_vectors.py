@@ -47,14 +47,13 @@ def missing(session: Session, index: VectorIndex, after: int, limit: int) -> lis
     Without those whose original its job has found unreadable, until they change.
     """
     query = _selected().where(_is_missing(index), images.c.id > after)
-    rows = session.execute(query.order_by(images.c.id).limit(limit)).mappings()
-    return [MissingPicture(**row) for row in rows]
+    return _read(session, query.order_by(images.c.id).limit(limit))
 
 
 def pictures(session: Session, image_ids: Sequence[int]) -> list[MissingPicture]:
     """The same of these pictures, ascending by id, whether they have a vector or not."""
-    query = _selected().where(images.c.id == any_of(image_ids), PRESENT).order_by(images.c.id)
-    return [MissingPicture(**row) for row in session.execute(query).mappings()]
+    query = _selected().where(images.c.id == any_of(image_ids), PRESENT)
+    return _read(session, query.order_by(images.c.id))
 
 
 def _selected() -> Select[Any]:
@@ -62,6 +61,41 @@ def _selected() -> Select[Any]:
     shown = func.coalesce(images.c.origin, func.shown_path(images.c.path)).label("path")
     columns = [shown if name == "path" else images.c[name] for name in names]
     return select(*columns, images.c.path.label("stored_path"))
+
+
+def _read(session: Session, query: Select[Any]) -> list[MissingPicture]:
+    return [MissingPicture(**row) for row in session.execute(query).mappings()]
+
+
+def never_seen(
+    session: Session, index: VectorIndex, fingerprint: str, after: int, limit: int
+) -> list[MissingPicture]:
+    """Pictures without a vector of this model in any generation, by id, from above `after` on."""
+    query = _selected().where(_is_never_seen(index, fingerprint), images.c.id > after)
+    return _read(session, query.order_by(images.c.id).limit(limit))
+
+
+def sample_never_seen(
+    session: Session, index: VectorIndex, fingerprint: str, size: int
+) -> list[MissingPicture]:
+    """Some of them, chosen by a hash of their ids."""
+    query = _selected().where(_is_never_seen(index, fingerprint))
+    return _read(session, query.order_by(func.hashint8extended(images.c.id, 21)).limit(size))
+
+
+def count_never_seen(session: Session, index: VectorIndex, fingerprint: str) -> int:
+    """How many of them there are."""
+    query = select(func.count()).select_from(images).where(_is_never_seen(index, fingerprint))
+    return session.execute(query).scalar_one()
+
+
+def _is_never_seen(index: VectorIndex, fingerprint: str) -> ColumnElement[bool]:
+    of_model = select(vector_indexes.c.id).where(
+        vector_indexes.c.collection_id == index.collection_id,
+        vector_indexes.c.fingerprint == fingerprint,
+    )
+    seen = exists().where(embeddings.c.index_id.in_(of_model), embeddings.c.image_id == images.c.id)
+    return (images.c.collection_id == index.collection_id) & PRESENT & ~seen
 
 
 def count_missing(session: Session, index: VectorIndex) -> int:

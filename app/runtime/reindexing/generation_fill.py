@@ -115,10 +115,9 @@ class GenerationFill:
     def _embed(
         self, index: VectorIndex, pictures: Sequence[MissingPicture], record: Record
     ) -> bool:
-        encoder = self.encoder_of(index)
         with self.sessions.begin() as session:
             all_pages = collections.indexes_all_pages(session, index.collection_id)
-        vectors, unreadable = self.embed(encoder, pictures, all_pages=all_pages)
+        vectors, unreadable = self.embed(self.encoder_of(index), pictures, all_pages=all_pages)
         with self.sessions.begin() as session:
             added = _put(session, index, vectors)
             if added or unreadable:

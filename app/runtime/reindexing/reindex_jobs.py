@@ -6,7 +6,7 @@ Every function takes a Session and leaves the transaction to its caller.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
@@ -19,10 +19,12 @@ from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.generation_fill import Unreadable
 
 
-def create(session: Session, collection_id: int, queue: str, wanted: Changes) -> int:
+def create(
+    session: Session, collection_id: int, queue: str, wanted: Changes, *, dry_run: bool = False
+) -> int:
     """A job that builds a generation; returns its id. Raises CollectionNotFound."""
     source = {REINDEXING: wanted.to_json()}
-    return job_rows.create(session, NewJob(collection_id, source, queue))
+    return job_rows.create(session, NewJob(collection_id, source, queue, dry_run=dry_run))
 
 
 def require_none_open(session: Session, collection_id: int) -> None:
@@ -41,10 +43,11 @@ def require_none_open(session: Session, collection_id: int) -> None:
 
 def note_generation(session: Session, job: Job, index: VectorIndex) -> None:
     """Which generation it fills, for those who read the job."""
-    _note(session, job, generation=index.id)
+    note(session, job, generation=index.id)
 
 
-def _note(session: Session, job: Job, **facts: Any) -> None:
+def note(session: Session, job: Job, **facts: Any) -> None:
+    """Add to what its source tells."""
     source = {REINDEXING: {**job.source[REINDEXING], **facts}}
     session.execute(update(jobs).where(jobs.c.id == job.id).values(source=source))
 
@@ -57,6 +60,13 @@ def wanted(job: Job) -> Changes:
 def has_begun(job: Job) -> bool:
     """Whether there was a generation, which may have been deleted since."""
     return "generation" in job.source[REINDEXING]
+
+
+def start_over(session: Session, job: Job) -> None:
+    """Forget what was counted: a dry run begins anew after a kill."""
+    session.execute(delete(job_items).where(job_items.c.job_id == job.id))
+    nothing = {"added": 0, "failed": 0, "total": 0}
+    session.execute(update(jobs).where(jobs.c.id == job.id).values(**nothing))
 
 
 def expect(session: Session, job: Job, missing: int) -> None:

@@ -33,11 +33,13 @@ from app.index import (
     vector_indexes,
 )
 from app.index.generations import Generation
+from app.index.vector_indexes import Shape
 from app.ingest import jobs
 from app.ingest.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.reindexing import reindex_jobs
 from app.runtime.reindexing.changes import Changes, require_change
+from app.runtime.reindexing.dry_run import DryRun
 from app.runtime.reindexing.generation_fill import GenerationFill
 from app.vectors import VectorSpace
 
@@ -79,7 +81,10 @@ class ReindexWork:
             self._close(job_id, GONE)
             return
         try:
-            self._fill(job, generation.index if generation else self.begin(job))
+            if job.dry_run:
+                self._estimate(job)
+            else:
+                self._fill(job, generation.index if generation else self.begin(job))
         except (ModelUnavailable, Interrupted) as error:
             self._note(job_id, error)
         except (CollectionRejected, GenerationConflict) as error:
@@ -95,11 +100,7 @@ class ReindexWork:
 
         Raises CollectionRejected, GenerationConflict, Interrupted, ModelUnavailable.
         """
-        active = self.registry.find_id(job.collection_id).index
-        wanted = reindex_jobs.wanted(job)
-        space = self._space(active, wanted)
-        shape = wanted.shape(active)
-        require_change(active, space, shape)
+        active, space, shape = self._wanted(job)
 
         def write(session: Session) -> VectorIndex:
             if reindex_jobs.lock_state(session, job.id) != "running":
@@ -109,6 +110,21 @@ class ReindexWork:
             return index
 
         return retry_on_lock(self.sessions, write)
+
+    def _wanted(self, job: Job) -> tuple[VectorIndex, VectorSpace, Shape]:
+        """The active index, and what the job is to build beside it. Raises as `begin`."""
+        active = self.registry.find_id(job.collection_id).index
+        wanted = reindex_jobs.wanted(job)
+        space, shape = self._space(active, wanted), wanted.shape(active)
+        require_change(active, space, shape)
+        return active, space, shape
+
+    def _estimate(self, job: Job) -> None:
+        active, space, shape = self._wanted(job)
+        encoder = self.registry.model(ModelName(space.model, space.pretrained))
+        DryRun(self.sessions, self.fill, job, active).run(space, shape, encoder)
+        with self.sessions.begin() as session:
+            reindex_jobs.filled(session, job.id)
 
     def _space(self, active: VectorIndex, wanted: Changes) -> VectorSpace:
         if wanted.model is None or wanted.model == ModelName(active.model, active.pretrained):
@@ -150,7 +166,7 @@ class ReindexWork:
         if job.state == "cancelling":
             self._fail(job_id, None)
         elif generation is None:
-            self._close(job_id, GONE)
+            self._close(job_id, None if job.dry_run else GONE)
         else:
             self._conclude(job, generation, attempt)
 

@@ -56,9 +56,10 @@ class Reindexing:
     queue: str
     max_resident_models: int
 
-    def submit(self, known: KnownCollection, changes: Changes) -> int:
+    def submit(self, known: KnownCollection, changes: Changes, *, dry_run: bool = False) -> int:
         """A job that builds another generation; returns its id. It loads the model, if any.
 
+        A dry run says what it would take, and builds none.
         Raises CollectionRejected, GenerationConflict.
         """
         wanted = changes.resolved(known.index)
@@ -68,7 +69,7 @@ class Reindexing:
             require_change(known.index, known.index.space, wanted.shape(known.index))
         else:
             self._check_model(changes.model)
-        begin = partial(self._begin, active=known.index, wanted=wanted)
+        begin = partial(self._begin, active=known.index, wanted=wanted, dry_run=dry_run)
         return retry_on_lock(self.sessions, begin)
 
     def _check_model(self, model: ModelName) -> None:
@@ -79,10 +80,12 @@ class Reindexing:
                 "IMAGE_SEARCH_MAX_RESIDENT_MODELS=2."
             )
 
-    def _begin(self, session: Session, active: VectorIndex, wanted: Changes) -> int:
-        generations.require_none_growing(session, active)
-        reindex_jobs.require_none_open(session, active.collection_id)
-        return reindex_jobs.create(session, active.collection_id, self.queue, wanted)
+    def _begin(self, session: Session, active: VectorIndex, wanted: Changes, dry_run: bool) -> int:
+        collection_id = active.collection_id
+        if not dry_run:
+            generations.require_none_growing(session, active)
+            reindex_jobs.require_none_open(session, collection_id)
+        return reindex_jobs.create(session, collection_id, self.queue, wanted, dry_run=dry_run)
 
     def listed(self, known: KnownCollection) -> list[ListedGeneration]:
         """All generations of the collection, the newest first."""

@@ -11,6 +11,13 @@ from app.runtime.reindexing.reindexing import Activation, ListedGeneration
 from app.web.payloads.collections import ModelText
 from app.web.payloads.examples import with_examples
 
+REFUSED = {
+    "precision": "precision: it is the server's. Set PRECISION and start again; int8, whose "
+    "vectors are others, then needs a reindexing to the same model.",
+    "regions": "regions: whole pictures and pages are embedded, no regions of them.",
+}
+"""What one might ask for, and why it is not here."""
+
 
 class Reindexing(BaseModel):
     """What is to be different in the new generation; what is left out stays as it is."""
@@ -40,6 +47,19 @@ class Reindexing(BaseModel):
     ef_construction: int | None = Field(
         None, ge=4, le=1000, description="candidates kept while the graph is built"
     )
+
+    dry_run: bool = Field(
+        False,
+        description="the job only says what it would take, in its `source`, and which originals "
+        "are missing, among its items",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_none_of(cls, data: Any) -> Any:
+        for name in REFUSED.keys() & data.keys() if isinstance(data, dict) else ():
+            raise ValueError(REFUSED[name])
+        return data
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -45,7 +45,8 @@ def reindex_collection(
     body: Reindexing,
 ) -> JobAccepted:
     """Build another generation of its vectors by a job, while searches use the active one."""
-    accepted = JobAccepted.of(reindexing.submit(found, body.to_domain()), addresses)
+    job_id = reindexing.submit(found, body.to_domain(), dry_run=body.dry_run)
+    accepted = JobAccepted.of(job_id, addresses)
     response.headers["Location"] = accepted.url
     return accepted
 

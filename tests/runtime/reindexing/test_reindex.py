@@ -268,6 +268,39 @@ def test_a_killed_worker_loses_one_batch(
     assert generations(client, name)[0]["vectors"] == 6
 
 
+def test_a_dry_run_says_what_it_would_take(
+    client: TestClient, services: Services, settings: Settings, name: str
+) -> None:
+    model, _ = settings.collection_models
+    hit = search(client, name, limit=1)["hits"][0]
+    path = services.gallery.sources.location(services.gallery.get(hit["id"]).stored_path)
+    away = path.rename(path.with_name("away"))
+    url = f"{COLLECTIONS}/{name}/reindex"
+    job = done(client, client.post(url, json={"model": model, "dry_run": True}))
+    away.rename(path)
+    assert (job["status"], job["dry_run"], counts(job)["failed"]) == ("succeeded", True, 1)
+    told = job["source"]["reindex"]["estimate"]
+    assert (told["pictures"], told["embedded"], told["sampled"]) == (6, 6, 5)
+    assert told["seconds"] > 0
+    assert [item["image_id"] for item in items(client, job, status="failed")] == [hit["id"]]
+    copied = done(client, client.post(url, json={"storage": "bit", "dry_run": True}))
+    told = copied["source"]["reindex"]["estimate"]
+    assert (told["embedded"], told["seconds"], counts(copied)) == (
+        0,
+        None,
+        {"total": 6, "added": 6},
+    )
+    assert [one["status"] for one in generations(client, name)] == ["active"]
+
+
+@pytest.mark.parametrize("asked", ["precision", "regions"])
+def test_what_is_not_here_is_refused_with_the_reason(
+    client: TestClient, name: str, asked: str
+) -> None:
+    refused = client.post(f"{COLLECTIONS}/{name}/reindex", json={asked: "int8"})
+    assert (refused.status_code, f"{asked}: " in refused.text) == (422, True)
+
+
 def test_unreadable_originals_are_listed_and_tried_again(
     client: TestClient, services: Services, settings: Settings, name: str
 ) -> None:
