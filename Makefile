@@ -62,6 +62,12 @@ reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=�
 rehearse-swap: $(INSTALLED) ## Change the model of two busy servers, kill one, and look for any fault: PICTURES=5000
 	@$(PYTHON) -m scripts.rehearse_swap $(if $(PICTURES),--pictures "$(PICTURES)")
 
+.PHONY: compare
+compare: $(INSTALLED) ## Compare models on your pictures by golden queries: MODELS='ViT-B-16@datacomp_xl_s13b_b90k,…'  (COLLECTION=…, SAMPLE=1000)
+	@$(PYTHON) -m scripts.compare_models --models "$(MODELS)" \
+		$(if $(NAMESPACE),--namespace "$(NAMESPACE)") \
+		$(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(SAMPLE),--sample "$(SAMPLE)")
+
 .PHONY: worker
 worker: $(INSTALLED) ## Run jobs in a process of its own, beside the server or elsewhere
 	@$(PYTHON) -m scripts.worker

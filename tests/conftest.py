@@ -77,6 +77,15 @@ def search_by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", -1)
 
 
+@pytest.fixture
+def kept_signals() -> Iterator[None]:
+    """The handlers of signals afterwards as before: commands set their own."""
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for one, handler in handlers.items():
+        signal.signal(one, handler)
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """A Postgres of the test run's own."""

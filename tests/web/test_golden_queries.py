@@ -192,7 +192,11 @@ def test_proposals_are_imported_as_they_are(client: TestClient, ids: list[int]) 
 
 
 def test_the_command(
-    client: TestClient, settings: Settings, ids: list[int], monkeypatch: pytest.MonkeyPatch
+    client: TestClient,
+    settings: Settings,
+    ids: list[int],
+    kept_signals: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Settings, "load", lambda: settings)
     runner = CliRunner()

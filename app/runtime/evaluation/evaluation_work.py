@@ -25,6 +25,7 @@ from app.runtime.evaluation import evaluation_rows
 from app.runtime.evaluation.evaluation_result import Evaluation, System
 from app.runtime.evaluation.evaluations import MAX_SAMPLED, Asked, usable_queries
 from app.runtime.evaluation.index_run import IndexRun
+from app.runtime.evaluation.picture_embedding import TIMED_PICTURES, PictureEmbedding
 from app.runtime.evaluation.sample_run import Candidate, SampleRun
 from app.runtime.reindexing.generation_fill import GenerationFill
 
@@ -126,13 +127,16 @@ class EvaluationWork:
     def _by_indexes(
         self, job: Job, queries: Sequence[GoldenQuery], candidates: Sequence[Candidate]
     ) -> Evaluation:
-        self._begin(job, len(queries) * len(candidates))
-        count = partial(self._count, job.id)
-        runs = [
-            IndexRun(self.sessions, system.index, encoder, count).run(queries)
-            for system, encoder in candidates
-            if system.index
-        ]
+        with self.sessions.begin() as session:
+            timed = evaluation_rows.random_pictures(session, job.collection_id, (), TIMED_PICTURES)
+        self._begin(job, (len(timed) + len(queries)) * len(candidates))
+        embedding = self._embedding(job)
+        runs = []
+        for system, encoder in candidates:
+            if system.index:
+                _, picture_ms = embedding.run(encoder, timed)
+                index = IndexRun(self.sessions, system.index, encoder, picture_ms, embedding.count)
+                runs.append(index.run(queries))
         return Evaluation(queries, runs, None)
 
     def _on_sample(
@@ -149,10 +153,12 @@ class EvaluationWork:
             others = evaluation_rows.random_pictures(
                 session, job.collection_id, sorted(named), min(size, MAX_SAMPLED - len(named))
             )
-        count = partial(self._count, job.id)
-        sample = SampleRun(self.sessions, self.fill, sorted(named), others, count)
+        sample = SampleRun(self.sessions, self._embedding(job), sorted(named), others)
         self._begin(job, sample.steps(queries, candidates))
         return sample.evaluation(queries, candidates)
+
+    def _embedding(self, job: Job) -> PictureEmbedding:
+        return PictureEmbedding(self.sessions, self.fill, partial(self._count, job.id))
 
     def _begin(self, job: Job, steps: int) -> None:
         with self.sessions.begin() as session:

@@ -27,11 +27,15 @@ COUNTED = 20  # queries between two notes of the progress
 
 @dataclass(frozen=True)
 class IndexRun:
-    """Searches one generation; `count` is told of every few queries and may raise."""
+    """Searches one generation; `count` is told of every few queries and may raise.
+
+    `picture_ms` is what its model was seen to take for a picture.
+    """
 
     sessions: Sessions
     index: VectorIndex
     encoder: ResidentModel
+    picture_ms: float | None
     count: Callable[[int], None]
 
     def run(self, queries: Sequence[GoldenQuery]) -> Run:
@@ -75,7 +79,7 @@ class IndexRun:
             encode_ms(self.encoder, queries),
             None if p50 is None else float(p50),
             None if p95 is None else float(p95),
-            None,
+            self.picture_ms,
         )
 
 

@@ -6,8 +6,7 @@ easier to tell apart, so that figures of a sample are higher than those of the c
 difference is what counts.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,14 +17,13 @@ from app.encoders.resident_model import ResidentModel
 from app.errors import EvaluationRejected
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.feedback.golden.retrieval_metrics import DEPTH
-from app.index import embeddings, generations, missing_vectors
+from app.index import embeddings, generations
 from app.runtime.evaluation.evaluation_result import Costs, Evaluation, Run, Sample, System
 from app.runtime.evaluation.index_run import encode_ms
-from app.runtime.reindexing.generation_fill import GenerationFill
+from app.runtime.evaluation.picture_embedding import TIMED_PICTURES, PictureEmbedding
 from app.vectors import Vectors, unit_rows
 
 READ_AT_A_TIME = 1_000  # vectors of a generation
-TIMED_PICTURES = 32  # of the sample: how long a generation's model takes for a picture
 HALF_BYTES = 2  # of a vector's component in an index with the storage halfvec
 
 Candidate = tuple[System, ResidentModel]
@@ -33,19 +31,18 @@ Candidate = tuple[System, ResidentModel]
 
 @dataclass(frozen=True)
 class SampleRun:
-    """Evaluates on a sample of pictures; `count` is told of what is done and may raise.
+    """Evaluates on a sample of pictures.
 
     `named` are the ids of the pictures that golden queries name, `random` those of others.
     """
 
     sessions: Sessions
-    fill: GenerationFill
+    embedding: PictureEmbedding
     named: Sequence[int]
     random: Sequence[int]
-    count: Callable[[int], None]
 
     def steps(self, queries: Sequence[GoldenQuery], candidates: Sequence[Candidate]) -> int:
-        """How many things `count` will be told of."""
+        """How many steps will be counted."""
         pictures = len({*self.named, *self.random})
         timed = min(pictures, TIMED_PICTURES)
         embedded = [timed if system.index else pictures for system, _ in candidates]
@@ -56,7 +53,7 @@ class SampleRun:
     ) -> Evaluation:
         """The hits of all candidates.
 
-        Raises EvaluationRejected, Interrupted, ModelUnavailable, and what `count` raises.
+        Raises EvaluationRejected, and as `PictureEmbedding.run`.
         """
         chosen = sorted({*self.named, *self.random})
         found = [self._vectors(*one, chosen) for one in candidates]
@@ -73,7 +70,7 @@ class SampleRun:
         runs = []
         for (system, encoder), (rows, picture_ms) in zip(candidates, found, strict=True):
             hits = _Ranking(encoder, seen, rows).hits(usable)
-            self.count(len(queries))
+            self.embedding.count(len(queries))
             costs = self._costs(system, encoder, usable, len(seen), picture_ms)
             runs.append(Run(system, hits, costs))
         named = len(there & {*self.named})
@@ -86,30 +83,14 @@ class SampleRun:
     ) -> tuple[dict[int, Vectors], float | None]:
         """Vectors, float32 (dimensions,), by picture, and milliseconds to embed one."""
         if system.index is None:
-            return self._embedded(encoder, ids)
-        _, picture_ms = self._embedded(encoder, ids[:TIMED_PICTURES])
+            return self.embedding.run(encoder, ids)
+        _, picture_ms = self.embedding.run(encoder, ids[:TIMED_PICTURES])
         found: dict[int, Vectors] = {}
         for start in range(0, len(ids), READ_AT_A_TIME):
             with self.sessions.begin() as session:
                 some = ids[start : start + READ_AT_A_TIME]
                 found |= embeddings.get_vectors(session, system.index, some)
         return found, picture_ms
-
-    def _embedded(
-        self, encoder: ResidentModel, ids: Sequence[int]
-    ) -> tuple[dict[int, Vectors], float | None]:
-        encoder.load()  # its time is not a picture's
-        with self.sessions.begin() as session:
-            pictures = missing_vectors.pictures(session, ids)
-        found: dict[int, Vectors] = {}
-        began = time.perf_counter()
-        for start in range(0, len(pictures), self.fill.batch_size):
-            some = pictures[start : start + self.fill.batch_size]
-            encoded, _ = self.fill.embed(encoder, some, all_pages=False)
-            found |= {picture.id: pages[1] for picture, pages in encoded}
-            self.count(len(some))
-        ms = (time.perf_counter() - began) * 1000
-        return found, ms / len(found) if found else None
 
     def _costs(
         self,

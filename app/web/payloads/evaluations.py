@@ -34,7 +34,7 @@ SYSTEM: dict[str, Any] = {
     "encode_ms": 4.1,
     "search_ms": 1.3,
     "search_p95_ms": 2.0,
-    "picture_ms": None,
+    "picture_ms": 12.5,
 }
 OUTCOME: dict[str, Any] = {
     "golden_query_id": 1,
@@ -75,7 +75,7 @@ GenerationIds = list[Annotated[int, Field(ge=1, le=MAX_GENERATION_ID)]]
 
 
 class ModelChoice(BaseModel):
-    """A model, CLIP_MODEL or one of COLLECTION_MODELS."""
+    """A model, IMAGE_SEARCH_CLIP_MODEL or one of IMAGE_SEARCH_COLLECTION_MODELS."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -164,7 +164,7 @@ class SystemDetails(BaseModel):
     )
     search_p95_ms: float | None = Field(description="the same at the 95th percentile")
     picture_ms: float | None = Field(
-        description="milliseconds to read and embed a picture; null: not measured"
+        description="milliseconds to read and embed a picture; null: no original could be read"
     )
 
 

@@ -1,5 +1,6 @@
 """Generations compared by golden queries, end to end (issue 18, line 16)."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,12 +8,14 @@ from fastapi.testclient import TestClient
 
 from app.runtime.services import Services
 from app.settings import Settings
+from scripts import compare_models
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.http_jobs import accepted, done, working
 from tests.fixtures.tiny_models import tiny_model
 
 COLLECTION = "/api/v1/collections/seen"
 NAMES = ("tree.jpg", "palm.jpg", "red-car.png", "banana.jpg", "cat.jpg", "zebra.jpg")
+COSTS = ("ms/picture", "ms/text", "bytes")
 WORDS = {"a tree": "tree.jpg", "a red car": "red-car.png", "a cat": "cat.jpg"}
 
 
@@ -80,7 +83,8 @@ def test_two_generations(
     for metric in ("ndcg_at_10", "mrr"):
         assert tiny[metric]["low"] <= tiny[metric]["mean"] <= tiny[metric]["high"]
     assert baseline["vectors"] == tiny["vectors"] == len(NAMES)
-    assert baseline["search_ms"] > 0 < tiny["encode_ms"]
+    for told_ms in ("search_ms", "encode_ms", "picture_ms"):
+        assert baseline[told_ms] > 0 < tiny[told_ms]
     (compared,) = told["comparisons"]
     assert compared["won"] + compared["lost"] + compared["tied"] == 4
     assert (compared["won"], compared["verdict"]) == (0, "undecided")  # of so few
@@ -131,6 +135,27 @@ def test_a_model_without_a_generation(
         assert (one["search_ms"], one["picture_ms"] > 0, one["encode_ms"] > 0) == (None, True, True)
     assert [one["system"] for one in told["comparisons"]] == [1, 2]
     assert known["fingerprint"] != new["fingerprint"]
+
+
+def test_make_compare(
+    settings: Settings,
+    ids: dict[str, int],
+    other: int,
+    kept_signals: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A table with what a picture costs on this machine; the models need not be in the settings."""
+    name = settings.collection_models[1]
+    closed = settings.model_copy(update={"collection_models": ()})
+    monkeypatch.setattr(Settings, "load", lambda: closed)
+    compare_models.main(name, collection="seen", sample=1)
+    header, demo, tiny, _, sentence, sample, _ = capsys.readouterr().out.splitlines()
+    assert header.split() == ["nDCG@10", "95", "%", "R@1", "R@5", "R@10", "MRR", *COSTS]
+    assert re.match(r"demo model \(generation \d+\) +1\.000 +1\.00–1\.00( +1\.000){4}", demo)
+    assert re.search(r"( +[\d.]+){2} +64$", tiny)  # ms/picture, ms/text, 2 bytes × 32
+    assert sentence.startswith(f"{name}: Better on 0 of 4 queries, worse on ")
+    assert sample.endswith("on a sample of 5 pictures: 4 that they name, 1 random others.")
 
 
 def test_originals_that_are_gone(
