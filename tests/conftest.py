@@ -80,7 +80,7 @@ def search_by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def kept_signals() -> Iterator[None]:
     """The handlers of signals afterwards as before: commands set their own."""
-    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
     yield
     for one, handler in handlers.items():
         signal.signal(one, handler)
