@@ -52,6 +52,10 @@ class QueryEmpty(QueryRejected):
     """A query without a word."""
 
 
+class QueryTooSlow(ImageSearchError):
+    """A search of a batch that takes the database too long."""
+
+
 class FilterRejected(ImageSearchError):
     """A filter, order or facet that names an unknown field, or does not fit the field's type."""
 

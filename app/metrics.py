@@ -77,6 +77,19 @@ _texts = Counter(
 _hits, _misses = _texts.labels("hit"), _texts.labels("miss")
 
 
+_batch_searches = Histogram(
+    f"{PREFIX}_batch_searches",
+    "Searches in a batch.",
+    buckets=(1, 2, 5, 10, 20, 50),
+    registry=REGISTRY,
+)
+
+
+def observe_search_batch(searches: int) -> None:
+    """Count a batch of so many searches."""
+    _batch_searches.observe(searches)
+
+
 def observe_request(route: str | None, method: str, status: int, seconds: float) -> None:
     """Count a request that was answered; `route` is its template, or None if there is no route."""
     label = route or NO_ROUTE

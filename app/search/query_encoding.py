@@ -1,7 +1,7 @@
 """Encodes a query: weighted texts and pictures, added up to one vector."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +10,18 @@ from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel, normalised
-from app.errors import ImageRejected, QueryRejected, SourceUnavailable
+from app.errors import (
+    ImageRejected,
+    ImageSearchError,
+    QueryRejected,
+    SourceUnavailable,
+)
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import Pull
 from app.index import embeddings
 from app.index.calibration import picture_share
 from app.pictures.decoding import decode
+from app.search.attempts import attempt
 from app.search.query_terms import (
     UPLOADED_PICTURE,
     Term,
@@ -78,6 +84,16 @@ class Query:
 
 
 @dataclass(frozen=True)
+class _Prepared:
+    """A query before the model: texts, pictures and known vectors by the position of the term."""
+
+    terms: Sequence[Term]
+    texts: dict[int, str] = field(default_factory=dict)
+    pictures: "dict[int, Pixels]" = field(default_factory=dict)
+    vectors: dict[int, Vectors] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class QueryEncoder:
     """Encodes queries for one index. The model is never called inside a transaction."""
 
@@ -93,8 +109,57 @@ class QueryEncoder:
 
         Raises QueryRejected, and as `decoding.decode` and `Downloader.fetch`, naming the term.
         """
+        (query,) = self.encode_all([terms])
+        if isinstance(query, ImageSearchError):
+            raise query
+        return query
+
+    def encode_all(self, queries: Sequence[Sequence[Term]]) -> list[Query | ImageSearchError]:
+        """As `encode` for each, with one call of the model for all texts, and one for all pictures.
+
+        In place of a query that `encode` would refuse is its error. Raises ModelUnavailable.
+        """
+        prepared = [attempt(self._prepare, terms) for terms in queries]
+        valid = [one for one in prepared if not isinstance(one, ImageSearchError)]
+        self._encode_texts(valid)
+        self._encode_pictures(valid)
+        return [
+            one if isinstance(one, ImageSearchError) else attempt(self._add_up, one)
+            for one in prepared
+        ]
+
+    def _prepare(self, terms: Sequence[Term]) -> "_Prepared":
+        """Raises as `encode`."""
         check_terms(terms)
-        vectors = self._vectors(terms)
+        prepared = _Prepared(terms)
+        stored_ids: dict[int, int] = {}
+        for position, term in enumerate(terms):
+            if term.text is not None:
+                prepared.texts[position] = term.text
+            elif term.image_id is not None:
+                stored_ids[position] = term.image_id
+            else:
+                prepared.pictures[position] = self._picture(term, position)
+        prepared.vectors.update(self._stored(stored_ids))
+        return prepared
+
+    def _encode_texts(self, queries: Sequence["_Prepared"]) -> None:
+        texts = [text for query in queries for text in query.texts.values()]
+        if texts:
+            rows = iter(self.encoder.encode_texts(texts))
+            for query in queries:
+                query.vectors.update((position, next(rows)) for position in query.texts)
+
+    def _encode_pictures(self, queries: Sequence["_Prepared"]) -> None:
+        pictures = [pixels for query in queries for pixels in query.pictures.values()]
+        if pictures:
+            rows = iter(self.encoder.submit(pictures, Priority.SEARCH).result())
+            for query in queries:
+                query.vectors.update((position, next(rows)) for position in query.pictures)
+
+    def _add_up(self, prepared: "_Prepared") -> Query:
+        """Raises QueryRejected."""
+        terms, vectors = prepared.terms, prepared.vectors
         positions = range(len(terms))
         total, length = _weighted_sum(
             [terms[n].weight for n in positions], [vectors[n] for n in positions]
@@ -112,7 +177,7 @@ class QueryEncoder:
             label=label_of(terms),
             text=single_text(terms),
             terms=encoded,
-            unused_text=self._unused_text([term.text for term in terms if term.text is not None]),
+            unused_text=self._unused_text(list(prepared.texts.values())),
         )
 
     def _adjusted(self, original: Vectors, **fields: Any) -> Query:
@@ -141,27 +206,6 @@ class QueryEncoder:
         picture = decode(data, self.max_megapixels)
         vector = self.encoder.encode_images([picture.image])[0]
         return self._adjusted(vector, words="", picture_share=1.0, label=UPLOADED_PICTURE)
-
-    def _vectors(self, terms: Sequence[Term]) -> dict[int, Vectors]:
-        """Vectors by position of the term; all texts are encoded in one batch, and all pictures."""
-        texts: dict[int, str] = {}
-        pictures: dict[int, Pixels] = {}
-        stored_ids: dict[int, int] = {}
-        for position, term in enumerate(terms):
-            if term.text is not None:
-                texts[position] = term.text
-            elif term.image_id is not None:
-                stored_ids[position] = term.image_id
-            else:
-                pictures[position] = self._picture(term, position)
-        found = self._stored(stored_ids)
-        if texts:
-            encoded = self.encoder.encode_texts(list(texts.values()))
-            found.update(zip(texts, encoded, strict=True))
-        if pictures:
-            encoding = self.encoder.submit(list(pictures.values()), Priority.SEARCH)
-            found.update(zip(pictures, encoding.result(), strict=True))
-        return found
 
     def _picture(self, term: Term, position: int) -> "Pixels":
         """Preprocess immediately: several large decoded pictures would not fit into memory."""

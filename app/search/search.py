@@ -78,13 +78,28 @@ class Search:
 
         Raises QueryRejected, FilterRejected, and as `QueryEncoder.encode`.
         """
+        began = time.perf_counter()
+        query = self.prepare(collection, request)
+        if request.needs_model:
+            query = self.queries.encode(request.terms)
+        return self.first_page(collection, request, query, _ms_since(began))
+
+    def prepare(self, collection: Collection, request: SearchRequest) -> Query | None:
+        """The query if it is of words alone; None if there is none, or the model has to encode it.
+
+        Raises QueryRejected, FilterRejected: before the model is called.
+        """
         request.check()
-        parse(request.filter, collection.fields)  # report errors before the model is called
+        parse(request.filter, collection.fields)
         if request.order_by is not None:
             parse_order(request.order_by, collection.fields)
-        began = time.perf_counter()
-        query = self._encode(request)
-        encode_ms = _ms_since(began)
+        is_of_words = request.terms and not request.needs_model
+        return lexical_query(request.terms) if is_of_words else None
+
+    def first_page(
+        self, collection: Collection, request: SearchRequest, query: Query | None, encode_ms: float
+    ) -> SearchResponse:
+        """The first page of results of an encoded query. Raises FilterRejected."""
         answer = self.page(collection, Page.first(request, self.index.id, query))
         return replace(
             answer, encode_ms=encode_ms, suggested_filters=self._suggested(collection, request)
@@ -96,13 +111,6 @@ class Search:
         """Of a query with one text that is searched for."""
         texts = [one.text for one in request.terms if one.text is not None and one.weight > 0]
         return self.suggestions.suggest(collection, texts[0]) if len(texts) == 1 else ()
-
-    def _encode(self, request: SearchRequest) -> Query | None:
-        if not request.terms:
-            return None
-        if request.mode == "lexical":
-            return lexical_query(request.terms)
-        return self.queries.encode(request.terms)
 
     def vectors(self, image_ids: Sequence[int]) -> dict[int, Vectors]:
         """The embeddings, float32 (dimensions,), of those of the pictures that have one."""

@@ -73,6 +73,11 @@ class SearchRequest:
         return any(term.text is not None and term.weight > 0 for term in self.terms)
 
     @property
+    def needs_model(self) -> bool:
+        """Whether there is a query, and not of words alone."""
+        return bool(self.terms) and self.mode != "lexical"
+
+    @property
     def is_lexical_only(self) -> bool:
         """Whether vectors have no influence on the ranking."""
         return self.mode == "lexical" or (self.mode == "hybrid" and self.fusion.alpha == 0)

@@ -51,6 +51,7 @@ from app.web.routes import (
     legacy,
     recall,
     search,
+    search_batches,
     selections,
 )
 
@@ -61,6 +62,7 @@ SUBJECTS = (
         images,
         external_ids,
         search,
+        search_batches,
         collections,
         collection_images,
         selections,

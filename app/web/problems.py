@@ -24,10 +24,13 @@ class Kind(NamedTuple):
     code: str
 
 
+QUERY_TOO_SLOW = "query_too_slow"
+
 KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.QueryEmpty: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "query_empty"),
     errors.QueryRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "query_invalid"),
     errors.FilterRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "filter_invalid"),
+    errors.QueryTooSlow: Kind(HTTPStatus.SERVICE_UNAVAILABLE, QUERY_TOO_SLOW),
     errors.Busy: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "busy"),
     errors.TokenRejected: Kind(HTTPStatus.UNAUTHORIZED, "token_invalid"),
     errors.KeyRejected: Kind(HTTPStatus.UNAUTHORIZED, "key_invalid"),
@@ -101,9 +104,10 @@ CODES = {
 DATABASE_BUSY = "database_busy"
 DATABASE_READ_ONLY = "database_read_only"
 DATABASE_UNAVAILABLE = "database_unavailable"
-QUERY_TOO_SLOW = "query_too_slow"
 
 PROBLEM = "Problem"  # the schema's name in the document
+PROBLEM_STUB = {"type": "object", "title": PROBLEM}
+"""Stands for that schema in payloads: pydantic knows no schemas but its own."""
 DETAILS = {
     400: "The request ended before its body did.",
     401: "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
@@ -153,6 +157,11 @@ def problem_body(status: int, detail: str, **more: Any) -> dict[str, Any]:
     """The document of a problem, with `more` as extension members."""
     kind = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     return {**kind, "code": CODES.get(status, CODES[400]), "detail": detail, **more}
+
+
+def problem_of(error: errors.ImageSearchError) -> dict[str, Any]:
+    """The document of a domain error."""
+    return problem_body(status_of(error), str(error), code=code_of(error))
 
 
 def status_of(error: errors.ImageSearchError) -> int:

@@ -165,6 +165,7 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "upload_images": {"files": {"file": ("a.png", png(502))}},
         "import_images": {"files": {"files": ("a.png", png(501))}},
         "search": {"json": {"query": "a tree"}},
+        "search_batch": {"json": {"searches": [{"query": "a tree"}]}},
         "legacy_search": {"json": {"text": "tennis"}},
         "create_feedback": {"json": {"token": token, "rating": 5}},
         "withdraw_feedback": {"json": {"token": token}},

@@ -191,6 +191,17 @@ class Guard:
         with self._concurrency_limits.slot(need.lane, str(caller.key_id or address)) as release:
             yield release
 
+    def count_further(self, scope: Scope, requests: int) -> None:
+        """Count an admitted request as so many more of its lane. Raises TooManyRequests."""
+        state, lane = scope["state"], scope["state"]["need"].lane
+        caller: Caller = state["caller"]
+        if requests == 0:
+            return
+        if not self._is_unlimited(lane, presented_key(Headers(scope=scope))):
+            self._rate_limits.count(lane, "address", client_address(scope), state, requests)
+        if caller.key_id is not None:
+            self._rate_limits.count(lane, "key", str(caller.key_id), state, requests)
+
     def _is_unlimited(self, lane: Lane, key: str | None) -> bool:
         """Whether the service is known to be open, and has no rate for the lane then."""
         return lane in self._unlimited_while_open and self._authenticator.cached(key) == OPEN

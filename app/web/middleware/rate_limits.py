@@ -60,8 +60,9 @@ class RateLimits:
         kind: Literal["address", "key"],
         name: str,
         state: MutableMapping[str, Any],
+        requests: int = 1,
     ) -> None:
-        """Count a request of the address or key `name`, and put its quota into the request's state.
+        """Count requests of the address or key `name`, and put its quota into the request's state.
 
         A request that is counted twice has the quota with fewer requests left. Raises
         TooManyRequests.
@@ -69,7 +70,7 @@ class RateLimits:
         rate = self._rates.get(lane)
         if rate is None:
             return
-        is_allowed = self._limiter.hit(rate, lane, kind, name)
+        is_allowed = self._limiter.hit(rate, lane, kind, name, cost=requests)
         stats = self._limiter.get_window_stats(rate, lane, kind, name)
         seconds = max(1, round(stats.reset_time - time.time()))
         quota = Quota(lane, rate.amount, rate.get_expiry(), stats.remaining, seconds)

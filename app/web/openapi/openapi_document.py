@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from app.web.idempotency import PARAMETER, REPLAYED_HEADER
 from app.web.middleware.guard import SCHEMES
-from app.web.problems import MEDIA_TYPE, PROBLEM, problem_responses
+from app.web.problems import MEDIA_TYPE, PROBLEM, PROBLEM_STUB, problem_responses
 
 TAGS = [
     {"name": "flat", "description": "Search and upload in one simple request each."},
@@ -128,6 +128,7 @@ def install(app: FastAPI) -> None:
             for operation in operations.values():
                 _complete(path, operation)
         _mark_files(document)
+        _refer_to_problems(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -166,6 +167,16 @@ def _mark_files(node: Any) -> None:
     elif isinstance(node, list):
         for inner in node:
             _mark_files(inner)
+
+
+def _refer_to_problems(node: Any) -> None:
+    """Put the schema of problems where its stub is."""
+    if node == PROBLEM_STUB:
+        node.clear()
+        node["$ref"] = f"#/components/schemas/{PROBLEM}"
+    elif isinstance(node, dict | list):
+        for inner in node.values() if isinstance(node, dict) else node:
+            _refer_to_problems(inner)
 
 
 def _restore_examples(schemas: dict[str, Any]) -> None:
