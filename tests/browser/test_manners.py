@@ -5,9 +5,9 @@ import re
 from typing import Any, Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import (
     body_of,
@@ -36,16 +36,6 @@ def ready(page: Page, view: str) -> None:
         settle(page)
     expect(page.locator(f"#{view}-view")).to_be_visible()
     page.wait_for_load_state("networkidle") if view != "add" else page.wait_for_timeout(800)
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core has to say, shortly."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['target']} {node['failureSummary']}"
-        for one in found
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -6,6 +6,7 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from app import VERSION
+from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import dialog, expect_first, names, open_first, search, settle, tiles
 from tests.browser.serving import Service, wait
@@ -206,6 +207,10 @@ def test_the_status_view(visitor: Visitor, service: Service) -> None:
     ):
         expect(summary).to_contain_text(re.compile(words))
     told = page.get_by_role("region", name="Status")
+    told.get_by_text("What is new in this version").click()
+    expect(summary.get_by_role("heading", name="Added")).to_be_visible()
+    expect(summary.get_by_role("listitem").first).to_contain_text("make start")
+    assert violations(page) == []
     expect(card(page, "Model")).to_be_hidden()
     told.get_by_text("Details", exact=True).click()
     for text in ("100%", "demo model", "halfvec"):

@@ -1,12 +1,14 @@
 """Payloads of the health checks."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
 from app.access.api_keys import Role
 from app.web.payloads.examples import with_examples
+from app.web.release_notes import NoteGroup
 
 
 class Liveness(BaseModel):
@@ -61,3 +63,32 @@ class ServiceStatus(BaseModel):
     backed_up_at: datetime | None = Field(
         description="when the newest backup was made; null: none was, or as above"
     )
+
+
+class ReleaseNoteGroup(BaseModel):
+    """Notes under one heading."""
+
+    title: str = Field(description="Added, Changed, Fixed, …")
+    notes: list[str] = Field(description="a sentence or more each; code is between backticks")
+
+
+class ReleaseNotes(BaseModel):
+    """What is new in the running version."""
+
+    model_config = with_examples(
+        {
+            "version": "0.1.0",
+            "data": [{"title": "Added", "notes": ["`make start`: one command for everything."]}],
+        }
+    )
+
+    version: str = Field(description="version of the program")
+    data: list[ReleaseNoteGroup] = Field(
+        description="empty where the program was installed without its changelog"
+    )
+
+    @classmethod
+    def of(cls, version: str, groups: Sequence[NoteGroup]) -> Self:
+        """The payload of a version's notes."""
+        listed = [ReleaseNoteGroup(title=one.title, notes=list(one.notes)) for one in groups]
+        return cls(version=version, data=listed)

@@ -14,8 +14,9 @@ from app.errors import KeyRejected, RoleRejected
 from app.web.database_metrics import DatabaseMetrics
 from app.web.dependencies import CurrentCaller
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.health import Liveness, Readiness, ServiceStatus
+from app.web.payloads.health import Liveness, Readiness, ReleaseNotes, ServiceStatus
 from app.web.problems import problem_responses
+from app.web.release_notes import release_notes
 
 router = APIRouter(tags=["system"], route_class=Guarded)
 
@@ -74,6 +75,13 @@ def get_status(caller: CurrentCaller, request: Request) -> ServiceStatus:
     return ServiceStatus(
         version=VERSION, role=caller.role, free_disk_bytes=free, backed_up_at=backed_up_at
     )
+
+
+@router.get("/api/v1/release-notes", summary="What is new in this version?")
+@needs("reader")
+async def get_release_notes() -> ReleaseNotes:  # async: they are in memory
+    """The notes of the running version, in English, from the program's changelog."""
+    return ReleaseNotes.of(VERSION, release_notes())
 
 
 @router.get(

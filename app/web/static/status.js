@@ -61,6 +61,20 @@ async function showAll(summary, keys) {
   for (const key of ["collection", "model", "index"]) showFacts(key, { ...ready, ...known });
 }
 
+const CODE = /`([^`]*)`/; // its matches are the odd parts of a split
+
+/** What is new, loaded when somebody wants to know; the changelog is English. */
+function notesOf() {
+  const told = make("div", { className: "notes", lang: "en", tabindex: 0 });
+  const entry = (note) => make("li", {}, ...note.split(CODE).map((part, at) => (at % 2 ? make("code", {}, part) : part)));
+  const ontoggle = async () => {
+    if (told.hasChildNodes()) return;
+    const groups = await get("/api/v1/release-notes").catch(({ message }) => message);
+    fill(told, ...(groups.data?.flatMap(({ title, notes }) => [make("h3", {}, title), make("ul", {}, ...notes.map(entry))]) ?? [groups]));
+  };
+  return make("details", { ontoggle }, make("summary", {}, t("status_notes")), told);
+}
+
 function recallCard() {
   const told = make("p", { className: "muted", role: "status" }, t("status_recall_what"));
   const measure = async () => {
@@ -86,7 +100,7 @@ function ratingCard() {
 
 export function mountStatus(section) {
   const summary = make("div", { className: "summary" });
-  const first = make("div", { className: "card" }, make("h2", {}, t("status_summary")), summary, linkTo("add", { view: "add" }, t("status_see")));
+  const first = make("div", { className: "card" }, make("h2", {}, t("status_summary")), summary, notesOf(), linkTo("add", { view: "add" }, t("status_see")));
   const cards = [...["collection", "model", "index"].map((key) => card(key)), recallCard()];
   const details = make("details", {}, make("summary", {}, t("status_details")), make("div", { className: "cards" }, ...cards));
   const keys = make("div");
