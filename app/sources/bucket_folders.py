@@ -1,7 +1,7 @@
 """Buckets of S3, R2 and the like as sources: all objects whose keys begin with a prefix."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
@@ -102,4 +102,4 @@ def _with_sidecars(
             continue
         sidecars = companions[folder].of(name)
         etag = "+".join([file.etag, *(folders[folder][one] for one in sidecars)])
-        yield replace(file, etag=etag, sidecars=sidecars)
+        yield file._replace(etag=etag, sidecars=sidecars)

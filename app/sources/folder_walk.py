@@ -4,7 +4,7 @@ Held in memory are the names of one folder at each level, not the tree's.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -58,20 +58,30 @@ class Walk:
         followed = _Followed(top, os.path.realpath(self.program) if self.program else top)
         waiting: list[_Level] = []
         following: _Place | None = _Place(os.fspath(self.folder), self.prefix, top)
-        while waiting or following:
-            if following:
-                try:
-                    waiting.append(self._level(following, is_top=not waiting))
-                except OSError as error:
-                    reason = f"This folder cannot be listed: {error.strerror}. {STAYS}"
-                    yield Unlisted(following.path, reason)
-                following = None
-            elif (name := next(waiting[-1].names, None)) is None:
-                waiting.pop()
-            elif not name.endswith("/"):
-                yield waiting[-1].file(name)
-            elif not (following := self._below(waiting[-1], name, followed)):
-                yield self._not_walked(waiting[-1], name)
+        while following:
+            try:
+                waiting.append(self._level(following, is_top=not waiting))
+            except OSError as error:
+                reason = f"This folder cannot be listed: {error.strerror}. {STAYS}"
+                yield Unlisted(following.path, reason)
+            following = None
+            while waiting and not following:
+                following = yield from self._to_next_folder(waiting[-1], followed)
+                if not following:
+                    waiting.pop()
+
+    def _to_next_folder(
+        self, level: "_Level", followed: "_Followed"
+    ) -> Generator[Found, None, "_Place | None"]:
+        """What the folder holds before the next one that is to be walked, which it returns."""
+        for name in level.names:
+            if name[-1] != "/":
+                yield level.file(name)
+            elif below := self._below(level, name, followed):
+                return below
+            else:
+                yield self._not_walked(level, name)
+        return None
 
     def _below(self, level: "_Level", name: str, followed: "_Followed") -> "_Place | None":
         """A folder that is to be walked, or where a link to one leads."""
@@ -101,21 +111,19 @@ class Walk:
                 if not _is_folder(entry):
                     files.append(entry.name)
                     continue
-                folders.append(f"{entry.name}/")
+                folders.append(entry.name)
                 if entry.is_symlink():
                     links.add(f"{entry.name}/")
         parent = Path(place.location).name
-        ignored = {name for name in (*files, *folders) if self._ignores(name, parent)}
+        ignored = self.ignored.among(files, parent)
         shown = [name for name in files if name not in ignored] if ignored else files
         companions = Companions.among(shown)
         strays = companions.strays(shown)
-        files = files + folders
+        ignored.update(f"{name}/" for name in self.ignored.among(folders, parent))
+        names = files + [f"{name}/" for name in folders]
         # The bytes of UTF-8 sort as its characters do; those of other names do not.
-        files.sort(key=None if all(map(str.isascii, files)) else os.fsencode)
-        return _Level(place, iter(files), companions, strays, links, ignored)
-
-    def _ignores(self, name: str, parent: str) -> bool:
-        return self.ignored.has(name.removesuffix("/"), parent)
+        names.sort(key=None if all(map(str.isascii, names)) else os.fsencode)
+        return _Level(place, iter(names), companions, strays, links, ignored)
 
 
 class _Place(NamedTuple):
@@ -150,10 +158,10 @@ class _Level:
         """The file if it may be a picture, or may have lost its own."""
         place = self.place
         location, path = f"{place.location}/{name}", place.path + name
-        if name in self.ignored:
+        if self.ignored and name in self.ignored:
             return PassedOver(path)
         if suffix_of(name).lower() in COMPANIONS:
-            if name in self.strays:
+            if self.strays and name in self.strays:
                 return FoundFile(location, path, is_stray=True)
             return PassedOver(path, is_companion=True)
         if self.companions.is_clip(name):

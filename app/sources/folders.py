@@ -5,11 +5,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from app.errors import ImageTooLarge, ImageVanished, SourceUnavailable, SourceUnreadable
 from app.sources.folder_walk import Found, FoundFile, Walk
@@ -21,6 +19,9 @@ from app.storage.bounded_reads import ORIGINALS, Beat, in_pieces
 
 PIECE_BYTES = 1 << 20  # read at a time
 LISTED_AT_ONCE = 256  # files
+LookedAt = tuple[Found, SourceFile | Unlisted | PassedOver | None, float]
+"""What a look at a file showed, if anything, and when: a reading of the monotonic clock."""
+
 FRESH_SECONDS = 0.1  # a file that was looked at longer ago is looked at again
 LISTING_SECONDS = 60.0  # without a file: a network disk lists a large folder as a whole
 QUIET_SECONDS = 1.0  # a file changed more recently may be incomplete
@@ -54,7 +55,7 @@ class Folder:
             if listed is not None:
                 yield listed
 
-    def _looked_at(self, after: str | None) -> Iterator["_LookedAt"]:
+    def _looked_at(self, after: str | None) -> Iterator[LookedAt]:
         if not self.folder.is_dir():
             raise SourceUnreadable(f"{self.folder} is not a folder. Create it, or name another.")
         if self.root.is_relative_to(self.folder):  # our own uploads and caches must not be indexed
@@ -68,7 +69,7 @@ class Folder:
                 raise SourceUnreadable(f"{self.folder}: {found.reason}")
             if mark is None or os.fsencode(found.path) > mark:
                 listed = _look(found) if isinstance(found, FoundFile) else found
-                yield _LookedAt(found, listed, time.monotonic())
+                yield found, listed, time.monotonic()
 
     def _walk(self, folder: Path, prefix: str) -> Walk:
         return Walk(folder, prefix, self.ignored, self.follow_links, self.root)
@@ -97,14 +98,6 @@ class Folder:
         return read_file(self.root / path, max_bytes, check)
 
 
-class _LookedAt(NamedTuple):
-    """What a look at a file showed, if anything, and when: a reading of the monotonic clock."""
-
-    found: Found
-    listed: SourceFile | Unlisted | PassedOver | None
-    since: float
-
-
 def _look(found: FoundFile, beat: Beat | None = None) -> SourceFile | Unlisted | PassedOver | None:
     """The file as it is now, if it is one."""
     try:
@@ -121,8 +114,7 @@ def _look(found: FoundFile, beat: Beat | None = None) -> SourceFile | Unlisted |
         return None
     etag = _etag(status)
     if found.sidecars:
-        folder = found.location[: found.location.rindex("/") + 1]  # a Path takes longer
-        etag = "+".join([etag, *_etags(folder, found.sidecars)])
+        etag += _sidecars_etag(found)
     settled = abs(time.time() - status.st_mtime) > QUIET_SECONDS
     return SourceFile(found.path, etag, status.st_size, settled, found.sidecars)
 
@@ -138,10 +130,15 @@ def _etag(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _etags(folder: str, sidecars: tuple[str, ...]) -> Iterator[str]:
-    for name in sidecars:
-        with suppress(OSError):
-            yield _etag(os.stat(folder + name))  # noqa: PTH116
+def _sidecars_etag(found: FoundFile) -> str:
+    etag = ""
+    folder = found.location[: found.location.rindex("/") + 1]  # a Path takes longer
+    for name in found.sidecars:
+        try:
+            etag += f"+{_etag(os.stat(folder + name))}"  # noqa: PTH116
+        except OSError:  # gone since it was listed
+            continue
+    return etag
 
 
 def read_file(location: Path, max_bytes: int, check: CheckHead | None = None) -> bytes:

@@ -5,8 +5,7 @@ text, so that it can be compared with the catalog piece by piece and resumed any
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 S3_SCHEME = "s3://"
 
@@ -17,8 +16,7 @@ CheckHead = Callable[[bytes], object]
 HEAD_BYTES = 4_096
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """One file that may be a picture.
 
     `path` is its name in the catalog; `etag` changes whenever the file or its sidecar may have
@@ -33,16 +31,14 @@ class SourceFile:
     sidecars: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Unlisted:
+class Unlisted(NamedTuple):
     """A file or folder of a source that cannot be listed; a folder's path ends with a slash."""
 
     path: str
     reason: str
 
 
-@dataclass(frozen=True)
-class PassedOver:
+class PassedOver(NamedTuple):
     """A name that is no file to be indexed: ignored with all that is below it, or a companion.
 
     A companion is a sidecar or clip of a picture beside it; a folder's path ends with a slash.

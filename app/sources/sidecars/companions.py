@@ -9,9 +9,11 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 SIDECAR = ".json"  # picture.jpg.json holds the caption and metadata of picture.jpg
 XMP_SIDECAR = ".xmp"
+SIDECARS = (SIDECAR, XMP_SIDECAR)
 CLIPS = {".mov", ".mp4", ".m4v", ".mp", ".mpg", ".mpeg", ".avi", ".3gp", ".mts"}
 CLIPS_OF_STILLS = {".mov", ".mp4", ".mp"}  # as phones name the moving part of a picture
 STILLS = {".jpg", ".jpeg", ".heic", ".heif", ".avif", ".png", ".webp", ".tif", ".tiff", ".dng"}
@@ -56,73 +58,87 @@ class Companions:
     unless both are there.
     """
 
-    _json: dict[tuple[str, str], str] = field(default_factory=dict)
+    _names: Collection[str] = ()
+    _json: dict[str, str] = field(default_factory=dict)
     _xmp: dict[str, str] = field(default_factory=dict)
     _albums: list[str] = field(default_factory=list)
-    _stills: set[str] = field(default_factory=set)
     _exact: set[str] = field(default_factory=set)
-    _owned: set[str] = field(default_factory=set)  # by a file of exactly their name
+    _clips: set[str] = field(default_factory=set)
 
     @classmethod
     def among(cls, names: Collection[str]) -> "Companions":
-        """Those among the names of a folder's files."""
-        found = cls()
+        """Those among the names of a folder's files, which are not to change."""
+        found = cls(names)
+        clips: dict[str, list[str]] = {}
         for name in names:
-            found._add(name)
-        if found._exact:
-            owned = (name + end for name in names for end in (SIDECAR, XMP_SIDECAR))
-            found._owned.update(found._exact.intersection(owned))
+            whole = _folded(name)
+            suffix = suffix_of(whole)
+            if suffix in SIDECARS:
+                found._add(name, whole[: -len(suffix)], suffix)
+            elif suffix in CLIPS_OF_STILLS:
+                clips.setdefault(whole[: -len(suffix)], []).append(name)
+        for name in names if clips else ():
+            stem, suffix = _split(_folded(name))
+            if suffix in STILLS:
+                found._clips.update(clips.get(stem, ()))
         return found
 
-    def _add(self, name: str) -> None:
-        stem, suffix = _split(_folded(name))
-        if suffix == SIDECAR:
+    def _add(self, name: str, stem: str, suffix: str) -> None:
+        if suffix == XMP_SIDECAR:
+            self._xmp.setdefault(stem, name)
+        else:
             body, number = _numbered(stem)
             if body in ALBUMS:
                 self._albums.append(name)
-            else:
-                self._json.setdefault((body, number), name)
-                self._exact.add(name)
-        elif suffix == XMP_SIDECAR:
-            self._xmp.setdefault(stem, name)
-            self._exact.add(name)
-        elif suffix in STILLS:
-            self._stills.add(stem)
+                return
+            self._json.setdefault(_key(body, number), name)
+        self._exact.add(name)
 
     def of(self, name: str) -> tuple[str, ...]:
         """The sidecars of a picture, by name; an album's comes last."""
-        if not (self._json or self._xmp or self._albums):
+        if not (self._exact or self._albums):
             return ()
-        exact = [name + end for end in (SIDECAR, XMP_SIDECAR) if name + end in self._exact]
+        exact = [one for end in SIDECARS if (one := name + end) in self._exact]
         whole = _folded(name)
-        beside = (self._xmp.get(whole), self._xmp.get(_split(whole)[0]))
-        takeout = self._takeout(whole) if self._json else ()
-        found = dict.fromkeys([*exact, *filter(None, beside), *takeout, *self._albums])
-        return tuple(one for one in found if one in exact or not self._is_anothers(one, whole))
+        others: list[str] = []
+        if self._xmp:
+            beside = (self._xmp.get(whole), self._xmp.get(_split(whole)[0]))
+            others += [one for one in beside if one and one not in exact]
+        if self._json:
+            others += [one for one in self._takeout(whole) if one not in exact]
+        if others:
+            distinct = dict.fromkeys(others)
+            others = [one for one in distinct if not self._is_anothers(one, whole)]
+        return (*exact, *others, *self._albums)
 
     def _is_anothers(self, sidecar: str, whole: str) -> bool:
         """Whether it is named by a file whose name differs from `whole` in case alone."""
-        return sidecar in self._owned and _split(_folded(sidecar))[0] == whole
+        stem, suffix = _split(sidecar)
+        is_alike = suffix in SIDECARS and _folded(stem) == whole
+        return is_alike and stem in self._distinct
+
+    @cached_property
+    def _distinct(self) -> frozenset[str]:
+        return frozenset(self._names)
 
     def _takeout(self, whole: str) -> Iterator[str]:
         """Its sidecar by Takeout's rules, also if it is our own, `picture.jpg.json`."""
         for base, number in _bases(whole):
             full = base + SUPPLEMENT
             for end in range(len(full), min(len(base), CUT) - 1, -1):
-                if (full[:end], number) in self._json:
-                    yield self._json[full[:end], number]
+                if (found := self._json.get(_key(full[:end], number))) is not None:
+                    yield found
                     return
 
     def is_clip(self, name: str) -> bool:
         """Whether a file is the moving part of a still beside it."""
-        stem, suffix = _split(_folded(name))
-        return suffix in CLIPS_OF_STILLS and stem in self._stills
+        return name in self._clips
 
     def strays(self, names: Iterable[str]) -> set[str]:
         """The sidecars that look like Takeout's and belong to none of the files."""
-        looks = {name for (stem, _), name in self._json.items() if _is_takeouts(stem)}
+        looks = {name for key, name in self._json.items() if _is_takeouts(key.partition("/")[0])}
         for name in names if looks else ():
-            if _split(name.lower())[1] not in {SIDECAR, XMP_SIDECAR}:
+            if suffix_of(name).lower() not in SIDECARS:
                 looks.difference_update(self.of(name))
         return looks
 
@@ -192,9 +208,8 @@ def _bases(whole: str) -> Iterator[tuple[str, str]]:
 
 def _originals(body: str) -> Iterator[str]:
     """The stems of which this may be the edited copy's; a long name is cut anywhere."""
-    for end in EDITED:
-        if body.endswith(end):
-            yield body[: -len(end)]
+    if body.endswith(EDITED):
+        yield from (body[: -len(end)] for end in EDITED if body.endswith(end))
     start, hyphen, rest = body.rpartition("-")
     is_cut = len(body) >= LONG_NAME and len(rest) + 1 >= SHORTEST_CUT
     if is_cut and any(end.startswith(hyphen + rest) for end in EDITED):
@@ -213,20 +228,29 @@ def original_stem(name: str) -> str:
 
 def _numbered(stem: str) -> tuple[str, str]:
     """A stem without the number in parentheses at its end, and that."""
+    if stem[-1:] != ")":
+        return stem, ""
     found = NUMBERED.fullmatch(stem)
     return (found[1], found[2] or "") if found else (stem, "")
+
+
+def _key(body: str, number: str) -> str:
+    """One text for both: a tuple takes twice the memory."""
+    return f"{body}/{number}" if number else body
 
 
 def suffix_of(name: str) -> str:
     """As PurePath.suffix, in a tenth of the time: a listing asks for every file."""
     dot = name.rfind(".")
-    return name[dot:] if 0 < dot < len(name) - 1 and name[:dot].strip(".") else ""
+    if 0 < dot < len(name) - 1 and (name[0] != "." or name[:dot].strip(".")):
+        return name[dot:]
+    return ""
 
 
 def _split(name: str) -> tuple[str, str]:
     """Stem and suffix."""
     suffix = suffix_of(name)
-    return name[: len(name) - len(suffix)], suffix
+    return (name[: -len(suffix)], suffix) if suffix else (name, "")
 
 
 def _folded(name: str) -> str:
