@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import answer, query_of, search, settle, tiles, words
 from tests.browser.serving import Service
-from tests.browser.test_manners import SCHEMES, Scheme, overflowing, violations
+from tests.browser.test_manners import SCHEMES, Scheme, overflowing
 from tests.fixtures.drawn_pictures import jpeg_taken_at
 
 DAYS = ("2019:05:31 10:00:00", "2019:05:01 09:00:00", "2019:04:02 08:00:00", "2007:01:09 08:00:00")

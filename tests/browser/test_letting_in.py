@@ -4,9 +4,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.access import api_keys
+from tests.browser.axe import violations
 from tests.browser.conftest import Locked, Visitor
 from tests.browser.test_keys import give
-from tests.browser.test_manners import Scheme, overflowing, violations
+from tests.browser.test_manners import Scheme, overflowing
 
 QUESTION = "Who may use this library?"
 

@@ -4,10 +4,11 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import dialog, open_first, settle
 from tests.browser.serving import Service
-from tests.browser.test_manners import overflowing, violations
+from tests.browser.test_manners import overflowing
 
 
 def image(page: Page) -> Locator:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import dialog, open_first, settle, tiles
 from tests.browser.serving import PICTURES, Service, index
-from tests.browser.test_manners import SCHEMES, Scheme, overflowing, violations
+from tests.browser.test_manners import SCHEMES, Scheme, overflowing
 
 NAMES = ("green-tree.jpg", "cat.jpg", "car.jpg", "banana.jpg", "camera.jpg", "tiger.jpg")
 VIEW = "/?collection=managed"

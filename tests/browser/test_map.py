@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import query_of, settle, tiles
 from tests.browser.serving import Service
-from tests.browser.test_manners import SCHEMES, Scheme, overflowing, violations
+from tests.browser.test_manners import SCHEMES, Scheme, overflowing
 from tests.fixtures.drawn_pictures import png
 
 PLACES = ((38.71, -9.14), (38.75, -9.2), (41.15, -8.61), (36.72, -4.42))

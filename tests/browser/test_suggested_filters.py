@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import query_of, search, settle, tiles, words
 from tests.browser.serving import Service, wait
-from tests.browser.test_manners import overflowing, violations
+from tests.browser.test_manners import overflowing
 from tests.fixtures.drawn_pictures import jpeg_taken_at
 
 
