@@ -245,7 +245,7 @@ def test_a_stranger_who_names_it_in_the_body_is_refused(
 ) -> None:
     answer = place.ask("stranger", "POST", path, json=body)
     assert answer.status_code == 403
-    assert "not of default" in answer.json()["detail"]
+    assert "not for default" in answer.json()["detail"]
 
 
 def test_a_cursor_of_another_namespace_is_of_no_use(place: Place) -> None:

@@ -22,6 +22,7 @@ from app.access.signed_addresses import AddressSigner, Kind, SignedPicture
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.errors import RoleRejected
 from app.web.bodies.json_bodies import check_is_json
+from app.web.bodies.json_searches import in_turn
 from app.web.idempotency import HEADER, PARAMETER, answer_once
 from app.web.middleware.client_address import client_address
 from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
@@ -71,14 +72,17 @@ def needs(
 class Guarded(APIRoute):
     """A route behind the guard; its function must be decorated with `needs`.
 
-    It refuses query parameters and form fields that it does not declare, unless it is undocumented:
-    the page's own addresses take what they like.
+    It refuses query parameters and form fields that it does not declare. Undocumented routes and
+    health probes take what they like: load balancers add parameters of their own.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.need: Need = endpoint.need  # type: ignore[attr-defined]
         if self.need.role is not None:
-            options["responses"] = {**problem_responses(401, 403, 429, 503), **options["responses"]}
+            options["responses"] = {
+                **problem_responses(401, 403, 422, 429, 503),
+                **options["responses"],
+            }
             documented: dict[str, Any] = {"security": SECURITY, "x-role": self.need.role}
             if self.need.creates:
                 documented["parameters"] = [PARAMETER]
@@ -88,6 +92,7 @@ class Guarded(APIRoute):
         super().__init__(path, endpoint, **{**options, "dependencies": checked})
         self._query_names = query_names(self.dependant)
         self._body_names = body_names(self.dependant)
+        self._checks_query = self.include_in_schema and self.need.role is not None
         self._takes_json = self.body_field is not None and not self._takes_form
         if self._takes_json:
             self.responses = {**problem_responses(415), **self.responses}
@@ -133,11 +138,15 @@ class Guarded(APIRoute):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_allowed = scope["method"] in (self.methods or ())  # else the answer is 405
-        if self.include_in_schema and scope["query_string"] and is_allowed:
+        if self._checks_query and scope["query_string"] and is_allowed:
             check_names("query", QueryParams(scope["query_string"]).keys(), self._query_names)
         if self._takes_json and is_allowed:
             check_is_json(Headers(scope=scope))
-        await super().handle(scope, receive, send)
+        if self._takes_json and is_allowed and self.need.lane == "search":
+            async with in_turn(receive) as receive_again:
+                await super().handle(scope, receive_again, send)
+        else:
+            await super().handle(scope, receive, send)
 
 
 class Guard:

@@ -1,5 +1,6 @@
 """Pictures in request bodies wait on disk for memory (issue 21, line 47)."""
 
+import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,6 +39,30 @@ def test_searches_that_wait_for_memory_leave_all_others_free(
             assert client.get("/images/1").status_code == 404
             assert not any(one.done() for one in sent)
         assert {one.result().status_code for one in sent} == {200}
+
+
+def test_pictures_in_json_wait_too(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brief of issue 19: only files and whole bodies counted in the bound."""
+    monkeypatch.setattr(sent_pictures, "SPOOL_BYTES", 1_000)
+    picture = base64.b64encode(png(1)).decode()
+    body = {"query": [{"image": picture + " " * 1_000}], "limit": 1}
+    batch = {"searches": [body, body]}
+    with ThreadPoolExecutor(2) as threads:
+        with SENT_MEMORY.reserve(SENT_MEMORY.limit):
+            sent = [
+                threads.submit(client.post, path, json=json)
+                for path, json in (("/api/v1/search", body), ("/api/v1/search/batch", batch))
+            ]
+            while len(SENT_MEMORY._waiting) < len(sent):
+                time.sleep(0.01)
+            small = client.post("/api/v1/search", json={"query": "tree"})
+            assert small.status_code == 200, "a small body does not wait"
+            assert not any(one.done() for one in sent)
+        assert [one.result().status_code for one in sent] == [200, 200]
+        monkeypatch.setattr(memory_budget, "WAIT_SECONDS", 0.05)
+        with SENT_MEMORY.reserve(SENT_MEMORY.limit):
+            busy = client.post("/api/v1/search", json=body)
+        assert (busy.status_code, busy.json()["code"]) == (503, "busy")
 
 
 def test_who_waits_for_too_long_is_told_to_come_back(
