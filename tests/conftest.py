@@ -1,5 +1,6 @@
 """Real Postgres, the real demo model, real files: nothing of ours is replaced."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -60,6 +61,12 @@ def pytest_xdist_auto_num_workers() -> int | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow modules, so that the workers end together."""
     items.sort(key=lambda item: not item.path.stem.startswith(SLOW))
+
+
+def pytest_collection_finish() -> None:
+    """Let searches for garbage pass over what is imported: 0.4 s each, where all tests are."""
+    gc.collect()
+    gc.freeze()
 
 
 def local_client(app: ASGIApp, **options: Any) -> TestClient:

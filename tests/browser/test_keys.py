@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Locked, Visitor
-from tests.browser.seeing import choose, expect_first, payload, tiles
+from tests.browser.seeing import choose, expect_first, payload, settle, tiles
 from tests.fixtures.drawn_pictures import png
 
 
@@ -30,12 +30,14 @@ def test_a_key_is_asked_for_and_opens_all(visitor: Visitor, locked: Locked) -> N
     first = tiles(page).first.get_by_role("img")
     expect(first).to_have_attribute("src", re.compile(r"^api/v1/.*&signature="))
     expect(first).to_have_js_property("naturalWidth", 256)
+    settle(page)
     tiles(page).first.click()
     expect(page.get_by_role("dialog")).to_contain_text("384 × 384")
     with page.expect_download() as begun:
         page.get_by_role("dialog").get_by_role("link", name="Download").click()
     assert begun.value.suggested_filename == "green-tree.jpg"
     page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("hit="))  # it goes back, and a reload would cross that
     page.reload()
     expect_first(page, "green-tree.jpg")
 

@@ -1,53 +1,29 @@
 """Where a graph answers badly, searches compare all vectors (issue 21, "a bar of its own")."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from sqlalchemy import text
 
-from app.database import connections
+from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.index import generations, graph_health, graph_rebuild, vector_indexes
 from app.index.hnsw_search import find_nearest
 from app.index.vector_indexes import get_graph_recall, is_searched_exactly, keep_graph_recall
 from app.vectors import Vectors, VectorSpace
-from tests.fixtures.generated_vectors import (
-    burst_vectors,
-    copy_vectors,
-    generated_index,
-    scene,
-    unlike,
-)
+from tests.fixtures.generated_vectors import copy_vectors, scene, unlike
+from tests.index.conftest import BEFORE, DIMENSIONS
 
 pytestmark = pytest.mark.usefixtures("search_by_graph")
 
-DIMENSIONS = 128
-BEFORE, BURST = 100, 1_900  # unlike pictures, then one scene
-
-
-@pytest.fixture(scope="module")
-def vectors() -> Vectors:
-    return burst_vectors(BEFORE, BURST, DIMENSIONS)
-
-
-@pytest.fixture(scope="module")
-def index(
-    database_url: str, vectors: Vectors
-) -> Iterator[tuple[connections.Sessions, VectorIndex]]:
-    """Its graph was built in the order in which the pictures came."""
-    with generated_index(database_url, vectors) as opened:
-        yield opened
-
 
 def test_a_poor_graph_is_not_used_while_the_index_is_small_enough(
-    index: tuple[connections.Sessions, VectorIndex],
-    vectors: Vectors,
+    burst_index: tuple[Sessions, VectorIndex],
+    burst: Vectors,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sessions, made = index
-    sample = {place + 1: vectors[place] for place in range(0, BEFORE, 4)}
-    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", len(vectors))
+    sessions, made = burst_index
+    sample = {place + 1: burst[place] for place in range(0, BEFORE, 4)}
+    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", len(burst))
     graph_health.measure(sessions, made, sample)
     with sessions.begin() as session:
         recall = get_graph_recall(session, made)
@@ -56,9 +32,9 @@ def test_a_poor_graph_is_not_used_while_the_index_is_small_enough(
         assert is_searched_exactly(session, made)
         for vector in sample.values():
             found = [hit.distance for hit in find_nearest(session, made, vector, 10)]
-            nearest = 1 - np.sort(vectors @ vector)[::-1][:10]
+            nearest = 1 - np.sort(burst @ vector)[::-1][:10]
             assert found == pytest.approx(nearest, abs=5e-4)  # halves round
-    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", len(vectors) - 1)
+    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", len(burst) - 1)
     with sessions.begin() as session:
         assert not is_searched_exactly(session, made)
         keep_graph_recall(session, made, None)
@@ -68,12 +44,12 @@ def test_a_poor_graph_is_not_used_while_the_index_is_small_enough(
 
 
 def test_a_good_graph_is_used_and_measured_once(
-    index: tuple[connections.Sessions, VectorIndex],
-    vectors: Vectors,
+    burst_index: tuple[Sessions, VectorIndex],
+    burst: Vectors,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sessions, made = index
-    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", len(vectors))
+    sessions, made = burst_index
+    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", len(burst))
     monkeypatch.setattr(vector_indexes, "MIN_GRAPH_RECALL", 0.0)
     graph_rebuild.rebuild(sessions, made)
     with sessions.begin() as session:
@@ -89,10 +65,10 @@ def test_a_good_graph_is_used_and_measured_once(
 
 
 def test_among_near_duplicates_any_of_the_nearest_counts(
-    index: tuple[connections.Sessions, VectorIndex],
+    burst_index: tuple[Sessions, VectorIndex],
 ) -> None:
     """Which ten of them are the exact answer is chance: they differ by rounding."""
-    sessions, made = index
+    sessions, made = burst_index
     rows = scene(200, 0.999999, DIMENSIONS, np.random.default_rng(3))
     with sessions.begin() as session:
         session.execute(text(f"TRUNCATE {made.partition}"))
@@ -104,10 +80,10 @@ def test_among_near_duplicates_any_of_the_nearest_counts(
 
 
 def test_vectors_above_2_kb_stay_in_their_rows(
-    index: tuple[connections.Sessions, VectorIndex],
+    burst_index: tuple[Sessions, VectorIndex],
 ) -> None:
     """Comparing all takes four times as long if Postgres moves them out of line."""
-    sessions, made = index
+    sessions, made = burst_index
     options = text("SELECT reloptions FROM pg_class WHERE oid = to_regclass(:partition)")
     moved = text(
         "SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = to_regclass(:partition)"
