@@ -27,6 +27,7 @@ LOADED_LATER = (
         "map.js",
         "collections.js",
         "keys.js",
+        "golden.js",
     ),
 )
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.js"))

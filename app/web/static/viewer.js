@@ -89,6 +89,7 @@ function draw() {
   title.textContent = dialog.ariaLabel = nameOf(hit);
   if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
   told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, "hit") : "");
+  if (token) import("./golden.js").then(({ marksOf }) => shownId() === id && told.append(marksOf(id)));
   Object.assign(save, { href: `api/v1/images/${id}/file`, download: fileOf(hit) });
   for (const list of [editor, copies, facts, similar]) list.replaceChildren();
   showCopies(hit).catch((error) => alertOf(error.message, "copies"));
