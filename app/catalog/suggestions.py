@@ -1,6 +1,7 @@
-"""What a person may mean who has typed the beginning of a word: tags, people, places.
+"""What a person may mean who has typed the beginning of a word: tags, people, places, files.
 
-The values of a collection are counted at most once in KEPT_SECONDS, and kept in this process.
+The values of a collection are counted at most once in KEPT_SECONDS, and kept in this process;
+names of files, which may be as many as the pictures, are looked up in their index.
 """
 
 import threading
@@ -10,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.catalog.filters.filters import parse
+from app.catalog.images.file_names import names_beginning
 from app.catalog.images.image_listing import facets
 from app.database.connections import Sessions
 from app.database.tables import Collection
 from app.index.hnsw_search import prepare
 
 FIELDS = ("tags", "people", "album", "place.city", "place.country")
+NAME = "name"  # the field of the names of files
 MAX_SUGGESTIONS = 8
+MIN_NAMES = 3  # of them that names may have, if there are so many
 MAX_VALUES = 100  # of each field
 KEPT_SECONDS = 60.0
 MAX_COLLECTIONS = 100  # whose values are kept
@@ -24,7 +28,7 @@ MAX_COLLECTIONS = 100  # whose values are kept
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A value of one of FIELDS, and how many pictures have it."""
+    """A value of one of FIELDS, or the NAME of a file, and how many pictures have it."""
 
     text: str
     field: str
@@ -33,7 +37,7 @@ class Suggestion:
 
 @dataclass
 class Suggestions:
-    """Suggests the MAX_VALUES most frequent values of each of FIELDS."""
+    """Suggests the MAX_VALUES most frequent values of each of FIELDS, and all names of files."""
 
     sessions: Sessions
     _kept: OrderedDict[int, tuple[float, Sequence[Suggestion]]] = field(
@@ -42,12 +46,19 @@ class Suggestions:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def of(self, collection: Collection, typed: str) -> list[Suggestion]:
-        """Up to MAX_SUGGESTIONS in which a word begins with what was typed, frequent ones first."""
+        """Up to MAX_SUGGESTIONS: values in which a word begins so, frequent ones first; names."""
         wanted = typed.casefold().strip()
         if not wanted:
             return []
         found = [one for one in self._values(collection) if _begins(one.text.casefold(), wanted)]
-        return found[:MAX_SUGGESTIONS]
+        names = self._names(collection, typed.strip(), MAX_SUGGESTIONS - len(found))
+        return [*found[: MAX_SUGGESTIONS - len(names)], *names]
+
+    def _names(self, collection: Collection, typed: str, room: int) -> list[Suggestion]:
+        with self.sessions.begin() as session:
+            prepare(session)
+            found = names_beginning(session, collection.id, typed, max(MIN_NAMES, room))
+        return [Suggestion(name, NAME, pictures) for name, pictures in found]
 
     def _values(self, collection: Collection) -> Sequence[Suggestion]:
         with self._lock:

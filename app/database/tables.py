@@ -96,6 +96,9 @@ vector_indexes = Table(
     ),
 )
 
+FILE_NAME = "\"left\"(lower(regexp_replace(COALESCE(origin, path), '^.*/', '')), 100) COLLATE \"C\""
+"""SQL: the beginning of the name of a picture's file, in small letters; sorted by code points."""
+
 images = Table(
     "images",
     metadata,
@@ -144,6 +147,12 @@ images = Table(
     Index("images_present_idx", "collection_id", "id", postgresql_where=text("removed_at IS NULL")),
     Index(None, "collection_id", "created_at"),
     Index(None, "collection_id", "taken_at"),
+    Index(
+        "images_file_name_idx",
+        "collection_id",
+        text(FILE_NAME),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
     Index(
         "images_taken_local_idx",
         "collection_id",

@@ -12,9 +12,9 @@ from tests.fixtures.drawn_pictures import jpeg_taken_at, png
 DEFAULT = "/api/v1/collections/default"
 
 
-def stored(client: TestClient, data: bytes, **metadata: Any) -> int:
+def stored(client: TestClient, data: bytes, name: str = "a.jpg", **metadata: Any) -> int:
     told = {"metadata": json.dumps(metadata)}
-    answer = client.post("/upload", files={"file": ("a.jpg", data)}, data=told)
+    answer = client.post("/upload", files={"file": (name, data)}, data=told)
     assert answer.status_code == 201, answer.text
     image_id: int = answer.json()[0]["id"]
     return image_id
@@ -66,3 +66,32 @@ def test_values_are_counted_once_a_minute(client: TestClient) -> None:
     before = suggested(client, "f")
     stored(client, png(42), tags=["further"])
     assert suggested(client, "f") == before
+
+
+def test_names_of_files_are_suggested(client: TestClient) -> None:
+    """Issue 19, item 13."""
+    names = ["Harbour.jpg", "harbour.jpg", "harbour 2.png", "harvest_100%.png", "old/hay.png"]
+    ids = [stored(client, png(60 + at), name) for at, name in enumerate(names)]
+    assert suggested(client, "HARB") == [("harbour 2.png", "name", 1), ("Harbour.jpg", "name", 2)]
+    assert suggested(client, "harvest_100%") == [("harvest_100%.png", "name", 1)]
+    assert [text for text, *_ in suggested(client, "ha")][-1] == "hay.png"
+    assert suggested(client, "%") == suggested(client, "arbour") == []
+    client.delete(f"/images/{ids[2]}")
+    assert suggested(client, "harb") == [("Harbour.jpg", "name", 2)]
+    for number in range(9):
+        stored(client, png(70 + number), tags=[f"quay {number}"])
+    for number in range(4):
+        stored(client, png(80 + number), f"quay-{number}.png")
+    client.app.state.suggestions._kept.clear()  # type: ignore[attr-defined]
+    fields = [field for _, field, _ in suggested(client, "quay")]
+    assert fields == ["tags"] * 5 + ["name"] * 3
+
+
+def test_names_of_other_collections_are_not_suggested(client: TestClient) -> None:
+    assert client.post("/api/v1/collections", json={"name": "other"}).status_code == 201
+    files = {"file": ("secret.png", png(95))}
+    sent = client.post("/upload?collection=other", files=files)
+    assert sent.status_code == 201
+    assert suggested(client, "secret") == []
+    told = client.get("/api/v1/collections/other/suggestions?prefix=secret").json()
+    assert [one["text"] for one in told["suggestions"]] == ["secret.png"]

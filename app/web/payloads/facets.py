@@ -60,8 +60,10 @@ class SuggestedText(BaseModel):
     """A value of a field."""
 
     text: str = Field(description="the value")
-    field: str = Field(description="tags, people, album, place.city or place.country")
-    pictures: int = Field(description="number of pictures that have it")
+    field: str = Field(
+        description="tags, people, album, place.city or place.country; name: of files"
+    )
+    pictures: int = Field(description="number of pictures that have it; of files at most 500")
 
 
 class SuggestedTexts(BaseModel):
@@ -71,4 +73,6 @@ class SuggestedTexts(BaseModel):
         {"suggestions": [{"text": "beach", "field": "tags", "pictures": 40}]}
     )
 
-    suggestions: list[SuggestedText] = Field(description="the most frequent ones first")
+    suggestions: list[SuggestedText] = Field(
+        description="the most frequent ones first, then names of files"
+    )

@@ -82,6 +82,9 @@ def list_suggestions(
         ),
     ],
 ) -> SuggestedTexts:
-    """Up to 8 tags, people, albums and places in which a word begins so; up to a minute old."""
+    """Up to 8: tags, people, albums and places in which a word begins so, and names of files.
+
+    Files are found at once, the others after up to a minute.
+    """
     found_texts = suggestions.of(found.collection, prefix)
     return SuggestedTexts(suggestions=[SuggestedText(**vars(one)) for one in found_texts])

@@ -20,9 +20,11 @@ from app.catalog.filters.fields import (
     index_statement,
 )
 from app.catalog.filters.filters import parse
+from app.catalog.images.file_names import NAMES, names_beginning
 from app.database import connections
 from app.database.tables import PRESENT, images
 from app.errors import CollectionRejected
+from app.index.hnsw_search import prepare
 
 COUNT = 4_000  # pictures in each of two collections
 DECLARED = {
@@ -287,3 +289,15 @@ def test_the_names_of_indexes_differ_and_fit() -> None:
     }
     assert len(names) == 18 * len(TYPES)
     assert max(len(name.encode()) for name in names) <= 63
+
+
+def test_names_that_begin_so_are_read_from_their_index(loaded: connections.Sessions) -> None:
+    """Issue 19, item 13: however many pictures there are, a bounded number of entries is read."""
+    with loaded.begin() as session:
+        prepare(session)
+        values = {"collection_id": collection(session), "first": "1", "last": "1\U0010ffff"}
+        plan = "\n".join(session.execute(explain(NAMES), {**values, "limit": 8}).scalars())
+        found = names_beginning(session, values["collection_id"], "12", 3)
+    assert "Index Scan using images_file_name_idx" in plan
+    assert "Sort" not in plan
+    assert [name for name, _ in found] == ["12", "120", "1200"]
