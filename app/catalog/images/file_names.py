@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import ColumnClause, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from app.database.tables import FILE_NAME, PRESENT, images
@@ -10,7 +10,7 @@ from app.database.tables import FILE_NAME, PRESENT, images
 MAX_COUNTED = 500  # pictures read at once: of one name, or of many
 LAST = "\U0010ffff"  # sorts after any other character
 
-_folded = literal_column(FILE_NAME)
+_folded: ColumnClause[str] = literal_column(FILE_NAME)
 _some = (
     select(
         _folded.label("folded"),

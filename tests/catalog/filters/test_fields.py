@@ -295,9 +295,10 @@ def test_names_that_begin_so_are_read_from_their_index(loaded: connections.Sessi
     """Issue 19, item 13: however many pictures there are, a bounded number of entries is read."""
     with loaded.begin() as session:
         prepare(session)
-        values = {"collection_id": collection(session), "first": "1", "last": "1\U0010ffff"}
-        plan = "\n".join(session.execute(explain(NAMES), {**values, "limit": 8}).scalars())
-        found = names_beginning(session, values["collection_id"], "12", 3)
+        shelf = collection(session)
+        values = {"collection_id": shelf, "first": "1", "last": "1\U0010ffff", "limit": 8}
+        plan = "\n".join(session.execute(explain(NAMES), values).scalars())
+        found = names_beginning(session, shelf, "12", 3)
     assert "Index Scan using images_file_name_idx" in plan
     assert "Sort" not in plan
     assert [name for name, _ in found] == ["12", "120", "1200"]
