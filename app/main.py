@@ -24,7 +24,7 @@ from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
 from app.ingest.job_submission import JobOptions
 from app.runtime.assembly import MEGA, open_services
-from app.runtime.models import DEMO_MODEL
+from app.runtime.models import DEMO_MODEL, default_model, is_named
 from app.runtime.progress_bar import progress_bar
 from app.runtime.services import Services
 from app.runtime.shutdown import JOIN_SECONDS, exit_process, join, unwind_on_signals
@@ -83,10 +83,7 @@ def serve(settings: Settings) -> None:
     _check_watch_dirs(settings)
     sole = nullcontext() if settings.database_url else sole_owner(settings.postgres_dir)
     with _listener(settings.api_host, settings.api_port) as listener, sole:
-        print(
-            f"Starting with {'the demo model' if settings.testing else settings.clip_model} …",
-            flush=True,
-        )
+        print(f"Starting{_with_model(settings)} …", flush=True)
         with open_services(settings) as services:
             check_address(settings.api_host, settings.allow_anonymous, services.sessions)
             app = create_app(settings, services)
@@ -101,6 +98,13 @@ def serve(settings: Settings) -> None:
                     partial(_stop_worker, services, server),
                     services.model_preloading.preload_models,
                 )
+
+
+def _with_model(settings: Settings) -> str:
+    """Which model it starts with, where that is known before the database is."""
+    if settings.testing:
+        return " with the demo model"
+    return f" with {default_model(settings).model}" if is_named(settings) else ""
 
 
 def server_config(app: FastAPI, keep_alive_seconds: int) -> uvicorn.Config:

@@ -73,14 +73,20 @@ class Settings(BaseModel):
     thumbnail_dir: Path = Field(
         Path("data/thumbnails"), description="cache of thumbnails; may be deleted at any time"
     )
-    clip_model: str = Field(
-        "ViT-B-32", description="open_clip model name, hf-hub:org/name or local-dir:/path"
+    clip_model: str | None = Field(
+        None,
+        description="retrieval, labels, multilingual or best (see docs/models.md), an open_clip "
+        "model name, hf-hub:org/name or local-dir:/path; empty: the database's, of a new one "
+        "retrieval",
     )
-    clip_pretrained: str = Field(
-        "datacomp_xl_s13b_b90k", description="its pretrained tag, or the path of a checkpoint"
+    clip_pretrained: str | None = Field(
+        None,
+        description="its pretrained tag, or the path of a checkpoint; empty: "
+        "datacomp_xl_s13b_b90k, or what the preset says",
     )
     collection_models: Names = Field(
-        (), description="further models that collections may use, model@tag, comma-separated"
+        (),
+        description="further models that collections may use, preset or model@tag, comma-separated",
     )
     max_resident_models: Annotated[int, Field(ge=1)] = Field(
         2, description="models in memory at a time; the least recently used one is unloaded"

@@ -77,8 +77,9 @@ def open_services(settings: Settings) -> Iterator[Services]:
         model_pool = ModelPool(
             lambda name: models.load_encoder(settings, name), batcher, settings.max_resident_models
         )
-        encoder = model_pool.of(models.default_model(settings))
-        encoder.load_ahead()  # torch's import and Postgres's start take seconds each: side by side
+        if models.is_named(settings):  # else the database tells which
+            # torch's import and Postgres's start take seconds each: side by side
+            model_pool.of(models.default_model(settings)).load_ahead()
         url = stack.enter_context(backing_services.database(settings))
         engine = open_engine(url)
         stack.callback(engine.dispose)

@@ -1,13 +1,14 @@
 """Opens the default collection at start, with the model that its pictures were indexed with."""
 
 import logging
+from contextlib import suppress
 
 from app.catalog import collections
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident_model import ResidentModel
-from app.errors import ModelMismatch, ModelUnavailable
+from app.errors import CollectionNotFound, IndexGone, ModelMismatch, ModelUnavailable
 from app.index import vector_indexes
 from app.runtime import models
 from app.settings import Settings
@@ -21,9 +22,10 @@ def open_default(
     """The default collection with its active index and the model of that.
 
     It is the settings' model, or where pictures were indexed with another one, that one, if it can
-    be had: then `make reindex` changes to the settings'. Raises ModelMismatch, ModelUnavailable.
+    be had: then `make reindex` changes to the settings'. Where the settings name none, a database
+    that has one keeps it. Raises ModelMismatch, ModelUnavailable.
     """
-    encoder = model_pool.of(models.default_model(settings))
+    encoder = model_pool.of(_wanted(settings, sessions))
     space = encoder.space
     try:
         with sessions.begin() as session:
@@ -42,6 +44,16 @@ def open_default(
         index.space.name, space.name,
     )  # fmt: skip
     return default, index, former
+
+
+def _wanted(settings: Settings, sessions: Sessions) -> ModelName:
+    """The model that is tried first: a database's own is not asked of the hub for nothing."""
+    if not models.is_named(settings):
+        with sessions.begin() as session, suppress(CollectionNotFound, IndexGone):
+            index = vector_indexes.active_index(session, collections.default(session).id)
+            if index.model != models.DEMO_MODEL:  # which stays with those who ask for it
+                return ModelName(index.model, index.pretrained)
+    return models.default_model(settings)
 
 
 def _former(settings: Settings, model_pool: ModelPool, index: VectorIndex) -> ResidentModel | None:

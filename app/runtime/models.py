@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.encoders import presets
 from app.encoders.model_pool import ModelName
 from app.encoders.model_request import ModelRequest, RuntimeOptions
-from app.errors import ImageRejected
+from app.errors import ImageRejected, SettingsInvalid
 from app.pictures.decoding import PillowImage, decode
 from app.settings import DEMO_MODEL_DIR, ROOT, Settings
 
@@ -18,29 +19,50 @@ if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
 
 DEMO_MODEL = "demo model"
+FORMER_MODEL, FORMER_TAG = "ViT-B-32", "datacomp_xl_s13b_b90k"
+"""What one of the two settings alone is completed with: the defaults before there were presets."""
 BUNDLED_IMAGES = ROOT / "data" / "test_images"
 FEWEST_SAMPLES = 100  # of the user's pictures for a calibration; with fewer, bundled ones serve
 LISTED_SAMPLES = 50_000  # files listed to choose from: takes about a second
 
 
 def default_model(settings: Settings) -> ModelName:
-    """The model of the default collection."""
+    """The model that the settings name; where they name none, that of a new database.
+
+    Raises SettingsInvalid if a preset is given a tag.
+    """
     if settings.testing:
         return ModelName(DEMO_MODEL, "")
-    return ModelName(settings.clip_model, settings.clip_pretrained)
+    model, pretrained = settings.clip_model, settings.clip_pretrained
+    if model is None and pretrained is None:
+        return presets.resolve(presets.DEFAULT_PRESET)
+    if model in presets.PRESETS and pretrained:
+        raise SettingsInvalid(
+            f"IMAGE_SEARCH_CLIP_MODEL={model} is a preset, which names its weights itself: leave "
+            "IMAGE_SEARCH_CLIP_PRETRAINED empty."
+        )
+    if model is not None and (model in presets.PRESETS or ":" in model):
+        return presets.resolve(model, pretrained or "")
+    return ModelName(model or FORMER_MODEL, pretrained or FORMER_TAG)
+
+
+def is_named(settings: Settings) -> bool:
+    """Whether the settings name a model; else a database keeps its own."""
+    named = settings.clip_model is not None or settings.clip_pretrained is not None
+    return settings.testing or named
 
 
 def further_models(settings: Settings) -> list[ModelName]:
-    """The models collections may choose: `model@tag`, or a name that needs no tag."""
+    """The models collections may choose: presets, `model@tag`, or names that need no tag."""
     return [model_name(text) for text in settings.collection_models]
 
 
 def model_name(text: str) -> ModelName:
-    """Parse `model@tag`; `local-dir:/a@b` and `hf-hub:a/b` have no tag, even with an @."""
+    """Parse a preset or `model@tag`; `local-dir:/a@b` and `hf-hub:a/b` never have a tag."""
     if ":" in text.partition("@")[0]:
         return ModelName(text, "")
     model, _, tag = text.partition("@")
-    return ModelName(model, tag)
+    return presets.resolve(model, tag)
 
 
 def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":

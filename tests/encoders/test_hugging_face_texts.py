@@ -4,6 +4,9 @@ The package is no dependency: without it these tests are skipped.
 """
 
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,13 @@ from safetensors.torch import save_file
 from app.encoders.fidelity import lowest_cosine
 from app.encoders.model_request import RuntimeOptions
 from app.encoders.torch_models import openclip
+from app.encoders.torch_models.hub_files import WEIGHT_FILES
 from app.encoders.torch_models.runtime_choice import choose_runtime
 from app.encoders.torch_models.towers import TextTower
+from app.settings import ROOT
+from tests.fixtures import model_hub as hubs
+from tests.fixtures.model_hub import Hub
+from tests.fixtures.process_environment import bare
 
 transformers = pytest.importorskip("transformers")
 
@@ -84,8 +92,11 @@ def test_a_pooler_that_reads_padding_keeps_all_of_it() -> None:
     assert not TextTower(model).cuts
 
 
-def saved_model(folder: Path) -> str:
-    """A CLIP with a small XLM-R and a tokenizer of words in a folder of its own."""
+def saved_model(folder: Path, text_name: str | None = None) -> str:
+    """A CLIP with a small XLM-R and a tokenizer of words in a folder of its own.
+
+    Its configuration names `text_name` as the repository of text, by default the folder.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     folder.mkdir()
@@ -97,12 +108,14 @@ def saved_model(folder: Path) -> str:
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>"
     )
     fast.save_pretrained(folder)
-    text: dict[str, Any] = {"hf_model_name": str(folder), "hf_tokenizer_name": str(folder)}
+    text: dict[str, Any] = dict.fromkeys(
+        ("hf_model_name", "hf_tokenizer_name"), text_name or str(folder)
+    )
     text |= {"hf_pooler_type": "mean_pooler", "hf_proj_type": "linear", "context_length": CONTEXT}
     config: dict[str, Any] = {"embed_dim": 32, "vision_cfg": VISION, "text_cfg": text}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     torch.manual_seed(0)
-    text = {**text, "hf_model_pretrained": False}
+    text |= {"hf_model_pretrained": False, "hf_model_name": str(folder)}
     model = open_clip.CustomTextCLIP(embed_dim=32, vision_cfg=VISION, text_cfg=text)
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return f"local-dir:{folder}"
@@ -122,3 +135,43 @@ def test_a_model_of_a_folder_is_cut_on_every_runtime(runtime: str, tmp_path: Pat
             whole = loaded.text.model.encode_text(loaded.tokenizer(text)).numpy()
         ours = encoder.encode_texts(text)
         assert float((whole / np.linalg.norm(whole) * ours).sum()) > 0.9999
+
+
+def run(code: str, hub: Hub, cache: Path) -> str:
+    """What a process of its own prints, whose hub and cache are these."""
+    environment = bare(HF_ENDPOINT=hub.url, HF_HOME=str(cache), HOME=str(cache))
+    environment["IMAGE_SEARCH_CLIP_MODEL"] = f"hf-hub:{hub.repository}"
+    ended = subprocess.run(
+        [sys.executable, *shlex.split(code)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_configuration_and_tokenizer_are_pulled_with_the_weights(tmp_path: Path) -> None:
+    """Issue 18, line 21: `make pull-model` left both to the first start, and each asked the hub."""
+    saved_model(tmp_path / "model", text_name="someone/text")
+    files = {one.name: one.read_bytes() for one in (tmp_path / "model").iterdir()}
+    clip = {name: files.pop(name) for name in ("open_clip_config.json", WEIGHT_FILES[0])}
+    with hubs.serve(Hub("someone/clip", clip, {"someone/text": files})) as hub:
+        cache = tmp_path / "cache"
+        assert "Ready to load" in run("-m scripts.pull_model", hub, cache)
+        assert any("someone/text" in asked for asked in hub.requests)
+        hub.requests.clear()
+        code = (
+            "from app.encoders.torch_models import openclip; "
+            f"encoder = openclip.load('hf-hub:{hub.repository}', '', 'cpu'); "
+            "print(encoder.encode_texts(['a green tree'])[0].tolist())"
+        )
+        pulled = json.loads(run(f'-c "{code}"', hub, cache))
+    assert [asked for asked in hub.requests if "someone/" in asked] == []
+    ours = openclip.load(model_of_files(tmp_path / "model"), "", "cpu")
+    assert float(ours.encode_texts(["a green tree"])[0] @ np.array(pulled)) > 0.99999
+
+
+def model_of_files(folder: Path) -> str:
+    """The model of a folder, its configuration naming the folder as the place of its text."""
+    config = folder / "open_clip_config.json"
+    config.write_text(config.read_text().replace("someone/text", str(folder)))
+    return f"local-dir:{folder}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.encoders.file_identity import CONFIG_FILE
 from app.encoders.torch_models.hub_files import HUB, WEIGHT_FILES, hub_file
+from app.encoders.torch_models.text_files import TextFiles, find_text_files
 from app.encoders.torch_models.transformers_package import check_transformers
 from app.errors import ModelUnavailable
 
@@ -21,11 +22,12 @@ LOCAL = "local-dir:"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Arguments for open_clip.create_model; all but Hugging Face tokenizers are on this disk."""
+    """Arguments for open_clip.create_model; everything is on this disk."""
 
     model_name: str
     weights: str | None  # None: they are in the folder that model_name points to
     preprocess: dict[str, Any] = field(default_factory=dict)
+    text_files: TextFiles = field(default_factory=TextFiles)
 
     @property
     def place(self) -> Path | None:
@@ -46,9 +48,10 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
         return _from_folder(Path(model.removeprefix(LOCAL)).expanduser())
     if model.startswith(HUB):
         return _from_repository(model.removeprefix(HUB))
-    from app.encoders.torch_models.named_models import find_weights  # open_clip: takes seconds
+    from app.encoders.torch_models import named_models  # open_clip: takes seconds
 
-    return Checkpoint(model, *find_weights(model, pretrained))
+    weights = named_models.find_weights(model, pretrained)
+    return Checkpoint(model, *weights, find_text_files(named_models.config_of(model)))
 
 
 def _from_folder(folder: Path) -> Checkpoint:
@@ -60,8 +63,10 @@ def _from_folder(folder: Path) -> Checkpoint:
         raise ModelUnavailable(
             f"IMAGE_SEARCH_CLIP_MODEL={LOCAL}{folder}: the folder holds no weights."
         )
-    check_transformers(f"{LOCAL}{folder}", _model_config(folder / CONFIG_FILE))
-    return Checkpoint(f"{LOCAL}{folder}", None)
+    config = _model_config(folder / CONFIG_FILE)
+    check_transformers(f"{LOCAL}{folder}", config)
+    text_files = find_text_files(config, has_own_tokenizer=True)
+    return Checkpoint(f"{LOCAL}{folder}", None, text_files=text_files)
 
 
 def _from_repository(repository: str) -> Checkpoint:
@@ -69,16 +74,13 @@ def _from_repository(repository: str) -> Checkpoint:
     model_config = _model_config(config)
     check_transformers(f"{HUB}{repository}", model_config)
     weights = hub_file(repository, WEIGHT_FILES)
-    if "hf_tokenizer_name" in model_config.get(
-        "text_cfg", {}
-    ):  # the tokenizer has files of its own in the repository
-        return Checkpoint(f"{HUB}{repository}", None)
     if Path(weights).parent != config.parent:
         raise ModelUnavailable(
             f"The cache holds {repository}'s configuration and weights of different revisions. "
             "Run `make pull-model` to fetch both again."
         )
-    return Checkpoint(f"{LOCAL}{config.parent}", None)
+    text_files = find_text_files(model_config)
+    return Checkpoint(f"{LOCAL}{config.parent}", None, text_files=text_files)
 
 
 def _model_config(file: Path) -> dict[str, Any]:

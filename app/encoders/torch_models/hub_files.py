@@ -1,9 +1,10 @@
 """Files of a model's repository: the hub's cache first, then the hub."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from app.errors import ModelUnavailable
@@ -37,6 +38,19 @@ def hub_file(repository: str, names: tuple[str, ...]) -> str:
         except EntryNotFoundError:
             continue
     raise ModelUnavailable(f"{repository} on the hub has no {' or '.join(names)}. {WAYS_OUT}")
+
+
+def optional_hub_file(repository: str, name: str) -> str | None:
+    """The path of a file in the cache, else from the hub; None where the repository has none.
+
+    The cache also keeps that there is none. Raises ModelUnavailable.
+    """
+    known = try_to_load_from_cache(repository, name)
+    if known is not None:
+        return known if isinstance(known, str) else None
+    with suppress(EntryNotFoundError):
+        return fetch(f"{repository}/{name}", partial(hf_hub_download, repository, name))
+    return None
 
 
 def fetch(what: str, download: Callable[[], str]) -> str:

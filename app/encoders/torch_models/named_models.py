@@ -25,10 +25,15 @@ def find_weights(model: str, pretrained: str) -> Weights:
             f"IMAGE_SEARCH_CLIP_MODEL={model}: open_clip knows no such model. `python -c 'import "
             "open_clip; print(open_clip.list_models())'` lists them."
         )
-    check_transformers(model, open_clip.get_model_config(model) or {})
+    check_transformers(model, config_of(model))
     if get_pretrained_cfg(model, pretrained):
         return _of_tag(model, pretrained)
     return _of_file(model, pretrained)
+
+
+def config_of(model: str) -> dict[str, Any]:
+    """open_clip's configuration of an architecture; empty if it has none."""
+    return open_clip.get_model_config(model) or {}
 
 
 def _of_file(model: str, pretrained: str) -> Weights:

@@ -52,15 +52,18 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
     checkpoint = find_checkpoint(model, pretrained)
     try:
         files = {} if checkpoint.place is None else identities([checkpoint.place])
+        config = open_clip.get_model_config(checkpoint.model_name)
         towers = open_clip.create_model(
             checkpoint.model_name,
             pretrained=checkpoint.weights,
             force_preprocess_cfg=checkpoint.preprocess,
             require_pretrained=True,
             weights_only=True,
+            **checkpoint.text_files.model_options(config),
         )
-        config = open_clip.get_model_config(checkpoint.model_name)
-        tokenizer = open_clip.get_tokenizer(checkpoint.model_name)
+        tokenizer = checkpoint.text_files.load_tokenizer(config) or open_clip.get_tokenizer(
+            checkpoint.model_name
+        )
     except Exception as error:  # open_clip, torch and safetensors each raise their own types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelUnavailable(

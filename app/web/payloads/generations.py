@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.encoders.model_pool import ModelName
+from app.encoders.presets import resolve
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.reindexing import Activation, ListedGeneration
 from app.web.payloads.collections import ModelText
@@ -69,7 +69,7 @@ class Reindexing(BaseModel):
 
     def to_domain(self) -> Changes:
         """The changes."""
-        model = None if self.model is None else ModelName(self.model, self.pretrained)
+        model = None if self.model is None else resolve(self.model, self.pretrained)
         return Changes(model, self.storage, self.m, self.ef_construction)
 
 

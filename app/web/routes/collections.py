@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from app.catalog.collections import NewCollection
-from app.encoders.model_pool import ModelName
+from app.encoders.presets import resolve
 from app.index.vector_indexes import Shape
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection, OpenCollection
 from app.search.search_request import DEFAULT_LIMIT
@@ -78,7 +78,7 @@ def create_collection(
     """Create a collection with the server's model, or one of IMAGE_SEARCH_COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, body.namespace)
     new = NewCollection(namespace, body.name, body.language, body.fields, body.pages)
-    model = None if body.model is None else ModelName(body.model, body.pretrained)
+    model = None if body.model is None else resolve(body.model, body.pretrained)
     shape = Shape(body.storage, body.m, body.ef_construction)
     opened = registry.create(new, model, shape)
     response.headers["Location"] = addresses.collection(namespace, body.name)
