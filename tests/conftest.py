@@ -69,6 +69,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Else libraries complain of leaks at the end."""
+    gc.unfreeze()
+
+
 def local_client(app: ASGIApp, **options: Any) -> TestClient:
     """HTTP by a name of this machine, since an open service answers no other.
 
