@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.database.connections import Sessions
+from sqlalchemy.orm import Session
+
+from app.database.connections import Sessions, retry_on_lock
 from app.feedback.golden import golden_rows
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.feedback.golden.judged_queries import Judged
@@ -23,16 +25,23 @@ class GoldenQueries:
 
         Raises GoldenQueryRejected.
         """
-        with self.sessions.begin() as session:
-            return golden_rows.add(session, collection_id, judged)
+
+        def write(session: Session) -> tuple[GoldenQuery, bool]:
+            query_id, is_new = golden_rows.add(session, collection_id, judged)
+            return golden_rows.get(session, collection_id, query_id), is_new
+
+        return retry_on_lock(self.sessions, write)
 
     def add_many(self, collection_id: int, queries: Sequence[Judged]) -> int:
         """Add queries or judgements to the same ones, all or none; returns how many are new.
 
         Raises GoldenQueryRejected.
         """
-        with self.sessions.begin() as session:
+
+        def write(session: Session) -> int:
             return sum(golden_rows.add(session, collection_id, one)[1] for one in queries)
+
+        return retry_on_lock(self.sessions, write)
 
     def proposed(self, collection_id: int, source: Source, limit: int) -> list[Judged]:
         """At most `limit` queries made from ratings, captions or tags; nothing is stored."""

@@ -51,8 +51,8 @@ class GoldenQuery:
     updated_at: datetime
 
 
-def add(session: Session, collection_id: int, judged: Judged) -> tuple[GoldenQuery, bool]:
-    """Add a query, or to the same query's judgements, and whether it is new.
+def add(session: Session, collection_id: int, judged: Judged) -> tuple[int, bool]:
+    """Add a query, or to the same query's judgements; its id, and whether it is new.
 
     The judgement of a picture replaces an earlier one. Raises GoldenQueryRejected.
     """
@@ -63,7 +63,7 @@ def add(session: Session, collection_id: int, judged: Judged) -> tuple[GoldenQue
     if query_id is None:
         query_id = _insert(session, collection_id, judged)
     _judge(session, query_id, judged)
-    return get(session, collection_id, query_id), is_new
+    return query_id, is_new
 
 
 def _check_present(session: Session, collection_id: int, judged: Judged) -> None:

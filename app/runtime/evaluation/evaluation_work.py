@@ -31,7 +31,7 @@ from app.runtime.reindexing.generation_fill import GenerationFill
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3  # that end with an error nobody expects; then the job fails
+MAX_ATTEMPTS = 5  # that end with an error nobody expects; then the job fails
 NONE_LEFT = (
     "No golden query is left: the pictures that they search with or should find have no vector."
 )
@@ -165,5 +165,7 @@ class EvaluationWork:
             evaluation_rows.begin(session, job.id, steps)
 
     def _count(self, job_id: int, steps: int) -> None:
+        if self.fill.stop.is_set():
+            raise Interrupted("The worker stops.")
         with self.sessions.begin() as session:
             evaluation_rows.count(session, job_id, steps)

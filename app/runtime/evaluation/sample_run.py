@@ -19,7 +19,7 @@ from app.feedback.golden.golden_rows import GoldenQuery
 from app.feedback.golden.retrieval_metrics import DEPTH
 from app.index import embeddings, generations
 from app.runtime.evaluation.evaluation_result import Costs, Evaluation, Run, Sample, System
-from app.runtime.evaluation.index_run import encode_ms
+from app.runtime.evaluation.index_run import COUNTED, encode_ms
 from app.runtime.evaluation.picture_embedding import TIMED_PICTURES, PictureEmbedding
 from app.vectors import Vectors, unit_rows
 
@@ -69,8 +69,12 @@ class SampleRun:
         usable = [one for one in queries if one.relevant and (one.text or one.image_id in there)]
         runs = []
         for (system, encoder), (rows, picture_ms) in zip(candidates, found, strict=True):
-            hits = _Ranking(encoder, seen, rows).hits(usable)
-            self.embedding.count(len(queries))
+            ranking = _Ranking(encoder, seen, rows)
+            hits: dict[int, Sequence[int]] = {}
+            for start in range(0, len(usable), COUNTED):
+                some = usable[start : start + COUNTED]
+                hits |= {query.id: ranking.hits(query) for query in some}
+                self.embedding.count(len(some))
             costs = self._costs(system, encoder, usable, len(seen), picture_ms)
             runs.append(Run(system, hits, costs))
         named = len(there & {*self.named})
@@ -108,26 +112,26 @@ class SampleRun:
         return Costs(vectors, size, encode_ms(encoder, queries), None, None, picture_ms)
 
 
-@dataclass(frozen=True)
 class _Ranking:
-    """Ranks the pictures `ids` by the cosine of their vectors to the queries'."""
+    """Ranks the pictures `ids` by the cosine of their vectors to a query's."""
 
-    encoder: ResidentModel
-    ids: Sequence[int]
-    vectors: Mapping[int, Vectors]
+    def __init__(
+        self, encoder: ResidentModel, ids: Sequence[int], vectors: Mapping[int, Vectors]
+    ) -> None:
+        self._encoder = encoder
+        self._ids = ids
+        self._vectors = vectors
+        self._rows = unit_rows(np.stack([vectors[image_id] for image_id in ids]))
 
-    def hits(self, queries: Sequence[GoldenQuery]) -> dict[int, Sequence[int]]:
-        """The first DEPTH pictures for each query, by its id."""
-        rows = unit_rows(np.stack([self.vectors[image_id] for image_id in self.ids]))
-        found: dict[int, Sequence[int]] = {}
-        for query in queries:
-            order = np.argsort(-(rows @ self._vector(query)), kind="stable")[: DEPTH + 1]
-            near = [self.ids[place] for place in order if self.ids[place] != query.image_id]
-            found[query.id] = near[:DEPTH]
-        return found
+    def hits(self, query: GoldenQuery) -> list[int]:
+        """The first DEPTH pictures, without the one that is searched with."""
+        scores = self._rows @ self._vector(query)
+        order = np.argsort(-scores, kind="stable")[: DEPTH + 1]
+        near = [self._ids[place] for place in order if self._ids[place] != query.image_id]
+        return near[:DEPTH]
 
     def _vector(self, query: GoldenQuery) -> Vectors:
         if query.text is None:
-            return self.vectors[query.image_id or 0]
-        vector: Vectors = self.encoder.encode_texts([query.text], Priority.INDEXING)[0]
+            return self._vectors[query.image_id or 0]
+        vector: Vectors = self._encoder.encode_texts([query.text], Priority.INDEXING)[0]
         return vector

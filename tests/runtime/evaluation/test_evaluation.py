@@ -1,11 +1,14 @@
 """Generations compared by golden queries, end to end (issue 18, line 16)."""
 
 import re
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.errors import Interrupted
 from app.runtime.services import Services
 from app.settings import Settings
 from scripts import compare_models
@@ -204,3 +207,20 @@ def test_a_cancelled_one(client: TestClient, services: Services, ids: dict[str, 
     assert cancelled["status"] == "cancelled"
     missing = client.get(f"{COLLECTION}/evaluations/{cancelled['id']}")
     assert (missing.status_code, missing.json()["code"]) == (404, "evaluation_not_found")
+
+
+def test_one_that_was_interrupted_begins_anew(
+    client: TestClient, services: Services, ids: dict[str, int]
+) -> None:
+    """As when the service stops while it is at work."""
+    url = accepted(client.post(f"{COLLECTION}/evaluate", json={}))
+    job_id = int(url.rpartition("/")[2])
+    work, stop = services.worker.evaluation_work, threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        replace(work, fill=replace(work.fill, stop=stop)).run(job_id, attempt=1)
+    assert client.get(url).json()["status"] == "running"
+    work.run(job_id, attempt=2)
+    job = client.get(url).json()
+    assert (job["status"], job["done"]) == ("succeeded", job["total"])
+    assert client.get(f"{COLLECTION}/evaluations/{job_id}").json()["queries"] == len(WORDS) + 1
