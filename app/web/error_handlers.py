@@ -22,8 +22,8 @@ from app.database.connections import is_unavailable
 from app.web.problems import (
     DATABASE_BUSY,
     DATABASE_READ_ONLY,
+    DATABASE_SILENT,
     DATABASE_UNAVAILABLE,
-    DETAILS,
     QUERY_TOO_SLOW,
     RETRY_AFTER_SECONDS,
     TOO_LONG,
@@ -148,7 +148,7 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
             )
         if is_unavailable(error):
             log.warning("database: %s", error.orig)
-            return problem(503, DETAILS[503], code=DATABASE_UNAVAILABLE)
+            return problem(503, DATABASE_SILENT, code=DATABASE_UNAVAILABLE)
         return unexpected(request, error)
 
 

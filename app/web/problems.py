@@ -108,27 +108,32 @@ DATABASE_UNAVAILABLE = "database_unavailable"
 PROBLEM = "Problem"  # the schema's name in the document
 PROBLEM_STUB = {"type": "object", "title": PROBLEM}
 """Stands for that schema in payloads: pydantic knows no schemas but its own."""
-DETAILS = {
-    400: "The request ended before its body did.",
-    401: "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
-    403: "This folder is not open to requests: IMAGE_SEARCH_IMAGES_DIR and "
-    "IMAGE_SEARCH_SOURCE_DIRS name those that are.",
-    404: "There is no picture with id 1000000.",
-    405: "Method Not Allowed.",
-    408: "The body did not arrive within 30 s.",
-    409: "Job 1 has ended as succeeded: there is nothing to cancel.",
-    412: "Picture 112 was changed since: read it again.",
-    413: "The request is larger than 20 MB, the most that is taken.",
-    415: "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, "
-    "WEBP, camera raw.",
-    416: "The file has 12367 bytes.",
-    431: "The headers have more than 65536 bytes.",
-    429: "More than 100 per 1 second of this key: try again later.",
-    422: "query limit: Input should be less than or equal to 100.",
-    507: "/srv/uploads cannot be written: No space left on device. Nothing of this was kept.",
-    503: "The database cannot answer now; try again in a moment.",
+DATABASE_SILENT = "The database cannot answer now; try again in a moment."
+EXAMPLES = {
+    400: ("request_malformed", "The request ended before its body did."),
+    401: (
+        "key_invalid",
+        "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
+    ),
+    403: ("access_denied", "Your key is for the namespace elsewhere, not for default."),
+    404: ("not_found", "Not Found."),
+    405: ("method_not_allowed", "Method Not Allowed."),
+    408: ("request_timeout", "The request's body came too slowly."),
+    409: ("job_conflict", "Job 1 has ended as succeeded: there is nothing to cancel."),
+    412: ("image_changed", "Picture 112 was changed since: read it again."),
+    413: ("request_too_large", "The request is larger than 25 MB, the most that is taken."),
+    415: ("content_type_unsupported", "Send the body as JSON."),
+    416: ("range_not_satisfiable", "The file has 12367 bytes."),
+    422: ("request_invalid", "query limit: Input should be less than or equal to 100."),
+    429: ("rate_limited", "More than 100 per 1 second of this key: try again later."),
+    431: ("headers_too_large", "The request's headers are too large."),
+    503: (DATABASE_UNAVAILABLE, DATABASE_SILENT),
+    507: (
+        "storage_unwritable",
+        "/srv/uploads cannot be written: No space left on device. Nothing of this was kept.",
+    ),
 }
-"""An example of a detail for each status, for the OpenAPI document."""
+"""Code and detail of an example for each status; `openapi/error_examples.py` has closer ones."""
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -138,7 +143,8 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _response(status: int) -> dict[str, Any]:
     reference = {"$ref": f"#/components/schemas/{PROBLEM}"}
-    shown = {"schema": reference, "example": problem_body(status, DETAILS[status])}
+    code, detail = EXAMPLES[status]
+    shown = {"schema": reference, "example": problem_body(status, detail, code=code)}
     told = {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: shown}}
     retry = {"schema": {"type": "integer"}, "description": "seconds to wait before trying again"}
     return told | ({"headers": {"Retry-After": retry}} if status in {429, 503} else {})

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from app.web.idempotency import PARAMETER, REPLAYED_HEADER
 from app.web.middleware.guard import SCHEMES
-from app.web.problems import MEDIA_TYPE, PROBLEM, PROBLEM_STUB, problem_responses
+from app.web.openapi.error_examples import add_examples
+from app.web.problems import PROBLEM, PROBLEM_STUB, problem_responses
 
 TAGS = [
     {"name": "flat", "description": "Search and upload in one simple request each."},
@@ -79,29 +80,6 @@ CLOSED_FORM = {"description": "The fields of the form.", "additionalProperties":
 
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 ANYWHERE = (405, 431)  # what any address may answer
-MISSING = {
-    "{image_id}": {"code": "image_not_found"},
-    "/evaluations/": {
-        "code": "evaluation_not_found",
-        "detail": "This collection has no result of an evaluation by job 1000000: it is still "
-        "running, or is none, or has ended without one.",
-    },
-    "{job_id}": {"code": "job_not_found", "detail": "There is no job with id 1000000."},
-    "{golden_query_id}": {
-        "code": "golden_query_not_found",
-        "detail": "This collection has no golden query 1000000.",
-    },
-    "{key_id}": {"code": "key_not_found", "detail": "There is no key 1000000."},
-    "{external_id}": {
-        "code": "image_not_found",
-        "detail": "There is no picture with the external id sku-4711.",
-    },
-    "{name}": {
-        "code": "collection_not_found",
-        "detail": "There is no collection holidays in the namespace default.",
-    },
-}
-"""What a 404 says below a path with this parameter; the first that fits counts."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -125,8 +103,9 @@ def install(app: FastAPI) -> None:
         document["servers"] = [{"url": app.state.addresses.root_path or "/"}]
         _restore_examples(schemas)
         for path, operations in document["paths"].items():
-            for operation in operations.values():
-                _complete(path, operation)
+            for method, operation in operations.items():
+                _complete(operation)
+                add_examples(operation, method, path, schemas)
         _mark_files(document)
         _refer_to_problems(document)
         return document
@@ -134,8 +113,8 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
-    """Say whether an operation takes a key, which errors any has, and what its 404 looks like."""
+def _complete(operation: dict[str, Any]) -> None:
+    """Say whether an operation takes a key, which errors any has, and whether it was replayed."""
     operation.setdefault("security", [])
     answers = operation["responses"]
     anywhere = (*ANYWHERE, 408) if "requestBody" in operation else ANYWHERE
@@ -145,12 +124,6 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         for status, answer in answers.items():
             if status.startswith("2"):
                 answer["headers"] = {**answer.get("headers", {}), **REPLAYED_HEADER}
-    missing = next((one for part, one in MISSING.items() if part in path), None)
-    if missing and "404" in answers:
-        media = answers["404"]["content"][MEDIA_TYPE]
-        answers["404"]["content"] = {
-            MEDIA_TYPE: {**media, "example": {**media["example"], **missing}}
-        }
     for media in answers.get("200", {}).get("content", {}).values():
         if media.pop("itemSchema", None) is not None:  # of OpenAPI 3.2
             media["schema"] = {"description": "server-sent events"}

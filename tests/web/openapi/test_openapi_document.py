@@ -1,12 +1,15 @@
 """The OpenAPI document is complete: everything is described, shown by examples, and refusable."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from fastapi.testclient import TestClient
+
+from app.web import problems
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -236,3 +239,44 @@ def test_the_document_is_as_generators_read_it(document: Node, operations: list[
     assert {"X-Search-Token", "X-Model"} <= set(flat["headers"])
     job = dict(operations)["GET /api/v1/jobs/{job_id}"]["responses"]["404"]
     assert job["content"][PROBLEM]["example"]["code"] == "job_not_found"
+
+
+def test_the_example_of_an_error_has_a_code_of_its_status(operations: list[Operation]) -> None:
+    """Issue 19, line 1: a 429 was shown with the code of a 400."""
+    known = {(int(kind.status), kind.code) for kind in problems.KINDS.values()}
+    known |= set(problems.CODES.items())
+    known |= {(400, "json_invalid"), (503, problems.DATABASE_UNAVAILABLE)}
+    for name, status, answer in answers(operations):
+        if status >= 400:
+            shown = answer["content"][PROBLEM]["example"]
+            assert (status, shown["code"]) in known, name
+
+
+def test_the_examples_of_refusals_are_what_is_answered(
+    client: TestClient, operations: list[Operation]
+) -> None:
+    """Issue 19, line 1: each operation shows its own 405, 415 and 422."""
+    seen: Counter[int] = Counter()
+
+    def check(status: int, operation: Node, **request: Any) -> None:
+        answer = client.request(method, address, **request)
+        shown = operation["responses"][str(status)]["content"][PROBLEM]["example"]
+        assert answer.status_code == status, name
+        told = answer.json()
+        if status == 400:  # the words differ: JSON is read by two parsers
+            told, shown = told["code"], shown["code"]
+        assert told == shown, name
+        seen[status] += 1
+
+    for name, operation in operations:
+        method, path = name.split()
+        address = re.sub(r"\{\w+\}", "1", path)
+        refusal = operation["responses"].get("422", {}).get("content", {}).get(PROBLEM, {})
+        (fault,) = refusal.get("example", {}).get("errors", [None])
+        if fault and fault["loc"][0] == "query":
+            check(422, operation, params={fault["loc"][1]: "1"})
+        if JSON in operation.get("requestBody", {}).get("content", {}):
+            check(415, operation, content=b"x", headers={"content-type": "text/plain"})
+            check(400, operation, content=b"x", headers={"content-type": JSON})
+    assert seen[422] > 20
+    assert seen[415] > 10
