@@ -20,6 +20,7 @@ MAX_PACKED_BYTES_OF_ALL = 45_000  # likewise, by gzip
 LOADED_LATER = (
     *(
         "add.js",
+        "shrink.js",
         "status.js",
         "manage.js",
         "zoom.js",

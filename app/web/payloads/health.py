@@ -51,6 +51,8 @@ class ServiceStatus(BaseModel):
             "role": "reader",
             "free_disk_bytes": 120_000_000_000,
             "backed_up_at": "2026-11-28T03:00:00Z",
+            "max_file_bytes": 100_000_000,
+            "max_megapixels": 100.0,
         }
     )
 
@@ -63,6 +65,8 @@ class ServiceStatus(BaseModel):
     backed_up_at: datetime | None = Field(
         description="when the newest backup was made; null: none was, or as above"
     )
+    max_file_bytes: int = Field(description="a picture's file may have so many")
+    max_megapixels: float = Field(description="a picture may have so many")
 
 
 class ReleaseNoteGroup(BaseModel):

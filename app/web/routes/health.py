@@ -65,15 +65,18 @@ def _counted(services: Any) -> int | None:
 def get_status(caller: CurrentCaller, request: Request) -> ServiceStatus:
     """What people who use it want to know."""
     services = request.app.state.services
-    if not caller.reaches(DEFAULT_NAMESPACE):
-        return ServiceStatus(
-            version=VERSION, role=caller.role, free_disk_bytes=None, backed_up_at=None
-        )
-    with services.sessions.begin() as session:
-        backed_up_at = database_identity.last_backup(session)
-    free = services.gallery.stores.uploads.free_bytes()
+    free, backed_up_at = None, None
+    if caller.reaches(DEFAULT_NAMESPACE):
+        with services.sessions.begin() as session:
+            backed_up_at = database_identity.last_backup(session)
+        free = services.gallery.stores.uploads.free_bytes()
     return ServiceStatus(
-        version=VERSION, role=caller.role, free_disk_bytes=free, backed_up_at=backed_up_at
+        version=VERSION,
+        role=caller.role,
+        free_disk_bytes=free,
+        backed_up_at=backed_up_at,
+        max_file_bytes=services.gallery.limits.max_file_bytes,
+        max_megapixels=services.gallery.limits.max_megapixels,
     )
 
 

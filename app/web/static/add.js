@@ -11,6 +11,7 @@ const BATCH_BYTES = 20e6; // far below the server's bound on a body
 const BATCH_FILES = 40;
 const SENT = 0.8; // of a file's bar; the rest is the model's part
 const AGAIN_MS = 3000;
+const SUSPECT_BYTES = 1e6; // a smaller picture has hardly too many pixels
 const ARCHIVE = /\.(zip|tgz|tar(\.(gz|bz2|xz|zst))?)$/i;
 const OUTCOMES = { succeeded: "added", skipped: "duplicate", failed: "failed", cancelled: "cancelled" };
 const ENDS = [...Object.values(OUTCOMES), "lost"];
@@ -68,6 +69,15 @@ function enqueue(batches) {
   }
 }
 
+/** Send files; pictures that are larger than the service takes only as the person decides. */
+async function take(files) {
+  const suspects = files.filter(({ name, size }) => size > SUSPECT_BYTES && !ARCHIVE.test(name));
+  try {
+    if (suspects.length) files = await (await import("./shrink.js")).withinBounds(files, suspects);
+  } catch {} // the bounds are not known: the service says what it refuses
+  enqueue(batchesOf(files));
+}
+
 async function send(batch, signal) {
   const { files, caption, into, isArchive } = batch;
   if (signal.aborted) return change(files, "cancelled", 1);
@@ -108,7 +118,7 @@ async function settleFile(entry, { image_id: id, status, reason }) {
 
 function entryOf(file) {
   const image = make("img", { alt: "", width: 40, height: 40 });
-  const size = make("span", { className: "muted" }, bytes(file.size));
+  const size = make("span", { className: "muted" }, file.before ? t("shrunk", { before: bytes(file.before), after: bytes(file.size) }) : bytes(file.size));
   const entry = { file, image, ...liveRow(make("span", {}, file.name, " ", size)) };
   entry.whole.prepend(image);
   view.files.append(entry.whole);
@@ -142,7 +152,7 @@ function drawAll() {
 async function takeDropped(transfer) {
   const { found, unreadable } = await filesOf(transfer);
   alertOf(unreadable.length ? t("add_unreadable", { names: unreadable.join(", ") }) : found.length ? "" : t("add_nothing"), "drop");
-  enqueue(batchesOf(found));
+  take(found);
 }
 
 function onDrag(event) {
@@ -153,7 +163,7 @@ function onDrag(event) {
 
 function chooser(key, className, options) {
   const onchange = ({ target }) => {
-    enqueue(batchesOf([...target.files].filter((file) => !isHiddenIn(file))));
+    take([...target.files].filter((file) => !isHiddenIn(file)));
     target.value = "";
   };
   const input = make("input", { type: "file", className: "unseen", multiple: true, onchange, ...options });
