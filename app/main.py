@@ -96,7 +96,7 @@ def serve(settings: Settings) -> None:
                     partial(_index_source, settings, services, server),
                     partial(_watch, settings, services),
                     partial(_stop_worker, services, server),
-                    services.model_preloading.preload_models,
+                    *services.model_changes,
                 )
 
 

@@ -94,6 +94,9 @@ class Settings(BaseModel):
     keep_generations: Annotated[int, Field(ge=0, le=10)] = Field(
         1, description="former generations of vectors kept for a rollback after a reindexing"
     )
+    reindex: Literal["no", "auto"] = Field(
+        "no", description="auto: a start with another CLIP_MODEL changes to it while it serves"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="where the model runs: auto, cpu, cuda or mps"
     )

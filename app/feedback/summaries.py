@@ -7,6 +7,7 @@ from app.database.connections import Sessions
 from app.feedback import ratings
 from app.feedback.evaluation import EvaluationResult
 from app.feedback.ratings import DayRatings, ExportedJudgement, ModelRatings, QueryRatings, Scope
+from app.feedback.swap_ratings import SwapRatings, last_swaps
 from app.index.hnsw_search import prepare
 
 EXPORT_BATCH = 1_000  # judgements read at a time
@@ -14,13 +15,17 @@ EXPORT_BATCH = 1_000  # judgements read at a time
 
 @dataclass(frozen=True)
 class Summary:
-    """Ratings by model, day and query; the last evaluation of each collection, None before it."""
+    """Ratings by model, day and query; the last evaluation of each collection, None before it.
+
+    `swaps`: ratings before and after the last change of each collection's vectors.
+    """
 
     by_model: Sequence[ModelRatings]
     by_day: Sequence[DayRatings]
     worst_queries: Sequence[QueryRatings]
     without_good: Sequence[QueryRatings]
     trials: Sequence[tuple[str, EvaluationResult | None]]
+    swaps: Sequence[SwapRatings]
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Summaries:
                     (name, EvaluationResult.from_json(stored))
                     for name, stored in ratings.evaluation_results(session, scope)
                 ],
+                last_swaps(session, scope),
             )
 
     def export(self, scope: Scope) -> Iterator[ExportedJudgement]:

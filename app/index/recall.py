@@ -156,7 +156,14 @@ class Recall:
             graph,
         )
 
-    def tune(self, recall: float, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> TuningResult:
+    def tune(
+        self,
+        recall: float,
+        k: int = DEFAULT_K,
+        sample: int = DEFAULT_SAMPLE,
+        *,
+        texts: bool = True,
+    ) -> TuningResult:
         """The smallest of EF_SEARCHES that holds `recall`; nothing is stored.
 
         It is chosen on every other query, and must hold on those between them too. A search keeps
@@ -170,10 +177,10 @@ class Recall:
             )
         self._check_tunable()
         with self._one_at_a_time():
-            return self._tuned(recall, k, sample)
+            return self._tuned(recall, k, sample, texts=texts)
 
-    def _tuned(self, recall: float, k: int, sample: int) -> TuningResult:
-        queries = self._queries(sample)
+    def _tuned(self, recall: float, k: int, sample: int, *, texts: bool) -> TuningResult:
+        queries = self._queries(sample, texts=texts)
         exact = self._exact(queries, k)
         if exact.vectors < MIN_VECTORS_TO_TUNE:
             raise QueryRejected(

@@ -1,7 +1,7 @@
 """Settings to services: all that a process works with, opened in order and closed again."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from app.access.authentication import Authenticator, is_loopback
@@ -38,6 +38,7 @@ from app.runtime.doctor.doctor import Doctor
 from app.runtime.evaluation.evaluation_work import EvaluationWork
 from app.runtime.evaluation.evaluations import Evaluations
 from app.runtime.reading_threads import open_reading_pools
+from app.runtime.reindexing.automatic import AutomaticReindexing
 from app.runtime.reindexing.generation_fill import GenerationFill
 from app.runtime.reindexing.model_preloading import ModelPreloading
 from app.runtime.reindexing.reindex_work import ReindexWork
@@ -148,6 +149,7 @@ class _Assembly:
         )
         signer = backing_services.open_signer(settings, sessions, self.stores.uploads.folder)
         fill = self._generation_fill(registry)
+        reindexing = Reindexing(sessions, registry, fill, self.queue, settings.max_resident_models)
         loaded = encoder.load()
         return Services(
             encoder=encoder,
@@ -166,12 +168,22 @@ class _Assembly:
             address_signer=AddressSigner(signer, settings.signed_url_hours * HOUR),
             worker=self._worker(registry, deletion, fill),
             doctor=self._doctor(registry),
-            reindexing=Reindexing(
-                sessions, registry, fill, self.queue, settings.max_resident_models
-            ),
-            model_preloading=ModelPreloading(sessions, registry, settings.max_resident_models),
+            reindexing=reindexing,
+            model_changes=self._model_changes(registry, reindexing),
             sessions=sessions,
         )
+
+    def _model_changes(
+        self, registry: CollectionRegistry, reindexing: Reindexing
+    ) -> list[Callable[[threading.Event], None]]:
+        most = self.settings.max_resident_models
+        preloading = ModelPreloading(self.sessions, registry, most)
+        found: list[Callable[[threading.Event], None]] = [preloading.preload_models]
+        if self.settings.reindex == "auto":
+            model = models.default_model(self.settings)
+            automatic = AutomaticReindexing(self.sessions, registry, reindexing, model)
+            found.append(automatic.change_model)
+        return found
 
     def open_collection(
         self, collection: Collection, index: VectorIndex, encoder: ResidentModel

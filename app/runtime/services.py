@@ -1,7 +1,7 @@
 """The services of a running process, used by routes and scripts."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,7 +18,6 @@ from app.ingest.uploads import Uploads
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.evaluation.evaluations import Evaluations
-from app.runtime.reindexing.model_preloading import ModelPreloading
 from app.runtime.reindexing.reindexing import Reindexing
 from app.runtime.shutdown import JOIN_SECONDS, join
 from app.runtime.worker import Worker
@@ -46,7 +45,8 @@ class Services:
     worker: Worker
     doctor: Doctor
     reindexing: Reindexing
-    model_preloading: ModelPreloading
+    model_changes: Sequence[Callable[[threading.Event], None]]
+    """What a server does about other models meanwhile, each on a thread, until the event is set."""
     sessions: Sessions
 
     @property

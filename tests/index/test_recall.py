@@ -16,6 +16,7 @@ from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall, RecallMeasurement
 from app.index.recall_queries import Answers
 from app.index.vector_indexes import Shape
+from app.runtime.reindexing.tuning import ef_search_like
 from app.runtime.services import Services
 from app.vectors import Vectors, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import (
@@ -288,3 +289,16 @@ def test_the_worst_decile_is_the_mean_of_the_worst_tenth() -> None:
     answers = Answers(np.full(20, 10), np.array([1, 3, *[10] * 18]), np.zeros(20))
     assert answers.worst_decile() == pytest.approx(0.2)
     assert Answers(np.array([0]), np.array([0]), np.zeros(1)).worst_decile() == 1
+
+
+@pytest.mark.parametrize("another", [SPARSE], indirect=True)
+def test_another_graph_gets_an_ef_search_of_its_own(
+    services: Services, index: VectorIndex, another: VectorIndex, vectors: Vectors
+) -> None:
+    """For the recall that the former one was tuned to (issue 18); a poor graph needs the most."""
+    fill(services, another, vectors[:2_000])
+    untuned, poor = service(services, index), service(services, another)
+    assert ef_search_like(untuned, poor, texts=False) is None
+    former = service(services, replace(index, ef_search=40))
+    assert ef_search_like(former, poor, texts=False) == EF_SEARCHES[-1]
+    assert ef_search_like(former, untuned, texts=False) in EF_SEARCHES[:-1]

@@ -6,7 +6,7 @@ run again and goes on from what is in the database.
 
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
@@ -41,6 +41,7 @@ from app.runtime.reindexing import reindex_jobs
 from app.runtime.reindexing.changes import Changes, require_change
 from app.runtime.reindexing.dry_run import DryRun
 from app.runtime.reindexing.generation_fill import GenerationFill
+from app.runtime.reindexing.tuning import ef_search_like
 from app.vectors import VectorSpace
 
 log = logging.getLogger(__name__)
@@ -210,7 +211,13 @@ class ReindexWork:
         opened = self.registry.open_generation(index)
         if opened.encoder.is_loaded:
             opened.source_lister.measure()
-        return asdict(opened.recall.measure(texts=opened.encoder.is_loaded))
+        texts = opened.encoder.is_loaded
+        former = self.registry.open_generation(active).recall
+        if ef_search := ef_search_like(former, opened.recall, texts=texts):
+            with self.sessions.begin() as session:
+                vector_indexes.set_ef_search(session, index, ef_search)
+            opened = self.registry.open_generation(replace(index, ef_search=ef_search))
+        return asdict(opened.recall.measure(texts=texts))
 
     def _fail(self, job_id: int, reason: str | None) -> None:
         """Drop the generation, if there is one and it is not active, and close the job."""

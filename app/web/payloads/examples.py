@@ -224,6 +224,7 @@ FEEDBACK_SUMMARY: Example = {
             "evaluated_at": None,
         }
     ],
+    "model_changes": [],
 }
 
 

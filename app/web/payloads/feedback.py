@@ -166,6 +166,28 @@ class FeedbackEvaluation(BaseModel):
         return cls(collection=collection, **known, **renamed)
 
 
+class SideRatings(BaseModel):
+    """Ratings on one side of a change."""
+
+    ratings: int = Field(description="number of ratings, of 30 days")
+    mean: float | None = Field(description="mean rating; null: none")
+
+
+class ModelChange(BaseModel):
+    """What the last change of a collection's vectors did to its ratings."""
+
+    collection: str = Field(description="the collection's name")
+    changed_at: datetime = Field(description="when searches began to use the other vectors")
+    former_model: str = Field(description="the model before")
+    model: str = Field(description="the model since")
+    before: SideRatings = Field(description="before the change")
+    after: SideRatings = Field(description="since")
+    fell: bool | None = Field(
+        description="whether ratings are lower since, beyond chance: a rollback may be due; null: "
+        "fewer than 20 on either side"
+    )
+
+
 class FeedbackSummary(BaseModel):
     """How people rate the answers."""
 
@@ -182,9 +204,14 @@ class FeedbackSummary(BaseModel):
     evaluations: list[FeedbackEvaluation] = Field(
         description="the latest evaluation of each collection"
     )
+    model_changes: list[ModelChange] = Field(
+        description="the last change of each collection whose former vectors are kept"
+    )
 
     @classmethod
     def of(cls, summary: Summary) -> Self:
         """The payload of a summary."""
         evaluations = [FeedbackEvaluation.of(name, verdict) for name, verdict in summary.trials]
-        return cls.model_validate({**asdict(summary), "evaluations": evaluations})
+        changes = [{**asdict(swap), "fell": swap.fell} for swap in summary.swaps]
+        told = {"evaluations": evaluations, "model_changes": changes}
+        return cls.model_validate({**asdict(summary), **told})

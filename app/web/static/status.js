@@ -48,7 +48,15 @@ async function showKeys(place, role) {
   else if (!place.hasChildNodes()) place.replaceChildren((await import("./keys.js")).keysCard());
 }
 
-async function showAll(summary, keys) {
+/** The vectors of another model or index beside those that are searched, where there are any. */
+async function showGenerations(place) {
+  const { data } = await get(`/api/v1/collections/${encodeURIComponent(collection())}/generations`);
+  const heads = ["status_state", "status_model", "status_storage", "status_vectors", "status_size", "status_recall"];
+  const lineOf = (one) => [t(`status_${one.status}`), `${one.model} ${one.pretrained}`, one.storage, number(one.vectors), bytes(one.bytes), one.recall === null ? "–" : share(one.recall)];
+  fill(place, ...(data.length > 1 ? [table("status_generations", heads, data.map(lineOf))] : []));
+}
+
+async function showAll(summary, keys, generations) {
   const [known, ready, { version, free_disk_bytes: free, backed_up_at: saved, role }] = await Promise.all([
     get(`/api/v1/collections/${encodeURIComponent(collection())}`),
     get("/readyz"),
@@ -57,7 +65,7 @@ async function showAll(summary, keys) {
   const [running, pending] = await Promise.all(["running", "pending"].map(async (status) => (await get("/api/v1/jobs", { status, limit: MOST_JOBS })).data.length));
   const work = t(running + pending ? "status_work" : "status_no_work", { running: number(running), pending: number(pending) });
   fill(summary, ...[searchableOf(known), sentence(work), roomOf(free), backupOf(free, saved), sentence(t("status_version", { version }))].filter(Boolean));
-  await showKeys(keys, role);
+  await Promise.all([showKeys(keys, role), showGenerations(generations)]);
   for (const key of ["collection", "model", "index"]) showFacts(key, { ...ready, ...known });
 }
 
@@ -102,9 +110,10 @@ export function mountStatus(section) {
   const summary = make("div", { className: "summary" });
   const first = make("div", { className: "card" }, make("h2", {}, t("status_summary")), summary, notesOf(), linkTo("add", { view: "add" }, t("status_see")));
   const cards = [...["collection", "model", "index"].map((key) => card(key)), recallCard()];
-  const details = make("details", {}, make("summary", {}, t("status_details")), make("div", { className: "cards" }, ...cards));
+  const generations = make("div");
+  const details = make("details", {}, make("summary", {}, t("status_details")), make("div", { className: "cards" }, ...cards), generations);
   const keys = make("div");
   addEventListener("keychange", () => keys.replaceChildren());
   section.append(make("div", { className: "cards" }, first, ratingCard()), keys, details);
-  keepUp(section, () => showAll(summary, keys));
+  keepUp(section, () => showAll(summary, keys, generations));
 }

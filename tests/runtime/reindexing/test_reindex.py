@@ -21,7 +21,8 @@ from app.index import generations as generation_rows
 from app.ingest import jobs
 from app.main import create_app
 from app.runtime.assembly import open_services
-from app.runtime.reindexing import reindex_jobs, reindex_work
+from app.runtime.reindexing import automatic, reindex_jobs, reindex_work
+from app.runtime.reindexing.automatic import AutomaticReindexing
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import local_client
@@ -365,6 +366,11 @@ def test_ratings_go_along(client: TestClient, settings: Settings, name: str) -> 
         assert rated.status_code == 201, rated.text
     ready = reindexed(client, name, model=model)
     assert activate(client, name, ready)["ratings_left"] == 1
+    summary = client.get("/api/v1/feedback/summary", params={"collection": name}).json()
+    (change,) = summary["model_changes"]
+    assert (change["former_model"], change["model"]) == ("demo model", model)
+    assert [change[side]["ratings"] for side in ("before", "after")] == [2, 0]
+    assert (change["before"]["mean"], change["fell"]) == (9.0, None)
     again = [
         client.post("/api/v1/feedback", json={"token": answer["token"], "rating": 2})
         for answer in answers
@@ -452,6 +458,28 @@ def test_former_generations_are_dropped(
     assert [one["storage"] for one in generations(client, name)] == ["vector", "bit"]
     replace(work, keep_generations=0).keep_complete()
     assert [one["storage"] for one in generations(client, name)] == ["vector"]
+
+
+def test_it_is_changed_by_itself_and_stays_where_somebody_went_back(
+    settings: Settings,
+    client: TestClient,
+    services: Services,
+    workers: Workers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """IMAGE_SEARCH_REINDEX=auto (issue 18)."""
+    monkeypatch.setattr(automatic, "POLL_SECONDS", 0.1)
+    model, _ = settings.collection_models
+    done(client, client.post(IMAGES, files=[("files", ("1.png", png(1)))]))
+    by_itself = AutomaticReindexing(
+        services.sessions, services.registry, services.reindexing, ModelName(model, "")
+    )
+    for is_changed in (True, False):
+        by_itself.change_model(threading.Event())
+        (active,) = [one for one in generations(client, "default") if one["status"] == "active"]
+        assert (active["model"] == model) == is_changed
+        if is_changed:
+            roll_back(client, "default")
 
 
 def test_a_start_with_another_model_serves_with_the_former(
