@@ -50,6 +50,7 @@ from app.search.cursors import Cursors
 from app.search.explanation.image_explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.feedback_tokens import FeedbackTokens
+from app.search.language_notice import LanguageNotice
 from app.search.query_encoding import URL_FETCH_SECONDS, QueryEncoder
 from app.search.search import FlatAnswerCache, Search
 from app.search.suggestions.filter_suggestions import FilterSuggestions
@@ -132,6 +133,7 @@ class _Assembly:
         self.weights = rocchio_weights(settings)
         name = PlaceNames().of if settings.place_names else None
         self.rules = MetadataRules(settings.keep_gps, settings.zone, name)
+        self.language_notice = LanguageNotice()
         self.measuring = threading.Lock()  # one measurement of recall at a time
         self.answer_cache = FlatAnswerCache(sessions)
         self.interrupt = threading.Event()  # set when the worker or the process stops
@@ -272,6 +274,7 @@ class _Assembly:
                 as_if_sent, settings.download_allow, total_seconds=URL_FETCH_SECONDS
             ),
             max_megapixels=settings.max_megapixels,
+            language_notice=self.language_notice,
         )
 
     def _uploads(

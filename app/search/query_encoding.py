@@ -22,6 +22,7 @@ from app.index import embeddings
 from app.index.calibration import picture_share
 from app.pictures.decoding import decode
 from app.search.attempts import attempt
+from app.search.language_notice import LanguageNotice
 from app.search.query_terms import (
     UPLOADED_PICTURE,
     Term,
@@ -103,6 +104,7 @@ class QueryEncoder:
     query_adjustment: QueryAdjustment
     downloader: Downloader
     max_megapixels: float
+    language_notice: LanguageNotice
 
     def encode(self, terms: Sequence[Term]) -> Query:
         """The normalised weighted sum of the terms, adjusted by feedback.
@@ -146,6 +148,7 @@ class QueryEncoder:
     def _encode_texts(self, queries: Sequence["_Prepared"]) -> None:
         texts = [text for query in queries for text in query.texts.values()]
         if texts:
+            self.language_notice.look_at(self.index.model, texts)
             rows = iter(self.encoder.encode_texts(texts))
             for query in queries:
                 query.vectors.update((position, next(rows)) for position in query.texts)
@@ -187,6 +190,7 @@ class QueryEncoder:
     def encode_text(self, text: str) -> Query:
         """Encode a single text. Raises QueryRejected."""
         check_text(text)
+        self.language_notice.look_at(self.index.model, [text])
         vector = self.encoder.encode_texts([text])[0]
         normalised_text = normalised(text)
         return self._adjusted(
