@@ -158,6 +158,21 @@ def test_takeouts_sidecars_are_found_whatever_their_names_begin_with(s3: S3) -> 
         assert rest == [other for other in files if other.path > one.path], one.path
 
 
+def test_an_album_is_a_tag_of_the_pictures_in_its_folder(bucket: S3, services: Services) -> None:
+    """Issue 16, folders: its file lies behind some of them in a listing, before others."""
+    for seed, key in enumerate(("IMG_1.png", "yacht.png", "deep/IMG_2.png")):
+        bucket.put(BUCKET, f"Lisbon/{key}", png(seed))
+    name = "Lisbon/metadata.json"
+    bucket.put(BUCKET, name, json.dumps({"title": "Summer of 2009"}).encode())
+    assert run(services, sync=True) == {"added": 3}
+    tags = "SELECT metadata->'tags'->>0 FROM images ORDER BY path COLLATE \"C\""
+    assert [tag for (tag,) in sql(services, tags)] == ["Summer of 2009", None, "Summer of 2009"]
+    assert run(services, sync=True) == {"unchanged": 3}
+    bucket.put(BUCKET, name, json.dumps({"title": "Lisbon"}).encode())
+    assert run(services, sync=True) == {"changed": 2, "unchanged": 1}
+    assert [tag for (tag,) in sql(services, tags)] == ["Lisbon", None, "Lisbon"]
+
+
 def test_an_object_that_goes_between_listing_and_reading_fails_alone(
     bucket: S3, services: Services
 ) -> None:
