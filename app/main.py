@@ -34,6 +34,7 @@ from app.settings import ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
 from app.sources.ignored_names import IgnoredNames
 from app.web import application
 from app.web.application import HttpLimits
+from app.web.map_tiles import MapTiles
 from app.web.middleware.http_protocol import BoundedProtocol, most_connections
 from app.web.middleware.rate_limits import KEYS_RATE, Lane
 
@@ -62,7 +63,8 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
         max_uploads=settings.max_uploads,
         cors_origins=settings.cors_origins,
     )
-    return application.create_app(services, limits, settings.root_path)
+    tiles = MapTiles(settings.map_tiles, settings.map_attribution) if settings.map_tiles else None
+    return application.create_app(services, limits, settings.root_path, tiles)
 
 
 def _unlimited_while_open(settings: Settings) -> frozenset[Lane]:

@@ -16,6 +16,11 @@ ROOT_PATH = re.compile(
 )  # no dots at the front of a part
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
+TILES = re.compile(
+    r"(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d{1,5})?"
+    r"(/([A-Za-z0-9._~!$&()*+=:@%/?-]|\{[zxy]\})*)"
+)  # no user:password@, and nothing that would end a directive of a Content-Security-Policy
+
 
 def _split(text: object) -> object:
     """Split a comma-separated text; return anything else unchanged."""
@@ -51,6 +56,18 @@ def _origin(text: str) -> str:
     return text
 
 
+def _tiles(address: str) -> str:
+    """The browser loads these in every visitor's name: encrypted, unless from this machine."""
+    found = TILES.fullmatch(address)
+    is_whole = found and all(address.count(f"{{{name}}}") == 1 for name in "zxy")
+    if address and not is_whole:
+        raise ValueError(
+            "write it like https://tiles.example.com/{z}/{x}/{y}.png, or with http:// on this "
+            "machine"
+        )
+    return address
+
+
 def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse a pattern that would ignore everything, and so make every picture look deleted."""
     for pattern in patterns:
@@ -76,6 +93,7 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 RootPath = Annotated[str, AfterValidator(_root_path)]
 Rate = Annotated[str, AfterValidator(_rate)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
+Tiles = Annotated[str, AfterValidator(_tiles)]
 Patterns = Annotated[Names, AfterValidator(_check_patterns)]
 Zone = Annotated[str, AfterValidator(_zone_name)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]

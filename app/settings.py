@@ -19,6 +19,7 @@ from app.setting_types import (
     Rate,
     RootPath,
     Secret,
+    Tiles,
     Zone,
 )
 
@@ -191,6 +192,14 @@ class Settings(BaseModel):
         False,
         description="1: name the city, state and country of a position, also of one that is not "
         "kept; needs the extra places",
+    )
+    map_tiles: Tiles = Field(
+        "",
+        description="tiles below the page's map, https://host/{z}/{x}/{y}.png; their server learns "
+        "where pictures were taken; empty: none",
+    )
+    map_attribution: str = Field(
+        "", max_length=200, description="whose tiles they are, shown below the map"
     )
     default_timezone: Zone = Field(
         "UTC",

@@ -157,3 +157,34 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(None)
     assert settings.watch_dirs == (Path("/a"), ROOT / "pictures")
     assert [str(network) for network in settings.download_allow] == ["127.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_taken"),
+    [
+        ("https://tiles.example.com/{z}/{x}/{y}.png", True),
+        ("https://tiles.example.com:8443/a/{z}/{y}/{x}@2x.png?key=b-1", True),
+        ("http://127.0.0.1:8090/{z}/{x}/{y}", True),
+        ("http://localhost/{z}/{x}/{y}", True),
+        ("http://[::1]:80/{z}/{x}/{y}", True),
+        ("http://tiles.example.com/{z}/{x}/{y}.png", False),
+        ("http://127.0.0.1.example.com/{z}/{x}/{y}.png", False),
+        ("https://user:word@tiles.example.com/{z}/{x}/{y}.png", False),
+        ("https://tiles.example.com/{z}/{x}.png", False),
+        ("https://tiles.example.com/{z}/{x}/{y}/{y}.png", False),
+        ("https://{s}.example.com/{z}/{x}/{y}.png", False),
+        ("https://tiles.example.com; script-src */{z}/{x}/{y}", False),
+        ("https://tiles.example.com/{z}/{x}/{y}\n", False),
+        ("ftp://tiles.example.com/{z}/{x}/{y}", False),
+        ("//tiles.example.com/{z}/{x}/{y}", False),
+    ],
+)
+def test_a_maps_tiles_come_encrypted_or_from_this_machine(
+    monkeypatch: pytest.MonkeyPatch, address: str, is_taken: bool
+) -> None:
+    monkeypatch.setenv("IMAGE_SEARCH_MAP_TILES", address)
+    if is_taken:
+        assert Settings.load().map_tiles == address
+    else:
+        with pytest.raises(SettingsInvalid, match="IMAGE_SEARCH_MAP_TILES"):
+            Settings.load()

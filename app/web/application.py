@@ -15,6 +15,7 @@ from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
 from app.web import error_handlers, page
 from app.web.addresses import Addresses
+from app.web.map_tiles import MapTiles
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
 from app.web.middleware.body_timeout import BodyTimeout
@@ -97,8 +98,12 @@ class HttpLimits:
     unlimited_while_open: Collection[Lane] = ()
 
 
-def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> FastAPI:
+def create_app(
+    services: Services, limits: HttpLimits, root_path: str = "", map_tiles: MapTiles | None = None
+) -> FastAPI:
     """The application around services that are open, below the prefix `root_path` of a proxy's.
+
+    Only with `map_tiles` does the page load anything from another server: those.
 
     Raises SettingsInvalid for a prefix that the application's own addresses begin with.
     """
@@ -118,6 +123,7 @@ def create_app(services: Services, limits: HttpLimits, root_path: str = "") -> F
     app.state.services = services
     app.state.suggestions = Suggestions(services.sessions)
     app.state.addresses = Addresses(root_path)
+    app.state.map_tiles = map_tiles
     app.state.guard = _guard(services, limits)
     app.state.is_stopping = lambda: False
     for module in SUBJECTS:

@@ -16,9 +16,10 @@ from pathlib import Path
 from string import Template
 from typing import Annotated
 
-from fastapi import APIRouter, Cookie, Header, HTTPException, Response
+from fastapi import APIRouter, Cookie, Header, HTTPException, Request, Response
 
 from app.web.conditional_requests import matches_etag
+from app.web.map_tiles import MapTiles
 from app.web.middleware.guard import Guarded, needs
 
 router = APIRouter(include_in_schema=False, route_class=Guarded)
@@ -30,8 +31,9 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+IMAGES = "img-src 'self' blob:"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    f"default-src 'none'; script-src 'self'; style-src 'self'; {IMAGES}; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
@@ -166,20 +168,27 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
+def policy(tiles: MapTiles | None) -> str:
+    """The Content-Security-Policy of the document: images of the tiles' server, if any."""
+    return POLICY.replace(IMAGES, f"{IMAGES} {tiles.origin}") if tiles else POLICY
+
+
 @router.api_route("/", methods=["GET", "HEAD"], summary="The page")
 @needs(None)
 async def page(  # async: it answers while all threads are busy
+    request: Request,
     language: Annotated[str | None, Cookie()] = None,
     accept_language: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The page in the reader's language; needs no key, unlike the calls that it makes."""
+    tiles: MapTiles | None = request.app.state.map_tiles
     chosen = chosen_language(language, accept_language)
     document = site().documents[chosen]
     headers = {
         "Cache-Control": "no-cache",
         "Content-Language": document.tag,
-        "Content-Security-Policy": POLICY,
+        "Content-Security-Policy": policy(tiles),
         "ETag": document.etag,
         "Vary": "Accept-Language, Cookie",
     }

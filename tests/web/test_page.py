@@ -10,7 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.web import page
-from app.web.page import FOLDER, POLICY, chosen_language
+from app.web.map_tiles import MapTiles
+from app.web.page import FOLDER, POLICY, chosen_language, policy
 
 # --- which language
 
@@ -129,6 +130,13 @@ def test_the_policy_lets_nothing_inline_nothing_foreign_and_no_markup_from_text(
     assert rules["img-src"] == "'self' blob:"
     for word in ("unsafe", "http:", "https:", "data:", "*"):
         assert word not in POLICY
+
+
+def test_the_policy_lets_in_the_origin_of_a_maps_tiles_and_no_more() -> None:
+    tiles = MapTiles("https://tiles.example.com:8443/a/{z}/{x}/{y}.png?key=b", "")
+    opened = policy(tiles).replace(" https://tiles.example.com:8443;", ";")
+    assert opened == POLICY == policy(None)
+    assert "img-src 'self' blob: https://tiles.example.com:8443;" in policy(tiles)
 
 
 def test_a_document_that_is_known_is_not_sent_again(client: TestClient) -> None:

@@ -33,6 +33,13 @@ class PositionCluster(BaseModel):
     city: str | None = Field(description="the most frequent place.city of them")
 
 
+class MapTileServer(BaseModel):
+    """Tiles of another server to draw below the map."""
+
+    address: str = Field(description="with {z}, {x} and {y} in Web Mercator")
+    attribution: str = Field(description="whose they are; to be shown")
+
+
 class PositionClusters(BaseModel):
     """Where pictures were taken."""
 
@@ -53,6 +60,9 @@ class PositionClusters(BaseModel):
 
     clusters: list[PositionCluster] = Field(
         description="largest first, at most 144; empty where no positions are kept"
+    )
+    tiles: MapTileServer | None = Field(
+        None, description="those of the setting IMAGE_SEARCH_MAP_TILES; null without it"
     )
 
 

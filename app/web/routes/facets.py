@@ -11,8 +11,10 @@ from app.catalog.suggestions import Suggestions
 from app.index.hnsw_search import prepare
 from app.web.dependencies import GalleryService, Utf8Query
 from app.web.filter_parameter import FilterText
+from app.web.map_tiles import MapTiles
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.facets import (
+    MapTileServer,
     MonthCount,
     MonthCounts,
     PositionCluster,
@@ -53,7 +55,7 @@ def list_months(found: Found, gallery: GalleryService, where: FilterText = None)
 @router.get("/{name}/map", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def map_positions(
-    found: Found, gallery: GalleryService, where: FilterText = None
+    request: Request, found: Found, gallery: GalleryService, where: FilterText = None
 ) -> PositionClusters:
     """Where its pictures were taken, near ones together: for a map.
 
@@ -64,7 +66,11 @@ def map_positions(
     with gallery.sessions.begin() as session:
         prepare(session)
         clusters = cluster_positions(session, collection.id, condition)
-    return PositionClusters(clusters=[PositionCluster(**vars(one)) for one in clusters])
+    tiles: MapTiles | None = request.app.state.map_tiles
+    return PositionClusters(
+        clusters=[PositionCluster(**vars(one)) for one in clusters],
+        tiles=MapTileServer(**vars(tiles)) if tiles else None,
+    )
 
 
 @router.get("/{name}/suggestions", responses=problem_responses(404, 422, 503))
