@@ -75,6 +75,7 @@ job_items = Table(
     Column("metadata", JSONB),
     Column("sidecars", JSONB(none_as_null=True)),  # their names, beside the file
     Column("taken", JSONB(none_as_null=True)),  # when it was taken, by its sidecar
+    Column("derived_place", JSONB(none_as_null=True)),  # named from its sidecar's position
     Column("state", Text, nullable=False, server_default=text("'pending'")),
     Column("outcome", Text),  # one of OUTCOMES
     Column("reason", Text),

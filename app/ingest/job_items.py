@@ -31,6 +31,7 @@ class Item:
     metadata: dict[str, Any] | None
     sidecars: list[str] | None
     taken: dict[str, Any] | None
+    derived_place: dict[str, str] | None
     state: str
     outcome: str | None
     reason: str | None
@@ -45,7 +46,8 @@ class Item:
 class NewItem:
     """A file found by the listing; with a `reason` it is refused at once, a `note` is a warning.
 
-    `sidecars` are the names of those beside it; `taken` is when it was taken, as recorded.
+    `sidecars` are the names of those beside it; `taken` is when it was taken, as recorded;
+    `derived_place` is named from the position in its sidecar.
     """
 
     path: str
@@ -57,6 +59,7 @@ class NewItem:
     metadata: dict[str, Any] | None = None
     sidecars: list[str] | None = None
     taken: Mapping[str, Any] | None = None
+    derived_place: dict[str, str] | None = None
     reason: str | None = None
     note: str | None = None
 

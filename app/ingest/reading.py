@@ -231,7 +231,8 @@ class ItemReader:
         """A picture that was uploaded or is downloaded from its URL."""
         data = self._bytes_of(item)
         taken = recorded_time(item.taken) if item.taken else None
-        annotation = Annotation(item.caption, item.metadata or {}, taken)
+        place = item.derived_place or {}
+        annotation = Annotation(item.caption, item.metadata or {}, taken, place)
         uploads = self._context.uploads
         dry_run = self._job.dry_run
         if known := uploads.known(data) if dry_run else uploads.add_duplicate(data, annotation):

@@ -39,7 +39,7 @@ from app.sources.archives.archive_members import ArchiveEntry, RefusedEntry
 from app.sources.archives.archives import MAX_SHOWN_CHARACTERS
 from app.sources.archives.decompression import ArchiveLimits
 from app.sources.sidecars.annotations import Annotation
-from app.sources.sidecars.sidecar_reading import STRAY
+from app.sources.sidecars.sidecar_reading import STRAY, NamePlace
 from app.sources.sidecars.takeout import with_album
 from app.sources.source_access import Sources
 from app.storage.disk import Stores
@@ -70,6 +70,7 @@ class SourceLister:
     stop: threading.Event
     measure: Callable[[], None]
     keep_gps: bool
+    name_place: NamePlace | None = None
 
     def list_source(self, job_id: int, attempt: int) -> None:
         """List the job's source and write the tasks for its files.
@@ -130,7 +131,9 @@ class SourceLister:
         """Stage the entries one by one; the checkpoint is the last one's part and index."""
         parts = self._parts(job)
         limits, rules = parts.limits, (self.sources.ignored,)
-        told = archives.joined_annotations(parts.paths, limits, *rules, keep_gps=self.keep_gps)
+        told = archives.joined_annotations(
+            parts.paths, limits, *rules, keep_gps=self.keep_gps, name_place=self.name_place
+        )
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
         mark = job.checkpoint
         entries = self._staged(parts.entries(mark, *rules), told, sent)
@@ -216,6 +219,7 @@ class SourceLister:
                     caption=annotation.caption,
                     metadata=annotation.metadata,
                     taken=taken_record(annotation.taken) if annotation.taken else None,
+                    derived_place=annotation.derived_place or None,
                     note=told.notes.get(entry.name),
                 ),
             )

@@ -317,7 +317,8 @@ class _Assembly:
             batch_size=self.settings.batch_size,
             stop=self.interrupt,
             measure=statistics.measure,
-            keep_gps=self.settings.keep_gps,
+            keep_gps=self.rules.keep_gps,
+            name_place=self.rules.name_place,
         )
 
     def _batch_indexer(

@@ -332,10 +332,29 @@ def test_places_are_named_where_nobody_says_them(
     assert places() == [None, {"city": "Porto"}, None]
 
 
+@needs_places
+def test_places_are_named_from_the_sidecars_of_an_archive(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 16, geocoding: as in folders; what a picture's file says stays."""
+    position = {"geoData": {"latitude": 38.711, "longitude": -9.137}}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.jpg", jpeg(24))
+        archive.writestr("b.jpg", jpeg(25, xmp=xmp(attributes='photoshop:City="Porto"')))
+        for name in ("a.jpg", "b.jpg"):
+            archive.writestr(f"{name}.json", takeout(name, **position))
+    monkeypatch.setattr(services.registry, "default", naming(services.registry.default))
+    done(client, send_archive(client, packed.getvalue()))
+    query = "SELECT origin, metadata->'place'->>'city' AS city, metadata ? 'gps' FROM images"
+    assert set(sql(services, query)) == {("a.jpg", "Lisbon", False), ("b.jpg", "Porto", False)}
+
+
 def naming(opened: OpenCollection) -> OpenCollection:
     """The collection as it is opened with PLACE_NAMES=1."""
     rules = MetadataRules(name_place=PlaceNames().of)
     uploads = replace(opened.uploads, rules=rules)
     context = replace(opened.batch_indexer.context, uploads=uploads)
     indexer = replace(opened.batch_indexer, context=context)
-    return replace(opened, uploads=uploads, batch_indexer=indexer)
+    lister = replace(opened.source_lister, name_place=rules.name_place)
+    return replace(opened, uploads=uploads, batch_indexer=indexer, source_lister=lister)

@@ -72,6 +72,8 @@ def new_image(
 
     What people `said` takes precedence over its sidecars, and these over what its file says.
     """
+    place = sidecar.derived_place or said.derived_place
+    sidecar = replace(sidecar, derived_place=place)  # nobody has said it
     words = FileDescription.of(sidecar, embedded_words(picture, rules))
     said = with_album(said, words.merged)
     whole = said.over(words.merged)

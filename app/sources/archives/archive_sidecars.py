@@ -8,7 +8,7 @@ from app.errors import AnnotationInvalid
 from app.sources.archives.archive_members import ArchiveEntry, RefusedEntry
 from app.sources.sidecars.annotations import Annotation
 from app.sources.sidecars.companions import SIDECAR, XMP_SIDECAR, Companions, may_be_sidecar
-from app.sources.sidecars.sidecar_reading import TAKEOUT, Sidecar, merged, parse
+from app.sources.sidecars.sidecar_reading import TAKEOUT, NamePlace, Sidecar, merged, parse
 
 
 def is_sidecar(name: str) -> bool:
@@ -22,6 +22,7 @@ class ArchiveSidecars:
     """The sidecars of an archive by their folders, parsed: of XMP only what is kept is held."""
 
     keep_gps: bool
+    name_place: NamePlace | None = None
     notes: dict[str, str] = field(default_factory=dict)
     _parsed: dict[str, Sidecar | str] = field(default_factory=dict)
     _folders: dict[str, list[str]] = field(default_factory=dict)
@@ -34,7 +35,7 @@ class ArchiveSidecars:
             return 0
         name = posixpath.basename(found.name)
         try:
-            sidecar = parse(name, found.data, keep_gps=self.keep_gps)
+            sidecar = parse(name, found.data, keep_gps=self.keep_gps, name_place=self.name_place)
         except AnnotationInvalid as error:
             self._parsed[found.name] = str(error)
             return 0

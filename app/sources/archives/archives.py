@@ -34,7 +34,7 @@ from app.sources.sidecars.annotations import (
     Annotation,
     parse_table,
 )
-from app.sources.sidecars.sidecar_reading import max_bytes
+from app.sources.sidecars.sidecar_reading import NamePlace, max_bytes
 
 MAX_NAME_CHARACTERS = 1_000
 MAX_SHOWN_CHARACTERS = 300  # of a refused entry's name
@@ -87,6 +87,7 @@ def joined_annotations(
     ignored: IgnoredNames = ONLY_HIDDEN,
     *,
     keep_gps: bool = False,
+    name_place: NamePlace | None = None,
 ) -> Annotations:
     """Read the tables and sidecars; a sidecar's keys take precedence over a table's.
 
@@ -96,7 +97,7 @@ def joined_annotations(
     """
     tables: dict[str, dict[str, Annotation]] = {}
     names: set[str] = set()
-    sidecars = ArchiveSidecars(keep_gps)
+    sidecars = ArchiveSidecars(keep_gps, name_place)
     left = limits.max_annotation_bytes
     found_files = (_annotation_files(part, limits, ignored, names) for part in parts)
     for found in chain.from_iterable(found_files):
