@@ -180,8 +180,8 @@ class ModelChange(BaseModel):
     changed_at: datetime = Field(description="when searches began to use the other vectors")
     former_model: str = Field(description="the model before")
     model: str = Field(description="the model since")
-    before: SideRatings = Field(description="before the change")
-    after: SideRatings = Field(description="since")
+    before: SideRatings = Field(description="the ratings before the change")
+    after: SideRatings = Field(description="the ratings since")
     fell: bool | None = Field(
         description="whether ratings are lower since, beyond chance: a rollback may be due; null: "
         "fewer than 20 on either side"
