@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.sources.sidecars.annotations import Annotation
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import SYNC, sql
-from tests.fixtures.http_jobs import IMAGES, Answer, counts, done, staged, working, zipped
+from tests.fixtures.http_jobs import IMAGES, SECONDS, Answer, counts, done, staged, working, zipped
 
 COLLECTIONS = "/api/v1/collections"
 SEARCH = "/api/v1/search"
@@ -103,8 +103,8 @@ def test_a_deleted_collection_leaves_nothing(
     assert left(services, settings) == []
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -63,7 +63,7 @@ def test_a_key_is_shown_once_and_works(desk: Desk, caplog: pytest.LogCaptureFixt
     assert (told["namespace"], told["role"], told["own"]) == ("family", "reader", False)
     assert (told["expires_at"], told["revoked_at"], told["last_used_at"]) == (None, None, None)
     assert desk.ask(key, "GET", "/api/v1/collections").status_code == 200
-    assert "needs a key of the role admin" in refused(desk.ask(key, "GET"), 403)
+    assert "needs a key with the role admin" in refused(desk.ask(key, "GET"), 403)
     listed = desk.ask(admin, "GET")
     assert key not in listed.text
     assert [(one["id"], one["own"]) for one in listed.json()["data"]] == [
