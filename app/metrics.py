@@ -5,6 +5,7 @@ No label has values that a client can choose, such as paths or names of collecti
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -74,6 +75,15 @@ _texts = Counter(
     ["cache"],
     registry=REGISTRY,
 )
+_webhooks = Counter(
+    f"{PREFIX}_webhooks",
+    "Attempts to deliver a webhook, by outcome: delivered, retried or failed for good.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+WebhookOutcome = Literal["delivered", "retried", "failed"]
+for _outcome in get_args(WebhookOutcome):
+    _webhooks.labels(_outcome)  # 0 before the first
 _hits, _misses = _texts.labels("hit"), _texts.labels("miss")
 
 
@@ -112,6 +122,11 @@ def observe_texts(cached: int, encoded: int) -> None:
     """Count texts that were searched for: with a cached embedding, and newly encoded."""
     _hits.inc(cached)
     _misses.inc(encoded)
+
+
+def count_webhook(outcome: WebhookOutcome) -> None:
+    """Count an attempt to deliver a webhook."""
+    _webhooks.labels(outcome).inc()
 
 
 @dataclass(frozen=True)

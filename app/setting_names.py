@@ -23,7 +23,12 @@ FIRST_VERSION = {
     "s3_secret_access_key": "R2_SECRET_ACCESS_KEY",
     "s3_bucket": "R2_BUCKET_NAME",
 }
-SECRETS = {"jwt_secret", "s3_secret_access_key", "database_url"}  # whose values no message shows
+SECRETS = {
+    "jwt_secret",
+    "webhook_secret",
+    "s3_secret_access_key",
+    "database_url",
+}  # whose values no message shows
 ENVIRONMENT = "the environment"
 
 

@@ -1,5 +1,6 @@
 """Types of settings: how each text is parsed and checked."""
 
+import base64
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -10,6 +11,7 @@ import limits
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 SECRET_BYTES = 32  # minimum of JWT_SECRET: a shorter one could be guessed
+WEBHOOK_SECRET_BYTES = range(24, 65)  # as Standard Webhooks has them
 NO_RATE = "none"
 ROOT_PATH = re.compile(
     r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}"
@@ -27,6 +29,18 @@ def _split(text: object) -> object:
     if not isinstance(text, str):
         return text
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    try:
+        size = len(base64.b64decode(encoded, validate=True)) if prefix == "whsec" else 0
+    except ValueError:  # no base64
+        size = 0
+    if size not in WEBHOOK_SECRET_BYTES:
+        first, last = WEBHOOK_SECRET_BYTES[0], WEBHOOK_SECRET_BYTES[-1]
+        raise ValueError(f"write it as whsec_ and {first} to {last} random bytes in base64")
+    return secret
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
@@ -97,3 +111,4 @@ Tiles = Annotated[str, AfterValidator(_tiles)]
 Patterns = Annotated[Names, AfterValidator(_check_patterns)]
 Zone = Annotated[str, AfterValidator(_zone_name)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]

@@ -20,6 +20,7 @@ from app.setting_types import (
     RootPath,
     Secret,
     Tiles,
+    WebhookSecret,
     Zone,
 )
 
@@ -141,6 +142,11 @@ class Settings(BaseModel):
     jwt_secret: Secret | None = Field(
         None,
         description="signs tokens, at least 32 bytes; empty: generated and stored in the database",
+    )
+    webhook_secret: WebhookSecret | None = Field(
+        None,
+        description="signs webhooks: whsec_ and 24 to 64 random bytes in base64; empty: none are "
+        "sent",
     )
     token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
         24, description="how long an answer can be rated by its token, in hours"

@@ -58,6 +58,11 @@ jobs = Table(
     Column("started_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("finished_at", DateTime(timezone=True)),
+    Column("webhook_url", Text),  # where to report the end; null: nowhere
+    Column("webhook_id", Text),  # of the last report
+    Column("webhook_status", Text, nullable=False, server_default=text("'waiting'")),
+    Column("webhook_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("webhook_reason", Text),  # why the last attempt failed
     Index("jobs_open_idx", "id", postgresql_where=text("finished_at IS NULL")),
 )
 

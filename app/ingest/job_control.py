@@ -1,16 +1,29 @@
-"""Cancel, retry and resume jobs.
+"""Cancel, retry and resume jobs, and the upkeep of their queue.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
 
-from sqlalchemy import delete, func, select, update
+from datetime import timedelta
+
+from sqlalchemy import delete, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
+from app.database.tables import vector_indexes
 from app.errors import JobConflict
 from app.ingest.job_items import OPEN, enqueue_batches
-from app.ingest.jobs import BULK_PRIORITY, LIST, SENT_PRIORITY, Job, enqueue, get, settle
+from app.ingest.jobs import (
+    BULK_PRIORITY,
+    JOB_COLUMNS,
+    LIST,
+    SENT_PRIORITY,
+    Job,
+    enqueue,
+    get,
+    settle,
+)
 
+RETENTION = timedelta(days=30)  # how long finished jobs are kept
 SENT = {"files", "archive"}  # sources that were uploaded with the request
 REINDEXING = (
     "reindex"  # the source of a job that fills a new generation of the collection's vectors
@@ -84,6 +97,9 @@ def retry(session: Session, job_id: int, batch_size: int) -> Job:
         "reason": None,
         "finished_at": None,
         "listed": job.reason is None,
+        "webhook_status": "waiting",
+        "webhook_attempts": 0,
+        "webhook_reason": None,
         "updated_at": func.now(),
     }
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_not(None))
@@ -108,3 +124,45 @@ def _retry_reindexing(session: Session, job: Job) -> Job:
         raise JobConflict(f"Job {job.id} is being retried already.")
     enqueue(session, LIST, job.queue, {"job_id": job.id})
     return get(session, job.id)
+
+
+def rescue(session: Session, lease_seconds: float) -> None:
+    """Requeue the tasks of workers whose heartbeat is older than this, each once."""
+    stalled = text(
+        "SELECT q.id FROM procrastinate_jobs q LEFT JOIN procrastinate_workers w "
+        "ON w.id = q.worker_id WHERE q.status = 'doing' AND (w.id IS NULL "
+        "OR w.last_heartbeat < now() - make_interval(secs => :lease)) "
+        "FOR UPDATE OF q SKIP LOCKED"
+    )
+    again = text("SELECT procrastinate_retry_job_v2(:task, now(), NULL, NULL, NULL)")
+    for task in list(session.execute(stalled, {"lease": lease_seconds}).scalars()):
+        session.execute(again, {"task": task})
+
+
+def without_tasks(session: Session, seconds: float) -> list[Job]:
+    """Unfinished jobs without a task that have not been updated for `seconds`."""
+    query = select(*JOB_COLUMNS).where(
+        jobs.c.finished_at.is_(None),
+        jobs.c.updated_at < func.now() - timedelta(seconds=seconds),
+        text(
+            "NOT EXISTS (SELECT 1 FROM procrastinate_jobs q WHERE q.status IN ('todo', 'doing') "
+            "AND (q.args->>'job_id')::bigint = jobs.id)"
+        ),
+    )
+    query = query.with_for_update(skip_locked=True)  # only one of two workers resumes it
+    return [Job(**row) for row in session.execute(query).mappings()]
+
+
+def purge(session: Session) -> list[str]:
+    """Delete the jobs that ended more than RETENTION ago, with their items.
+
+    Not the job of a generation, which lists the pictures that it lacks.
+    Returns the names of their staged files, which were kept for a retry.
+    """
+    of_generation = exists().where(vector_indexes.c.job_id == jobs.c.id)
+    old = (jobs.c.finished_at < func.now() - RETENTION) & ~of_generation
+    of_items = select(job_items.c.staged).join(jobs, jobs.c.id == job_items.c.job_id)
+    of_items = of_items.where(old, job_items.c.staged.is_not(None))
+    staged = list(session.execute(of_items).scalars())
+    query = delete(jobs).where(old).returning(jobs.c.source["staged"].astext)
+    return [*staged, *filter(None, session.execute(query).scalars())]

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -40,6 +40,7 @@ class JobOptions:
     `include_deleted`, files whose pictures were deleted here are indexed again. With `reread`,
     known files are read again for what they and their sidecars say, without a new embedding. With
     `follow_links`, links to folders are followed, which may lead out of what requests may read.
+    Its end is reported to `webhook_url`.
     """
 
     sync: bool = False
@@ -48,6 +49,7 @@ class JobOptions:
     include_deleted: bool = False
     reread: bool = False
     follow_links: bool = False
+    webhook_url: str | None = None
 
     def flags(self) -> dict[str, Any]:
         """What a job's `source` says of them."""
@@ -149,22 +151,29 @@ class JobSubmission:
     ) -> int:
         mode = "sync" if options.sync else "add"
         new = NewJob(self.collection_id, source, queue, mode, options.dry_run)
+        new = replace(new, webhook_url=options.webhook_url)
         with self.sessions.begin() as session:
             for job_id in jobs.open_like(session, new) if anew else ():
                 with suppress(JobConflict):  # it has just ended
                     job_control.cancel(session, job_id)
             return jobs.create(session, new)
 
-    def urls(self, urls: Sequence[str], annotation: Annotation, *, dry_run: bool = False) -> int:
+    def urls(
+        self,
+        urls: Sequence[str],
+        annotation: Annotation,
+        *,
+        dry_run: bool = False,
+        webhook_url: str | None = None,
+    ) -> int:
         """A job on pictures that are downloaded from URLs. Raises UploadRejected."""
         if not 0 < len(urls) <= MAX_URLS:
             raise UploadRejected(f"urls: 1 to {MAX_URLS} are taken in one request.")
         items = [
             NewItem(url, caption=annotation.caption, metadata=annotation.metadata) for url in urls
         ]
-        new = NewJob(
-            self.collection_id, {"urls": len(urls)}, self.queue, dry_run=dry_run, listed=True
-        )
+        new = NewJob(self.collection_id, {"urls": len(urls)}, self.queue, listed=True)
+        new = replace(new, dry_run=dry_run, webhook_url=webhook_url)
         return self._attach(new, items, URLS_AT_ONCE, BULK_PRIORITY)
 
     def sent(
@@ -174,6 +183,7 @@ class JobSubmission:
         annotation: Annotation,
         *,
         dry_run: bool = False,
+        webhook_url: str | None = None,
     ) -> int:
         """A job on uploaded files and the entries of an uploaded archive.
 
@@ -197,8 +207,8 @@ class JobSubmission:
                 )
                 for file, name in zip(files, names, strict=False)
             ]
-            listed = archive is None
-            new = NewJob(self.collection_id, source, self.queue, dry_run=dry_run, listed=listed)
+            new = NewJob(self.collection_id, source, self.queue, listed=archive is None)
+            new = replace(new, dry_run=dry_run, webhook_url=webhook_url)
             return self._attach(new, items, self.batch_size, SENT_PRIORITY)
 
     @contextmanager

@@ -9,23 +9,25 @@ Every function takes a Session and leaves the transaction to its caller.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import procrastinate
-from sqlalchemy import Column, ColumnElement, delete, exists, func, insert, select, text, update
+from sqlalchemy import Column, ColumnElement, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.database.job_tables import OUTCOMES, job_items, jobs
-from app.database.tables import collections, vector_indexes
+from app.database.job_tables import OUTCOMES, jobs
+from app.database.tables import collections
 from app.errors import CollectionNotFound, JobNotFound
+from app.ingest.webhooks.messages import WebhookMessage
 from app.metrics import QueueCounts
 
 LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order a job runs them
+WEBHOOK = "webhook"  # the task that reports its end, if it is to be reported
+WEBHOOKS = "webhooks"  # its queue: slow receivers hold up no job
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # uploads go before bulk loads
-RETENTION = timedelta(days=30)  # how long finished jobs are kept
 
 STATES = ("pending", "running", "succeeded", "failed", "cancelling", "cancelled")
 DONE = tuple(outcome for outcome in OUTCOMES if outcome not in {"removed", "gone"})
@@ -64,6 +66,11 @@ class Job:
     started_at: datetime | None
     updated_at: datetime
     finished_at: datetime | None
+    webhook_url: str | None
+    webhook_id: str | None
+    webhook_status: str
+    webhook_attempts: int
+    webhook_reason: str | None
 
     @property
     def done(self) -> int:
@@ -122,7 +129,7 @@ def enqueue(
     driver = session.connection().connection.driver_connection
     # One task of each kind at a time. LIST and FINISH have separate locks: a FINISH written by LIST
     # would be skipped when it is announced, and wait for the next poll.
-    lock = None if task == INGEST else f"{task} {arguments[0]['job_id']}"
+    lock = None if task in {INGEST, WEBHOOK} else f"{task} {arguments[0]['job_id']}"
     deferrer = _tasks().configure_task(
         task,
         queue=queue,
@@ -144,6 +151,7 @@ class NewJob:
     mode: str = "add"  # sync: pictures that the source lacks are removed
     dry_run: bool = False
     listed: bool = False  # all its files are known already
+    webhook_url: str | None = None  # where its end is reported
 
 
 def create(session: Session, new: NewJob) -> int:
@@ -238,40 +246,22 @@ def give_up_listing(session: Session, job: Job, reason: str) -> None:
 
 
 def close(session: Session, job: Job, reason: str | None = None) -> None:
-    """End the job; with a `reason` it has failed as a whole."""
+    """End the job, and write the task that reports it; with a `reason` it has failed as a whole."""
     state = "cancelled" if job.state == "cancelling" else "failed" if reason else "succeeded"
     query = update(jobs).where(jobs.c.id == job.id, jobs.c.finished_at.is_(None))
     now = func.now()
-    session.execute(
-        query.values(state=state, reason=reason, waiting=None, finished_at=now, updated_at=now)
-    )
+    query = query.values(state=state, reason=reason, waiting=None, finished_at=now, updated_at=now)
+    has_ended = session.execute(query.returning(jobs.c.id)).first() is not None
+    if has_ended and job.webhook_url is not None:
+        _report_end(session, get(session, job.id))
 
 
-def rescue(session: Session, lease_seconds: float) -> None:
-    """Requeue the tasks of workers whose heartbeat is older than this, each once."""
-    stalled = text(
-        "SELECT q.id FROM procrastinate_jobs q LEFT JOIN procrastinate_workers w "
-        "ON w.id = q.worker_id WHERE q.status = 'doing' AND (w.id IS NULL "
-        "OR w.last_heartbeat < now() - make_interval(secs => :lease)) "
-        "FOR UPDATE OF q SKIP LOCKED"
-    )
-    again = text("SELECT procrastinate_retry_job_v2(:task, now(), NULL, NULL, NULL)")
-    for task in list(session.execute(stalled, {"lease": lease_seconds}).scalars()):
-        session.execute(again, {"task": task})
-
-
-def without_tasks(session: Session, seconds: float) -> list[Job]:
-    """Unfinished jobs without a task that have not been updated for `seconds`."""
-    query = select(*JOB_COLUMNS).where(
-        jobs.c.finished_at.is_(None),
-        jobs.c.updated_at < func.now() - timedelta(seconds=seconds),
-        text(
-            "NOT EXISTS (SELECT 1 FROM procrastinate_jobs q WHERE q.status IN ('todo', 'doing') "
-            "AND (q.args->>'job_id')::bigint = jobs.id)"
-        ),
-    )
-    query = query.with_for_update(skip_locked=True)  # only one of two workers resumes it
-    return [Job(**row) for row in session.execute(query).mappings()]
+def _report_end(session: Session, job: Job) -> None:
+    message = WebhookMessage.of_end(vars(job))
+    query = update(jobs).where(jobs.c.id == job.id)
+    session.execute(query.values(webhook_id=message.id, webhook_status="pending"))
+    told = {"ended_job": job.id, "url": job.webhook_url, **vars(message), "attempt": 1}
+    enqueue(session, WEBHOOK, WEBHOOKS, told)
 
 
 def any_open(session: Session) -> bool:
@@ -281,24 +271,11 @@ def any_open(session: Session) -> bool:
 
 
 def count_queue(session: Session) -> QueueCounts:
-    """The number of tasks waiting for a worker, and of jobs by state."""
-    waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
+    """The number of tasks of jobs waiting for a worker, and of jobs by state."""
+    waiting = text(
+        "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND queue_name <> :webhooks"
+    ).bindparams(webhooks=WEBHOOKS)  # which may wait for a day
     by_state = select(jobs.c.state, func.count()).group_by(jobs.c.state)
     found = dict(session.execute(by_state).tuples().all())
     jobs_now = {state: found.get(state, 0) for state in STATES}
     return QueueCounts(session.execute(waiting).scalar_one(), jobs_now)
-
-
-def purge(session: Session) -> list[str]:
-    """Delete the jobs that ended more than RETENTION ago, with their items.
-
-    Not the job of a generation, which lists the pictures that it lacks.
-    Returns the names of their staged files, which were kept for a retry.
-    """
-    of_generation = exists().where(vector_indexes.c.job_id == jobs.c.id)
-    old = (jobs.c.finished_at < func.now() - RETENTION) & ~of_generation
-    of_items = select(job_items.c.staged).join(jobs, jobs.c.id == job_items.c.job_id)
-    of_items = of_items.where(old, job_items.c.staged.is_not(None))
-    staged = list(session.execute(of_items).scalars())
-    query = delete(jobs).where(old).returning(jobs.c.source["staged"].astext)
-    return [*staged, *filter(None, session.execute(query).scalars())]

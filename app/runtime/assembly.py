@@ -27,6 +27,7 @@ from app.ingest.job_submission import ANYWHERE, JobSubmission
 from app.ingest.reading import ReadingContext, refusal_rules
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
+from app.ingest.webhooks.delivery import Webhooks, key_of
 from app.pictures.decoding import PictureLimits
 from app.pictures.formats import read_jpeg_2000
 from app.pictures.memory_budget import DECODING_MEMORY
@@ -57,6 +58,7 @@ from app.search.suggestions.filter_suggestions import FilterSuggestions
 from app.search.suggestions.known_names import KnownNames
 from app.settings import ROOT, Settings
 from app.sources.archives.decompression import ArchiveLimits
+from app.sources.checked_connections import Connector
 from app.sources.download import Downloader
 from app.sources.ignored_names import IgnoredNames
 from app.sources.source_access import Sources
@@ -136,6 +138,7 @@ class _Assembly:
         self.language_notice = LanguageNotice()
         self.measuring = threading.Lock()  # one measurement of recall at a time
         self.answer_cache = FlatAnswerCache(sessions)
+        self.webhooks = self._webhooks()
         self.interrupt = threading.Event()  # set when the worker or the process stops
 
     def services(self, default: Collection, index: VectorIndex, encoder: ResidentModel) -> Services:
@@ -172,6 +175,7 @@ class _Assembly:
             doctor=self._doctor(registry),
             reindexing=reindexing,
             model_changes=self._model_changes(registry, reindexing),
+            webhooks=self.webhooks,
             sessions=sessions,
         )
 
@@ -213,6 +217,11 @@ class _Assembly:
             evaluation=FeedbackEvaluation(sessions, index, self.weights, self.interrupt),
         )
 
+    def _webhooks(self) -> Webhooks:
+        secret = self.settings.webhook_secret
+        key = key_of(secret.get_secret_value()) if secret else None
+        return Webhooks(self.sessions, key, Connector(self.settings.download_allow))
+
     def _gallery(self, default: Collection) -> Gallery:
         settings = self.settings
         return Gallery(
@@ -247,6 +256,7 @@ class _Assembly:
             collection_deletion=deletion,
             reindex_work=ReindexWork(self.sessions, registry, fill, self.settings.keep_generations),
             evaluation_work=EvaluationWork(self.sessions, registry, fill),
+            webhooks=self.webhooks,
             queues=(self.queue, ANYWHERE),
             lease_seconds=self.settings.lease_seconds,
             interrupt=self.interrupt,

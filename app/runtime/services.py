@@ -15,6 +15,7 @@ from app.feedback.golden.golden_queries import GoldenQueries
 from app.feedback.summaries import Summaries
 from app.ingest.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
+from app.ingest.webhooks.delivery import Webhooks
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.evaluation.evaluations import Evaluations
@@ -47,6 +48,7 @@ class Services:
     reindexing: Reindexing
     model_changes: Sequence[Callable[[threading.Event], None]]
     """What a server does about other models meanwhile, each on a thread, until the event is set."""
+    webhooks: Webhooks
     sessions: Sessions
 
     @property

@@ -17,7 +17,6 @@ from datetime import datetime
 import procrastinate
 import psycopg
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job as Task
 from sqlalchemy import make_url
 
 from app.access import idempotency_keys
@@ -35,14 +34,18 @@ from app.errors import (
 from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
 from app.ingest import job_control, jobs
+from app.ingest.webhooks.delivery import Attempt, Webhooks
+from app.ingest.webhooks.messages import WebhookMessage
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection
 from app.runtime.evaluation.evaluation_work import EvaluationWork
 from app.runtime.reindexing.reindex_work import ReindexWork
+from app.runtime.task_retry import TaskRetry
 from app.runtime.worker_loops import repeat, until_disconnected
 
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 3  # batches at a time: one decoding, one encoding, one being written
+WEBHOOK_CONCURRENCY = 2  # deliveries at a time, besides those
 POLL_SECONDS = 2.0  # between polls of the queue, in case a notification is lost
 STOP_SECONDS = 6.0  # how long a stop waits for running tasks; other workers take over the rest
 RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
@@ -50,13 +53,6 @@ EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedba
 GRAPH_POLL_SECONDS = 600.0  # between checks of the graphs of indexes that have changed
 GENERATION_POLL_SECONDS = 1.0  # between looks at what generations lack
 STOP_POLL_SECONDS = 0.1  # between checks whether to stop
-RETRY_SECONDS = 5  # before a task that failed for a passing reason is run again
-RETRY_SECONDS_OF = (  # by type
-    (Interrupted, 0),
-    (IndexGone, 0),  # another one took its place
-    (ModelUnavailable, 60),
-    (StorageUnwritable, 15),
-)
 ORPHAN_LEASES = 2  # a job without tasks for this many leases has lost them
 
 
@@ -73,6 +69,7 @@ class Worker:
     collection_deletion: CollectionDeletion
     reindex_work: ReindexWork
     evaluation_work: EvaluationWork
+    webhooks: Webhooks
     queues: Sequence[str]
     lease_seconds: float
     interrupt: threading.Event
@@ -113,13 +110,14 @@ class Worker:
         conninfo = url.render_as_string(hide_password=False)
         options = connection_options(url)
         connector = procrastinate.PsycopgConnector(
-            conninfo=conninfo, max_size=CONCURRENCY + 3, kwargs=options
+            conninfo=conninfo, max_size=CONCURRENCY + WEBHOOK_CONCURRENCY + 6, kwargs=options
         )
         app = procrastinate.App(connector=connector)
         self._register(app)
         async with app.open_async():
             loops = [
-                asyncio.create_task(self._work(app)),
+                asyncio.create_task(self._work(app, self.queues, CONCURRENCY)),
+                asyncio.create_task(self._work(app, [jobs.WEBHOOKS], WEBHOOK_CONCURRENCY)),
                 *map(asyncio.create_task, self._repeated()),
                 asyncio.create_task(self._until_stopped()),
                 asyncio.create_task(until_disconnected(conninfo, options)),
@@ -149,11 +147,11 @@ class Worker:
             ),
         ]
 
-    async def _work(self, app: procrastinate.App) -> None:
+    async def _work(self, app: procrastinate.App, queues: Sequence[str], concurrency: int) -> None:
         await app.run_worker_async(
-            queues=list(self.queues),
+            queues=list(queues),
             name=self.name,
-            concurrency=CONCURRENCY,
+            concurrency=concurrency,
             fetch_job_polling_interval=POLL_SECONDS,
             shutdown_graceful_timeout=STOP_SECONDS,
             install_signal_handlers=False,
@@ -210,20 +208,20 @@ class Worker:
     def maintain_queue(self) -> None:
         """Requeue the work of dead workers and of jobs without tasks; delete what has expired."""
         with self.sessions.begin() as session:
-            jobs.rescue(session, self.lease_seconds)
+            job_control.rescue(session, self.lease_seconds)
         lister = self.registry.default.source_lister
         with self.sessions.begin() as session:
-            for job in jobs.without_tasks(session, ORPHAN_LEASES * self.lease_seconds):
+            for job in job_control.without_tasks(session, ORPHAN_LEASES * self.lease_seconds):
                 log.warning("job %s had lost its tasks: they are queued again", job.id)
                 job_control.resume(session, job, lister.batch_size)
-            staged = jobs.purge(session)
+            staged = job_control.purge(session)
             idempotency_keys.purge(session)
         lister.remove_staged(staged)
         delete_marked(self.sessions, lister.stores)
         self.collection_deletion.finish()
 
     def _register(self, app: procrastinate.App) -> None:
-        retry = _Retry()
+        retry = TaskRetry()
 
         @app.task(name=jobs.LIST, retry=retry, pass_context=True)
         def list_source(context: procrastinate.JobContext, job_id: int) -> None:
@@ -243,6 +241,11 @@ class Worker:
         def finish(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
             self._do(job_id, lambda known: self._finishes(known, job_id, attempt))
+
+        @app.task(name=jobs.WEBHOOK, retry=retry)
+        def deliver(ended_job: int, url: str, id: str, body: str, attempt: int) -> None:  # noqa: A002
+            message = WebhookMessage(id, body)
+            self.webhooks.deliver(Attempt(ended_job, url, message, attempt))
 
     def _lists(self, known: KnownCollection, job_id: int, attempt: int) -> None:
         """Jobs without a source do all but the end in their first task."""
@@ -284,16 +287,3 @@ class Worker:
             return self.registry.known_of_job(job_id)
         except (JobNotFound, CollectionNotFound):
             return None
-
-
-class _Retry(procrastinate.BaseRetryStrategy):
-    """Retries every task that raised: a task ends normally once its job has failed for good."""
-
-    def get_retry_decision(
-        self, *, exception: BaseException, job: Task
-    ) -> procrastinate.RetryDecision:
-        wait = next(
-            (seconds for kind, seconds in RETRY_SECONDS_OF if isinstance(exception, kind)),
-            RETRY_SECONDS,
-        )
-        return procrastinate.RetryDecision(retry_in={"seconds": wait})

@@ -34,7 +34,10 @@ from tests.fixtures.http_jobs import (
 )
 
 PROBLEM = "application/problem+json"
-FOLDER_SHUT = "This folder is not open to requests: IMAGES_DIR and SOURCE_DIRS name those that are."
+FOLDER_SHUT = (
+    "This folder is not open to requests: IMAGE_SEARCH_IMAGES_DIR and "
+    "IMAGE_SEARCH_SOURCE_DIRS name those that are."
+)
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ def test_tasks_of_dead_workers_are_put_back_once(sessions: Sessions) -> None:
             )
     for _ in range(2):
         with sessions.begin() as session:
-            jobs.rescue(session, LEASE_SECONDS)
+            job_control.rescue(session, LEASE_SECONDS)
             query = text("SELECT status::text, attempts FROM procrastinate_jobs ORDER BY args")
             found = [tuple(row) for row in session.execute(query)]
         assert found == [("todo", 1), ("doing", 0), ("todo", 1)]
@@ -212,7 +212,7 @@ def test_only_old_jobs_without_tasks_are_adrift(sessions: Sessions) -> None:
         session.execute(doing, {"job": under_way})
         jobs.close(session, jobs.get(session, over))
     with sessions.begin() as session:
-        assert [job.id for job in jobs.without_tasks(session, 60)] == [lost]
+        assert [job.id for job in job_control.without_tasks(session, 60)] == [lost]
 
 
 @pytest.mark.parametrize("listed", [False, True])
@@ -251,7 +251,7 @@ def test_what_was_told_of_ended_jobs_is_forgotten_in_time(sessions: Sessions) ->
         query = text("UPDATE jobs SET finished_at = now() - interval '31 days' WHERE id = :job")
         session.execute(query, {"job": old})
         open_job = new_job(session)
-        jobs.purge(session)
+        job_control.purge(session)
         assert [job.id for job in jobs.newest(session, None, None, None, 10)] == [open_job, kept]
 
 

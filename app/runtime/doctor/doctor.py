@@ -190,7 +190,7 @@ class Doctor:
 
     def _stuck_jobs(self) -> Finding:
         with self.sessions.begin() as session:
-            stuck = jobs.without_tasks(session, STUCK_SECONDS)
+            stuck = job_control.without_tasks(session, STUCK_SECONDS)
 
         def resume(sure: bool) -> int:
             with self.sessions.begin() as session:

@@ -87,6 +87,7 @@ JOB: Example = {
     "started_at": "2026-11-21T09:39:11.982305Z",
     "updated_at": "2026-11-21T09:39:24.446625Z",
     "finished_at": "2026-11-21T09:39:24.446625Z",
+    "webhook": None,
     "pictures_per_second": 23.7,
     "seconds_left": 0.0,
 }

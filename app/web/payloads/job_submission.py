@@ -33,6 +33,10 @@ WRONG_KIND = (
     "Send files or an archive with the header Content-Type: multipart/form-data, or urls or a "
     "source as JSON with Content-Type: application/json"
 )
+WEBHOOK = (
+    "http or https address that is sent a signed message when the job has ended: see "
+    "docs/ingest.md#webhooks"
+)
 FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
@@ -104,6 +108,7 @@ class ImportRequest(BaseModel):
         description="read known files of the source again for what is written in and beside them; "
         "needs no new embedding",
     )
+    webhook_url: Url | None = Field(None, description=WEBHOOK)
     caption: str | None = Field(None, description="of each URL's picture")
     metadata: dict[str, Any] = Field(default_factory=dict, description="of each URL's picture")
 
@@ -134,6 +139,7 @@ class Form:
     archive: SentFile | None = None
     annotation: Annotation = field(default_factory=Annotation)
     dry_run: bool = False
+    webhook_url: str | None = None
 
 
 FORM_SCHEMA: dict[str, Any] = {
@@ -160,6 +166,11 @@ FORM_SCHEMA: dict[str, Any] = {
             "type": "string",
             "enum": sorted(FLAGS),
             "description": "1: only say what would be done",
+        },
+        "webhook_url": {
+            "type": "string",
+            "maxLength": MAX_URL_CHARACTERS,
+            "description": WEBHOOK,
         },
     },
 }
@@ -231,6 +242,7 @@ def _form(form: FormData) -> Form:
         next(iter(sent["archive"]), None),
         Annotation(caption, metadata),
         FLAGS[texts.get("dry_run", "")],
+        texts.get("webhook_url") or None,
     )
 
 

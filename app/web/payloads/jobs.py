@@ -43,6 +43,24 @@ class JobAccepted(BaseModel):
         return cls(job_id=job_id, url=url, events_url=events_url)
 
 
+class WebhookDelivery(BaseModel):
+    """The report of a job's end to the address that its request named."""
+
+    status: Literal["waiting", "pending", "delivered", "failed"] = Field(
+        description="waiting: the job has not ended; pending: it is being delivered; failed: given "
+        "up, or refused for good"
+    )
+    id: str | None = Field(description="its `webhook-id`; null until the job has ended")
+    attempts: int = Field(description="how many attempts were made")
+    reason: str | None = Field(description="why the last attempt failed; null: it did not")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The report of a job with a webhook."""
+        told = {name: getattr(job, f"webhook_{name}") for name in cls.model_fields}
+        return cls(**told)
+
+
 class JobDetails(BaseModel):
     """The progress of a job, counted in files."""
 
@@ -90,6 +108,9 @@ class JobDetails(BaseModel):
     started_at: datetime | None = Field(description="when work on it began; null: not yet")
     updated_at: datetime = Field(description="when a count or the status last changed")
     finished_at: datetime | None = Field(description="when it ended; null: not yet")
+    webhook: WebhookDelivery | None = Field(
+        None, description="the report of its end; null: its request named no `webhook_url`"
+    )
     pictures_per_second: float | None = Field(
         description="mean rate so far; null before the first picture"
     )
@@ -100,7 +121,9 @@ class JobDetails(BaseModel):
         """The details of a job."""
         counts = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
         source = {name: value for name, value in job.source.items() if name in SHOWN_OF_SOURCE}
-        return cls(**{**counts, "source": source}, status=job.state, pictures_per_second=job.rate)
+        webhook = None if job.webhook_url is None else WebhookDelivery.of(job)
+        told = {**counts, "source": source, "webhook": webhook}
+        return cls(**told, status=job.state, pictures_per_second=job.rate)
 
 
 class JobPage(BaseModel):

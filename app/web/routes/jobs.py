@@ -75,6 +75,13 @@ EVENTS: dict[str, Any] = {
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address of the job"}}
 
 
+def _checked(request: Request, submitted: Submitted) -> ImportRequest | Form:
+    """What was submitted, whose webhook may be called. Raises UrlNotAllowed, UploadRejected."""
+    if submitted.webhook_url is not None:
+        request.app.state.services.webhooks.check(submitted.webhook_url)
+    return submitted
+
+
 @router.post(
     "/images",
     status_code=202,
@@ -89,7 +96,7 @@ def import_images(
     caller: CurrentCaller,
     opened: InCollection,
     addresses: ServiceAddresses,
-    submitted: Submitted,
+    submitted: Annotated[ImportRequest | Form, Depends(_checked)],
     response: Response,
 ) -> JobAccepted:
     """Add pictures, an archive, URLs or a source by a job in the background."""
@@ -100,6 +107,7 @@ def import_images(
             submitted.archive,
             submitted.annotation,
             dry_run=submitted.dry_run,
+            webhook_url=submitted.webhook_url,
         )
     elif submitted.source:
         if not caller.reaches(DEFAULT_NAMESPACE):
@@ -110,11 +118,14 @@ def import_images(
             forget_empty=submitted.forget_empty,
             include_deleted=submitted.include_deleted,
             reread=submitted.reread,
+            webhook_url=submitted.webhook_url,
         )
         job_id = job_submission.requested(submitted.source.model_dump(exclude_none=True), options)
     else:
         urls, annotation = submitted.urls or [], submitted.annotation
-        job_id = job_submission.urls(urls, annotation, dry_run=submitted.dry_run)
+        job_id = job_submission.urls(
+            urls, annotation, dry_run=submitted.dry_run, webhook_url=submitted.webhook_url
+        )
     accepted = JobAccepted.of(job_id, addresses)
     response.headers["Location"] = accepted.url
     return accepted
