@@ -42,6 +42,8 @@ SLOW_EXAMPLES = 4  # where each makes a table, or compares models
 SLOW = {"create_collection", "measure_recall", "tune_collection"}
 # They take what others need, or rename it:
 LAST = [
+    "replace_golden_query",
+    "delete_golden_query",
     "delete_external_image",
     "delete_image",
     "delete_collection_images",
@@ -49,9 +51,9 @@ LAST = [
     "delete_collection",
 ]
 SPARE = "letters"  # a collection for the last one
-# Need many pictures, a job under way, or another generation:
+# Need many pictures, a job under way or of another kind, or another generation:
 ONLY_REFUSED = {
-    *("tune_collection", "cancel_job", "retry_job"),
+    *("tune_collection", "cancel_job", "retry_job", "get_evaluation"),
     *("create_key", "list_keys", "revoke_key"),  # only for those who have one
     *("activate_generation", "delete_generation", "roll_back_collection"),
 }
@@ -59,6 +61,7 @@ FILES = {
     "upload": {"file": [Binary(png(1)), Binary(png(2))]},
     "upload_images": {"file": [Binary(png(1)), Binary(png(2))]},
     "put_external_image": {"file": Binary(png(3))},
+    "import_golden_queries": {"file": Binary(b'{"text": "a pier"}')},
 }
 JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
     "create_feedback": {"token": None, "rating": 5},
@@ -140,6 +143,9 @@ def known(address: str) -> dict[str, Any]:
     assert put.status_code == 201, put.text
     listed = requests.get(f"{collections}/holidays/images", timeout=SECONDS).json()
     generations = requests.get(f"{collections}/holidays/generations", timeout=SECONDS).json()
+    golden = {"text": "a pier", "relevant": [listed["data"][0]["id"]]}
+    added = requests.post(f"{collections}/holidays/golden-queries", json=golden, timeout=SECONDS)
+    assert added.status_code == 201, added.text
     answered = requests.get(f"{address}/search-by-text", {"query": "a pier"}, timeout=SECONDS)
     return {
         "image_id": listed["data"][0]["id"],
@@ -147,6 +153,7 @@ def known(address: str) -> dict[str, Any]:
         "external_id": EXTERNAL_ID,
         "name": "holidays",
         "job_id": jobs[-1],
+        "golden_query_id": added.json()["id"],
         "generation_id": generations["data"][0]["id"],
         "token": answered.headers["X-Search-Token"],
     }

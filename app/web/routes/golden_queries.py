@@ -40,7 +40,7 @@ PROPOSALS = {
         "example": line_of(Judged("a green tree", None, [112], [], "captions")),
     }
 }
-ONE = "/{golden_query_id}"
+ONE = "/{golden_query_id:int}"  # not `import`, whatever the method
 
 GoldenQueryId = Annotated[int, Path(ge=1, le=MAX_ID, description="the golden query", examples=[1])]
 
