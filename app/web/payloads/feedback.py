@@ -181,7 +181,7 @@ class ModelChange(BaseModel):
     former_model: str = Field(description="the model before")
     model: str = Field(description="the model since")
     before: SideRatings = Field(description="the ratings before the change")
-    after: SideRatings = Field(description="the ratings since")
+    after: SideRatings = Field(description="the ratings after the change")
     fell: bool | None = Field(
         description="whether ratings are lower since, beyond chance: a rollback may be due; null: "
         "fewer than 20 on either side"
