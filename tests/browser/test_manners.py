@@ -81,6 +81,7 @@ def test_axe_finds_nothing_beside_refused_files(
     page = visitor.visit(service, "/?view=add", scheme=scheme)
     choose(page, payload("letter.txt", b"Dear reader", "text/plain"))
     expect(page.get_by_text("1 refused").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("11 byte", exact=True)).to_be_visible()  # before: 0.011 kB
     assert violations(page) == []
 
 

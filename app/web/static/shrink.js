@@ -54,7 +54,7 @@ function agreed(large, bounds) {
   const title = t("shrink_title", { n: number(large.length) });
   const list = make("ul", { className: "notes", tabindex: 0, "aria-label": title }, ...large.map(lineOf));
   const row = make("div", { className: "row" }, choice("yes", "primary"), choice("no"), choice("", "quiet"));
-  const dialog = make("dialog", { className: "asks", "aria-label": title }, make("div", { className: "fields" }, make("h2", {}, title), make("p", {}, t("shrink_what", said)), list, row));
+  const dialog = make("dialog", { className: "asks", "aria-label": title }, make("form", {}, make("h2", {}, title), make("p", {}, t("shrink_what", said)), list, row));
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {

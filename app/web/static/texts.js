@@ -16,12 +16,12 @@ export const wallClock = (iso) => dateTime(`${iso.slice(0, 19)}Z`, { timeZone: "
 /** A day like 2019-05-31, as it was at the place. */
 export const dayName = (day) => new Date(`${day}T00:00Z`).toLocaleDateString(lang, { dateStyle: "full", timeZone: "UTC" });
 
-const BYTES = { gigabyte: 1e9, megabyte: 1e6, kilobyte: 1e3 };
+const BYTES = { gigabyte: 1e9, megabyte: 1e6, kilobyte: 1e3, byte: 1 };
 
 /** A month like 2019-05, without its year. */
 export const monthName = (month) => new Date(`${month}-01T00:00Z`).toLocaleDateString(lang, { month: "long", timeZone: "UTC" });
 
 export function bytes(n) {
-  const [unit, size] = Object.entries(BYTES).find(([, size]) => n >= size) ?? ["kilobyte", 1e3];
+  const [unit, size] = Object.entries(BYTES).find(([, size]) => n >= size) ?? ["byte", 1];
   return number(n / size, { style: "unit", unit, maximumSignificantDigits: 3 });
 }
