@@ -171,6 +171,10 @@ evaluate-graph: $(INSTALLED) ## Measure what graphs lose after bursts and among 
 test-crash: $(INSTALLED) ## Kill workers 20 times through 2,000 pictures: RUNS=5 in a row
 	@CRASH_RUNS=$(or $(RUNS),1) $(PYTHON) -m pytest -n 0 tests/ingest/test_crash.py
 
+.PHONY: test-models
+test-models: $(INSTALLED) ## Compare a model of each of open_clip's families with open_clip, at full size: takes an hour
+	$(PYTHON) -m pytest -n 0 tests/full_size_models
+
 .PHONY: screenshots
 screenshots: $(INSTALLED) ## Take the README's two pictures of the page, with Chromium
 	@$(PYTHON) -m scripts.screenshots

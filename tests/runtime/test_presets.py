@@ -1,6 +1,8 @@
 """Presets: what each stands for, who gets which, and that docs/models.md says the same."""
 
 import re
+import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +125,14 @@ def test_the_page_of_models_lists_the_presets() -> None:
         assert (one.model.model, one.model.pretrained) in figures
         assert bool(cost[one.model.model][6]) == one.needs_transformers
         assert cost[one.model.model][7] == one.licence
+
+
+def test_the_extra_is_what_people_are_told_to_install() -> None:
     page = (ROOT / "docs" / "models.md").read_text()
     assert INSTALL_TRANSFORMERS.strip("`") in page
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    packages = shlex.split(INSTALL_TRANSFORMERS.strip("`"))[3:]
+    assert packages == project["optional-dependencies"]["multilingual"]
 
 
 @pytest.mark.parametrize("row", rows("Cost"), ids=lambda row: row[0])

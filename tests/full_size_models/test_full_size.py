@@ -1,0 +1,51 @@
+"""Each family of open_clip's at full size, from a hub on this machine (issue 18, line 24).
+
+Its weights are random. It is loaded, converted and compared with open_clip in a process of its own
+(`compare_model.py`), since hundreds of megabytes are not given back. `make test-models` runs this:
+a family takes minutes and up to 6 GB of memory. Those that read texts with the package
+transformers are skipped without it.
+"""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from app.settings import ROOT
+from tests.fixtures.process_environment import bare
+
+LEAST = 0.9999  # cosine, in fp32
+SECONDS = 1_800  # for one model, on a slow machine
+MODELS = {
+    "RN50-quickgelu": "cc12m",
+    "MobileCLIP2-S0": "dfndr2b",
+    "PE-Core-T-16-384": "meta",
+    "PE-Core-S-16-384": "meta",
+    "PE-Core-B-16": "meta",
+    "EVA02-B-16": "merged2b_s8b_b131k",
+    "coca_ViT-B-32": "laion2b_s13b_b90k",
+    "convnext_base_w": "laion2b_s13b_b82k",
+    "ViT-B-32-SigLIP2-256": "webli",
+    "ViT-B-16-SigLIP2": "webli",
+    "xlm-roberta-base-ViT-B-32": "laion5b_s13b_b90k",
+    "nllb-clip-base": "v1",
+}
+OF_TRANSFORMERS = ("SigLIP2", "xlm-roberta", "nllb")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_vectors_are_open_clips(model: str, tmp_path: Path) -> None:
+    if any(part in model for part in OF_TRANSFORMERS) and find_spec("transformers") is None:
+        pytest.skip("needs the package transformers: see docs/models.md")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.full_size_models.compare_model", model, MODELS[model]],
+        cwd=ROOT, env=bare(HOME=str(tmp_path), WORK=str(tmp_path)), capture_output=True, text=True,
+        timeout=SECONDS,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    cosines = json.loads(ended.stdout.splitlines()[-1])
+    assert set(cosines) == {"torch texts", "torch pictures", "openvino texts", "openvino pictures"}
+    assert min(cosines.values()) >= LEAST, cosines
