@@ -81,6 +81,27 @@ def test_a_hostile_jpeg_xl_takes_bounded_memory_and_is_refused() -> None:
             decode(jpeg_xl.DISPLAY_P3[:length], MEGAPIXELS)
 
 
+def test_colors_of_printing_are_refused_by_their_name() -> None:
+    """Issue 16, line 7: the decoder would leave out the black ink, and give wrong colors."""
+    fields = (
+        *((1, 1), (1, 5), (1, 3)),  # small: 16 pixels high, and as wide
+        *((0, 1), (0, 1)),  # not all as usual, no extra fields
+        *((0, 1), (0, 2), (1, 1)),  # integers of 8 bits a sample, for which 16 are enough
+        (1, 2),  # one extra channel
+        *((0, 1), (2, 2), (2, 4)),  # not as usual: its kind is 2 + 2, black
+        *((0, 1), (0, 2), (0, 2), (0, 2)),  # 8 bits, as large as the colors, without a name
+        *((0, 1), (1, 1)),  # not in XYB, the colors of RGB
+    )
+    bits, at = 0, 0
+    for value, length in fields:
+        bits, at = bits | value << at, at + length
+    data = b"\xff\x0a" + bits.to_bytes(8, "little")
+    header = read_header(data)
+    assert (header.width, header.height, header.extra_channels) == (16, 16, 1)
+    with pytest.raises(ImageUnsupported, match="CMYK"):
+        decode(data, MEGAPIXELS)
+
+
 def test_damaged_headers_are_said_to_be_damaged() -> None:
     rng = np.random.default_rng(1)
     for _ in range(2_000):

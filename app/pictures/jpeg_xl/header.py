@@ -12,7 +12,7 @@ CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 MAX_HEADER_BYTES = 4_096  # of the codestream: names of channels are the only long part of it
 PART_NUMBER_BYTES = 4  # before each part of a codestream in several boxes
 MAX_EXTRA_CHANNELS = 16  # transparency, depth and the like; honest files have one or none
-ALPHA, SPOT_COLOR, FILTER_ARRAY = 0, 2, 5  # kinds of extra channels that say more
+ALPHA, SPOT_COLOR, BLACK, FILTER_ARRAY = 0, 2, 4, 5  # kinds of extra channels that say more
 RGB, GREY, XYB = 0, 1, 2
 CUSTOM, P3 = 2, 11
 D65 = (0.3127, 0.3290)
@@ -51,7 +51,8 @@ class Colors:
 class JpegXlHeader:
     """Width and height in pixels as shown, after the file's orientation, which decoders apply.
 
-    `extra_channels` counts transparency too. `colors` is None if the file has a profile.
+    `extra_channels` counts transparency too. `colors` is None if the file has a profile. With
+    `has_black` the other colors are cyan, magenta and yellow.
     """
 
     width: int
@@ -59,6 +60,7 @@ class JpegXlHeader:
     is_grey: bool
     extra_channels: int
     colors: Colors | None
+    has_black: bool = False
 
 
 def read_header(data: bytes) -> JpegXlHeader:
@@ -73,13 +75,12 @@ def read_header(data: bytes) -> JpegXlHeader:
     extra = reader.choice((0, 0), (1, 0), (2, 4), (1, 12))
     if extra > MAX_EXTRA_CHANNELS:
         raise ValueError(f"it has {extra} channels beside its colors")
-    for _ in range(extra):
-        _extra_channel(reader)
+    kinds = [_extra_channel(reader) for _ in range(extra)]
     reader.skip(1)  # whether the pixels are stored in XYB
     is_grey, colors = _colors(reader)
     if orientation > 4:
         width, height = height, width
-    return JpegXlHeader(width, height, is_grey, extra, colors)
+    return JpegXlHeader(width, height, is_grey, extra, colors, BLACK in kinds)
 
 
 def _codestream_start(data: bytes) -> bytes:
@@ -186,9 +187,10 @@ def _extra_fields(reader: _Bits) -> int:
     return orientation
 
 
-def _extra_channel(reader: _Bits) -> None:
+def _extra_channel(reader: _Bits) -> int:
+    """Pass over what is said of an extra channel, except its kind."""
     if reader.flag():
-        return  # transparency as usual
+        return ALPHA  # as usual
     kind = reader.enumerated()
     reader.bit_depth()
     reader.choice((0, 0), (3, 0), (4, 0), (1, 3))
@@ -199,6 +201,7 @@ def _extra_channel(reader: _Bits) -> None:
         reader.skip(4 * 16)
     elif kind == FILTER_ARRAY:
         reader.choice((1, 0), (0, 2), (3, 4), (19, 8))
+    return kind
 
 
 def _colors(reader: _Bits) -> tuple[bool, Colors | None]:

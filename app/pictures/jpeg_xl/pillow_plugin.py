@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image as Pillow
 from PIL import ImageFile
 
+from app.errors import ImageUnsupported
 from app.pictures.jpeg_xl.header import CODESTREAM, CONTAINER, read_header
 from app.pictures.jpeg_xl.profile import color_profile
 
@@ -59,6 +60,10 @@ class JpegXlFile(ImageFile.ImageFile):
             raise SyntaxError("no file")  # Pillow's word for "not of this format"
         self._data = self.fp.read()
         self._header = read_header(self._data)
+        if self._header.has_black:  # which the decoder leaves out
+            raise ImageUnsupported(
+                "This is a JPEG XL in CMYK, which is not read: save it in RGB, or as JPEG or TIFF."
+            )
         self._size = (self._header.width, self._header.height)
         self._mode = "L" if self._header.is_grey else "RGB"
         self.tile = []
