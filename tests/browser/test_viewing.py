@@ -9,7 +9,7 @@ from app import VERSION
 from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
 from tests.browser.seeing import dialog, expect_first, names, open_first, search, settle, tiles
-from tests.browser.serving import Service, wait
+from tests.browser.serving import Service, ended, wait
 from tests.fixtures.drawn_pictures import png
 
 
@@ -186,6 +186,21 @@ def test_the_worst_queries_are_told_in_the_status_view(visitor: Visitor, service
     worst.get_by_role("link", name="a unicorn").click()
     settle(page)
     expect(page.locator("#words")).to_have_value("a unicorn")
+
+
+def test_both_generations_are_side_by_side_in_the_status_view(
+    visitor: Visitor, service: Service
+) -> None:
+    """Issue 18: those of a collection of the test's own, which has no pictures."""
+    at = "/api/v1/collections"
+    service.ask("POST", at, json={"name": "two-generations"})
+    made = service.ask("POST", f"{at}/two-generations/reindex", json={"storage": "bit"})
+    assert wait(lambda: ended(service.ask("GET", made["url"])))["status"] == "succeeded"
+    page = visitor.visit(service, "/?view=status&collection=two-generations")
+    page.get_by_text("Details", exact=True).click()
+    rows = page.get_by_role("table", name="Vectors of this collection").get_by_role("row")
+    expect(rows.filter(has_text="ready")).to_contain_text("bit")
+    expect(rows.filter(has_text="searched")).to_contain_text("halfvec")
 
 
 def card(page: Page, title: str) -> Locator:
