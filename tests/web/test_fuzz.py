@@ -155,6 +155,7 @@ def known(address: str) -> dict[str, Any]:
         "job_id": jobs[-1],
         "golden_query_id": added.json()["id"],
         "generation_id": generations["data"][0]["id"],
+        "key_id": 1,  # none: keys are made and revoked with a key alone
         "token": answered.headers["X-Search-Token"],
     }
 
