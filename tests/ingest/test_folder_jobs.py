@@ -187,7 +187,7 @@ def test_a_bad_file_neither_stops_nor_shifts_its_batch(services: Services, folde
     assert "damaged" in str(refused["1a.png"].reason)
     assert "not a picture" in str(refused["2a.png"].reason)
     assert "cannot be read" in str(refused["locked.png"].reason)
-    assert "no UTF-8" in str(odd.reason)
+    assert "not UTF-8" in str(odd.reason)
     attempts = {name: refused[name].attempts for name in ("1a.png", "locked.png")}
     assert attempts == {"1a.png": 1, "locked.png": 3}  # a disk may answer another time
     for seed in range(5):
