@@ -61,12 +61,15 @@ def _tokenizer(name: str, texts: list[str]) -> dict[str, bytes]:
 
     gemma, nllb = "SigLIP2" in name, "nllb" in name
     special = GEMMA_SPECIAL if gemma else SPECIAL
-    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    options = {"special_tokens": list(special), "show_progress": False}
+    if gemma or nllb:
+        made = Tokenizer(models.BPE(unk_token="<unk>"))
+        trainer = trainers.BpeTrainer(vocab_size=SYMBOLS, **options)
+    else:
+        made = Tokenizer(models.Unigram())
+        trainer = trainers.UnigramTrainer(vocab_size=SYMBOLS // 2, unk_token="<unk>", **options)
     made.pre_tokenizer = pre_tokenizers.Metaspace()
-    made.train_from_iterator(
-        texts * 20,
-        trainers.BpeTrainer(vocab_size=SYMBOLS, special_tokens=list(special), show_progress=False),
-    )
+    made.train_from_iterator(texts * 20, trainer)
     template, end = ("$A <eos>", "<eos>") if gemma else ("<s> $A </s>", "</s>")
     tokens = [(one, made.token_to_id(one)) for one in ("<s>", end) if one in special]
     made.post_processor = processors.TemplateProcessing(single=template, special_tokens=tokens)
