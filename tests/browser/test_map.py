@@ -134,15 +134,15 @@ def test_tiles_lie_below_the_marks_where_a_setting_names_their_server(
             shown = opened(page, "Map", "Filters")
             expect(shown.get_by_role("button")).to_have_count(3)
             expect(shown.get_by_text("© people who draw maps")).to_be_visible()
-            wait(lambda: len(tile_server.asked) == shown.locator("img.tile").count())
+            wait(lambda: len(tile_server.asked) == shown.locator("img.map-tile").count())
             drawn = "images => images.every((one) => one.complete && one.naturalWidth > 0)"
-            wait(lambda: shown.locator("img.tile").evaluate_all(drawn))
+            wait(lambda: shown.locator("img.map-tile").evaluate_all(drawn))
             visitor.photograph("map-tiles")
             marks = shown.get_by_role("button")
             lisbon = shown.get_by_role("button", name="Lisbon: 2 pictures").bounding_box()
             assert lisbon is not None
             assert marks.count() == 3
-            tile = shown.locator('img.tile[src$="/7/60/49.png"]').bounding_box()
+            tile = shown.locator('img.map-tile[src$="/7/60/49.png"]').bounding_box()
     assert "/7/60/49.png" in tile_server.asked, "Lisbon's, by the formula of Web Mercator"
     assert tile is not None
     assert tile["x"] < lisbon["x"] + lisbon["width"] / 2 < tile["x"] + tile["width"]
@@ -157,4 +157,4 @@ def test_without_the_setting_no_tile_is_asked_for(visitor: Visitor, mapped: Serv
     page = visitor.visit(mapped, "/?collection=mapped")
     shown = opened(page, "Map", "Filters")
     expect(shown.get_by_role("button")).to_have_count(3)
-    expect(shown.locator("img.tile")).to_have_count(0)
+    expect(shown.locator("img.map-tile")).to_have_count(0)

@@ -279,6 +279,13 @@ def test_scripts_load_only_modules_that_are_there(name: str) -> None:
     assert source(name).startswith(("//", "/**"))
 
 
+def test_no_class_has_two_meanings() -> None:
+    """The map's tiles took the class of the answer's, which then lay on top of each other."""
+    own = re.compile(r"^(\.[\w-]+) \{", re.MULTILINE)
+    first, second = (set(own.findall(source(name))) for name in SOURCES if name.endswith(".css"))
+    assert first & second == set()
+
+
 def test_every_file_is_loaded() -> None:
     known = set(page.site().files)
     everything = "".join(source(name) for name in SOURCES)

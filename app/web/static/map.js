@@ -46,7 +46,7 @@ function tilesOf(view, address) {
   for (let x = Math.floor(view.left * count); x < (view.left + view.width) * count; x++) {
     for (let y = Math.max(0, Math.floor(view.top * count)); y < Math.min(count, (view.top + view.height) * count); y++) {
       const src = address.replace("{z}", z).replace("{x}", ((x % count) + count) % count).replace("{y}", y);
-      tiles.push(put(make("img", { className: "tile", alt: "", src }), view, { x: x / count, y: y / count }, 1 / count));
+      tiles.push(put(make("img", { className: "map-tile", alt: "", src }), view, { x: x / count, y: y / count }, 1 / count));
     }
   }
   return tiles;
