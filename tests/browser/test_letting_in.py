@@ -82,5 +82,5 @@ def test_only_an_admin_sees_who_may(visitor: Visitor, locked: Locked) -> None:
         _, writer = api_keys.create(session, "default", "writer", "writer", None)
     visitor.refusals.add(403)  # what people rated is for admins too
     page = opened(visitor, locked, writer)
-    page.get_by_text("Version ").wait_for()
+    page.get_by_text("No pictures are being added").wait_for()
     expect(page.get_by_role("heading", name=QUESTION)).to_have_count(0)
