@@ -70,7 +70,7 @@ def test_what_is_told_to_listeners_outlives_what_is_told_later(
 def test_a_refusal_goes_when_the_same_is_answered(visitor: Visitor, service: Service) -> None:
     visitor.refusals.add(422)
     page = visitor.visit(service, '/?q=tree&filter={"width":{"gte":"wide"}}')
-    expect(alert(page)).to_contain_text("is no number")
+    expect(alert(page)).to_contain_text("is not a number")
     page.locator("#chosen-filters").get_by_role("button").click()
     expect(alert(page)).to_be_empty()
 
