@@ -55,12 +55,13 @@ SPARE = "letters"  # a collection for the last one
 ONLY_REFUSED = {
     *("tune_collection", "cancel_job", "retry_job", "get_evaluation"),
     *("create_key", "list_keys", "revoke_key"),  # only for those who have one
-    *("activate_generation", "delete_generation", "roll_back_collection"),
+    *("activate_generation", "delete_generation", "roll_back_collection", "evaluate_collection"),
 }
 FILES = {
     "upload": {"file": [Binary(png(1)), Binary(png(2))]},
     "upload_images": {"file": [Binary(png(1)), Binary(png(2))]},
     "put_external_image": {"file": Binary(png(3))},
+    "import_images": {"files": [Binary(png(5))]},
     "import_golden_queries": {"file": Binary(b'{"text": "a pier"}')},
 }
 JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
@@ -71,6 +72,7 @@ JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
 FORM = "multipart/form-data"
 FILE_FIELDS = {"file", "files", "archive"}
 EXTERNAL_ID = "sku-4711"
+MALFORMED_ALONE = {"search_batch"}  # a malformed search is an outcome of the batch, which is 200
 MAX_ADDRESS = 60_000  # characters; httptools has 65,536 for all of it
 SECONDS = 120  # that one answer may take: a stream that never ends fails
 
@@ -209,10 +211,14 @@ def plans(
     if there:
         yield operation.as_strategy(path_parameters=there), many
     if named(operation) in FILES:  # which the document cannot tell from other bytes
-        yield operation.as_strategy(path_parameters=there, body=FILES[named(operation)]), 1
+        form = FILES[named(operation)]
+        yield operation.as_strategy(path_parameters=there, body=form, media_type=FORM), 1
     if named(operation) == "download_collection_images":  # it has none of most ids
         query = {"ids": known["image_ids"]}
         yield operation.as_strategy(path_parameters=there, query=query), 1
+    if named(operation) == "add_golden_query":  # of a picture that is there
+        body = {"text": "a pier", "relevant": [known["image_id"]]}
+        yield operation.as_strategy(path_parameters=there, body=body), 1
     if named(operation) in JUDGING:  # no token but one of an answer will do
         body = JUDGING[named(operation)]
         filled = {name: known["token"] if value is None else value for name, value in body.items()}
@@ -233,10 +239,13 @@ def drive(operation: Operation, known: dict[str, Any]) -> set[int]:
     """
     statuses = set()
     refused_alone = named(operation) in SLOW
+    excluded = [negative_data_rejection] if named(operation) in MALFORMED_ALONE else []
     with requests.Session() as session:
 
         def check(case: Case) -> None:
-            answer = case.call_and_validate(session=session, checks=CHECKS, timeout=SECONDS)
+            answer = case.call_and_validate(
+                session=session, checks=CHECKS, excluded_checks=excluded, timeout=SECONDS
+            )
             statuses.add(answer.status_code)
 
         bounds = operation.schema.iter_coverage_cases(
