@@ -1,7 +1,7 @@
 """Every error of the domain.
 
 A `StartError` stops a command before it serves. Every other leaf class has an HTTP status in the
-table of `app.web.problems`.
+table of `app.web.problems.problems`.
 """
 
 

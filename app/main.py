@@ -22,7 +22,7 @@ from app.access.authentication import check_address
 from app.database.embedded.embedded_postgres import sole_owner
 from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.assembly import MEGA, open_services
 from app.runtime.models import DEMO_MODEL, default_model, is_named
 from app.runtime.progress_bar import progress_bar

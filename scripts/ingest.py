@@ -10,8 +10,8 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import ImageSearchError
-from app.ingest.job_submission import JobOptions, JobSubmission
-from app.ingest.jobs import Job
+from app.ingest.jobs.job_submission import JobOptions, JobSubmission
+from app.ingest.jobs.jobs import Job
 from app.runtime.assembly import open_services
 from app.runtime.progress_bar import progress_bar
 from app.runtime.services import Services

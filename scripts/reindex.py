@@ -8,8 +8,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database.tables import Storage
 from app.errors import ImageSearchError
-from app.ingest.job_control import REINDEXING
-from app.ingest.jobs import Job
+from app.ingest.jobs.job_control import REINDEXING
+from app.ingest.jobs.jobs import Job
 from app.runtime.assembly import open_services
 from app.runtime.collection_registry import KnownCollection
 from app.runtime.models import default_model, model_name

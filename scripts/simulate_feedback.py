@@ -35,7 +35,7 @@ from app.feedback.rated_queries import judgements_near
 from app.feedback.ratings import fold
 from app.feedback.rocchio import RocchioWeights, adjust_query, ndcg
 from app.index.embeddings import get_vectors
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.assembly import open_services, rocchio_weights
 from app.runtime.services import Services
 from app.settings import Settings

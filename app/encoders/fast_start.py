@@ -22,10 +22,10 @@ import numpy as np
 from app.encoders import fidelity, hardware
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.file_identity import Files, identities
+from app.encoders.inputs.preprocessing import Preprocessing
+from app.encoders.inputs.tokenizer import ClipTokenizer, read_merges, vocabulary
 from app.encoders.interfaces import TokenCut, Towers
 from app.encoders.model_request import ModelRequest
-from app.encoders.preprocessing import Preprocessing
-from app.encoders.tokenizer import ClipTokenizer, read_merges, vocabulary
 from app.storage.disk import whole_file
 from app.vectors import VectorSpace
 

@@ -16,7 +16,7 @@ from PIL import Image
 from app import metrics
 from app.encoders import memory
 from app.encoders.batching import Batcher, Priority
-from app.encoders.panoramas import tiles
+from app.encoders.inputs.panoramas import tiles
 from app.errors import ModelUnavailable
 from app.vectors import Vectors, VectorSpace
 

@@ -25,10 +25,10 @@ from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
 from app.errors import IndexGone, Interrupted, StorageUnwritable, own_fault
-from app.ingest import jobs, leases
-from app.ingest.job_items import Item
-from app.ingest.jobs import Job
-from app.ingest.leases import ItemResult, LeasedBatch
+from app.ingest.jobs import jobs, leases
+from app.ingest.jobs.job_items import Item
+from app.ingest.jobs.jobs import Job
+from app.ingest.jobs.leases import ItemResult, LeasedBatch
 from app.ingest.prepared import (
     DeletedContent,
     KnownContent,

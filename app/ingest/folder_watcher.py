@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from watchfiles import Change, watch
 
 from app.errors import ImageSearchError
-from app.ingest.job_submission import JobOptions, JobSubmission
+from app.ingest.jobs.job_submission import JobOptions, JobSubmission
 from app.sources.folders import QUIET_SECONDS
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.mounts import Mount, mounts_of

@@ -8,8 +8,8 @@ from app.catalog.images.image_rows import KnownFile
 from app.catalog.images.new_images import NewImage
 from app.catalog.skipped_files import SkippedFile
 from app.ingest.further_pages import Pages
-from app.ingest.job_items import Item
-from app.ingest.leases import ItemResult
+from app.ingest.jobs.job_items import Item
+from app.ingest.jobs.leases import ItemResult
 from app.ingest.uploads import PreparedUpload
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from app.errors import (
     own_fault,
 )
 from app.index.embeddings import FRAMES
-from app.ingest import job_items, leases
 from app.ingest.further_pages import Pages, read_further_pages
-from app.ingest.job_items import Item
-from app.ingest.leases import ItemResult, LeasedBatch
+from app.ingest.jobs import job_items, leases
+from app.ingest.jobs.job_items import Item
+from app.ingest.jobs.leases import ItemResult, LeasedBatch
 from app.ingest.prepared import (
     DeletedContent,
     KnownContent,

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from app.catalog.images import image_deletion, image_rows
 from app.database.connections import Sessions
-from app.ingest import job_items, leases
-from app.ingest.job_items import Item
-from app.ingest.jobs import Job
-from app.ingest.leases import ItemResult
+from app.ingest.jobs import job_items, leases
+from app.ingest.jobs.job_items import Item
+from app.ingest.jobs.jobs import Job
+from app.ingest.jobs.leases import ItemResult
 from app.sources.folders import stored_path
 from app.sources.interfaces import Source
 from app.sources.source_access import Sources

@@ -10,8 +10,8 @@ from app.catalog.images import image_rows
 from app.catalog.images.image_rows import KnownFile
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
-from app.ingest.job_items import ListedFile, NewItem
-from app.ingest.jobs import Job
+from app.ingest.jobs.job_items import ListedFile, NewItem
+from app.ingest.jobs.jobs import Job
 from app.sources.interfaces import PassedOver, Source, SourceFile, Unlisted
 
 T = TypeVar("T")

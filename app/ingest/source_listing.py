@@ -28,10 +28,10 @@ from app.errors import (
 )
 from app.index import graph_health, vector_indexes
 from app.index.graph_rebuild import build_graph
-from app.ingest import job_items, jobs
 from app.ingest.archive_parts import ArchiveParts
-from app.ingest.job_items import ListedFile, NewItem
-from app.ingest.jobs import Job
+from app.ingest.jobs import job_items, jobs
+from app.ingest.jobs.job_items import ListedFile, NewItem
+from app.ingest.jobs.jobs import Job
 from app.ingest.removals import Removals
 from app.ingest.source_diff import SourceDiff, chunks
 from app.sources.archives import archives

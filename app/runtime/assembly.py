@@ -23,7 +23,7 @@ from app.feedback.summaries import Summaries
 from app.index.recall import Recall
 from app.index.statistics import IndexStatistics
 from app.ingest.batch_indexing import BatchIndexer, ReadingPools
-from app.ingest.job_submission import ANYWHERE, JobSubmission
+from app.ingest.jobs.job_submission import ANYWHERE, JobSubmission
 from app.ingest.reading import ReadingContext, refusal_rules
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
@@ -51,8 +51,8 @@ from app.search.cursors import Cursors
 from app.search.explanation.image_explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.feedback_tokens import FeedbackTokens
-from app.search.language_notice import LanguageNotice
-from app.search.query_encoding import URL_FETCH_SECONDS, QueryEncoder
+from app.search.queries.language_notice import LanguageNotice
+from app.search.queries.query_encoding import URL_FETCH_SECONDS, QueryEncoder
 from app.search.search import FlatAnswerCache, Search
 from app.search.suggestions.filter_suggestions import FilterSuggestions
 from app.search.suggestions.known_names import KnownNames

@@ -29,9 +29,9 @@ from app.index import embeddings, vector_indexes
 from app.index.recall import Recall
 from app.index.statistics import Counts
 from app.index.vector_indexes import Shape
-from app.ingest import jobs
 from app.ingest.batch_indexing import BatchIndexer
-from app.ingest.job_submission import JobSubmission
+from app.ingest.jobs import jobs
+from app.ingest.jobs.job_submission import JobSubmission
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
 from app.runtime import collection_changes

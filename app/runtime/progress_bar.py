@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from app.ingest.jobs import Job
+from app.ingest.jobs.jobs import Job
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from app.database.connections import Sessions
 from app.encoders.resident_model import ResidentModel
 from app.feedback.golden.golden_queries import GoldenQueries
 from app.feedback.summaries import Summaries
-from app.ingest.job_submission import JobSubmission
+from app.ingest.jobs.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
 from app.ingest.webhooks.delivery import Webhooks
 from app.runtime.collection_registry import CollectionRegistry

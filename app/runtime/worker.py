@@ -33,7 +33,7 @@ from app.errors import (
 )
 from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
-from app.ingest import job_control, jobs
+from app.ingest.jobs import job_control, jobs
 from app.ingest.webhooks.delivery import Attempt, Webhooks
 from app.ingest.webhooks.messages import WebhookMessage
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection

@@ -10,7 +10,7 @@ from app.database.tables import Collection
 from app.errors import Busy, ImageSearchError, QueryRejected, QueryTooSlow
 from app.index.hnsw_search import STATEMENT_TIMEOUT_MS
 from app.search.attempts import attempt
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from app.search.search import Search
 from app.search.search_request import SearchRequest
 from app.search.search_response import SearchResponse

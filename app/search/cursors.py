@@ -9,7 +9,7 @@ import numpy as np
 from app.access.signed_tokens import Signer
 from app.errors import CursorRejected, TokenRejected
 from app.index.paged_scans import Scan
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from app.search.search_request import Page, SearchRequest
 from app.vectors import Vectors
 

@@ -14,7 +14,7 @@ import numpy as np
 from app.access.signed_tokens import Signer
 from app.database.tables import VectorIndex
 from app.errors import TokenRejected
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from app.vectors import Vectors
 
 AUDIENCE = "feedback"

@@ -11,7 +11,7 @@ from app.index.distances import get_distances
 from app.index.hnsw_search import Condition, Near, prepare
 from app.index.paged_scans import IndexReader, Scan, plan_scan
 from app.search.lexical import LexicalSearch
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fused
 from app.search.search_request import WORDS_FIRST, SearchRequest
 

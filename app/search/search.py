@@ -17,7 +17,7 @@ from app.index import embeddings
 from app.index.hnsw_search import Neighbour, find_nearest, prepare
 from app.index.statistics import Counts, IndexStatistics
 from app.search.lexical import LexicalSearch
-from app.search.query_encoding import Query, QueryEncoder, lexical_query
+from app.search.queries.query_encoding import Query, QueryEncoder, lexical_query
 from app.search.search_request import Page, SearchRequest
 from app.search.search_response import Hit, ResponseBuilder, SearchResponse
 from app.search.search_warnings import SearchWarning

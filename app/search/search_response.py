@@ -18,7 +18,7 @@ from app.index.distances import get_distances, get_nearest_pages
 from app.index.statistics import Counts
 from app.search.explanation import score_details
 from app.search.grouping.result_grouping import group_hits
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
 from app.search.search_request import Page
 from app.search.search_warnings import SearchWarning

@@ -13,7 +13,7 @@ from app.catalog.suggestions import Suggestions
 from app.errors import SettingsInvalid
 from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
-from app.web import error_handlers, page
+from app.web import page
 from app.web.addresses import Addresses
 from app.web.map_tiles import MapTiles
 from app.web.middleware.audit_log import AuditLog
@@ -33,28 +33,24 @@ from app.web.middleware.request_metrics import RequestMetrics
 from app.web.middleware.root_path import RootPath
 from app.web.middleware.security_headers import SecurityHeaders
 from app.web.openapi import api_documentation, openapi_document
+from app.web.problems import error_handlers
 from app.web.routes import (
-    collection_images,
     collections,
     duplicates,
-    evaluations,
     explanation,
-    external_ids,
     facets,
     feedback,
     flat,
     generations,
-    golden_queries,
     health,
-    images,
     jobs,
     keys,
     legacy,
-    recall,
     search,
     search_batches,
-    selections,
 )
+from app.web.routes.evaluation import evaluations, golden_queries, recall
+from app.web.routes.images import collection_images, external_ids, images, selections
 
 SUBJECTS = (
     *(

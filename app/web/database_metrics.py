@@ -9,7 +9,7 @@ from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app.database.connections import Sessions, count_coverage
-from app.ingest import jobs
+from app.ingest.jobs import jobs
 from app.metrics import Coverage, DatabaseCounts
 
 CACHE_SECONDS = 5.0  # counting a million pictures and vectors takes 0.2 s

@@ -17,7 +17,7 @@ from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.catalog.gallery import Gallery
 from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected
 from app.feedback.summaries import Summaries
-from app.ingest.job_submission import JobSubmission
+from app.ingest.jobs.job_submission import JobSubmission
 from app.ingest.uploads import Outcome, Upload
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection

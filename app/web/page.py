@@ -18,7 +18,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Header, HTTPException, Request, Response
 
-from app.web.conditional_requests import matches_etag
+from app.web.files.conditional_requests import matches_etag
 from app.web.map_tiles import MapTiles
 from app.web.middleware.guard import Guarded, needs
 

@@ -14,7 +14,7 @@ import uvicorn
 from sqlalchemy import make_url
 
 from app.database import connections
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.main import create_app, server_config
 from app.runtime.assembly import open_services
 from app.runtime.services import Services

@@ -408,7 +408,7 @@ def test_pictures_prepared_otherwise_go_through_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("app.encoders.preprocessing._offset", lambda side, target: 0)
+    monkeypatch.setattr("app.encoders.inputs.preprocessing._offset", lambda side, target: 0)
     request = request_for(tiny_model(tmp_path / "model", seed=0), tmp_path / "kept")
     assert loading.load(request).runtime == "openvino"
     assert "its pictures are prepared in another way" in caplog.text

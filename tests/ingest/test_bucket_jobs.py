@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from fastapi.testclient import TestClient
 
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, SYNC, counts, rows, run

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.services import Services

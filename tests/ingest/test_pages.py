@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.pictures.frames import MAX_PAGES
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import encoded, noise, png

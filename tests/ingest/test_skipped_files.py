@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
 from app.settings import Settings

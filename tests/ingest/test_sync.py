@@ -11,7 +11,7 @@ import pytest
 
 from app.catalog.images.image_changes import Change
 from app.errors import JobConflict
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.ingest.source_diff import LISTING_CHUNK
 from app.runtime.services import Services
 from app.settings import ROOT, Settings

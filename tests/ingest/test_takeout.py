@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import SourceUnreadable, StorageUnwritable
-from app.ingest import jobs, source_listing
-from app.ingest.jobs import Job, NewJob
+from app.ingest import source_listing
+from app.ingest.jobs import jobs
+from app.ingest.jobs.jobs import Job, NewJob
 from app.runtime.services import Services
 from app.settings import ROOT
 from tests.fixtures.drawn_pictures import png

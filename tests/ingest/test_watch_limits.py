@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from app.ingest.folder_watcher import FolderWatcher
-from app.ingest.job_submission import JobSubmission
+from app.ingest.jobs.job_submission import JobSubmission
 
 
 @contextmanager

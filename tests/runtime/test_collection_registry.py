@@ -16,7 +16,7 @@ from app.catalog import collection_deletion
 from app.catalog.collections import NewCollection
 from app.errors import CollectionNotFound
 from app.index.vector_indexes import Shape
-from app.ingest.job_submission import SentFile
+from app.ingest.jobs.job_submission import SentFile
 from app.runtime import collection_registry
 from app.runtime.assembly import open_services
 from app.runtime.collection_registry import OpenCollection

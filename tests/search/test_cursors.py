@@ -11,7 +11,7 @@ from app.access.signed_tokens import Signer
 from app.index.paged_scans import Scan
 from app.runtime.services import Services
 from app.search.cursors import AUDIENCE, Cursors
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fusion
 from app.search.search_request import MAX_FILTER_CHARACTERS, Page, SearchRequest
 from app.web.payloads.search.request import MAX_CURSOR_CHARACTERS

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from app.access.signed_tokens import ALGORITHM, LEEWAY_SECONDS, Signer
 from app.runtime.services import Services
 from app.search.feedback_tokens import AUDIENCE, MAX_TEXT_CHARACTERS, quantise
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.search_library import answer, refused, upload_pictures

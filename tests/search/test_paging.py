@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app.index import vector_indexes
 from app.runtime.services import Services
 from app.search import search_response
-from app.search.query_terms import Term
+from app.search.queries.query_terms import Term
 from app.search.ranking import Ranking
 from app.search.search_request import SearchRequest
 from app.vectors import Vectors

@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.settings import ROOT
-from app.web import problems
-from app.web.validation_errors import JSON_INVALID
+from app.web.problems import problems
+from app.web.problems.validation_errors import JSON_INVALID
 from tests.fixtures.drawn_pictures import png
 
 JSON = {"content-type": "application/json"}

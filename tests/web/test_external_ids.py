@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import run

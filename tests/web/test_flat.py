@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import encoded, noise, png

@@ -239,7 +239,9 @@ def drive(operation: Operation, known: dict[str, Any]) -> set[int]:
     """
     statuses = set()
     refused_alone = named(operation) in SLOW
-    excluded = [negative_data_rejection] if named(operation) in MALFORMED_ALONE else []
+    excluded: list[Any] = []
+    if named(operation) in MALFORMED_ALONE:
+        excluded.append(negative_data_rejection)
     with requests.Session() as session:
 
         def check(case: Case) -> None:

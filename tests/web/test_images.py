@@ -16,7 +16,7 @@ from app.ingest.uploads import Upload
 from app.pictures.raw.camera_raw import RAW_FORMATS
 from app.runtime.services import Services
 from app.settings import Settings
-from app.web.original_response import OriginalResponse
+from app.web.files.original_response import OriginalResponse
 from tests.fixtures.camera_raw import PREVIEW_SIZE, RAW_FILES
 from tests.fixtures.drawn_pictures import encoded, noise, png
 from tests.fixtures.folder_jobs import run

@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 
 from app.main import server_config
 from app.settings import ROOT, Settings
-from app.web import error_handlers
 from app.web.middleware.body_timeout import BodyTimeout
 from app.web.middleware.http_protocol import MAX_ADDRESS_BYTES, MAX_HEADER_BYTES, BoundedProtocol
+from app.web.problems import error_handlers
 from scripts import slow_sockets
 
 SECONDS = 1.0  # of each bound here

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.encoders.file_identity import CONFIG_FILE
-from app.encoders.preprocessing import MODES
+from app.encoders.inputs.preprocessing import MODES
 from app.encoders.torch_models.architectures import PREPROCESS_KEYS, preprocess_of_tags
 from app.errors import ModelUnavailable
 

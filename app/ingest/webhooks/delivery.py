@@ -15,7 +15,7 @@ from app import metrics
 from app.database.connections import Sessions
 from app.database.job_tables import jobs
 from app.errors import ImageSearchError, UploadRejected, UrlNotAllowed
-from app.ingest.jobs import WEBHOOK, WEBHOOKS, enqueue
+from app.ingest.jobs.jobs import WEBHOOK, WEBHOOKS, enqueue
 from app.ingest.webhooks.messages import WebhookMessage
 from app.sources.checked_connections import (
     NUMBER_LAST,

@@ -22,8 +22,8 @@ from app.encoders.batching import Priority
 from app.errors import ImageSearchError
 from app.index import embeddings, vector_indexes
 from app.index.graph_rebuild import build_graph
-from app.ingest import job_control, jobs
 from app.ingest.further_pages import read_further_pages
+from app.ingest.jobs import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.doctor.findings import Finding, doubt_share

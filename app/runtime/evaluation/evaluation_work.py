@@ -17,9 +17,9 @@ from app.errors import (
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.index import generations
 from app.index.generations import Generation
-from app.ingest import jobs
-from app.ingest.job_control import EVALUATION
-from app.ingest.jobs import Job
+from app.ingest.jobs import jobs
+from app.ingest.jobs.job_control import EVALUATION
+from app.ingest.jobs.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.evaluation import evaluation_rows
 from app.runtime.evaluation.evaluation_result import Evaluation, System

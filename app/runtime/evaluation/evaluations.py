@@ -13,9 +13,9 @@ from app.errors import EvaluationRejected, GenerationConflict
 from app.feedback.golden import golden_rows
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.index import generations
-from app.ingest import jobs
-from app.ingest.job_control import EVALUATION
-from app.ingest.jobs import NewJob
+from app.ingest.jobs import jobs
+from app.ingest.jobs.job_control import EVALUATION
+from app.ingest.jobs.jobs import NewJob
 from app.runtime.collection_registry import CollectionRegistry, KnownCollection
 from app.runtime.evaluation import evaluation_rows
 from app.runtime.evaluation.evaluation_rows import StoredEvaluation

@@ -14,7 +14,7 @@ from app.encoders.model_pool import ModelName
 from app.errors import GenerationConflict, ImageSearchError, IndexGone
 from app.index import generations
 from app.index.generations import Generation
-from app.ingest import jobs
+from app.ingest.jobs import jobs
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.reindexing import Reindexing

@@ -17,7 +17,7 @@ from app.index import generations, missing_vectors
 from app.index.missing_vectors import MissingPicture
 from app.index.vector_indexes import Shape
 from app.ingest.batch_indexing import results_of
-from app.ingest.jobs import Job
+from app.ingest.jobs.jobs import Job
 from app.runtime.reindexing import reindex_jobs
 from app.runtime.reindexing.generation_fill import READ_ERRORS, GenerationFill, Unreadable
 from app.vectors import VectorSpace

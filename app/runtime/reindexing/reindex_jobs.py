@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from app.database.job_tables import job_items, jobs
 from app.database.tables import VectorIndex
 from app.errors import GenerationConflict, Interrupted
-from app.ingest import jobs as job_rows
-from app.ingest.job_control import REINDEXING
-from app.ingest.jobs import Job, NewJob
+from app.ingest.jobs import jobs as job_rows
+from app.ingest.jobs.job_control import REINDEXING
+from app.ingest.jobs.jobs import Job, NewJob
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.generation_fill import Unreadable
 

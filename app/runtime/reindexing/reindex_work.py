@@ -34,8 +34,8 @@ from app.index import (
 )
 from app.index.generations import Generation
 from app.index.vector_indexes import Shape
-from app.ingest import jobs
-from app.ingest.jobs import Job
+from app.ingest.jobs import jobs
+from app.ingest.jobs.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.reindexing import reindex_jobs
 from app.runtime.reindexing.changes import Changes, require_change

@@ -25,8 +25,8 @@ from app.index.hnsw_search import Condition, prepare, typed
 from app.index.paged_scans import IndexReader, plan_scan
 from app.index.statistics import IndexStatistics
 from app.search.explanation.targets import Target, find_image, find_refusal
-from app.search.query_encoding import QueryEncoder
-from app.search.query_terms import Term
+from app.search.queries.query_encoding import QueryEncoder
+from app.search.queries.query_terms import Term
 from app.search.search_request import DEFAULT_LIMIT
 from app.vectors import Vectors
 

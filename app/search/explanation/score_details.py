@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.search.query_encoding import Query
+from app.search.queries.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
 from app.search.search_request import SearchRequest
 from app.vectors import Vectors

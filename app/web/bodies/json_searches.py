@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from app.web.bodies import sent_pictures
-from app.web.file_threads import picture_limiter
+from app.web.files.file_threads import picture_limiter
 
 COPIES = 3  # of a body in memory: its bytes, the text in them, and the pictures in that
 CHUNK_BYTES = 100_000

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 
 from app.errors import UploadRejected
 from app.pictures.memory_budget import MemoryBudget
-from app.web.unknown_names import check_names
+from app.web.problems.unknown_names import check_names
 
 SPOOL_BYTES = 1_000_000  # of a file that stay in memory; Starlette keeps as many of a form's
 SENT_MEMORY = MemoryBudget(100_000_000)

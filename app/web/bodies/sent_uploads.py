@@ -19,7 +19,7 @@ from app.web.bodies.sent_pictures import in_memory
 from app.web.dependencies import Storing
 from app.web.payloads.field_types import STORABLE, printable
 from app.web.payloads.flat import UploadResult
-from app.web.problems import code_of, problem, status_of
+from app.web.problems.problems import code_of, problem, status_of
 
 MAX_FILES = 100  # in one upload: the decoded pixels of all stay in memory until all are written
 

@@ -28,8 +28,8 @@ from app.web.middleware.client_address import client_address
 from app.web.middleware.concurrency_limits import ConcurrencyLimits, Release
 from app.web.middleware.local_only import check_is_local
 from app.web.middleware.rate_limits import QUOTA, Lane, RateLimits
-from app.web.problems import problem_responses
-from app.web.unknown_names import body_names, check_names, query_names
+from app.web.problems.problems import problem_responses
+from app.web.problems.unknown_names import body_names, check_names, query_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from app.web.middleware.client_address import client_address
 from app.web.middleware.connection_limits import ConnectionLimits
-from app.web.problems import problem
+from app.web.problems.problems import problem
 
 HEADER_SECONDS = 10.0  # until the headers of a request are there, all of them
 LEFTOVER_SECONDS = 30.0  # after an answer, for the rest of a body that nobody waited for

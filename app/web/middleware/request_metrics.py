@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs, metrics
-from app.web.problems import problem
+from app.web.problems.problems import problem
 
 HEADER = "X-Request-Id"
 STOPPING = "The server is stopping, and this took longer than it waits: send it again in a moment."

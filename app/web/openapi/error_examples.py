@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from app.web.bodies.json_bodies import NOT_JSON
 from app.web.middleware.body_timeout import BODY_SECONDS, MIN_BYTES_PER_SECOND
 from app.web.middleware.http_protocol import LARGE
-from app.web.payloads.job_submission import WRONG_KIND
-from app.web.problems import MEDIA_TYPE, problem_body
-from app.web.unknown_names import suggestion
-from app.web.validation_errors import FIELD_UNKNOWN, sentence
+from app.web.payloads.jobs.job_submission import WRONG_KIND
+from app.web.problems.problems import MEDIA_TYPE, problem_body
+from app.web.problems.unknown_names import suggestion
+from app.web.problems.validation_errors import FIELD_UNKNOWN, sentence
 
 Node = dict[str, Any]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from app.web.idempotency import PARAMETER, REPLAYED_HEADER
 from app.web.middleware.guard import SCHEMES
 from app.web.openapi.error_examples import add_examples
-from app.web.problems import PROBLEM, PROBLEM_STUB, problem_responses
+from app.web.problems.problems import PROBLEM, PROBLEM_STUB, problem_responses
 
 TAGS = [
     {"name": "flat", "description": "Search and upload in one simple request each."},

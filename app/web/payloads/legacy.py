@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.index.hnsw_search import Neighbour
 from app.search.feedback_submission import MAX_RATING, MIN_RATING
-from app.search.query_terms import MAX_QUERY_CHARACTERS
+from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
 from app.web.payloads.examples import TOKEN, with_examples
 from app.web.payloads.feedback import MAX_TOKEN_CHARACTERS
 

@@ -26,7 +26,7 @@ from app.web.payloads.collections import (
     CollectionUpdate,
 )
 from app.web.payloads.field_types import Name
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(
     prefix="/api/v1/collections",

@@ -9,7 +9,7 @@ from app.web.dependencies import AnswerAddresses, InCollection
 from app.web.middleware.guard import Guarded, needs
 from app.web.pagination import Cursor, read_number
 from app.web.payloads.duplicates import DuplicateGroupPage
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["duplicates"], route_class=Guarded)
 

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.errors import QueryRejected
-from app.search.query_terms import MAX_QUERY_CHARACTERS
+from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
 from app.web.dependencies import InCollection, Utf8Query
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.explanation import ExplanationDetails
 from app.web.payloads.field_types import MAX_ID, STORABLE
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(
     prefix="/api/v1", tags=["inspection"], dependencies=[Utf8Query], route_class=Guarded

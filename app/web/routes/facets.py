@@ -22,7 +22,7 @@ from app.web.payloads.facets import (
     SuggestedText,
     SuggestedTexts,
 )
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Found
 
 router = APIRouter(

@@ -32,7 +32,7 @@ from app.web.payloads.feedback import (
     FeedbackWithdrawal,
 )
 from app.web.payloads.field_types import Name
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["feedback"], route_class=Guarded)
 

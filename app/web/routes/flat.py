@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from app.runtime.collection_registry import OpenCollection
 from app.search.feedback_tokens import FeedbackTokens
-from app.search.query_terms import MAX_QUERY_CHARACTERS
+from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
 from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search
 from app.web.addresses import PictureAddresses
 from app.web.bodies.sent_pictures import SentPicture, in_memory
@@ -35,10 +35,10 @@ from app.web.dependencies import (
     TokenService,
     Utf8Query,
 )
-from app.web.file_threads import picture_limiter
+from app.web.files.file_threads import picture_limiter
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.flat import Hit, UploadResult
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(tags=["flat"], route_class=Guarded)
 

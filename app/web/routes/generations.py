@@ -12,8 +12,8 @@ from app.web.payloads.generations import (
     GenerationList,
     Reindexing,
 )
-from app.web.payloads.jobs import JobAccepted
-from app.web.problems import problem_responses
+from app.web.payloads.jobs.jobs import JobAccepted
+from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Found
 from app.web.routes.jobs import LOCATION
 

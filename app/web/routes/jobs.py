@@ -11,8 +11,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.errors import KeyRejected, SourceNotAllowed
-from app.ingest.job_submission import JobOptions
-from app.ingest.jobs import Job
+from app.ingest.jobs.job_submission import JobOptions
+from app.ingest.jobs.jobs import Job
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.dependencies import (
     CurrentCaller,
@@ -27,8 +27,8 @@ from app.web.middleware.guard import Guarded, needs, presented_key
 from app.web.pagination import Cursor, Limit, read_number
 from app.web.payloads import examples
 from app.web.payloads.field_types import Name
-from app.web.payloads.job_submission import FORM_SCHEMA, Form, ImportRequest, Submitted
-from app.web.payloads.jobs import (
+from app.web.payloads.jobs.job_submission import FORM_SCHEMA, Form, ImportRequest, Submitted
+from app.web.payloads.jobs.jobs import (
     ITEMS,
     JOBS,
     ItemPage,
@@ -38,7 +38,7 @@ from app.web.payloads.jobs import (
     JobPage,
     JobStatus,
 )
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=Guarded)
 

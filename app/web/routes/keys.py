@@ -11,7 +11,7 @@ from app.web.dependencies import CurrentCaller, InNamespace, chosen_namespace
 from app.web.middleware.guard import Guarded, needs
 from app.web.pagination import Cursor, Limit, read_number
 from app.web.payloads.keys import KEYS, KeyCreate, KeyCreated, KeyPage
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=Guarded)
 

@@ -12,7 +12,7 @@ from app.web.payloads.legacy import (
     LegacySearchRequest,
     LegacySearchResponse,
 )
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 from app.web.routes.feedback import store_rating
 
 router = APIRouter(prefix="/api/v1", tags=["flat"], route_class=Guarded)

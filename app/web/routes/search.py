@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from app.catalog.filters.filters import parse
 from app.runtime.collection_registry import OpenCollection
 from app.search import search_request
-from app.search.query_terms import MAX_QUERY_CHARACTERS, Term
+from app.search.queries.query_terms import MAX_QUERY_CHARACTERS, Term
 from app.search.search_request import DEFAULT_LIMIT, Mode
 from app.web.dependencies import (
     AnswerAddresses,
@@ -26,7 +26,7 @@ from app.web.middleware.guard import Guarded, needs
 from app.web.pagination import Cursor, Limit
 from app.web.payloads.search.answer import References, SearchResponse
 from app.web.payloads.search.request import SearchRequest
-from app.web.problems import problem_responses
+from app.web.problems.problems import problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["search"], dependencies=[Utf8Query], route_class=Guarded)
 

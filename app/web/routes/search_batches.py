@@ -25,9 +25,9 @@ from app.web.payloads.search.batch import (
     SearchOutcome,
 )
 from app.web.payloads.search.request import SearchRequest
-from app.web.problems import problem_body, problem_of, problem_responses
+from app.web.problems.problems import problem_body, problem_of, problem_responses
+from app.web.problems.validation_errors import entries, sentence
 from app.web.routes.search import InAnswers
-from app.web.validation_errors import entries, sentence
 
 router = APIRouter(prefix="/api/v1", tags=["search"], route_class=Guarded)
 

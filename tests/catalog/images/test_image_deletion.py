@@ -13,11 +13,11 @@ from app.catalog import gallery
 from app.catalog.gallery import DELETE_BATCH
 from app.catalog.images import image_deletion
 from app.database.tables import Image
-from app.ingest.job_submission import JobOptions
+from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.doctor.doctor import YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT
-from app.web.routes import collection_images
+from app.web.routes.images import collection_images
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import counts, run, sql
 from tests.fixtures.http_jobs import Answer, working

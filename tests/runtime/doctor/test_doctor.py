@@ -12,7 +12,7 @@ import pytest
 from app.catalog.images import image_rows
 from app.catalog.images.new_images import new_image
 from app.index import vector_indexes
-from app.ingest.job_submission import SentFile
+from app.ingest.jobs.job_submission import SentFile
 from app.ingest.uploads import Upload
 from app.pictures.decoding import decode
 from app.runtime.assembly import open_services

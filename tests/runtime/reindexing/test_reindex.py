@@ -18,7 +18,7 @@ from app.encoders.model_pool import ModelName
 from app.errors import ModelMismatch
 from app.index import embeddings
 from app.index import generations as generation_rows
-from app.ingest import jobs
+from app.ingest.jobs import jobs
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.reindexing import automatic, reindex_jobs, reindex_work

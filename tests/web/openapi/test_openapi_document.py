@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 from fastapi.testclient import TestClient
 
-from app.web import problems
+from app.web.problems import problems
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

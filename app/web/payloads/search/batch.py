@@ -17,7 +17,7 @@ from app.search.batch_search import MAX_PICTURES, MAX_SEARCHES, MAX_URLS
 from app.web.payloads.examples import SEARCH
 from app.web.payloads.search.answer import SearchResponse
 from app.web.payloads.search.request import SearchRequest
-from app.web.problems import PROBLEM_STUB
+from app.web.problems.problems import PROBLEM_STUB
 
 
 @dataclass(frozen=True)

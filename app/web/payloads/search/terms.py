@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.search.query_terms import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
+from app.search.queries.query_terms import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
 from app.web.payloads.field_types import MAX_ID
 
 

@@ -1,0 +1,4 @@
+"""What towers take: texts as token ids, pictures resized and cropped.
+
+Read `preprocessing.py` first.
+"""

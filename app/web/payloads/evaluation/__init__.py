@@ -1,0 +1,1 @@
+"""Bodies about how good answers are: golden queries, evaluations by them, recall."""

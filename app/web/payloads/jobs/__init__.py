@@ -1,0 +1,1 @@
+"""Bodies of jobs: what is submitted, and their progress."""

@@ -1,0 +1,1 @@
+"""How good answers are: golden queries, evaluations by them, recall."""

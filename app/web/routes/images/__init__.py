@@ -1,0 +1,1 @@
+"""Pictures by id, by external id, by collection, and many at once. Read `images.py` first."""
