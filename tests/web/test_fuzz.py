@@ -216,8 +216,8 @@ def plans(
     if named(operation) == "download_collection_images":  # it has none of most ids
         query = {"ids": known["image_ids"]}
         yield operation.as_strategy(path_parameters=there, query=query), 1
-    if named(operation) == "add_golden_query":  # of a picture that is there
-        body = {"text": "a pier", "relevant": [known["image_id"]]}
+    if named(operation) == "add_golden_query":  # of one that no request moves or replaces
+        body = {"text": "a pier", "relevant": known["image_ids"][2:3]}
         yield operation.as_strategy(path_parameters=there, body=body), 1
     if named(operation) in JUDGING:  # no token but one of an answer will do
         body = JUDGING[named(operation)]
