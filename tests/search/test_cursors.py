@@ -153,7 +153,7 @@ def test_a_listing_has_no_position_of_another_order(client: TestClient, services
     first = answer(client, limit=2, order_by="created_at")["next_cursor"]
     for after in (["no date", 1], [None, "x"], [5, 5]):
         found = asked(client, cursor=signed_anew(services, first, after=after))
-        assert "no position in this order" in refused(found)
+        assert "does not belong to this order" in refused(found)
 
 
 def test_pages_go_on_while_pictures_and_the_null_change(

@@ -98,7 +98,7 @@ class Companions:
         """The sidecars of a picture, by name; an album's comes last."""
         if not (self._exact or self._albums):
             return ()
-        exact = [one for end in SIDECARS if (one := name + end) in self._exact]
+        exact = [one for end in self._ends if (one := name + end) in self._exact]
         whole = _folded(name)
         others: list[str] = []
         if self._xmp:
@@ -110,6 +110,11 @@ class Companions:
             distinct = dict.fromkeys(others)
             others = [one for one in distinct if not self._is_anothers(one, whole)]
         return (*exact, *others, *self._albums)
+
+    @cached_property
+    def _ends(self) -> tuple[str, ...]:
+        """What sidecars here may add to a picture's name: a listing asks for every file."""
+        return (SIDECAR,) * bool(self._json) + (XMP_SIDECAR,) * bool(self._xmp)
 
     def _is_anothers(self, sidecar: str, whole: str) -> bool:
         """Whether it is named by a file whose name differs from `whole` in case alone."""

@@ -195,7 +195,7 @@ def test_a_page_goes_on_where_its_last_picture_is_gone(shelf: Shelf) -> None:
     ],
 )
 def test_a_position_of_another_order_is_refused(shelf: Shelf, order: str, after: Position) -> None:
-    with pytest.raises(CursorRejected, match="no position in this order"):
+    with pytest.raises(CursorRejected, match="does not belong to this order"):
         shelf.browsed(order, after)
 
 

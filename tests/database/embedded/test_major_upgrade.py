@@ -120,7 +120,7 @@ def test_nothing_is_moved_while_a_server_uses_it(folder: Path) -> None:
 
 
 def test_what_cannot_be_read_is_said_so(folder: Path) -> None:
-    with pytest.raises(DatabaseUnusable, match="is no data folder of Postgres"):
+    with pytest.raises(DatabaseUnusable, match="is not a Postgres data folder"):
         upgrade(folder.with_name("absent"))
     (folder / VERSION_FILE).write_text("9999\n")
     with pytest.raises(DatabaseUnusable, match="belongs to Postgres 9999, and this program can"):

@@ -192,15 +192,15 @@ def test_a_packet_in_other_encodings_and_with_padding(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "no XML"),
-        (b"<x:xmpmeta", "no XML"),
+        (b"", "not XML"),
+        (b"<x:xmpmeta", "not XML"),
         (b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "document type"),
         (b"<a>" * 50 + b"</a>" * 50, "nested too deep"),
         (b"<a>" + b"<b/>" * 100_000 + b"</a>", "too many elements"),
         (b"x" * (MAX_XMP_BYTES + 1), "more than 4 MB"),
         (b"<a " + b"".join(b'b%d="" ' % n for n in range(200_001)) + b"/>", "many attributes"),
         (b"<a " + b"".join(b'xmlns:b%d="c" ' % n for n in range(101)) + b"/>", "too many"),
-        ("\ufeff<a".encode("utf-16-le") + b"x", "no XML"),
+        ("\ufeff<a".encode("utf-16-le") + b"x", "not XML"),
     ],
 )
 def test_a_packet_that_is_none_or_hostile_is_refused(data: bytes, reason: str) -> None:
