@@ -96,8 +96,8 @@ vector_indexes = Table(
     ),
 )
 
-FILE_NAME = "\"left\"(lower(regexp_replace(COALESCE(origin, path), '^.*/', '')), 100) COLLATE \"C\""
-"""SQL: the beginning of the name of a picture's file, in small letters; sorted by code points."""
+FILE_NAME = "\"left\"(lower(regexp_replace(COALESCE(origin, path), '^.*/', '')), 100)"
+"""SQL: the beginning of the name of a picture's file, in small letters; as `path`, of collation C."""
 
 images = Table(
     "images",

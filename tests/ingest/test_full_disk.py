@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.errors import Interrupted, SettingsInvalid, StorageUnwritable
+from app.runtime import task_retry
 from app.runtime import worker as worker_module
 from app.runtime.services import Services
 from app.runtime.stores import open_stores
@@ -30,7 +31,7 @@ RETRY_SECONDS = 0.1
 def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for the disk tries again soon."""
     again = ((Interrupted, 0), (StorageUnwritable, RETRY_SECONDS))
-    monkeypatch.setattr(worker_module, "RETRY_SECONDS_OF", again)
+    monkeypatch.setattr(task_retry, "RETRY_SECONDS_OF", again)
     monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.1)
 
 

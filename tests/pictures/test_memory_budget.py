@@ -133,7 +133,7 @@ def test_requests_go_before_background_work() -> None:
 
 
 def test_what_exceeds_the_whole_budget_is_refused_at_once() -> None:
-    told = r"needs 2 MB .* 1 MB are allowed \(DECODING_MEMORY_MB"
+    told = r"needs 2 MB .* 1 MB are allowed \(IMAGE_SEARCH_DECODING_MEMORY_MB"
     with pytest.raises(ImageTooLarge, match=told), MemoryBudget(1_000_000).reserve(1_500_000):
         pass
 
