@@ -97,7 +97,7 @@ vector_indexes = Table(
 )
 
 FILE_NAME = "\"left\"(lower(regexp_replace(COALESCE(origin, path), '^.*/', '')), 100)"
-"""SQL: the beginning of the name of a picture's file, in small letters; as `path`, of collation C."""
+"""SQL: the beginning of a file's name in lower case, of collation C as `path` is."""
 
 images = Table(
     "images",
