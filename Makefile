@@ -78,10 +78,12 @@ doctor: $(INSTALLED) ## Look for what does not fit together; FIX=1 mends it; SUR
 
 .PHONY: backup
 backup: $(INSTALLED) ## Back up database, uploads and settings while the service runs: TO=folder  (KEEP=7, VERIFY=1)
+	@test -n "$(TO)" || { echo "Say where to: make backup TO=/mnt/backups" >&2; exit 2; }
 	@$(PYTHON) -m scripts.backup make "$(TO)" $(if $(KEEP),--keep "$(KEEP)") $(if $(VERIFY),--verify)
 
 .PHONY: restore
 restore: $(INSTALLED) ## Fill an empty database and IMAGE_SEARCH_UPLOAD_DIR from a backup: FROM=folder  (BACKUP=name)
+	@test -n "$(FROM)" || { echo "Say where from: make restore FROM=/mnt/backups" >&2; exit 2; }
 	@$(PYTHON) -m scripts.backup restore "$(FROM)" $(if $(BACKUP),--backup "$(BACKUP)")
 
 .PHONY: test-api

@@ -68,7 +68,13 @@ class FeedbackTokens:
 
     def read(self, token: str) -> ShownAnswer:
         """Read a token. Raises TokenRejected."""
-        claims = self.signer.read(AUDIENCE, token)
+        try:
+            claims = self.signer.read(AUDIENCE, token)
+        except TokenRejected as error:
+            raise TokenRejected(
+                f"token: it was not issued by this service, was altered, or has expired ({error}). "
+                "Search again and send the token of that answer."
+            ) from None
         if claims["format"] != TOKEN_FORMAT:
             raise TokenRejected(
                 "It was issued by an older version. Search again and rate that answer."

@@ -134,7 +134,7 @@ def test_the_command_ends_with_a_sentence(
     runner = CliRunner()
     none = runner.invoke(commands, ["restore", str(tmp_path)])
     assert none.exit_code == 1
-    assert f"Not restored: {tmp_path} has no backup" in str(none.exception)
+    assert f"Not restored: There is no backup in {tmp_path}" in str(none.exception)
     (tmp_path / "file").write_text("")
     refused = runner.invoke(commands, ["make", str(tmp_path / "file")])
     assert "Not backed up: " in str(refused.exception)

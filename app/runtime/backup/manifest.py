@@ -124,6 +124,8 @@ def find_backup(folder: Path, stamp: str | None) -> Backup:
     found = list_backups(folder)
     chosen = [one for one in found if stamp in {None, one.folder.name}]
     if not chosen:
-        names = ", ".join(one.folder.name for one in found) or "none"
-        raise BackupFailed(f"{folder} has no backup {stamp or ''}; there are: {names}.")
+        if not found:
+            raise BackupFailed(f"There is no backup in {folder}: name the folder of `make backup`.")
+        names = ", ".join(one.folder.name for one in found)
+        raise BackupFailed(f"{folder} has no backup {stamp}; there are: {names}.")
     return chosen[-1]

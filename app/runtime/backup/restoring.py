@@ -20,9 +20,9 @@ def restore(settings: Settings, backup: Backup) -> Manifest:
     schema_revisions.check_known(manifest.schema_revision)
     uploads = settings.storage_dir
     if uploads.is_dir() and any(uploads.iterdir()):
+        name = "TEST_UPLOAD_DIR" if settings.testing else "UPLOAD_DIR"
         raise BackupFailed(
-            f"{uploads} is not empty. Set IMAGE_SEARCH_UPLOAD_DIR to a new folder, or move this "
-            "one away."
+            f"{uploads} is not empty. Set IMAGE_SEARCH_{name} to a new folder, or move it away."
         )
     backup.check()
     try:

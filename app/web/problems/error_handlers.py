@@ -24,6 +24,8 @@ from app.web.problems.problems import (
     DATABASE_READ_ONLY,
     DATABASE_SILENT,
     DATABASE_UNAVAILABLE,
+    NO_ADDRESS,
+    NO_METHOD,
     QUERY_TOO_SLOW,
     RETRY_AFTER_SECONDS,
     TOO_LONG,
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 Unexpected = Callable[[Request, Exception], JSONResponse]
 
+ROUTING = {"Not Found": NO_ADDRESS, "Method Not Allowed": NO_METHOD}  # by Starlette's words
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -62,7 +65,8 @@ def install(app: FastAPI) -> None:
         if full := _full_disk(error.__cause__):  # FastAPI calls it an error of the body
             return full
         headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
-        return problem(error.status_code, f"{error.detail.rstrip('.')}.", headers)
+        detail = ROUTING.get(error.detail, f"{error.detail.rstrip('.')}.")
+        return problem(error.status_code, detail, headers)
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:

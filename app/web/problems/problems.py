@@ -108,6 +108,8 @@ DATABASE_UNAVAILABLE = "database_unavailable"
 PROBLEM = "Problem"  # the schema's name in the document
 PROBLEM_STUB = {"type": "object", "title": PROBLEM}
 """Stands for that schema in payloads: pydantic knows no schemas but its own."""
+NO_ADDRESS = "There is no such address: /docs lists all."
+NO_METHOD = "This address does not take this method: the header Allow names those that it takes."
 DATABASE_SILENT = "The database cannot answer now; try again in a moment."
 EXAMPLES = {
     400: ("request_malformed", "The request ended before its body did."),
@@ -116,8 +118,8 @@ EXAMPLES = {
         "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
     ),
     403: ("access_denied", "Your key is for the namespace elsewhere, not for default."),
-    404: ("not_found", "Not Found."),
-    405: ("method_not_allowed", "Method Not Allowed."),
+    404: ("not_found", NO_ADDRESS),
+    405: ("method_not_allowed", NO_METHOD),
     408: ("request_timeout", "The request's body came too slowly."),
     409: ("job_conflict", "Job 1 has ended as succeeded: there is nothing to cancel."),
     412: ("image_changed", "Picture 112 was changed since: read it again."),
