@@ -106,6 +106,18 @@ def test_keys_lead_to_the_field_and_recent_searches_stay(
     expect(recent).to_be_hidden()
 
 
+def test_a_closed_picture_does_not_take_the_focus_from_the_field(
+    visitor: Visitor, service: Service
+) -> None:
+    """A dialog's event `close` comes a moment after it: the next key may have been pressed."""
+    page = visitor.visit(service, "/?q=a+cat")
+    tiles(page).first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.evaluate("document.querySelector('dialog[open]').close(); words.focus()")
+    expect(page).to_have_url(re.compile("q=a(\\+|%20)cat$"))
+    expect(words(page)).to_be_focused()
+
+
 def test_filters_in_force_are_chips_and_choices_have_counts(
     visitor: Visitor, dated: Service
 ) -> None:

@@ -176,7 +176,8 @@ export function mountViewer(onSearch) {
   };
   dialog.onclose = () => {
     play(false);
-    shown.find(({ hit }) => hit.id === shownId())?.tile.firstChild.focus();
+    const isTyping = document.activeElement.matches("input, textarea"); // since Escape: this event comes a moment later
+    if (!isTyping) shown.find(({ hit }) => hit.id === shownId())?.tile.firstChild.focus();
     if (!askedId()) return;
     if (history.state?.isOpened) history.back();
     else history.replaceState(history.state, "", hitAddress());
