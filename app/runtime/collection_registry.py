@@ -203,7 +203,7 @@ class CollectionRegistry:
                 return opened
             self._opened[opened.collection.id] = opened
             self._opened.move_to_end(opened.collection.id)
-            if len(self._opened) > MOST_OPEN:
+            while len(self._opened) > MOST_OPEN:
                 self._opened.popitem(last=False)
         return opened
 
