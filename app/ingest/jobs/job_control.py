@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
 from app.database.tables import vector_indexes
-from app.errors import JobConflict
+from app.errors import Interrupted, JobConflict, ModelUnavailable
 from app.ingest.jobs.job_items import OPEN, enqueue_batches
 from app.ingest.jobs.jobs import (
     BULK_PRIORITY,
@@ -20,6 +20,7 @@ from app.ingest.jobs.jobs import (
     Job,
     enqueue,
     get,
+    note_waiting,
     settle,
 )
 
@@ -29,6 +30,18 @@ REINDEXING = (
     "reindex"  # the source of a job that fills a new generation of the collection's vectors
 )
 EVALUATION = "evaluate"  # that of one that compares generations and models by golden queries
+
+
+def goes_on_after(session: Session, job_id: int, error: Interrupted | ModelUnavailable) -> bool:
+    """Whether an interrupted job is to be tried again, or was cancelled meanwhile.
+
+    A job that waits for a model says so.
+    """
+    if get(session, job_id).state != "running":
+        return False
+    if isinstance(error, ModelUnavailable):
+        note_waiting(session, job_id, str(error))
+    return True
 
 
 def is_reindexing(job: Job) -> bool:

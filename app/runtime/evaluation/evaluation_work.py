@@ -17,7 +17,7 @@ from app.errors import (
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.index import generations
 from app.index.generations import Generation
-from app.ingest.jobs import jobs
+from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_control import EVALUATION
 from app.ingest.jobs.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
@@ -60,7 +60,10 @@ class EvaluationWork:
                 evaluation_rows.save(session, job_id, result)
                 jobs.close(session, jobs.get(session, job_id))
         except (Interrupted, ModelUnavailable) as error:
-            self._note(job_id, error)
+            with self.sessions.begin() as session:
+                goes_on = job_control.goes_on_after(session, job_id, error)
+            if goes_on:
+                raise
         except ImageSearchError as error:
             self._close(job_id, str(error))
         except Exception as error:
@@ -75,15 +78,6 @@ class EvaluationWork:
             job = jobs.get(session, job_id)
             if job.state == "cancelling":
                 jobs.close(session, job)
-
-    def _note(self, job_id: int, error: Interrupted | ModelUnavailable) -> None:
-        """Raise it again, unless the job was cancelled meanwhile."""
-        with self.sessions.begin() as session:
-            if jobs.get(session, job_id).state != "running":
-                return
-            if isinstance(error, ModelUnavailable):
-                jobs.note_waiting(session, job_id, str(error))
-        raise error
 
     def _close(self, job_id: int, reason: str) -> None:
         with self.sessions.begin() as session:

@@ -68,7 +68,7 @@ class DryRun:
             pictures,
             embedded,
             sampled,
-            None if seconds is None else round(seconds * embedded, 1),
+            None if seconds is None else round(seconds * embedded, 3),
             vectors * generations.bytes_a_vector(space.dimensions, shape),
         )
         with self.sessions.begin() as session:

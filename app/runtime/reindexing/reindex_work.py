@@ -34,7 +34,7 @@ from app.index import (
 )
 from app.index.generations import Generation
 from app.index.vector_indexes import Shape
-from app.ingest.jobs import jobs
+from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.reindexing import reindex_jobs
@@ -136,11 +136,9 @@ class ReindexWork:
     def _note(self, job_id: int, error: ModelUnavailable | Interrupted) -> None:
         """Raise it again, unless the job was cancelled meanwhile."""
         with self.sessions.begin() as session:
-            if jobs.get(session, job_id).state != "running":
-                return
-            if isinstance(error, ModelUnavailable):
-                jobs.note_waiting(session, job_id, str(error))
-        raise error
+            goes_on = job_control.goes_on_after(session, job_id, error)
+        if goes_on:
+            raise error
 
     def _fill(self, job: Job, index: VectorIndex) -> None:
         record = partial(reindex_jobs.count, job.id)
