@@ -4,9 +4,16 @@ A `StartError` stops a command before it serves. Every other leaf class has an H
 table of `app.web.problems.problems`.
 """
 
+from typing import ClassVar
+
 
 class ImageSearchError(Exception):
-    """Base class; the message is a sentence that a person can act on."""
+    """Base class; the message is a sentence that a person can act on.
+
+    Errors that can be the reason of a job or of one of its files have a `code` for programs.
+    """
+
+    code: ClassVar[str | None] = None
 
 
 class StartError(ImageSearchError):
@@ -31,6 +38,15 @@ class ModelUnavailable(StartError):
     The only StartError that a request can meet: a collection's own model is loaded on demand.
     """
 
+    code = "model_unavailable"
+
+
+class ModelUnknown(ModelUnavailable):
+    """No model can be had by this name: there is none, or its folder or a package is missing.
+
+    Where models are loaded it becomes a ModelUnavailable that names the setting.
+    """
+
 
 class ModelMismatch(StartError):
     """The pictures were indexed with another model than the one that starts."""
@@ -40,8 +56,18 @@ class BackupFailed(StartError):
     """A backup cannot be made or restored, or is damaged."""
 
 
+class NothingToBackUp(BackupFailed):
+    """The database has never been used."""
+
+
+class DatasetRejected(StartError):
+    """A dataset cannot be written there, or not be imported: it is damaged, or of another model."""
+
+
 class SourceUnreadable(StartError):
     """A folder to be indexed does not exist or cannot be listed."""
+
+    code = "source_unavailable"
 
 
 class QueryRejected(ImageSearchError):
@@ -152,6 +178,32 @@ class CollectionRejected(ImageSearchError):
     """A collection whose name, fields, model or index options are not allowed."""
 
 
+class LabelsRejected(ImageSearchError):
+    """Labels that cannot be told apart, too many prompts, or a template without a place."""
+
+
+class LabelSetNotFound(ImageSearchError):
+    """The collection has no label set of this name."""
+
+
+class StandingSearchNotFound(ImageSearchError):
+    """There is no standing search with this id."""
+
+
+class StandingSearchRejected(ImageSearchError):
+    """A standing search of what cannot be kept, or one too many."""
+
+
+class AnnotatorUnavailable(ImageSearchError):
+    """An annotator whose package is not installed."""
+
+    code = "annotator_unavailable"
+
+
+class GateUnready(ImageSearchError):
+    """A label set that is a gate is being changed, so that no picture can be judged by it now."""
+
+
 class GenerationNotFound(ImageSearchError):
     """The collection has no generation with this id, or none to go back to."""
 
@@ -171,25 +223,41 @@ class ImageRejected(ImageSearchError):
 class ImageUnsupported(ImageRejected):
     """The bytes are not in a supported picture format."""
 
+    code = "image_unsupported"
+
 
 class ImageCorrupt(ImageRejected):
     """The bytes are damaged, truncated or otherwise unreadable."""
+
+    code = "image_corrupt"
 
 
 class ImageTooLarge(ImageRejected):
     """Too many bytes or too many pixels."""
 
+    code = "image_too_large"
+
 
 class ImageTooNarrow(ImageRejected):
     """One side is so much longer than the other that a model sees nothing in it."""
+
+    code = "image_too_narrow"
 
 
 class ImageVanished(ImageRejected):
     """The file was listed, but was gone when it was to be read."""
 
+    code = "image_vanished"
+
 
 class SelectionTooLarge(ImageSearchError):
     """More pictures, or more bytes of them, than one request may ask for."""
+
+
+class GateRefused(ImageRejected):
+    """A label set that is a gate refuses the picture for what it shows."""
+
+    code = "gate_refused"
 
 
 class RangeNotSatisfiable(ImageRejected):
@@ -203,13 +271,19 @@ class RangeNotSatisfiable(ImageRejected):
 class UrlNotAllowed(ImageRejected):
     """The URL leads to an address that is not allowed; the client is not told why."""
 
+    code = "url_not_allowed"
+
 
 class UrlUnreadable(ImageRejected):
     """The server of the URL answers, but not with a file: trying again will not help."""
 
+    code = "url_unreadable"
+
 
 class EntryRefused(ImageRejected):
     """An archive entry that is refused because of its name, its kind or its size."""
+
+    code = "archive_entry_refused"
 
 
 class ExternalIdTaken(ImageSearchError):
@@ -227,13 +301,19 @@ class AnnotationInvalid(ImageSearchError):
 class ArchiveRejected(ImageSearchError):
     """The file is not an archive, is damaged, or exceeds a limit."""
 
+    code = "archive_invalid"
+
 
 class SourceUnavailable(ImageSearchError):
     """A disk, a bucket or a server does not answer now; trying again may help."""
 
+    code = "source_unavailable"
+
 
 class StorageUnwritable(ImageSearchError):
     """A folder of ours cannot be written: its disk is full or read-only. It may be mended soon."""
+
+    code = "storage_unwritable"
 
 
 class SourceNotAllowed(ImageSearchError):
@@ -262,6 +342,9 @@ class Interrupted(ImageSearchError):
 
 class IndexGone(ImageSearchError):
     """The index that this process serves is no longer the collection's active index."""
+
+
+OWN_FAULT = "internal_error"  # the code of what `own_fault` says
 
 
 def own_fault(error: Exception) -> str:

@@ -10,8 +10,10 @@ from typing import Any, Literal, TextIO
 from pythonjsonlogger.json import JsonFormatter
 
 LogFormat = Literal["plain", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 AUDIT = "audit"  # the name of the audit logger
+OWN = "app"  # of the logger above all of the program's own
 TAKEN_OVER = ("uvicorn", "uvicorn.error", "uvicorn.access")  # may come with handlers
 NO_REQUEST = "-"
 CONTINUED = "  | "  # starts each line of a traceback; no record starts so
@@ -40,14 +42,20 @@ class _Stderr(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-def configure(log_format: LogFormat) -> None:
-    """Log warnings of all loggers and every audit record to stderr. May be called again."""
+def configure(log_format: LogFormat, level: LogLevel | None = None) -> None:
+    """Log to stderr: every audit record, and our own records from `level` on. May be called again.
+
+    None is warning on a terminal, whose user sees a progress bar, and info elsewhere. Libraries
+    log from warning on, or from error: less might hold secrets.
+    """
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, _Stderr):
             root.removeHandler(handler)
     root.addHandler(_Stderr(_json_formatter() if log_format == "json" else _Plain()))
-    root.setLevel(logging.WARNING)
+    chosen = (level or ("warning" if sys.stderr.isatty() else "info")).upper()
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[chosen]))
+    logging.getLogger(OWN).setLevel(chosen)
     logging.getLogger(AUDIT).setLevel(logging.INFO)
     for name in TAKEN_OVER:
         logger = logging.getLogger(name)

@@ -8,29 +8,35 @@ import logging
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 
 import psutil
 import uvicorn
 from fastapi import FastAPI
 from limits import RateLimitItem, parse
 
-from app import logs
+from app import VERSION, logs
 from app.access.authentication import check_address
 from app.database.embedded.embedded_postgres import sole_owner
 from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
+from app.ingest.jobs import jobs
 from app.ingest.jobs.job_submission import JobOptions
-from app.runtime.assembly import MEGA, open_services
-from app.runtime.models import DEMO_MODEL, default_model, is_named
+from app.runtime.assembly import open_services
+from app.runtime.backup.schedule import BackupSchedule
+from app.runtime.collection_assembly import MEGA
+from app.runtime.models import DEMO_MODEL, check_further_models, default_model, is_named
 from app.runtime.progress_bar import progress_bar
 from app.runtime.services import Services
+from app.runtime.setting_checks import DEFAULT_IMAGES, check_places
 from app.runtime.shutdown import JOIN_SECONDS, exit_process, join, unwind_on_signals
 from app.setting_names import warn_of_unknown_variables
 from app.setting_types import NO_RATE
-from app.settings import ROOT, SEARCH_RATE, UPLOAD_RATE, Settings
+from app.settings import SEARCH_RATE, UPLOAD_RATE, Settings
 from app.sources.ignored_names import IgnoredNames
 from app.web import application
 from app.web.application import HttpLimits
@@ -43,8 +49,11 @@ log = logging.getLogger(__name__)
 BackgroundTask = Callable[[threading.Event], None]
 """Runs beside the server until the event is set."""
 
-DEFAULT_IMAGES = ROOT / Settings.model_fields["images_dir"].default
 STOP_POLL_SECONDS = 0.1  # between looks for the signal
+NO_DEMO_BACKUPS = (
+    "IMAGE_SEARCH_BACKUP_DIR: the demo (TESTING=1) is not backed up. Without TESTING=1 the server "
+    "makes backups."
+)
 SHUTDOWN_SECONDS = 5  # that running requests have to end after Ctrl-C
 
 
@@ -82,11 +91,13 @@ def _rate(text: str) -> RateLimitItem | None:
 
 def serve(settings: Settings) -> None:
     """Serve until a signal. Raises a StartError if the server cannot start."""
-    _check_watch_dirs(settings)
+    check_places(settings)
     sole = nullcontext() if settings.database_url else sole_owner(settings.postgres_dir)
     with _listener(settings.api_host, settings.api_port) as listener, sole:
-        print(f"Starting{_with_model(settings)} …", flush=True)
+        print(f"Starting version {VERSION}{_with_model(settings)} …", flush=True)
         with open_services(settings) as services:
+            check_further_models(settings, services.sessions)
+            _warn_without_worker(settings, services)
             check_address(settings.api_host, settings.allow_anonymous, services.sessions)
             app = create_app(settings, services)
             server = uvicorn.Server(server_config(app, settings.keep_alive_seconds))
@@ -96,10 +107,18 @@ def serve(settings: Settings) -> None:
                     server,
                     listener,
                     partial(_index_source, settings, services, server),
-                    partial(_watch, settings, services),
+                    *(partial(_watch, settings, services, one) for one in settings.watch_dirs),
                     partial(_stop_worker, services, server),
                     *services.model_changes,
+                    *_backups(settings),
                 )
+
+
+def _warn_without_worker(settings: Settings, services: Services) -> None:
+    if settings.worker == "none":
+        with services.sessions.begin() as session:
+            if not jobs.has_worker(session):
+                log.warning("%s Until then jobs wait.", jobs.NO_WORKER)
 
 
 def _with_model(settings: Settings) -> str:
@@ -122,15 +141,6 @@ def server_config(app: FastAPI, keep_alive_seconds: int) -> uvicorn.Config:
     )
 
 
-def _check_watch_dirs(settings: Settings) -> None:
-    """Raises SettingsInvalid naming a folder that does not exist."""
-    for folder in settings.watch_dirs:
-        if not folder.is_dir():
-            raise SettingsInvalid(
-                f"IMAGE_SEARCH_WATCH_DIRS: {folder} is not a folder. Create it first."
-            )
-
-
 def _run(server: uvicorn.Server, listener: socket.socket, *tasks: BackgroundTask) -> None:
     """Serve until a signal, each task on a thread of its own meanwhile."""
     stop = threading.Event()
@@ -140,9 +150,11 @@ def _run(server: uvicorn.Server, listener: socket.socket, *tasks: BackgroundTask
     try:
         server.run(sockets=[listener])
     finally:
+        print("Stopping.", flush=True)
         stop.set()
+        latest = time.monotonic() + JOIN_SECONDS  # for all of them: several may wait for a disk
         for thread in threads:
-            join(thread, JOIN_SECONDS)
+            join(thread, max(0.0, latest - time.monotonic()))
 
 
 def _name(task: BackgroundTask) -> str:
@@ -156,18 +168,27 @@ def _stop_worker(services: Services, server: uvicorn.Server, stop: threading.Eve
     services.worker.stop()
 
 
-def _watch(settings: Settings, services: Services, stop: threading.Event) -> None:
-    """Index what changes in the folders of WATCH_DIRS, until the event is set."""
-    if settings.watch_dirs:
-        try:
-            FolderWatcher(
-                job_submission=services.job_submission,
-                folders=settings.watch_dirs,
-                ignored=IgnoredNames(settings.ignored_names),
-                poll_seconds=settings.watch_poll_seconds,
-            ).run(stop)
-        except Exception:  # the server keeps running
-            log.exception("Watching %s failed", ", ".join(map(str, settings.watch_dirs)))
+def _backups(settings: Settings) -> Iterator[BackgroundTask]:
+    """Backups by themselves; the demo makes none, since it would replace those of one's own."""
+    if settings.backup_dir is None:
+        return
+    if settings.testing:
+        print(NO_DEMO_BACKUPS, flush=True)
+        return
+    yield BackupSchedule(settings, settings.backup_dir).make_backups
+
+
+def _watch(settings: Settings, services: Services, folder: Path, stop: threading.Event) -> None:
+    """Index what changes in a folder of WATCH_DIRS, until the event is set."""
+    try:
+        FolderWatcher(
+            job_submission=services.job_submission,
+            folder=folder,
+            ignored=IgnoredNames(settings.ignored_names),
+            poll_seconds=settings.watch_poll_seconds,
+        ).run(stop)
+    except Exception:  # the server keeps running
+        log.exception("Watching %s failed", folder)
 
 
 def _index_source(
@@ -183,20 +204,27 @@ def _index_source(
         if settings.worker == "embedded":
             with progress_bar(disable=None, leave=False) as show:
                 job = services.job_submission.follow(job_id, show, stop)
-            for item in services.job_submission.every(job_id, "failed"):
-                print(f"Refused: {item.path}: {item.reason}", flush=True)
+            _show_refusals(services, job_id)
             if job.reason:
-                print(f"Not indexed: {job.reason}", file=sys.stderr)
+                print(f"Indexing did not finish: {job.reason}", file=sys.stderr)
     except Exception:  # the server keeps running
         log.exception("Indexing %s failed", settings.source_dir)
     while not server.started and not stop.wait(0.01):
         pass
     if not stop.is_set():
         demo = f" [{DEMO_MODEL}]" if services.model_name == DEMO_MODEL else ""
+        found = services.gallery.totals()
+        where = f" in {found.collections} collections" if found.collections > 1 else ""
         print(
-            f"Ready: {settings.address} ({services.gallery.count()} images indexed){demo}",
-            flush=True,
+            f"Ready: {settings.address} ({found.pictures} images indexed{where}){demo}", flush=True
         )
+
+
+def _show_refusals(services: Services, job_id: int) -> None:
+    if log.isEnabledFor(logging.INFO):  # the worker logs them
+        return
+    for item in services.job_submission.every(job_id, "failed"):
+        print(f"Refused: {item.path}: {item.reason}", flush=True)
 
 
 @contextmanager
@@ -241,7 +269,7 @@ def main() -> None:
     unwind_on_signals()
     try:
         settings = Settings.load()
-        logs.configure(settings.log_format)
+        logs.configure(settings.log_format, settings.log_level)
         warn_of_unknown_variables(Settings.model_fields)
         with suppress(KeyboardInterrupt):
             serve(settings)

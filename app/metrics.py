@@ -3,7 +3,7 @@
 No label has values that a client can choose, such as paths or names of collections.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -95,6 +95,26 @@ _batch_searches = Histogram(
 )
 
 
+SearchDatabase = Literal["primary", "replica"]
+_database_searches = Counter(
+    f"{PREFIX}_database_searches",
+    "Searches, where there are replicas: by which database, and whether that answered or failed, "
+    "so that the next one was asked.",
+    ["database", "outcome"],
+    registry=REGISTRY,
+)
+
+
+for _database in get_args(SearchDatabase):
+    for _outcome in ("answered", "failed"):
+        _database_searches.labels(_database, _outcome)  # 0 before the first
+
+
+def count_database_search(database: SearchDatabase, *, is_answered: bool) -> None:
+    """Count a search that was sent to one of several databases."""
+    _database_searches.labels(database, "answered" if is_answered else "failed").inc()
+
+
 def observe_search_batch(searches: int) -> None:
     """Count a batch of so many searches."""
     _batch_searches.observe(searches)
@@ -170,11 +190,24 @@ class DatabaseCounts:
 
 
 @dataclass(frozen=True)
+class ReplicaGauge:
+    """A replica of the database; `name` is its host, port and database, as the operator set them.
+
+    `lag` is in seconds, infinite where it is unknown.
+    """
+
+    name: str
+    is_used: bool
+    lag: float
+
+
+@dataclass(frozen=True)
 class _Gauges(Collector):
     """What is read once for each exposition, instead of being counted all the time."""
 
     model: Model
     counts: DatabaseCounts | None
+    replicas: Sequence[ReplicaGauge]
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of the model and of what the database holds."""
@@ -187,6 +220,8 @@ class _Gauges(Collector):
         if self.counts:
             yield from _queue(self.counts.queue)
             yield from _coverage(self.counts.coverage)
+        if self.replicas:
+            yield from _replicas(self.replicas)
 
 
 def _gauge(name: str, description: str, value: float) -> GaugeMetricFamily:
@@ -201,6 +236,21 @@ def _queue(queue: QueueCounts) -> Iterable[Metric]:
     yield jobs
 
 
+def _replicas(replicas: Sequence[ReplicaGauge]) -> Iterable[Metric]:
+    used = GaugeMetricFamily(
+        f"{PREFIX}_replica_used", "1: the replica answers searches.", labels=["replica"]
+    )
+    lag = GaugeMetricFamily(
+        f"{PREFIX}_replica_lag_seconds",
+        "How far the replica was behind when it and the primary answered last.",
+        labels=["replica"],
+    )
+    for one in replicas:
+        used.add_metric([one.name], float(one.is_used))
+        lag.add_metric([one.name], one.lag)
+    yield from (used, lag)
+
+
 def _coverage(coverage: Coverage | None) -> Iterable[Metric]:
     if coverage:
         yield _gauge("pictures", "Pictures of all collections.", coverage.pictures)
@@ -209,6 +259,8 @@ def _coverage(coverage: Coverage | None) -> Iterable[Metric]:
         yield _gauge("index_coverage_ratio", description, coverage.ratio)
 
 
-def exposition(model: Model, counts: DatabaseCounts | None) -> bytes:
+def exposition(
+    model: Model, counts: DatabaseCounts | None, replicas: Sequence[ReplicaGauge] = ()
+) -> bytes:
     """All metrics in Prometheus's text format; `counts` is None if the database does not answer."""
-    return generate_latest(REGISTRY) + generate_latest(_Gauges(model, counts))
+    return generate_latest(REGISTRY) + generate_latest(_Gauges(model, counts, replicas))

@@ -5,7 +5,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import limits
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -16,6 +16,8 @@ NO_RATE = "none"
 ROOT_PATH = re.compile(
     r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}"
 )  # no dots at the front of a part
+URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
+BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:[^\s/]+([/:][^\s/]+)*")  # as boto3 takes them
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 TILES = re.compile(
@@ -49,11 +51,20 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _header_secret(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", secret.get_secret_value()):
+        raise ValueError("it may hold letters, digits and signs of ASCII, and no spaces")
+    return secret
+
+
 def _rate(text: str) -> str:
     if text != NO_RATE:
-        (rate,) = limits.parse_many(text)
-        if rate.amount < 1:
-            raise ValueError("a rate of at least 1 is needed")
+        try:
+            (rate,) = limits.parse_many(text)
+        except ValueError:
+            rate = None
+        if rate is None or rate.amount < 1:
+            raise ValueError(f"write a rate such as 100/second or 1000/hour, or {NO_RATE}")
     return text
 
 
@@ -90,18 +101,42 @@ def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return patterns
 
 
+def _url(address: str) -> str:
+    if not URL.fullmatch(address):
+        raise ValueError("write it like https://host or http://host:9000")
+    return address
+
+
+def _bucket(name: str) -> str:
+    if not BUCKET.fullmatch(name):
+        raise ValueError(
+            f"{name} is not a bucket's name: write it without s3:// and without a path"
+        )
+    return name
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}: write it like 10.0.0.0/8") from error
+
+
 def _zone_name(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ZoneInfoNotFoundError) as error:
         if name != "UTC":  # which every system knows
             raise ValueError(f"{name} is not a time zone: write it like Europe/Lisbon") from error
     return name
 
 
+Url = Annotated[str, AfterValidator(_url)]
+Bucket = Annotated[str, AfterValidator(_bucket)]
+Buckets = Annotated[tuple[Bucket, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_split)]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 
 RootPath = Annotated[str, AfterValidator(_root_path)]
@@ -112,3 +147,4 @@ Patterns = Annotated[Names, AfterValidator(_check_patterns)]
 Zone = Annotated[str, AfterValidator(_zone_name)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_header_secret)]

@@ -6,12 +6,24 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from app import setting_folders
 from app.errors import SettingsInvalid
 from app.setting_names import explain, read_variables
 from app.setting_types import (
+    Bucket,
+    Buckets,
     Folders,
+    HeaderSecret,
     Names,
     Networks,
     Origins,
@@ -20,14 +32,17 @@ from app.setting_types import (
     RootPath,
     Secret,
     Tiles,
+    Url,
     WebhookSecret,
     Zone,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The project's folder: relative paths in settings and in the database start here."""
+ROOT = setting_folders.data_root()
+"""The folder of the data: relative paths in settings and in the database start here."""
 
-DEMO_MODEL_DIR = ROOT / "data" / "models" / "demo"
+DEMO_MODEL_DIR = setting_folders.PROGRAM / "data" / "models" / "demo"
+DEMO_CAPTIONER_DIR = setting_folders.PROGRAM / "data" / "models" / "demo-captioner"
+BUNDLED_IMAGES = setting_folders.PROGRAM / "data" / "test_images"
 TESTING_DATABASE = "image_search_testing"
 DATABASE = "image_search"
 SEARCH_RATE, UPLOAD_RATE = "100/second", "50/second"
@@ -63,17 +78,33 @@ class Settings(BaseModel):
     database_url: str | None = Field(
         None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
     )
+    read_database_url: Names = Field(
+        (),
+        description="hot standbys of that Postgres, comma-separated, which answer the searches; "
+        "empty: it answers them itself",
+    )
     postgres_dir: Path = Field(
         Path("data/postgres"), description="where the embedded Postgres keeps its data"
     )
     images_dir: Path = Field(
         Path("data/images"), description="folder of pictures to index at start"
     )
-    test_images_dir: Path = Field(Path("data/test_images"), description="the same, with TESTING=1")
+    test_images_dir: Path = Field(BUNDLED_IMAGES, description="the same, with TESTING=1")
     upload_dir: Path = Field(Path("data/uploads"), description="folder of uploaded files")
     test_upload_dir: Path = Field(Path("data/test_uploads"), description="the same, with TESTING=1")
     thumbnail_dir: Path = Field(
         Path("data/thumbnails"), description="cache of thumbnails; may be deleted at any time"
+    )
+    backup_dir: str | None = Field(
+        None,
+        description="folder, or s3://bucket/prefix, where a server makes backups by itself, except "
+        "with TESTING=1; empty: none are made",
+    )
+    backup_hours: Annotated[float, Field(gt=0, le=8_760)] = Field(
+        24, description="time between two of these backups, in hours"
+    )
+    backup_keep: Annotated[int, Field(ge=1)] = Field(
+        7, description="newest backups that are kept there"
     )
     clip_model: str | None = Field(
         None,
@@ -89,6 +120,23 @@ class Settings(BaseModel):
     collection_models: Names = Field(
         (),
         description="further models that collections may use, preset or model@tag, comma-separated",
+    )
+    caption_model: str = Field(
+        "coca_ViT-B-32@mscoco_finetuned_laion2b_s13b_b90k",
+        min_length=1,
+        description="writes captions where a collection has the annotator caption on: an open_clip "
+        "model with its tag, hf-hub:org/name or local-dir:/path; with CAPTION_URL the name there",
+    )
+    caption_url: str | None = Field(
+        None,
+        description="a server that writes the captions instead, by vision chat completions, such "
+        "as http://host:port/v1; pictures are sent there; empty: none",
+    )
+    caption_key: HeaderSecret | None = Field(None, description="its key; empty: none is sent")
+    region_detector: str | None = Field(
+        None,
+        description="finds regions of collections with `regions: detector`: a detection model of "
+        "torchvision and its weights, as architecture@file",
     )
     max_resident_models: Annotated[int, Field(ge=1)] = Field(
         2, description="models in memory at a time; the least recently used one is unloaded"
@@ -129,8 +177,24 @@ class Settings(BaseModel):
         1000,
         description="memory that all pictures being decoded may use together, in MB (10^6 bytes)",
     )
+    resident_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        256,
+        description="memory for codes of vectors, 524 bytes each at 512 dimensions, which answer "
+        "faster than the graph, in MB (10^6 bytes); 0: none",
+    )
     read_jpeg_2000: bool = Field(
         False, description="read JPEG 2000, whose decoder has had more faults than the others"
+    )
+    read_video: bool = Field(
+        False,
+        description="index videos (MP4, MOV, WebM, MKV, MPEG-TS); needs the package av: see "
+        "docs/understanding.md#videos",
+    )
+    video_interval_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        10, description="between frames of a video that are indexed, where the scene stays the same"
+    )
+    video_max_frames: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        300, description="most frames of a video that are indexed; of a long one, further apart"
     )
     max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
@@ -191,6 +255,11 @@ class Settings(BaseModel):
     log_format: Literal["plain", "json"] = Field(
         "plain", description="json: one JSON object per line"
     )
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        None,
+        description="least level that is logged: debug, info, warning or error; empty: warning on "
+        "a terminal, else info",
+    )
     keep_gps: bool = Field(
         False, description="1: keep where a picture was taken, from its file or sidecars"
     )
@@ -233,7 +302,7 @@ class Settings(BaseModel):
     watch_poll_seconds: Annotated[float, Field(ge=1)] = Field(
         300, description="how often a watched network disk is looked at, in seconds"
     )
-    s3_endpoint_url: str | None = Field(
+    s3_endpoint_url: Url | None = Field(
         None, description="S3 or R2 endpoint; empty: AWS (or R2_ENDPOINT_URL)"
     )
     s3_access_key_id: str | None = Field(
@@ -242,10 +311,12 @@ class Settings(BaseModel):
     s3_secret_access_key: SecretStr | None = Field(
         None, description="its secret key (or R2_SECRET_ACCESS_KEY)"
     )
-    s3_bucket: str | None = Field(
+    s3_bucket: Bucket | None = Field(
         None, description="bucket that requests and commands may read (or R2_BUCKET_NAME)"
     )
-    s3_buckets: Names = Field((), description="further buckets that they may read, comma-separated")
+    s3_buckets: Buckets = Field(
+        (), description="further buckets that they may read, comma-separated"
+    )
     s3_region: str = Field("auto", description="its region; R2 has one, named auto")
     s3_prefix: str = Field(
         "", description="make download-images copies only keys that start with this"
@@ -263,7 +334,7 @@ class Settings(BaseModel):
         (), description="private networks that URLs may lead to, CIDRs, comma-separated"
     )
     hf_home: str | None = Field(None, description="Hugging Face cache; empty: the library's own")
-    hf_endpoint: str | None = Field(None, description="Hugging Face hub to use; empty: its own")
+    hf_endpoint: Url | None = Field(None, description="Hugging Face hub to use; empty: its own")
     hf_hub_offline: bool = Field(False, description="1: never contact the hub, use only the cache")
 
     @field_validator(
@@ -278,6 +349,20 @@ class Settings(BaseModel):
     @classmethod
     def _from_root(cls, path: Path) -> Path:
         return Path(os.path.abspath(ROOT / path.expanduser()))  # noqa: PTH100  # keeps links
+
+    @field_validator("backup_dir")
+    @classmethod
+    def _folder_or_bucket(cls, place: str | None) -> str | None:
+        if place is None or place.startswith("s3://"):
+            return place
+        return str(cls._from_root(Path(place)))
+
+    @field_validator("s3_secret_access_key")
+    @classmethod
+    def _both_keys(cls, secret: SecretStr | None, read: ValidationInfo) -> SecretStr | None:
+        if (secret is None) != (read.data.get("s3_access_key_id") is None):
+            raise ValueError("set it and S3_ACCESS_KEY_ID, or neither of the two")
+        return secret
 
     @field_validator("source_dirs", "watch_dirs")
     @classmethod
@@ -312,8 +397,14 @@ class Settings(BaseModel):
 
     @staticmethod
     def default_env_file() -> Path:
-        """The one that the variable ENV_FILE names, else `.env`."""
-        return Path(os.environ.get("ENV_FILE", ROOT / ".env"))
+        """The one that the variable ENV_FILE names, else `.env`, which may be missing.
+
+        Raises SettingsInvalid if ENV_FILE names one that is missing.
+        """
+        named = os.environ.get("ENV_FILE")
+        if named and not Path(named).exists():
+            raise SettingsInvalid(f"Settings: ENV_FILE={named}: there is no such file.")
+        return Path(named) if named else setting_folders.env_file()
 
     @classmethod
     def load(cls, env_file: Path | None = None) -> Self:

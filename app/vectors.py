@@ -1,12 +1,17 @@
 """Embedding vectors: the space they belong to, and the rule that keeps them comparable."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 """float32, shape (n, dimensions) for many or (dimensions,) for one; every row of length 1."""
+
+Arithmetic = Literal["float", "int8"]
+"""What a model's pictures are computed in: fp32, bf16 and fp16 give comparable vectors, so they are
+one; int8's are others."""
 
 UNIT_TOLERANCE = 1e-3
 """How far from 1 a vector's length may be before it is refused."""
@@ -21,18 +26,21 @@ class VectorSpace:
     """What makes two embeddings comparable: the same fingerprint.
 
     `fingerprint` is the SHA-256 (hex) of the weights, the architecture, the tokenizer's
-    settings and the preprocessing; `dimensions` the length of a vector.
+    settings and the preprocessing, and where these are in int8, of the quantised weights;
+    `dimensions` is the length of a vector. `precision` is None where it was not recorded.
     """
 
     model: str
     pretrained: str
     fingerprint: str
     dimensions: int
+    precision: Arithmetic | None = "float"
 
     @property
     def name(self) -> str:
-        """The model as a person would name it: `ViT-B-32 / datacomp_xl_s13b_b90k`."""
-        return f"{self.model} / {self.pretrained}" if self.pretrained else self.model
+        """The model as a person would name it: `ViT-B-32 / datacomp_xl_s13b_b90k in int8`."""
+        name = f"{self.model} / {self.pretrained}" if self.pretrained else self.model
+        return f"{name} in int8" if self.precision == "int8" else name
 
 
 def unit_rows(rows: NDArray[np.float32]) -> Vectors:

@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from app.catalog import collections
 from app.catalog.filters import fields, filters
+from app.catalog.filters.field_names import METADATA
 from app.database import connections
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import temporary_folder
@@ -84,7 +85,7 @@ class Bench:
         """A filter's condition, and a mask of the pictures that pass it."""
         passing = np.ones(len(self.gallery.vectors), bool)
         for name, asked in body.items():
-            passing &= self.gallery.values[name.removeprefix(fields.METADATA)] < asked["lt"]
+            passing &= self.gallery.values[name.removeprefix(METADATA)] < asked["lt"]
         return (filters.parse(body, DECLARED).condition if body else None), passing
 
 

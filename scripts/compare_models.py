@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
-from app.errors import ImageSearchError
 from app.runtime.assembly import open_services
 from app.runtime.evaluation.evaluations import DEFAULT_SAMPLE, MAX_SAMPLED, Asked
 from app.runtime.models import model_name
 from app.runtime.services import Services
-from app.runtime.shutdown import unwind_on_signals
-from app.settings import Settings
-from scripts.ingest import run_command, work_on
+from scripts.command_line import open_settings, run_command, sentences
+from scripts.ingest import work_on
 
 HEADER = ("", "nDCG@10", "95 %", "R@1", "R@5", "R@10", "MRR", "ms/picture", "ms/text", "bytes")
 COMPONENT_BYTES = {"vector": 4}  # of a vector in an index; in others 2
@@ -30,21 +27,16 @@ def main(
     ] = DEFAULT_SAMPLE,
 ) -> None:
     """Print how the models do beside the collection's own, and what a picture costs here."""
-    unwind_on_signals()
     names = [one.strip() for one in models.split(",") if one.strip()]
     asked = Asked(models=[model_name(one) for one in names], sample=sample)
-    settings = Settings.load()
-    allowed = {
-        "collection_models": (*settings.collection_models, *names),
-        "max_resident_models": max(2, settings.max_resident_models),
-    }
-    try:
+    with sentences("Not compared"):
+        settings = open_settings()
+        allowed = {
+            "collection_models": (*settings.collection_models, *names),
+            "max_resident_models": max(2, settings.max_resident_models),
+        }
         with open_services(settings.model_copy(update=allowed)) as services:
             print_result(_result(services, namespace, collection, asked))
-    except ImageSearchError as error:
-        sys.exit(f"Not compared: {error}")
-    except DBAPIError as error:
-        sys.exit(f"The database failed: {error.orig}")
 
 
 def _result(services: Services, namespace: str, collection: str, asked: Asked) -> Mapping[str, Any]:
@@ -104,4 +96,4 @@ def _print_line(cells: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: typer.run(main))
+    run_command(main)

@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from app.errors import ImageSearchError
 from app.runtime.assembly import open_services
 from app.runtime.doctor.doctor import Report
-from app.runtime.shutdown import unwind_on_signals
-from app.settings import Settings
+from scripts.command_line import by_make, open_settings, run_command, sentences
 
 SHOWN = 5  # examples shown of each kind
 
@@ -19,17 +17,13 @@ def main(
     sure: Annotated[bool, typer.Option(help="with --fix: also remove what is uncertain")] = False,
 ) -> None:
     """Print each kind of fault with its count; the exit status is 1 if any is left."""
-    unwind_on_signals()
-    try:
-        with open_services(Settings.load()) as services:
+    with sentences("Not examined"), open_services(open_settings()) as services:
+        report = services.doctor.examine()
+        if fix:
+            for finding in report.findings:
+                if mended := finding.mend(sure=sure):
+                    print(f"Mended: {mended} {finding.name}")
             report = services.doctor.examine()
-            if fix:
-                for finding in report.findings:
-                    if mended := finding.mend(sure=sure):
-                        print(f"Mended: {mended} {finding.name}")
-                report = services.doctor.examine()
-    except ImageSearchError as error:
-        sys.exit(f"Not examined: {error}")
     _print(report)
     if any(finding.found for finding in report.findings):
         sys.exit(1)
@@ -43,12 +37,15 @@ def _print(report: Report) -> None:
         for doubt in finding.doubts:
             print(f"       ! {doubt}")
     if any(finding.doubts for finding in report.findings):
-        print(
-            "What is marked ! is uncertain and stays; `make doctor FIX=1 SURE=1` removes that too."
-        )
+        way = "make doctor FIX=1 SURE=1" if by_make() else "--fix --sure"
+        print(f"What is marked ! is uncertain and stays; `{way}` removes that too.")
+    if report.coverage:
+        print("Looked at:")
+    for line in report.coverage:
+        print(f"         {line}")
     for note in report.notes:
         print(note)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

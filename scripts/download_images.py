@@ -19,10 +19,11 @@ from tqdm import tqdm
 
 from app.errors import EntryRefused, ImageSearchError, ResourceInUse, SettingsInvalid, StartError
 from app.runtime.backing_services import open_buckets
-from app.runtime.shutdown import unwind_on_signals
 from app.settings import Settings
 from app.storage.buckets import Bucket, StoredObject
 from app.storage.disk import PART
+from scripts.command_line import run_command, sentences
+from scripts.launch import INTERRUPTED
 
 THREADS = 8
 QUEUE = 2 * THREADS  # objects handed to the threads before more are listed
@@ -31,7 +32,6 @@ STATE = ".downloaded.jsonl"
 PARTS = f"{PART}????????"  # the names that tempfile gives
 NAME_BYTES = 255  # longest file name that all common file systems accept
 MD5_DIGITS = 32
-SIGINT_STATUS = 130
 
 
 class State:
@@ -72,7 +72,9 @@ def open_state(folder: Path) -> Iterator[State]:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         descriptor = os.open(folder / STATE, flags, 0o666)
     except OSError as error:
-        raise StartError(f"{folder} cannot be written: {error.strerror}.") from None
+        raise StartError(
+            f"{folder} (IMAGE_SEARCH_IMAGES_DIR) cannot be written: {error.strerror}."
+        ) from None
     with FileIO(descriptor, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -263,7 +265,7 @@ def download(bucket: Bucket, folder: Path, prefix: str, most: float) -> Copier:
             bar.write(f"Stopped: {copier.summary()} Run again, it goes on from here.")
             sys.stdout.flush()
             # sys.exit would wait for the threads, and they for the network.
-            os._exit(int(getattr(end, "code", SIGINT_STATUS)))
+            os._exit(int(getattr(end, "code", INTERRUPTED)))
     return copier
 
 
@@ -276,15 +278,10 @@ def _sweep(folder: Path) -> None:
 
 def main() -> None:
     """Copy, and say what was refused or failed."""
-    unwind_on_signals()
-    try:
+    with sentences("Not copied"):
         settings = Settings.load()
         most = settings.max_images or math.inf
         copier = download(_bucket(settings), settings.images_dir, settings.s3_prefix, most)
-    except ImageSearchError as error:
-        sys.exit(f"Not copied: {error}")
-    except KeyboardInterrupt:
-        sys.exit(SIGINT_STATUS)
     print(copier.summary())
     if copier.failed:
         sys.exit(1)
@@ -298,4 +295,4 @@ def _bucket(settings: Settings) -> Bucket:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -3,32 +3,21 @@
 The server does the same every night; `make evaluate-feedback` does it right away.
 """
 
-import sys
-
-from sqlalchemy.exc import DBAPIError
-
-from app.errors import ImageSearchError
 from app.feedback.evaluation import MIN_JUDGEMENTS, MIN_QUERIES, EvaluationResult
 from app.runtime.assembly import open_services
-from app.runtime.collection_registry import CollectionRegistry, KnownCollection
-from app.runtime.shutdown import unwind_on_signals
-from app.settings import Settings
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.known_collections import KnownCollection
+from scripts.command_line import open_settings, run_command, sentences
 
 HEADER = f"{'collection':<30} {'queries':>8} {'judgements':>10} {'without':>8} {'with':>6}  state"
 
 
 def main() -> None:
     """Print a line for each collection."""
-    unwind_on_signals()
-    try:
-        with open_services(Settings.load()) as services:
-            print(HEADER)
-            for known in services.registry.every():
-                print(_line(known, held(services.registry, known)), flush=True)
-    except ImageSearchError as error:
-        sys.exit(f"Not tried: {error}")
-    except DBAPIError as error:
-        sys.exit(f"The database failed: {error.orig}")
+    with sentences("Not evaluated"), open_services(open_settings()) as services:
+        print(HEADER)
+        for known in services.registry.every():
+            print(_line(known, held(services.registry, known)), flush=True)
     print(
         f"\nWithout and with: mean nDCG@10 of what was held out. Less than {MIN_QUERIES} queries "
         f"with a good hit, or {MIN_JUDGEMENTS} judgements, is not enough."
@@ -53,4 +42,4 @@ def _shown(ndcg: float | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

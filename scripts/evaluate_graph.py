@@ -1,15 +1,19 @@
 """What HNSW graphs lose on bursts and near-duplicates: `python -m scripts.evaluate_graph`.
 
 Puts generated vectors into a temporary database and searches them by their graph, however few
-they are, and then as searches do once the graph was measured. Prints a Markdown table.
+they are, then as searches do once the graph was measured, and by codes. Prints a Markdown table.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated
 
 import numpy as np
 import typer
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.database.connections import Sessions
@@ -23,19 +27,23 @@ from app.index.graph_health import (
     find_lost,
     graph_recalls,
 )
-from app.index.hnsw_search import find_nearest
+from app.index.hnsw_search import Neighbour, find_nearest
 from app.index.recall_queries import worst_decile
+from app.index.resident.resident_indexes import ResidentIndexes
+from app.index.resident.resident_search import find_nearest_resident
+from app.index.search_method import is_searched_exactly
 from app.vectors import Vectors, VectorSpace
 from scripts.benchmark_search import database, print_table
 from scripts.generated_vectors import copy_vectors, insert_images, scene, unlike
 
 STORAGES: tuple[Storage, ...] = ("halfvec", "vector", "bit")
 K = 10
+UNBOUNDED = 10**12  # bytes of codes
 PART = 0.3  # of the vectors: deleted, or inserted into a graph that is there
 HEAD = [
     "library", "storage", "graph over",
     "self-recall", "recall@10", "worst decile", "unreachable",
-    "searches", "self-recall", "worst decile",
+    "without codes", "self-recall", "worst decile", "codes: self-recall", "worst decile",
 ]  # fmt: skip
 
 
@@ -95,11 +103,10 @@ def evaluate(
         for storage in STORAGES:
             index = _new_index(sessions, collection_id, storage, vectors)
             for order, asked in _states(sessions, index, vectors, sample):
-                by_graph, served = (
-                    _by_graph(sessions, index, asked),
-                    _served(sessions, index, asked),
-                )
-                yield [name, storage, order, *by_graph, *served]
+                graph = _by_graph(sessions, index, asked)
+                without_codes = _without_codes(sessions, index, asked)
+                codes = _by_codes(sessions, index, asked)
+                yield [name, storage, order, *graph, *without_codes, *codes]
 
 
 def _states(
@@ -161,19 +168,48 @@ def _by_graph(sessions: Sessions, index: VectorIndex, sample: Mapping[int, Vecto
     ]
 
 
-def _served(sessions: Sessions, index: VectorIndex, sample: Mapping[int, Vectors]) -> list[str]:
-    """What searches find once the graph was measured."""
-    queries = np.stack(list(sample.values()))
+def _without_codes(
+    sessions: Sessions, index: VectorIndex, sample: Mapping[int, Vectors]
+) -> list[str]:
+    """How searches without codes go once the graph was measured, and what they find."""
     with sessions.begin() as session:
-        by = "exactly" if vector_indexes.is_searched_exactly(session, index) else "by the graph"
-        lost = find_lost(session, index, sample)
-        none = np.zeros(len(queries), np.int64)
-        exact = exact_neighbours(session, index, queries, none, K)
-        recalls = []
-        for query, farthest in zip(queries, exact.farthest, strict=True):
-            hits = find_nearest(session, index, query, K)
-            recalls.append(sum(hit.distance <= farthest + TIE for hit in hits) / K)
-    return [by, _shown(1 - len(lost) / len(sample)), _shown(worst_decile(np.array(recalls)))]
+        by = "exactly" if is_searched_exactly(session, index) else "by the graph"
+        return [by, *_found(session, index, sample, partial(find_nearest, session, index))]
+
+
+def _by_codes(sessions: Sessions, index: VectorIndex, sample: Mapping[int, Vectors]) -> list[str]:
+    """What searches by codes find."""
+    with ThreadPoolExecutor(1) as threads:
+        indexes = ResidentIndexes(sessions, UNBOUNDED, threads, threading.Event(), min_vectors=1)
+        indexes.of(index)
+    resident = indexes.of(index)
+    if resident is None:
+        raise RuntimeError("the codes were not loaded")
+
+    def find(vector: Vectors, limit: int) -> Sequence[Neighbour] | None:
+        found = find_nearest_resident(sessions, resident, vector, limit)
+        return found.answer if found else None
+
+    with sessions.begin() as session:
+        return _found(session, index, sample, find)
+
+
+def _found(
+    session: Session,
+    index: VectorIndex,
+    sample: Mapping[int, Vectors],
+    find: Callable[[Vectors, int], Sequence[Neighbour] | None],
+) -> list[str]:
+    """Self-recall, and the worst decile of recall@10; a hit as near as the last one counts."""
+    queries = np.stack(list(sample.values()))
+    exact = exact_neighbours(session, index, queries, np.zeros(len(queries), np.int64), K)
+    own, recalls = [], []
+    for image_id, query, farthest in zip(sample, queries, exact.farthest, strict=True):
+        hits = find(query, K) or ()
+        near = [hit for hit in hits if hit.distance <= farthest + TIE]
+        own.append(any(hit.image.id == image_id or hit.distance <= TIE for hit in near))
+        recalls.append(len(near) / K)
+    return [_shown(float(np.mean(own))), _shown(worst_decile(np.array(recalls)))]
 
 
 def _shown(share: float) -> str:

@@ -3,11 +3,10 @@
 import json
 import sys
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request
 
 from app.settings import Settings
-from scripts.server_requests import ask
+from scripts import server_requests
+from scripts.command_line import run_command, sentences
 
 TIMEOUT_SECONDS = 30
 LIMIT = 3
@@ -30,17 +29,14 @@ EXAMPLES: list[tuple[str, dict[str, Any]]] = [
 
 def main() -> None:
     """Print each question and its first hits, with score and confidence."""
-    address = Settings.load().address
-    try:
+    with sentences("Not searched"):
+        address = Settings.load().address
+    with server_requests.sentences(address):
         car = _car(address)
         for title, body in EXAMPLES:
             asked = json.loads(json.dumps({**body, "limit": LIMIT}).replace(f'"{CAR}"', str(car)))
             print(f"{title}\n  {json.dumps(asked)}")
             _show(_post(address, asked))
-    except HTTPError as error:
-        sys.exit(f"The server refused: {error.read().decode()}")
-    except URLError as error:
-        sys.exit(f"No server answers at {address} ({error.reason}): make start.")
 
 
 def _car(address: str) -> int:
@@ -53,12 +49,8 @@ def _car(address: str) -> int:
 
 
 def _post(address: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = Request(  # noqa: S310  # the settings' own address
-        f"{address}/api/v1/search",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    found: dict[str, Any] = ask(request, TIMEOUT_SECONDS)
+    request = server_requests.request(f"{address}/api/v1/search", body)
+    found: dict[str, Any] = server_requests.ask(request, TIMEOUT_SECONDS)
     return found
 
 
@@ -71,4 +63,4 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,27 +9,37 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database.tables import VectorIndex
-from app.vectors import Vectors, unit_halves, unit_rows
+from app.index import vector_copy
+from app.vectors import Vectors, unit_rows
 
 RANK = 64  # directions that carry the meaning
 NOISE = 0.3  # standard deviation in every direction, relative to those
+GAP = 2.0  # between texts and pictures, whose own length is 1
 SPREAD = 0.5  # the share of an unrelated query in a query near the centre
-COPIED = 10_000  # rows in one chunk of a COPY: 20 MB at 512 dimensions
 EXACT_AT_ONCE = 10  # queries scored at once, to save memory: 4 MB for 100,000 vectors
 
 Mask = NDArray[np.bool_]
 
 
-def clip_like(count: int, dimensions: int, seed: int) -> Vectors:
+def clip_like(count: int, dimensions: int, seed: int, noise: float = NOISE) -> Vectors:
     """`count` unit vectors, float32, shape (count, dimensions): low-rank Gaussian plus noise.
 
-    The strong directions do not depend on the seed, so queries and gallery share them.
+    Without noise neighbours are easier to find. The strong directions do not depend on the seed,
+    so queries and gallery share them.
     """
     directions = np.random.default_rng(0).standard_normal((RANK, dimensions), np.float32)
     own = np.random.default_rng(seed)
     meaning = own.standard_normal((count, RANK), np.float32) @ directions / np.sqrt(RANK)
-    noise = NOISE * own.standard_normal((count, dimensions), np.float32)
-    return unit_rows(meaning + noise)
+    return unit_rows(meaning + noise * own.standard_normal((count, dimensions), np.float32))
+
+
+def texts_like(pictures: Vectors) -> Vectors:
+    """Queries about the pictures, of the same shape, that lie apart from all: as CLIP's texts do.
+
+    All are moved by one vector of the length GAP: their cosine to what they are about is 0.45.
+    """
+    way = np.random.default_rng(3).standard_normal(pictures.shape[1])
+    return unit_rows(pictures + (GAP / np.linalg.norm(way) * way).astype(np.float32))
 
 
 def unlike(count: int, dimensions: int, rng: np.random.Generator) -> Vectors:
@@ -101,28 +111,5 @@ def insert_images(session: Session, collection_id: int, metadata: Sequence[str])
 
 def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors, first: int = 1) -> None:
     """COPY `vectors`, shape (n, dimensions), as those of the pictures from the id `first` on."""
-    raw = session.connection().connection.driver_connection
-    assert raw is not None  # noqa: S101
-    column = index.column.name
-    with raw.cursor().copy(
-        f"COPY embeddings (index_id, image_id, {column}) FROM STDIN (FORMAT binary)"
-    ) as copy:
-        copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
-        for start in range(0, len(vectors), COPIED):
-            copy.write(_binary_rows(index, first + start, vectors[start : start + COPIED]))
-        copy.write(b"\xff\xff")
-
-
-def _binary_rows(index: VectorIndex, first: int, vectors: Vectors) -> bytes:
-    """Rows of int4, int8, halfvec or vector, each after its byte length; ids from `first` on."""
-    dimensions = vectors.shape[1]
-    value = np.dtype(">f4" if index.storage == "vector" else ">f2")
-    row = [("fields", ">i2"), ("four", ">i4"), ("index_id", ">i4"), ("eight", ">i4"),
-           ("image_id", ">i8"), ("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"),
-           ("values", value, (dimensions,))]  # fmt: skip
-    rows = np.zeros(len(vectors), row)
-    rows["fields"], rows["four"], rows["eight"] = 3, 4, 8
-    rows["index_id"], rows["image_id"] = index.id, np.arange(first, first + len(vectors))
-    rows["length"], rows["dimensions"] = 4 + value.itemsize * dimensions, dimensions
-    rows["values"] = vectors if index.storage == "vector" else unit_halves(vectors)
-    return rows.tobytes()
+    ids = np.arange(first, first + len(vectors))
+    vector_copy.copy_vectors(session, index, ids, vectors)

@@ -2,64 +2,73 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
-from app.errors import ImageSearchError
 from app.ingest.jobs.job_submission import JobOptions, JobSubmission
 from app.ingest.jobs.jobs import Job
 from app.runtime.assembly import open_services
 from app.runtime.progress_bar import progress_bar
 from app.runtime.services import Services
-from app.runtime.shutdown import exit_process, unwind_on_signals
-from app.settings import Settings
+from scripts.command_line import by_make, open_settings, run_command, sentences, worded
 
+RESUMED = "Run the command again: it goes on from here."
 ALWAYS_SHOWN = ("failed", "removed", "gone")  # a dry run shows everything that would be done
 TITLES = {"failed": "Refused"}
 
 
+Folder = Annotated[Path | None, typer.Option("--dir", help="a folder, with all below")]
+Bucket = Annotated[str | None, typer.Option(help="a bucket; S3_… has its keys")]
+Prefix = Annotated[str, typer.Option(help="only keys that begin with this")]
+ForgetEmpty = Annotated[
+    bool, typer.Option(help="when syncing: also those of folders that are empty or gone")
+]
+IncludeDeleted = Annotated[bool, typer.Option(help="also files whose pictures were deleted here")]
+Reread = Annotated[
+    bool, typer.Option(help="read known files again for what is written in and beside them")
+]
+DryRun = Annotated[bool, typer.Option(help="only say what would be done")]
+
+
+def sync(
+    folder: Folder = None,
+    bucket: Bucket = None,
+    prefix: Prefix = "",
+    forget_empty: ForgetEmpty = False,
+    include_deleted: IncludeDeleted = False,
+    reread: Reread = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Index as `ingest` does, and forget pictures whose file is gone."""
+    main(folder, bucket, prefix, True, forget_empty, include_deleted, reread, dry_run)
+
+
 def main(
-    folder: Annotated[Path | None, typer.Option("--dir", help="a folder, with all below")] = None,
-    bucket: Annotated[str | None, typer.Option(help="a bucket; S3_… has its keys")] = None,
-    prefix: Annotated[str, typer.Option(help="only the bucket's keys that begin so")] = "",
+    folder: Folder = None,
+    bucket: Bucket = None,
+    prefix: Prefix = "",
     sync: Annotated[bool, typer.Option(help="forget pictures whose file is gone")] = False,
-    forget_empty: Annotated[
-        bool, typer.Option(help="with --sync: also those of folders that are empty or gone")
-    ] = False,
-    include_deleted: Annotated[
-        bool, typer.Option(help="also files whose pictures were deleted here")
-    ] = False,
-    reread: Annotated[
-        bool, typer.Option(help="read known files again for what is written in and beside them")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option(help="say what would be done, and do nothing")] = False,
+    forget_empty: ForgetEmpty = False,
+    include_deleted: IncludeDeleted = False,
+    reread: Reread = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Index the pictures that are new or have changed, and say what was refused."""
     if (folder is None) == (bucket is None):
-        sys.exit("Name a folder (DIR=…) or a bucket (BUCKET=…), one of them.")
-    unwind_on_signals()
-    try:
-        with open_services(Settings.load()) as services:
-            options = JobOptions(
-                sync, dry_run, forget_empty, include_deleted, reread, follow_links=True
-            )
-            if folder is not None:
-                place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
-                job_id = services.job_submission.folder(place, options)
-            else:
-                job_id = services.job_submission.bucket(bucket or "", prefix, options)
-            job = work_on(services, job_id)
-            print_outcome(services.job_submission, job)
-    except ImageSearchError as error:
-        sys.exit(f"Not indexed: {error}")
-    except DBAPIError as error:
-        sys.exit(f"The database failed: {error.orig} Run the command again: it goes on from here.")
+        sys.exit(worded("Name a folder (--dir) or a bucket (--bucket), one of them."))
+    options = JobOptions(sync, dry_run, forget_empty, include_deleted, reread, follow_links=True)
+    with sentences("Not indexed", RESUMED), open_services(open_settings()) as services:
+        if folder is not None:
+            place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  # keeps links
+            job_id = services.job_submission.folder(place, options)
+        else:
+            job_id = services.job_submission.bucket(bucket or "", prefix, options)
+        job = work_on(services, job_id)
+        print_outcome(services.job_submission, job)
     if job.reason:
-        sys.exit(f"Not indexed whole: {job.reason}")
+        sys.exit(f"Indexing did not finish: {job.reason}")
     if job.failed and job.failed == job.total:
         sys.exit(1)
 
@@ -78,7 +87,8 @@ def print_outcome(job_submission: JobSubmission, job: Job) -> None:
             reason = f": {item.reason}" if item.reason else ""
             print(f"{TITLES.get(outcome, outcome.capitalize())}: {item.path}{reason}")
     if job.gone:
-        print("Files that are gone are still in the index; make sync forgets them.")
+        way = "make sync" if by_make() else "--sync"
+        print(f"Files that are gone are still in the index; `{way}` forgets them.")
     if job.dry_run:
         print("A dry run: nothing was done.")
     print(
@@ -87,17 +97,5 @@ def print_outcome(job_submission: JobSubmission, job: Job) -> None:
     )
 
 
-def run_command(command: Callable[[], object]) -> NoReturn:
-    """Run a command of typer's, and end soon after it also where a thread waits for a disk."""
-    try:
-        command()
-    except SystemExit as end:  # of typer's, at every end
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-            exit_process(1)
-        exit_process(end.code or 0)
-    exit_process()
-
-
 if __name__ == "__main__":
-    run_command(lambda: typer.run(main))
+    run_command(main)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Create or refresh the virtual environment $1 from the lock $2, by default requirements.lock and
-# with the command image-search.
+# with the command picture-search. With a pyproject.toml as $3, only what that program needs is
+# installed, with the extras named in EXTRAS, and not what its developers use.
 # TORCH_BACKEND=cpu (or cu128, rocm6.4, …: uv's --torch-backend) takes that build of torch
 # instead of the one with CUDA's gigabytes.
 set -eu
@@ -18,6 +19,7 @@ echo "Installing the pinned dependencies into $venv …"
 "$uv" --version 2>/dev/null | grep -q "^uv $uv_version " ||
     "$venv/bin/python" -m pip install --quiet "uv==$uv_version"
 
+install() { "$uv" pip install --quiet --python "$venv/bin/python" "$@"; }
 locked() { sed -n "s/^\(\($1\)==[^ ]*\).*/\1/p" "$lock"; }
 
 excluded=$venv/excluded.txt
@@ -26,11 +28,15 @@ if [ -n "${TORCH_BACKEND:-}" ]; then
     # That index's files have hashes of their own, so torch comes first, by version alone, and
     # without the lock's CUDA packages.
     # shellcheck disable=SC2046  # one word a package
-    "$uv" pip install --quiet --python "$venv/bin/python" --no-deps \
-        --torch-backend "$TORCH_BACKEND" $(locked 'torch\|torchvision')
+    install --no-deps --torch-backend "$TORCH_BACKEND" $(locked 'torch\|torchvision')
     locked '\(nvidia\|cuda\)-[a-z0-9-]*\|triton' | sed 's/==.*//' >"$excluded"
 fi
-"$uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode \
-    --excludes "$excluded" --requirements "$lock"
+if [ $# -gt 2 ]; then
+    # shellcheck disable=SC2046  # an option for each extra
+    install --compile-bytecode --excludes "$excluded" --constraints "$lock" --requirements "$3" \
+        $(printf '%s\n' ${EXTRAS:-} | sed '/./s/^/--extra=/')
+else
+    install --compile-bytecode --excludes "$excluded" --requirements "$lock"
+fi
 [ $# -gt 1 ] ||
-    "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
+    install --no-deps --no-build-isolation --editable .

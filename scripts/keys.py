@@ -1,22 +1,16 @@
 """API keys, beside a server or without one: `make create-key`, `list-keys`, `revoke-key`."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.access import api_keys
 from app.access.api_keys import MAX_DAYS, MAX_ID, Key, Role
-from app.database import connections
-from app.errors import ImageSearchError
-from app.runtime.backing_services import database
-from app.runtime.shutdown import unwind_on_signals
-from app.settings import Settings
+from scripts.command_line import open_database, run_command, sentences
 
 HEADINGS = ("id", "namespace", "role", "name", "created", "last used", "expires", "revoked")
 
@@ -27,7 +21,7 @@ commands = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @commands.command()
 def create(
     namespace: Annotated[str, typer.Option(help="whose collections it reaches")],
-    role: Annotated[Role, typer.Option(help="a writer may all that a reader may, and so on")],
+    role: Annotated[Role, typer.Option(help="a writer may do all that a reader may, and so on")],
     name: Annotated[str, typer.Option(help="whose it is, or what for")],
     days: Annotated[
         int | None, typer.Option(min=1, max=MAX_DAYS, help="how long it is valid; else for ever")
@@ -36,12 +30,18 @@ def create(
     """Make a key and show it, this once."""
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _transaction() as session:
+        is_first = not api_keys.any_created(session)
         key, shown = api_keys.create(session, namespace, name, role, expires_at)
     until = "for ever" if expires_at is None else f"until {_moment(expires_at)} UTC"
     print(f"Key {key.id} ({key.name}): {key.role} of the namespace {key.namespace}, valid {until}.")
     print(f"\n{shown}\n")
     print("Keep it: it cannot be shown again. Send it along with each request, as")
     print("  Authorization: Bearer <key>   or   X-API-Key: <key>")
+    if is_first:
+        print(
+            "It is the first key: from now on every request needs one. To let everybody search the "
+            "namespace default without, set IMAGE_SEARCH_ALLOW_ANONYMOUS=read."
+        )
 
 
 @commands.command("list")
@@ -68,20 +68,9 @@ def revoke(
 @contextmanager
 def _transaction() -> Iterator[Session]:
     """A session on the configured database; a refusal or a failure ends the command."""
-    unwind_on_signals()
-    try:
-        with database(Settings.load()) as url:
-            engine = connections.open_engine(url)
-            try:
-                connections.migrate(engine)
-                with connections.open_sessions(engine).begin() as session:
-                    yield session
-            finally:
-                engine.dispose()
-    except ImageSearchError as error:
-        sys.exit(f"Not done: {error}")
-    except DBAPIError as error:
-        sys.exit(f"Not done: the database failed: {error.orig}")
+    opened = open_database(of_server=True)
+    with sentences("Not done"), opened as sessions, sessions.begin() as session:
+        yield session
 
 
 def _row(key: Key) -> tuple[str, ...]:
@@ -101,4 +90,4 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 if __name__ == "__main__":
-    commands()
+    run_command(commands)

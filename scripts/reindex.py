@@ -1,24 +1,23 @@
 """Change a collection's model or index, alone or beside a server: `make reindex`."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from app.database.tables import Storage
-from app.errors import ImageSearchError
 from app.ingest.jobs.job_control import REINDEXING
 from app.ingest.jobs.jobs import Job
 from app.runtime.assembly import open_services
-from app.runtime.collection_registry import KnownCollection
+from app.runtime.known_collections import KnownCollection
 from app.runtime.models import default_model, model_name
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.reindexing import Activation
 from app.runtime.services import Services
-from app.runtime.shutdown import unwind_on_signals
-from app.settings import Settings
-from scripts.ingest import run_command, work_on
+from app.vectors import Arithmetic
+from scripts.command_line import by_make, open_settings, run_command, sentences
+from scripts.ingest import work_on
 
 
 def main(
@@ -31,48 +30,44 @@ def main(
             )
         ),
     ] = "",
-    storage: Annotated[str, typer.Option(help="halfvec, vector or bit")] = "",
+    storage: Annotated[Storage | None, typer.Option(help="how vectors are stored")] = None,
+    precision: Annotated[
+        Arithmetic | None, typer.Option(help="with a model, by default the settings'")
+    ] = None,
     namespace: Annotated[str, typer.Option(help="of the collection")] = "default",
     collection: Annotated[str, typer.Option(help="whose vectors are built anew")] = "default",
     keep_active: Annotated[
-        bool, typer.Option(help="only build it: POST …/activate has searches use it")
+        bool, typer.Option(help="only build it: POST …/activate makes searches use it")
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="say what it would take, and do nothing")] = False,
-    rollback: Annotated[bool, typer.Option(help="go back to the vectors before")] = False,
+    dry_run: Annotated[bool, typer.Option(help="only say what it would take")] = False,
+    rollback: Annotated[bool, typer.Option(help="go back to the previous vectors")] = False,
 ) -> None:
     """Build another generation of a collection's vectors, and have searches use it."""
-    if storage not in {"", "halfvec", "vector", "bit"}:
-        sys.exit("STORAGE: halfvec, vector or bit.")
-    unwind_on_signals()
-    settings = Settings.load()
-    chosen = model_name(model) if model else None if storage else default_model(settings)
-    try:
+    with sentences("Not reindexed", "The job goes on once a worker runs."):
+        settings = open_settings()
+        changes = Changes(storage=storage, precision=precision)
+        if model or changes == Changes():
+            chosen = model_name(model) if model else default_model(settings)
+            changes = replace(changes, model=chosen)
         with open_services(settings) as services:
             known = services.registry.find(namespace, collection)
             if rollback:
                 _print_activation(services.reindexing.roll_back(known))
+                return
+            job = _work(services, known, changes, dry_run)
+            if dry_run:
+                _print_estimate(job)
             else:
-                changes = Changes(chosen, _storage(storage))
-                job = _work(services, known, changes, dry_run)
-                if dry_run:
-                    _print_estimate(job)
-                else:
-                    _finish(services, known, job, keep_active)
-    except ImageSearchError as error:
-        sys.exit(f"Not reindexed: {error}")
-    except DBAPIError as error:
-        sys.exit(f"The database failed: {error.orig} The job goes on once a worker runs.")
-
-
-def _storage(text: str) -> Storage | None:
-    found: dict[str, Storage] = {"halfvec": "halfvec", "vector": "vector", "bit": "bit"}
-    return found.get(text)
+                _finish(services, known, job, keep_active)
 
 
 def _work(services: Services, known: KnownCollection, changes: Changes, dry_run: bool) -> Job:
     """Have it built, or estimated."""
     if changes.model is not None:
-        services.registry.allowed(changes.model).load()  # else its job would wait for it
+        services.registry.allowed(changes.model)
+    model = changes.model_of(known.index)
+    if not services.registry.has_model(known.index, model):
+        services.registry.model(model).load()  # else its job would wait for it
     job_id = services.reindexing.submit(known, changes, dry_run=dry_run)
     job = work_on(services, job_id)
     for item in services.job_submission.every(job.id, "failed"):
@@ -103,7 +98,7 @@ def _finish(services: Services, known: KnownCollection, job: Job, keep_active: b
         print(f"Generation {ready.index.id} is ready.")
         return
     _print_activation(services.reindexing.activate(known, ready.index.id))
-    print("make reindex ROLLBACK=1 goes back.")
+    print(f"`{'make reindex ROLLBACK=1' if by_make() else '--rollback'}` goes back.")
 
 
 def _print_activation(activation: Activation) -> None:
@@ -114,4 +109,4 @@ def _print_activation(activation: Activation) -> None:
 
 
 if __name__ == "__main__":
-    run_command(lambda: typer.run(main))
+    run_command(main)

@@ -104,7 +104,7 @@ def add(browser: Browser, address: str) -> None:
         again.write_bytes(files[0].read_bytes())
         page.get_by_label("Choose files").set_input_files([*files, letter, again])
         done = re.compile(f"{len(files) + 2} of {len(files) + 2}")
-        expect(page.locator("#add-view")).to_contain_text(done, timeout=TIMEOUT_MS)
+        expect(page.locator("#add-view .uploads")).to_contain_text(done, timeout=TIMEOUT_MS)
     page.wait_for_timeout(1_000)  # for the thumbnails and the job's last event
     keep(page, "page-add.png")
 

@@ -36,7 +36,8 @@ from app.feedback.ratings import fold
 from app.feedback.rocchio import RocchioWeights, adjust_query, ndcg
 from app.index.embeddings import get_vectors
 from app.ingest.jobs.job_submission import JobOptions
-from app.runtime.assembly import open_services, rocchio_weights
+from app.runtime.assembly import open_services
+from app.runtime.collection_assembly import rocchio_weights
 from app.runtime.services import Services
 from app.settings import Settings
 from app.vectors import Vectors

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,10 +15,13 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request
 
 from app import logs
-from app.logs import LogFormat
+from app.logs import LogFormat, LogLevel
+from app.settings import ROOT
 from app.web.middleware.request_metrics import RequestMetrics
+from tests.fixtures.process_environment import PROCESS_SECONDS, bare
 
 FORMATS: tuple[LogFormat, ...] = ("plain", "json")
+CONFIGURE = "logs.configure('plain');"
 EVIL = "cat\n2026-11-21 12:00:00 WARNING app.worker [-]: forged\r\n\x1b[31m\u2028\x85\x00.jpg"
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ [\w.]+ \[[\w.-]+\]: .*")
 ENDS = re.compile(r"[\n\r\v\f\x1b\x1c-\x1e\x85\u2028\u2029]")
@@ -36,7 +41,8 @@ def _restored() -> Iterator[None]:
     for handler in [one for one in root.handlers if one not in handlers]:
         root.removeHandler(handler)
     root.setLevel(level)
-    audit.setLevel(logging.NOTSET)
+    for name in (logs.AUDIT, logs.OWN):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -108,10 +114,43 @@ def test_audit_records_are_told_with_what_they_are_about(capsys: Captured) -> No
 
 
 def test_libraries_tell_of_warnings_alone(capsys: Captured) -> None:
-    logs.configure("plain")
+    logs.configure("plain", "debug")
     logging.getLogger("a.library").info("chatter")
-    log.info("chatter")
     audit.debug("chatter")
+    assert capsys.readouterr().err == ""
+    log.debug("ours")
+    assert "DEBUG app.tests [-]: ours" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_the_level_is_the_least_that_is_told(
+    level: LogLevel, told: list[str], capsys: Captured
+) -> None:
+    """Issue 20: LOG_LEVEL; the audit log is whole at any level."""
+    logs.configure("plain", level)
+    for name in ("debug", "info", "warning", "error"):
+        getattr(log, name)(name)
+    audit.info("upload")
+    assert [line.rpartition(" ")[2] for line in lines(capsys)] == [*told, "upload"]
+
+
+def test_a_terminal_is_told_of_warnings_alone(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user sees a progress bar; a log file or a service manager is told of jobs."""
+    logs.configure("plain")
+    log.info("begun")
+    assert "begun" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    logs.configure("plain")
+    log.info("begun")
     assert capsys.readouterr().err == ""
 
 
@@ -236,3 +275,20 @@ def test_an_unexpected_error_is_answered_and_logged_with_the_id(
 def test_an_address_without_a_route_has_an_id_too(client: TestClient) -> None:
     answer = client.post("/nowhere", headers={"X-Request-Id": "mine"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (404, "mine")
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_retry_of_the_hubs_library_is_one_line(*, configured: bool) -> None:
+    """Its own handler printed each a second time, while a model was downloaded."""
+    program = (
+        "import logging; from app import logs;"
+        f"{CONFIGURE if configured else ''}"
+        "import app.encoders.torch_models.hub_files;"
+        "logging.getLogger('huggingface_hub.utils._http').warning('Retrying in 1s [Retry 1/5].')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=PROCESS_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Retrying in 1s [Retry 1/5].") == 1

@@ -1,4 +1,5 @@
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,6 @@ import pytest
 from app.errors import SettingsInvalid
 from app.setting_names import names_of, warn_of_unknown_variables
 from app.settings import ROOT, Settings
-from scripts import env_example
-
-
-def test_env_example_lists_exactly_the_settings() -> None:
-    assert (ROOT / ".env.example").read_text() == env_example.text()
 
 
 def test_env_example_gives_the_defaults() -> None:
@@ -33,6 +29,46 @@ def test_an_unknown_name_in_the_file_is_named(tmp_path: Path) -> None:
     nearest = r"Did you mean API_PORT\?"
     with pytest.raises(SettingsInvalid, match=rf"API_PROT in \.env is not a setting\. {nearest}"):
         Settings.load(file)
+
+
+def test_what_is_not_read_from_the_file_is_refused_with_the_place_to_set_it(
+    tmp_path: Path,
+) -> None:
+    """Issue 19, trial at the command line: the refusal left out where to set them."""
+    file = tmp_path / "own.env"
+    file.write_text("FORWARDED_ALLOW_IPS=10.0.0.1\nTORCH_BACKEND=cpu\nHTTPS_PROXY=http://hush\n")
+    with pytest.raises(SettingsInvalid) as refused:
+        Settings.load(file)
+    told = str(refused.value)
+    assert "in the environment instead: FORWARDED_ALLOW_IPS=… make start." in told
+    assert "in the environment instead: TORCH_BACKEND=… make install." in told
+    assert "HTTPS_PROXY in own.env is not a setting. If another program reads it, set it in" in told
+    assert "hush" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("IMAGE_SEARCH_API_PORT 9000\n", "1"),
+        ("# port\n\n\nIMAGE_SEARCH_API_PORT\n", "4"),
+        ("TESTING=1\n\nS3_SECRET_ACCESS_KEY='hush\nTESTING: 1\n", "3, 4"),
+    ],
+)
+def test_a_line_that_says_nothing_stops_the_start(tmp_path: Path, text: str, lines: str) -> None:
+    """Issue 19, trial at the command line: python-dotenv only warned, and the line was lost."""
+    file = tmp_path / ".env"
+    file.write_text(text)
+    with pytest.raises(SettingsInvalid, match=rf"\.env, line {lines}: write NAME=value") as refused:
+        Settings.load(file)
+    assert "hush" not in str(refused.value)
+
+
+def test_a_file_that_is_named_has_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "none.env"))
+    with pytest.raises(SettingsInvalid, match=r"ENV_FILE=.*none\.env: there is no such file"):
+        Settings.load()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +96,7 @@ def test_two_names_of_one_setting_must_not_differ(
 ) -> None:
     """Issue 19, line 5: neither is chosen silently, wherever the two are set."""
     file = tmp_path / ".env"
-    file.write_text("IMAGE_SEARCH_API_PORT=9001\nS3_SECRET_ACCESS_KEY=hush\n")
+    file.write_text("IMAGE_SEARCH_API_PORT=9001\nS3_ACCESS_KEY_ID=id\nS3_SECRET_ACCESS_KEY=hush\n")
     monkeypatch.setenv("API_PORT", "9001")
     assert Settings.load(file).api_port == 9001
     monkeypatch.setenv("API_PORT", "9002")
@@ -83,11 +119,17 @@ def test_an_unknown_variable_with_the_prefix_is_warned_of(
     """Issue 19, line 5."""
     monkeypatch.setenv("IMAGE_SEARCH_API_PROT", "9001")
     monkeypatch.setenv("IMAGE_SEARCH_API_HOST", "127.0.0.1")
+    monkeypatch.setenv("IMAGE_SEARCH_QQQ", "1")
+    monkeypatch.setenv("IMAGE_SEARCH_TESTNG", "1")
     with caplog.at_level(logging.WARNING):
         warn_of_unknown_variables(Settings.model_fields)
     assert caplog.messages == [
         "IMAGE_SEARCH_API_PROT is set in the environment, but is not a setting. "
-        "Did you mean IMAGE_SEARCH_API_PORT?"
+        "Did you mean IMAGE_SEARCH_API_PORT?",
+        "IMAGE_SEARCH_QQQ is set in the environment, but is not a setting. "
+        "docs/settings.md lists all settings.",
+        "IMAGE_SEARCH_TESTNG is set in the environment, but is not a setting. "
+        "Did you mean IMAGE_SEARCH_TESTING?",
     ]
 
 
@@ -112,6 +154,8 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
         ("DOWNLOAD_ALLOW", "10.0.0.1/8"),
         ("LEASE_SECONDS", "90"),
         ("SEARCH_RATE", "fast"),
+        ("DEFAULT_TIMEZONE", "Europe/Lisboa"),
+        ("DEFAULT_TIMEZONE", "europe"),
         ("SEARCH_RATE", "0/second"),
         ("SEARCH_RATE", "10/second;1000/hour"),
     ],
@@ -120,6 +164,35 @@ def test_a_malformed_value_is_named(name: str, value: str, monkeypatch: pytest.M
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsInvalid, match=f"{name}='{value}'"):
         Settings.load(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("API_PORT", "abc", "write a whole number"),
+        ("MAX_UPLOAD_MB", "many", "write a number"),
+        ("MAX_UPLOAD_MB", "0", "write a number above 0"),
+        ("MAX_SEARCHES", "0", "write a number of at least 1"),
+        ("TESTING", "perhaps", "write 1 or 0"),
+        ("WORKER", "remote", "write one of: 'embedded' or 'none'"),
+        ("UPLOAD_RATE", "lots", "write a rate such as 100/second or 1000/hour, or none"),
+        ("CORS_ORIGINS", "example.org", "example.org"),
+        ("DOWNLOAD_ALLOW", "10.0.0.0.0/8", "write it like 10.0.0.0/8"),
+        ("S3_ENDPOINT_URL", "s3.example.org", "write it like https://host"),
+        ("HF_ENDPOINT", "mirror", "write it like https://host"),
+        ("S3_BUCKET", "s3://photos", "s3://photos is not a bucket's name"),
+        ("S3_BUCKETS", "photos, more/2019", "more/2019 is not a bucket's name"),
+        ("S3_ACCESS_KEY_ID", "id", "S3_SECRET_ACCESS_KEY: set it and S3_ACCESS_KEY_ID"),
+    ],
+)
+def test_a_malformed_value_says_what_to_write(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid) as refused:
+        Settings.load(Path("/dev/null"))
+    assert told in str(refused.value)
+    assert not re.search("Input should|Value error|parse", str(refused.value))
 
 
 def test_relative_paths_start_at_the_project(monkeypatch: pytest.MonkeyPatch) -> None:

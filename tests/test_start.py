@@ -6,9 +6,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -31,12 +32,23 @@ def free_port() -> int:
         return port
 
 
+def upload_request(url: str, picture: bytes) -> Request:
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    form_type = {"Content-Type": "multipart/form-data; boundary=x"}
+    return Request(url, data=head + picture + b"\r\n--x--\r\n", headers=form_type)
+
+
+COMMAND = (sys.executable, "-m", "app.main")
+
+
 class Server:
-    """`python -m app.main` with the demo model and folders of its own."""
+    """A server with the demo model and folders of its own."""
 
     started: ClassVar[list["Server"]] = []
 
-    def __init__(self, folder: Path, port: int, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, port: int, command: Sequence[str] = COMMAND, **settings: str
+    ) -> None:
         self.folder = folder
         self.port = port
         folders = {
@@ -47,7 +59,7 @@ class Server:
         plain = {"TESTING": "1", "PRECISION": "auto", "API_PORT": str(port)}  # as users start it
         self.environment = bare(**{**plain, **folders, **settings})
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.main"],
+            command,
             cwd=ROOT, env=self.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -120,16 +132,21 @@ def test_start_search_restart_and_stop(folder: Path) -> None:
     _check_unread_body_is_refused(server)
     _check_second_start(server)
     _check_ingest_beside_it(server)
+    _upload_into_another_collection(server)
     assert server.postgres()
     assert server.stop() == 0
     assert not server.postgres()
     assert "Stopped." in server.lines[-1]
     assert "Traceback" not in "".join(server.lines)
 
-    again = Server(folder, server.port)
-    assert f"({pictures + 1} images indexed)" in again.wait_until_ready()
+    assert "IMAGE_SEARCH_BACKUP_DIR" not in "".join(server.lines)
+
+    again = Server(folder, server.port, IMAGE_SEARCH_BACKUP_DIR=str(folder / "backups"))
+    assert f"({pictures + 2} images indexed in 2 collections)" in again.wait_until_ready()
     assert again.get("/search-by-text?query=a%20green%20tree&limit=4") == first
     again.stop(signal.SIGTERM)
+    assert "".join(again.lines).count("the demo (TESTING=1) is not backed up") == 1
+    assert not (folder / "backups").exists()
     assert not again.postgres()
 
 
@@ -175,15 +192,20 @@ def _check_ingest_beside_it(server: Server) -> None:
         assert json.load(answer)[0]["distance"] < 0.01
 
 
+def _upload_into_another_collection(server: Server) -> None:
+    """Issue 19, trial at the command line: `Ready:` left out all collections but one."""
+    collections = f"http://127.0.0.1:{server.port}/api/v1/collections"
+    json_type = {"Content-Type": "application/json"}
+    create = Request(collections, data=b'{"name": "holidays"}', headers=json_type)
+    for request in (create, upload_request(f"{collections}/holidays/images", png(2))):
+        with urlopen(request, timeout=30) as answer:
+            assert answer.status == 201
+
+
 def test_a_killed_server_leaves_a_folder_that_starts_again(folder: Path) -> None:
     server = Server(folder, free_port(), TEST_IMAGES_DIR=str(folder / "none"))
     server.wait_until_ready()
-    upload = Request(
-        f"http://127.0.0.1:{server.port}/upload",
-        data=b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
-        + png(1) + b"\r\n--x--\r\n",
-        headers={"Content-Type": "multipart/form-data; boundary=x"},
-    )  # fmt: skip
+    upload = upload_request(f"http://127.0.0.1:{server.port}/upload", png(1))
     with urlopen(upload, timeout=30) as answer:
         assert answer.status == 201
     server.stop(signal.SIGKILL)
@@ -201,7 +223,10 @@ def test_a_killed_server_leaves_a_folder_that_starts_again(folder: Path) -> None
         ({"API_HOST": "203.0.113.1"}, "API_HOST=203.0.113.1"),
         ({"API_HOST": "0.0.0.0"}, "there is no API key"),
         ({"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "No Postgres can be used at DATABASE_URL"),
-        ({"TESTING": "0", "CLIP_MODEL": "ViT-B-33"}, "open_clip knows no such model"),
+        (
+            {"TESTING": "0", "CLIP_MODEL": "ViT-B-33"},
+            "IMAGE_SEARCH_CLIP_MODEL=ViT-B-33: open_clip knows no model",
+        ),
         ({"TESTING": "0", "HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent"}, "make pull-model"),
     ],
 )
@@ -241,6 +266,16 @@ def test_another_model_on_the_same_database_is_refused(folder: Path, server_url:
     assert "cannot be compared" in output
 
 
+def test_what_make_is_told_reaches_the_server(folder: Path) -> None:
+    """A service manager's SIGTERM ended make and a shell; the server went on."""
+    server = Server(folder, free_port(), ["make", "--silent", "start"])
+    server.wait_until_ready()
+    assert server.stop(signal.SIGTERM) != 0  # of make
+    with pytest.raises(URLError):
+        server.get("/healthz")
+    assert not server.postgres()
+
+
 def _check_make_test_api(server: Server) -> None:
     command = ["make", "--silent", "test-api", "SEARCH=a green tree", "LIMIT=2"]
     shown = _run(command, server)
@@ -253,7 +288,7 @@ def _check_make_test_api(server: Server) -> None:
         [sys.executable, "-m", "scripts.test_api", "--limit", "1000"], server, SEARCH="x"
     )
     assert refused.returncode == 1
-    assert refused.stderr.startswith("422: query limit")
+    assert refused.stderr.startswith("422: query parameter limit: send a number")
 
 
 def _run(command: list[str], server: Server, **settings: str) -> "subprocess.CompletedProcess[str]":

@@ -8,14 +8,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv6Address, ip_address
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from app.access import api_keys
 from app.access.api_keys import Key, Presented
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.database.connections import Sessions
 from app.errors import KeyRejected, SettingsInvalid
+
+T = TypeVar("T")
 
 Role = api_keys.Role
 Anonymous = Literal["none", "read"]
@@ -24,7 +27,19 @@ Anonymous = Literal["none", "read"]
 KEY_SECONDS = 2.0  # how long a lookup is cached: a revocation takes effect within that
 MAX_CACHED = 1024  # keys
 NO_HASH = bytes(32)  # compared where the id is unknown: both cases take equally long
-HOW = "send Authorization: Bearer <key> or X-API-Key; `make create-key` makes one."
+ASK = "ask the person who runs this library for one"
+ASK_AGAIN = "ask the person who runs this library for a new one"
+HOW = (
+    "Programs send a key in the header Authorization: Bearer <key> or X-API-Key: <key>; "
+    "`make create-key` on the server makes one."
+)
+"""What programmers are told after the sentence for everybody."""
+ALLOWED: dict[Role, str] = {
+    "reader": "searching and looking at pictures",
+    "writer": "adding, changing and deleting pictures",
+    "admin": "managing the library",
+}
+"""What each role is for, in words for everybody; each includes the ones before it."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +72,23 @@ class Caller:
         """The namespace used where a request names none."""
         return DEFAULT_NAMESPACE if self.namespace is None else self.namespace
 
+    def lacks(self, role: Role) -> str:
+        """Why the caller may not do what needs `role`, in words for everybody."""
+        needed = f"{ALLOWED[role]} needs a key with the role {role}; {ASK}."
+        if self.is_stranger:
+            return f"Without a key this library is for {ALLOWED[self.role]}: {needed} {HOW}"
+        return f"Your key is for {ALLOWED[self.role]} (role {self.role}): {needed}"
+
 
 OPEN = Caller("admin", None)
 READER = Caller("reader", DEFAULT_NAMESPACE)
+
+
+class Read(Protocol):
+    """Runs what reads the database."""
+
+    def __call__(self, work: Callable[[], T]) -> T:
+        """What `work` returns."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +104,7 @@ class Authenticator:
     """Authenticates callers; lookups are cached for KEY_SECONDS. Thread-safe.
 
     `loopback`: only this machine can reach the service, which is open then while no key exists.
+    `read` runs what reads the database, again on a replica if the primary is down.
     """
 
     def __init__(
@@ -83,11 +113,13 @@ class Authenticator:
         anonymous: Anonymous,
         *,
         loopback: bool,
+        read: Read | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
         self._anonymous = anonymous
         self._loopback = loopback
+        self._read = read or _read_once
         self._clock = clock
         self._lock = threading.Lock()
         self._cache: OrderedDict[bytes, CachedKey] = OrderedDict()  # by the key's SHA-256
@@ -116,7 +148,7 @@ class Authenticator:
             return self._look_up(presented)
         keyless = self._keyless(is_open=self._loopback and not self.is_locked())
         if keyless is None:
-            raise KeyRejected(f"An API key is needed: {HOW}")
+            raise KeyRejected(f"This needs a key: {ASK}. {HOW}")
         return keyless
 
     def is_locked(self) -> bool:
@@ -125,12 +157,15 @@ class Authenticator:
         if known is not None:
             return known
         asked = self._clock()
-        with self._sessions() as session:
-            if api_keys.any_created(session):
-                self._is_locked = True  # for good: keys are never deleted
-            else:
-                self._unlocked_until = asked + KEY_SECONDS
+        if self._read(self._any_created):
+            self._is_locked = True  # for good: keys are never deleted
+        else:
+            self._unlocked_until = asked + KEY_SECONDS
         return self._is_locked
+
+    def _any_created(self) -> bool:
+        with self._sessions() as session:
+            return api_keys.any_created(session)
 
     def _known_lock(self) -> bool | None:
         if self._is_locked:
@@ -155,12 +190,16 @@ class Authenticator:
         if key is None:
             raise _unknown()
         asked, before = self._clock(), self._revocations  # no cache outlives a revocation
-        with self._sessions.begin() as session:
-            found = _verified(api_keys.get(session, key.id), key)
-            api_keys.note_use(session, found.id)
+        found = self._read(partial(self._used, key))
         caller = Caller(found.role, found.namespace, found.id, found.name)
         self._remember(key, CachedKey(caller, found.expires_at, asked + KEY_SECONDS), before)
         return caller
+
+    def _used(self, key: Presented) -> Key:
+        with self._sessions.begin() as session:
+            found = _verified(api_keys.get(session, key.id), key)
+            api_keys.note_use(session, found.id)
+        return found
 
     def forget(self, key_id: int) -> None:
         """Look the key up anew at its next request, since it has been revoked."""
@@ -181,21 +220,27 @@ class Authenticator:
                 self._cache.popitem(last=False)  # least recently used
 
 
+def _read_once(work: Callable[[], T]) -> T:
+    return work()
+
+
 def _verified(found: Key | None, key: Presented) -> Key:
     """The key, if valid. Why it no longer is, is only told to those who hold all of it."""
     is_same = hmac.compare_digest(found.hash if found else NO_HASH, key.hash)
     if found is None or not is_same:
         raise _unknown()
     if found.revoked_at is not None:
-        raise KeyRejected(f"This API key was revoked: {HOW}")
+        raise KeyRejected(f"This key was revoked: {ASK_AGAIN}. {HOW}")
     if found.expires_at is not None and _is_past(found.expires_at):
         when = found.expires_at.astimezone(UTC)
-        raise KeyRejected(f"This API key expired on {when:%Y-%m-%d %H:%M} UTC: {HOW}")
+        raise KeyRejected(f"This key expired on {when:%Y-%m-%d %H:%M} UTC: {ASK_AGAIN}. {HOW}")
     return found
 
 
 def _unknown() -> KeyRejected:
-    return KeyRejected(f"This API key is unknown: {HOW}")
+    return KeyRejected(
+        f"This key is unknown here: check that all of it was copied, or {ASK_AGAIN}. {HOW}"
+    )
 
 
 def _is_past(moment: datetime | None) -> bool:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.access import api_keys
 from app.access.api_keys import MAX_DAYS, Key, Role
-from app.access.authentication import Authenticator, Caller
+from app.access.authentication import ASK_AGAIN, Authenticator, Caller
 from app.database.connections import Sessions
 from app.errors import KeyNotFound, KeyRejected, LastAdminKey, NewKeyRejected, RoleRejected
 
@@ -85,7 +85,7 @@ def _admin_keys(session: Session, caller: Caller) -> dict[int, Key]:
     """
     found = {key.id: key for key in api_keys.lock_valid_admins(session, caller.home)}
     if _id_of(caller) not in found:
-        raise KeyRejected("This API key was revoked or has expired.")
+        raise KeyRejected(f"This key was revoked or has expired: {ASK_AGAIN}.")
     return found
 
 

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -18,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.catalog.filters import fields
-from app.catalog.gallery import remove_thumbnails
 from app.catalog.images import image_deletion, image_rows
+from app.catalog.images.image_removal import remove_thumbnails
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection
 from app.errors import CollectionNotFound
@@ -38,16 +37,24 @@ def uploads_disk(uploads: Disk, collection: Collection) -> Disk:
     """Where its uploads are stored: every collection but the default one has its own folder."""
     if (collection.namespace, collection.name) == collections.DEFAULT:
         return uploads
-    return Disk(_folder(uploads, collection.id))
+    return uploads.below(_folder(collection.id))
 
 
-def _folder(uploads: Disk, collection_id: int) -> Path:
-    return uploads.folder / f"{FOLDER}{collection_id}"
+def _folder(collection_id: int) -> str:
+    return f"{FOLDER}{collection_id}"
+
+
+def is_upload_of(collection: Collection, name: str) -> bool:
+    """Whether the file of that name below the folder of uploads is one of the collection's."""
+    if (collection.namespace, collection.name) == collections.DEFAULT:
+        return not name.startswith(FOLDER)
+    return name.startswith(f"{FOLDER}{collection.id}/")
 
 
 def upload_disks(uploads: Disk) -> list[Disk]:
     """All upload folders, including those left behind by deleted collections."""
-    return [uploads, *(Disk(folder) for folder in sorted(uploads.folder.glob(f"{FOLDER}*")))]
+    names = sorted(folder.name for folder in uploads.folder.glob(f"{FOLDER}*"))
+    return [uploads, *map(uploads.below, names)]
 
 
 @dataclass(frozen=True)
@@ -106,15 +113,15 @@ class CollectionDeletion:
         Thumbnails are deleted before their rows, so that a crash leaves none behind.
         """
         while batch := self._next_batch(collection_id):
-            for content_hash in set(batch.values()):
-                remove_thumbnails(self.stores.thumbnails, content_hash)
+            for content_hash, times in batch.values():
+                remove_thumbnails(self.stores.thumbnails, content_hash, times)
             if not self._run(collection_id, partial(_remove_rows, image_ids=list(batch))):
                 return False
         return True
 
-    def _next_batch(self, collection_id: int) -> dict[int, bytes]:
+    def _next_batch(self, collection_id: int) -> dict[int, tuple[bytes, Sequence[float]]]:
         with self.sessions.begin() as session:
-            return image_rows.content_hashes(session, collection_id, DELETE_BATCH)
+            return image_rows.contents(session, collection_id, DELETE_BATCH)
 
     def _remove_jobs(self, session: Session, collection: Collection) -> None:
         """Running jobs notice that their rows are gone and stop."""
@@ -127,7 +134,7 @@ class CollectionDeletion:
         collections.remove(session, collection)
 
     def _remove_folder(self, collection_id: int) -> None:
-        shutil.rmtree(_folder(self.stores.uploads, collection_id), ignore_errors=True)
+        shutil.rmtree(self.stores.uploads.folder / _folder(collection_id), ignore_errors=True)
 
 
 def _run_step(session: Session, collection_id: int, step: Step) -> bool:

@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session
 from app.database.job_tables import job_items, jobs
 from app.database.tables import COLLECTION_COLUMNS, Collection, Pages, collections, images
 from app.errors import CollectionExists, CollectionNotFound, CollectionRejected
+from app.nearest_name import nearest_name
 
 DEFAULT = DEFAULT_NAMESPACE, DEFAULT_NAME = "default", "default"
 DEFAULT_LANGUAGE = "english"
 DELETED_NAMESPACE = ""  # of collections that are being deleted; no request can name it
+MAX_COMPARED = 1_000  # names, with one that is not there
 MAX_TOTAL_FIELDS = 500  # of all collections together: each has an index on `images`
 PRESENT = collections.c.namespace != DELETED_NAMESPACE
 
@@ -46,8 +48,23 @@ def get(session: Session, namespace: str, name: str) -> Collection:
     """The collection of that name. Raises CollectionNotFound."""
     found = _one(session, collections.c.namespace == namespace, collections.c.name == name)
     if found is None:
-        raise CollectionNotFound(f"There is no collection {name} in the namespace {namespace}.")
+        raise no_such_collection(session, namespace, name)
     return found
+
+
+def no_such_collection(session: Session, namespace: str, name: str) -> CollectionNotFound:
+    """The error where there is no collection of that name: it tells the nearest one."""
+    query = select(collections.c.name).where(PRESENT, collections.c.namespace == namespace)
+    names = session.execute(query.order_by(collections.c.id).limit(MAX_COMPARED)).scalars()
+    near = nearest_name(name, names)
+    advice = (
+        f"did you mean {near}?"
+        if near
+        else "create it first, by POST /api/v1/collections, or name one that is there."
+    )
+    return CollectionNotFound(
+        f"There is no collection {name} in the namespace {namespace}: {advice}"
+    )
 
 
 def get_by_id(session: Session, collection_id: int) -> Collection:

@@ -3,6 +3,8 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
+from typing import Literal
+
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -13,6 +15,9 @@ from app.index.vector_indexes import lock
 from app.sources.sidecars.annotations import Annotation
 
 MAX_CHARACTERS = 200
+
+Placement = Literal["new", "same", "replaced"]
+"""What giving a picture an external id was: nothing had it, this one, or another."""
 
 
 def holder(session: Session, collection_id: int, external_id: str) -> Image | None:

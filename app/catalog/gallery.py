@@ -3,68 +3,46 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import BinaryIO
 
 from sqlalchemy import ColumnElement, and_
 
 from app.catalog import external_ids, said_words
+from app.catalog.filters.declared_values import check_values
 from app.catalog.images import image_deletion, image_rows
 from app.catalog.images.image_changes import Change
+from app.catalog.images.image_removal import DELETE_BATCH, remove_files
+from app.catalog.images.image_rows import Totals
 from app.catalog.images.image_versions import version_of
+from app.catalog.originals import InBucket, OnDisk, Streamed, open_original, reading_errors
 from app.database.connections import Sessions
 from app.database.tables import Image, images
 from app.errors import (
     ImageChanged,
     ImageNotFound,
     ImageVanished,
-    SourceUnavailable,
-    SourceUnreadable,
+    PageNotFound,
     StorageUnwritable,
 )
 from app.pictures.decoding import PictureLimits
-from app.pictures.formats import FORMATS, media_type
+from app.pictures.formats import type_and_suffix
 from app.pictures.thumbnails import (
-    THUMBNAIL_SIDES,
     make_thumbnail,
     thumbnail_name,
     thumbnail_side,
 )
-from app.sources.folders import check_regular
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars.annotations import Annotation
 from app.sources.source_access import Sources
 from app.storage.bounded_reads import ORIGINALS
-from app.storage.buckets import OpenedObject
-from app.storage.disk import STORE_SCHEME, Disk, Stores
+from app.storage.disk import STORE_SCHEME, Stores
 
 log = logging.getLogger(__name__)
 
 TAG_DIGITS = 32  # of a SHA-256 in hexadecimal
-DELETE_BATCH = 500  # pictures in one transaction, with their vectors
 RESTORABLE = timedelta(minutes=10)  # how long a picture that was hidden can be restored
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """An original on this machine, open; the media type is by its bytes, not its name.
-
-    `name` is where it came from: a path or a URL. `etag` tells its versions apart: of an upload,
-    the content's hash, the same on every server; others may be edited at any time.
-    `content_hash` is the SHA-256 of the bytes, None where they may have been edited.
-    """
-
-    path: Path
-    file: BinaryIO
-    info: os.stat_result
-    media_type: str
-    name: str
-    etag: str
-    content_hash: bytes | None
 
 
 @dataclass(frozen=True)
@@ -73,23 +51,6 @@ class Thumbnail:
 
     data: bytes
     content_hash: bytes
-
-
-@dataclass(frozen=True)
-class InBucket:
-    """An original in a bucket, and a presigned URL that is valid for some seconds."""
-
-    url: str
-    seconds: int
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """An original in a bucket, or a range of its bytes, read while it is sent."""
-
-    opened: OpenedObject
-    media_type: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -108,9 +69,14 @@ class Gallery:
     presign_seconds: int | None
 
     def count(self) -> int:
-        """How many pictures there are."""
+        """How many pictures the default collection has."""
         with self.sessions.begin() as session:
             return image_rows.count_images(session, self.collection_id)
+
+    def totals(self) -> Totals:
+        """How many pictures there are, in how many collections."""
+        with self.sessions.begin() as session:
+            return image_rows.count_all(session)
 
     def get(self, image_id: int) -> Image:
         """The picture's record. Raises ImageNotFound."""
@@ -142,9 +108,9 @@ class Gallery:
             if self.presign_seconds is not None and may_redirect:
                 return self._redirected(image, self.presign_seconds)
             return self._streamed(image, byte_range, if_range)
-        with _read_errors(image):
+        with reading_errors(image):
             location = self.sources.location(image.stored_path)
-            file, kind = ORIGINALS.call(location, lambda beat: _opened(location))
+            file, kind = ORIGINALS.call(location, lambda beat: open_original(location))
         if kind is None:
             file.close()
             raise ImageNotFound(f"The file of picture {image_id} is no longer a picture.")
@@ -157,19 +123,19 @@ class Gallery:
 
     def _redirected(self, image: Image, seconds: int) -> InBucket:
         bucket, key = self.sources.stored_object(image.stored_path)
-        with _read_errors(image):
+        with reading_errors(image):
             return InBucket(bucket.presigned_url(key, seconds), seconds)
 
     def _streamed(self, image: Image, byte_range: str | None, if_range: str | None) -> Streamed:
         bucket, key = self.sources.stored_object(image.stored_path)
-        with _read_errors(image):
+        with reading_errors(image):
             try:
                 opened = bucket.open(key, if_range, byte_range)
             except ImageVanished:
                 if if_range is None:
                     raise
                 opened = bucket.open(key)  # it was replaced: all of the new one
-        kind, _ = FORMATS[image.format]
+        kind, _ = type_and_suffix(image.format)
         return Streamed(opened, kind, image.path)
 
     def content_hash(self, image_id: int) -> bytes:
@@ -179,23 +145,28 @@ class Gallery:
     def thumbnail(self, image_id: int, size: int, page: int = 1) -> Thumbnail:
         """A WebP whose sides are at most `size` pixels, rounded up to one of THUMBNAIL_SIDES.
 
-        Those of pages after the first are not cached.
+        Those of pages after the first are cached for videos alone.
         Raises ImageNotFound, PageNotFound, SourceUnavailable, or what `decode` raises if the file
         has become unreadable.
         """
-        image = self.get(image_id)
+        return self.thumbnail_of(self.get(image_id), size, page)
+
+    def thumbnail_of(self, image: Image, size: int, page: int = 1) -> Thumbnail:
+        """The same of a picture whose record is known."""
         side = thumbnail_side(size)
-        name = thumbnail_name(image.content_hash, side)
+        seconds = seconds_of(image, page)
+        name = thumbnail_name(image.content_hash, side, None if page == 1 else seconds)
+        is_cached = page == 1 or seconds is not None
         try:
-            if page == 1:
+            if is_cached:
                 return Thumbnail(self.stores.thumbnails.path(name).read_bytes(), image.content_hash)
         except OSError:  # not cached yet, or the cache cannot be read
             pass
-        with _read_errors(image):
+        with reading_errors(image):
             data = self.sources.read(image.stored_path, self.limits.max_file_bytes)
-        small = make_thumbnail(data, side, self.limits.max_megapixels, page)
+        small = make_thumbnail(data, side, self.limits.max_megapixels, page, seconds)
         content_hash = hashlib.sha256(data).digest()
-        if page == 1 and content_hash == image.content_hash:  # else the file has changed
+        if is_cached and content_hash == image.content_hash:  # else the file has changed
             self._cache_thumbnail(name, small)
         return Thumbnail(small, content_hash)
 
@@ -220,18 +191,23 @@ class Gallery:
         with self.sessions.begin() as session:
             image = image_rows.get_image(session, image_id, for_update=True)
             if is_expected is not None and not is_expected(version_of(image)):
-                raise ImageChanged(f"Picture {image_id} was changed since: read it again.")
+                raise ImageChanged(
+                    f"Picture {image_id} was changed since the version that If-Match names: read "
+                    "it again, and send the ETag that comes with it."
+                )
+            check_values(session, image.collection_id, change.metadata)
             image = said_words.change(session, image, change.caption, change.of(image))
             if external_id is None:
                 return image
             return external_ids.assign(session, image, external_id or None)
 
-    def replace(self, image_id: int, external_id: str, sent: Annotation) -> tuple[Image, bool]:
+    def replace(
+        self, image_id: int, external_id: str, sent: Annotation
+    ) -> tuple[Image, external_ids.Placement]:
         """Give a new upload the external id; the upload that had it is deleted.
 
         What people said of that one is kept. A picture of a folder that had it stays, without it.
-        Returns the picture, and whether nothing had the id before. Raises ImageNotFound,
-        ExternalIdTaken.
+        Raises ImageNotFound, ExternalIdTaken.
         """
         with self.sessions.begin() as session:
             image = image_rows.get_image(session, image_id, for_update=True)
@@ -239,7 +215,9 @@ class Gallery:
             image, before = external_ids.transfer(session, image, external_id, sent)
         if before is not None and before.stored_path.startswith(STORE_SCHEME):
             self._remove([before.id])
-        return image, before is None and not is_same
+        if is_same:
+            return image, "same"
+        return image, "new" if before is None else "replaced"
 
     def delete(self, image_id: int) -> None:
         """Delete the row, its vectors and thumbnails, and the file if it was uploaded.
@@ -301,68 +279,19 @@ class Gallery:
         return sorted(image.id for image in removed)
 
 
+def seconds_of(image: Image, page: int) -> float | None:
+    """When the page of a video is shown; None for any other file, and where that is not known.
+
+    Raises PageNotFound.
+    """
+    times = image.frame_times
+    if not times:
+        return None
+    if page > len(times):
+        raise PageNotFound(f"The video has no page {page}.")
+    return times[page - 1]
+
+
 def thumbnail_tag(content_hash: bytes, size: int, page: int) -> str:
     """What tells the versions of a thumbnail apart."""
     return f"{content_hash.hex()[:TAG_DIGITS]}-{thumbnail_side(size)}-{page}"
-
-
-def remove_files(sessions: Sessions, stores: Stores, removed: Sequence[Image]) -> None:
-    """Delete what former rows leave behind: thumbnails, and files in this process's store.
-
-    A crash before this leaves a file, never a row without one.
-    """
-    for image in removed:
-        for path in filter(None, (image.stored_path, image.upload_copy)):
-            location = stores.uploads.location(path)
-            if location is not None:
-                _remove_upload(sessions, stores.uploads, image, location)
-        remove_thumbnails(stores.thumbnails, image.content_hash)
-
-
-def _remove_upload(sessions: Sessions, uploads: Disk, image: Image, location: Path) -> None:
-    """The lock keeps out a concurrent upload of the same bytes, which would reuse the file."""
-    with sessions.begin() as session:
-        image_rows.lock_content(session, image.content_hash)
-        if not image_rows.has_content(session, image.collection_id, image.content_hash):
-            uploads.delete(location)
-
-
-def remove_thumbnails(thumbnails: Disk, content_hash: bytes) -> None:
-    """Delete a picture's thumbnails of all sizes, by name: the folder is too large to search."""
-    for side in THUMBNAIL_SIDES:
-        thumbnails.delete(thumbnails.path(thumbnail_name(content_hash, side)))
-
-
-def delete_marked(sessions: Sessions, stores: Stores) -> None:
-    """Delete every picture whose tombstone has expired, with its vectors, thumbnails and upload."""
-    while True:
-        with sessions.begin() as session:
-            removed = image_deletion.remove_marked(session, DELETE_BATCH)
-        remove_files(sessions, stores, removed)
-        if not removed:
-            return
-
-
-def _opened(location: Path) -> tuple[BinaryIO, str | None]:
-    """The open file, and its media type by its bytes, None if it is no picture.
-
-    Raises ImageVanished.
-    """
-    try:
-        check_regular(location)
-        file = location.open("rb")
-        return file, media_type(file)
-    except OSError as error:
-        raise ImageVanished(error.strerror or "It cannot be read.") from error
-
-
-@contextmanager
-def _read_errors(image: Image) -> Iterator[None]:
-    """Turn the errors of reading an original into those of a request for it."""
-    try:
-        yield
-    except ImageVanished as error:
-        raise ImageNotFound(f"The file of picture {image.id} is gone. {error}") from error
-    except SourceUnreadable as error:  # wrong keys or bucket name: for the operator
-        log.warning("picture %s: %s", image.id, error)
-        raise SourceUnavailable("The picture's bucket cannot be read now.") from error

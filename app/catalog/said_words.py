@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.database.tables import IMAGE_COLUMNS, Image, images
-from app.sources.sidecars.annotations import check_metadata
+from app.sources.sidecars.annotations import Annotation, check_metadata
 
 JSON_NULL = literal_column("'null'::jsonb", JSONB())
 
@@ -29,6 +29,13 @@ def metadata_over(said: ColumnElement[Any], read: ColumnElement[Any]) -> ColumnE
     hidden = select(pairs.c.key).where(pairs.c.value == JSON_NULL).scalar_subquery()
     # In parentheses: Postgres's minus binds more tightly than its ||.
     return (read + said).self_group().op("-", return_type=JSONB())(func.array(hidden))
+
+
+def said(session: Session, image: Image) -> Annotation:
+    """What people have said of a picture."""
+    query = select(images.c.said_caption, images.c.said_metadata).where(images.c.id == image.id)
+    row = session.execute(query).one()
+    return Annotation(row.said_caption, row.said_metadata)
 
 
 def change(

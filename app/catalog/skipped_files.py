@@ -19,13 +19,14 @@ class SkippedFile:
     """A file at `path` with this etag.
 
     If its picture was deleted, `content_hash` is that of the file (SHA-256). If it was refused,
-    `reason` says why, and `rules` under which limits and decoders.
+    `reason` says why, with its `code`, and `rules` under which limits and decoders.
     """
 
     path: str
     etag: str
     content_hash: bytes | None = None
     reason: str | None = None
+    code: str | None = None
     rules: str | None = None
 
 
@@ -77,6 +78,24 @@ def move(session: Session, collection_id: int, skipped: SkippedFile, path: str, 
         skipped_files.c.collection_id == collection_id, skipped_files.c.path == skipped.path
     )
     session.execute(query.values(path=path, etag=etag))
+
+
+def forget_deleted(session: Session, collection_id: int, content_hashes: Sequence[bytes]) -> None:
+    """Skip the files of deleted pictures with these contents no more."""
+    if content_hashes:
+        query = delete(skipped_files).where(
+            skipped_files.c.collection_id == collection_id,
+            skipped_files.c.content_hash.in_(content_hashes),
+        )
+        session.execute(query)
+
+
+def forget_refused(session: Session, collection_id: int, code: str) -> None:
+    """Read the files again that were refused for the reason with this code."""
+    query = delete(skipped_files).where(
+        skipped_files.c.collection_id == collection_id, skipped_files.c.code == code
+    )
+    session.execute(query)
 
 
 def forget(session: Session, collection_id: int, paths: Sequence[str]) -> None:

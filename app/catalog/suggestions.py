@@ -28,7 +28,7 @@ MAX_COLLECTIONS = 100  # whose values are kept
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A value of one of FIELDS, or the NAME of a file, and how many pictures have it."""
+    """A value of a field, or the NAME of a file, and how many pictures have it."""
 
     text: str
     field: str
@@ -53,6 +53,21 @@ class Suggestions:
         found = [one for one in self._values(collection) if _begins(one.text.casefold(), wanted)]
         names = self._names(collection, typed.strip(), MAX_SUGGESTIONS - len(found))
         return [*found[: MAX_SUGGESTIONS - len(names)], *names]
+
+    def of_field(self, collection: Collection, name: str, typed: str) -> list[Suggestion]:
+        """Up to MAX_SUGGESTIONS values of one field that contain the text, frequent ones first.
+
+        Unlike `of` it knows the rarest value, since it reads all pictures of the collection.
+        Raises FilterRejected for a field that has no values to count.
+        """
+        everything, declared = parse({}, collection.fields), collection.filterable
+        wanted = typed.strip()
+        with self.sessions.begin() as session:
+            prepare(session)
+            found = facets(
+                session, collection.id, everything, name, declared, MAX_SUGGESTIONS, wanted
+            )
+        return [Suggestion(str(value), name, pictures) for value, pictures in found]
 
     def _names(self, collection: Collection, typed: str, room: int) -> list[Suggestion]:
         with self.sessions.begin() as session:

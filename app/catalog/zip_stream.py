@@ -8,10 +8,11 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import select
 
-from app.catalog.gallery import Gallery, InBucket, OnDisk, Streamed
+from app.catalog.gallery import Gallery
+from app.catalog.originals import InBucket, OnDisk, Streamed
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import ImageNotFound, ImageSearchError, SelectionTooLarge
-from app.pictures.formats import FORMATS
+from app.pictures.formats import type_and_suffix
 from app.storage.bounded_reads import ORIGINALS
 
 MAX_ZIP_BYTES = 2_000_000_000  # of the pictures together: below what needs ZIP64
@@ -70,7 +71,7 @@ def _name_of(image: Image) -> str:
     origin = image.origin or image.path
     path = unquote(urlsplit(origin).path) if "://" in origin else origin
     name = "".join(c if c.isprintable() and c not in '\\/:*?"<>|' else "_" for c in _last(path))
-    _, suffix = FORMATS[image.format]
+    _, suffix = type_and_suffix(image.format)
     if "." not in name.strip("."):
         name = (name.strip(". ") or str(image.id)) + suffix
     return name[-MAX_NAME_CHARACTERS:]

@@ -1,7 +1,8 @@
 """A cache of search answers that is valid until anything is written to the database.
 
-Each entry remembers the Postgres snapshot it was computed under. The snapshot changes whenever a
-writing transaction of any process commits, so a cached answer is never older than the database.
+Each entry remembers what was seen before it was computed, as `snapshots` has it. That changes
+whenever a writing transaction of any process commits, so a cached answer is never older than the
+database that is asked.
 """
 
 import threading
@@ -13,17 +14,27 @@ from typing import Generic, TypeVar
 from sqlalchemy import Engine
 
 from app.database.connections import Sessions
+from app.database.read_routing import engine_of
+from app.database.snapshots import SNAPSHOT
 
 T = TypeVar("T")
 
 MAX_CHARACTERS = 8_000_000  # of all cached answers as text: about 900 answers of ten pictures
-SNAPSHOT = "SELECT CAST(pg_current_snapshot() AS text)"
+SELECT_SNAPSHOT = f"SELECT {SNAPSHOT}"
+NEVER_CURRENT = ""  # no snapshot: of an answer that is not to be given again
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """An answer, and Postgres's snapshot from no later than when it was looked up."""
+
+    snapshot: str
+    answer: T
 
 
 @dataclass(frozen=True)
 class _Entry(Generic[T]):
-    snapshot: str
-    answer: T
+    found: Found[T]
     length: int
 
 
@@ -36,25 +47,32 @@ class AnswerCache(Generic[T]):
     def __init__(
         self, sessions: Sessions, length: Callable[[T], int], max_characters: int = MAX_CHARACTERS
     ) -> None:
-        engine: Engine = sessions.kw["bind"]
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sessions = sessions
+        self._engines: dict[Engine, Engine] = {}  # with each statement a transaction of its own
         self._length_of = length
         self._max_characters = max_characters
         self._length = 0
         self._entries: OrderedDict[Hashable, _Entry[T]] = OrderedDict()  # least recent first
         self._lock = threading.Lock()
 
-    def answer(self, question: Hashable, compute: Callable[[], T]) -> T:
-        """The cached answer to `question` if it is still valid; otherwise that of `compute`."""
-        snapshot = self._snapshot()  # taken first: a write during `compute` invalidates its answer
+    def answer(self, question: Hashable, compute: Callable[[], Found[T]]) -> Found[T]:
+        """The cached answer to `question` if it is still valid; otherwise that of `compute`.
+
+        Postgres is asked for its snapshot only if there is one.
+        """
         with self._lock:
             entry = self._entries.get(question)
-            if entry is not None and entry.snapshot == snapshot:
+            if entry is not None:
                 self._entries.move_to_end(question)
-                return entry.answer
-        answer = compute()
-        self._store(question, _Entry(snapshot, answer, self._length_of(answer)))
-        return answer
+        if entry is not None and self.is_current(entry.found.snapshot):
+            return entry.found
+        found = compute()
+        self._store(question, _Entry(found, self._length_of(found.answer)))
+        return found
+
+    def is_current(self, snapshot: str) -> bool:
+        """Whether nothing was written since Postgres gave that snapshot."""
+        return snapshot == self._snapshot()
 
     def _store(self, question: Hashable, entry: _Entry[T]) -> None:
         with self._lock:
@@ -67,6 +85,9 @@ class AnswerCache(Generic[T]):
 
     def _snapshot(self) -> str:
         """The current snapshot, by the cheapest query: it is most of the cost of a cache hit."""
-        with self._engine.connect() as connection:
-            snapshot: str = connection.exec_driver_sql(SNAPSHOT).scalar_one()
+        engine = engine_of(self._sessions)
+        if engine not in self._engines:
+            self._engines[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._engines[engine].connect() as connection:
+            snapshot: str = connection.exec_driver_sql(SELECT_SNAPSHOT).scalar_one()
             return snapshot

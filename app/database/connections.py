@@ -32,6 +32,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import metrics
+from app.database.outages import OUTAGES
+from app.database.pool_checks import check_before_use
+from app.database.read_routing import RoutedSession
 from app.database.schema_revisions import check_known, find_revision, migration_config
 from app.database.silent_server import BoundedConnection, ServerProbe
 from app.errors import DatabaseUnusable
@@ -70,24 +73,34 @@ def open_engine(url: str) -> Engine:
     Raises DatabaseUnusable when the URL is malformed or nothing answers there.
     """
     try:
-        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
-        engine = create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_OVERFLOW,
-            pool_timeout=POOL_TIMEOUT,
-            pool_pre_ping=True,
-            hide_parameters=True,  # errors are logged, but not the users' texts in them
-            connect_args=connection_options(parsed),
-        )
-        _bound_waiting(engine)
-        _time_statements(engine)
+        engine = make_engine(url)
+        event.listen(engine, "connect", lambda *_: OUTAGES.end())
         with engine.connect():
             return engine
     except Exception as error:  # many types: malformed URLs, dead hosts, refused logins
         raise DatabaseUnusable(
-            f"No Postgres can be used at DATABASE_URL: {_first_line(error)}"
+            f"No Postgres can be used at DATABASE_URL: {first_line(error)}"
         ) from error
+
+
+def make_engine(url: str, pool_size: int = POOL_SIZE, overflow: int = POOL_OVERFLOW) -> Engine:
+    """An engine on `url` (postgresql://…); nothing is connected yet.
+
+    Raises ArgumentError when the URL is malformed.
+    """
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    engine = create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=overflow,
+        pool_timeout=POOL_TIMEOUT,
+        hide_parameters=True,  # errors are logged, but not the users' texts in them
+        connect_args=connection_options(parsed),
+    )
+    _bound_waiting(engine)
+    check_before_use(engine)
+    _time_statements(engine)
+    return engine
 
 
 def connection_options(url: URL) -> dict[str, Any]:
@@ -128,9 +141,13 @@ def _time_statements(engine: Engine) -> None:
             end(context.connection)
 
 
-def open_sessions(engine: Engine) -> Sessions:
-    """A factory of short sessions on `engine`; objects stay readable after the commit."""
-    return sessionmaker(engine, expire_on_commit=False)
+def open_sessions(engine: Engine, *, routed: bool = False) -> Sessions:
+    """A factory of short sessions on `engine`; objects stay readable after the commit.
+
+    `routed`: or on the standby that `read_routing.reading_from` has chosen.
+    """
+    kind = RoutedSession if routed else Session
+    return sessionmaker(engine, class_=kind, expire_on_commit=False)
 
 
 def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
@@ -154,17 +171,36 @@ def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
 @contextmanager
 def alone(sessions: Sessions, name: str) -> Iterator[bool]:
     """Whether no other process holds the advisory lock `name`; it is held meanwhile."""
-    key = func.hashtextextended(name, 0)
     with sessions.begin() as session:
-        yield session.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
+        yield try_lock(session, name)
+
+
+def try_lock(session: Session, name: str) -> bool:
+    """Take the advisory lock `name` until the transaction ends; False if another has it."""
+    key = func.hashtextextended(name, 0)
+    taken: bool = session.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
+    return taken
 
 
 def migrate(engine: Engine) -> None:
     """Bring the schema up to date; an advisory lock serializes concurrent starts.
 
+    A migration that deadlocks with a server that still runs is tried again: it has changed nothing.
     Raises DatabaseUnusable if the database is read-only or was written by a later version of this
     program, or if pgvector is missing, too old, or may not be created.
     """
+    for remaining in reversed(range(LOCK_ATTEMPTS)):
+        try:
+            _migrate(engine)
+        except DBAPIError as error:
+            if not (remaining and isinstance(error.orig, DeadlockDetected)):
+                raise
+            time.sleep(LOCK_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _migrate(engine: Engine) -> None:
     config = migration_config()
     with engine.begin() as connection:
         if is_read_only(connection):
@@ -184,7 +220,7 @@ def migrate(engine: Engine) -> None:
             if isinstance(error.orig, InsufficientPrivilege):
                 raise DatabaseUnusable(
                     f"The database user lacks a right that the migrations need: "
-                    f"{_first_line(error)} Grant it, or run CREATE EXTENSION vector as superuser."
+                    f"{first_line(error)} Grant it, or run CREATE EXTENSION vector as superuser."
                 ) from error
             raise
 
@@ -266,6 +302,7 @@ def is_unavailable(error: DBAPIError) -> bool:
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of the database says, without what follows."""
     message = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
     return message.splitlines()[0]

@@ -47,7 +47,9 @@ jobs = Table(
     Column("queue", Text, nullable=False),  # procrastinate's: which workers can read the source
     Column("state", Text, nullable=False, server_default=text("'pending'")),
     Column("reason", Text),  # why the job as a whole failed
+    Column("code", Text),  # of the reason, as of a problem; null: it has none
     Column("waiting", Text),  # why it makes no progress now
+    Column("waiting_code", Text),
     Column("checkpoint", Text(collation="C")),  # the source is listed up to here
     Column("listed", Boolean, nullable=False, server_default=text("false")),
     _count("total"),
@@ -84,6 +86,7 @@ job_items = Table(
     Column("state", Text, nullable=False, server_default=text("'pending'")),
     Column("outcome", Text),  # one of OUTCOMES
     Column("reason", Text),
+    Column("code", Text),  # of the reason
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column(
         "leases", Integer, nullable=False, server_default=text("0")

@@ -12,6 +12,7 @@ skipped_files = Table(
     Column("etag", Text, nullable=False),
     Column("content_hash", LargeBinary),  # SHA-256 of a deleted picture's file
     Column("reason", Text),  # why the file was refused
+    Column("code", Text),  # of the reason
     Column("rules", Text),  # the limits and decoders that refused it
     now_column(),
     PrimaryKeyConstraint("collection_id", "path"),

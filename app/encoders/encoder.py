@@ -36,22 +36,32 @@ class OpenClipEncoder:
         tokenizer: Tokenizer,
         cut: TokenCut,
         space: VectorSpace,
+        logit_scale: float,
         max_batch: int | None = None,
     ) -> None:
-        """`shape` resizes and crops; `cut` trims token rows; `max_batch` is the largest batch."""
+        """`shape` resizes and crops; `cut` trims token rows; `max_batch` is the largest batch.
+
+        `logit_scale`, positive, is what training multiplied cosines by before their softmax.
+        """
         self.towers = towers
         self._shape = shape
         self._tokenizer = tokenizer
         self._cut = cut
         self._max_batch = max_batch
         self.space = space
+        self.logit_scale = logit_scale
 
     def on(
         self, towers: Towers, fingerprint: str | None = None, max_batch: int | None = None
     ) -> "OpenClipEncoder":
         """The same encoder on other towers; pass `fingerprint` if their vectors differ."""
-        space = replace(self.space, fingerprint=fingerprint or self.space.fingerprint)
-        return OpenClipEncoder(towers, self._shape, self._tokenizer, self._cut, space, max_batch)
+        space = replace(
+            self.space,
+            fingerprint=fingerprint or self.space.fingerprint,
+            precision="int8" if towers.precision == "int8" else "float",
+        )
+        parts = (self._shape, self._tokenizer, self._cut, space, self.logit_scale)
+        return OpenClipEncoder(towers, *parts, max_batch)
 
     @property
     def runtime(self) -> str:

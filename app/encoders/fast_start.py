@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # bump it when the record, or what is built from it, changes
+FORMAT = 3  # bump it when the record, or what is built from it, changes
 PRECISIONS = ("fp32", "bf16")  # int8 has its own verdict file to check
 VERSIONS = (
     *("torch", "torchvision", "open-clip-torch", "openvino"),
@@ -66,6 +66,7 @@ class Record:
     places: list[str]  # files and folders whose state is recorded in `files`
     files: Files
     space: dict[str, Any]
+    logit_scale: float
     folder: str
     precision: str
     cut: dict[str, Any]
@@ -86,7 +87,9 @@ def find(request: ModelRequest) -> OpenClipEncoder | None:
         reason = f"changed since: {changed}"
     except Exception as error:  # noqa: BLE001  # whatever is wrong, torch can still load it
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    log.info("%s is loaded by torch, as at first: %s", request.name or request.model, reason)
+    log.info(
+        "loading %s with torch, as at the first start: %s", request.name or request.model, reason
+    )
     return None
 
 
@@ -105,7 +108,7 @@ def keep(
         with whole_file(_file(request, folder)) as out:
             out.write(_written(record))
     except Exception as error:  # noqa: BLE001  # the only cost is a slower next start
-        log.info("the next start goes through torch again: %s", error)
+        log.info("the next start loads it with torch again: %s", error)
 
 
 def _file(request: ModelRequest, folder: Path) -> Path:
@@ -162,7 +165,7 @@ def _checked(record: Record) -> OpenClipEncoder:
         least = fidelity.EXACT_COSINE
     cosines = (np.array(_probed(encoder)) * np.array(record.probe)).sum(axis=1)
     if not (cosines >= least).all():
-        raise ValueError(f"its vectors are others, by a cosine of {cosines.min():.5f}")
+        raise ValueError(f"its vectors differ: their cosine is {cosines.min():.5f}")
     return encoder
 
 
@@ -171,7 +174,8 @@ def _made(record: Record, towers: Towers) -> OpenClipEncoder:
 
     tokenizer, cut = ClipTokenizer(record.context), TokenCut(**record.cut)
     shaping, space = Preprocessing(**record.shaping), VectorSpace(**record.space)
-    return OpenClipEncoder(towers, shaping, tokenizer, cut, space, LARGEST_BATCH)
+    parts = (shaping, tokenizer, cut, space, record.logit_scale)
+    return OpenClipEncoder(towers, *parts, LARGEST_BATCH)
 
 
 def _probed(encoder: OpenClipEncoder) -> list[list[float]]:
@@ -198,6 +202,7 @@ def _record(
         places=[str(place) for place in places],
         files=files,
         space=asdict(encoder.space),
+        logit_scale=encoder.logit_scale,
         folder=str(converted.absolute()),
         precision=encoder.precision,
         cut=asdict(loaded.text.cut),

@@ -10,12 +10,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from app.encoders.batching import Batcher
 from app.encoders.resident_model import ResidentModel, UnboundedPool
+from app.vectors import Arithmetic, VectorSpace
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
@@ -23,24 +24,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelName:
-    """Identifies a model's weights, by values as for CLIP_MODEL and CLIP_PRETRAINED."""
+    """Identifies a model's weights, by values as for CLIP_MODEL and CLIP_PRETRAINED.
+
+    `precision` is what its pictures are computed in; None: as the server's setting says.
+    """
 
     model: str
     pretrained: str
+    precision: Arithmetic | None = None
+
+    @classmethod
+    def of(cls, space: VectorSpace) -> "ModelName":
+        """The model of these vectors."""
+        return cls(space.model, space.pretrained, space.precision)
+
+    def has_weights_of(self, other: "ModelName") -> bool:
+        """Whether they are the same but for their precision."""
+        return (self.model, self.pretrained) == (other.model, other.pretrained)
 
 
 class ModelPool:
     """One ResidentModel per name, at most `max_loaded` of them loaded at a time.
 
     Before one is loaded, the least recently used are unloaded; calls still running on them may
-    hold their memory a little longer. `load` creates the encoder for a name. Raises ValueError
-    if `max_loaded` is less than 1.
+    hold their memory a little longer. `load` creates the encoder for a name; `precision` is that of
+    names that have none. Raises ValueError if `max_loaded` is less than 1.
     """
 
     def __init__(
-        self, load: Callable[[ModelName], "OpenClipEncoder"], batcher: Batcher, max_loaded: int
+        self,
+        load: Callable[[ModelName], "OpenClipEncoder"],
+        batcher: Batcher,
+        max_loaded: int,
+        precision: Arithmetic = "float",
     ) -> None:
         self._load = load
+        self._precision = precision
         self._batcher = batcher
         self._room = _BoundedRoom(max_loaded)
         self._lock = threading.Lock()
@@ -48,11 +67,16 @@ class ModelPool:
 
     def of(self, name: ModelName) -> ResidentModel:
         """The ResidentModel for a name, the same one every time; this does not load it."""
+        name = self.resolved(name)
         with self._lock:
             if name not in self._made:
                 load = partial(self._load, name)
                 self._made[name] = ResidentModel(load, self._batcher, self._room)
             return self._made[name]
+
+    def resolved(self, name: ModelName) -> ModelName:
+        """The name with its precision."""
+        return replace(name, precision=name.precision or self._precision)
 
 
 class _BoundedRoom(UnboundedPool):

@@ -1,6 +1,7 @@
 """CLIP's towers in OpenVINO on the CPU, from files made by `conversion`; does not need torch."""
 
 import threading
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,18 @@ def _compiled(path: Path, precision: str) -> Any:
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "ENABLE_CPU_PINNING": False,  # decoding shares the cores
     }
-    return ov.Core().compile_model(path, "CPU", options).create_infer_request()
+    return _core().compile_model(path, "CPU", options).create_infer_request()
+
+
+@cache
+def _core() -> ov.Core:
+    """The process's only core, which is never freed.
+
+    A core's first compilation gives its thread a stack for signal handlers, which it unmaps when
+    it is freed with its models. The thread may keep the address, and the next signal, such as
+    Ctrl-C, then ends the process by SIGSEGV: findings/openvino_signal_stack.sh.
+    """
+    return ov.Core()
 
 
 def place(folder: Path, fingerprint: str) -> Path:

@@ -134,6 +134,11 @@ class ResidentModel:
         """The space its embeddings belong to; first access loads the model. Raises like `load`."""
         return self._space or self.load().space
 
+    @property
+    def logit_scale(self) -> float:
+        """What training multiplied cosines by before their softmax. Raises like `load`."""
+        return self.load().logit_scale
+
     def encode_texts(self, texts: Sequence[str], priority: Priority = Priority.SEARCH) -> Vectors:
         """Embed texts in their `normalised` form and cache the embeddings.
 
@@ -155,6 +160,12 @@ class ResidentModel:
             self._texts.keep(new)
             rows |= new
         return np.stack([rows[key] for key in keys])
+
+    def note_repeated_text(self) -> None:
+        """Record a search for a text whose answer was kept, as one for a cached text."""
+        self._room.used(self)
+        self._batcher.note_search()
+        metrics.observe_texts(1, 0)
 
     def unused_end(self, text: str) -> str:
         """The words at the end of `text` that its embedding ignores, beyond the model's context.

@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     cast,
     delete,
+    exists,
     func,
     literal_column,
     select,
@@ -88,24 +89,35 @@ def store_judgement(
 def delete_judgement(
     session: Session, index: VectorIndex, digest: bytes, search: UUID, image_id: int | None
 ) -> None:
-    """Delete a judgement, if it exists; its query stays."""
-    query_id = select(feedback_queries.c.id).where(
-        feedback_queries.c.index_id == index.id, feedback_queries.c.digest == digest
+    """Delete a judgement, if it exists, and its query where that has no other.
+
+    The same query of a former generation goes too: its text is nobody's any more.
+    """
+    generations = select(vector_indexes.c.id).where(
+        vector_indexes.c.collection_id == index.collection_id
     )
+    theirs = select(feedback_queries.c.id).where(
+        feedback_queries.c.index_id.in_(generations), feedback_queries.c.digest == digest
+    )
+    # A judgement that is being stored holds its query's row: it is waited for, and seen below.
+    ids = session.execute(theirs.order_by(feedback_queries.c.id).with_for_update()).scalars().all()
     session.execute(
         delete(feedback).where(
-            feedback.c.query_id == query_id.scalar_subquery(),
+            feedback.c.query_id.in_(ids),
             feedback.c.search == search,
             func.coalesce(feedback.c.image_id, 0) == (image_id or 0),
         )
     )
+    unrated = ~exists().where(feedback.c.query_id == feedback_queries.c.id)
+    session.execute(delete(feedback_queries).where(feedback_queries.c.id.in_(ids), unrated))
 
 
 def _store_query(session: Session, index: VectorIndex, judged: JudgedSearch) -> int:
-    """The id of a query, which is stored with its first judgement."""
+    """The id of a query, which is stored with its first judgement; it stays until the commit."""
     existing = select(feedback_queries.c.id).where(
         feedback_queries.c.index_id == index.id, feedback_queries.c.digest == judged.digest
     )
+    existing = existing.with_for_update(read=True, key_share=True)
     query = upsert(feedback_queries).values(
         index_id=index.id,
         digest=judged.digest,

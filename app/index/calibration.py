@@ -81,13 +81,28 @@ class NullDistribution:
         shape (n,). `picture_share` is 0 for texts, 1 for pictures, between them for mixtures: see
         the function below. For one query a higher score never has a lower confidence.
         """
-        level = float(query @ self.bias)
+        shares = np.array([picture_share])
+        rows: NDArray[np.float32] = self.confidences(query[None], scores[None], shares)[0]
+        return rows
+
+    def confidences(
+        self,
+        queries: Vectors,
+        scores: NDArray[np.float32],
+        picture_shares: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        """The same for many queries at once: float32, shape (q, n).
+
+        `queries` are of shape (q, dimensions), `scores` (q, n), `picture_shares` (q,).
+        """
+        level = np.einsum("qd,d->q", queries, self.bias)[:, None]  # BLAS waits for its threads
         levels = [scores - level, scores - level / 2, _minus_log_distance(scores)]
-        reduced: Floats = np.zeros(len(scores))
+        reduced: Floats = np.zeros(scores.shape)
         for values, at, location, scale in zip(
             levels, MIXTURES, self.locations, self.scales, strict=True
         ):
-            weight = max(0.0, 1 - 2 * abs(picture_share - at))  # linear between the mixtures
+            # linear between the mixtures
+            weight = np.maximum(0.0, 1 - 2 * np.abs(picture_shares - at))[:, None]
             reduced = reduced + weight * (values - location) / scale
         confidence: NDArray[np.float32] = _gumbel_cdf(reduced).astype(np.float32)
         return confidence
@@ -141,7 +156,7 @@ def unrelated_texts() -> tuple[str, ...]:
 def measure(
     probes: Vectors, sample: Vectors, count: int, best: NDArray[np.float32] | None = None
 ) -> NullDistribution:
-    """The null distribution of an index of `count` pictures, one or more.
+    """The null distribution of an index of `count` vectors, those of parts included.
 
     `probes`, shape (p, d), are the embeddings of `unrelated_texts`; `sample`, shape (s, d), is
     a uniform sample of the index, all of it or SAMPLE_SIZE rows; `best`, shape (p,), is each

@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -33,7 +34,7 @@ BINARY_FORMATS = {
 }
 """By column, pgvector's send function and its number type: a third of the time that text takes."""
 
-FURTHER_PAGE = embeddings.c.region > 0
+FURTHER_PAGE = and_(embeddings.c.region > 0, embeddings.c.box.is_(None))
 FRAMES = "frames"  # in the metadata of pictures that have several pages
 BINARY_HEADER = 4  # bytes before the numbers: their count, and two unused
 
@@ -51,7 +52,7 @@ def put_vectors(
     query = upsert(embeddings)
     query = query.on_conflict_do_update(
         index_elements=["index_id", "image_id", "region"],
-        set_={column: query.excluded[column]},
+        set_={column: query.excluded[column], "changed": query.excluded.changed},
     )
     session.execute(query, rows)
 
@@ -101,6 +102,31 @@ def get_vectors(
     }
 
 
+def get_part_vectors(
+    session: Session, index: VectorIndex, numbers: Mapping[int, int]
+) -> dict[int, Vectors]:
+    """The vectors, float32 (dimensions,), of one part of each picture; `numbers` are `region`s."""
+    as_bytes, kind = BINARY_FORMATS[index.column.name]
+    query = select(embeddings.c.image_id, as_bytes(index.column, type_=LargeBinary)).where(
+        embeddings.c.index_id == index.id,
+        tuple_(embeddings.c.image_id, embeddings.c.region).in_(list(numbers.items())),
+    )
+    return {
+        image_id: np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
+        for image_id, sent in session.execute(query)
+    }
+
+
+def get_present_vectors(
+    session: Session, index: VectorIndex, image_ids: Sequence[int]
+) -> dict[int, Vectors]:
+    """The same, without deleted and held pictures: for whoever names pictures by their ids."""
+    query = select(images.c.id).where(
+        images.c.id == any_(cast(list(image_ids), ARRAY(BigInteger))), PRESENT
+    )
+    return get_vectors(session, index, list(session.execute(query).scalars()))
+
+
 def get_pages(
     session: Session, index: VectorIndex, image_ids: Sequence[int]
 ) -> dict[int, dict[int, Vectors]]:
@@ -142,6 +168,13 @@ def count_covered(session: Session, index: VectorIndex) -> tuple[int, int]:
     return pictures, min(vectors, pictures)  # a tombstone's vector covers no picture
 
 
+def count_parts(session: Session, index: VectorIndex) -> int:
+    """How many vectors of pages and regions it has, besides those of whole pictures."""
+    query = select(func.count()).select_from(embeddings)
+    query = query.where(embeddings.c.index_id == index.id, embeddings.c.region > 0)
+    return session.execute(query).scalar_one()
+
+
 def count_covered_each(session: Session, found: Sequence[VectorIndex]) -> list[tuple[int, int]]:
     """For each index: the number of pictures, and of those with a vector."""
     pictures = select(images.c.collection_id, func.count()).group_by(images.c.collection_id)
@@ -161,9 +194,10 @@ def without_vector(session: Session, index: VectorIndex, *, all_pages: bool = Fa
     With `all_pages` also those that have several pages, and a vector of the first alone.
     """
     of_picture = (embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
-    lacking = ~exists().where(*of_picture)
+    lacking = ~exists().where(*of_picture, embeddings.c.region == 0)
     if all_pages:
-        has_pages = images.c.metadata.has_key(FRAMES)
+        number = func.coalesce(func.jsonb_array_length(images.c.frame_times), 2)  # of a video
+        has_pages = and_(images.c.metadata.has_key(FRAMES), number > 1)
         lacking = or_(lacking, and_(has_pages, ~exists().where(*of_picture, FURTHER_PAGE)))
     query = select(*IMAGE_COLUMNS).where(
         images.c.collection_id == index.collection_id, PRESENT, lacking

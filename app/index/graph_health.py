@@ -29,6 +29,7 @@ from app.index.hnsw_search import (
     rerank_depth,
 )
 from app.index.recall_queries import worst_decile
+from app.index.search_method import is_searched_exactly
 from app.vectors import Vectors
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 POOL = 2_000  # pictures that a sample is chosen from
 SAMPLE = 200  # pictures that are searched for by their own vectors: about a second
 DEPTH = 10  # hits among which a picture must find itself
+PARTS = 14  # vectors of a picture with regions of the grid
 TIE = 1e-5  # of distances: a picture's copies may be shown in its place
 GROWTH = 1.1  # times the vectors at the last rebuild: below that another would do no better
 MAX_LOST = 0.02  # of the sample: from here on the graph is rebuilt
@@ -140,7 +142,7 @@ def is_due(session: Session, index: VectorIndex) -> bool:
 def examine(sessions: Sessions, index: VectorIndex) -> GraphHealth | None:
     """A look at a graph, a walk through all of it included; None where searches are exact."""
     with sessions.begin() as session:
-        if vector_indexes.is_searched_exactly(session, index):
+        if is_searched_exactly(session, index):
             return None
         sample = sample_novel(session, index, SAMPLE)
         lost = find_lost(session, index, sample)
@@ -154,7 +156,7 @@ def maintain(sessions: Sessions, index: VectorIndex) -> bool:
     Then measure it, which decides whether searches use it. Raises IndexGone.
     """
     with sessions.begin() as session:
-        if vector_indexes.is_searched_exactly(session, index):
+        if is_searched_exactly(session, index):
             return False
         due = is_due(session, index)
         if not due and vector_indexes.get_graph_recall(session, index) is not None:
@@ -202,8 +204,12 @@ def graph_recalls(
     exact = exact_neighbours(session, index, queries, np.zeros(len(queries), np.int64), DEPTH)
     prepare(session, ef_search_for(index, DEPTH))
     found = []
+    rows_wanted = DEPTH * PARTS if index.has_parts else DEPTH
     for query, farthest in zip(queries, exact.farthest, strict=True):
-        rows = session.execute(nearest_query(index, query, rerank_depth(index, DEPTH)))
-        nearest = sorted(distance for _, distance in rows)[:DEPTH]
+        rows = session.execute(nearest_query(index, query, rerank_depth(index, rows_wanted)))
+        of_pictures: dict[int, float] = {}
+        for image_id, distance in rows:
+            of_pictures[image_id] = min(distance, of_pictures.get(image_id, distance))
+        nearest = sorted(of_pictures.values())[:DEPTH]
         found.append(sum(distance <= farthest + TIE for distance in nearest))
     return np.array(found) / np.maximum(exact.counts, 1)

@@ -98,7 +98,8 @@ SHUFFLED = "hashint8extended(image_id, 21), region"
 def _index_copy(session: Session, index: VectorIndex) -> None:
     copy = _copy_name(index)
     session.execute(text(f"ALTER TABLE {copy} ADD PRIMARY KEY (index_id, image_id, region)"))
-    session.execute(text(f"CREATE INDEX {copy}_image_id_idx ON {copy} (image_id)"))
+    for column in ("image_id", "changed"):
+        session.execute(text(f"CREATE INDEX {copy}_{column}_idx ON {copy} ({column})"))
     vector_indexes.create_hnsw(session, index, copy)
 
 

@@ -1,6 +1,6 @@
 """The one hot query: the pictures nearest to a vector, and the session settings it needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
-    RowMapping,
     Select,
     TextClause,
     any_,
@@ -25,8 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import FromClause
 
+from app.database.pipelines import Row, Statement
+from app.database.snapshots import REPLAYED, REPLAYED_SETTING
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
-from app.index.vector_indexes import is_searched_exactly
+from app.index.search_method import is_searched_exactly
 from app.vectors import Vectors
 
 MIN_EF_SEARCH = 400  # recall@10 on 100,000 CLIP-like vectors is 0.96, and 0.87 at 200
@@ -53,6 +54,25 @@ Condition = ColumnElement[bool] | None
 """A filter over `images`; None: every picture passes."""
 
 
+NOT_DELETED = embeddings.c.image_id.not_in(select(images.c.id).where(~PRESENT))
+"""Pictures that can be restored still have vectors, which must take no place of an answer.
+
+They are few: cheaper than to look up each picture."""
+
+
+NO_REGION = embeddings.c.box.is_(None)
+"""Rows of whole pictures and pages alone."""
+
+ROWS_PER_PICTURE = 4
+"""How many rows are read for each picture wanted, at first, where pictures have parts."""
+
+
+def passing(index: VectorIndex, condition: Condition) -> Select[tuple[int]]:
+    """The ids of the pictures of the index's collection that pass."""
+    query = select(images.c.id).where(images.c.collection_id == index.collection_id, PRESENT)
+    return query if condition is None else query.where(condition)
+
+
 @dataclass(frozen=True)
 class Neighbour:
     """A picture and its cosine distance to the query, 0 to 2."""
@@ -68,9 +88,21 @@ def find_nearest(
 
     Exactly in a small index, else by its graph.
     """
+    exact = is_searched_exactly(session, index)
+
+    def read(depth: int) -> Sequence[Row]:
+        settings, found = nearest_statements(index, vector, depth, exact=exact)
+        session.execute(*settings)
+        return session.execute(*found).mappings().all()
+
+    return distinct_nearest(read, limit)
+
+
+def distinct_nearest(read: Callable[[int], Sequence[Row]], limit: int) -> list[Neighbour]:
+    """The first `limit` pictures of the rows, nearest first, of which `read` gives so many."""
     depth = limit
     while True:
-        rows = _nearest_rows(session, index, vector, depth)
+        rows = read(depth)
         nearest: dict[int, Neighbour] = {}
         for row in rows:  # of a picture with several pages the first row is the nearest
             nearest.setdefault(row["id"], Neighbour(Image.of(row), row["distance"]))
@@ -79,31 +111,41 @@ def find_nearest(
         depth *= 2
 
 
-def _nearest_rows(
-    session: Session, index: VectorIndex, vector: Vectors, limit: int
-) -> Sequence[RowMapping]:
-    exact = is_searched_exactly(session, index)
-    prepare(session, None if exact else ef_search_for(index, limit))
+def nearest_statements(
+    index: VectorIndex, vector: Vectors, limit: int, *, exact: bool
+) -> tuple[Statement, Statement]:
+    """The settings for a transaction, and what reads the `limit` nearest rows with them."""
     depth = limit if exact else rerank_depth(index, limit)
     values = {"vector": vector, "rerank_depth": depth, "limit": limit}
-    return session.execute(_neighbours(index, exact), values).mappings().all()
+    found = Statement(_neighbours(index, exact), values)
+    return settings_for(None if exact else ef_search_for(index, limit)), found
 
 
 @lru_cache(maxsize=CACHED_STATEMENTS)
 def _neighbours(index: VectorIndex, exact: bool) -> Select[Any]:
-    """The statement of `find_nearest`: building it takes longer than sending it."""
-    # The outer sort is by distance + 0: else Postgres, from 17 on, takes the relaxed scan's order
-    # for true and sorts only among equals.
+    """The statement that finds the nearest: building it takes longer than sending it."""
     vector = bindparam("vector", type_=typed(index, index.column).type)
     query = exact_query if exact else nearest_query
     nearest = query(index, vector, bindparam("rerank_depth"))
+    return with_pictures(nearest).limit(bindparam("limit"))
+
+
+def with_pictures(nearest: Select[Any]) -> Select[Any]:
+    """The pictures of rows of `image_id` and `distance`, nearest first.
+
+    With the distance, and what else is in the rows.
+    """
+    # The outer sort is by distance + 0: else Postgres, from 17 on, takes the relaxed scan's order
+    # for true and sorts only among equals.
+    # Each picture is read by its id: a join would be planned by statistics, and before the first
+    # ones, after a load, all pictures would be read.
     found = nearest.cte("nearest").prefix_with("MATERIALIZED")
+    picture = select(*IMAGE_COLUMNS).where(images.c.id == found.c.image_id, PRESENT)
+    picture_of = picture.limit(1).lateral("picture")
     return (
-        select(*IMAGE_COLUMNS, found.c.distance)
-        .join_from(found, images, images.c.id == found.c.image_id)
-        .where(PRESENT)
-        .order_by(found.c.distance + 0, images.c.id)
-        .limit(bindparam("limit"))
+        select(*picture_of.c, *(one for one in found.c if one.name != "image_id"))
+        .join_from(found, picture_of, true())
+        .order_by(found.c.distance + 0, picture_of.c.id)
     )
 
 
@@ -136,20 +178,23 @@ def nearest_query(
     condition: Condition = None,
     reach: int | None = None,
     without: int | None = None,
+    regions: bool = True,
 ) -> Select[tuple[int, float]]:
     """Rows `offset` to `offset + limit` of a graph scan: nothing but ORDER BY distance LIMIT.
 
     Tie-breaks and joins go around it, so that the planner sees a query that HNSW can serve.
     With a condition, only rows that pass count, among the first `reach` of the scan, or all of it.
-    The picture `without` is left out.
+    The picture `without` is left out, and without `regions` their rows are passed over.
     """
     stored = typed(index, index.column)
     asked = cast(vector, stored.type)
     order = _graph_order(index, stored, asked)
     query = select(embeddings.c.image_id, stored.cosine_distance(asked).label("distance"))
-    query = query.where(embeddings.c.index_id == index.id).order_by(order)
+    query = query.where(embeddings.c.index_id == index.id, NOT_DELETED).order_by(order)
     if without is not None:
         query = query.where(embeddings.c.image_id != without)
+    if not regions:
+        query = query.where(NO_REGION)
     if condition is not None:
         near = query.add_columns(order.label("place")).limit(reach).subquery("near")
         query = (
@@ -164,15 +209,22 @@ def nearest_query(
 def exact_query(
     index: VectorIndex, vector: Vectors | BindParameter[Any], limit: int | BindParameter[Any]
 ) -> Select[tuple[int, float]]:
-    """The `limit` nearest of all vectors, compared one by one.
+    """The `limit` pictures nearest to it, all vectors compared one by one.
 
     Plus 0, so that the planner cannot use the graph, whose order is approximate.
     """
     stored = typed(index, index.column)
-    distance = stored.cosine_distance(cast(vector, stored.type))
+    distance = nearest_part(index, stored.cosine_distance(cast(vector, stored.type)))
     query = select(embeddings.c.image_id, distance.label("distance"))
-    query = query.where(embeddings.c.index_id == index.id)
+    query = query.where(embeddings.c.index_id == index.id, NOT_DELETED)
+    if index.has_parts:
+        query = query.group_by(embeddings.c.image_id)
     return query.order_by(distance + 0, embeddings.c.image_id).limit(limit)
+
+
+def nearest_part(index: VectorIndex, distance: ColumnElement[float]) -> ColumnElement[float]:
+    """The distance of a picture's nearest part, where rows are grouped by picture."""
+    return func.min(distance) if index.has_parts else distance
 
 
 def typed(index: VectorIndex, column: ColumnElement[Any]) -> Any:
@@ -222,9 +274,11 @@ def neighbour_pairs_query(
     """A lateral join: for each picture nothing but ORDER BY distance LIMIT, so HNSW serves it."""
     asked, near = embeddings.alias("asked"), embeddings.alias("near")
     one, other = _of(index, asked), _of(index, near)
+    # The parts of a picture are near to it: they must not fill the limit.
+    is_wanted = (near.c.index_id == index.id, *([near.c.region == 0] if index.has_parts else []))
     found = (
         select(near.c.image_id, near.c.region, other.cosine_distance(one).label("distance"))
-        .where(near.c.index_id == index.id)
+        .where(*is_wanted)
         .order_by(_graph_order(index, other, one))
         .limit(limit)
         .lateral("found")
@@ -248,13 +302,16 @@ def prepare(session: Session, ef_search: int | None = None) -> None:
     With `ef_search` only the HNSW graph may be used, by an iterative scan, which goes on past the
     vectors of deleted pictures until the limit is full. Without it the planner may choose.
     """
+    session.execute(*settings_for(ef_search))
+
+
+def settings_for(ef_search: int | None) -> Statement:
+    """The statement that `prepare` executes."""
     values = {"timeout": str(STATEMENT_TIMEOUT_MS)}
     if ef_search is None:
-        session.execute(EXACT_SETTINGS, values)
-    else:
-        values |= {"ef_search": str(ef_search), "tuples": str(MAX_SCAN_TUPLES)}
-        values["memory"] = str(SCAN_MEMORY_MULTIPLIER)
-        session.execute(HNSW_SETTINGS, values)
+        return Statement(EXACT_SETTINGS, values)
+    values |= {"ef_search": str(ef_search), "tuples": str(MAX_SCAN_TUPLES)}
+    return Statement(HNSW_SETTINGS, values | {"memory": str(SCAN_MEMORY_MULTIPLIER)})
 
 
 def _settings(values: Mapping[str, str]) -> TextClause:
@@ -263,7 +320,7 @@ def _settings(values: Mapping[str, str]) -> TextClause:
 
 
 EXACT_SETTINGS = _settings(
-    {"statement_timeout": ":timeout", "jit": "'off'"}
+    {"statement_timeout": ":timeout", "jit": "'off'", REPLAYED_SETTING: REPLAYED}
     | {f"enable_{way}": "'on'" for way in OTHER_PLANS}
 )
 HNSW_SETTINGS = _settings(

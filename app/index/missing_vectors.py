@@ -15,14 +15,18 @@ from sqlalchemy.orm import Session
 from app.database.job_tables import job_items
 from app.database.tables import (
     INDEX_COLUMNS,
+    KEPT,
     PRESENT,
     VectorIndex,
     embeddings,
     images,
     vector_indexes,
 )
+from app.index import regions
 from app.index.embeddings import get_pages, get_vectors, put_pages, put_vectors
 from app.index.hnsw_search import any_of
+
+WHOLE = embeddings.c.region == 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class MissingPicture:
     content_hash: bytes
     etag: str
     bytes: int
+    frame_times: list[float] | None
 
 
 def missing(session: Session, index: VectorIndex, after: int, limit: int) -> list[MissingPicture]:
@@ -94,8 +99,10 @@ def _is_never_seen(index: VectorIndex, fingerprint: str) -> ColumnElement[bool]:
         vector_indexes.c.collection_id == index.collection_id,
         vector_indexes.c.fingerprint == fingerprint,
     )
-    seen = exists().where(embeddings.c.index_id.in_(of_model), embeddings.c.image_id == images.c.id)
-    return (images.c.collection_id == index.collection_id) & PRESENT & ~seen
+    seen = exists().where(
+        embeddings.c.index_id.in_(of_model), embeddings.c.image_id == images.c.id, WHOLE
+    )
+    return (images.c.collection_id == index.collection_id) & KEPT & ~seen
 
 
 def count_missing(session: Session, index: VectorIndex) -> int:
@@ -106,7 +113,9 @@ def count_missing(session: Session, index: VectorIndex) -> int:
 
 def _is_missing(index: VectorIndex) -> ColumnElement[bool]:
     job_id = select(vector_indexes.c.job_id).where(vector_indexes.c.id == index.id)
-    there = exists().where(embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id)
+    there = exists().where(
+        embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id, WHOLE
+    )
     unreadable = exists().where(
         job_items.c.job_id == job_id.scalar_subquery(),
         job_items.c.state == "failed",
@@ -114,7 +123,7 @@ def _is_missing(index: VectorIndex) -> ColumnElement[bool]:
         job_items.c.etag == images.c.etag,
     )
     here = images.c.collection_id == index.collection_id
-    return here & PRESENT & ~there & ~unreadable
+    return here & KEPT & ~there & ~unreadable
 
 
 def lock_unchanged(
@@ -128,7 +137,7 @@ def lock_unchanged(
     query = select(images.c.id).where(
         tuple_(images.c.id, images.c.content_hash).in_(known),
         images.c.collection_id == index.collection_id,
-        PRESENT,
+        KEPT,
     )
     query = query.order_by(images.c.id).with_for_update(read=True, skip_locked=True)
     return list(session.execute(query).scalars())
@@ -171,6 +180,7 @@ def _copy_rounded(
         put_vectors(session, target, list(first), np.stack(list(first.values())))
     pages = get_pages(session, source, image_ids)
     put_pages(session, target, pages)
+    regions.copy(session, source, target, image_ids)
 
 
 def forget_changed(session: Session, index: VectorIndex, image_ids: Sequence[int]) -> None:
@@ -192,6 +202,6 @@ def forget_changed(session: Session, index: VectorIndex, image_ids: Sequence[int
 def covered(session: Session, index: VectorIndex, image_ids: Sequence[int]) -> set[int]:
     """Which of the pictures have a vector in the index."""
     query = select(embeddings.c.image_id).where(
-        embeddings.c.index_id == index.id, embeddings.c.image_id == any_of(image_ids)
+        embeddings.c.index_id == index.id, embeddings.c.image_id == any_of(image_ids), WHOLE
     )
     return set(session.execute(query).scalars())

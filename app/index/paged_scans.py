@@ -1,12 +1,13 @@
-"""How an index is read page by page: through its HNSW graph, or exactly.
+"""How an index is read page by page: by codes in memory, through its HNSW graph, or exactly.
 
-An HNSW scan returns rows in the same order for the same vector, however many are fetched, so pages
-are windows of that order. Where the scan ends before all rows were returned, the others follow in
-exact order: no page is short while pictures are left.
+The first two return rows in the same order for the same vector, however many are fetched, so pages
+are windows of that order. Where they end before all rows were returned, the others follow in exact
+order: no page is short while pictures are left.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal
 
 from psycopg.errors import QueryCanceled
@@ -15,35 +16,51 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.database.query_plans import estimated_rows
-from app.database.tables import PRESENT, VectorIndex, embeddings, images
+from app.database.tables import VectorIndex, embeddings
 from app.index import vector_indexes
 from app.index.hnsw_search import (
+    MAX_SCAN_TUPLES,
+    NO_REGION,
+    NOT_DELETED,
+    ROWS_PER_PICTURE,
     Condition,
     Near,
     any_of,
     ef_search_for,
+    nearest_part,
     nearest_query,
+    passing,
     prepare,
     rerank_depth,
     typed,
 )
+from app.index.resident.resident_index import ResidentView
+from app.index.resident.resident_search import first_candidates, rank_candidates
+from app.index.search_method import is_searched_exactly
 from app.vectors import Vectors
 
 EXACT_ROWS = vector_indexes.EXACT_ROWS  # pictures that pass a filter
 REACH = 5_000  # rows of the scan that the first block must be found among, or
 REACH_BLOCKS = 100  # so many blocks: else the filter passes what is far away
+WHOLE_SHARE = 1 / 14  # of the rows, at least, where pictures have regions of the grid
+
+
+Method = Literal["resident", "hnsw", "exact"]
+"""By codes in memory, by the graph, or by comparing all that pass."""
 
 
 @dataclass(frozen=True)
 class Scan:
     """How an index is read, the same for all pages of an answer; cursors carry it.
 
-    `candidates` is `ef_search`; rows are sorted `block` at a time. `head` is the number of rows
-    that the graph returned, once its scan has ended. `few`: so few pictures pass the filter that
-    their vectors are fetched by id. `gave_up`: the exact rest would have taken too long.
+    `candidates` is `ef_search`, or how many the codes propose for the first block; pictures are
+    sorted `block` at a time, or ROWS_PER_PICTURE times as many rows where they have parts. `head`
+    is the number of pictures that graph or codes returned, once they have ended. `few`: so few
+    pictures pass the filter that their vectors are fetched by id. `gave_up`: the exact rest would
+    have taken too long.
     """
 
-    method: Literal["hnsw", "exact"]
+    method: Method
     candidates: int
     block: int
     head: int | None = None
@@ -58,20 +75,29 @@ def plan_scan(
     limit: int,
     *,
     exact: bool = False,
+    view: ResidentView | None = None,
+    regions: bool = True,
 ) -> Scan:
     """Choose how to read the index for pages of `limit` pictures.
 
-    Exactly where few pass, or where the whole index is small.
+    By the codes of what passes, `view`; without them exactly if few pass or the index is small.
+    Without `regions` their rows are passed over.
     """
     share = 1.0
+    if view is not None and not exact:
+        first = first_candidates(index, limit + 1)  # `page` looks one further
+        return Scan("resident", first, limit)
     if condition is not None:
         prepare(session)
         if _count_passing(session, index, condition, EXACT_ROWS + 1) <= EXACT_ROWS:
             return Scan("exact", 0, limit, few=True)
         share = _estimated_share(session, index, condition)
-    if exact or vector_indexes.is_searched_exactly(session, index):
+    if not regions:
+        share *= WHOLE_SHARE
+    if exact or is_searched_exactly(session, index):
         return Scan("exact", 0, limit)
-    return Scan("hnsw", ef_search_for(index, limit, share), rerank_depth(index, limit))
+    rows = limit * ROWS_PER_PICTURE if index.has_parts else limit
+    return Scan("hnsw", ef_search_for(index, rows, share), rerank_depth(index, limit))
 
 
 def _count_passing(session: Session, index: VectorIndex, condition: Condition, most: int) -> int:
@@ -80,27 +106,24 @@ def _count_passing(session: Session, index: VectorIndex, condition: Condition, m
     The CTE makes the planner expect all of them to be read. It has no statistics on most metadata
     and assumes that a third passes; with the limit in sight it would scan the table, not an index.
     """
-    passing = _passing(index, condition).cte("passing").prefix_with("MATERIALIZED")
-    some = select(passing.c.id).limit(most).subquery()
+    found = passing(index, condition).cte("passing").prefix_with("MATERIALIZED")
+    some = select(found.c.id).limit(most).subquery()
     return session.execute(select(func.count()).select_from(some)).scalar_one()
-
-
-def _passing(index: VectorIndex, condition: Condition) -> Select[tuple[int]]:
-    query = select(images.c.id).where(images.c.collection_id == index.collection_id, PRESENT)
-    return query if condition is None else query.where(condition)
 
 
 def _estimated_share(session: Session, index: VectorIndex, condition: Condition) -> float:
     """The share of pictures that the planner expects to pass: above 0, at most 1."""
-    passing = estimated_rows(session, _passing(index, condition))
-    return min(1.0, max(1.0, passing) / max(1.0, estimated_rows(session, _passing(index, None))))
+    expected = estimated_rows(session, passing(index, condition))
+    return min(1.0, max(1.0, expected) / max(1.0, estimated_rows(session, passing(index, None))))
 
 
 @dataclass(frozen=True)
 class IndexReader:
     """Reads an index in the order of distance to `vector`, shape (dimensions,).
 
-    The picture `without` is left out.
+    The picture `without` is left out. `view` are the codes of what passes, if they are in memory.
+    A picture with several vectors has the place of the nearest, without `regions` of the nearest
+    of whole picture and pages.
     """
 
     session: Session
@@ -108,6 +131,8 @@ class IndexReader:
     vector: Vectors
     condition: Condition
     without: int | None = None
+    view: ResidentView | None = None
+    regions: bool = True
 
     def window(self, scan: Scan, start: int, stop: int) -> tuple[list[Near], Scan]:
         """The pictures at ranks `start` (from 0) up to `stop`, and the scan for the next page.
@@ -118,56 +143,124 @@ class IndexReader:
         found: list[Near] = []
         first = start - start % scan.block
         for place in range(first, stop, scan.block):
-            rows, scan = self._block(scan, place)
+            rows, scan = self._block(scan, place, scan.block)
             found += rows
             if len(rows) < scan.block:
                 break
         return found[start - first : stop - first], scan
 
-    def _block(self, scan: Scan, start: int) -> tuple[list[Near], Scan]:
+    def page(self, scan: Scan, start: int) -> tuple[list[Near], bool, Scan]:
+        """The block at rank `start`, whether any picture follows it, and the scan after it.
+
+        Looking one further is free, and that picture comes last; except in a graph, whose rows are
+        sorted block by block, unless pictures have parts and it is read from its beginning. What it
+        searches has more than EXACT_ROWS pictures, so only after these is another block read. One
+        may follow, too, where the scan gave up: the next page says so.
+        """
+        ahead = 0 if scan.method == "hnsw" and not self.index.has_parts else 1
+        rows, scan = self._block(scan, start, scan.block + ahead)
+        stop = start + scan.block
+        if ahead or len(rows) < scan.block:
+            more = len(rows) > scan.block or scan.gave_up
+        elif stop <= vector_indexes.EXACT_ROWS:
+            more = True
+        else:
+            following, scan = self._block(scan, stop, scan.block)
+            more = bool(following) or scan.gave_up
+        return rows, more, scan
+
+    def _block(self, scan: Scan, start: int, size: int) -> tuple[list[Near], Scan]:
         if scan.method == "exact":
-            return self._exact(scan, scan.block, start), scan
+            return self._exact(scan, size, start), scan
         if start == 0 and scan.head is None:
-            return self._first_block(scan)
+            return self._first_block(scan, size)
         rows: list[Near] = []
+        is_all = False
         if scan.head is None or start < scan.head:
-            rows = self._graph(scan, scan.block, start)
-        if len(rows) == scan.block:
+            rows, is_all = self._approximate(scan, size, start)
+        if len(rows) == size or is_all:
             return rows, scan
         scan = replace(scan, head=start + len(rows) if scan.head is None else scan.head)
-        rest, gave_up = self._rest(scan, scan.block - len(rows), start + len(rows))
+        rest, gave_up = self._rest(scan, size - len(rows), start + len(rows))
         return rows + rest, replace(scan, gave_up=gave_up)
 
-    def _first_block(self, scan: Scan) -> tuple[list[Near], Scan]:
-        """From the graph; if that does not fill it, exactly, and then all later blocks too.
+    def _first_block(self, scan: Scan, size: int) -> tuple[list[Near], Scan]:
+        """From graph or codes; if that does not fill it, exactly, and then all later blocks too.
 
         What passes a filter may lie so far from the query that the scan ends before it gets there.
         What it returns then is not the nearest.
         """
         reach = max(REACH, REACH_BLOCKS * scan.block)
-        rows = self._graph(scan, scan.block, 0, reach)
-        if len(rows) == scan.block:
+        rows, is_all = self._approximate(scan, size, 0, reach)
+        if len(rows) == size or is_all:
             return rows, scan
-        nearest, gave_up = self._rest(replace(scan, head=0), scan.block, 0)
+        nearest, gave_up = self._rest(replace(scan, head=0), size, 0)
         if gave_up:
             return rows, replace(scan, head=len(rows), gave_up=True)
         return nearest, replace(scan, method="exact")
 
+    def _approximate(
+        self, scan: Scan, limit: int, offset: int, reach: int | None = None
+    ) -> tuple[list[Near], bool]:
+        """A window of the rows that pass, by graph or codes; and whether none follow it."""
+        if scan.method == "hnsw":
+            return self._graph(scan, limit, offset, reach), False
+        if self.view is None:
+            # Another process may have found the first page: its order was as good as exact.
+            rows = self._exact(scan, limit, offset)
+            return rows, len(rows) < limit
+        stop, first = offset + limit, scan.candidates
+        found = rank_candidates(self.session, self.view, self.vector, stop, first, self.without)
+        return found.near[offset:], found.is_all
+
     def _graph(self, scan: Scan, limit: int, offset: int, reach: int | None = None) -> list[Near]:
-        """A window of the rows that pass, among the scan's first `reach` rows or all of them."""
+        """A window of the pictures that pass, among the scan's first `reach` rows or all."""
         prepare(self.session, scan.candidates)
+        if self.index.has_parts:
+            return self._graph_of_parts(scan.block, offset + limit, reach)[offset:]
         query = nearest_query(
             self.index, self.vector, limit, offset, self.condition, reach, self.without
         )
+        return self._sorted(query)
+
+    def _graph_of_parts(self, block: int, stop: int, reach: int | None) -> list[Near]:
+        """The first `stop` pictures, each where its first row is; the scan is read from its start.
+
+        Rows are sorted a fixed number at a time, so the order is the same whatever `stop` is.
+        """
+        rows = ROWS_PER_PICTURE * block
+        blocks = ceil(stop / block)
+        while True:
+            depth = rows * blocks
+            query = nearest_query(
+                self.index,
+                self.vector,
+                depth,
+                condition=self.condition,
+                reach=reach,
+                without=self.without,
+                regions=self.regions,
+            )
+            found = [(one.image_id, one.distance) for one in self.session.execute(query)]
+            nearest: dict[int, float] = {}
+            for start in range(0, len(found), rows):
+                for image_id, distance in sorted(found[start : start + rows], key=_by_distance):
+                    nearest.setdefault(image_id, distance)
+            if len(nearest) >= stop or len(found) < depth or depth >= MAX_SCAN_TUPLES:
+                return list(nearest.items())[:stop]
+            blocks *= 2
+
+    def _sorted(self, query: Select[tuple[int, float]]) -> list[Near]:
         rows = query.cte("nearest").prefix_with("MATERIALIZED")
         # Plus 0: Postgres would take the scan's order for true and sort only among equals.
         ordered = select(rows).order_by(rows.c.distance + 0, rows.c.image_id)
         return [(image_id, distance) for image_id, distance in self.session.execute(ordered)]
 
     def _rest(self, scan: Scan, limit: int, start: int) -> tuple[list[Near], bool]:
-        """What the graph did not return, in exact order; and whether that took too long."""
+        """What was not returned yet, in exact order; and whether that took too long."""
         head = scan.head or 0
-        seen = [image_id for image_id, _ in self._graph(scan, head, 0)] if head else []
+        returned = self._approximate(scan, head, 0)[0] if head else []
+        seen = [image_id for image_id, _ in returned]
         try:
             with self.session.begin_nested():
                 return self._exact(scan, limit, start - head, seen), False
@@ -179,15 +272,21 @@ class IndexReader:
     def _exact(self, scan: Scan, limit: int, offset: int, seen: Sequence[int] = ()) -> list[Near]:
         prepare(self.session)
         stored = typed(self.index, self.index.column)
-        distance = stored.cosine_distance(cast(self.vector, stored.type))
+        asked = cast(self.vector, stored.type)
+        distance = nearest_part(self.index, stored.cosine_distance(asked))
         image_id = embeddings.c.image_id
-        query = select(image_id, distance).where(embeddings.c.index_id == self.index.id)
+        of_index = (embeddings.c.index_id == self.index.id, NOT_DELETED)
+        query = select(image_id, distance).where(*of_index)
+        if self.index.has_parts:
+            query = query.group_by(image_id)
+        if not self.regions:
+            query = query.where(NO_REGION)
         if scan.few:
-            passing = _passing(self.index, self.condition).scalar_subquery()
+            found = passing(self.index, self.condition).scalar_subquery()
             # An array, so that they are fetched by id whatever number the planner expects.
-            query = query.where(image_id == any_(func.array(passing, type_=ARRAY(BigInteger))))
+            query = query.where(image_id == any_(func.array(found, type_=ARRAY(BigInteger))))
         elif self.condition is not None:
-            query = query.where(image_id.in_(_passing(self.index, self.condition)))
+            query = query.where(image_id.in_(passing(self.index, self.condition)))
         if self.without is not None:
             query = query.where(image_id != self.without)
         if seen:
@@ -195,3 +294,8 @@ class IndexReader:
         # Plus 0, so that the planner cannot use the graph, whose order is approximate.
         query = query.order_by(distance + 0, image_id).limit(limit).offset(offset or None)
         return [(near, far) for near, far in self.session.execute(query)]
+
+
+def _by_distance(near: Near) -> tuple[float, int]:
+    image_id, distance = near
+    return distance, image_id

@@ -5,13 +5,13 @@ all pictures, and the graph serves them worse. Half of the pictures of a measure
 like each other (`graph_health`): among them are those that a burst hides. A picture is left out of
 the answer to itself, since it would always be found. A hit counts if it is as near as the last of
 the exact answer, as in ann-benchmarks: near-duplicates lie at one distance, and any will do.
-Deleted pictures that still have a vector count in both answers: the index is measured, not what is
-shown of it. What is written meanwhile may be in one answer and not in the other.
+Deleted pictures that still have a vector count in neither answer. What is written meanwhile may be
+in one answer and not in the other.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -26,10 +26,13 @@ from app.index import embeddings, graph_health
 from app.index.calibration import unrelated_texts
 from app.index.exact_search import ExactNeighbours, exact_neighbours
 from app.index.hnsw_search import MAX_EF_SEARCH, ef_search_for
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader, Method, plan_scan
 from app.index.recall_queries import NO_PICTURE, Answers, Queries
+from app.index.recall_results import EfSearchTrial, RecallMeasurement, TuningResult
+from app.index.resident.resident_index import ResidentIndex
+from app.index.resident.resident_indexes import ResidentIndexes
+from app.index.search_method import is_searched_exactly
 from app.index.statistics import TEXT_BATCH
-from app.index.vector_indexes import is_searched_exactly
 from app.vectors import Vectors
 
 DEFAULT_K, MAX_K = 10, 100
@@ -44,62 +47,6 @@ EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the tex
 
 
 @dataclass(frozen=True)
-class RecallMeasurement:
-    """Recall@k, 0 to 1: of all `queries`, and of the texts and the pictures among them.
-
-    `text_recall` is None where no text was asked, `picture_recall` where the index has no picture.
-    `worst_decile` is the mean of the worst tenth. `unreachable` is the number of vectors that a
-    walk through the whole graph never comes to, None where that takes more than WALK_SECONDS.
-    `ef_search` is None without a `graph`, where answers are exact. `p50_ms` and `p95_ms` are
-    milliseconds that one approximate answer took.
-    """
-
-    k: int
-    recall: float
-    text_recall: float | None
-    picture_recall: float | None
-    worst_decile: float
-    unreachable: int | None
-    queries: int
-    texts: int
-    pictures: int
-    ef_search: int | None
-    p50_ms: float
-    p95_ms: float
-    vectors: int
-    graph: bool
-
-
-@dataclass(frozen=True)
-class EfSearchTrial:
-    """Recall@k with an `ef_search`; held out is measured only where the other half holds."""
-
-    ef_search: int
-    recall: float
-    held_out: float | None
-    p50_ms: float
-
-
-@dataclass(frozen=True)
-class TuningResult:
-    """The smallest `ef_search` that reaches `wanted`, on `queries` and on as many held out.
-
-    Without one that does, it is None, `reached` is false, and the rest is the largest's.
-    """
-
-    k: int
-    wanted: float
-    reached: bool
-    ef_search: int | None
-    recall: float
-    held_out: float | None
-    queries: int
-    held_out_queries: int
-    vectors: int
-    tried: Sequence[EfSearchTrial]
-
-
-@dataclass(frozen=True)
 class Recall:
     """Measures the recall of one index. The model is never called inside a transaction.
 
@@ -110,18 +57,29 @@ class Recall:
     encoder: ResidentModel
     index: VectorIndex
     measuring: threading.Lock
+    resident_indexes: ResidentIndexes
 
-    def measure(
+    def measure(self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> RecallMeasurement:
+        """Recall@k of searches as they are answered now, by codes where these are in memory.
+
+        On about `sample` queries; where answers are exact on EXACT_QUERIES at most.
+        Raises QueryRejected, Busy, ModelUnavailable.
+        """
+        _check_sample(k, sample)
+        with self._one_at_a_time():
+            return self._measured(k, sample, self.resident_indexes.of(self.index))
+
+    def measure_graph(
         self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE, *, texts: bool = True
     ) -> RecallMeasurement:
-        """Recall@k on about `sample` queries; without a graph on EXACT_QUERIES at most.
+        """The same without codes.
 
         Without `texts` all are pictures of the index, of which it must have some: then no model is
         needed. Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
         with self._one_at_a_time():
-            return self._measured(k, sample, texts=texts)
+            return self._measured(k, sample, None, texts=texts)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -132,12 +90,14 @@ class Recall:
         finally:
             self.measuring.release()
 
-    def _measured(self, k: int, sample: int, *, texts: bool) -> RecallMeasurement:
+    def _measured(
+        self, k: int, sample: int, resident: ResidentIndex | None, *, texts: bool = True
+    ) -> RecallMeasurement:
         graph = self._has_graph()
-        size = sample if graph else min(sample, EXACT_QUERIES)
+        size = sample if graph or resident else min(sample, EXACT_QUERIES)
         queries = self._queries(size, texts=texts, by_novelty=True)
         exact = self._exact(queries, k)
-        found = self._search(self.index, queries, exact, k)
+        found, method = self._search(self.index, queries, exact, k, resident)
         asked = int(queries.is_text.sum())
         return RecallMeasurement(
             k,
@@ -149,7 +109,8 @@ class Recall:
             len(queries),
             asked,
             len(queries) - asked,
-            ef_search_for(self.index, k) if graph else None,
+            method,
+            ef_search_for(self.index, k) if method == "hnsw" else None,
             found.percentile(50),
             found.percentile(95),
             exact.vectors,
@@ -184,8 +145,8 @@ class Recall:
         exact = self._exact(queries, k)
         if exact.vectors < MIN_VECTORS_TO_TUNE:
             raise QueryRejected(
-                f"recall: the index has {exact.vectors} vectors; from "
-                f"{MIN_VECTORS_TO_TUNE:,} on, what holds now says something of later."
+                f"recall: the index has {exact.vectors} vectors; with fewer than "
+                f"{MIN_VECTORS_TO_TUNE:,}, a setting tuned now would not fit later."
             )
         tried = []
         for ef_search in EF_SEARCHES:
@@ -210,8 +171,8 @@ class Recall:
     def _check_tunable(self) -> None:
         if self.index.storage == "bit":
             raise QueryRejected(
-                f"recall: an index of bits always keeps {MAX_EF_SEARCH} candidates, the most "
-                "there are: it cannot be tuned."
+                f"recall: an index of bits always keeps {MAX_EF_SEARCH} candidates, the "
+                "maximum: it cannot be tuned."
             )
         if not self._has_graph():
             raise QueryRejected(
@@ -223,10 +184,10 @@ class Recall:
         self, ef_search: int, queries: Queries, exact: ExactNeighbours, k: int, recall: float
     ) -> EfSearchTrial:
         index = replace(self.index, ef_search=ef_search)
-        chosen = self._search(index, queries.part(EVEN), exact.part(EVEN), k)
+        chosen, _ = self._search(index, queries.part(EVEN), exact.part(EVEN), k)
         held_out = None
         if chosen.recall() >= recall:
-            held_out = self._search(index, queries.part(ODD), exact.part(ODD), k).recall()
+            held_out = self._search(index, queries.part(ODD), exact.part(ODD), k)[0].recall()
         return EfSearchTrial(ef_search, chosen.recall(), held_out, chosen.percentile(50))
 
     def _has_graph(self) -> bool:
@@ -266,22 +227,34 @@ class Recall:
             return exact_neighbours(session, self.index, queries.vectors, queries.own_ids, k)
 
     def _search(
-        self, index: VectorIndex, queries: Queries, exact: ExactNeighbours, k: int
-    ) -> Answers:
-        """Each query as a search for its `k` asks it, in a transaction of its own."""
+        self,
+        index: VectorIndex,
+        queries: Queries,
+        exact: ExactNeighbours,
+        k: int,
+        resident: ResidentIndex | None = None,
+    ) -> tuple[Answers, Method]:
+        """Each query as a search for its `k` asks it, in a transaction of its own.
+
+        And the method of the last one.
+        """
         hits, ms = [], []
+        method: Method = "exact"
         asked = zip(queries.vectors, queries.own_ids, exact.farthest, strict=True)
         for vector, own_id, farthest in asked:
             limit = k if own_id == NO_PICTURE else k + 1  # with itself
             began = time.perf_counter()
             with self.sessions.begin() as session:
-                scan = plan_scan(session, index, None, limit)
-                near, _ = IndexReader(session, index, vector, None).window(scan, 0, limit)
+                view = resident.view(session) if resident else None
+                scan = plan_scan(session, index, None, limit, view=view)
+                reader = IndexReader(session, index, vector, None, view=view)
+                near, scan = reader.window(scan, 0, limit)
+                method = scan.method
             ms.append((time.perf_counter() - began) * 1000)
             others = [distance for image_id, distance in near if image_id != own_id][:k]
             hits.append(sum(distance <= farthest + TIE_TOLERANCE for distance in others))
         some = np.minimum(hits, exact.counts)  # more where pictures came meanwhile
-        return Answers(exact.counts, some, np.array(ms))
+        return Answers(exact.counts, some, np.array(ms)), method
 
 
 def _check_sample(k: int, sample: int) -> None:

@@ -22,15 +22,19 @@ log = logging.getLogger(__name__)
 
 COUNT_CACHE_SECONDS = 2.0  # counting a million rows takes 0.1 s
 RETRY_SECONDS = 60.0  # after a failed measurement
-TEXT_BATCH = 8  # a search waits for at most so many texts to be encoded
+TEXT_BATCH = 8  # a search waits for at most this many texts to be encoded
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Pictures of the collection, and those of them that the index has a vector of."""
+    """Pictures of the collection, and those of them that the index has a vector of.
+
+    `parts` are the vectors of pages and regions besides these, where they are counted.
+    """
 
     pictures: int
     vectors: int
+    parts: int = 0
 
     @property
     def coverage(self) -> float:
@@ -77,7 +81,8 @@ class IndexStatistics:
     def _count(self) -> Counts:
         with self._sessions.begin() as session:
             prepare(session)
-            return Counts(*embeddings.count_covered(session, self._index))
+            parts = embeddings.count_parts(session, self._index) if self._index.has_parts else 0
+            return Counts(*embeddings.count_covered(session, self._index), parts)
 
     def null_distribution(self) -> NullDistribution | None:
         """The null distribution, None at first; it is measured in the background when due."""
@@ -93,7 +98,7 @@ class IndexStatistics:
     def _is_due(null: NullDistribution | None, counts: Counts) -> bool:
         if counts.vectors == 0:
             return False
-        return null is None or is_stale(null.counted, counts.vectors)
+        return null is None or is_stale(null.counted, counts.vectors + counts.parts)
 
     def _stored(self) -> NullDistribution | None:
         with self._sessions.begin() as session:
@@ -123,7 +128,7 @@ class IndexStatistics:
         known = self._stored()  # another process may have measured meanwhile
         counts = self._count()
         if self._is_due(known, counts):
-            known = self._measured(self._probes(), counts.vectors)
+            known = self._measured(self._probes(), counts.vectors + counts.parts)
         self._null = known
 
     def _probes(self) -> Vectors:

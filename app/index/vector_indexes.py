@@ -93,8 +93,19 @@ def active_index(session: Session, collection_id: int) -> VectorIndex:
     """The collection's active index. Raises IndexGone."""
     index = _active(session, collection_id)
     if index is None:
-        raise IndexGone("This collection has no index now: it was deleted or is being replaced.")
+        raise no_index()
     return index
+
+
+def all_models(session: Session) -> set[tuple[str, str]]:
+    """Model and pretrained tag of every index there is."""
+    query = select(vector_indexes.c.model, vector_indexes.c.pretrained).distinct()
+    return {(model, pretrained) for model, pretrained in session.execute(query)}
+
+
+def no_index() -> IndexGone:
+    """The error where a collection has no active index."""
+    return IndexGone("This collection has no index now: it was deleted or is being replaced.")
 
 
 def active_indexes(session: Session, collection_ids: Sequence[int]) -> dict[int, VectorIndex]:
@@ -196,28 +207,6 @@ def has_hnsw(session: Session, index: VectorIndex) -> bool:
     """Whether the index's HNSW graph is there."""
     found = session.execute(select(func.to_regclass(hnsw_name(index)))).scalar_one()
     return found is not None
-
-
-def is_searched_exactly(session: Session, index: VectorIndex) -> bool:
-    """Whether all vectors are compared in a search: there are few, or no graph, or a poor one.
-
-    Few are EXACT_ROWS, or MOST_EXACT_ROWS instead of a poor graph. The planner's estimate settles
-    it for large indexes; only small ones are counted.
-    """
-    query = text(
-        "SELECT to_regclass(:graph) IS NOT NULL, "
-        "(SELECT reltuples FROM pg_class WHERE oid = to_regclass(:partition)), "
-        "(SELECT graph_recall FROM vector_indexes WHERE id = :id)"
-    )
-    values = {"graph": hnsw_name(index), "partition": index.partition, "id": index.id}
-    graph, estimate, recall = session.execute(query, values).one()
-    if not graph:
-        return True
-    poor = recall is not None and recall < MIN_GRAPH_RECALL
-    few = MOST_EXACT_ROWS if poor else EXACT_ROWS
-    if (estimate or 0) > 2 * few:
-        return False
-    return count_vectors(session, index, limit=few + 1) <= few
 
 
 def drop_hnsw_if_empty(session: Session, index: VectorIndex) -> None:

@@ -53,7 +53,7 @@ class ArchiveParts:
                     raise
                 reason = str(error) if isinstance(error, ArchiveRejected) else error.strerror
                 refused = RefusedEntry(
-                    index, str(path), f"The archive was not read whole: {reason}"
+                    index, str(path), f"The archive could not be read to its end: {reason}"
                 )
                 yield f"{number + 1}.-1", refused
 

@@ -1,4 +1,4 @@
-"""The folder watcher: changes below watched folders become sync jobs."""
+"""The folder watcher: changes below a watched folder become sync jobs."""
 
 import logging
 import os
@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
-from watchfiles import Change, watch
+from watchfiles import Change
 
-from app.errors import ImageSearchError
+from app.errors import ImageSearchError, SourceUnavailable
+from app.ingest import folder_events
+from app.ingest.folder_events import Changes, FolderEvents
 from app.ingest.jobs.job_submission import JobOptions, JobSubmission
 from app.sources.folders import QUIET_SECONDS
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.mounts import Mount, mounts_of
+from app.storage.bounded_reads import ORIGINALS
 
 log = logging.getLogger(__name__)
 
-STEP_MS = 100  # changes are collected until none came for so long
-DEBOUNCE_MS = 400  # but for at most so long
-LOOK_MS = 300  # between checks for what has become quiet
+LOOK_SECONDS = 0.3  # between checks for what has become quiet
+WALK_SECONDS = 15.0  # for a first walk; if it takes longer, the first sync does not wait for it
 SETTLED_SECONDS = QUIET_SECONDS + 0.2  # after its last change a file counts as complete
 MAX_WITNESSED = 1_000  # deleted paths that a job names; of more, their folders
 POLL_SECONDS = 300.0
@@ -39,11 +41,15 @@ class _Place:
 
     @classmethod
     def of(cls, folder: Path) -> "_Place | None":
-        """None if there is no folder at the path."""
+        """None if there is no folder at the path, or its disk does not answer."""
         try:
-            status = folder.stat()
-        except OSError:
+            return ORIGINALS.call(folder, lambda beat: cls._seen(folder))
+        except (OSError, SourceUnavailable):
             return None
+
+    @classmethod
+    def _seen(cls, folder: Path) -> "_Place | None":
+        status = folder.stat()
         if not stat.S_ISDIR(status.st_mode):
             return None
         return cls(status.st_dev, status.st_ino, mounts_of(folder.resolve()))
@@ -56,7 +62,7 @@ class _Place:
 
 @dataclass
 class FolderWatcher:
-    """Watches `folders`. Changes made before it started are found by an initial sync.
+    """Watches `folder`. Changes made before it started are found by an initial sync.
 
     Like every other sync it waits until the folder is quiet: a file that was still being written
     when the watch began is complete by then, or its change is reported. Where the system reports
@@ -64,88 +70,109 @@ class FolderWatcher:
     """
 
     job_submission: JobSubmission
-    folders: Sequence[Path]
+    folder: Path
     ignored: IgnoredNames = ONLY_HIDDEN
     poll_seconds: float = POLL_SECONDS
     clock: Callable[[], float] = time.monotonic
-    _places: dict[Path, _Place | None] = field(default_factory=dict, init=False)
-    _polled: dict[Path, float] = field(default_factory=dict, init=False)  # time of the next look
+    _place: _Place | None = field(default=None, init=False)
+    _has_begun: bool = field(default=False, init=False)
+    _next_look: float | None = field(default=None, init=False)  # None: changes are reported
     _changed: dict[Path, float] = field(default_factory=dict, init=False)  # time of the last change
     _deleted: set[Path] = field(default_factory=set, init=False)  # of these, those that went
-    _jobs: dict[Path, int] = field(default_factory=dict, init=False)  # the last job by folder
+    _job: int | None = field(default=None, init=False)  # the last one
 
     def run(self, stop: threading.Event) -> None:
-        """Watch until `stop`, anew whenever a folder is replaced, goes or comes back."""
+        """Watch until `stop`, anew whenever the folder is replaced, goes or comes back."""
         while not stop.is_set():
             self._begin()
             for changes in self._events(stop):
                 now = self.clock()
-                for change, name in changes:
-                    self._note(change, Path(name), now)
+                for change, path in changes:
+                    self._note(change, path, now)
                 self._poll(now)
-                for folder in self.folders:
-                    self._sync_settled(folder, now)
-                if any(_Place.of(folder) != self._places[folder] for folder in self.folders):
+                self._sync_settled(now)
+                if _Place.of(self.folder) != self._place:
                     break
 
     def _begin(self) -> None:
-        """See where the folders are; what is new since the last time needs a sync."""
-        now = self.clock()
-        for folder in self.folders:
-            place = _Place.of(folder)
-            if folder in self._places and place == self._places[folder]:
-                continue
-            if place is None:
-                log.warning("%s is gone: it is watched again once it is back", folder)
-            else:
-                if folder in self._places:
-                    log.warning("%s was replaced or mounted anew: all of it is looked at", folder)
-                self._changed[folder] = now
-                self._choose_way(folder, place, now)
-            self._places[folder] = place
+        """See where the folder is; if that is new since the last time, it needs a sync."""
+        now, place = self.clock(), _Place.of(self.folder)
+        if self._has_begun and place == self._place:
+            return
+        if place is None:
+            log.warning(
+                "%s is gone or its disk does not answer: it is watched again once it is back",
+                self.folder,
+            )
+        else:
+            if self._has_begun:
+                log.warning(
+                    "%s was replaced or mounted anew: all of it is scanned again", self.folder
+                )
+            self._changed[self.folder] = now
+            self._choose_way(place, now)
+        self._place, self._has_begun = place, True
 
-    def _choose_way(self, folder: Path, place: _Place, now: float) -> None:
+    def _choose_way(self, place: _Place, now: float) -> None:
         """Say how changes are found."""
         if place.network_disk is None:
-            self._polled.pop(folder, None)
-            log.info("watching %s: the system reports its changes", folder)
+            self._next_look = None
+            log.info("watching %s: the system reports its changes", self.folder)
         else:
-            self._polled[folder] = now + self.poll_seconds
+            self._next_look = now + self.poll_seconds
             how = "watching %s: it has a network disk (%s), whose changes are not all reported; "
             log.info(
-                how + "it is looked at every %g s", folder, place.network_disk, self.poll_seconds
-            )
+                how + "it is scanned every %g s",
+                self.folder, place.network_disk, self.poll_seconds,
+            )  # fmt: skip
 
     def _poll(self, now: float) -> None:
-        for folder, due in self._polled.items():
-            if now >= due:
-                self._polled[folder] = now + self.poll_seconds
-                self._changed.setdefault(folder, now)
+        if self._next_look is not None and now >= self._next_look:
+            self._next_look = now + self.poll_seconds
+            self._changed.setdefault(self.folder, now)
 
-    def _events(self, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
+    def _events(self, stop: threading.Event) -> Iterator[Changes]:
         """Sets of changes, also empty ones, several a second, until it is to be begun anew."""
-        there = [folder for folder in self.folders if self._places[folder] is not None]
-        try:
-            if there:
-                yield from watch(
-                    *there,
-                    watch_filter=None,
-                    debounce=DEBOUNCE_MS,
-                    step=STEP_MS,
-                    rust_timeout=LOOK_MS,
-                    yield_on_timeout=True,
-                    stop_event=stop,
-                    ignore_permission_denied=True,
-                )
-        except (OSError, RuntimeError) as error:  # more folders than the system watches, say
-            how = "changes are not reported (%s): all is looked at, and tried again, in %g s"
-            log.warning(how, error, self.poll_seconds)
-            until = self.clock() + self.poll_seconds
-            while self.clock() < until and not stop.wait(LOOK_MS / 1000):
+        place = self._place
+        if place is None:
+            while not stop.wait(LOOK_SECONDS):
                 yield set()
-            self._changed.update(dict.fromkeys(there, self.clock()))
-        while not there and not stop.wait(LOOK_MS / 1000):
-            yield set()
+            return
+        try:
+            with folder_events.watching(self.folder) as events:
+                yield from self._reported(events, place, stop)
+        except OSError as error:
+            how = "changes of %s are not reported (%s): all of it is scanned again in %g s"
+            log.warning(how, self.folder, error, self.poll_seconds)
+            until = self.clock() + self.poll_seconds
+            while self.clock() < until and not stop.wait(LOOK_SECONDS):
+                yield set()
+            self._changed[self.folder] = self.clock()
+
+    def _reported(
+        self, events: FolderEvents, place: _Place, stop: threading.Event
+    ) -> Iterator[Changes]:
+        """What is reported, once that has begun; the initial sync must not come before.
+
+        If it takes longer than WALK_SECONDS, empty sets until then, and another sync afterwards.
+        """
+        patience, is_late = self.clock() + WALK_SECONDS, False
+        while not events.begun.wait(LOOK_SECONDS) and not stop.is_set():
+            if not is_late and self.clock() >= patience:
+                is_late = True
+                self._next_look = self.clock() + self.poll_seconds
+                how = "watching %s: it is very large, or a disk below it does not answer; until "
+                log.warning(
+                    how + "its changes are reported, it is scanned every %g s",
+                    self.folder, self.poll_seconds,
+                )  # fmt: skip
+            if is_late:
+                yield set()
+        if is_late:
+            self._changed[self.folder] = self.clock()
+            self._choose_way(place, self.clock())
+        while not stop.is_set():
+            yield events.next(LOOK_SECONDS)
 
     def _note(self, change: Change, path: Path, now: float) -> None:
         self._changed[path] = now
@@ -154,42 +181,41 @@ class FolderWatcher:
         else:
             self._deleted.discard(path)
 
-    def _sync_settled(self, folder: Path, now: float) -> None:
+    def _sync_settled(self, now: float) -> None:
         """Sync what has been quiet for long enough; retried later if the database is away."""
-        below = [path for path in self._changed if path.is_relative_to(folder)]
-        settled = [path for path in below if now - self._changed[path] >= SETTLED_SECONDS]
+        settled = [path for path, at in self._changed.items() if now - at >= SETTLED_SECONDS]
         try:
-            if settled and self._is_idle(folder):
-                self._sync(folder, [path for path in settled if not self._ignores(path, folder)])
+            if settled and self._is_idle():
+                self._sync([path for path in settled if not self._ignores(path)])
                 for path in settled:
                     del self._changed[path]
                     self._deleted.discard(path)
         except SQLAlchemyError as error:
-            log.warning("changes below %s wait for the database: %s", folder, error)
+            log.warning("changes below %s wait for the database: %s", self.folder, error)
             self._changed.update(dict.fromkeys(settled, now))
 
-    def _sync(self, folder: Path, changed: Sequence[Path]) -> None:
+    def _sync(self, changed: Sequence[Path]) -> None:
         """Submit a job on the deepest folder that contains all changes."""
         if changed:
-            self._jobs[folder] = self.job_submission.folder(
-                _common_folder(changed, folder),
+            self._job = self.job_submission.folder(
+                _common_folder(changed, self.folder),
                 SYNC,
                 settled=True,
                 witnessed=_topmost([path for path in changed if path in self._deleted]),
-                anew=folder not in self._jobs,
+                anew=self._job is None,
             )
 
-    def _ignores(self, path: Path, folder: Path) -> bool:
-        return path != folder and self.ignored.has_any(
-            path.relative_to(folder).as_posix(), folder.name
+    def _ignores(self, path: Path) -> bool:
+        return path != self.folder and self.ignored.has_any(
+            path.relative_to(self.folder).as_posix(), self.folder.name
         )
 
-    def _is_idle(self, folder: Path) -> bool:
+    def _is_idle(self) -> bool:
         """Whether the last job has ended; two at once would read the same files twice."""
-        if folder not in self._jobs:
+        if self._job is None:
             return True
         try:
-            return self.job_submission.job(self._jobs[folder]).finished_at is not None
+            return self.job_submission.job(self._job).finished_at is not None
         except ImageSearchError:  # deleted: it ended long ago
             return True
 

@@ -1,5 +1,6 @@
 """What was found when a job's file was read: a picture to index, one that is known, a refusal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class PictureInPlace:
     """A picture that is indexed in place and needs a vector; `known` if its path has a row.
 
-    `pages` are those after the first, if they are indexed too.
+    `pages` are those after the first, if they are indexed too; `thumbnails` are kept of frames of a
+    video, by their seconds.
     """
 
     new: NewImage
@@ -28,6 +30,7 @@ class PictureInPlace:
     known: bool
     thumbnail: bytes | None = None
     pages: Pages = field(default_factory=dict)
+    thumbnails: Mapping[float, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class RefusedFile:
     """A file in a folder or bucket that is no acceptable picture, whenever it is read."""
 
     reason: str
+    code: str | None
 
 
 @dataclass(frozen=True)

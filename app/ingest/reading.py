@@ -3,19 +3,21 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.catalog import collections, skipped_files
 from app.catalog.file_descriptions import FileDescription, recorded, recorded_time
+from app.catalog.filters.declared_values import declared_fields, misfits
 from app.catalog.images import image_rows
 from app.catalog.images.image_rows import KnownFile
 from app.catalog.images.new_images import MetadataRules, embedded_words, new_image
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
 from app.errors import (
+    OWN_FAULT,
     ImageCorrupt,
     ImageRejected,
     ImageTooLarge,
@@ -27,7 +29,12 @@ from app.errors import (
     own_fault,
 )
 from app.index.embeddings import FRAMES
-from app.ingest.further_pages import Pages, read_further_pages
+from app.ingest.further_pages import (
+    KEPT_THUMBNAIL,
+    FurtherPages,
+    first_page,
+    read_further_pages,
+)
 from app.ingest.jobs import job_items, leases
 from app.ingest.jobs.job_items import Item
 from app.ingest.jobs.leases import ItemResult, LeasedBatch
@@ -43,6 +50,7 @@ from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
 from app.pictures.formats import check_signature, decoders
 from app.pictures.memory_budget import DECODING_MEMORY
 from app.pictures.thumbnails import encode_thumbnail
+from app.pictures.video.frame_reading import video_rules
 from app.sources.download import Downloader
 from app.sources.folders import read_file
 from app.sources.interfaces import S3_SCHEME, Source
@@ -59,10 +67,6 @@ log = logging.getLogger(__name__)
 REFUSAL_VERSION = 3  # raised whenever a file may be accepted that was refused before
 VERDICTS = (ImageUnsupported, ImageCorrupt, ImageTooLarge, ImageTooNarrow)
 """What is wrong with a file itself, so that reading it again would not help."""
-
-KEPT_THUMBNAIL = (
-    256  # pixels; kept for a bucket's pictures so that a page of hits needs no download
-)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class ItemReader:
         self._reread = bool(batch.job.source.get("reread"))
         with context.sessions.begin() as session:
             self._all_pages = collections.indexes_all_pages(session, batch.job.collection_id)
+            self._declared = declared_fields(session, batch.job.collection_id)
             paths = [item.path for item in batch.items] if self._source else []
             self._known = image_rows.files_at(session, batch.job.collection_id, paths)
         self._claimed: set[int] = set()  # rows whose file vanished and was found elsewhere
@@ -106,19 +111,18 @@ class ItemReader:
         try:
             return self._in_place(item, self._source) if self._source else self._sent(item)
         except VERDICTS as error:
-            reason = str(error)
-            return Prepared(
-                item, RefusedFile(reason) if self._source else ItemResult(item, "failed", reason)
-            )
+            if self._source:
+                return Prepared(item, RefusedFile(str(error), error.code))
+            return Prepared(item, ItemResult(item, "failed", str(error), code=error.code))
         except ImageRejected as error:
-            return Prepared(item, ItemResult(item, "failed", str(error)))
+            return Prepared(item, ItemResult(item, "failed", str(error), code=error.code))
         except (SourceUnavailable, SourceUnreadable) as error:
-            return Prepared(item, retry_later(item, str(error)))
+            return Prepared(item, retry_later(item, str(error), error.code))
         except StorageUnwritable:
             raise
         except Exception as error:
             log.exception("%s of job %s failed", item.path, self._job.id)
-            return Prepared(item, retry_later(item, own_fault(error)))
+            return Prepared(item, retry_later(item, own_fault(error), OWN_FAULT))
 
     def _in_place(self, item: Item, source: Source) -> Prepared:
         known = self._known.get(item.path)
@@ -126,18 +130,20 @@ class ItemReader:
             return Prepared(item, ItemResult(item, "unchanged", image_id=known.id))
         limits = self._context.limits
         data = source.read(item.path, limits.max_file_bytes, check_signature)
-        sidecar, note = self._sidecar(item, source)
+        sidecar, fault = self._sidecar(item, source)
+        note = self._noted(fault, sidecar.metadata)
         content_hash = hashlib.sha256(data).digest()
         if known and known.content_hash == content_hash and not self._lacks_pages(known):
-            return Prepared(item, self._kept(known, data, sidecar, note, None), note)
+            return Prepared(item, self._kept(known, data, sidecar, fault, None), note)
         if not known and (skipped := self._deleted(item.path, content_hash)):
             return Prepared(item, DeletedContent(skipped), note)
         if not known and (vanished := self._claim_vanished(content_hash)):
-            return Prepared(item, self._kept(vanished, data, sidecar, note, "moved"), note)
+            return Prepared(item, self._kept(vanished, data, sidecar, fault, "moved"), note)
         picture = decode(data, limits.max_megapixels, is_background=True)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
-        return Prepared(item, self._place(item, data, picture, sidecar, known is not None), note)
+        place, fault = self._place(item, data, picture, sidecar, known is not None)
+        return Prepared(item, place, _joined(note, fault))
 
     def _lacks_pages(self, known: KnownFile) -> bool:
         """Whether a known picture that is read again has pages to index, perhaps."""
@@ -145,9 +151,9 @@ class ItemReader:
         has_pages = known.embedded is None or FRAMES in embedded.metadata
         return self._reread and self._all_pages and has_pages
 
-    def _further_pages(self, data: bytes, picture: Picture) -> Pages:
+    def _further_pages(self, data: bytes, picture: Picture) -> FurtherPages:
         if not self._all_pages:
-            return {}
+            return first_page(picture)
         context = self._context
         return read_further_pages(data, picture, context.limits.max_megapixels, context.prepare)
 
@@ -164,14 +170,20 @@ class ItemReader:
             keep_gps=self._context.rules.keep_gps,
             name_place=self._context.rules.name_place,
         )
-        return found, f"A sidecar was passed over: {'; '.join(faults)}" if faults else None
+        return found, f"A sidecar was ignored: {'; '.join(faults)}" if faults else None
+
+    def _noted(self, note: str | None, metadata: Mapping[str, Any]) -> str | None:
+        """The note, and what the metadata hold that is not of their fields' types."""
+        faults = misfits(metadata, self._declared)
+        unfit = f"Filters ignore what does not fit its field: {faults}." if faults else None
+        return " ".join(filter(None, (note, unfit))) or None
 
     def _kept(
         self,
         known: KnownFile,
         data: bytes,
         sidecar: Annotation,
-        note: str | None,
+        fault: str | None,
         outcome: str | None,
     ) -> KnownContent:
         """A known picture, whose sidecars may have changed."""
@@ -179,8 +191,8 @@ class ItemReader:
         embedded = recorded(known.embedded) if is_read else self._embedded(data)
         words = FileDescription.of(sidecar, embedded)
         same = words.sidecar == known.sidecar and words.embedded == known.embedded
-        found = outcome or ("unchanged" if same or note else "changed")
-        return KnownContent(known, None if note else words, found)
+        found = outcome or ("unchanged" if same or fault else "changed")
+        return KnownContent(known, None if fault else words, found)
 
     def _embedded(self, data: bytes) -> Annotation:
         """What a known picture's file says."""
@@ -192,14 +204,17 @@ class ItemReader:
 
     def _place(
         self, item: Item, data: bytes, picture: Picture, sidecar: Annotation, known: bool
-    ) -> PictureInPlace:
+    ) -> tuple[PictureInPlace, str | None]:
+        """The picture to index, and what of it could not be read."""
         new = new_image(
             item.path, item.etag, data, picture, sidecar=sidecar, rules=self._context.rules
         )
         far = item.path.startswith(S3_SCHEME)
         small = encode_thumbnail(picture.image, KEPT_THUMBNAIL) if far else None
         pixels, pages = self._context.prepare(picture.image), self._further_pages(data, picture)
-        return PictureInPlace(new, pixels, known, small, pages)
+        new = replace(new, frame_times=pages.times)
+        found = PictureInPlace(new, pixels, known, small, pages.pixels, pages.thumbnails)
+        return found, pages.fault
 
     def _deleted(self, path: str, content_hash: bytes) -> SkippedFile | None:
         """The picture of this content that was deleted, if this is its file, moved or touched."""
@@ -233,19 +248,24 @@ class ItemReader:
         taken = recorded_time(item.taken) if item.taken else None
         place = item.derived_place or {}
         annotation = Annotation(item.caption, item.metadata or {}, taken, place)
+        note = self._noted(item.reason if item.attempts == 0 else None, annotation.metadata)
         uploads = self._context.uploads
         dry_run = self._job.dry_run
-        if known := uploads.known(data) if dry_run else uploads.add_duplicate(data, annotation):
-            return Prepared(item, ItemResult(item, "duplicate", image_id=known.id))
+        find = uploads.find_duplicate if dry_run else uploads.add_duplicate
+        if known := find(data, annotation):
+            outcome = outcome_of_known(updated=known.updated)
+            return Prepared(item, ItemResult(item, outcome, image_id=known.image.id), note)
         max_megapixels = self._context.limits.max_megapixels
         picture = decode(data, max_megapixels, is_background=True)
         if self._job.dry_run:
-            return Prepared(item, ItemResult(item, "added"))
+            return Prepared(item, ItemResult(item, "added"), note)
         new = self._context.uploads.keep(item.path, data, picture, annotation)
         pixels = self._context.prepare(picture.image)
         pages = self._further_pages(data, picture)
-        draft = PreparedUpload(new, annotation, lambda: self._bytes_of(item), pixels, pages)
-        return Prepared(item, draft, item.reason if item.attempts == 0 else None)
+        new = replace(new, frame_times=pages.times)
+        further = (pages.pixels, pages.thumbnails)
+        draft = PreparedUpload(new, annotation, lambda: self._bytes_of(item), pixels, *further)
+        return Prepared(item, draft, _joined(note, pages.fault))
 
     def _bytes_of(self, item: Item) -> bytes:
         if item.staged is None:
@@ -255,15 +275,24 @@ class ItemReader:
         )
 
 
+def _joined(*notes: str | None) -> str | None:
+    return " ".join(filter(None, notes)) or None
+
+
+def outcome_of_known(*, updated: bool) -> str:
+    """The outcome of a sent picture that is known: whether what was sent with it changed it."""
+    return "changed" if updated else "duplicate"
+
+
 def refusal_rules(limits: PictureLimits) -> str:
     """What a refusal depends on besides the file: the limits, and the decoders with versions."""
     versions = [f"{name} {version(name)}" for name in ("pillow", "pillow-heif")]
     rules = [str(REFUSAL_VERSION), str(limits), str(DECODING_MEMORY.limit), *versions]
-    return ", ".join([*rules, *decoders()])
+    return ", ".join([*rules, *decoders(), video_rules()])
 
 
-def retry_later(item: Item, reason: str) -> ItemResult:
+def retry_later(item: Item, reason: str, code: str | None = None) -> ItemResult:
     """A result to be tried again; failed after the last attempt."""
     if item.attempts + 1 < leases.MAX_ATTEMPTS:
-        return ItemResult(item, None, reason)
-    return ItemResult(item, "failed", reason, retryable=True)
+        return ItemResult(item, None, reason, code=code)
+    return ItemResult(item, "failed", reason, retryable=True, code=code)

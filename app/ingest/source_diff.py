@@ -10,6 +10,7 @@ from app.catalog.images import image_rows
 from app.catalog.images.image_rows import KnownFile
 from app.catalog.skipped_files import SkippedFile
 from app.database.connections import Sessions
+from app.errors import SourceUnavailable
 from app.ingest.jobs.job_items import ListedFile, NewItem
 from app.ingest.jobs.jobs import Job
 from app.sources.interfaces import PassedOver, Source, SourceFile, Unlisted
@@ -92,7 +93,7 @@ class SourceDiff:
         for file in filter(lambda one: _is_storable(one.path), files):
             row = known.pop(file.path, None)
             if isinstance(file, Unlisted):
-                items.append(NewItem(file.path, reason=file.reason))
+                items.append(_unlisted(file, file.path))
             elif self._quiet and not file.settled:
                 unchanged += row is not None  # its last write will trigger another job
             elif _is_known(file, None if self._reread else row, skipped.get(file.path)):
@@ -107,9 +108,9 @@ class SourceDiff:
     def _item(self, file: SourceFile, skip: SkippedFile | None) -> NewItem:
         """The file to be read; if it was refused by the same rules as it is, its old reason."""
         refused = skip is not None and skip.etag == file.etag and skip.rules == self._refusal_rules
-        reason = skip.reason if skip is not None and refused else None
+        reason, code = (skip.reason, skip.code) if skip is not None and refused else (None, None)
         sidecars = list(file.sidecars) or None
-        return NewItem(file.path, file.etag, file.size, reason=reason, sidecars=sidecars)
+        return NewItem(file.path, file.etag, file.size, reason=reason, code=code, sidecars=sidecars)
 
 
 def chunks(found: Iterator[T], size: int) -> Iterator[list[T]]:
@@ -140,8 +141,12 @@ def _is_storable(path: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
+def _unlisted(file: Unlisted, shown: str) -> NewItem:
+    return NewItem(shown, reason=file.reason, code=SourceUnavailable.code)
+
+
 def _unstorable(file: SourceFile | Unlisted) -> NewItem:
     shown = file.path.encode("utf-8", "backslashreplace").decode()
     if isinstance(file, Unlisted):
-        return NewItem(shown, reason=file.reason)
+        return _unlisted(file, shown)
     return NewItem(shown, file.etag, file.size, reason="Its name is not UTF-8: rename the file.")

@@ -15,11 +15,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.catalog.file_descriptions import taken_record
-from app.catalog.gallery import delete_marked
+from app.catalog.filters.declared_values import file_fields
+from app.catalog.images.image_removal import delete_marked
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.errors import (
+    OWN_FAULT,
     ArchiveRejected,
+    EntryRefused,
     ImageSearchError,
     Interrupted,
     SourceUnreadable,
@@ -85,21 +88,21 @@ class SourceLister:
         try:
             self._list(job)
         except SourceUnreadable as error:
-            self._give_up(job, str(error))
+            self._give_up(job, error)
         except ArchiveRejected as error:
-            self._give_up(job, str(error))
+            self._give_up(job, error)
             self.remove_staged([job.source.get("staged")])
         except Interrupted:
             raise
         except StorageUnwritable as error:  # however long: it goes on once there is room
             with self.sessions.begin() as session:
-                jobs.note_waiting(session, job_id, str(error))
+                jobs.note_waiting(session, job_id, error)
             raise
         except Exception as error:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("listing the source of job %s failed for good", job_id)
-            self._give_up(job, _reason(error))
+            self._give_up(job, error)
 
     def _list(self, job: Job) -> None:
         if not job.dry_run:
@@ -110,9 +113,9 @@ class SourceLister:
         else:
             self._list_archive(job)
 
-    def _give_up(self, job: Job, reason: str) -> None:
+    def _give_up(self, job: Job, error: Exception) -> None:
         with self.sessions.begin() as session:
-            jobs.give_up_listing(session, job, reason)
+            jobs.give_up_listing(session, job, *_reason(error))
 
     def add(self, job: Job, listed: ListedFile) -> bool:
         """Write a chunk; False if the listing is to stop. Raises Interrupted."""
@@ -131,8 +134,15 @@ class SourceLister:
         """Stage the entries one by one; the checkpoint is the last one's part and index."""
         parts = self._parts(job)
         limits, rules = parts.limits, (self.sources.ignored,)
+        with self.sessions.begin() as session:
+            fields = file_fields(session, job.collection_id)
         told = archives.joined_annotations(
-            parts.paths, limits, *rules, keep_gps=self.keep_gps, name_place=self.name_place
+            parts.paths,
+            limits,
+            *rules,
+            keep_gps=self.keep_gps,
+            name_place=self.name_place,
+            fields=fields,
         )
         sent = Annotation(job.source.get("caption"), job.source.get("metadata") or {})
         mark = job.checkpoint
@@ -202,7 +212,7 @@ class SourceLister:
     ) -> Iterator[tuple[str, NewItem]]:
         for position, entry in entries:
             if not isinstance(entry, ArchiveEntry):
-                yield position, NewItem(entry.name, reason=entry.reason)
+                yield position, NewItem(entry.name, reason=entry.reason, code=EntryRefused.code)
                 continue
             if entry.name in told.clips:
                 continue
@@ -231,16 +241,16 @@ class SourceLister:
         if job.finished_at is not None:
             return
         try:
-            reason = self._conclude(job)
+            reason, code = self._conclude(job), job.code
         except Interrupted:
             raise
         except Exception as error:
             if attempt < MAX_ATTEMPTS:
                 raise
             log.exception("job %s could not be finished", job_id)
-            reason = job.reason or _reason(error)
+            reason, code = (job.reason, job.code) if job.reason else _reason(error)
         with self.sessions.begin() as session:
-            jobs.close(session, jobs.get(session, job_id), reason)
+            jobs.close(session, jobs.get(session, job_id), reason, code)
 
     def _conclude(self, job: Job) -> str | None:
         """Everything but the closing; returns why the job has failed, if it has."""
@@ -269,6 +279,8 @@ def _unmatched(table: str, names: list[str]) -> NewItem:
     return NewItem(table, reason=f"Rows that name no file of the archive: {named}{more}.")
 
 
-def _reason(error: Exception) -> str:
-    """An error as a job's reason."""
-    return str(error) if isinstance(error, ImageSearchError) else own_fault(error)
+def _reason(error: Exception) -> tuple[str, str | None]:
+    """An error as a job's reason, and its code."""
+    if isinstance(error, ImageSearchError):
+        return str(error), error.code
+    return own_fault(error), OWN_FAULT

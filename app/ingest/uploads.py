@@ -2,39 +2,42 @@
 
 The row and its vector are written in one transaction after the file is synced to disk. A kill at
 any moment leaves complete pictures or none; at worst a file without a row, which the next upload
-of the same bytes reuses.
+of the same bytes reuses, and the doctor finds.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from app.catalog import collections, upload_copies
+from app.catalog.filters.declared_values import check_values
 from app.catalog.images import image_rows
 from app.catalog.images.new_images import MetadataRules, NewImage, new_image
 from app.database.connections import Sessions
 from app.database.tables import Image, VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
-from app.errors import ImageRejected
-from app.ingest.further_pages import Pages, read_further_pages
+from app.errors import ImageRejected, ImageSearchError
+from app.ingest.admission import Admission, Admitted
+from app.ingest.further_pages import Pages, first_page, read_further_pages
 from app.pictures.decoding import Picture, decode
-from app.pictures.formats import FORMATS
+from app.pictures.formats import type_and_suffix
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars.annotations import Annotation
 from app.sources.source_access import Sources
 from app.storage.disk import STORE_SCHEME, Disk, UploadStore
+from app.understanding.labels.gates import Verdict
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
     from app.encoders.interfaces import Pixels
 
-Status = Literal["stored", "duplicate", "refused"]
+Status = Literal["stored", "held", "replaced", "duplicate", "refused"]
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,18 @@ class Upload:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one upload: `error` if it was refused, else `image`."""
+    """The outcome of one upload: `error` if it was refused, else `image`.
+
+    `updated`: the picture was known, and what was sent with it changed what is said of it.
+    `note` says why a picture is held for review.
+    """
 
     name: str
     status: Status
     image: Image | None = None
     error: ImageRejected | None = None
+    updated: bool = False
+    note: str | None = None
 
     def stored(self) -> Image:
         """The picture. Raises the error for which it was refused."""
@@ -61,12 +70,19 @@ class Outcome:
         return self.image
 
 
+class Duplicate(NamedTuple):
+    """A known picture; `updated` as in `Outcome`."""
+
+    image: Image
+    updated: bool
+
+
 @dataclass(frozen=True)
 class PreparedUpload:
     """A picture that is decoded and stored, but has no vector and no row yet.
 
     `read` returns its bytes again, in case its file is deleted meanwhile. `pages` are those after
-    the first, if they are indexed too.
+    the first, if they are indexed too; `thumbnails` are kept of a video's frames, by their seconds.
     """
 
     new: NewImage
@@ -74,6 +90,17 @@ class PreparedUpload:
     read: Callable[[], bytes]
     pixels: "Pixels"
     pages: Pages = field(default_factory=dict)
+    thumbnails: Mapping[float, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a draft: `image` is None if a gate refused it, as `verdict` says."""
+
+    status: Status
+    image: Image | None
+    verdict: Verdict | None = None
+    updated: bool = False  # as in `Outcome`
 
 
 @dataclass(frozen=True)
@@ -88,18 +115,38 @@ class Uploads:
     sources: Sources
     max_megapixels: float
     rules: MetadataRules
+    admission: Admission
 
     def store(
         self, files: Sequence[Upload], caption: str | None, metadata: Mapping[str, Any]
     ) -> list[Outcome]:
         """Store and index pictures; one outcome per file, in their order.
 
-        Bytes that are known, or occur twice in one request, are stored once.
+        Bytes that are known, or occur twice in one request, are stored once. If one of our errors
+        is raised, such as StorageUnwritable for the last file, none of the new files stays. Raises
+        AnnotationInvalid where the metadata do not fit the collection's fields.
         """
         annotation = Annotation(caption, dict(metadata))
         with self.sessions.begin() as session:
+            check_values(session, self.index.collection_id, metadata)
             all_pages = collections.indexes_all_pages(session, self.index.collection_id)
-        drafts = [self._attempt(file, annotation, all_pages) for file in files]
+        drafts: list[Outcome | PreparedUpload] = []
+        try:
+            for file in files:
+                draft = self._attempt(file, annotation, all_pages)
+                drafts.append(draft)
+            written = self._index(drafts)
+        except ImageSearchError:
+            self.remove_files(drafts)
+            raise
+        self.remove_refused(drafts, written)
+        return [
+            draft if isinstance(draft, Outcome) else _outcome(file, draft, written)
+            for file, draft in zip(files, drafts, strict=True)
+        ]
+
+    def _index(self, drafts: Sequence[Outcome | PreparedUpload]) -> dict[bytes, Written]:
+        """Encode and write those that are new; returns what `write` does."""
         fresh = {one.new.content_hash: one for one in drafts if isinstance(one, PreparedUpload)}
         chosen = [fresh[content_hash] for content_hash in sorted(fresh)]
         vectors = self._encode([draft.pixels for draft in chosen])
@@ -107,28 +154,25 @@ class Uploads:
             dict(zip(draft.pages, self._encode(list(draft.pages.values())), strict=True))
             for draft in chosen
         ]
-        with self.sessions.begin() as session:
-            written = self.write(session, chosen, vectors, pages)
-        return [
-            draft if isinstance(draft, Outcome) else _outcome(file, draft, written)
-            for file, draft in zip(files, drafts, strict=True)
-        ]
+        return self.admission.write(lambda session: self.write(session, chosen, vectors, pages))
 
     def _attempt(
         self, file: Upload, annotation: Annotation, all_pages: bool
     ) -> Outcome | PreparedUpload:
         if known := self.add_duplicate(file.data, annotation):
-            return Outcome(file.name, "duplicate", known)
+            return Outcome(file.name, "duplicate", known.image, updated=known.updated)
         try:
             picture = decode(file.data, self.max_megapixels)
         except ImageRejected as error:
             return Outcome(file.name, "refused", error=error)
         new = self.keep(file.name, file.data, picture, annotation)
         prepare = self.encoder.prepare
-        pages: Pages = {}
+        pages = first_page(picture)
         if all_pages:
             pages = read_further_pages(file.data, picture, self.max_megapixels, prepare)
-        return PreparedUpload(new, annotation, lambda: file.data, prepare(picture.image), pages)
+        new = replace(new, frame_times=pages.times)
+        pixels = prepare(picture.image)
+        return PreparedUpload(new, annotation, lambda: file.data, pixels, pages.pixels)
 
     def known(self, data: bytes) -> Image | None:
         """The picture with exactly these bytes, if its file exists."""
@@ -137,32 +181,56 @@ class Uploads:
             known = image_rows.find_by_hash(session, self.index.collection_id, content_hash)
         return known if known and self._has_file(known) else None
 
-    def add_duplicate(self, data: bytes, annotation: Annotation) -> Image | None:
+    def find_duplicate(self, data: bytes, annotation: Annotation) -> Duplicate | None:
+        """The known picture with these bytes, as `add_duplicate` would update it."""
+        known = self.known(data)
+        if known is None:
+            return None
+        return Duplicate(known, upload_copies.is_changed_by(known, annotation))
+
+    def add_duplicate(self, data: bytes, annotation: Annotation) -> Duplicate | None:
         """The known picture with these bytes, with what was sent merged; None if there is none.
 
         If it is in a folder or bucket, the bytes are kept too: its file is not ours, and may go.
         """
-        known = self.known(data)
-        if known is None:
+        found = self.find_duplicate(data, annotation)
+        if found is None:
             return None
-        copy = None
+        known, copy = found.image, None
         if not known.stored_path.startswith(STORE_SCHEME):
-            _, suffix = FORMATS[known.format]
+            _, suffix = type_and_suffix(known.format)
             name = known.content_hash.hex() + suffix
             copy = self.upload_store.stored_path(self.disk.put(name, data))
         with self.sessions.begin() as session:
             image_rows.lock_content(session, known.content_hash)
             if copy is not None and not self.disk.path(name).exists():
                 self.disk.put(name, data)  # it was deleted before we had the lock
-            return upload_copies.add(session, known, copy, annotation)
+            merged = upload_copies.add(session, known, copy, annotation)
+        return None if merged is None else found._replace(image=merged)
 
     def keep(self, name: str, data: bytes, picture: Picture, annotation: Annotation) -> NewImage:
         """Store the file that was decoded to `picture`; returns the row to write."""
         content_hash = hashlib.sha256(data).hexdigest()
-        _, suffix = FORMATS[picture.format]
+        _, suffix = type_and_suffix(picture.format)
         path = self.upload_store.stored_path(self.disk.put(content_hash + suffix, data))
         new = new_image(path, content_hash, data, picture, annotation, rules=self.rules)
         return replace(new, origin=name)
+
+    def remove_files(self, found: Sequence[object]) -> None:
+        """Delete the files of those that are drafts, unless there is a row with the same bytes."""
+        for draft in found:
+            if isinstance(draft, PreparedUpload):
+                content_hash = draft.new.content_hash
+                with self.sessions.begin() as session:
+                    image_rows.lock_content(session, content_hash)
+                    if not image_rows.has_content(session, self.index.collection_id, content_hash):
+                        self.disk.delete(self.disk.path(Path(draft.new.path).name))
+
+    def remove_refused(self, found: Sequence[object], written: Mapping[bytes, Written]) -> None:
+        """Delete the files of drafts that a gate has refused."""
+        drafts = [one for one in found if isinstance(one, PreparedUpload)]
+        refused = [one for one in drafts if written[one.new.content_hash].status == "refused"]
+        self.remove_files(refused)
 
     def write(
         self,
@@ -170,13 +238,14 @@ class Uploads:
         drafts: Sequence[PreparedUpload],
         vectors: Vectors,
         pages: Sequence[Mapping[int, Vectors]],
-    ) -> dict[bytes, tuple[Status, Image]]:
+    ) -> dict[bytes, Written]:
         """Write rows with their vectors, float32 (len(drafts), dimensions), and those of `pages`.
 
-        Returns status and row by content hash. `drafts` must be sorted by content hash, without
+        Returns what became of each by content hash; the caller deletes the files of those that were
+        refused once the transaction has ended. `drafts` must be sorted by content hash, without
         duplicates, so that two callers never deadlock.
         """
-        written: dict[bytes, tuple[Status, Image]] = {}
+        written: dict[bytes, Written] = {}
         for draft in drafts:
             image_rows.lock_content(session, draft.new.content_hash)
             known = image_rows.find_by_hash(
@@ -188,18 +257,18 @@ class Uploads:
             if known and self._has_file(known):  # somebody else was faster
                 ours = known.stored_path.startswith(STORE_SCHEME)
                 copy = None if ours else draft.new.path
-                merged = upload_copies.add(session, known, copy, draft.said)
-                written[known.content_hash] = "duplicate", merged or known
+                merged = upload_copies.add(session, known, copy, draft.said) or known
+                updated = upload_copies.is_changed_by(known, draft.said)
+                written[known.content_hash] = Written("duplicate", merged, updated=updated)
             elif known:  # its file is gone: this one replaces it
                 image_rows.move_image(session, known, draft.new.path, draft.new.etag)
                 placed = image_rows.get_image(session, known.id)
-                written[known.content_hash] = "stored", placed
+                written[known.content_hash] = Written("stored", placed)
         fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
         new = [drafts[n].new for n in fresh]
-        added = image_rows.add_images(session, self.index, new, vectors[fresh])
-        image_rows.put_pages(session, self.index, added, [pages[n] for n in fresh])
-        for image in added:
-            written[image.content_hash] = "stored", image
+        admitted = self.admission.admit(session, new, vectors[fresh], [pages[n] for n in fresh])
+        for one, became in zip(new, admitted, strict=True):
+            written[one.content_hash] = _written(became)
         return written
 
     def _has_file(self, image: Image) -> bool:
@@ -219,10 +288,21 @@ class Uploads:
         return np.concatenate([nothing, *(row.result() for row in rows)])
 
 
-def _outcome(
-    file: Upload, draft: PreparedUpload, written: dict[bytes, tuple[Status, Image]]
-) -> Outcome:
-    """`stored` for the first file with these bytes, `duplicate` for any further one."""
-    status, image = written[draft.new.content_hash]
-    written[draft.new.content_hash] = "duplicate", image
-    return Outcome(file.name, status, image)
+def _written(became: Admitted) -> Written:
+    if became.image is None:
+        return Written("refused", None, became.verdict)
+    return Written("held" if became.verdict else "stored", became.image, became.verdict)
+
+
+def _outcome(file: Upload, draft: PreparedUpload, written: dict[bytes, Written]) -> Outcome:
+    """`stored` for the first file with these bytes, `duplicate` for any further one.
+
+    Those of a picture that a gate stops are all alike.
+    """
+    one = written[draft.new.content_hash]
+    if one.status == "refused" and one.verdict:
+        return Outcome(file.name, "refused", error=one.verdict.refusal())
+    if one.verdict:
+        return Outcome(file.name, "held", one.image, note=one.verdict.note())
+    written[draft.new.content_hash] = Written("duplicate", one.image)
+    return Outcome(file.name, one.status, one.image, updated=one.updated)

@@ -25,8 +25,8 @@ from app.pictures.color.coding_points import read_coding_points
 from app.pictures.color.conversion import BAND_PIXELS, ColorConversion, to_rgb
 from app.pictures.color.profiles import srgb_conversion
 from app.pictures.color.wide_color import is_high_dynamic_range, light_conversion
-from app.pictures.formats import JPEG_FORMATS, open_picture, unread_tiff
-from app.pictures.frames import count_frames, go_to_page
+from app.pictures.formats import JPEG_FORMATS, SIGNATURE_BYTES, open_picture, unread_tiff
+from app.pictures.frames import MAX_FRAMES, count_frames, go_to_page
 from app.pictures.jpeg import (
     END_OF_IMAGE,
     INK,
@@ -47,6 +47,9 @@ from app.pictures.orientation import (
 )
 from app.pictures.raw.camera_raw import RawFile, read_raw
 from app.pictures.tiff_kinds import unread_kind
+from app.pictures.video.containers import video_format
+from app.pictures.video.frame_reading import VideoTask, read_video_frame
+from app.pictures.video.video_tags import read_tags
 
 PillowImage = Pillow.Image
 
@@ -96,7 +99,9 @@ class Picture:
     `image` is 8-bit sRGB with its Exif orientation applied, and may be smaller than the original.
     `format` is a name of FORMATS. `width` and `height` are the original's in that orientation, in
     pixels. `film_offset` is where in the file of a motion photo its film begins, in bytes;
-    `frames` how many frames or pages the file has, of which this is the first.
+    `frames` how many frames or pages the file has, of which this is the first. Of a video `seconds`
+    is when the frame is shown, `duration` how many seconds the whole takes, and `fault` what of it
+    could not be read.
     """
 
     image: PillowImage
@@ -106,6 +111,9 @@ class Picture:
     description: Description
     film_offset: int | None = None
     frames: int = 1
+    seconds: float | None = None
+    duration: float | None = None
+    fault: str | None = None
 
 
 def decode(
@@ -115,14 +123,21 @@ def decode(
     *,
     is_background: bool = False,
     page: int = 1,
+    seconds: float | None = None,
 ) -> Picture:
     """Decode a file's bytes; a large picture is reduced by an integer factor.
 
     The shorter side is not reduced below `draft_side` pixels, except where the picture would
     have more than MAX_RESULT_PIXELS. Waits for memory, see `MemoryBudget`; `is_background` waits
-    longer and after others. `page` is one of its frames or pages, counted from 1.
+    longer and after others. `page` is one of its frames or pages, counted from 1; `seconds` is
+    the time of a video's frame, None for the first that stands for it.
     Raises ImageUnsupported, ImageTooLarge, ImageTooNarrow, ImageCorrupt, PageNotFound or Busy.
     """
+    if (kind := video_format(data[:SIGNATURE_BYTES])) is not None:
+        if page > 1 and seconds is None:
+            raise PageNotFound(f"The video's page {page} is not indexed.")
+        task = VideoTask(draft_side, None if seconds is None else [seconds], 1)
+        return _decode_video(data, kind, task, max_megapixels, is_background=is_background)
     raw = read_raw(data)
     data = raw.require_preview() if raw else data
     decoder = _Decoder(max_megapixels, draft_side, is_background, raw, page)
@@ -133,6 +148,24 @@ def decode(
         if complete is None:
             raise
         return decoder.decode(complete)
+
+
+def _decode_video(
+    data: bytes, kind: str, task: VideoTask, max_megapixels: float, *, is_background: bool
+) -> Picture:
+    frame, end = read_video_frame(data, kind, task, max_megapixels, is_background=is_background)
+    _check_shape((frame.width, frame.height))
+    return Picture(
+        frame.image,
+        kind,
+        frame.width,
+        frame.height,
+        read_tags(end.tags),
+        frames=max(1, min(end.frames, MAX_FRAMES)),
+        seconds=frame.seconds,
+        duration=end.duration,
+        fault=end.fault,
+    )
 
 
 def _with_end_marker(data: bytes, decoder: "_Decoder") -> bytes | None:

@@ -14,6 +14,8 @@ from app.pictures.jpeg_xl.pillow_plugin import JPEG_XL, PACKAGE, reads_jpeg_xl, 
 from app.pictures.raw.camera_raw import RAW_FORMATS, looks_raw, raw_format
 from app.pictures.tiff_kinds import unread_kind
 from app.pictures.tiff_tags import check_tiff, limit_pillow_directories
+from app.pictures.video.containers import VIDEO_FORMATS, video_format
+from app.pictures.video.frame_reading import check_read
 
 PillowImage = Pillow.Image
 
@@ -32,17 +34,21 @@ PILLOW_FORMATS = {
 
 JPEG_2000 = "JPEG2000"
 OPTIONAL_FORMATS = {JPEG_2000: ("image/jp2", ".jp2"), JPEG_XL: ("image/jxl", ".jxl")}
-FORMATS = PILLOW_FORMATS | OPTIONAL_FORMATS | RAW_FORMATS
+FORMATS = PILLOW_FORMATS | OPTIONAL_FORMATS | RAW_FORMATS | VIDEO_FORMATS
 """All formats that are or may be accepted."""
+
+UNKNOWN = "unknown"
+"""The format of a picture that was imported without its file, whose name does not tell it."""
 
 JPEG_FORMATS = {"JPEG", "MPO"}
 DECODERS = tuple(name for name in PILLOW_FORMATS if name != "MPO")  # Pillow's JPEG plugin opens MPO
 _also_read: set[str] = set()  # beside DECODERS, in this process, by a setting
-SIGNATURE_BYTES = 512  # a drawing in SVG names itself after a prologue and comments
+SIGNATURE_BYTES = 600  # a drawing in SVG names itself after comments; packets of MPEG-TS follow
 PILLOW_SIGNATURE_BYTES = 16
 SVG = re.compile(rb"^(\xef\xbb\xbf)?\s*<(svg\b|[?!].*(<svg\b|<!DOCTYPE svg\b))", re.DOTALL)
 SIGNATURES = (START_OF_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 
+ZIP, TAR = "a zip archive", "a tar archive or a compressed file"
 FOREIGN = {
     (0, b"\xff\x0a"): "JPEG XL",
     (4, b"JXL "): "JPEG XL",
@@ -58,10 +64,8 @@ FOREIGN = {
     (6, b"HEAPCCDR"): "a CRW of Canon",
     (0, b"\0MRM"): "an MRW of Minolta",
     (0, b"FOVb"): "an X3F of Sigma",
-    (4, b"ftypqt  "): "a film",
-    (4, b"ftypisom"): "a film",
-    (4, b"ftypmp4"): "a film",
-    (0, b"\x1a\x45\xdf\xa3"): "a film",
+    **dict.fromkeys(((0, b"PK\3\4"), (0, b"PK\5\6"), (0, b"PK\7\x08")), ZIP),
+    **dict.fromkeys(((257, b"ustar"), (0, b"\x1f\x8b")), TAR),
 }
 """What else people take for pictures, by its signature and where in the file that is."""
 
@@ -81,11 +85,19 @@ def decoders() -> tuple[str, ...]:
     return (*DECODERS, *sorted(_also_read), *([JPEG_XL] if reads_jpeg_xl() else []))
 
 
+def type_and_suffix(name: str) -> tuple[str, str]:
+    """Media type, and suffix of stored files, of a picture's format, which may be UNKNOWN."""
+    return FORMATS.get(name, ("application/octet-stream", ""))
+
+
 def media_type(file: BinaryIO) -> str | None:
     """The media type by a file's header, or None if it is not an accepted picture."""
     try:
         if (raw := raw_format(file)) is not None:
             return RAW_FORMATS[raw][0]
+        file.seek(0)
+        if (video := video_format(file.read(SIGNATURE_BYTES))) is not None:
+            return VIDEO_FORMATS[video][0]
         file.seek(0)
         with open_picture(file) as image:
             return FORMATS[image.format or ""][0]
@@ -99,6 +111,9 @@ def check_signature(head: bytes) -> None:
     SIGNATURE_BYTES are enough. A film of gigabytes need not be read to its end.
     """
     if looks_raw(head):
+        return
+    if video_format(head) is not None:
+        check_read()
         return
     _register_formats()
     Pillow.init()  # else Pillow.OPEN is filled only when a file of a rarer format is met
@@ -151,7 +166,8 @@ def _unsupported(head: bytes) -> ImageUnsupported:
             f"(the Python package {PACKAGE})."
         )
     subject = f"This is {foreign}, and not" if foreign else "This is not"
-    return ImageUnsupported(f"{subject} a picture in one of these formats: {names}.")
+    advice = " POST /api/v1/images takes archives, as `archive`." if foreign in (ZIP, TAR) else ""
+    return ImageUnsupported(f"{subject} a picture in one of these formats: {names}.{advice}")
 
 
 def _foreign(head: bytes) -> str | None:

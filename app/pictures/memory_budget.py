@@ -99,7 +99,7 @@ class MemoryBudget:
         """Raises Busy."""
         left = None if deadline is None else deadline - time.monotonic()
         if (left is not None and left <= 0) or not self._changed.wait(left):
-            raise Busy("Other pictures need all the memory for decoding now: try again.")
+            raise Busy("Other pictures take up all the memory for decoding now: try again.")
 
     def _release(self, size: int) -> None:
         if size > TRIM_BYTES:

@@ -15,12 +15,14 @@ def thumbnail_side(size: int) -> int:
     return next((side for side in THUMBNAIL_SIDES if side >= size), THUMBNAIL_SIDES[-1])
 
 
-def make_thumbnail(data: bytes, side: int, max_megapixels: float, page: int = 1) -> bytes:
+def make_thumbnail(
+    data: bytes, side: int, max_megapixels: float, page: int = 1, seconds: float | None = None
+) -> bytes:
     """Decode a page of a file's bytes and return a WebP of at most `side` × `side` pixels.
 
-    Raises what `decode` raises.
+    `seconds` is when the page of a video is shown. Raises what `decode` raises.
     """
-    picture = decode(data, max_megapixels, draft_side=2 * side, page=page)
+    picture = decode(data, max_megapixels, draft_side=2 * side, page=page, seconds=seconds)
     return encode_thumbnail(picture.image, side)
 
 
@@ -33,6 +35,10 @@ def encode_thumbnail(image: PillowImage, side: int) -> bytes:
     return out.getvalue()
 
 
-def thumbnail_name(content_hash: bytes, side: int) -> str:
-    """The file name in the thumbnail cache, by the original's SHA-256."""
-    return f"{content_hash.hex()}-{side}.webp"
+def thumbnail_name(content_hash: bytes, side: int, seconds: float | None = None) -> str:
+    """The file name in the thumbnail cache, by the original's SHA-256.
+
+    `seconds` are those of another frame of a video than its first one.
+    """
+    when = "" if seconds is None else f"-{round(seconds * 1000)}"
+    return f"{content_hash.hex()}-{side}{when}.webp"

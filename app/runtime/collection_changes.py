@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.catalog.collection_deletion import drop_field_indexes
-from app.catalog.filters import fields
+from app.catalog.filters import field_names, fields
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import Collection, Pages
 from app.index import embeddings, generations, vector_indexes
@@ -21,9 +21,15 @@ from app.index import embeddings, generations, vector_indexes
 log = logging.getLogger(__name__)
 
 
-def set_fields(session: Session, collection_id: int, declared: Mapping[str, str]) -> None:
-    """Set the declared fields and build new indexes, which does not block searches."""
+def change_fields(session: Session, collection_id: int, changes: Mapping[str, str | None]) -> None:
+    """Declare fields, or with None no longer; builds new indexes, which does not block searches.
+
+    Raises CollectionRejected unless a collection can declare all that it has then.
+    """
     before = collections.lock(session, collection_id)
+    merged = {**before.fields, **changes}
+    declared = {name: kind for name, kind in merged.items() if kind is not None}
+    field_names.check_declared(declared)
     collections.set_fields(session, before, declared)
     if len(declared) > len(before.fields):
         collections.check_total_fields(session, declared)
@@ -75,22 +81,21 @@ def change(
     sessions: Sessions,
     collection_id: int,
     language: str | None,
-    declared: Mapping[str, str] | None,
+    field_changes: Mapping[str, str | None] | None,
     pages: Pages | None,
     name: str | None,
 ) -> None:
-    """Replace its declared fields and their indexes, language, pages, name; None leaves them.
+    """Change its declared fields and their indexes, language, pages, name; None leaves them.
 
-    Raises CollectionRejected, CollectionNotFound, CollectionExists.
+    Of the fields, those that are named change, to None to be removed. Raises
+    CollectionRejected, CollectionNotFound, CollectionExists.
     """
-    if declared is not None:
-        fields.check_declared(declared)
     if language is not None:
         with sessions.begin() as session:
             collections.check_language(session, language)
-    if declared is not None:
-        set_all = partial(set_fields, collection_id=collection_id, declared=declared)
-        retry_on_lock(sessions, set_all)
+    if field_changes is not None:
+        merge = partial(change_fields, collection_id=collection_id, changes=field_changes)
+        retry_on_lock(sessions, merge)
         _drop_undeclared(sessions, collection_id)
     changes = []
     if language is not None:

@@ -18,8 +18,9 @@ from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion
 from app.catalog.collections import NewCollection
 from app.catalog.duplicates.duplicate_groups import Duplicates
-from app.catalog.filters import fields
+from app.catalog.filters import field_names
 from app.database.connections import Sessions, retry_on_lock
+from app.database.read_routing import chosen_standby
 from app.database.tables import Collection, Pages, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident_model import ResidentModel
@@ -35,9 +36,11 @@ from app.ingest.jobs.job_submission import JobSubmission
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
 from app.runtime import collection_changes
+from app.runtime.known_collections import KnownCollection, find_collection
 from app.search.explanation.image_explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.search import Search
+from app.understanding.labels.classification import Classifier
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +49,12 @@ MOST_OPEN = 100  # collections whose services are cached, least recently used ou
 
 
 @dataclass(frozen=True)
-class KnownCollection:
-    """A collection and its active index, as read from the database."""
-
-    collection: Collection
-    index: VectorIndex
-
-
-@dataclass(frozen=True)
 class OpenCollection(KnownCollection):
     """A collection with its active index and the services that work on them."""
 
     encoder: ResidentModel
     search: Search
+    classifier: Classifier
     uploads: Uploads
     job_submission: JobSubmission
     duplicates: Duplicates
@@ -96,13 +92,12 @@ class CollectionRegistry:
         self._namespaces: dict[int, str] = {}  # by id: ids are never reused
         self._lock = threading.Lock()
         self.default = build(*default)
-        self._default_read = time.monotonic()
+        # By the standby that was asked, None: the primary. One may not know another's new index.
+        self._default_read = {chosen_standby(): (self.default, time.monotonic())}
 
     def find(self, namespace: str, name: str) -> KnownCollection:
         """A collection by its name. Raises CollectionNotFound, IndexGone."""
-        with self._sessions.begin() as session:
-            collection = collections.get(session, namespace, name)
-            return KnownCollection(collection, vector_indexes.active_index(session, collection.id))
+        return find_collection(self._sessions, namespace, name)
 
     def find_id(self, collection_id: int) -> KnownCollection:
         """A collection by its id. Raises CollectionNotFound, IndexGone."""
@@ -146,8 +141,8 @@ class CollectionRegistry:
 
     def current_default(self) -> OpenCollection | None:
         """The default collection, if its index was looked up within DEFAULT_SECONDS."""
-        is_fresh = time.monotonic() - self._default_read < DEFAULT_SECONDS
-        return self.default if is_fresh else None
+        opened, read_at = self._default_read.get(chosen_standby(), (None, 0.0))
+        return opened if time.monotonic() - read_at < DEFAULT_SECONDS else None
 
     def on_current(self, collection_id: int, work: Callable[[OpenCollection], T]) -> T:
         """Do `work` that writes; once more if another generation took the index's place meanwhile.
@@ -172,12 +167,11 @@ class CollectionRegistry:
         """
         with self._sessions.begin() as session:
             collection = collections.get_by_id(session, index.collection_id)
-        return self._build(collection, index, self.model(ModelName(index.model, index.pretrained)))
+        return self._build(collection, index, self.model(ModelName.of(index.space)))
 
     def open_known(self, known: KnownCollection) -> OpenCollection:
         """A collection that was just read. Raises ModelUnavailable."""
-        if known.collection.id == self.default.collection.id:
-            self._default_read = time.monotonic()
+        began = time.monotonic()
         opened = self._kept(known)
         if opened is None:
             opened = self._keep(
@@ -185,6 +179,8 @@ class CollectionRegistry:
             )
         if opened.collection != known.collection:
             opened = replace(opened, collection=known.collection)
+        if known.collection.id == self.default.collection.id:
+            self._default_read[chosen_standby()] = (opened, began)
         return opened
 
     def _kept(self, known: KnownCollection) -> OpenCollection | None:
@@ -211,7 +207,7 @@ class CollectionRegistry:
         """The model of the index. Raises ModelUnavailable if its weights have changed."""
         if index.fingerprint == self._encoder.space.fingerprint:
             return self._encoder
-        resident = self._model_pool.of(ModelName(index.model, index.pretrained))
+        resident = self._model_pool.of(ModelName.of(index.space))
         if resident.space.fingerprint != index.fingerprint:
             raise ModelUnavailable(
                 f"The weights of {index.space.name} are not those that this collection was "
@@ -225,7 +221,7 @@ class CollectionRegistry:
 
         Raises CollectionExists, CollectionRejected, ModelUnavailable.
         """
-        fields.check_declared(new.fields)
+        field_names.check_declared(new.fields)
         encoder = self._encoder if model is None else self.allowed(model)
         space = encoder.space
 
@@ -240,35 +236,40 @@ class CollectionRegistry:
         return self._keep(self._build(*retry_on_lock(self._sessions, write), encoder))
 
     def allowed(self, model: ModelName) -> ResidentModel:
-        """A model that collections may have. Raises CollectionRejected."""
-        if model not in self._models and not self._is_own(model):
+        """A model that collections may have, in any precision. Raises CollectionRejected."""
+        own = ModelName.of(self._encoder.space)
+        if not any(model.has_weights_of(one) for one in (*self._models, own)):
             raise CollectionRejected(
-                f"model: {model.model} {model.pretrained} is not open to collections: "
+                f"model: {model.model} {model.pretrained}".rstrip()
+                + " is not open to collections: "
                 "IMAGE_SEARCH_COLLECTION_MODELS names those that are."
             )
         return self.model(model)
 
     def model(self, model: ModelName) -> ResidentModel:
         """Any model; this does not load it."""
-        return self._encoder if self._is_own(model) else self._model_pool.of(model)
+        is_own = self._model_pool.resolved(model) == ModelName.of(self._encoder.space)
+        return self._encoder if is_own else self._model_pool.of(model)
 
-    def _is_own(self, model: ModelName) -> bool:
-        space = self._encoder.space
-        return model == ModelName(space.model, space.pretrained)
+    def has_model(self, index: VectorIndex, model: ModelName) -> bool:
+        """Whether the index was made with that model; this does not load it."""
+        resolved = self._model_pool.resolved
+        return resolved(ModelName.of(index.space)) == resolved(model)
 
     def change(
         self,
         known: KnownCollection,
         language: str | None = None,
-        declared: Mapping[str, str] | None = None,
+        field_changes: Mapping[str, str | None] | None = None,
         pages: Pages | None = None,
         name: str | None = None,
     ) -> KnownCollection:
-        """Replace its declared fields and their indexes, language, pages, name; None leaves them.
+        """Change its declared fields and their indexes, language, pages, name; None leaves them.
 
-        Raises CollectionRejected, CollectionNotFound, CollectionExists.
+        Of the fields, those that are named change, to None to be removed. Raises
+        CollectionRejected, CollectionNotFound, CollectionExists.
         """
-        changes = language, declared, pages, name
+        changes = language, field_changes, pages, name
         collection_changes.change(self._sessions, known.collection.id, *changes)
         return self.find_id(known.collection.id)
 

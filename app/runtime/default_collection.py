@@ -61,8 +61,9 @@ def _former(settings: Settings, model_pool: ModelPool, index: VectorIndex) -> Re
 
     The demo model stays with those who ask for it, and asks for no other.
     """
-    name = ModelName(index.model, index.pretrained)
-    is_named = name in models.further_models(settings)
+    name = ModelName.of(index.space)
+    named = [*models.further_models(settings), models.default_model(settings)]
+    is_named = any(name.has_weights_of(one) for one in named)
     if not is_named and (settings.testing or index.model == models.DEMO_MODEL):
         return None
     former = model_pool.of(name)

@@ -4,16 +4,24 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.database.connections import Sessions
 from app.encoders import presets
+from app.encoders.captions import CaptionModel
 from app.encoders.model_pool import ModelName
-from app.encoders.model_request import ModelRequest, RuntimeOptions
-from app.errors import ImageRejected, SettingsInvalid
+from app.encoders.model_request import ModelRequest, Precision, RuntimeOptions
+from app.errors import ImageRejected, ModelUnavailable, ModelUnknown, SettingsInvalid
+from app.index import vector_indexes
 from app.pictures.decoding import PillowImage, decode
-from app.settings import DEMO_MODEL_DIR, ROOT, Settings
+from app.settings import BUNDLED_IMAGES, DEMO_CAPTIONER_DIR, DEMO_MODEL_DIR, Settings
+from app.sources.checked_connections import Connector
+from app.understanding.captions.caption_endpoint import CaptionEndpoint
+from app.understanding.captions.captioner import Captioner
+from app.vectors import Arithmetic
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
@@ -21,7 +29,6 @@ if TYPE_CHECKING:
 DEMO_MODEL = "demo model"
 FORMER_MODEL, FORMER_TAG = "ViT-B-32", "datacomp_xl_s13b_b90k"
 """What one of the two settings alone is completed with: the defaults before there were presets."""
-BUNDLED_IMAGES = ROOT / "data" / "test_images"
 FEWEST_SAMPLES = 100  # of the user's pictures for a calibration; with fewer, bundled ones serve
 LISTED_SAMPLES = 50_000  # files listed to choose from: takes about a second
 
@@ -57,6 +64,25 @@ def further_models(settings: Settings) -> list[ModelName]:
     return [model_name(text) for text in settings.collection_models]
 
 
+def check_further_models(settings: Settings, sessions: Sessions) -> None:
+    """Raise SettingsInvalid naming an entry of COLLECTION_MODELS that no model can be had by.
+
+    Nothing is downloaded. A model that this database has vectors of is not examined: its disk may
+    be away, and searches in other collections need it not.
+    """
+    with sessions.begin() as session:
+        known = vector_indexes.all_models(session)
+    for text in settings.collection_models:
+        name = model_name(text)
+        if text not in presets.PRESETS and (name.model, name.pretrained) not in known:
+            from app.encoders.torch_models.checkpoints import check_name
+
+            try:
+                check_name(name.model, name.pretrained)
+            except ModelUnknown as error:
+                raise SettingsInvalid(f"IMAGE_SEARCH_COLLECTION_MODELS={text}: {error}") from error
+
+
 def model_name(text: str) -> ModelName:
     """Parse a preset or `model@tag`; `local-dir:/a@b` and `hf-hub:a/b` never have a tag."""
     if ":" in text.partition("@")[0]:
@@ -70,13 +96,49 @@ def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
     hand_over_hub_settings(settings)
     from app.encoders import loading
 
-    options = runtime_options(settings)
+    options = replace(runtime_options(settings), precision=_precision(settings, name))
     request = ModelRequest(name.model, name.pretrained, settings.device, None, options)
-    if settings.testing and name == default_model(settings):
+    if settings.testing and name.has_weights_of(default_model(settings)):
         request = ModelRequest(
             f"local-dir:{DEMO_MODEL_DIR}", "", settings.device, DEMO_MODEL, options
         )
-    return loading.load(request)
+    try:
+        return loading.load(request)
+    except ModelUnknown as error:
+        raise ModelUnavailable(f"{_setting_of(settings, name)}{error}") from error
+
+
+def _setting_of(settings: Settings, name: ModelName) -> str:
+    """The settings that a name of a model comes from, at the front of a sentence; or nothing."""
+    if not (is_named(settings) and name.has_weights_of(default_model(settings))):
+        return ""
+    tag = f" IMAGE_SEARCH_CLIP_PRETRAINED={name.pretrained}" if settings.clip_pretrained else ""
+    return f"IMAGE_SEARCH_CLIP_MODEL={settings.clip_model or FORMER_MODEL}{tag}: "
+
+
+def captioner(settings: Settings) -> Captioner:
+    """What writes captions; nothing is loaded or asked yet."""
+    if settings.caption_url is not None:
+        secret = settings.caption_key
+        key = None if secret is None else secret.get_secret_value()
+        connector = Connector(settings.download_allow)
+        return CaptionEndpoint(settings.caption_url, settings.caption_model, key, connector)
+    named = model_name(settings.caption_model)
+    if settings.testing:
+        named = ModelName(f"local-dir:{DEMO_CAPTIONER_DIR}", "")
+    return CaptionModel(named, settings.device)
+
+
+def arithmetic(settings: Settings) -> Arithmetic:
+    """What models are computed in whose names do not say it."""
+    return "int8" if settings.precision == "int8" else "float"
+
+
+def _precision(settings: Settings, name: ModelName) -> Precision:
+    """The precision to run a model in: the settings' unless that gives other vectors."""
+    if name.precision in {None, arithmetic(settings)}:
+        return settings.precision
+    return "int8" if name.precision == "int8" else "auto"
 
 
 def runtime_options(settings: Settings) -> RuntimeOptions:

@@ -9,18 +9,24 @@ from app.access.authentication import Authenticator
 from app.access.signed_addresses import AddressSigner
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
+from app.catalog.review_queue import ReviewQueue
 from app.database.connections import Sessions
+from app.database.read_replicas import ReadReplicas
 from app.encoders.resident_model import ResidentModel
 from app.feedback.golden.golden_queries import GoldenQueries
 from app.feedback.summaries import Summaries
 from app.ingest.jobs.job_submission import JobSubmission
 from app.ingest.uploads import Uploads
 from app.ingest.webhooks.delivery import Webhooks
+from app.runtime.annotating.annotators import Annotators
 from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.coverage import CoverageReport
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.evaluation.evaluations import Evaluations
+from app.runtime.labelling.label_sets import LabelSets
 from app.runtime.reindexing.reindexing import Reindexing
 from app.runtime.shutdown import JOIN_SECONDS, join
+from app.runtime.standing.standing_searches import StandingSearches
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
@@ -36,13 +42,20 @@ class Services:
     precision: str
     registry: CollectionRegistry
     gallery: Gallery
+    review: ReviewQueue
     cursors: Cursors
     tokens: FeedbackTokens
     summaries: Summaries
     golden_queries: GoldenQueries
     evaluations: Evaluations
+    label_sets: LabelSets
+    annotators: Annotators
+    coverage: CoverageReport
+    standing_searches: StandingSearches
     access: Authenticator
     address_signer: AddressSigner
+    feed_signer: AddressSigner
+    """Signs the addresses of feeds, which work for longer."""
     worker: Worker
     doctor: Doctor
     reindexing: Reindexing
@@ -50,6 +63,7 @@ class Services:
     """What a server does about other models meanwhile, each on a thread, until the event is set."""
     webhooks: Webhooks
     sessions: Sessions
+    replicas: ReadReplicas | None
 
     @property
     def model_name(self) -> str:

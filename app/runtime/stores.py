@@ -16,6 +16,7 @@ from app.catalog.collection_deletion import upload_disks
 from app.database import database_identity
 from app.database.connections import Sessions
 from app.errors import SettingsInvalid, StorageUnwritable
+from app.setting_names import names_of
 from app.settings import ROOT, Settings
 from app.sources.folders import stored_path
 from app.storage.disk import IDENTITY, STORE_SCHEME, Disk, Stores, UploadStore
@@ -31,44 +32,54 @@ HASHED_NAME = re.compile(r"[0-9a-f]{64}\b")  # of a file that is named after its
 def open_stores(settings: Settings, sessions: Sessions) -> Stores:
     """The stores of this database. Also updates rows whose store has moved or had no identity.
 
-    Raises SettingsInvalid if the folder of uploads has to be made and cannot be written.
+    Raises SettingsInvalid, naming the setting, if one of the folders cannot be made or written.
     """
     with sessions.begin() as session:
         database = database_identity.identity(session)
     try:
         return _open_stores(settings, sessions, database)
     except StorageUnwritable as error:
-        raise SettingsInvalid(
-            f"IMAGE_SEARCH_UPLOAD_DIR, IMAGE_SEARCH_THUMBNAIL_DIR: {error}"
-        ) from error
+        raise SettingsInvalid(str(error)) from error
 
 
 def _open_stores(settings: Settings, sessions: Sessions, database: str) -> Stores:
-    may_claim = _is_ours(Disk(settings.storage_dir), sessions)
-    uploads = UploadStore(_own_folder(settings.storage_dir, database, may_claim=may_claim))
+    setting, _ = names_of("test_upload_dir" if settings.testing else "upload_dir")
+    shared = Disk(settings.storage_dir, setting)
+    own = _own_disk(shared, database, may_claim=_is_ours(shared, sessions))
+    uploads = UploadStore(own.folder, setting)
     _register(uploads, sessions)
+    thumbnails = Disk(settings.thumbnail_dir, names_of("thumbnail_dir")[0])
     stores = Stores(
         uploads=uploads,
-        incoming=Disk(uploads.folder / INCOMING),
-        thumbnails=Disk(_own_folder(settings.thumbnail_dir, database)),
+        incoming=uploads.below(INCOMING),
+        thumbnails=_own_disk(thumbnails, database),
     )
     for disk in (*upload_disks(uploads), stores.incoming, stores.thumbnails):
         disk.sweep()
     return stores
 
 
-def _own_folder(folder: Path, database: str, *, may_claim: bool = True) -> Path:
-    """The folder itself, or one below it where the folder belongs to another database."""
-    disk = Disk(folder)
+def _own_disk(disk: Disk, database: str, *, may_claim: bool = True) -> Disk:
+    """The folder itself, or one below it where the folder belongs to another database.
+
+    The second case is logged the first time, with the setting to change.
+    """
     owner = disk.owner()
     if owner is None and may_claim:
         owner = disk.claim(database)
     if owner == database:
-        return folder
-    aside = Disk(folder / f"{ASIDE}{database}")
+        return disk
+    aside = disk.below(f"{ASIDE}{database}")
+    if aside.owner() is None:
+        log.warning(
+            "%s belongs to another database: this one's files go to %s, from now on. Nothing needs "
+            "to be done; to keep them elsewhere, set %s.",
+            disk.folder,
+            aside.folder,
+            disk.setting,
+        )
     aside.claim(database)
-    log.warning("%s belongs to another database: this one's files go to %s", folder, aside.folder)
-    return aside.folder
+    return aside
 
 
 def _is_ours(disk: Disk, sessions: Sessions) -> bool:

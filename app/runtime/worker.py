@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 import procrastinate
-import psycopg
-from procrastinate.exceptions import ConnectorException
 from sqlalchemy import make_url
 
 from app.access import idempotency_keys
 from app.catalog.collection_deletion import CollectionDeletion
-from app.catalog.gallery import delete_marked
+from app.catalog.images.image_removal import delete_marked
 from app.database.connections import Sessions, connection_options
+from app.database.outages import OUTAGES, is_lost
 from app.errors import (
     CollectionNotFound,
     IndexGone,
@@ -34,13 +34,20 @@ from app.errors import (
 from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
 from app.ingest.jobs import job_control, jobs
-from app.ingest.webhooks.delivery import Attempt, Webhooks
+from app.ingest.jobs.job_log import LOOK_SECONDS, JobLog
+from app.ingest.webhooks.delivery import Attempt, Subject, Webhooks
 from app.ingest.webhooks.messages import WebhookMessage
-from app.runtime.collection_registry import CollectionRegistry, KnownCollection
+from app.runtime.annotating.annotation_work import AnnotationWork
+from app.runtime.annotating.annotators import Annotators
+from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.evaluation.evaluation_work import EvaluationWork
+from app.runtime.known_collections import KnownCollection
+from app.runtime.labelling.label_sets import LabelSets
+from app.runtime.labelling.label_work import LabelWork
 from app.runtime.reindexing.reindex_work import ReindexWork
+from app.runtime.standing.standing_work import StandingWork
 from app.runtime.task_retry import TaskRetry
-from app.runtime.worker_loops import repeat, until_disconnected
+from app.runtime.worker_loops import quiet_libraries, repeat, until_disconnected
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +58,15 @@ STOP_SECONDS = 6.0  # how long a stop waits for running tasks; other workers tak
 RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
 EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
 GRAPH_POLL_SECONDS = 600.0  # between checks of the graphs of indexes that have changed
+LABEL_POLL_SECONDS = 60.0  # between looks for pictures without labels: each reads the whole index
+ANNOTATION_POLL_SECONDS = 2.0  # between looks for pictures that were added; an index has these
+STANDING_POLL_SECONDS = 1.0  # between looks for pictures that standing searches do not know
+STANDING_PURGE_SECONDS = 600.0  # between deletions of their old matches
 GENERATION_POLL_SECONDS = 1.0  # between looks at what generations lack
 STOP_POLL_SECONDS = 0.1  # between checks whether to stop
 ORPHAN_LEASES = 2  # a job without tasks for this many leases has lost them
+
+WorkWithoutSource = ReindexWork | EvaluationWork | LabelWork | AnnotationWork
 
 
 @dataclass
@@ -69,6 +82,11 @@ class Worker:
     collection_deletion: CollectionDeletion
     reindex_work: ReindexWork
     evaluation_work: EvaluationWork
+    label_work: LabelWork
+    label_sets: LabelSets
+    annotation_work: AnnotationWork
+    annotators: Annotators
+    standing_work: StandingWork
     webhooks: Webhooks
     queues: Sequence[str]
     lease_seconds: float
@@ -80,17 +98,23 @@ class Worker:
     """The last night whose evaluation failed, by collection id."""
     _checked: dict[int, int] = field(default_factory=dict, init=False)
     """The vectors at the last check of the graph, by index id."""
+    _job_log: JobLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._job_log = JobLog(self.sessions)
 
     def run(self) -> None:
         """Work until `stop`, reconnecting after the database was lost."""
+        quiet_libraries()
         while not self._stopping.is_set():
             try:
                 asyncio.run(self._serve())
             except Exception as error:  # many types: whatever a lost connection raises
                 if not self._stopping.is_set():
-                    is_lost = isinstance(error, (psycopg.OperationalError, ConnectorException))
-                    reason = str(error.__cause__ or error).strip()
-                    log.warning("worker restarts: %s", reason, exc_info=None if is_lost else error)
+                    if is_lost(error):
+                        OUTAGES.note(error)
+                    else:
+                        log.warning("worker restarts: %s", error, exc_info=error)
                     self._stopping.wait(RESTART_SECONDS)
 
     def stop(self) -> None:
@@ -138,14 +162,32 @@ class Worker:
                 "queue maintenance failed",
                 at_once=True,
             ),
+            repeat(self._job_log.look, LOOK_SECONDS, "looking at the jobs failed", at_once=True),
             repeat(self.evaluate_feedback, EVALUATION_POLL_SECONDS, "evaluating feedback failed"),
             repeat(self.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),
+            repeat(self.label_sets.keep_current, LABEL_POLL_SECONDS, "looking for labels failed"),
+            repeat(
+                self.annotators.keep_current,
+                LABEL_POLL_SECONDS,
+                "looking for stale annotations failed",
+            ),
+            repeat(self._annotate_new, ANNOTATION_POLL_SECONDS, "looking for new pictures failed"),
+            repeat(
+                self.standing_work.tell_of_new,
+                STANDING_POLL_SECONDS,
+                "comparing new pictures with standing searches failed",
+            ),
+            repeat(self.standing_work.purge, STANDING_PURGE_SECONDS, "deleting old matches failed"),
             repeat(
                 self.reindex_work.keep_complete,
                 GENERATION_POLL_SECONDS,
                 "keeping generations complete failed",
             ),
         ]
+
+    def _annotate_new(self) -> None:
+        self.annotators.look_at_new()
+        self.annotation_work.close_if_idle()
 
     async def _work(self, app: procrastinate.App, queues: Sequence[str], concurrency: int) -> None:
         await app.run_worker_async(
@@ -243,9 +285,10 @@ class Worker:
             self._do(job_id, lambda known: self._finishes(known, job_id, attempt))
 
         @app.task(name=jobs.WEBHOOK, retry=retry)
-        def deliver(ended_job: int, url: str, id: str, body: str, attempt: int) -> None:  # noqa: A002
+        def deliver(url: str, id: str, body: str, attempt: int, **subject: int) -> None:  # noqa: A002
             message = WebhookMessage(id, body)
-            self.webhooks.deliver(Attempt(ended_job, url, message, attempt))
+            ((kind, subject_id),) = subject.items()
+            self.webhooks.deliver(Attempt(cast(Subject, kind), subject_id, url, message, attempt))
 
     def _lists(self, known: KnownCollection, job_id: int, attempt: int) -> None:
         """Jobs without a source do all but the end in their first task."""
@@ -258,11 +301,15 @@ class Worker:
         work = self._work_without_source(job_id)
         (work or self.registry.open_known(known).source_lister).finish(job_id, attempt)
 
-    def _work_without_source(self, job_id: int) -> ReindexWork | EvaluationWork | None:
+    def _work_without_source(self, job_id: int) -> WorkWithoutSource | None:
         with self.sessions.begin() as session:
             job = jobs.get(session, job_id)
         if job_control.is_reindexing(job):
             return self.reindex_work
+        if job_control.is_labelling(job):
+            return self.label_work
+        if job_control.is_annotating(job):
+            return self.annotation_work
         return self.evaluation_work if job_control.is_evaluation(job) else None
 
     def _do(self, job_id: int, work: Callable[[KnownCollection], None]) -> None:

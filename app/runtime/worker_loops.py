@@ -6,12 +6,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
+from procrastinate.exceptions import ConnectorException
 
+from app.database.outages import OUTAGES, is_lost
 from app.errors import Interrupted
 
 log = logging.getLogger(__name__)
 
 ALIVE_SECONDS = 2.0  # between two looks whether the database is there
+
+
+def quiet_libraries() -> None:
+    """Have the libraries of the queue leave it to us to say that the database is away.
+
+    They log a traceback for each of their connections, and a line for each attempt.
+    """
+    logging.getLogger("procrastinate.utils").addFilter(_is_of_other_cause)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+def _is_of_other_cause(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, ConnectorException) and is_lost(error))
 
 
 async def repeat(
@@ -28,8 +44,11 @@ async def repeat(
             await asyncio.to_thread(work)
         except Interrupted:
             return
-        except Exception:  # the queue's tasks go on, and so does this
-            log.exception(failed)
+        except Exception as error:  # the queue's tasks go on, and so does this
+            if is_lost(error):
+                OUTAGES.note(error)
+            else:
+                log.exception(failed)
         await asyncio.sleep(seconds)
 
 

@@ -15,7 +15,7 @@ from app.vectors import Vectors
 
 AUDIENCE = "cursor"
 VALID_SECONDS = 24 * 3600
-CURSOR_FORMAT = 3  # to be raised where an older cursor would be misread
+CURSOR_FORMAT = 4  # to be raised where an older cursor would be misread
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Cursors:
             )
         if request is not None and request.digest != claims["digest"]:
             raise CursorRejected(
-                "cursor: it belongs to another request. Send it with its own request, "
-                "or alone in the body."
+                "cursor: it belongs to another request. Send it with the same parameters as the "
+                "page before; POST /api/v1/search takes it alone too."
             )
         return Page(
             SearchRequest.from_json(claims["request"]),

@@ -1,22 +1,34 @@
-"""Lexical search: pictures whose name, caption or metadata contain the words of a query."""
+"""Lexical search: the words of a query in name, caption, metadata, and in the picture itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg.errors import ProgramLimitExceeded
-from sqlalchemy import ColumnElement, Float, Result, Select, and_, cast, func, select
-from sqlalchemy.dialects.postgresql import REGCONFIG
+from sqlalchemy import ColumnElement, Float, Result, Select, Text, and_, cast, func, select
+from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.database.annotation_tables import image_texts
 from app.database.tables import PRESENT, Collection, images
 from app.errors import QueryRejected
-from app.index.hnsw_search import Condition
+from app.index.hnsw_search import Condition, any_of
 from app.search.word_splitting import numbers_apart, spaced
+from app.understanding.texts.text_lines import TextLine
 
 SIMPLE = "simple"  # the text search configuration that does not stem
 RANK_NORMALIZATION = 32  # flag of ts_rank_cd: scales a rank r to r / (r + 1), which is below 1
 MATCHES_EVERYTHING = "T"  # of querytree(): the query only excludes words
+
+READ = "text"  # the annotator that reads lines in pictures
+MAX_FOUND_LINES = 20  # of a picture, that an answer shows
+FOUND_COLUMNS = (
+    image_texts.c.image_id,
+    image_texts.c.text,
+    image_texts.c.box,
+    image_texts.c.confidence,
+)
 
 LexicalMatch = tuple[int, float]
 """A picture's id and its text search rank, 0 to 1."""
@@ -74,6 +86,29 @@ class LexicalSearch:
         """The number of matching pictures."""
         query = self._where_matching(select(func.count()).select_from(images))
         return int(self.session.execute(query).scalar_one())
+
+    def found_lines(self, image_ids: Sequence[int]) -> dict[int, list[TextLine]]:
+        """The lines read in pictures that hold a word or phrase of the query, by picture.
+
+        At most MAX_FOUND_LINES each, in reading order.
+        """
+        wanted = func.replace(func.querytree(self._tsquery), " & ", " | ", type_=Text)
+        words = func.found_words(self.collection.language, image_texts.c.text)
+        number = func.row_number().over(
+            partition_by=image_texts.c.image_id, order_by=image_texts.c.number
+        )
+        query = select(*FOUND_COLUMNS, number.label("place")).where(
+            image_texts.c.image_id == any_of(image_ids),
+            image_texts.c.annotator == READ,
+            words.bool_op("@@")(cast(wanted, TSQUERY)),
+        )
+        lines = query.subquery()
+        first = select(lines).where(lines.c.place <= MAX_FOUND_LINES)
+        found: dict[int, list[TextLine]] = {}
+        for row in self._parsed(first.order_by(lines.c.image_id, lines.c.place)):
+            line = TextLine(row.text, tuple(row.box), row.confidence)
+            found.setdefault(row.image_id, []).append(line)
+        return found
 
     @property
     def match(self) -> ColumnElement[bool]:

@@ -1,5 +1,6 @@
 """Ranks pictures by vectors, by words, or by both."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -10,6 +11,8 @@ from app.database.tables import Collection, VectorIndex
 from app.index.distances import get_distances
 from app.index.hnsw_search import Condition, Near, prepare
 from app.index.paged_scans import IndexReader, Scan, plan_scan
+from app.index.resident.resident_index import ResidentIndex
+from app.search.caption_search import CaptionSearch
 from app.search.lexical import LexicalSearch
 from app.search.queries.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fused
@@ -34,6 +37,7 @@ class RankedImage:
     distance: float | None = None
     vector_rank: int | None = None
     lexical_rank: int | None = None
+    caption_rank: int | None = None
 
 
 class Ranking:
@@ -51,54 +55,88 @@ class Ranking:
         query: Query,
         condition: Condition,
         scan: Scan | None,
+        resident: ResidentIndex | None = None,
     ) -> None:
         self._session = session
-        self._index = index
+        self.index = index
         self._request = request
         self._query = query
-        self._reader = IndexReader(session, index, query.vector, condition, request.exclude_id)
+        regions = request.regions or collection.regions == "off"
+        may_read_codes = request.mode != "lexical" and not request.exact and regions
+        reads_codes = scan.method == "resident" if scan else may_read_codes
+        view = resident.view(session, condition) if resident and reads_codes else None
+        self._reader = IndexReader(
+            session, index, query.vector, condition, request.exclude_id, view, regions
+        )
         is_words_first = request.mode == "hybrid" and request.fusion == WORDS_FIRST
         self.words = LexicalSearch(session, collection, query.words, condition)
+        self._captions = CaptionSearch(session, index, query.vector, condition)
         self._nearest_matches: IndexReader | None = None
         if is_words_first:
             matching = self.words.match if condition is None else and_(condition, self.words.match)
-            self._nearest_matches = replace(self._reader, condition=matching)
+            matches = resident.view(session, matching) if view and resident else None
+            self._nearest_matches = replace(self._reader, condition=matching, view=matches)
         if scan is None and request.mode != "lexical":
             limit = request.limit
-            is_read_on = request.group_by or request.order_by or collection.pages == "all"
-            if request.mode == "hybrid" or is_read_on:
+            if request.mode == "hybrid" or request.group_by or request.order_by:
                 limit = max(limit, MIN_BLOCK)
             if is_words_first:
                 limit = WORDS_FIRST_BLOCK
-            scan = plan_scan(session, index, condition, limit, exact=request.exact)
+            scan = plan_scan(
+                session, index, condition, limit, exact=request.exact, view=view, regions=regions
+            )
         self.scan = scan
 
     @property
     def method(self) -> str:
-        """How results are found: hnsw, exact, lexical or hybrid."""
+        """How results are found: resident, hnsw, exact, lexical or hybrid."""
         if self._request.mode == "vector" and self.scan:
             return self.scan.method
         return self._request.mode
 
     @property
+    def regions(self) -> bool:
+        """Whether regions of pictures count."""
+        return self._reader.regions
+
+    @property
     def is_sorted(self) -> bool:
-        """Whether scores never increase with rank; of a graph scan only each block is sorted."""
+        """Whether scores never increase with rank; else only each block of a scan is sorted."""
         return self.scan is None or self.scan.method == "exact"
 
     def window(self, start: int, stop: int) -> list[RankedImage]:
         """The results `start` (from 0) up to but excluding `stop`."""
         if self.scan is None:
-            matches = self.words.window(start, stop)
-            return [
-                RankedImage(image_id, relevance, lexical_rank=rank)
-                for rank, (image_id, relevance) in enumerate(matches, start + 1)
-            ]
+            return self._by_words(start, stop)
         if self._request.mode == "hybrid":
-            return self._with_distances(self._fused(self.scan.block, stop)[start:stop])
-        near = self._nearest(start, stop)
+            return self._with_distances(self._fused(self.scan.block, stop)[0][start:stop])
+        return _by_vectors(self._nearest(start, stop), start)
+
+    def page(self, start: int) -> tuple[list[RankedImage], bool]:
+        """The results of the page that begins at `start`, and whether any follow them.
+
+        The first that follows comes last, where it is known. `start` is a multiple of the limit.
+        """
+        stop = start + self._request.limit
+        if self.scan is None:
+            matches = self._by_words(start, stop + 1)
+            return matches, len(matches) > stop - start
+        if self._request.mode == "hybrid":
+            fused, more = self._fused(self.scan.block, stop)
+            return self._with_distances(fused[start:stop]), more
+        if self.scan.block != self._request.limit:  # a graph whose rows are re-ranked
+            results = self.window(start, stop + 1)
+            return results, len(results) > stop - start
+        near, more, self.scan = self._reader.page(self.scan, start)
+        if self.scan.method == "hnsw":
+            prepare(self._session)
+        return _by_vectors(near, start), more
+
+    def _by_words(self, start: int, stop: int) -> list[RankedImage]:
+        matches = self.words.window(start, stop)
         return [
-            RankedImage(image_id, 1 - distance, distance, vector_rank=rank)
-            for rank, (image_id, distance) in enumerate(near, start + 1)
+            RankedImage(image_id, relevance, lexical_rank=rank)
+            for rank, (image_id, relevance) in enumerate(matches, start + 1)
         ]
 
     def _nearest(self, start: int, stop: int) -> list[Near]:
@@ -110,8 +148,8 @@ class Ranking:
             prepare(self._session)
         return near
 
-    def _fused(self, block: int, stop: int) -> list[Fused]:
-        """The fused ranking: at least `stop` results if there are so many.
+    def _fused(self, block: int, stop: int) -> tuple[list[Fused], bool]:
+        """The fused ranking: at least `stop` results if there are so many; whether others follow.
 
         Results below min_score are removed here, since a later block may contain better ones.
         """
@@ -120,14 +158,18 @@ class Ranking:
         while True:
             near = self._nearest(0, depth) if fusion.alpha > 0 else []
             matches = self._matches(depth) if fusion.alpha < 1 else []
-            fused = fusion.fuse([image_id for image_id, _ in near], matches, block)
+            captions = self._captions.window(0, depth) if fusion.third > 0 else []
+            fused = fusion.fuse([image_id for image_id, _ in near], matches, block, captions)
             results = [result for result in fused if result.score >= min_score]
             # What lies deeper than `depth` scores at most as much as the next rank of each list.
-            ranks = [depth + 1 if len(ranking) == depth else None for ranking in (near, matches)]
-            if len(results) >= stop or ranks == [None, None] or fusion.score(*ranks) < min_score:
-                return results
+            read = (near, matches, captions)
+            ranks = [depth + 1 if len(ranking) == depth else None for ranking in read]
+            if len(results) > stop:
+                return results, True
+            if ranks == [None, None, None] or fusion.score(*ranks) < min_score:
+                return results, False
             if depth >= max(MAX_FUSED, stop):
-                return results
+                return results, len(results) == stop
             depth *= 2
 
     def _matches(self, depth: int) -> list[int]:
@@ -135,14 +177,23 @@ class Ranking:
         reader = self._nearest_matches
         if reader is None:
             return [image_id for image_id, _ in self.words.window(0, depth)]
-        scan = plan_scan(self._session, self._index, reader.condition, WORDS_FIRST_BLOCK)
+        scan = plan_scan(
+            self._session,
+            self.index,
+            reader.condition,
+            WORDS_FIRST_BLOCK,
+            view=reader.view,
+            regions=reader.regions,
+        )
         near, _ = reader.window(scan, 0, depth)
         prepare(self._session)
         return [image_id for image_id, _ in near]
 
     def _with_distances(self, fused: list[Fused]) -> list[RankedImage]:
         ids = [result.id for result in fused]
-        distances = get_distances(self._session, self._index, self._query.vector, ids)
+        distances = get_distances(
+            self._session, self.index, self._query.vector, ids, regions=self.regions
+        )
         return [
             RankedImage(
                 result.id,
@@ -150,6 +201,14 @@ class Ranking:
                 distances.get(result.id),
                 result.first_rank,
                 result.second_rank,
+                result.third_rank,
             )
             for result in fused
         ]
+
+
+def _by_vectors(near: Sequence[Near], start: int) -> list[RankedImage]:
+    return [
+        RankedImage(image_id, 1 - distance, distance, vector_rank=rank)
+        for rank, (image_id, distance) in enumerate(near, start + 1)
+    ]

@@ -1,4 +1,4 @@
-"""Reciprocal rank fusion of two rankings, in blocks so that pages neither repeat nor skip.
+"""Reciprocal rank fusion of two or three rankings, in blocks so that pages neither repeat nor skip.
 
 G. V. Cormack, C. L. A. Clarke, S. Büttcher: "Reciprocal Rank Fusion outperforms Condorcet and
 individual Rank Learning Methods", SIGIR 2009.
@@ -16,34 +16,43 @@ class Fused(NamedTuple):
     score: float
     first_rank: int | None
     second_rank: int | None
+    third_rank: int | None = None
 
 
 @dataclass(frozen=True)
 class Fusion:
     """Weights of the fusion.
 
-    `alpha` is the weight of the first ranking, 1 − `alpha` that of the second. A larger `k` reduces
-    the advantage of the top ranks.
+    `alpha` is the weight of the first ranking, 1 − `alpha` that of the second, and `third` that of
+    the third, beside them. A larger `k` reduces the advantage of the top ranks.
     """
 
     alpha: float = 0.5
     k: float = 60.0
+    third: float = 0.0
 
-    def score(self, first: int | None, second: int | None) -> float:
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """Of each ranking."""
+        return self.alpha, 1 - self.alpha, self.third
+
+    def score(self, first: int | None, second: int | None, third: int | None = None) -> float:
         """The fused score of ranks that start at 1; None if a ranking does not contain the item."""
-        return (self.alpha / (self.k + first) if first else 0.0) + (
-            (1 - self.alpha) / (self.k + second) if second else 0.0
-        )
+        ranks = zip(self.weights, (first, second, third), strict=True)
+        return sum(weight / (self.k + rank) for weight, rank in ranks if rank)
 
-    def fuse(self, first: Sequence[int], second: Sequence[int], block: int) -> list[Fused]:
-        """Fuse two rankings of ids, best first, `block` ranks of both at a time.
+    def fuse(
+        self, first: Sequence[int], second: Sequence[int], block: int, third: Sequence[int] = ()
+    ) -> list[Fused]:
+        """Fuse rankings of ids, best first, `block` ranks of each at a time.
 
         Items of later blocks always follow those of earlier ones, so that reading further down the
         rankings never changes the beginning. A ranking of weight 0 contributes no items. Of an item
         that a ranking has several times, for its pages, the first counts.
         """
-        rankings = (first if self.alpha > 0 else (), second if self.alpha < 1 else ())
-        ranks: tuple[dict[int, int], dict[int, int]] = {}, {}
+        given = zip(self.weights, (first, second, third), strict=True)
+        rankings = [ranking if weight > 0 else () for weight, ranking in given]
+        ranks: list[dict[int, int]] = [{}, {}, {}]
         order: list[Fused] = []
         seen: set[int] = set()
         for start in range(0, max(map(len, rankings)), block):
@@ -55,12 +64,13 @@ class Fusion:
                 new_ids.update(block_ids)
             new_ids -= seen
             found = [
-                self._fused(item_id, ranks[0].get(item_id), ranks[1].get(item_id))
+                self._fused(item_id, *(known.get(item_id) for known in ranks))
                 for item_id in new_ids
             ]
             order += sorted(found, key=lambda item: (-item.score, item.id))
             seen |= new_ids
         return order
 
-    def _fused(self, item_id: int, first: int | None, second: int | None) -> Fused:
-        return Fused(item_id, self.score(first, second), first, second)
+    def _fused(self, item_id: int, *ranks: int | None) -> Fused:
+        first, second, third = ranks
+        return Fused(item_id, self.score(first, second, third), first, second, third)

@@ -1,28 +1,36 @@
 """Searches one collection: flat responses for the first API, full responses for the second."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from app.catalog.filters.filters import Filter, parse
 from app.catalog.images import image_listing
 from app.catalog.images.image_listing import Key, parse_order
-from app.database.answer_cache import AnswerCache
+from app.database.answer_cache import AnswerCache, Found
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.errors import CursorRejected, QueryRejected
+from app.feedback.query_adjustment import State
 from app.index import embeddings
-from app.index.hnsw_search import Neighbour, find_nearest, prepare
+from app.index.hnsw_search import Neighbour, prepare
+from app.index.nearest_search import NearestSearch
+from app.index.resident.resident_indexes import ResidentIndexes
+from app.index.resident.resident_search import find_nearest_resident
 from app.index.statistics import Counts, IndexStatistics
 from app.search.lexical import LexicalSearch
 from app.search.queries.query_encoding import Query, QueryEncoder, lexical_query
+from app.search.ranking import Ranking
 from app.search.search_request import Page, SearchRequest
 from app.search.search_response import Hit, ResponseBuilder, SearchResponse
 from app.search.search_warnings import SearchWarning
 from app.search.suggestions.filter_suggestions import FilterSuggestions, SuggestedFilter
 from app.vectors import Vectors
+
+Asked = TypeVar("Asked")
 
 MAX_LIMIT = 100  # of the flat endpoints
 DEFAULT_LIMIT = 10
@@ -39,11 +47,20 @@ class FlatAnswerCache(AnswerCache[Sequence[Neighbour]]):
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What an answer is based on: the state of feedback, and Postgres's snapshot from before it."""
+
+    feedback: State
+    snapshot: str
+
+
+@dataclass(frozen=True)
 class FlatAnswer:
     """A query and its nearest pictures, nearest first."""
 
     query: Query
     hits: Sequence[Neighbour]
+    basis: Basis
 
 
 @dataclass(frozen=True)
@@ -52,26 +69,45 @@ class Search:
 
     sessions: Sessions
     index: VectorIndex
+    nearest: NearestSearch
     queries: QueryEncoder
     statistics: IndexStatistics
     answer_cache: FlatAnswerCache
     suggestions: FilterSuggestions
+    resident_indexes: ResidentIndexes
 
     def by_text(self, text: str, limit: int) -> FlatAnswer:
         """The pictures most similar to the text. Raises QueryRejected."""
-        return self._nearest(self.queries.encode_text(text), limit)
+        return self._nearest(self.queries.encode_text, text, limit)
 
     def by_image(self, data: bytes, limit: int) -> FlatAnswer:
         """The pictures most similar to the one in the file `data`. Raises as `decoding.decode`."""
-        return self._nearest(self.queries.encode_picture(data), limit)
+        return self._nearest(self.queries.encode_picture, data, limit)
 
-    def _nearest(self, query: Query, limit: int) -> FlatAnswer:
-        def nearest() -> Sequence[Neighbour]:
-            with self.sessions.begin() as session:
-                return find_nearest(session, self.index, query.vector, limit)
+    def holds(self, basis: Basis) -> bool:
+        """Whether a text that had an answer on that basis has the same one now.
+
+        False where feedback adjusts queries, since it may have changed before the snapshot.
+        """
+        self.queries.encoder.note_repeated_text()
+        is_as_before = basis.feedback == self.queries.query_adjustment.state() != "on"
+        return is_as_before and self.answer_cache.is_current(basis.snapshot)
+
+    def _nearest(self, encode: Callable[[Asked], Query], asked: Asked, limit: int) -> FlatAnswer:
+        feedback = self.queries.query_adjustment.state()
+        query = encode(asked)
+
+        def nearest() -> Found[Sequence[Neighbour]]:
+            resident = self.resident_indexes.of(self.index)
+            if resident is not None:
+                found = find_nearest_resident(self.sessions, resident, query.vector, limit)
+                if found is not None:
+                    return found
+            return self.nearest.find(query.vector, limit)
 
         cache_key = (self.index, query.vector.tobytes(), limit)
-        return FlatAnswer(query, self.answer_cache.answer(cache_key, nearest))
+        found = self.answer_cache.answer(cache_key, nearest)
+        return FlatAnswer(query, found.answer, Basis(feedback, found.snapshot))
 
     def answer(self, collection: Collection, request: SearchRequest) -> SearchResponse:
         """The first page of results.
@@ -90,9 +126,9 @@ class Search:
         Raises QueryRejected, FilterRejected: before the model is called.
         """
         request.check()
-        parse(request.filter, collection.fields)
+        parse(request.filter, collection.filterable)
         if request.order_by is not None:
-            parse_order(request.order_by, collection.fields)
+            parse_order(request.order_by, collection.filterable)
         is_of_words = request.terms and not request.needs_model
         return lexical_query(request.terms) if is_of_words else None
 
@@ -123,7 +159,7 @@ class Search:
             raise CursorRejected(
                 "cursor: the collection was made or indexed anew. Ask for the first page again."
             )
-        where = parse(page.request.filter, collection.fields)
+        where = parse(page.request.filter, collection.filterable)
         began = time.perf_counter()
         counts = self.statistics.counts()  # takes its own connection: no thread may hold two
         null = (
@@ -139,8 +175,9 @@ class Search:
             if page.query is None:
                 answer = self._list(session, collection, page, where, counts)
             else:
+                ranking = self._ranking(session, collection, page, page.query, where)
                 builder = ResponseBuilder(
-                    session, collection, self.index, counts, null, page, page.query, where
+                    session, collection, ranking, counts, null, page, page.query, where
                 )
                 answer = builder.build()
             facets = self._facets(session, collection, page.request, where)
@@ -150,6 +187,15 @@ class Search:
             feedback=self.queries.query_adjustment.state(),
             facets=facets,
             database_ms=_ms_since(began),
+        )
+
+    def _ranking(
+        self, session: Session, collection: Collection, page: Page, query: Query, where: Filter
+    ) -> Ranking:
+        condition = where.condition if page.request.filter else None
+        resident = self.resident_indexes.of(self.index)
+        return Ranking(
+            session, collection, self.index, page.request, query, condition, page.scan, resident
         )
 
     def _resolve(
@@ -171,7 +217,7 @@ class Search:
     ) -> SearchResponse:
         request = page.request
         order = parse_order(
-            "id" if request.order_by is None else request.order_by, collection.fields
+            "id" if request.order_by is None else request.order_by, collection.filterable
         )
         limit = request.limit
         found = image_listing.browse(session, collection.id, where, order, page.after, limit + 1)
@@ -195,7 +241,7 @@ class Search:
             return None
         return {
             name: image_listing.facets(
-                session, collection.id, where, name, collection.fields, MAX_FACET_VALUES
+                session, collection.id, where, name, collection.filterable, MAX_FACET_VALUES
             )
             for name in request.facets
         }

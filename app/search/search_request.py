@@ -21,6 +21,9 @@ MAX_FILTER_CHARACTERS = 100_000  # as ASCII JSON: cursors contain it
 
 DEFAULT_FUSION = Fusion()
 
+FUSION = {"alpha": "alpha", "rrf_k": "k", "captions": "third"}
+"""What requests and cursors call the fields of a Fusion."""
+
 WORDS_FIRST = Fusion(alpha=0.01)  # in a block of 1,000 ranks all lexical matches come first
 
 Mode = Literal["vector", "lexical", "hybrid", "auto"]
@@ -34,7 +37,8 @@ GroupBy = Literal["duplicates", "copies", "series"]
 class SearchRequest:
     """A search of one collection; without `terms`, a listing of what passes the filter.
 
-    A ranking by vectors leaves out the picture `exclude_id`, the one that was searched with.
+    A ranking by vectors leaves out the picture `exclude_id`, the one that was searched with;
+    without `regions` it looks at whole pictures and pages alone.
     """
 
     namespace: str
@@ -51,6 +55,7 @@ class SearchRequest:
     facets: tuple[str, ...] = ()
     explain: bool = False
     exclude_id: int | None = None
+    regions: bool = True
 
     def check(self) -> None:
         """Raise QueryRejected if options contradict each other or are out of range."""
@@ -126,13 +131,14 @@ class SearchRequest:
         """Everything a cursor needs: no terms, and no `explain` and facets, which are page 1's."""
         excluded = {"terms", "fusion", "explain", "facets"}
         stored = {name: value for name, value in vars(self).items() if name not in excluded}
-        return {**stored, "alpha": self.fusion.alpha, "rrf_k": self.fusion.k}
+        return {**stored, **{told: getattr(self.fusion, name) for told, name in FUSION.items()}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "SearchRequest":
         """The inverse of `as_json`."""
-        fields = {name: value for name, value in stored.items() if name not in {"alpha", "rrf_k"}}
-        return cls(**fields, fusion=Fusion(stored["alpha"], stored["rrf_k"]))
+        fields = {name: value for name, value in stored.items() if name not in FUSION}
+        fusion = {name: stored[told] for told, name in FUSION.items() if told in stored}
+        return cls(**fields, fusion=Fusion(**fusion))
 
 
 @dataclass(frozen=True, eq=False)

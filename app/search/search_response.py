@@ -10,19 +10,20 @@ from sqlalchemy.orm import Session
 from app.catalog.filters.filters import Filter
 from app.catalog.images import image_listing, image_rows
 from app.catalog.images.image_listing import Key, Order, parse_order
-from app.database.tables import Collection, Image, VectorIndex
+from app.database.tables import Collection, Image
 from app.feedback.query_adjustment import State
 from app.index import embeddings
 from app.index.calibration import NullDistribution, is_no_match
-from app.index.distances import get_distances, get_nearest_pages
+from app.index.distances import Part, get_distances, get_nearest_parts
 from app.index.statistics import Counts
 from app.search.explanation import score_details
 from app.search.grouping.result_grouping import group_hits
 from app.search.queries.query_encoding import Query
 from app.search.ranking import RankedImage, Ranking
-from app.search.search_request import Page
+from app.search.search_request import GroupBy, Page
 from app.search.search_warnings import SearchWarning
 from app.search.suggestions.filter_suggestions import SuggestedFilter
+from app.understanding.texts.text_lines import TextLine
 
 MAX_SORTED = 200  # best results that `order_by` sorts; an answer to a query ends after them
 MAX_GROUPED_RANKS = 4_000  # ranks that are read to fill a page without duplicates
@@ -34,7 +35,9 @@ class Hit:
 
     Without a query it has no score. `duplicates` are ids of hits that it represents. `why` is the
     breakdown of its score, if requested. `page` is the page or frame that is most like the query,
-    from 1; None for a picture with a single vector.
+    from 1; None for a picture with one. `box`, [x, y, width, height] as fractions, is the region of
+    the picture that is most like it; None where the whole is. `lines` are those read in the picture
+    that hold words of the query.
     """
 
     image: Image
@@ -43,6 +46,15 @@ class Hit:
     duplicates: Sequence[int] = ()
     why: Mapping[str, Any] | None = None
     page: int | None = None
+    box: Sequence[float] | None = None
+    lines: Sequence[TextLine] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        """When the page of a video is shown; None for any other file, and where none was found."""
+        times = self.image.frame_times or ()
+        page = 1 if self.page is None and len(times) == 1 else self.page
+        return times[page - 1] if page is not None and page <= len(times) else None
 
 
 @dataclass(frozen=True)
@@ -95,14 +107,15 @@ class ResponseBuilder:
         self,
         session: Session,
         collection: Collection,
-        index: VectorIndex,
+        ranking: Ranking,
         counts: Counts,
         null: NullDistribution | None,
         page: Page,
         query: Query,
         where: Filter,
     ) -> None:
-        self._index = index
+        self._ranking = ranking
+        self._index = ranking.index
         self._counts = counts
         self._null = null
         self._session = session
@@ -111,10 +124,6 @@ class ResponseBuilder:
         self._request = page.request
         self._query = query
         self._where = where
-        condition = where.condition if page.request.filter else None
-        self._ranking = Ranking(
-            session, collection, index, page.request, query, condition, page.scan
-        )
 
     def build(self) -> SearchResponse:
         """The page's hits, and where the next page begins."""
@@ -146,17 +155,18 @@ class ResponseBuilder:
 
     def _shown(self) -> _PageContent:
         if self._request.order_by is not None:
-            return self._sorted(parse_order(self._request.order_by, self._collection.fields))
-        return self._grouped() if self._is_grouped() else self._ungrouped()
+            return self._sorted(parse_order(self._request.order_by, self._collection.filterable))
+        group_by = self._request.group_by
+        return self._ungrouped() if group_by is None else self._grouped(group_by)
 
     def _sorted(self, order: Order) -> _PageContent:
         """A page of the best MAX_SORTED results, which are sorted as a whole."""
         found = self._ranking.window(0, MAX_SORTED)
         best = good = self._above_min_score(found)
         duplicates: dict[int, Sequence[int]] = {}
-        if self._is_grouped():
+        if (group_by := self._request.group_by) is not None:
             ids = [one.image_id for one in good]
-            groups = group_hits(self._session, ids, self._request.group_by)
+            groups = group_hits(self._session, ids, group_by)
             best = [good[one.position] for one in groups]
             duplicates = {good[one.position].image_id: one.duplicate_ids for one in groups}
         by_id = {one.image_id: one for one in best}
@@ -170,21 +180,17 @@ class ResponseBuilder:
             best[: self._request.limit],
         )
 
-    def _is_grouped(self) -> bool:
-        """Pages of one picture are grouped too."""
-        return self._request.group_by is not None or self._collection.pages == "all"
-
     def _ungrouped(self) -> _PageContent:
         start = self._page.offset
         stop = start + self._request.limit
-        found = self._ranking.window(start, stop)
+        found, more = self._ranking.page(start)
         good = self._above_min_score(found)
         dropped = len(good) < len(found)
         ended = dropped and (self._ranking.is_sorted or not good)
-        more = len(found) == self._request.limit and not ended
-        return _PageContent(good, stop if more else None, dropped)
+        following = stop if more and not ended else None
+        return _PageContent(good[: self._request.limit], following, dropped)
 
-    def _grouped(self) -> _PageContent:
+    def _grouped(self, group_by: GroupBy) -> _PageContent:
         """Show each picture once, where its first duplicate ranks.
 
         If duplicates fill MAX_GROUPED_RANKS ranks, the page ends early and the next one continues.
@@ -195,7 +201,7 @@ class ResponseBuilder:
             found = self._ranking.window(0, start + lookahead)
             good = self._above_min_score(found)
             ids = [one.image_id for one in good]
-            groups = group_hits(self._session, ids, self._request.group_by)
+            groups = group_hits(self._session, ids, group_by)
             new_groups = [one for one in groups if one.position >= start]
             ended = len(good) < len(found) and self._ranking.is_sorted
             more = len(found) == start + lookahead and not ended
@@ -221,7 +227,11 @@ class ResponseBuilder:
             return {}
         if self._query.vector is not self._query.original:  # feedback must not raise confidence
             distances |= get_distances(
-                self._session, self._index, self._query.original, list(distances)
+                self._session,
+                self._index,
+                self._query.original,
+                list(distances),
+                regions=self._ranking.regions,
             )
         scores = 1 - np.array(list(distances.values()), np.float32)
         confidences = self._null.confidence(self._query.original, scores, self._query.picture_share)
@@ -245,8 +255,10 @@ class ResponseBuilder:
         """Pictures deleted in the meantime are left out."""
         ids = [one.image_id for one in shown.found]
         images = image_rows.get_images(self._session, ids)
-        why = self._explain(shown.found) if self._request.explain else {}
-        pages = self._pages(ids)
+        parts = self._parts(ids)
+        why = self._explain(shown.found, parts) if self._request.explain else {}
+        whole = Part(0, None, None)
+        lines = self._lines(shown.found)
         return [
             Hit(
                 images[one.image_id],
@@ -254,22 +266,35 @@ class ResponseBuilder:
                 confidences.get(one.image_id),
                 shown.duplicates.get(one.image_id, ()),
                 why.get(one.image_id),
-                pages.get(one.image_id),
+                parts.get(one.image_id, whole).page,
+                parts.get(one.image_id, whole).box,
+                lines.get(one.image_id, ()),
             )
             for one in shown.found
             if one.image_id in images
         ]
 
-    def _pages(self, image_ids: Sequence[int]) -> dict[int, int]:
-        """The pages that are most like the query, by picture."""
-        if self._collection.pages != "all" or self._request.mode == "lexical":
-            return {}
-        return get_nearest_pages(self._session, self._index, self._query.vector, image_ids)[1]
+    def _lines(self, found: Sequence[RankedImage]) -> dict[int, list[TextLine]]:
+        """Where the words of the query were found in the pictures themselves."""
+        ids = [one.image_id for one in found if one.lexical_rank]
+        return self._ranking.words.found_lines(ids) if ids and self._collection.annotators else {}
 
-    def _explain(self, found: Sequence[RankedImage]) -> dict[int, dict[str, Any]]:
-        """Score breakdowns by id."""
+    def _parts(self, image_ids: Sequence[int]) -> dict[int, Part]:
+        """The pages and regions that are most like the query, by picture."""
+        if not self._index.has_parts or self._request.is_lexical_only:
+            return {}
+        vector, regions = self._query.vector, self._ranking.regions
+        _, parts = get_nearest_parts(self._session, self._index, vector, image_ids, regions=regions)
+        return parts
+
+    def _explain(
+        self, found: Sequence[RankedImage], parts: Mapping[int, Part]
+    ) -> dict[int, dict[str, Any]]:
+        """Score breakdowns by id, of the parts that were found."""
         ids = [one.image_id for one in found]
         vectors = embeddings.get_vectors(self._session, self._index, ids)
+        found_parts = {image_id: part.region for image_id, part in parts.items() if part.region}
+        vectors |= embeddings.get_part_vectors(self._session, self._index, found_parts)
         return {
             one.image_id: score_details.explain_hit(
                 self._request, self._query, one, vectors.get(one.image_id)
@@ -288,7 +313,7 @@ class ResponseBuilder:
             yield SearchWarning("stopped_early", told)
         if any(shown.duplicates.values()):
             yield SearchWarning("duplicates_grouped", "Duplicates were grouped.")
-        if shown.following is not None and self._is_grouped():
+        if shown.following is not None and self._request.group_by is not None:
             told = "There are so many that they continue on the next page."
             yield SearchWarning("continued_on_next_page", told)
         if gone := len(shown.found) - hits:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 S3_SCHEME = "s3://"
+RECORD_SCHEME = "record://"
+RECORDS_ONLY = (RECORD_SCHEME, "https://", "http://")
+"""How paths of pictures begin that were imported as records and vectors, without a file of ours."""
 
 
 CheckHead = Callable[[bytes], object]

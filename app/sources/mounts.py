@@ -7,7 +7,10 @@ from pathlib import Path
 MOUNTS = Path("/proc/self/mountinfo")  # Linux; other systems tell nothing this way
 NETWORK_DISKS = {
     *("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"),
-    *("prl_fs", "vboxsf", "virtiofs", "vmhgfs"),  # folders of a virtual machine's host
+    *("beegfs", "gpfs", "ncpfs", "orangefs"),
+    # Folders of a virtual machine's host.
+    *("drvfs", "fakeowner", "prl_fs", "vboxsf", "virtiofs", "vmhgfs"),
+    "fuse",  # of a program that does not name its kind: davfs2
 }
 FUSE = "fuse."  # sshfs, rclone and the like; a local disk by FUSE is `fuseblk`
 

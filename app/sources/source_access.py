@@ -11,7 +11,7 @@ from app.errors import ImageVanished, SourceUnreadable
 from app.sources.bucket_folders import BucketFolder
 from app.sources.folders import Folder, read_file
 from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
-from app.sources.interfaces import S3_SCHEME, Source
+from app.sources.interfaces import RECORDS_ONLY, S3_SCHEME, Source
 from app.storage.bounded_reads import ORIGINALS
 from app.storage.buckets import Bucket, Buckets
 from app.storage.disk import STORE_SCHEME, UploadStore
@@ -53,7 +53,9 @@ class Sources:
         return read_file(self.location(path), max_bytes)
 
     def location(self, path: str) -> Path:
-        """The file on this machine. Raises ImageVanished if another store keeps it."""
+        """The file on this machine. Raises ImageVanished if there is none, or in another store."""
+        if path.startswith(RECORDS_ONLY):
+            raise ImageVanished("It was imported without a file: send the picture, and it has one.")
         if not path.startswith(STORE_SCHEME):
             return self.root / path
         here = self.uploads.location(path) if self.uploads else None
@@ -65,7 +67,9 @@ class Sources:
         return here
 
     def is_elsewhere(self, path: str) -> bool:
-        """Whether the file is kept in a store that this process does not have."""
+        """Whether the file, if there is one, is kept where this process does not look."""
+        if path.startswith(RECORDS_ONLY):
+            return True
         here = self.uploads is not None and self.uploads.location(path) is not None
         return path.startswith(STORE_SCHEME) and not here
 

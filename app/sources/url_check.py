@@ -33,6 +33,10 @@ IPV4_LAST = tuple(  # compatible, translated, NAT64, and NAT64 of a site cut as 
 )
 ISATAP = 0x00005EFE  # the third 32 bits of an address; one bit of them says global or local
 ISATAP_MASK = 0xFDFFFFFF
+NOT_ALLOWED = (
+    "URL not allowed: it has to be an http or https address on the public internet, or in a "
+    "network of IMAGE_SEARCH_DOWNLOAD_ALLOW."
+)
 
 
 @dataclass(frozen=True)
@@ -121,4 +125,4 @@ def _ipv4_inside(address: Address) -> tuple[IPv4Address, ...]:
 
 def not_allowed() -> UrlNotAllowed:
     """The same message whatever is wrong, so that it reveals nothing."""
-    return UrlNotAllowed("URL not allowed")
+    return UrlNotAllowed(NOT_ALLOWED)

@@ -23,7 +23,7 @@ SILENCE_SECONDS = 15.0  # without a piece; a disk that was asleep takes ten to t
 LATE_SECONDS = 2.0  # without a piece: it may hang
 MAX_LATE = 8  # reads of one disk that may hang; further ones are refused at once
 MOUNTS = Path("/proc/self/mountinfo")  # Linux; elsewhere all disks count as one
-MOUNTS_SECONDS = 30.0  # how long what it says is believed
+MOUNTS_SECONDS = 2.0  # how long what it says is believed
 
 
 class BoundedReads:

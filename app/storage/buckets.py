@@ -1,4 +1,4 @@
-"""Read access to buckets of S3, R2 and compatible services. Only this module imports boto3."""
+"""Read access to buckets of S3, R2 and compatible services. Only `app.storage` imports boto3."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -59,7 +59,7 @@ class OpenedObject:
         """The chunks. Raises SourceUnavailable if the connection breaks or stalls."""
         with closing(self):
             while True:
-                with _in_words(self.bucket, self.key):
+                with in_words(self.bucket, self.key):
                     chunk: bytes = self.body.read(CHUNK_BYTES)
                 if not chunk:
                     return
@@ -173,7 +173,7 @@ class Bucket:
         wanted = {} if etag is None else {"IfMatch": f'"{etag}"'}
         if byte_range is not None:
             wanted["Range"] = byte_range
-        with _in_words(self.name, key):
+        with in_words(self.name, key):
             answer = self.buckets.client().get_object(Bucket=self.name, Key=key, **wanted)
         return OpenedObject(
             bucket=self.name,
@@ -217,12 +217,12 @@ class Bucket:
     def presigned_url(self, key: str, seconds: int) -> str:
         """A URL with which anyone can GET the object for that many seconds."""
         wanted = {"Bucket": self.name, "Key": key}
-        with _in_words(self.name, key):
+        with in_words(self.name, key):
             client = self.buckets.at_home(self.name).client()
             return str(client.generate_presigned_url("get_object", wanted, seconds))
 
     def _page(self, **wanted: Any) -> Mapping[str, Any]:
-        with _in_words(self.name):
+        with in_words(self.name):
             page: dict[str, Any] = self.buckets.client().list_objects_v2(Bucket=self.name, **wanted)
         if page.get("IsTruncated") is False or "NextContinuationToken" in page:
             return page
@@ -231,7 +231,7 @@ class Bucket:
 
 
 @contextmanager
-def _in_words(bucket: str, key: str | None = None) -> Iterator[None]:
+def in_words(bucket: str, key: str | None = None) -> Iterator[None]:
     """Translate boto3's errors, dropping their texts, which quote endpoints and keys."""
     try:
         yield
@@ -244,7 +244,9 @@ def _in_words(bucket: str, key: str | None = None) -> Iterator[None]:
         raise errors.SourceUnreadable(f"The bucket {bucket} needs keys: set {KEYS}.") from None
     except (boto.BotoCoreError, ValueError) as error:
         see = "S3_BUCKET" if isinstance(error, boto.ParamValidationError) else ENDPOINT
-        raise errors.SourceUnreadable(f"No bucket can be asked as {bucket!r}: see {see}.") from None
+        raise errors.SourceUnreadable(
+            f"The bucket {bucket!r} cannot be addressed: see {see}."
+        ) from None
 
 
 def _refusal(answer: Mapping[str, Any], bucket: str, key: str | None) -> errors.ImageSearchError:

@@ -27,10 +27,18 @@ SHARD = 2  # characters of the hash that name the sub-folder: 256 folders
 
 
 class Disk:
-    """A folder of files that are written completely or not at all; the caller names them."""
+    """A folder of files that are written completely or not at all; the caller names them.
 
-    def __init__(self, folder: Path) -> None:
+    `setting` is what gives the folder: errors name it.
+    """
+
+    def __init__(self, folder: Path, setting: str | None = None) -> None:
         self.folder = folder
+        self.setting = setting
+
+    def below(self, folder: str) -> "Disk":
+        """The folder of that name below this one."""
+        return Disk(self.folder / folder, self.setting)
 
     def path(self, name: str) -> Path:
         """The file of `name`, in a sub-folder named after its first characters."""
@@ -62,16 +70,23 @@ class Disk:
         try:
             yield
         except OSError as error:
+            by = f" ({self.setting})" if self.setting else ""
+            advice = (
+                "A file is there or on the way to it: name a folder."
+                if isinstance(error, FileExistsError | NotADirectoryError)
+                else "Make room there, or make it writable."
+            )
             raise StorageUnwritable(
-                f"{self.folder} cannot be written: {error.strerror or error}. Nothing of this was "
-                "kept: make room, or make it writable, and try again."
+                f"{self.folder}{by} cannot be written: {error.strerror or error}. {advice}"
             ) from error
 
     def files(self) -> Iterator[Path]:
         """Every complete file; those still being written are skipped."""
-        for path in self.folder.glob(f"{'[0-9a-f]' * SHARD}/*"):
-            if not path.name.startswith(PART):
-                yield path
+        for shard in self.folder.glob("[0-9a-f]" * SHARD):
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(shard) as entries:
+                for entry in entries:
+                    if entry.is_file() and not entry.name.startswith(PART):
+                        yield Path(entry.path)
 
     def free_bytes(self) -> int | None:
         """The room that is left for this process's files; None where the disk does not say."""
@@ -155,8 +170,8 @@ class UploadStore(Disk):
     So the folder may be moved, and a file is never taken for one of another machine.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, setting: str | None = None) -> None:
+        super().__init__(folder, setting)
         self.prefix = f"{STORE_SCHEME}{self.identity()}/"
 
     def stored_path(self, file: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from app.access.signed_addresses import AddressSigner, Kind, SignedPicture
+from app.access.signed_addresses import AddressSigner, Kind, SignedAddress
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.database.tables import Image
 from app.web.aliases import API
@@ -38,6 +38,29 @@ class Addresses:
         """A golden query of a collection."""
         path = f"/api/v1/collections/{name}/golden-queries/{query_id}"
         return f"{self.root_path}{path}?namespace={namespace}"
+
+    def label_set(self, namespace: str, name: str, label_set: str) -> str:
+        """A label set of a collection."""
+        path = f"/api/v1/collections/{name}/label-sets/{label_set}"
+        return f"{self.root_path}{path}?namespace={namespace}"
+
+    def review_thumbnail(self, namespace: str, name: str, image_id: int) -> str:
+        """A picture that waits for review, as a small WebP."""
+        path = f"/api/v1/collections/{name}/review/{image_id}/thumbnail"
+        return f"{self.root_path}{path}?namespace={namespace}"
+
+    def standing_search(self, search_id: int) -> str:
+        """A standing search."""
+        return f"{self.root_path}{API}/standing-searches/{search_id}"
+
+    def feed(self, search_id: int, signer: AddressSigner | None, namespace: str) -> str:
+        """What a standing search has found as an Atom feed, signed where there is a `signer`."""
+        path = f"{self.standing_search(search_id)}/feed"
+        if signer is None:
+            return path
+        address = SignedAddress("feed", str(search_id), size="", namespace=namespace)
+        expires, signature = signer.sign(address)
+        return f"{path}?{urlencode(_signed(namespace, expires, signature))}"
 
     def search(self, name: str, text: str | None, image_id: int | None) -> str:
         """The page with what a collection answers to a text or to one of its pictures."""
@@ -74,11 +97,16 @@ class PictureAddresses:
         query = {**asked, "v": content_version(image.content_hash)}
         if self.signer is not None:
             shape = {name: asked.get(name, "") for name in ("size", "page")}
-            picture = SignedPicture(kind, str(image.id), namespace=self.namespace, **shape)
-            expires, signature = self.signer.sign(picture)
-            home = {} if self.namespace == DEFAULT_NAMESPACE else {"namespace": self.namespace}
-            query = {**query, **home, "expires": str(expires), "signature": signature}
-        return f"{path}?{urlencode(query)}"
+            picture = SignedAddress(kind, str(image.id), namespace=self.namespace, **shape)
+            query |= _signed(self.namespace, *self.signer.sign(picture))
+        # Numbers, hexadecimal digits and names of namespaces have nothing to escape.
+        return f"{path}?{'&'.join(f'{name}={value}' for name, value in query.items())}"
+
+
+def _signed(namespace: str, expires: int, signature: str) -> dict[str, str]:
+    """The parameters of a signed address."""
+    home = {} if namespace == DEFAULT_NAMESPACE else {"namespace": namespace}
+    return {**home, "expires": str(expires), "signature": signature}
 
 
 def content_version(content_hash: bytes) -> str:

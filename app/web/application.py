@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -15,6 +16,7 @@ from app.runtime.models import DEMO_MODEL
 from app.runtime.services import Services
 from app.web import page
 from app.web.addresses import Addresses
+from app.web.kept_answers import KeptAnswers
 from app.web.map_tiles import MapTiles
 from app.web.middleware.audit_log import AuditLog
 from app.web.middleware.body_limit import BodyLimit
@@ -29,12 +31,14 @@ from app.web.middleware.concurrency_limits import (
 from app.web.middleware.guard import Guard
 from app.web.middleware.head_requests import HeadRequests
 from app.web.middleware.rate_limits import Lane
+from app.web.middleware.replica_reads import ReplicaReads
 from app.web.middleware.request_metrics import RequestMetrics
 from app.web.middleware.root_path import RootPath
 from app.web.middleware.security_headers import SecurityHeaders
 from app.web.openapi import api_documentation, openapi_document
 from app.web.problems import error_handlers
 from app.web.routes import (
+    annotators,
     collections,
     duplicates,
     explanation,
@@ -45,9 +49,12 @@ from app.web.routes import (
     health,
     jobs,
     keys,
+    labels,
     legacy,
+    review,
     search,
     search_batches,
+    standing_searches,
 )
 from app.web.routes.evaluation import evaluations, golden_queries, recall
 from app.web.routes.images import collection_images, external_ids, images, selections
@@ -71,7 +78,8 @@ SUBJECTS = (
         evaluations,
         duplicates,
     ),
-    *(facets, jobs, keys, health, page, api_documentation),
+    standing_searches,
+    *(labels, annotators, review, facets, jobs, keys, health, page, api_documentation),
 )
 DEMO_NOTE = "It knows drawings of single things on plain scenes, not photographs."
 
@@ -103,29 +111,42 @@ def create_app(
 
     Raises SettingsInvalid for a prefix that the application's own addresses begin with.
     """
+    app = _routes(services.model_name, root_path)
+    _add_middleware(app, limits)
+    if root_path:
+        app.add_middleware(RootPath, root_path=root_path)
+    app.state.services = services
+    app.state.kept_answers = KeptAnswers(services)
+    app.state.suggestions = Suggestions(services.sessions)
+    app.state.map_tiles = map_tiles
+    app.state.guard = _guard(services, limits)
+    app.state.replica_reads = ReplicaReads(services.replicas) if services.replicas else None
+    app.state.is_stopping = lambda: False
+    error_handlers.install(app)
+    return app
+
+
+def openapi(model_name: str, root_path: str = "") -> dict[str, Any]:
+    """The OpenAPI document of the application, without services. Raises as `create_app`."""
+    return _routes(model_name, root_path).openapi()
+
+
+def _routes(model_name: str, root_path: str) -> FastAPI:
+    """The application with its routes and their description; they need services to answer."""
     app = FastAPI(
         title="Image search",
         version=VERSION,
-        description=_description(services.model_name),
+        description=_description(model_name),
         openapi_tags=openapi_document.TAGS,
         docs_url=None,  # see `api_documentation`
         redoc_url=None,
         redirect_slashes=False,  # Starlette's name http:// behind TLS: see `error_handlers`
         generate_unique_id_function=openapi_document.operation_id,
     )
-    _add_middleware(app, limits)
-    if root_path:
-        app.add_middleware(RootPath, root_path=root_path)
-    app.state.services = services
-    app.state.suggestions = Suggestions(services.sessions)
     app.state.addresses = Addresses(root_path)
-    app.state.map_tiles = map_tiles
-    app.state.guard = _guard(services, limits)
-    app.state.is_stopping = lambda: False
     for module in SUBJECTS:
         app.include_router(module.router)
     _check_root_path(app, root_path)
-    error_handlers.install(app)
     openapi_document.install(app)
     return app
 

@@ -6,7 +6,7 @@ more than they do.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -14,16 +14,22 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.access.authentication import Caller
 from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
+from app.catalog.external_ids import Placement
 from app.catalog.gallery import Gallery
+from app.catalog.review_queue import ReviewQueue
+from app.database.tables import Image
 from app.errors import ImageNotFound, JobNotFound, QueryRejected, RoleRejected
 from app.feedback.summaries import Summaries
 from app.ingest.jobs.job_submission import JobSubmission
 from app.ingest.uploads import Outcome, Upload
 from app.pictures.thumbnails import THUMBNAIL_SIDES
+from app.runtime.annotating.annotators import Annotators
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.coverage import CoverageReport
 from app.runtime.reindexing.reindexing import Reindexing
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
+from app.sources.sidecars.annotations import Annotation
 from app.web.addresses import Addresses, PictureAddresses
 from app.web.payloads.field_types import MAX_ID, Name
 
@@ -33,8 +39,23 @@ async def _gallery(request: Request) -> Gallery:
     return service
 
 
+async def _review(request: Request) -> ReviewQueue:
+    service: ReviewQueue = request.app.state.services.review
+    return service
+
+
 async def _registry(request: Request) -> CollectionRegistry:
     service: CollectionRegistry = request.app.state.services.registry
+    return service
+
+
+async def _annotators(request: Request) -> Annotators:
+    service: Annotators = request.app.state.services.annotators
+    return service
+
+
+async def _coverage(request: Request) -> CoverageReport:
+    service: CoverageReport = request.app.state.services.coverage
     return service
 
 
@@ -76,10 +97,14 @@ ThumbnailSize = Annotated[
 ]
 
 
+# FastAPI takes longer to solve a dependency than these take: they have none of their own.
+
+
 async def _answer_addresses(
-    request: Request, caller: CurrentCaller, thumbnail_size: ThumbnailSize = None
+    request: Request, thumbnail_size: ThumbnailSize = None
 ) -> PictureAddresses:
     """The addresses for an answer: signed for callers with a key, since an `<img>` has none."""
+    caller: Caller = request.state.caller
     addresses: Addresses = request.app.state.addresses
     signer = request.app.state.services.address_signer if caller.key_id is not None else None
     return PictureAddresses(addresses.root_path, signer, caller.home, thumbnail_size)
@@ -92,12 +117,18 @@ async def _reindexing(request: Request) -> Reindexing:
 
 RegistryService = Annotated[CollectionRegistry, Depends(_registry)]
 ReindexingService = Annotated[Reindexing, Depends(_reindexing)]
+AnnotatorService = Annotated[Annotators, Depends(_annotators)]
+CoverageService = Annotated[CoverageReport, Depends(_coverage)]
 CursorService = Annotated[Cursors, Depends(_cursors)]
 TokenService = Annotated[FeedbackTokens, Depends(_tokens)]
 SummaryService = Annotated[Summaries, Depends(_summaries)]
 GalleryService = Annotated[Gallery, Depends(_gallery)]
+ReviewService = Annotated[ReviewQueue, Depends(_review)]
 ServiceAddresses = Annotated[Addresses, Depends(_addresses)]
 AnswerAddresses = Annotated[PictureAddresses, Depends(_answer_addresses)]
+
+
+MODEL_HEADER = "X-Model"
 
 
 @dataclass(frozen=True)
@@ -106,6 +137,7 @@ class Storing:
 
     registry: CollectionRegistry
     gallery: Gallery
+    review: ReviewQueue
 
     def store(
         self,
@@ -119,9 +151,24 @@ class Storing:
             opened.collection.id, lambda now: now.uploads.store(files, caption, metadata)
         )
 
+    def name(
+        self, outcome: Outcome, external_id: str, said: Annotation
+    ) -> tuple[Image, Placement | Literal["held"]]:
+        """As `Gallery.replace`; a picture that is held gets the external id once it is approved.
 
-async def _storing(registry: RegistryService, gallery: GalleryService) -> Storing:
-    return Storing(registry, gallery)
+        Raises the error for which the picture was refused.
+        """
+        image = outcome.stored()
+        if outcome.status == "held":
+            self.review.want_external_id(image.id, external_id)
+            return image, "held"
+        return self.gallery.replace(image.id, external_id, said)
+
+
+async def _storing(
+    registry: RegistryService, gallery: GalleryService, review: ReviewService
+) -> Storing:
+    return Storing(registry, gallery, review)
 
 
 StoringService = Annotated[Storing, Depends(_storing)]
@@ -135,12 +182,16 @@ def chosen_namespace(caller: Caller, namespace: str | None) -> str:
     if namespace is None:
         return caller.home
     if not caller.reaches(namespace):
-        raise RoleRejected(f"Your key is for the namespace {caller.home}, not for {namespace}.")
+        whose = "Without a key this library is open in" if caller.is_stranger else "Your key is for"
+        raise RoleRejected(
+            f"{whose} the namespace {caller.home}, not for {namespace}: leave `namespace` out, or "
+            "send a key that was made for it."
+        )
     return namespace
 
 
 async def _namespace(
-    caller: CurrentCaller,
+    request: Request,
     namespace: Annotated[
         Name | None,
         Query(
@@ -150,7 +201,7 @@ async def _namespace(
         ),
     ] = None,
 ) -> str:
-    return chosen_namespace(caller, namespace)
+    return chosen_namespace(request.state.caller, namespace)
 
 
 InNamespace = Annotated[str, Depends(_namespace)]
@@ -172,10 +223,10 @@ async def _default_collection(registry: RegistryService, caller: CurrentCaller) 
 
 
 async def _flat_collection(
-    registry: RegistryService, namespace: InNamespace, collection: CollectionName = DEFAULT_NAME
+    request: Request, namespace: InNamespace, collection: CollectionName = DEFAULT_NAME
 ) -> OpenCollection:
     """As `_in_collection`, but for the default collection it seldom queries the database."""
-    return await _open(registry, namespace, collection)
+    return await _open(request.app.state.services.registry, namespace, collection)
 
 
 async def _open(registry: CollectionRegistry, namespace: str, collection: str) -> OpenCollection:
@@ -251,9 +302,14 @@ async def _job_submission(registry: RegistryService) -> JobSubmission:
 JobSubmissionService = Annotated[JobSubmission, Depends(_job_submission)]
 
 
+def model_header(opened: OpenCollection) -> str:
+    """The model's name for a header: so clients can tell the demo model from a real one."""
+    return quote(opened.index.space.name, safe=" /:-")
+
+
 async def add_model_header(opened: FlatCollection, response: Response) -> None:
-    """Name the model in a header, so that a client can tell the demo model from a real one."""
-    response.headers["X-Model"] = quote(opened.index.space.name, safe=" /:-")
+    """Name the model in a header."""
+    response.headers[MODEL_HEADER] = model_header(opened)
 
 
 async def require_utf8(request: Request) -> None:

@@ -8,6 +8,7 @@ from fastapi import Depends, Query
 from app.errors import FilterRejected
 
 MAX_FILTER_CHARACTERS = 8_000  # in a URL; a body may hold a longer one
+LIKE = 'Send one such as {"width": {"gte": 300}}, URL-encoded.'
 
 
 def _parsed(
@@ -26,9 +27,9 @@ def _parsed(
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FilterRejected(f"filter: it is not JSON ({error}).") from error
+        raise FilterRejected(f"filter: it is not JSON ({error}). {LIKE}") from error
     if not isinstance(found, dict):
-        raise FilterRejected("filter: send a JSON object.")
+        raise FilterRejected(f"filter: it is not a JSON object. {LIKE}")
     return found
 
 

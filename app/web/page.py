@@ -43,6 +43,10 @@ VERSION_DIGITS = 16  # likewise
 MAX_RANGES = 20  # language ranges of an Accept-Language header; the rest is ignored
 
 
+Texts = Mapping[str, str | Mapping[str, str]]
+"""Texts by key; one with a number in it may have forms, by the plural categories of CLDR."""
+
+
 @dataclass(frozen=True)
 class Document:
     """The page in one language; `tag` is its BCP 47 tag, `etag` includes the quotes."""
@@ -86,32 +90,31 @@ def read_site(folder: Path) -> PageFiles:
     return PageFiles(version[:VERSION_DIGITS], documents, files)
 
 
-def read_texts(folder: Path) -> dict[str, dict[str, str]]:
+def read_texts(folder: Path) -> dict[str, Texts]:
     """The texts by key, of each language that has a file `<language>.json`; English first."""
     paths = sorted(folder.glob("*.json"), key=lambda path: (path.stem != ENGLISH, path.stem))
     return {path.stem: json.loads(path.read_text("utf-8")) for path in paths}
 
 
-def _document(
-    template: Template, base: str, language: str, texts: Mapping[str, Mapping[str, str]]
-) -> Document:
+def _document(template: Template, base: str, language: str, texts: Mapping[str, Texts]) -> Document:
     """The page in a language, one of those that there are texts in."""
     own = texts[language]
     body = template.substitute(
-        {key: html.escape(text) for key, text in own.items()},
+        {key: html.escape(text) for key, text in own.items() if isinstance(text, str)},
         language_options=_options(language, texts),
         base=base,
         texts=_json_in_html(own),
     )
     data = body.encode()
-    return Document(data, own["language"], f'"{_digest(data)[:ETAG_DIGITS]}"')
+    return Document(data, str(own["language"]), f'"{_digest(data)[:ETAG_DIGITS]}"')
 
 
-def _options(chosen: str, texts: Mapping[str, Mapping[str, str]]) -> str:
+def _options(chosen: str, texts: Mapping[str, Texts]) -> str:
     """The languages to choose from, each by its own name."""
     return "".join(
-        f'<option value="{html.escape(language)}" lang="{html.escape(own["language"])}"'
-        f"{' selected' if language == chosen else ''}>{html.escape(own['language_name'])}</option>"
+        f'<option value="{html.escape(language)}" lang="{html.escape(str(own["language"]))}"'
+        f"{' selected' if language == chosen else ''}>"
+        f"{html.escape(str(own['language_name']))}</option>"
         for language, own in texts.items()
     )
 

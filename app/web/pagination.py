@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Query
 
@@ -31,9 +32,30 @@ Cursor = Annotated[
 ]
 
 
+class Row(Protocol):
+    """An entry of a list that goes on after an id."""
+
+    @property
+    def id(self) -> int:
+        """The entry's id."""
+        ...
+
+
+R = TypeVar("R", bound=Row)
+
+
 def write_cursor(listing: str, position: int | str) -> str:
     """The cursor of the page after `position`, an entry's id, name or number."""
     return base64.urlsafe_b64encode(f"{listing}:{position}".encode()).decode().rstrip("=")
+
+
+def page_of(listing: str, found: Sequence[R], limit: int) -> tuple[Sequence[R], str | None]:
+    """The entries of a page of `limit`, and the cursor of the next one, None on the last.
+
+    `found` has one entry more where there is a next page.
+    """
+    more = write_cursor(listing, found[limit - 1].id) if len(found) > limit else None
+    return found[:limit], more
 
 
 def read_cursor(listing: str, cursor: str) -> str:

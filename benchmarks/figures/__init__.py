@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.figures import beside, image, indexing, memory, nearest, text
+from benchmarks.figures import beside, codes, image, indexing, memory, nearest, text
 from benchmarks.results import Figure
 from benchmarks.workshop import Workshop
 
@@ -23,6 +23,7 @@ FIGURES = {
     "image": Kind("Searching by picture over HTTP", 3, image.measure),
     "beside": Kind("While pictures are indexed", 4, beside.measure),
     "nearest": Kind("Nearest neighbours alone", 15, nearest.measure),
+    "codes": Kind("Codes in memory alone", 3, codes.measure),
     "memory": Kind("Memory and start", 3, memory.measure),
 }
 """In the order of the page; the minutes of the mixed load come on top of those of `memory`."""

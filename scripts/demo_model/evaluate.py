@@ -8,7 +8,8 @@ can pass the application's own.
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from PIL import Image
 
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.torch_models import openclip
+from app.understanding.labels.labels import DEFAULT_TEMPLATES
+from app.understanding.labels.prompts import encode_phrases
 from scripts.demo_model.scenes import Stream, stream
 
 Rows = NDArray[np.float32]
@@ -34,7 +37,10 @@ FLOORS = {
     "caption → picture R@5": 0.97,
     "Chinese name → picture R@5": 0.85,
     "variant → picture R@1": 0.95,
+    "picture → one of 20 labels": 0.90,
 }
+LABELS = 20
+SEVERAL = ";"  # between the things that one picture shows
 CROP = (0.8, 0.95)
 """The edge of a variant's crop, as a share of the original's."""
 TURN_DEGREES = 8.0
@@ -99,7 +105,32 @@ def figures(
         "Chinese name → picture R@1": recall(chinese, 1),
         "Chinese name → picture R@5": recall(chinese, 5),
         "variant → picture R@1": recall(variants, 1),
+        **{
+            f"picture → one of {len(names)} labels": top_label(encode_texts, gallery, rows, names)
+            for names in (label_names(rows)[:LABELS], label_names(rows))
+        },
     }
+
+
+def label_names(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """What pictures that show one thing show, the most frequent things first."""
+    shown = Counter(row["concepts"] for row in rows if SEVERAL not in row["concepts"])
+    return [name for name, _ in shown.most_common()]
+
+
+def top_label(
+    encode_texts: EncodeTexts,
+    gallery: Rows,
+    rows: Sequence[Mapping[str, str]],
+    names: Sequence[str],
+) -> float:
+    """The share of pictures that show one of these things whose most probable label it is."""
+    labels = encode_phrases(lambda texts: encode_texts(list(texts)), names, DEFAULT_TEMPLATES)
+    shown = [n for n, row in enumerate(rows) if row["concepts"] in names]
+    best = (gallery[shown] @ labels.T).argmax(axis=1)
+    return float(
+        np.mean([rows[n]["concepts"] == names[top] for n, top in zip(shown, best, strict=True)])
+    )
 
 
 def below_floors(measured: dict[str, float]) -> list[str]:

@@ -6,7 +6,7 @@ first word keeps training and test apart: the two can never draw the same scene.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -54,6 +54,8 @@ class Stream(IntEnum):
     BACKGROUNDS = 5
     CAPTIONS = 6
     CAPTIONED_SCENES = 7
+    CAPTIONER = 8
+    SMALL_THINGS = 9
 
 
 def stream(purpose: Stream, *seed: int) -> np.random.Generator:
@@ -135,14 +137,30 @@ class Content:
     background: Background
 
 
+@dataclass(frozen=True)
+class Compositions:
+    """Where one glyph is, and where two are, in so many pictures."""
+
+    single: Callable[[np.random.Generator, int], Placement]
+    pairs: Callable[[np.random.Generator, int], tuple[Placement, Placement]]
+
+
 class SceneBatches:
     """Renders batches of training scenes; bitmaps and backgrounds are kept in memory."""
 
     def __init__(
-        self, concepts: Sequence[Concept], font: ImageFont.FreeTypeFont, device: torch.device
+        self,
+        concepts: Sequence[Concept],
+        font: ImageFont.FreeTypeFont,
+        device: torch.device,
+        *,
+        compositions: Compositions | None = None,
+        is_degraded: bool = True,
     ) -> None:
         self.concepts = concepts
         self.device = device
+        self._compositions = compositions or Compositions(place_single, place_pairs)
+        self._is_degraded = is_degraded
         self.kinds = all_backgrounds()
         self._glyphs = _glyph_bank(concepts, font).to(device)
         self._grounds = _background_bank(self.kinds).to(device)
@@ -159,7 +177,8 @@ class SceneBatches:
         others = rng.integers(len(self.concepts), size=count)
         ground_ids = rng.integers(len(self._grounds), size=count)
         pictures = self._cut_grounds(rng, ground_ids)
-        single, (left, right) = place_single(rng, count), place_pairs(rng, count)
+        single = self._compositions.single(rng, count)
+        left, right = self._compositions.pairs(rng, count)
         first = _where(pairs, left, single)
         pictures = self._lay(rng, pictures, chosen, first)
         if pairs.any():
@@ -172,7 +191,7 @@ class SceneBatches:
             )
             for a, b, two, ground in zip(chosen, others, pairs, ground_ids, strict=True)
         ]
-        return degrade(rng, pictures), contents
+        return degrade(rng, pictures) if self._is_degraded else pictures, contents
 
     def _cut_grounds(self, rng: np.random.Generator, ids: NDArray[np.int64]) -> Tensor:
         """Backgrounds (n, 3, 64, 64), all cut at the same random place, half of them mirrored."""

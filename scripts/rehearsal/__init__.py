@@ -1,1 +1,1 @@
-"""The parts of `make rehearse-swap`. It re-exports nothing."""
+"""The parts of `make rehearse-swap` and `make rehearse-processes`. It re-exports nothing."""

@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Balancer:
     """Requests whose connection failed and that another server answered."""
     _out: set[int] = field(default_factory=set)
     _may_fail: set[int] = field(default_factory=set)
+    _lives: Counter[int] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _own: threading.local = field(default_factory=threading.local)
 
@@ -67,8 +69,9 @@ class Balancer:
         self._may_fail.add(server)
 
     def put_back(self, server: int) -> None:
-        """It is ready again."""
+        """It is ready again; connections to its former process are used no more."""
         with self._lock:
+            self._lives[server] += 1
             self._out.discard(server)
             self._may_fail.discard(server)
 
@@ -81,7 +84,7 @@ class Balancer:
             try:
                 return server, self._send(server, method, path, body, headers)
             except (OSError, http.client.HTTPException) as error:
-                self._connections().pop(server, None)
+                self._connections().pop(self._life(server), None)
                 if server not in self._may_fail:
                     raise RequestFailed(f"{method} {path}: {error!r}") from error
                 with self._lock:
@@ -103,21 +106,25 @@ class Balancer:
             connection.close()
         self._connections().clear()
 
-    def _connections(self) -> dict[int, http.client.HTTPConnection]:
-        """Those of this thread, by server."""
+    def _life(self, server: int) -> tuple[int, int]:
+        return server, self._lives[server]
+
+    def _connections(self) -> dict[tuple[int, int], http.client.HTTPConnection]:
+        """Those of this thread, by server and how often it has come back."""
         self._own.connections = getattr(self._own, "connections", {})
-        found: dict[int, http.client.HTTPConnection] = self._own.connections
+        found: dict[tuple[int, int], http.client.HTTPConnection] = self._own.connections
         return found
 
     def _send(
         self, server: int, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
         kept = self._connections()
-        if server not in kept:
+        life = self._life(server)
+        if life not in kept:
             port = self.ports[server]
-            kept[server] = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
-        kept[server].request(method, path, body, dict(headers))
-        answer = kept[server].getresponse()
+            kept[life] = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+        kept[life].request(method, path, body, dict(headers))
+        answer = kept[life].getresponse()
         data = answer.read()
         if not 200 <= answer.status < 300:
             raise RequestFailed(f"{method} {path}: {answer.status} {data[:300].decode()}")
@@ -145,11 +152,12 @@ class Load:
     uploaded: int = 0
 
     @contextmanager
-    def running(self, clients: int) -> Iterator[None]:
-        """So many clients search, and one uploads."""
+    def running(self, clients: int, *, is_uploading: bool = True) -> Iterator[None]:
+        """So many clients search, and one uploads if so told."""
         stop = threading.Event()
         tasks: list[Callable[[], None]] = [self._searcher(seed, stop) for seed in range(clients)]
-        tasks.append(lambda: self._upload(stop))
+        if is_uploading:
+            tasks.append(lambda: self._upload(stop))
         threads = [threading.Thread(target=task) for task in tasks]
         for thread in threads:
             thread.start()

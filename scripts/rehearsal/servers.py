@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,8 @@ class Server:
     database_url: str
     models: str
     worker: str
+    further: Mapping[str, str] = field(default_factory=dict)
+    """Settings besides."""
     port: int = field(init=False)
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
@@ -104,6 +107,7 @@ class Server:
             "WORKER": self.worker,
             "SEARCH_RATE": "none",
             "UPLOAD_RATE": "none",
+            **self.further,
         }
         kept = {name: value for name, value in os.environ.items() if name == "PATH"}
         with self.log_file.open("ab") as log:

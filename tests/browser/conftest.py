@@ -92,6 +92,12 @@ class Visitor:
     refusals: set[int] = field(default_factory=set)
     """Statuses that the test means to meet."""
 
+    decisions: list[bool] = field(default_factory=list)
+    """How the test means to answer the next questions of the page."""
+
+    questions: list[str] = field(default_factory=list)
+    """Those that were answered so."""
+
     contexts: list[BrowserContext] = field(default_factory=list)
 
     def visit(
@@ -121,13 +127,17 @@ class Visitor:
         return page
 
     def _watch(self, page: Page) -> None:
-        page.on("dialog", self._dismiss)
+        page.on("dialog", self._answer)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
 
-    def _dismiss(self, dialog: Dialog) -> None:
-        self.faults.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
+    def _answer(self, dialog: Dialog) -> None:
+        noted = self.questions if self.decisions else self.faults
+        noted.append(f"{dialog.type}: {dialog.message}")
+        if self.decisions and self.decisions.pop(0):
+            dialog.accept()
+        else:
+            dialog.dismiss()
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type not in {"error", "warning"}:

@@ -10,7 +10,17 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Visitor
-from tests.browser.seeing import body_of, choose, dropped, expect_first, payload, search, tiles
+from tests.browser.seeing import (
+    body_of,
+    choose,
+    dropped,
+    expect_first,
+    pasted,
+    payload,
+    picture,
+    search,
+    tiles,
+)
 from tests.browser.serving import SECONDS, Service
 from tests.conftest import SHARED
 from tests.fixtures import web_server
@@ -68,6 +78,18 @@ def test_many_files_each_with_what_became_of_it(
         expect(view(page)).to_contain_text(text)
     view(page).get_by_role("link", name="Find them").click()
     expect(tiles(page)).to_have_count(12)
+
+
+def test_a_pasted_picture_is_added(visitor: Visitor, service: Service) -> None:
+    """Before, nothing happened in this view; a text is still pasted into its field."""
+    page = visitor.visit(service, made(service, "pasted"))
+    page.get_by_label("Caption for all").focus()
+    pasted(page, picture("birthday-cake.png"))
+    expect(line(page, "image.png")).to_contain_text("added", timeout=LONG_MS)
+    page.evaluate("navigator.clipboard.writeText('a cake')")
+    page.keyboard.press("Control+v")
+    expect(page.get_by_label("Caption for all")).to_have_value("a cake")
+    expect(view(page).locator(".files").get_by_role("listitem")).to_have_count(1)
 
 
 def test_a_dropped_folder_is_walked(
@@ -158,6 +180,12 @@ def test_a_batch_waits_as_long_as_the_server_asks(visitor: Visitor, service: Ser
 def test_what_was_not_sent_is_sent_again(visitor: Visitor, service: Service) -> None:
     visitor.refusals.add(503)
     page = visitor.visit(service, made(service, "again"))
+    visitor.refusals.add(422)
+    page.get_by_label("Caption for all").evaluate("one => one.value = 'long '.repeat(3000)")
+    choose(page, payload("never.png", png(10_301)))
+    expect(line(page, "never.png")).to_contain_text("refused")
+    expect(view(page).get_by_role("button", name="Try again")).to_be_hidden()  # it cannot succeed
+    page.get_by_label("Caption for all").fill("")
     page.route("**/api/v1/images?*", busy)
     choose(page, payload("one.png", png(10_300)))
     expect(line(page, "one.png")).to_contain_text("not sent Too much at once.")
@@ -232,10 +260,13 @@ def test_by_web_addresses(visitor: Visitor, service: Service, site: Site) -> Non
     expect(job).to_contain_text("1 added")
     job.get_by_text("2 refused", exact=True).click()
     expect(job.get_by_role("row").filter(has_text="169.254")).to_contain_text("not allowed")
+    expect(job).not_to_contain_text("Trying again does not help")
     site.answers["/absent.png"] = http(200, "Content-Type: image/png", body=png(13_001))
-    job.get_by_role("button", name="Try failed again").click()
+    job.get_by_role("button", name="Try again").click()
     expect(job).to_contain_text("2 added", timeout=LONG_MS)
     expect(job).to_contain_text("1 refused")
+    expect(job.get_by_role("button", name="Try again")).to_be_hidden()  # of no help any more
+    expect(job).to_contain_text("Trying again does not help these files.")
 
 
 def test_a_folder_of_the_server(visitor: Visitor, service: Service, source: Path) -> None:
@@ -305,8 +336,17 @@ def test_uploads_are_stopped_and_described_together(visitor: Visitor, service: S
     choose(page, *(payload(f"{number}.png", png(9_000 + number)) for number in range(45)))
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("45 not begun").first).to_be_visible()
+    tags, name, value = (
+        page.get_by_label(label, exact=True)
+        for label in ("Tags, with commas between them", "Field", "Value")
+    )
+    for field in (tags, name, value):  # what was said of these is not said of the next
+        expect(field).to_have_value("")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     page.unroute("**/api/v1/images?*")
+    tags.fill("stopped")
+    name.fill("stars")
+    value.fill("3")
     choose(page, payload("kept.png", png(9_100)))
     expect(page.get_by_text("46 of 46 done · 1 added").first).to_be_visible()  # not an earlier job
     where = json.dumps({"tags": {"contains": "stopped"}})
@@ -314,3 +354,5 @@ def test_uploads_are_stopped_and_described_together(visitor: Visitor, service: S
         "data"
     ]
     assert found["metadata"] == {"tags": ["stopped"], "stars": 3}
+    page = visitor.visit(service, f"/?hit={found['id']}")
+    expect(page.get_by_role("dialog").get_by_text("stars", exact=True)).to_be_visible()

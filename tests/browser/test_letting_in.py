@@ -27,7 +27,7 @@ def copied(visitor: Visitor, page: Page, shown: Locator) -> str:
     assert (violations(page), overflowing(page)) == ([], [])
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shown.get_by_role("button", name="Copy").click()
-    expect(shown).to_contain_text("Copied.")
+    expect(page.locator("#note")).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText()") == key
     visitor.photograph("shown once")
     shown.get_by_role("button", name="I have it").click()
@@ -56,6 +56,7 @@ def test_somebody_is_let_in_and_locked_out_again(
     key = copied(visitor, page, shown)
     row = people.get_by_role("listitem").filter(has_text=f"Grandma <b> {size[0]}")
     expect(row).to_contain_text("look and search · not here yet · until ")
+    expect(shown).to_have_count(0)
     assert key not in page.content()
     assert locked.service.services.access.caller(key).role == "reader"
     row.get_by_role("button", name="End access").click()
@@ -74,7 +75,7 @@ def test_the_last_admin_is_told_to_stay(visitor: Visitor, locked: Locked) -> Non
     asked = page.get_by_role("dialog", name="End access")
     expect(asked).to_contain_text("you will be locked out")
     asked.get_by_role("button", name="End access").click()
-    expect(page.get_by_role("alert")).to_contain_text("is the last admin key")
+    expect(asked.get_by_role("alert")).to_contain_text("is the last admin key")
 
 
 def test_only_an_admin_sees_who_may(visitor: Visitor, locked: Locked) -> None:

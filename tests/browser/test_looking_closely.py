@@ -6,7 +6,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
-from tests.browser.seeing import dialog, open_first, settle
+from tests.browser.seeing import dialog, open_first, query_of, settle
 from tests.browser.serving import Service
 from tests.browser.test_manners import overflowing
 
@@ -33,7 +33,7 @@ def test_the_wheel_shows_the_originals_pixels(visitor: Visitor, service: Service
     page = opened(visitor, service)
     image(page).hover()
     page.mouse.wheel(0, -600)
-    expect(image(page)).to_have_attribute("data-is-original", "")
+    expect(image(page)).to_have_attribute("src", re.compile("^blob:"))
     assert image(page).evaluate("one => one.naturalWidth") == 384
     assert scale(page) > 3
     visitor.photograph("zoomed")
@@ -60,7 +60,7 @@ def test_two_fingers_and_a_double_tap(visitor: Visitor, service: Service) -> Non
     touch("touchMove", (120, 200), (240, 200))
     touch("touchEnd")
     assert 2.5 < scale(page) < 3.5
-    expect(image(page)).to_have_attribute("data-is-original", "")
+    expect(image(page)).to_have_attribute("src", re.compile("^blob:"))
     visitor.photograph("phone")
     assert overflowing(page) == []
     name = dialog(page).get_by_role("heading", level=2).inner_text()
@@ -82,8 +82,10 @@ def test_full_screen_and_a_slideshow(visitor: Visitor, service: Service) -> None
     play = dialog(page).get_by_role("button", name="Slideshow")
     play.click()
     expect(play).to_have_attribute("aria-pressed", "true")
+    before = query_of(page)["hit"]
     page.clock.run_for(4_100)
     expect(dialog(page).get_by_role("heading", level=2)).not_to_have_text(name)
+    assert query_of(page)["hit"] != before
     expect(play).to_be_focused()
     play.click()
     expect(play).to_have_attribute("aria-pressed", "false")

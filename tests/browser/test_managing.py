@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
-from tests.browser.seeing import dialog, open_first, settle, tiles
+from tests.browser.seeing import answer, dialog, open_first, settle, tiles
 from tests.browser.serving import PICTURES, Service, index
 from tests.browser.test_manners import SCHEMES, Scheme, overflowing
 
@@ -113,22 +113,47 @@ def test_words_for_many_and_axe(visitor: Visitor, managed: Service, scheme: Sche
 
 
 def test_deleted_and_brought_back(visitor: Visitor, managed: Service) -> None:
-    page = visit(visitor, managed)
+    page = visit(visitor, managed, f"{VIEW}&q=tree")
+    expect(answer(page)).to_contain_text("best of 6")
     page.get_by_role("button", name="Select", exact=True).click()
     tiles(page).nth(1).click()
     tiles(page).nth(2).click()
     bar(page).get_by_role("button", name="Delete").click()
     expect(tiles(page)).to_have_count(4)
+    expect(answer(page)).to_contain_text("best of 4")
     visitor.photograph("deleted")
     kept = managed.ask("GET", "/api/v1/collections/managed")
     assert kept["image_count"] == 4
     page.get_by_role("button", name="Undo").click()
     expect(tiles(page)).to_have_count(6)
+    expect(answer(page)).to_contain_text("best of 6")
     assert managed.ask("GET", "/api/v1/collections/managed")["image_count"] == 6
     open_first(page)
     dialog(page).get_by_role("button", name="Delete").click()
     expect(dialog(page)).to_be_hidden()
     expect(tiles(page)).to_have_count(5)
+
+
+def test_a_deletion_is_undone_after_a_reload(visitor: Visitor, managed: Service) -> None:
+    """Before, nothing on the page brought a picture back once the page was loaded again."""
+    page = visit(visitor, managed)
+    for left in (5, 4):
+        page.get_by_role("button", name="Select", exact=True).click()
+        tiles(page).first.click()
+        bar(page).get_by_role("button", name="Delete").click()
+        expect(tiles(page)).to_have_count(left)
+    page.goto("/?collection=moved")
+    settle(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#announcements")).to_contain_text("1 picture is back.")
+    page.goto(VIEW)
+    expect(tiles(page)).to_have_count(5)
+    page.get_by_role("button", name="Undo").click()
+    expect(tiles(page)).to_have_count(6)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    page.reload()
+    settle(page)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
 
 
 def test_moved_to_another_collection(visitor: Visitor, managed: Service) -> None:
@@ -140,6 +165,28 @@ def test_moved_to_another_collection(visitor: Visitor, managed: Service) -> None
     dialog(page).get_by_role("button", name="Save").click()
     expect(tiles(page)).to_have_count(5)
     assert managed.ask("GET", "/api/v1/collections/moved")["image_count"] == 1
+    expect(page.locator("#note")).to_have_text("1 picture is in moved now.")
+
+
+def test_moved_to_a_collection_that_is_made_then(visitor: Visitor, managed: Service) -> None:
+    """Before, where there was no other collection, there was nothing to choose."""
+    page = visit(visitor, managed)
+    page.get_by_role("button", name="Select", exact=True).click()
+    tiles(page).first.click()
+    bar(page).get_by_role("button", name="Move").click()
+    name = dialog(page).get_by_role("textbox")
+    expect(name).to_be_hidden()
+    dialog(page).get_by_label("To the collection").select_option("New collection")
+    name.fill("My Summer")
+    assert violations(page) == []
+    visitor.photograph("asked")
+    page.keyboard.press("Enter")
+    expect(page.locator("#note")).to_have_text("1 picture is in my-summer now.")
+    expect(tiles(page)).to_have_count(5)
+    expect(page.locator("#collection")).to_have_value("managed")
+    page.locator("#collection").select_option("my-summer")
+    expect(tiles(page)).to_have_count(1)
+    managed.ask("DELETE", "/api/v1/collections/my-summer")
 
 
 def test_downloaded_as_a_zip(visitor: Visitor, managed: Service, tmp_path: Path) -> None:
@@ -172,26 +219,46 @@ def test_a_deleted_picture_of_a_folder_stays_away(
     assert (tmp_path / "zebra4711.jpg").exists()
 
 
+def ask_for_collection(page: Page, verb: str, name: str, becomes: str = "") -> None:
+    """Ask by the menu; the dialog says what the name becomes."""
+    page.get_by_role("button", name="Menu").click()
+    assert violations(page) == []
+    dialog(page).get_by_role("button", name=verb).click()
+    dialog(page).get_by_role("textbox").fill(name)
+    expect(dialog(page)).to_contain_text(f"It will be called {becomes}." if becomes else "a–z")
+    page.keyboard.press("Enter")
+
+
+def test_a_collections_name_is_made_from_what_is_typed(visitor: Visitor, managed: Service) -> None:
+    """Before, a name with capitals or spaces was refused, and another one after the dialog."""
+    visitor.refusals.add(409)
+    page = visitor.visit(managed, size=(360, 740))
+    settle(page)
+    ask_for_collection(page, "New collection", "图片")
+    expect(dialog(page)).to_be_visible()  # no letter of it can be in a name
+    page.keyboard.press("Escape")
+    ask_for_collection(page, "New collection", "managed")
+    expect(dialog(page)).to_contain_text("is there already")  # where the name can be changed
+    visitor.photograph("taken")
+    dialog(page).get_by_role("textbox").fill(" Trip: Été 2019!")
+    page.keyboard.press("Enter")
+    expect(page.locator("#collection")).to_have_value("trip-ete-2019")
+    managed.ask("DELETE", "/api/v1/collections/trip-ete-2019")
+
+
 def test_collections_are_made_renamed_and_deleted(visitor: Visitor, managed: Service) -> None:
     """Issue 19, item 12."""
     page = visitor.visit(managed, size=(360, 740))
     settle(page)
-
-    def choose(verb: str, name: str) -> None:
-        page.get_by_role("button", name="Collections").click()
-        assert violations(page) == []
-        dialog(page).get_by_role("button", name=verb).click()
-        dialog(page).get_by_role("textbox").fill(name)
-        page.keyboard.press("Enter")
-        expect(dialog(page)).to_have_count(0)
-
-    choose("New collection", "trip-2019")
+    ask_for_collection(page, "New collection", "Trip 2019", "trip-2019")
+    expect(dialog(page)).to_have_count(0)
     expect(page.locator("#collection")).to_have_value("trip-2019")
     expect(page.locator("#answer")).to_contain_text("no pictures here yet")
-    choose("Rename", "lisbon")
+    ask_for_collection(page, "Rename", "lisbon")
+    expect(dialog(page)).to_have_count(0)
     expect(page.locator("#collection")).to_have_value("lisbon")
     settle(page)
-    page.get_by_role("button", name="Collections").click()
+    page.get_by_role("button", name="Menu").click()
     dialog(page).get_by_role("button", name="Delete collection").click()
     dialog(page).get_by_role("textbox").fill("lisbo")
     page.keyboard.press("Enter")
@@ -202,3 +269,55 @@ def test_collections_are_made_renamed_and_deleted(visitor: Visitor, managed: Ser
     expect(page.locator("#collection")).to_have_value("default")
     names = [one["name"] for one in managed.ask("GET", "/api/v1/collections")["data"]]
     assert not {"trip-2019", "lisbon"} & set(names)
+
+
+def test_what_is_said_of_the_answer_counts_no_deleted_pictures(
+    visitor: Visitor, managed: Service
+) -> None:
+    """Before, "The newest of 6 pictures" stayed while two of them were gone."""
+    page = visit(visitor, managed)
+    expect(answer(page)).to_contain_text("The newest of 6 pictures")
+    page.get_by_role("button", name="Select", exact=True).click()
+    bar(page).get_by_role("button", name="All shown").click()
+    checks(page).first.click()
+    bar(page).get_by_role("button", name="Delete").click()
+    expect(answer(page)).to_contain_text("The only picture")
+    page.get_by_role("button", name="Undo").click()
+    expect(answer(page)).to_contain_text("The newest of 6 pictures")
+    page.get_by_role("button", name="Select", exact=True).click()
+    bar(page).get_by_role("button", name="All shown").click()
+    bar(page).get_by_role("button", name="Move").click()
+    dialog(page).get_by_label("To the collection").select_option("moved")
+    dialog(page).get_by_role("button", name="Save").click()
+    expect(answer(page)).to_contain_text("There are no pictures here yet.")
+    expect(answer(page).get_by_role("link", name="Add pictures")).to_be_visible()
+
+
+def test_the_focus_is_never_lost(visitor: Visitor, managed: Service) -> None:
+    """With the keyboard alone: after what had the focus is gone, it is where one goes on."""
+    page = visit(visitor, managed)
+    select = page.get_by_role("button", name="Select", exact=True)
+    select.press("Enter")
+    bar(page).get_by_role("button", name="Done").press("Enter")
+    expect(select).to_be_focused()
+    select.press("Enter")
+    checks(page).nth(5).press("Space")
+    bar(page).get_by_role("button", name="Delete").press("Enter")
+    expect(tiles(page)).to_have_count(5)
+    expect(select).to_be_focused()
+    page.get_by_role("button", name="Undo").press("Enter")
+    expect(tiles(page)).to_have_count(6)
+    expect(page.locator("main")).to_be_focused()
+    with page.expect_response(lambda answer: "/similar" in answer.url):
+        tiles(page).nth(2).press("Enter")
+    dialog(page).get_by_role("button", name="Delete").press("Enter")
+    expect(dialog(page)).to_be_hidden()
+    expect(tiles(page)).to_have_count(5)
+    expect(tiles(page).nth(2)).to_be_focused()
+    page.locator("#undo").get_by_role("button", name="Close").press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    menu = page.get_by_role("button", name="Menu")
+    menu.press("Enter")
+    dialog(page).get_by_role("button", name="New collection").press("Enter")
+    page.keyboard.press("Escape")
+    expect(menu).to_be_focused()

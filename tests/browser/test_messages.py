@@ -1,11 +1,12 @@
 """What the page tells stays until it is read: no answer that comes later takes it away."""
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Visitor
-from tests.browser.seeing import SEARCH, dropped, settle, tiles
+from tests.browser.seeing import SEARCH, dropped, expect_first, search, settle, tiles, words
 from tests.browser.serving import Service
 
 
@@ -87,3 +88,52 @@ def test_each_message_is_closed_by_itself(
     messages.filter(has_text="999999999").get_by_role("button", name="Close").click()
     expect(messages).to_have_count(1)
     expect(messages).to_contain_text("not a picture")
+
+
+def test_a_model_that_knows_only_english_is_told_until_the_note_is_closed(
+    visitor: Visitor, service: Service
+) -> None:
+    """Issue 18, line 23. The service here has the demo model: the browser is told otherwise."""
+
+    def in_english_only(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "english_only": True})
+
+    page = visitor.visit(service, "/readyz")
+    page.route("**/api/v1/collections/default", in_english_only)
+    page.goto("/")
+    settle(page)
+    note = page.locator("#answer").get_by_text("understands only English")
+    search(page, "a tree")
+    expect(note).to_be_hidden()
+    words(page).fill("狗")
+    expect(note).to_be_visible()
+    page.locator("#answer").get_by_role("button", name="Close").click()
+    with page.expect_response(f"**{SEARCH}*"):
+        words(page).fill("猫")
+    settle(page)
+    expect(note).to_be_hidden()
+    german = visitor.visit(service, "/readyz", language="de-DE")
+    german.route("**/api/v1/collections/default", in_english_only)
+    german.goto("/")
+    expect(german.locator("#answer").get_by_text("versteht nur Englisch")).to_be_visible()
+
+
+def test_a_file_that_only_looks_like_a_picture_does_not_stay(
+    visitor: Visitor, service: Service, tmp_path: Path
+) -> None:
+    """Before, its chip stayed in the search field, and every later search was refused."""
+    visitor.refusals.add(415)
+    file = tmp_path / "letter.png"
+    file.write_text("Dear reader")
+    page = visitor.visit(service, "/?q=a+green+tree")
+    settle(page)
+    page.wait_for_load_state("networkidle")
+    dropped(page, file)
+    expect(page.get_by_role("alert")).to_have_text(re.compile("^This is not a picture"))
+    expect(page.locator("#query-picture")).to_be_hidden()
+    expect_first(page, "green-tree.jpg")
+    search(page, "a cat")
+    expect_first(page, "cat.jpg")
+    page.reload()
+    expect_first(page, "cat.jpg")

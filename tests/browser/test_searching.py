@@ -36,7 +36,7 @@ def test_by_words(visitor: Visitor, service: Service) -> None:
     search(page, "a green tree")
     expect_first(page, "green-tree.jpg")
     assert query_of(page) == {"q": ["a green tree"]}
-    expect(page.get_by_text("demo model", exact=True)).to_be_visible()
+    expect(page.get_by_text("This demo’s model")).to_be_visible()
     expect(tiles(page).first).to_contain_text("name")
     assert re.search("looks like 0.[5-7]", "".join(tiles(page).all_inner_texts()))
     expect(tiles(page).first.get_by_role("img")).to_have_js_property("complete", value=True)
@@ -103,6 +103,23 @@ def test_by_the_address_of_a_picture(visitor: Visitor, service: Service, address
     expect_first(page, "castle.webp")
 
 
+def test_an_address_that_cannot_be_read_leaves_no_former_answer(
+    visitor: Visitor, service: Service
+) -> None:
+    """The pictures of the search before lay under the new one."""
+    page = visitor.visit(service, "/?q=zebra")
+    settle(page)
+    words(page).fill("http://example.invalid/x.jpg")
+    words(page).press("Enter")
+    told = page.get_by_role("alert").filter(has_text="example.invalid")
+    expect(told).to_have_text(re.compile("^No address is known"))
+    expect(tiles(page)).to_have_count(0)
+    expect(answer(page)).to_be_empty()
+    (fault,) = visitor.faults  # the browser's own word on the refusal
+    assert "422" in fault
+    visitor.faults.clear()
+
+
 def test_what_is_dropped_and_is_no_picture_is_said(
     visitor: Visitor, service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -132,6 +149,12 @@ def test_words_and_picture_with_the_slider_between_them(visitor: Visitor, servic
     body = asked_with(page, lambda: slider.fill("0.95"))
     assert [sorted(term) for term in body["query"]] == [["text", "weight"], ["image", "weight"]]
     expect_first(page, "castle.webp")
+    expect(page.get_by_text("Searching with words and picture.")).to_be_visible()
+    visitor.photograph("both")
+    page.get_by_role("button", name="Picture alone").click()
+    expect(words(page)).to_have_value("")
+    expect(slider).to_be_hidden()
+    assert "q" not in query_of(page)
 
 
 def test_minus(visitor: Visitor, service: Service) -> None:

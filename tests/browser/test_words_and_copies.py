@@ -116,8 +116,9 @@ def test_one_tile_stands_for_all_copies(copied: str, visitor: Visitor, service: 
     open_first(page)
     links = dialog(page).locator("ol").get_by_role("link", name="green-tree.jpg")
     expect(links).to_have_count(11)
-    shown = query_of(page)["hit"]
+    address, shown = page.url, query_of(page)["hit"]
     links.first.click()
+    expect(page).not_to_have_url(address)
     expect(dialog(page)).to_contain_text("/green-tree.jpg")
     assert query_of(page)["hit"] != shown
 

@@ -60,6 +60,29 @@ def test_suggestions_are_words_that_begin_so(
     assert client.get(f"{DEFAULT}/suggestions").status_code == 422
 
 
+def test_the_rarest_value_of_a_field_is_suggested(client: TestClient) -> None:
+    """The facets of a search list the 50 most frequent values alone."""
+    for number in range(9):
+        stored(client, png(100 + number), tags=["pier", f"pier {number}"], rating=number)
+    stored(client, png(110), tags=["Über den Pier_", "PIER 100%"], people=["Pier"])
+
+    def values(field: str, prefix: str) -> list[tuple[str, int]]:
+        path = f"{DEFAULT}/suggestions"
+        answer = client.get(path, params={"prefix": prefix, "field": field})
+        assert answer.status_code == 200, answer.text
+        return [(one["text"], one["pictures"]) for one in answer.json()["suggestions"]]
+
+    assert values("tags", "PIER")[0] == ("pier", 9)
+    assert len(values("tags", "pier")) == suggestions.MAX_SUGGESTIONS
+    assert values("tags", "über") == values("tags", "r_") == [("Über den Pier_", 1)]
+    assert values("tags", "0%") == [("PIER 100%", 1)]
+    assert values("people", "pier") == [("Pier", 1)]
+    assert values("rating", "8") == [("8", 1)]
+    assert values("tags", "pi%r") == values("place.city", "pier") == []
+    refused = client.get(f"{DEFAULT}/suggestions?prefix=a&field=nothing")
+    assert (refused.status_code, refused.json()["code"]) == (422, "filter_invalid")
+
+
 def test_values_are_counted_once_a_minute(client: TestClient) -> None:
     stored(client, png(41), tags=["first"])
     client.get(f"{DEFAULT}/suggestions?prefix=f")

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.catalog import gallery, zip_stream
+from app.catalog.images import image_removal
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import png
@@ -122,7 +124,7 @@ def test_after_its_time_it_is_deleted_with_its_file(
     before = files(settings)
     ask(client, "delete", [doomed], restorable=True)
     assert ask(client, "restore", [doomed]).json()["restored"] == 0
-    gallery.delete_marked(services.sessions, services.gallery.stores)
+    image_removal.delete_marked(services.sessions, services.gallery.stores)
     assert len(before - files(settings)) == 1
     assert ask(client, "restore", [kept]).json()["ids"] == [kept]
     assert client.get(f"/images/{kept}/file").content == png(5)
@@ -260,3 +262,17 @@ def test_more_than_a_zip_may_have_is_refused(
     assert answer.status_code == 413
     assert answer.json()["code"] == "selection_too_large"
     assert download(client, *range(1, 502)).status_code == 422
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_hidden_picture_takes_no_place_of_an_answer(client: TestClient, exact: bool) -> None:
+    """Issue 19, second trial: the best hit was hidden, and an answer of one was empty."""
+    ids = stored(client, 1, 2, 3)
+    ask(client, "delete", ids[:1], restorable=True)
+    body = {"query": [{"image": b64encode(png(1)).decode()}], "limit": 1, "exact": exact}
+    found = client.post("/api/v1/search", json=body).json()
+    assert len(found["hits"]) == 1
+    assert found["hits"][0]["id"] != ids[0]
+    assert found["warnings"] == []
+    flat = client.post("/search-by-image?limit=1", files={"file": ("1.png", png(1))}).json()
+    assert [hit["id"] for hit in flat] == [found["hits"][0]["id"]]

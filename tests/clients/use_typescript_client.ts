@@ -14,7 +14,7 @@ const file = new File([readFileSync(picture)], "from node.jpg");
 const sent = await uploadImages({ path: { name: "default" }, body: { file: [file] }, throwOnError: true });
 assert.equal(sent.data.data[0]?.original_filename, "from node.jpg");
 
-const question: SearchBody = { query: "a green tree", limit: 1 };
+const question = { query: "a green tree", limit: 1 } satisfies SearchBody; // of both generators
 const first = (await search({ body: question, throwOnError: true })).data;
 const following = (await search({ body: { cursor: first.next_cursor }, throwOnError: true })).data;
 assert.notEqual(first.hits[0]?.id, following.hits[0]?.id);

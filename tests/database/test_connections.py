@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 from typing import Any
 
 import pytest
@@ -29,6 +31,35 @@ def test_migrating_again_changes_nothing(sessions: connections.Sessions) -> None
     with sessions() as session:
         query = text("SELECT namespace, name FROM collections")
         assert [tuple(row) for row in session.execute(query)] == [("default", "default")]
+
+
+def test_a_migration_that_deadlocks_with_a_running_server_is_tried_again(
+    sessions: connections.Sessions,
+) -> None:
+    """The other one locks what migrations change, and waits for them; Postgres ends these."""
+    engine = sessions.kw["bind"]
+    with ThreadPoolExecutor(1) as thread, engine.begin() as other:
+        other.execute(text("SET LOCAL deadlock_timeout = '1h'"))
+        other.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+        migrating = thread.submit(connections.migrate, engine)
+        until_waiting(sessions)
+        key = {"key": connections.MIGRATION_LOCK}
+        other.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
+        other.commit()
+        assert migrating.result(timeout=60) is None  # with one attempt it raises DeadlockDetected
+
+
+def until_waiting(sessions: connections.Sessions) -> None:
+    """Until a transaction waits for the table of revisions."""
+    query = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = to_regclass(:name)"
+    )
+    for _ in range(600):
+        with sessions() as session:
+            if session.execute(query, {"name": "alembic_version"}).scalar_one():
+                return
+        sleep(0.05)
+    raise AssertionError("nothing waits")
 
 
 def test_each_query_is_planned_for_its_values(sessions: connections.Sessions) -> None:

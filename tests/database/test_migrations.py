@@ -9,6 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 
 from app.catalog.filters import fields
+from app.catalog.filters.field_names import TYPES
 from app.database import connections, schema_revisions
 from app.errors import DatabaseUnusable
 
@@ -151,13 +152,13 @@ def test_declared_fields_do_not_keep_the_search_schema(engine: Engine) -> None:
     """An index of dates calls a function that goes."""
     connections.migrate(engine)
     with engine.begin() as connection:
-        for kind in fields.TYPES:
+        for kind in TYPES:
             connection.execute(text(fields.index_statement(2, f"day-{kind}", kind)))
         connection.execute(
             text("UPDATE collections SET fields = jsonb_build_object('day-date', 'date')")
         )
     left = r"SELECT indexname FROM pg_indexes WHERE indexname ~ '^images_\d'"
-    assert len(asked(engine, left)) == len(fields.TYPES)
+    assert len(asked(engine, left)) == len(TYPES)
     back(engine, "0002")
     assert asked(engine, left) == []
     functions = "SELECT proname FROM pg_proc WHERE proname IN ('moment', 'image_words')"

@@ -1,7 +1,7 @@
 """Statements on a database that has fallen silent (issue 21, line 45)."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from app.database import connections, silent_server
 from app.database.connections import is_unavailable, open_engine
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import temporary_folder
+from app.database.pipelines import Statement, fetch_together
 from app.database.silent_server import BoundedConnection, ServerProbe
 from tests.fixtures.frozen_database import frozen
 
@@ -49,17 +50,25 @@ def asked(engine: Engine) -> object:
         return connection.execute(text("SELECT 1")).scalar_one()
 
 
-def test_statements_on_a_frozen_database_end_in_bounded_time(engine: Engine, folder: Path) -> None:
+def asked_in_a_pipeline(engine: Engine) -> object:
+    ((row,),) = fetch_together(engine, [Statement(text("SELECT 1 AS one"), {})])
+    return row["one"]
+
+
+@pytest.mark.parametrize("ask", [asked, asked_in_a_pipeline])
+def test_statements_on_a_frozen_database_end_in_bounded_time(
+    engine: Engine, folder: Path, ask: Callable[[Engine], object]
+) -> None:
     """Issue 21, line 45: by kept connections and by new ones, alone and many at once."""
-    assert asked(engine) == 1
+    assert ask(engine) == 1
     with frozen(folder), ThreadPoolExecutor(20) as threads:
         began = time.monotonic()
-        for future in [threads.submit(asked, engine) for _ in range(20)]:
+        for future in [threads.submit(ask, engine) for _ in range(20)]:
             with pytest.raises(OperationalError) as caught:
                 future.result()
             assert is_unavailable(caught.value)
         assert time.monotonic() - began < MOST_SECONDS
-    assert asked(engine) == 1
+    assert ask(engine) == 1
 
 
 def test_a_statement_under_way_ends_when_the_database_freezes(engine: Engine, folder: Path) -> None:

@@ -102,13 +102,13 @@ def test_the_default_model_is_asked_for_in_its_repository(hub: Hub, cache: Path)
 @pytest.mark.parametrize(
     ("model", "pretrained", "words"),
     [
-        ("ViT-B-33", "openai", "open_clip knows no such model"),
+        ("ViT-B-33", "openai", "open_clip knows no model ViT-B-33"),
         ("ViT-B-32", "nonsense", "neither a file nor a tag of ViT-B-32"),
         ("ViT-B-32", "", "neither a file nor a tag of ViT-B-32"),
         ("ViT-B/32", "x" * 5000, "neither a file nor a tag of ViT-B-32"),
-        ("hf-hub:a/b/c", "", "CLIP_MODEL=hf-hub:a/b/c"),
-        ("hf-hub:foo bar", "", "CLIP_MODEL=hf-hub:foo bar"),
-        ("ViT-B-32", "openai", r"Set IMAGE_SEARCH_CLIP_MODEL=ViT-B-32-quickgelu\."),
+        ("hf-hub:a/b/c", "", "hf-hub:a/b/c: Repo id must"),
+        ("hf-hub:foo bar", "", "hf-hub:foo bar: Repo id must"),
+        ("ViT-B-32", "openai", r"Name the model ViT-B-32-quickgelu\."),
         ("local-dir:/nowhere", "", "open_clip_config.json is missing"),
     ],
 )
@@ -126,7 +126,7 @@ def test_an_architecture_that_is_advised_takes_the_weights(
         try:
             check_activation(model, tag)
         except ModelUnavailable as error:
-            (other,) = re.findall(r"Set IMAGE_SEARCH_CLIP_MODEL=(\S+)\.$", str(error))
+            (other,) = re.findall(r"Name the model (\S+)\.$", str(error))
             check_activation(other, tag)
             advised += 1
     assert advised > 20
@@ -196,6 +196,15 @@ def test_a_hub_with_a_fault_stops_with_the_ways_out(
     failed = moods[mood].result()
     assert failed.returncode == 1
     assert words in failed.stderr
-    for way in ("make pull-model", "CLIP_PRETRAINED=/path/to/checkpoint", "TESTING=1"):
+    for way in ("CLIP_PRETRAINED=/path/to/checkpoint", "CLIP_MODEL=local-dir:/path", "TESTING=1"):
         assert way in failed.stderr
+    if mood != "404":
+        for way in (
+            "a machine that reaches the hub, run `make pull-model`",
+            "HF_ENDPOINT to a mirr",
+        ):
+            assert way in failed.stderr
+        copied = f"folder hub/models--{REPOSITORY.replace('/', '--')} from its HF_HOME"
+        assert re.search(rf"{copied} .* into \S+/{mood}/hub here", failed.stderr)
+        assert f"/{REPOSITORY} here yourself" in failed.stderr
     assert "Traceback" not in failed.stderr

@@ -8,7 +8,7 @@ import pytest
 from app.encoders.encoder import OpenClipEncoder
 from app.encoders.torch_models import openclip
 from app.settings import DEMO_MODEL_DIR
-from scripts.demo_model import evaluate
+from scripts.demo_model import evaluate, evaluate_gate
 from tests.conftest import TEST_IMAGES
 
 MAX_MODEL_BYTES = 25_000_000
@@ -23,6 +23,17 @@ def encoder() -> OpenClipEncoder:
 def test_the_figures_hold(encoder: OpenClipEncoder) -> None:
     measured = evaluate.figures(*evaluate.encoders_of(encoder), TEST_IMAGES)
     assert evaluate.below_floors(measured) == []
+
+
+def test_gates_stop_what_they_are_for_and_little_else(encoder: OpenClipEncoder) -> None:
+    encode_texts, encode_images = evaluate.encoders_of(encoder)
+    rows = [row for n, row in enumerate(evaluate.read_manifest(TEST_IMAGES)) if n % 4 == 0]
+    gallery = encode_images([evaluate.open_picture(TEST_IMAGES / row["path"]) for row in rows])
+    found = evaluate_gate.figures(encode_texts, encoder.logit_scale, gallery, rows)
+    assert all(number > 0 for _, number in found.values())
+    shares = {kind: stopped / number for kind, (stopped, number) in found.items()}
+    assert evaluate_gate.beyond_bounds(shares) == []
+    assert len(evaluate_gate.beyond_bounds(dict.fromkeys(shares, 0.5))) == len(shares) - 1
 
 
 @pytest.mark.parametrize(

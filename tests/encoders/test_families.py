@@ -3,6 +3,7 @@
 `make test-models` does the same at full size.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -81,6 +82,8 @@ def test_vectors_are_open_clips(family: Family) -> None:
     for name in ("logit_scale", "logit_bias"):
         ours, theirs = getattr(family.ours.text.model, name), getattr(family.theirs, name)
         assert ours == theirs
+    scale = float(family.ours.text.model.logit_scale)
+    assert family.ours.encoder.logit_scale == pytest.approx(math.exp(scale))
 
 
 def test_only_texts_that_look_back_alone_are_cut(family: Family) -> None:

@@ -149,6 +149,7 @@ def test_it_is_the_same_encoder(kept: ModelRequest) -> None:
     found = fast_start.find(kept)
     assert found is not None
     assert (found.space, found.runtime, found.precision) == (plain.space, "openvino", "fp32")
+    assert found.logit_scale == plain.logit_scale
     for seed, size in enumerate([(96, 64), (33, 200), (32, 32), (500, 375)]):
         picture = noise(seed, size)
         assert np.array_equal(found.prepare(picture), plain.prepare(picture))
@@ -206,7 +207,7 @@ def test_a_file_that_is_another_is_noticed(
     for file in [*tmp_path.glob(pattern)] or [tmp_path / pattern]:
         alter(file)
     assert fast_start.find(kept) is None
-    assert "tiny is loaded by torch, as at first: " in caplog.text
+    assert "loading tiny with torch, as at the first start: " in caplog.text
 
 
 def test_other_weights_in_the_same_place_have_their_own_vectors(
@@ -323,7 +324,7 @@ def test_an_encoder_that_gives_other_vectors_is_not_used(
     assert fast_start.find(kept) is not None
     rewritten(kept, probe=[picture, text])
     assert fast_start.find(kept) is None
-    assert "its vectors are others, by a cosine of " in caplog.text
+    assert "its vectors differ: their cosine is " in caplog.text
     rewritten(kept, probe=[text, [float("nan")] * len(picture)])
     assert fast_start.find(kept) is None
     rewritten(kept, shaping={**found.shaping, "height": 64})
@@ -484,4 +485,4 @@ def test_a_disk_that_cannot_be_written_to_costs_seconds_alone(
     record(kept).unlink()
     monkeypatch.setattr(fast_start, "whole_file", full)
     assert loading.load(kept).encode_texts(["a tree"]).shape == (1, 32)
-    assert "the next start goes through torch again: No space left on device" in caplog.text
+    assert "the next start loads it with torch again: No space left on device" in caplog.text

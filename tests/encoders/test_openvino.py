@@ -46,6 +46,18 @@ options = RuntimeOptions("openvino", "fp32", Path(sys.argv[2]))
 encoder = openclip.load(sys.argv[1], "", "cpu", None, options)
 print(encoder.runtime, sys.modules.get("openvino_telemetry"))
 """
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+from app.encoders.openvino import OpenVinoTowers
+
+towers = OpenVinoTowers(Path(sys.argv[1]), Path(sys.argv[2]), "fp32")
+del towers
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +193,18 @@ def test_the_torch_model_is_let_go(tiny: LoadedModel, tmp_path: Path) -> None:
     gc.collect()
     assert model() is None
     assert encoder.encode_texts(["a tree"]).shape == (1, 32)
+
+
+def test_a_signal_after_towers_were_let_go_is_handled(
+    encoder: OpenClipEncoder, folder: Path
+) -> None:
+    """OpenVINO had unmapped the stack that the thread has for handlers: Ctrl-C was a SIGSEGV."""
+    (image,) = folder.glob(f"*-fp32-*/{IMAGE}")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(image), str(image.with_name(TEXT))],
+        cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems are not asked for it")

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from app.encoders.model_pool import ModelName
 from app.main import create_app
 from app.runtime.assembly import open_services
-from app.runtime.models import further_models
+from app.runtime.models import check_further_models, further_models
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import local_client
@@ -182,6 +182,7 @@ def test_a_collection_is_deleted_without_its_model(
     folder.rename(folder.with_name("away"))
     try:
         with open_services(settings) as services:
+            check_further_models(settings, services.sessions)  # a start is not refused
             other = local_client(create_app(settings, services))
             assert search(other, "old").status_code == 503
             assert other.delete(f"{COLLECTIONS}/old").status_code == 204

@@ -25,7 +25,7 @@ from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.ratings import JudgedSearch, Judgement
 from app.feedback.rocchio import RocchioWeights
 from app.index.vector_indexes import Shape
-from app.runtime.assembly import rocchio_weights
+from app.runtime.collection_assembly import rocchio_weights
 from app.runtime.services import Services
 from app.settings import Settings
 from scripts.demo_model.relevant_pictures import truths

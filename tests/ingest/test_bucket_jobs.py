@@ -129,6 +129,18 @@ def test_a_sync_follows_the_bucket(bucket: S3, services: Services) -> None:
     }
 
 
+def test_a_refused_object_is_not_downloaded_again(bucket: S3, services: Services) -> None:
+    """Issue 21, line 22: it is known by its etag until it changes."""
+    bucket.put(BUCKET, "1.png", png(1))
+    bucket.put(BUCKET, "film.png", b"\0\0\0\x20ftypmp42".ljust(5_000))
+    assert run(services) == {"added": 1, "failed": 1}
+    assert len(bucket.asked("GET /pictures/film.png")) == 1
+    assert run(services, sync=True) == {"unchanged": 1, "failed": 1}
+    assert len(bucket.asked("GET /pictures/film.png")) == 1
+    bucket.put(BUCKET, "film.png", png(2))
+    assert run(services) == {"added": 1, "unchanged": 1}
+
+
 LONG = "PXL_20240102_030405678.LONG_EXPOSURE-01.COVER.jpg"
 """Of more than the 46 characters that Takeout leaves of a sidecar's name."""
 

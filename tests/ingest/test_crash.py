@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,20 +15,28 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
+from app.catalog.collections import NewCollection
+from app.database.tables import VectorIndex
+from app.index import generations, vector_indexes
 from app.ingest.jobs.job_submission import JobOptions
 from app.main import create_app
 from app.runtime.assembly import open_services
+from app.runtime.known_collections import KnownCollection
+from app.runtime.models import default_model
+from app.runtime.reindexing.changes import Changes
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from app.storage.disk import PART
 from tests.conftest import local_client
+from tests.fixtures.http_jobs import working
 from tests.fixtures.process_environment import bare
 
 RUNS = int(os.environ.get("CRASH_RUNS", "0"))  # make test-crash; otherwise a short version
 KILLS, CRASH_PICTURES = (20, 2_000) if RUNS else (2, 300)
+REINDEXED = 60  # pictures
 SHARED_PICTURES = 2_000 if RUNS else 400
 LEASE_SECONDS = 4.0  # so that a test need not wait long for what a dead worker held
-LIFE_SECONDS = (0.05, 1.0)  # of a worker at work before it is killed
+LIFE_SECONDS = (0.05, 1.0)  # of a worker at work before it is killed, where it is not too fast
 BIRTH_SECONDS = (0.5, 6.0)  # of one that is killed while it still starts
 END_SECONDS = 180.0
 
@@ -70,14 +78,15 @@ def draw(folder: Path, number: int) -> Path:
 
 
 @contextmanager
-def worker_process(settings: Settings) -> Iterator[subprocess.Popen[str]]:
-    """`make worker` on the same database and disk."""
+def worker_process(settings: Settings, **further: str) -> Iterator[subprocess.Popen[str]]:
+    """`make worker` on the same database and disk, with further settings."""
     environment = bare(
         TESTING="1",
         DATABASE_URL=settings.database_url or "",
         TEST_UPLOAD_DIR=str(settings.test_upload_dir),
         THUMBNAIL_DIR=str(settings.thumbnail_dir),
         LEASE_SECONDS=str(settings.lease_seconds),
+        **further,
     )
     command = [sys.executable, "-m", "scripts.worker"]
     with subprocess.Popen(
@@ -104,6 +113,13 @@ def wait_for_end(services: Services, job_id: int) -> None:
     while services.job_submission.job(job_id).finished_at is None:
         assert time.monotonic() < deadline, services.job_submission.job(job_id)
         time.sleep(0.1)
+
+
+def wait_for_progress(services: Services, job_id: int, added: int, seconds: float) -> None:
+    """Until so many pictures are added, but no longer than so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and services.job_submission.job(job_id).added < added:
+        time.sleep(0.005)
 
 
 def numbers(services: Services) -> dict[str, int]:
@@ -162,12 +178,14 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
     moments = random.Random(run)
     job_id = services.job_submission.folder(folder, JobOptions())
     for kill in range(KILLS):
+        most = CRASH_PICTURES * (kill + 1) // (KILLS + 2)  # a fast machine has not ended before
         with worker_process(settings) as process:
             if kill % 5 == 4:
-                time.sleep(moments.uniform(*BIRTH_SECONDS))
+                life = moments.uniform(*BIRTH_SECONDS)
             else:
                 until_it_works(process)
-                time.sleep(moments.uniform(*LIFE_SECONDS))
+                life = moments.uniform(*LIFE_SECONDS)
+            wait_for_progress(services, job_id, most, life)
             process.kill()
             process.wait()
     killed_at = services.job_submission.job(job_id)
@@ -207,3 +225,62 @@ def test_a_dead_workers_batch_is_taken_up_by_one_that_lives(
         stop(process)
     assert time.monotonic() - died < 60
     assert services.job_submission.job(job_id).added == 600
+
+
+def test_a_killed_reindexing_is_taken_up_and_embeds_the_rest(
+    settings: Settings, services: Services, tmp_path: Path
+) -> None:
+    """SIGKILL in the middle of a build (issue 18, line 10).
+
+    The active generation is said to be of another model, so that the pictures are embedded again.
+    """
+    opened = services.registry.create(
+        NewCollection("default", "moved"), None, vector_indexes.DEFAULT_SHAPE
+    )
+    with working(services):
+        opened.job_submission.folder(draw(tmp_path / "pictures", REINDEXED), JobOptions())
+        wait_until(lambda: count(services, opened.index) == REINDEXED)
+    with services.sessions.begin() as session:
+        query = text("UPDATE vector_indexes SET model = 'former', fingerprint = 'f' WHERE id = :id")
+        session.execute(query, {"id": opened.index.id})
+    known = services.registry.find("default", "moved")
+    job_id = services.reindexing.submit(known, Changes(default_model(settings)))
+    soon = settings.model_copy(update={"lease_seconds": 2.0})
+    with worker_process(soon, BATCH_SIZE="1") as doomed:
+        wait_until(lambda: count(services, built(services, known)) > 0)
+        doomed.kill()
+        doomed.wait()
+    assert 0 < count(services, built(services, known)) < REINDEXED, "killed too late"
+    with worker_process(soon) as process:
+        wait_for_end(services, job_id)
+        stop(process)
+    job = services.job_submission.job(job_id)
+    assert (job.state, job.total, job.added, job.failed) == ("succeeded", REINDEXED, REINDEXED, 0)
+    ready = built(services, known)
+    assert ready is not None
+    activated = services.reindexing.activate(known, ready.id)
+    assert (activated.missing, activated.index.model) == (0, opened.index.model)
+    hits = services.registry.open("default", "moved").search.by_text("a car", REINDEXED).hits
+    assert len(hits) == REINDEXED
+
+
+def built(services: Services, known: KnownCollection) -> VectorIndex | None:
+    """The generation beside the active one, if it is there."""
+    with services.sessions.begin() as session:
+        newest, *_ = generations.of_collection(session, known.collection.id)
+    return newest.index if newest.index.id != known.index.id else None
+
+
+def count(services: Services, index: VectorIndex | None) -> int:
+    """How many vectors are committed."""
+    if index is None:
+        return 0
+    with services.sessions.begin() as session:
+        return vector_indexes.count_vectors(session, index)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -9,17 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from app.errors import SettingsInvalid
+from app.ingest import folder_watcher
 from app.ingest.folder_watcher import FolderWatcher, _Place
 from app.main import serve
 from app.runtime.services import Services
 from app.settings import Settings
 from app.sources.folders import QUIET_SECONDS
 from app.sources.mounts import Mount
+from tests.fixtures.database_outage import outage
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import ADD, SYNC, run, sql, vectors
+from tests.fixtures.hung_disk import hung_disk
 from tests.fixtures.written_metadata import xmp
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -31,19 +33,20 @@ PLACES = 10  # tests that share one watcher
 
 @contextmanager
 def watching(services: Services, *folders: Path) -> Iterator[None]:
-    """Watch on a thread."""
+    """Watch each on a thread."""
     stop = threading.Event()
-    thread = threading.Thread(
-        target=FolderWatcher(services.job_submission, folders).run, args=(stop,)
-    )
-    thread.start()
+    watchers = [FolderWatcher(services.job_submission, folder) for folder in folders]
+    threads = [threading.Thread(target=watcher.run, args=(stop,)) for watcher in watchers]
+    for thread in threads:
+        thread.start()
     try:
         yield
-        assert thread.is_alive()
+        assert all(thread.is_alive() for thread in threads)
     finally:
         stop.set()
-        thread.join(SECONDS)
-        assert not thread.is_alive()
+        for thread in threads:
+            thread.join(SECONDS)
+        assert not any(thread.is_alive() for thread in threads)
 
 
 def filled(folder: Path, first: int = 0) -> Path:
@@ -332,6 +335,28 @@ def test_a_disk_that_comes_and_goes(services: Services, folder: Path, name: str)
         wait_for(lambda: names(services, folder) >= OLD | {"last.png"})
 
 
+def test_a_disk_that_hangs_below_a_watched_folder_holds_up_nothing_else(
+    services: Services,
+    folder: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Issue 21, lines 10 and 27: all of the process stood still while watchfiles walked it."""
+    monkeypatch.setattr(folder_watcher, "WALK_SECONDS", 0.5)
+    other = filled(tmp_path / "other", 800)
+    with watching(services, folder, other):
+        wait_for(lambda: names(services, folder) == names(services, other) == OLD)
+        (folder / "nas").mkdir()
+        with hung_disk(folder / "nas"):
+            wait_for(lambda: "a disk below it does not answer" in caplog.text)
+            (other / "new.png").write_bytes(png(56))
+            wait_for(lambda: "new.png" in names(services, other))
+            assert is_found(services, png(56))
+        (folder / "new.png").write_bytes(png(57))
+        wait_for(lambda: "new.png" in names(services, folder))
+
+
 def test_a_network_disk_is_looked_at_every_so_often(
     services: Services, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -339,11 +364,11 @@ def test_a_network_disk_is_looked_at_every_so_often(
     caplog.set_level("INFO", "app.ingest.folder_watcher")
     with watching(services, folder):
         wait_for(lambda: f"watching {folder}: the system reports" in caplog.text)
-    watcher = FolderWatcher(services.job_submission, [folder], poll_seconds=0.5)
+    watcher = FolderWatcher(services.job_submission, folder, poll_seconds=0.5)
     place = _Place(0, 0, (Mount(folder, "nfs4", "1"),))
-    watcher._choose_way(folder, place, now=0.0)
+    watcher._choose_way(place, now=0.0)
     assert "it has a network disk (nfs4)" in caplog.text
-    assert "looked at every 0.5 s" in caplog.text
+    assert "scanned every 0.5 s" in caplog.text
     for now, due in ((0.4, False), (0.5, True)):
         watcher._poll(now)
         assert (folder in watcher._changed) is due
@@ -369,26 +394,10 @@ def test_a_burst_makes_few_jobs(services: Services, watched: Path) -> None:
     assert jobs_made(services) - before <= 3
 
 
-@contextmanager
-def outage(server_url: str, name: str) -> Iterator[None]:
-    """The database takes no connections, and cuts those that there are."""
-    url = make_url(server_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-        connection.execute(text(cut), {"name": name})
-        try:
-            yield
-        finally:
-            connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
-    engine.dispose()
-
-
 def test_changes_wait_for_a_database_that_is_away(
-    services: Services, watched: Path, server_url: str, database_url: str
+    services: Services, watched: Path, database_url: str
 ) -> None:
-    with outage(server_url, str(make_url(database_url).database)):
+    with outage(database_url):
         (watched / "new.png").write_bytes(png(36))
         time.sleep(QUIET_SECONDS + 1.0)
     wait_for(lambda: names(services, watched) == OLD | {"new.png"})

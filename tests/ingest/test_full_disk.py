@@ -21,7 +21,7 @@ from app.storage.disk import PART
 from tests.fixtures import http_jobs
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import sql
-from tests.fixtures.full_disk import full_disk
+from tests.fixtures.full_disk import ROOM, full_disk
 from tests.fixtures.http_jobs import JOBS, Answer, Details, accepted, ended, send, zipped
 
 RETRY_SECONDS = 0.1
@@ -48,6 +48,7 @@ def check_507(answer: Answer, settings: Settings) -> None:
     assert answer.status_code == 507, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert f"{settings.storage_dir}" in answer.json()["detail"]
+    assert "(IMAGE_SEARCH_TEST_UPLOAD_DIR)" in answer.json()["detail"]
     assert "cannot be written" in answer.json()["detail"]
 
 
@@ -56,11 +57,11 @@ def upload(client: TestClient, data: bytes) -> Answer:
 
 
 def waiting(client: TestClient, url: str) -> Details:
-    """The job once it waits."""
+    """The job once it waits while it runs; before a worker has come, it waits for one."""
     deadline = time.monotonic() + http_jobs.SECONDS
     while True:
         job: Details = client.get(url).json()
-        if job["waiting"]:
+        if job["waiting"] and job["status"] == "running":
             return job
         assert time.monotonic() < deadline, f"still {job}"
         time.sleep(0.03)
@@ -75,6 +76,24 @@ def test_an_upload_to_a_full_disk_is_refused_with_a_sentence(
     assert sorted(services.uploads.disk.files()) == before
     assert sql(services, "SELECT * FROM images") == []
     assert upload(client, png(1)).json()[0]["status"] == "stored"
+
+
+def test_an_upload_of_which_one_file_does_not_fit_leaves_none(
+    client: TestClient, services: Services, settings: Settings
+) -> None:
+    """The files before it stayed, without rows. A copy of one that was there before stays."""
+    kept, small, large = png(1), png(2), png(3, (300, 300))
+    assert upload(client, kept).status_code == 201
+    before = sorted(services.uploads.disk.files())
+    with full_disk(room=len(small) + ROOM):
+        sent = [("file", (f"{n}.png", data)) for n, data in enumerate((kept, small, large))]
+        check_507(client.post("/upload", files=sent), settings)
+    assert sorted(services.uploads.disk.files()) == before
+    assert [entry["status"] for entry in client.post("/upload", files=sent).json()] == [
+        "duplicate",
+        "stored",
+        "stored",
+    ]
 
 
 def test_a_bulk_upload_to_a_full_disk_makes_no_job(
@@ -121,6 +140,20 @@ def test_a_job_waits_for_a_full_disk_and_goes_on_by_itself(
     assert http_jobs.staged(services) == []
 
 
+def test_a_job_that_is_cancelled_while_it_waits_leaves_nothing(
+    client: TestClient, services: Services
+) -> None:
+    """Files of its batch that fitted on the disk stayed, without rows."""
+    before = sorted(services.uploads.disk.files())
+    small, large = png(4), png(5, (300, 300))
+    url = accepted(send(client, ("small.png", small), ("large.png", large)))
+    with http_jobs.working(services), full_disk(room=len(small) + ROOM):
+        waiting(client, url)
+        assert client.post(f"{url}/cancel").is_success
+        assert ended(client, url)["status"] == "cancelled"
+    assert sorted(services.uploads.disk.files()) == before
+
+
 def test_a_folder_that_cannot_be_written(
     client: TestClient, services: Services, settings: Settings
 ) -> None:
@@ -159,13 +192,18 @@ def test_a_full_disk_does_not_keep_the_service_from_starting(
         assert open_stores(settings, services.sessions).uploads.folder == settings.storage_dir
 
 
+@pytest.mark.parametrize("field", ["test_upload_dir", "thumbnail_dir"])
 def test_a_start_without_any_folder_to_write_to_is_refused(
-    services: Services, settings: Settings, tmp_path: Path
+    services: Services, settings: Settings, tmp_path: Path, field: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    there = settings.model_copy(update={"test_upload_dir": tmp_path / "file" / "uploads"})
-    with pytest.raises(SettingsInvalid, match=r"UPLOAD_DIR.* cannot be written: Not a directory"):
-        open_stores(there, services.sessions)
+    place = tmp_path / "file" / "below"
+    with pytest.raises(SettingsInvalid) as refused:
+        open_stores(settings.model_copy(update={field: place}), services.sessions)
+    assert str(refused.value) == (
+        f"{place} (IMAGE_SEARCH_{field.upper()}) cannot be written: Not a directory. A file is "
+        "there or on the way to it: name a folder."
+    )
 
 
 def test_a_thumbnail_is_answered_from_a_full_disk(client: TestClient, services: Services) -> None:

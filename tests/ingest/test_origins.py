@@ -13,7 +13,7 @@ from app.pictures.decoding import decode
 from app.pictures.metadata.xmp import read_xmp
 from app.runtime.services import Services
 from app.settings import Settings
-from scripts.image_search import commands
+from scripts.commands import commands
 from tests.fixtures.database_dump import dumped
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.libraries import (

@@ -95,6 +95,8 @@ def test_a_refused_file_is_known_by_its_etag(
     assert counts(second) == {"unchanged": 3, "failed": 1}
     told = [items(services, job)["film.png"].reason for job in (first, second)]
     assert told[0] == told[1]
+    assert items(services, second)["film.png"].code == "image_unsupported"
+    assert not second.retryable
     assert "not a picture" in str(told[0])
 
     # Under other limits it is read again, here by a worker on a disk of its own.

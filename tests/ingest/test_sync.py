@@ -161,9 +161,20 @@ def test_a_malformed_sidecar_costs_a_note_and_not_the_picture(
         "new.png": ("succeeded", "added"),
         "0.png": ("skipped", "unchanged"),
     }
-    assert "A sidecar was passed over: new.png.json: " in str(noted["new.png"].reason)
-    assert "no JSON object" in str(noted["0.png"].reason)
+    assert "A sidecar was ignored: new.png.json: " in str(noted["new.png"].reason)
+    assert "is not a JSON object" in str(noted["0.png"].reason)
     assert nearest(services, png(20))[0] == "new.png"
+
+
+def test_a_sidecar_that_does_not_fit_a_field_is_noted(services: Services, folder: Path) -> None:
+    """The picture and its other words are kept: filters pass over that value alone."""
+    sql(services, """UPDATE collections SET fields = '{"year": "number"}'""")
+    (folder / "0.png.json").write_text('{"caption": "A hill", "year": "long ago"}')
+    job = run(services, folder, SYNC)
+    assert counts(job) == {"changed": 1, "unchanged": 5}
+    noted = {name: one.reason for name, one in items(services, job).items()}
+    assert 'metadata.year: "long ago" is not a number' in str(noted["0.png"])
+    assert facts(services, "0.png") == ("A hill", {"year": "long ago"})
 
 
 def test_a_dry_run_counts_the_difference_and_changes_nothing(

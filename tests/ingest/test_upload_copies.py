@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.catalog.images.image_names import original_filename
 from app.ingest.uploads import Upload
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
@@ -48,6 +49,7 @@ def test_the_upload_stays_when_the_folders_file_goes(services: Services, folder:
     path, caption, metadata = row(services, image_id)
     assert (caption, metadata) == ("Grandma", {"place": "Rome", "stars": 5})
     assert (services.gallery.sources.root / path).read_bytes() == png(0)
+    assert original_filename(services.gallery.get(image_id)) == "0.png"
     assert nearest(services, png(0))[1] < 0.01
     assert len(rows(services)) == 2
 
@@ -70,7 +72,7 @@ def test_a_job_of_uploads_keeps_the_bytes_too(
     """Issue 21, line 19."""
     image_id = rows(services)["1.png"]
     said = {"caption": "Grandpa", "metadata": json.dumps({"stars": 4})}
-    assert done(client, send(client, ("any.png", png(1)), **said))["duplicate"] == 1
+    assert done(client, send(client, ("any.png", png(1)), **said))["changed"] == 1
     (folder / "1.png").unlink()
     run(services, folder, SYNC)
     path, caption, metadata = row(services, image_id)
@@ -97,7 +99,9 @@ def test_an_upload_sent_again_with_words_gets_them(services: Services) -> None:
     assert sent.image is not None
     expected = ("duplicate", "second", {"a": 1, "b": 2})
     assert (sent.status, sent.image.caption, sent.image.metadata) == expected
-    (sent,) = services.uploads.store([Upload("c.png", png(70))], None, {})
-    assert sent.image is not None
-    assert sent.image.caption == "second"
+    assert sent.updated
+    for caption, metadata in ((None, {}), ("second", {"a": 1})):
+        (sent,) = services.uploads.store([Upload("c.png", png(70))], caption, metadata)
+        assert sent.image is not None
+        assert (sent.image.caption, sent.updated) == ("second", False)
     sql(services, "TRUNCATE images CASCADE")

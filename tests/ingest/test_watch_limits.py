@@ -32,10 +32,10 @@ def test_a_folder_that_cannot_be_watched_is_looked_at(
 ) -> None:
     """Issue 21, line 26: beyond the system's limit of watches, say; here of open files."""
     nothing_submitted = cast(JobSubmission, None)
-    watcher = FolderWatcher(nothing_submitted, [tmp_path], poll_seconds=0.5)
+    watcher = FolderWatcher(nothing_submitted, tmp_path, poll_seconds=0.5)
     watcher._begin()
     watcher._changed.clear()
     with too_few_files():
         assert set(map(len, watcher._events(threading.Event()))) == {0}
-    assert "changes are not reported (" in caplog.text
+    assert "are not reported (" in caplog.text
     assert tmp_path in watcher._changed

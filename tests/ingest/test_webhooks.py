@@ -16,13 +16,14 @@ from pydantic import SecretStr
 
 from app.errors import SettingsInvalid
 from app.ingest.webhooks import delivery
-from app.ingest.webhooks.delivery import RETRY_SECONDS, TOTAL_SECONDS, Attempt
+from app.ingest.webhooks.delivery import ENDED_JOB, RETRY_SECONDS, TOTAL_SECONDS, Attempt
 from app.ingest.webhooks.messages import WebhookMessage
 from app.metrics import REGISTRY
 from app.runtime import worker
 from app.runtime.services import Services
 from app.settings import Settings
 from app.sources.checked_connections import Connector
+from app.sources.url_check import NOT_ALLOWED
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import IMAGES, JOBS, Details, accepted, send, working
 from tests.fixtures.search_library import refused
@@ -200,7 +201,7 @@ def reported(client: TestClient, receiver: Site) -> Details:
 
 
 def attempt_of(job: Details, url: str, number: int) -> Attempt:
-    return Attempt(job["id"], url, WebhookMessage(job["webhook"]["id"], "{}"), number)
+    return Attempt(ENDED_JOB, job["id"], url, WebhookMessage(job["webhook"]["id"], "{}"), number)
 
 
 @pytest.mark.usefixtures("worker")
@@ -225,7 +226,7 @@ def test_a_name_of_a_private_address_is_refused_when_it_is_connected_to(
     webhooks.check("http://pictures.test/hook")  # a name is resolved at each delivery
     webhooks.deliver(attempt_of(job, f"http://pictures.test:{receiver.port}/hook", 1))
     webhook = client.get(f"{JOBS}/{job['id']}").json()["webhook"]
-    assert (webhook["status"], webhook["reason"]) == ("failed", "URL not allowed")
+    assert (webhook["status"], webhook["reason"]) == ("failed", NOT_ALLOWED)
     assert receiver.paths == ["/hook"]
 
 

@@ -134,10 +134,10 @@ def test_every_written_field_filters_counts_and_orders(
             assert names(client, query=value, mode="lexical") == ["a.jpg"], name
 
 
-def test_an_unknown_field_or_facet_is_refused_with_those_there_are(client: TestClient) -> None:
-    refused = client.post("/api/v1/search", json={"facets": ["colour"]})
+def test_a_misspelt_facet_is_refused_with_the_nearest(client: TestClient) -> None:
+    refused = client.post("/api/v1/search", json={"facets": ["place.cty"]})
     assert refused.status_code == 422
-    assert "tags, people, rating" in refused.json()["detail"]
+    assert "did you mean place.city?" in refused.json()["detail"]
 
 
 def test_xmp_sidecars_are_read_and_their_changes_need_no_embedding(

@@ -144,7 +144,7 @@ def test_two_pictures_of_one_stem_are_not_mixed(
 
 
 def test_the_command(services: Services, folder: Path, settings: Settings, into: Path) -> None:
-    command = [sys.executable, "-m", "scripts.image_search", "export", "xmp"]
+    command = [sys.executable, "-m", "picture_search", "export", "xmp"]
     environment = bare(TESTING="1", DATABASE_URL=str(settings.database_url))
     done = subprocess.run(
         [*command, "--to", into], cwd=ROOT, env=environment, capture_output=True, text=True

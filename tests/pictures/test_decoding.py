@@ -56,6 +56,14 @@ def test_a_format_off_the_list_is_unsupported(kind: str, name: str) -> None:
             read()
 
 
+@pytest.mark.parametrize(
+    "start", [b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", bytes(257) + b"ustar\x0000"]
+)
+def test_an_archive_is_told_where_archives_go(start: bytes) -> None:
+    with pytest.raises(ImageUnsupported, match=r"archive.*POST /api/v1/images takes archives"):
+        decode(start + bytes(600), MEGAPIXELS)
+
+
 @pytest.fixture
 def with_jpeg_2000() -> Iterator[None]:
     read_jpeg_2000(True)

@@ -137,6 +137,7 @@ def test_of_two_that_delete_at_once_one_does(
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(delete, [client] * 4))
     assert sorted(answer.status_code for answer in answers) == [204, 404, 404, 404]
+    services.worker.collection_deletion.finish()  # the rest, where others waited for the row
     assert left(services, settings) == []
 
 
@@ -202,17 +203,18 @@ def test_a_long_reader_holds_up_the_deletion_and_nobody_else(
     """As a backup reads: of all tables, for hours."""
     with services.search.sessions.begin() as reader, ThreadPoolExecutor(1) as threads:
         reader.execute(text("SELECT count(*) FROM embeddings, images"))
+        asked = time.monotonic()
         deleting = threads.submit(delete, client)
         slowest = 0.0
         while not deleting.done():
             began = time.monotonic()
             assert client.post(SEARCH, json={"query": "a car"}).status_code == 200
             slowest = max(slowest, time.monotonic() - began)
+        assert slowest < (time.monotonic() - asked) / 2
         assert deleting.result().status_code == 204
         assert client.get(f"{COLLECTIONS}/mine").status_code == 404
         assert made(services).collection.name == "mine"  # the name is free
         assert "will be deleted later" in caplog.text
-        assert slowest < 2.5
     services.worker.maintain_queue()
     assert delete(client).status_code == 204
     assert left(services, settings) == []
@@ -298,7 +300,8 @@ def test_another_process_sees_changes_and_deletions_at_once(
     with open_services(settings) as other:
         assert other.registry.open("default", "mine").collection == mine.collection
         client.patch(f"{COLLECTIONS}/mine", json={"fields": {"new": "text"}})
-        assert other.registry.open("default", "mine").collection.fields == {"new": "text"}
+        fields = {**mine.collection.fields, "new": "text"}
+        assert other.registry.open("default", "mine").collection.fields == fields
         delete(client)
         with pytest.raises(CollectionNotFound, match="no collection mine"):
             other.registry.open("default", "mine")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from app.catalog.gallery import OnDisk
+from app.catalog.originals import OnDisk
 from app.database import connections
 from app.database.connections import Sessions
 from app.errors import ImageNotFound
@@ -82,6 +82,27 @@ def test_another_database_on_the_same_folder_touches_nothing(
     assert all(path.exists() for path in uploaded)
     assert stores.uploads.folder.parent == settings.storage_dir
     assert not stores.uploads.owns(uploaded[0])
+
+
+def test_it_is_said_once_that_a_folder_belongs_to_another_database(
+    services: Services,
+    settings: Settings,
+    uploaded: list[Path],
+    other_database: Sessions,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The demo beside one's own library said so of the thumbnails at every start."""
+    thumbnails = settings.thumbnail_dir.parent / "shared thumbnails"
+    apart = settings.model_copy(update={"thumbnail_dir": thumbnails})
+    open_stores(apart, services.sessions)
+    assert "belongs to another database" not in caplog.text
+    said = (
+        f"{thumbnails} belongs to another database: this one's files go to {thumbnails}/database-"
+    )
+    for _ in range(2):
+        open_stores(apart, other_database)
+        assert caplog.text.count(said) == 1
+    assert "Nothing needs to be done; to keep them elsewhere, set IMAGE_SEARCH_THUMB" in caplog.text
 
 
 def test_a_folder_of_unknown_files_is_left_to_its_own_database(

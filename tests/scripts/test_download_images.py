@@ -293,7 +293,9 @@ def test_a_bucket_that_is_absent(s3: S3, tmp_path: Path) -> None:
 
 def test_the_folder_is_a_file(s3: S3, tmp_path: Path) -> None:
     (tmp_path / "images").write_bytes(b"mine")
-    with pytest.raises(StartError, match="cannot be written: File exists"):
+    with pytest.raises(
+        StartError, match=r"images \(IMAGE_SEARCH_IMAGES_DIR\) cannot be written: File"
+    ):
         copy(s3, tmp_path / "images")
 
 

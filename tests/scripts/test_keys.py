@@ -51,7 +51,8 @@ def command(database_url: str) -> Command:
 def create(command: Command, *more: str) -> str:
     """The text of a key that is made."""
     done = command("create", "--namespace", "mine", "--role", "writer", "--name", "CI é", *more)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"Using the database \w+ on /.*, of DATABASE_URL\.\n", done.stderr)
     (match,) = KEY.finditer(done.stdout)
     assert done.stdout.count("isk_") == 1
     assert "Authorization: Bearer <key>" in done.stdout
@@ -61,6 +62,10 @@ def create(command: Command, *more: str) -> str:
 
 def test_a_key_is_made_shown_and_made_void(command: Command, sessions: Sessions) -> None:
     assert "`make create-key` makes one" in command("list").stdout
+    first = command("create", "--namespace", "first", "--role", "admin", "--name", "first")
+    assert "from now on every request needs one" in first.stdout
+    with sessions.begin() as session:
+        session.execute(text("DELETE FROM api_keys"))
     shown = create(command)
     now = [1000.0]
     access = Authenticator(sessions, "none", loopback=True, clock=lambda: now[0])
@@ -138,7 +143,7 @@ def test_bad_input_is_a_sentence(
 ) -> None:
     done = command(*options)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"Not done: {told}")
+    assert f"\nNot done: {told}" in done.stderr
     assert "Traceback" not in done.stderr
     with sessions() as session:
         assert api_keys.listed(session) == []
@@ -147,7 +152,7 @@ def test_bad_input_is_a_sentence(
 def test_a_database_that_is_away_is_a_sentence() -> None:
     done = run("list", DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     assert done.returncode == 1
-    assert done.stderr.startswith("Not done: No Postgres can be used at DATABASE_URL")
+    assert "\nNot done: No Postgres can be used at DATABASE_URL" in done.stderr
     assert "Traceback" not in done.stderr
 
 

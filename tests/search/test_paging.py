@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app.index import vector_indexes
 from app.runtime.services import Services
@@ -182,12 +182,29 @@ def test_the_same_request_leads_on_as_the_cursor_alone_does(client: TestClient) 
     assert alone["timings_ms"]["encode"] == 0
 
 
-def test_the_buried_are_named_where_a_page_is_short(client: TestClient) -> None:
-    found = answer(client, query=[{"id": 98}], limit=1000, include=[])
-    short = 1000 - len(found["hits"])
-    assert short > 0
-    assert f"Deleted a moment ago: {short}." in warned(found)
+def test_what_is_deleted_under_a_search_is_named(client: TestClient, services: Services) -> None:
+    """After its vectors were compared, and before its rows were read."""
+    body: dict[str, Any] = {"query": [{"id": 98}], "limit": 20, "include": []}
+    doomed = [hit["id"] for hit in answer(client, **body)["hits"][5:8]]
+    engine = services.search.sessions.kw["bind"]
+
+    def delete(*told: Any) -> None:
+        if "<=>" in told[2]:  # the statement
+            sql(services, "UPDATE images SET removed_at = now() WHERE id = ANY(:ids)", ids=doomed)
+
+    event.listen(engine, "after_cursor_execute", delete)
+    found = answer(client, **body, facets=["tags"])  # which no kept answer has
+    event.remove(engine, "after_cursor_execute", delete)
+    sql(services, "UPDATE images SET removed_at = NULL WHERE id = ANY(:ids)", ids=doomed)
+    assert len(found["hits"]) == 17
+    assert "Deleted a moment ago: 3." in warned(found)
     assert found["next_cursor"]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_buried_take_no_place_of_a_page(client: TestClient, exact: bool) -> None:
+    body: dict[str, Any] = {"query": [{"id": 98}], "limit": 1000, "include": [], "exact": exact}
+    assert len(answer(client, **body)["hits"]) == 1000
 
 
 def test_a_buried_picture_hides_none_of_its_copies(client: TestClient, live: set[int]) -> None:

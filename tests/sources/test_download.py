@@ -20,7 +20,7 @@ from app.errors import (
     UrlUnreadable,
 )
 from app.sources.download import Downloader
-from app.sources.url_check import Network, checked_address
+from app.sources.url_check import NOT_ALLOWED, Network, checked_address
 from tests.fixtures.web_server import Site, found, http, self_signed, serving
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -75,7 +75,7 @@ def get(site: Site, answer: bytes | Callable[[BinaryIO], object], **options: obj
 def refused(downloader: Downloader, url: str) -> None:
     with pytest.raises(UrlNotAllowed) as caught:
         downloader.fetch(url)
-    assert str(caught.value) == "URL not allowed"
+    assert str(caught.value) == NOT_ALLOWED
 
 
 # Spellings: refused with every address open, so that nothing but the spelling can be the reason.

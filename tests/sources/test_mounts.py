@@ -14,6 +14,7 @@ TABLE = b"""\
 32 22 8:2 / /srv/stick rw - fuseblk /dev/sdb1 rw
 33 22 0:42 / /srv/stick rw - vfat /dev/sdc1 rw
 34 22 0:43 / /srv/my\\040photos2 rw - tmpfs tmpfs rw
+35 22 0:44 / /srv/dav rw - fuse https://cloud/dav rw
 """
 
 
@@ -33,7 +34,7 @@ def test_those_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     assert kinds("/srv") == [
         ("ext4", False), ("nfs4", True), ("fuse.sshfs", True), ("fuseblk", False),
-        ("vfat", False), ("tmpfs", False),
+        ("vfat", False), ("tmpfs", False), ("fuse", True),
     ]  # fmt: skip
     assert kinds("/srv/my photos/2026") == [("nfs4", True)]
     assert kinds("/srv/my photos") == [("nfs4", True), ("fuse.sshfs", True)]

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.catalog import collections
+from app.catalog.filters.field_names import MAX_FIELDS
 from app.catalog.filters.fields import index_name
 from app.database import connections
 from app.runtime.services import Services
@@ -109,6 +110,18 @@ def test_a_name_is_short_and_plain(client: TestClient, create: Create, name: obj
     refused(create("x", namespace=name), "body namespace")
 
 
+def test_a_new_namespace_has_no_collection_until_one_is_created(
+    client: TestClient, create: Create
+) -> None:
+    """It was documented nowhere that the flat routes need one called `default`."""
+    search = {"query": "a pier", "namespace": "shop"}
+    told = "There is no collection default in the namespace shop: create it first, by POST"
+    refused(client.get("/search-by-text", params=search), told, status=404)
+    assert names(client, namespace="shop") == []
+    assert create("default", namespace="shop").status_code == 201
+    assert client.get("/search-by-text", params=search).json() == []
+
+
 def test_a_name_is_needed_and_a_namespace_is_not(client: TestClient, create: Create) -> None:
     refused(client.post(COLLECTIONS, json={"name": None}), "body name")
     assert create("x", namespace=None).json()["namespace"] == "default"
@@ -161,8 +174,8 @@ def test_of_many_that_make_one_at_once_one_succeeds(client: TestClient, create: 
         ({"fields": {"a" * 41: "text"}}, "is not a field name"),
         ({"fields": {"width": "number"}}, "has a meaning of its own"),
         ({"fields": {"and": "text"}}, "has a meaning of its own"),
-        ({"fields": {"a": "blob"}}, "body fields a"),
-        ({"fields": {"a": None}}, "body fields a"),
+        ({"fields": {"a": "blob"}}, "body fields.a"),
+        ({"fields": {"a": None}}, "body fields.a"),
         ({"fields": [["a", "text"]]}, "body fields"),
         ({"fields": {f"f{number}": "text" for number in range(51)}}, "at most 50"),
     ],
@@ -206,7 +219,7 @@ def test_pages_of_collections(client: TestClient, create: Create) -> None:
     whole = client.get(COLLECTIONS, params={"namespace": "pages", "limit": 5}).json()
     assert whole["next_cursor"] is None
     assert names(client, namespace="nobody") == []
-    refused(client.get(COLLECTIONS, params={"limit": 0}), "query limit")
+    refused(client.get(COLLECTIONS, params={"limit": 0}), "parameter limit")
     for cursor in ("A B", "ü", "am9iczoxNw", write_cursor("collections", "a\0b")):
         answer = client.get(COLLECTIONS, params={"cursor": cursor})
         assert answer.json()["code"] == "cursor_invalid"
@@ -222,7 +235,8 @@ def test_fields_are_added_and_dropped_with_their_indexes(
     before = sql(services, oid, name=f'"{kept}"')
     assert len(before) == 1
     fields = {"Kept-1": "text", "other": "number", "new": "tags"}
-    answer = client.patch(f"{COLLECTIONS}/one", json={"fields": fields})
+    changes = {"gone-2": None, "other": "number", "new": "tags", "never": None}
+    answer = client.patch(f"{COLLECTIONS}/one", json={"fields": changes})
     assert answer.status_code == 200, answer.text
     assert answer.json()["fields"] == fields
     assert sql(services, oid, name=f'"{kept}"') == before
@@ -231,7 +245,10 @@ def test_fields_are_added_and_dropped_with_their_indexes(
     unchanged = client.patch(f"{COLLECTIONS}/one", json={"language": "simple"}).json()
     assert (unchanged["language"], unchanged["fields"]) == ("simple", fields)
     assert client.patch(f"{COLLECTIONS}/one", json={}).json() == unchanged
-    assert client.patch(f"{COLLECTIONS}/one", json={"fields": {}}).json()["fields"] == {}
+    assert client.patch(f"{COLLECTIONS}/one", json={"fields": {}}).json() == unchanged
+    assert client.patch(f"{COLLECTIONS}/one", json={"fields": None}).json() == unchanged
+    none = dict.fromkeys(fields)
+    assert client.patch(f"{COLLECTIONS}/one", json={"fields": none}).json()["fields"] == {}
     assert field_indexes(services) == set()
 
 
@@ -247,7 +264,7 @@ def test_changes_at_once_leave_an_index_for_each_field_and_no_other(
         )
     assert [answer.status_code for answer in answers] == [200] * 8
     told = client.get(f"{COLLECTIONS}/one").json()
-    assert len(told["fields"]) == 1
+    assert told["fields"] == {f"f{number}": "text" for number in range(5)}
     assert {name.split("_", 2)[2] for name in field_indexes(services)} == {
         f"{name}_text" for name in told["fields"]
     }
@@ -261,9 +278,10 @@ def test_what_an_old_index_cannot_be_dropped_for_keeps_no_change_up(
     create("one", fields={"old": "text", "other": "text"})
     ((collection_id,),) = sql(services, "SELECT id FROM collections WHERE name = 'one'")
     fields = {"old": "number", "new": "date"}
+    changes = {**fields, "other": None}
     with services.search.sessions.begin() as reader:
         reader.execute(text("SELECT count(*) FROM images"))
-        answer = client.patch(f"{COLLECTIONS}/one", json={"fields": fields})
+        answer = client.patch(f"{COLLECTIONS}/one", json={"fields": changes})
         assert answer.status_code == 200, answer.text
         assert answer.json()["fields"] == fields
     wanted = {index_name(collection_id, name, kind) for name, kind in fields.items()}
@@ -281,13 +299,29 @@ def test_all_collections_together_declare_only_so_many_fields(
     assert create("two", fields={"a": "text", "b": "text"}).status_code == 201
     words = "all collections together would declare 5; 4 are allowed"
     refused(create("three", fields={"a": "text"}), words)
-    more = {"fields": {"a": "text", "b": "text", "c": "text"}}
+    more = {"fields": {"c": "text"}}
     refused(client.patch(f"{COLLECTIONS}/two", json=more), words)
     assert len(field_indexes(services)) == 4
     assert client.get(f"{COLLECTIONS}/two").json()["fields"] == {"a": "text", "b": "text"}
-    other = {"fields": {"c": "number", "d": "text"}}
-    assert client.patch(f"{COLLECTIONS}/two", json=other).json()["fields"] == other["fields"]
+    other = {"fields": {"a": None, "b": None, "c": "number", "d": "text"}}
+    answer = client.patch(f"{COLLECTIONS}/two", json=other)
+    assert answer.json()["fields"] == {"c": "number", "d": "text"}
     assert create("three").status_code == 201
+
+
+def test_a_change_may_declare_as_many_fields_as_a_new_collection(
+    client: TestClient, create: Create
+) -> None:
+    create("full", fields={f"f{number}": "text" for number in range(MAX_FIELDS)})
+    before = client.get(f"{COLLECTIONS}/full").json()
+    path = f"{COLLECTIONS}/full"
+    refused(client.patch(path, json={"fields": {"more": "text"}}), "51 of them; 50 are allowed")
+    refused(client.patch(path, json={"fields": {"f0": None, "a b": "text"}}), "not a field name")
+    refused(client.patch(path, json={"fields": {"f0": "texts"}}), "body fields.f0")
+    assert client.get(path).json() == before
+    others = {f"g{number}": "number" for number in range(MAX_FIELDS)}
+    answer = client.patch(path, json={"fields": {**dict.fromkeys(before["fields"]), **others}})
+    assert answer.json()["fields"] == others
 
 
 def test_another_language_reads_the_words_anew(client: TestClient, create: Create) -> None:

@@ -91,6 +91,8 @@ def test_health_is_answered_where_all_connections_are_at_work(
     assert b"Retry-After" in refused.title()
     assert b"application/problem+json" in refused
     assert get(connect(live, opened), b"/healthz") == b"HTTP/1.1 200 OK"
+    # Below a ROOT_PATH too, which the server of these tests does not have.
+    assert get(connect(live, opened), b"/our/pictures/healthz") == b"HTTP/1.1 404 Not Found"
 
 
 def test_silent_connections_beside_those_at_work_have_an_end(live: Live, opened: ExitStack) -> None:

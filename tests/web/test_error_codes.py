@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.errors import OWN_FAULT
 from app.settings import ROOT
 from app.web.problems import problems
 from app.web.problems.validation_errors import JSON_INVALID
@@ -25,6 +26,9 @@ def test_codes_are_distinct_and_documented() -> None:
     extra = {JSON_INVALID, problems.DATABASE_BUSY, problems.DATABASE_READ_ONLY}
     extra |= {problems.DATABASE_UNAVAILABLE, problems.QUERY_TOO_SLOW}
     assert told == {*codes, *problems.CODES.values(), *extra}
+    assert OWN_FAULT in told
+    for error, kind in problems.KINDS.items():  # those of a job's reasons
+        assert error.code in {None, kind.code}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ def test_each_fault_of_a_request_has_its_place(client: TestClient) -> None:
         (["query", "limit"], "int_parsing"),
     ]
     assert told["detail"] == " ".join(
-        f"query {one['loc'][1]}: {one['message']}." for one in told["errors"]
+        f"query parameter {one['loc'][1]}: {one['message']}." for one in told["errors"]
     )
 
 
@@ -94,7 +98,7 @@ def test_no_word_of_python_is_in_a_fault(client: TestClient, path: str, body: An
 
 
 def test_a_text_in_place_of_a_file_is_told_so(client: TestClient) -> None:
-    told = client.post("/upload", data={"file": "text"}).json()
+    told = client.post("/upload", files={"file": (None, "text")}).json()
     assert [(one["code"], one["message"]) for one in told["errors"]] == [
         ("file_expected", "send a file here, not a text")
     ]
@@ -105,7 +109,7 @@ def test_a_text_in_place_of_a_file_is_told_so(client: TestClient) -> None:
     [
         ({"qurey": "x"}, ["body", "qurey"], "query"),
         ({"query": "x", "hybrid": {"alhpa": 1}}, ["body", "hybrid", "alhpa"], "alpha"),
-        ({"query": [{"txt": "x"}]}, ["body", "query", "terms", 0, "txt"], "text"),
+        ({"query": [{"txt": "x"}]}, ["body", "query", 0, "txt"], "text"),
     ],
 )
 def test_the_nearest_key_is_named(
@@ -132,6 +136,18 @@ def test_json_that_is_not_called_json_is_told_the_header(
     answer = client.post(path, content=b'{"text": "x"}', headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "content_type_unsupported")
     assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/upload", "/api/v1/collections/default/images"])
+@pytest.mark.parametrize("kind", [None, "image/png", "application/x-www-form-urlencoded"])
+def test_a_file_that_is_sent_as_it_is_is_told_to_come_in_a_form(
+    client: TestClient, path: str, kind: str | None
+) -> None:
+    """A trial of issue 19: `curl --data-binary @photo.jpg` was told that its bytes are no field."""
+    headers = {"content-type": kind} if kind else {}
+    answer = client.post(path, content=png(1), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "content_type_unsupported")
+    assert "Content-Type: multipart/form-data, as `curl -F" in answer.json()["detail"]
 
 
 def test_other_names_of_json_are_taken(client: TestClient) -> None:

@@ -57,10 +57,20 @@ def test_another_file_takes_its_place_and_keeps_what_was_said(client: TestClient
 
 
 def test_an_upload_may_name_one(client: TestClient) -> None:
+    """A trial of issue 19: an upload that replaced another was "stored", without its id."""
     files = [("file", ("a.png", png(60))), ("file", ("b.png", png(61)))]
     sent = client.post("/upload", files=files[:1], data={"external_id": "flat"})
     assert sent.status_code == 201
     assert client.get(f"{PLACE}/flat").json()["id"] == sent.json()[0]["id"]
+    again = client.post("/upload", files=files[1:], data={"external_id": "flat"})
+    assert (again.status_code, again.json()[0]["status"]) == (200, "replaced")
+    assert client.get(f"/images/{sent.json()[0]['id']}").status_code == 404
+    data = {"external_id": "flat", "caption": "third"}
+    path = "/api/v1/collections/default/images"
+    third = client.post(path, files={"file": ("c.png", png(62))}, data=data)
+    (told,) = third.json()["data"]
+    assert (third.status_code, told["status"]) == (200, "replaced")
+    assert (told["image"]["external_id"], told["image"]["caption"]) == ("flat", "third")
     two = client.post("/upload", files=files, data={"external_id": "flat"})
     assert "send each file on its own" in refused(two, 422)
     long = client.post("/upload", files=files[:1], data={"external_id": "x" * 201})

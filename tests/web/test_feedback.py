@@ -101,6 +101,22 @@ def test_a_judgement_is_taken_back(
     assert "not among the hits" in refused(client.post(f"{FEEDBACK}/withdraw", json=outside))
 
 
+def test_with_the_last_rating_its_query_goes(client: TestClient, services: Services) -> None:
+    """Found by a trial: an export still had the text of a rating that was withdrawn."""
+    given, other = token(client), token(client)
+    for one in (given, other):
+        judge(client, one, 2)
+    texts = []
+    for one in (given, other):
+        assert client.post(f"{FEEDBACK}/withdraw", json={"token": one}).status_code == 204
+        with services.sessions.begin() as session:
+            texts.append(
+                session.execute(text("SELECT query FROM feedback_queries")).scalars().all()
+            )
+    assert texts == [["a tree"], []]
+    assert judge(client, given, 7).status_code == 201
+
+
 def test_another_search_is_judged_anew_and_the_query_is_kept_once(
     client: TestClient, services: Services, ids: dict[str, int]
 ) -> None:

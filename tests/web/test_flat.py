@@ -68,7 +68,7 @@ def test_a_picture_finds_itself(client: TestClient, kind: str) -> None:
         ({"query": " \n\t"}, "empty"),
         ({"query": "x" * 1001}, "1001 characters; 1000 are allowed"),
         ({"query": "a\0b"}, "NUL"),
-        ({}, "query query: Field required"),
+        ({}, "query parameter query: it is required"),
         ({"query": "x", "limit": 0}, "limit"),
         ({"query": "x", "limit": 101}, "limit"),
         ({"query": "x", "limit": "many"}, "limit"),
@@ -242,10 +242,15 @@ def test_an_upload_takes_over_a_row_whose_file_is_gone(
     assert client.get(f"/images/{stored['id']}").json()["path"] == stored["path"]
 
 
-@pytest.mark.parametrize("sent", [{}, {"data": {"file": "text"}}, {"json": {"file": "x"}}])
-def test_an_upload_without_files_says_so(client: TestClient, sent: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [({}, 422), ({"data": {"file": "text"}}, 415), ({"json": {"file": "x"}}, 415)],
+)
+def test_an_upload_without_files_says_so(
+    client: TestClient, sent: dict[str, Any], status: int
+) -> None:
     answer = client.post("/upload", **sent)
-    assert answer.status_code == 422
+    assert answer.status_code == status
     assert "file" in answer.json()["detail"]
 
 

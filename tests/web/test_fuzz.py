@@ -1,5 +1,6 @@
 """Generated requests to a live server, by its own description: every answer is as described."""
 
+import base64
 import socket
 import threading
 import time
@@ -34,6 +35,7 @@ from app.main import create_app
 from app.runtime.services import Services
 from app.settings import Settings
 from app.web.aliases import ALIAS_PREFIX
+from app.web.routes import standing_searches
 from tests.fixtures.drawn_pictures import png
 
 EXAMPLES = 8  # of each route: valid ones, as many on what is there, a third as many invalid ones
@@ -45,6 +47,7 @@ FIRST = {"add_golden_query"}  # of a picture that others move and replace
 LAST = [
     "replace_golden_query",
     "delete_golden_query",
+    "delete_standing_search",
     "delete_external_image",
     "delete_image",
     "delete_collection_images",
@@ -52,9 +55,11 @@ LAST = [
     "delete_collection",
 ]
 SPARE = "letters"  # a collection for the last one
-# Need many pictures, a job under way or of another kind, or another generation:
+# Need many pictures, a job under way or of another kind, another generation, or a gate:
 ONLY_REFUSED = {
     *("tune_collection", "cancel_job", "retry_job", "get_evaluation"),
+    *("flag_labelled", "decide_review", "get_review_thumbnail"),
+    "backfill_annotator",  # a dry run needs the extra ocr
     *("create_key", "list_keys", "revoke_key"),  # only for those who have one
     *("activate_generation", "delete_generation", "roll_back_collection", "evaluate_collection"),
 }
@@ -65,7 +70,9 @@ FILES = {
     "import_images": {"files": [Binary(png(5))]},
     "import_golden_queries": {"file": Binary(b'{"text": "a pier"}')},
 }
-JUDGING: dict[str, dict[str, Any]] = {  # bodies, with None for the token
+LABELS = {"labels": [{"name": "tree"}, {"name": "pier"}]}
+BODIES: dict[str, dict[str, Any]] = {  # that are not met by chance, with None for the token
+    "classify": {"image": base64.b64encode(png(1)).decode(), **LABELS},
     "create_feedback": {"token": None, "rating": 5},
     "create_legacy_feedback": {"jwt": None, "user_feedback": 5},
     "withdraw_feedback": {"token": None},
@@ -117,7 +124,8 @@ def served(app: FastAPI) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def address(settings: Settings, services: Services, worker: None) -> Iterator[str]:
     """A live server, whose queue is worked on: a job's events end with it."""
-    with served(create_app(settings, services)) as url:
+    with pytest.MonkeyPatch.context() as patched, served(create_app(settings, services)) as url:
+        patched.setattr(standing_searches, "STREAM_SECONDS", 0.05)  # it has no end of its own
         yield url
 
 
@@ -149,6 +157,11 @@ def known(address: str) -> dict[str, Any]:
     golden = {"text": "a pier", "relevant": [listed["data"][0]["id"]]}
     added = requests.post(f"{collections}/holidays/golden-queries", json=golden, timeout=SECONDS)
     assert added.status_code == 201, added.text
+    label_set = f"{collections}/holidays/label-sets/kind"
+    assert requests.put(label_set, json=LABELS, timeout=SECONDS).ok
+    standing = {"query": "a pier", "collection": "holidays"}
+    kept = requests.post(f"{address}/api/v1/standing-searches", json=standing, timeout=SECONDS)
+    assert kept.status_code == 201, kept.text
     answered = requests.get(f"{address}/search-by-text", {"query": "a pier"}, timeout=SECONDS)
     return {
         "image_id": listed["data"][0]["id"],
@@ -158,6 +171,9 @@ def known(address: str) -> dict[str, Any]:
         "job_id": jobs[-1],
         "golden_query_id": added.json()["id"],
         "generation_id": generations["data"][0]["id"],
+        "set": "kind",
+        "annotator": "text",
+        "search_id": kept.json()["id"],
         "key_id": 1,  # none: keys are made and revoked with a key alone
         "token": answered.headers["X-Search-Token"],
     }
@@ -220,8 +236,8 @@ def plans(
     if named(operation) == "add_golden_query":
         body = {"text": "a pier", "relevant": [known["image_id"]]}
         yield operation.as_strategy(path_parameters=there, body=body), 1
-    if named(operation) in JUDGING:  # no token but one of an answer will do
-        body = JUDGING[named(operation)]
+    if named(operation) in BODIES:  # no token but one of an answer will do
+        body = BODIES[named(operation)]
         filled = {name: known["token"] if value is None else value for name, value in body.items()}
         yield operation.as_strategy(body=filled), 1
     if list(operation.iter_parameters()) or operation.body:

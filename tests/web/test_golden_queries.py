@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from app.settings import Settings
-from scripts.image_search import commands
+from scripts.commands import commands
 from tests.fixtures.drawn_pictures import png
 
 COLLECTION = "/api/v1/collections/golden"
@@ -146,7 +146,7 @@ def test_files_of_both_kinds(client: TestClient, ids: list[int]) -> None:
         ('{"text": "a", "relevant": [true]}', "line 1: relevant"),
         ('{"text": "a", "origin": "b"}', "line 1: origin"),
         ('{"text": "a"}\n{"text": "b", "relevant": [1000000000]}', "line 2: this collection has"),
-        ("text,relevant\na,x\n", "line 2: relevant: 'x' are no ids"),
+        ("text,relevant\na,x\n", "line 2: relevant: 'x' are not ids"),
         ("words\na\n", "line 1: 'words' is unknown"),
         ("text\na,1,2\n", "line 2: it has more cells"),
         ('text\n"a', "it is not CSV"),
@@ -204,10 +204,10 @@ def test_the_command(
     added = runner.invoke(commands, ["golden", "add", "a cat", str(ids[0]), *here])
     assert added.exit_code == 0, added.output
     line = {"text": "a cat", "relevant": [ids[0]], "irrelevant": [], "origin": "written"}
-    assert json.loads(added.output) == line
+    assert json.loads(added.stdout) == line
     shown = runner.invoke(commands, ["golden", "list", *here])
-    assert json.loads(shown.output) == line
-    again = runner.invoke(commands, ["golden", "import", "-", *here], input=shown.output)
-    assert again.output == "0 added, 1 there already.\n"
+    assert json.loads(shown.stdout) == line
+    again = runner.invoke(commands, ["golden", "import", "-", *here], input=shown.stdout)
+    assert again.stdout == "0 added, 1 there already.\n"
     refused = runner.invoke(commands, ["golden", "propose", "wishes", *here])
     assert (refused.exit_code, "ratings, captions, tags" in refused.output) == (1, True)

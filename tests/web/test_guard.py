@@ -224,7 +224,7 @@ def test_strangers_who_may_read_may_not_rate(
             ("create-feedback", {"jwt": token, "user_feedback": 5}),
         ):
             found = client.post(f"/api/v1/{path}", json=body)
-            assert "Rating needs an API key" in refused(found, 403)
+            assert "rating needs a key" in refused(found, 403)
             named = client.post(f"/api/v1/{path}", json=body, headers={"X-API-Key": key})
             assert named.status_code in {200, 201, 204}
 
@@ -391,12 +391,41 @@ def test_a_key_that_is_refused_says_how_to_come_in(
     with served(settings, services) as client:
         for headers in ({}, {"X-API-Key": "isk_9_x"}, {"Authorization": "Bearer x"}):
             found = search(client, **headers)
-            assert "make create-key" in refused(found, 401)
+            told = refused(found, 401)
+            assert "ask the person who runs this library" in told
+            assert "header Authorization: Bearer <key> or X-API-Key: <key>" in told
+            assert "make create-key" in told
             assert found.headers["www-authenticate"] == "Bearer"
+        for value in (key, f"Basic {key}", "Bearer"):
+            told = refused(search(client, Authorization=value), 401)
+            assert "The header Authorization holds no key" in told
+            assert "send Authorization: Bearer <key>" in told
         assert search(client, Authorization=f"Bearer {key}").status_code == 200
-        assert "role admin" in refused(
-            client.get("/api/v1/feedback/summary", headers={"X-API-Key": key}), 403
+        named = {"X-API-Key": key}
+        assert refused(client.get("/api/v1/feedback/summary", headers=named), 403) == (
+            "Your key is for adding, changing and deleting pictures (role writer): managing the "
+            "library needs a key with the role admin; ask the person who runs this library for one."
         )
+        elsewhere = client.get("/api/v1/images?namespace=elsewhere", headers=named)
+        assert refused(elsewhere, 403).startswith(
+            "Your key is for the namespace default, not for elsewhere: leave `namespace` out"
+        )
+
+
+def test_who_may_read_without_a_key_is_told_what_a_key_is_for(
+    settings: Settings, services: Services, key: str
+) -> None:
+    """A trial of issue 19: they were told that their key was a reader's, and had none."""
+    reading = settings.model_copy(update={"allow_anonymous": "read"})
+    with served(reading, services) as client:
+        told = refused(client.delete("/images/1"), 403)
+        assert told.startswith(
+            "Without a key this library is for searching and looking at pictures: adding, changing "
+            "and deleting pictures needs a key with the role writer"
+        )
+        assert "header Authorization" in told
+        elsewhere = refused(client.get("/api/v1/images?namespace=elsewhere"), 403)
+        assert "your key" not in elsewhere.lower()
 
 
 def test_writes_are_audited_and_nothing_secret_is_logged(

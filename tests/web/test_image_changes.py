@@ -216,11 +216,11 @@ def test_a_cursor_goes_on_after_what_was_deleted(client: TestClient) -> None:
     ("query", "words"),
     [
         ({"order_by": "surprise"}, "order_by: there is no field"),
-        ({"order_by": "\0"}, "query order_by"),
+        ({"order_by": "\0"}, "parameter order_by"),
         ({"filter": "x"}, "filter: it is not JSON"),
-        ({"filter": "[]"}, "filter: send a JSON object"),
+        ({"filter": "[]"}, "filter: it is not a JSON object"),
         ({"filter": '{"nothing": 1}'}, "there is no field"),
-        ({"limit": 0}, "query limit"),
+        ({"limit": 0}, "parameter limit"),
         ({"cursor": "x"}, "ursor"),
     ],
 )

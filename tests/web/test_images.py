@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from starlette.types import Message
 
-from app.catalog.gallery import OnDisk
+from app import VERSION
+from app.catalog.originals import OnDisk
 from app.errors import ImageNotFound
 from app.ingest.uploads import Upload
 from app.pictures.raw.camera_raw import RAW_FORMATS
@@ -210,6 +211,10 @@ def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
     answer = client.head(path)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == client.get(path).headers["content-type"]
+
+
+def test_readyz_tells_the_version(client: TestClient) -> None:
+    assert client.get("/readyz").json()["version"] == VERSION
 
 
 def test_head_of_files(client: TestClient) -> None:

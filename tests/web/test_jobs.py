@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from app.database.connections import Sessions
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
+from app.sources.url_check import NOT_ALLOWED
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import (
     IMAGES,
@@ -44,13 +45,18 @@ HOSTILE = {
 }
 TABLE = "file_name,caption,place,year\nanchor.jpg,an anchor,Lisbon,1999\nsub/bat.jpg,a bat,,\n"
 
+MAX_ENTRIES = 30  # of an archive
+
 pytestmark = pytest.mark.usefixtures("worker")
 
 
 @pytest.fixture(scope="module")
 def settings(settings: Settings) -> Settings:
-    """URLs may lead to loopback."""
-    return settings.model_copy(update={"download_allow": (ip_network("127.0.0.0/8"),)})
+    """URLs may lead to loopback, and archives may not be large."""
+    loopback = (ip_network("127.0.0.0/8"),)
+    return settings.model_copy(
+        update={"download_allow": loopback, "max_archive_entries": MAX_ENTRIES}
+    )
 
 
 @pytest.fixture
@@ -107,6 +113,9 @@ def test_a_corrupt_file_fails_alone(
     assert set(found) == {"cut.png", "t.txt"}
     assert "damaged" in found["cut.png"]
     assert "not a picture" in found["t.txt"]
+    codes = {one["path"]: one["code"] for one in items(client, job, status="failed")}
+    assert codes == {"cut.png": "image_corrupt", "t.txt": "image_unsupported"}
+    assert (job["code"], job["retryable"]) == (None, False)
     assert [item["path"] for item in items(client, job, status="succeeded")] == ["1.png", "3.png"]
     assert row_count(sessions) == before + 2
     assert staged(services) == []
@@ -153,7 +162,10 @@ def test_a_dry_run_of_files_says_what_would_be(
         ({"data": {"caption": "a\0b"}, "files": {"files": ("x", b"x")}}, "caption: "),
         ({"data": {"metadata": "[1]"}, "files": {"files": ("x", b"x")}}, "metadata: "),
         ({"data": {"dry_run": "maybe"}, "files": {"files": ("x", b"x")}}, "dry_run: "),
-        ({"files": [("archive", ("x", b"x")), ("archive", ("y", b"y"))]}, "one archive"),
+        (
+            {"files": [("archive", ("x", b"x")), ("archive", ("y", b"y"))]},
+            "archive: it was sent 2 times; send it once.",
+        ),
         ({"files": [("files", ("x", b"x"))] * 1001}, "1001 files"),
         ({"files": {"files": (None, "x")}}, "files: send a file"),
     ],
@@ -247,6 +259,19 @@ def test_rows_of_a_table_that_meet_no_picture_are_told(client: TestClient) -> No
     assert added["caption"] == "a tree"
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_entries_of_an_archive_are_bounded_by_a_setting(client: TestClient, more: int) -> None:
+    """Issue 21, line 28: 10,000 could not be raised, and sidecars counted."""
+    files = {f"{n}.png": f"text {n}".encode() for n in range(MAX_ENTRIES + more)}
+    sidecars = {f"{n}.png.json": b'{"caption": "one"}' for n in range(MAX_ENTRIES)}
+    job = done(client, send_archive(client, zipped(files | sidecars)))
+    limit = f"The archive has more than {MAX_ENTRIES} entries. IMAGE_SEARCH_MAX_ARCHIVE_ENTRIES"
+    assert (job["status"], str(job["reason"]).startswith(limit)) == (
+        ("failed", True) if more else ("succeeded", False)
+    )
+    assert counts(job) == {"total": MAX_ENTRIES, "failed": MAX_ENTRIES}
+
+
 def test_files_and_an_archive_come_in_one_request(client: TestClient, services: Services) -> None:
     sent = [
         ("files", ("one.png", png(52))),
@@ -283,7 +308,8 @@ def test_what_is_no_archive_fails_in_one_sentence(
 
 def test_a_refused_archive_cannot_be_tried_again(client: TestClient) -> None:
     url = accepted(send_archive(client, b"garbage"))
-    assert ended(client, url)["status"] == "failed"
+    job = ended(client, url)
+    assert (job["status"], job["code"], job["retryable"]) == ("failed", "archive_invalid", False)
     assert client.post(f"{url}/retry").status_code == 200
     again = ended(client, url)
     assert (again["status"], again["reason"]) == (
@@ -305,9 +331,12 @@ def test_urls_are_fetched(client: TestClient, site: Site) -> None:
     assert (job["status"], job["source"]) == ("succeeded", {"urls": 6})
     assert counts(job) == {"total": 6, "added": 1, "failed": 5}
     found = reasons(client, job)
-    assert {found[url] for url in shut} == {"URL not allowed"}
+    assert {found[url] for url in shut} == {NOT_ALLOWED}
     assert found[urls[1]] == "127.0.0.1 answers with status 404."
     assert "not a picture" in found[urls[2]]
+    codes = {one["path"]: one["code"] for one in items(client, job, status="failed")}
+    assert (codes[urls[1]], codes[urls[3]]) == ("url_unreadable", "url_not_allowed")
+    assert job["retryable"]  # the first may be there later
     (added,) = items(client, job, status="succeeded")
     record = client.get(f"/images/{added['image_id']}").json()
     assert (record["origin"], record["caption"]) == (urls[0], "from afar")
@@ -418,9 +447,9 @@ def test_a_job_that_runs_is_cancelled_between_its_files(
         ({"urls": []}, "body urls: "),
         ({"urls": ["http://a/"] * 1001}, "body urls: "),
         ({"urls": "http://a/"}, "body urls: "),
-        ({"urls": [1]}, "body urls 0: "),
-        ({"urls": ["http://a/" + "x" * 2000]}, "body urls 0: "),
-        ({"urls": ["http://a/\0"]}, "body urls 0: "),
+        ({"urls": [1]}, "body urls[0]: "),
+        ({"urls": ["http://a/" + "x" * 2000]}, "body urls[0]: "),
+        ({"urls": ["http://a/\0"]}, "body urls[0]: "),
         ({"urls": ["http://a/"], "mode": "sync"}, "mode sync needs a source"),
         ({"urls": ["http://a/"], "more": 1}, "body more: "),
         ({"urls": ["http://a/"], "caption": "a\0b"}, "caption: "),
@@ -430,9 +459,9 @@ def test_a_job_that_runs_is_cancelled_between_its_files(
         ({"urls": ["http://a/"], "dry_run": "maybe"}, "body dry_run: "),
         ({"source": {}}, "name a folder or a bucket"),
         ({"source": {"folder": "a", "bucket": "b"}}, "name a folder or a bucket"),
-        ({"source": {"folder": "a", "more": 1}}, "body source more: "),
-        ({"source": {"folder": 1}}, "body source folder: "),
-        ({"source": {"bucket": "a", "prefix": "\0"}}, "body source prefix: "),
+        ({"source": {"folder": "a", "more": 1}}, "body source.more: "),
+        ({"source": {"folder": 1}}, "body source.folder: "),
+        ({"source": {"bucket": "a", "prefix": "\0"}}, "body source.prefix: "),
         ({"source": "a"}, "body source: "),
         ({"source": {"folder": "a"}, "mode": "other"}, "body mode: "),
         ([], "body: "),
@@ -468,4 +497,4 @@ def test_json_has_a_bound_of_its_own(client: TestClient) -> None:
 def test_a_url_that_is_none_fails_alone(client: TestClient, url: str) -> None:
     job = done(client, client.post(IMAGES, json={"urls": [url]}))
     assert counts(job) == {"total": 1, "failed": 1}
-    assert list(reasons(client, job).values()) == ["URL not allowed"]
+    assert list(reasons(client, job).values()) == [NOT_ALLOWED]

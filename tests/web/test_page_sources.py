@@ -1,12 +1,10 @@
-"""What the page is made of: its document, its texts, and what its scripts may not do."""
+"""What the page is made of: its document, and what its scripts may not do."""
 
 import gzip
 import html
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -22,31 +20,25 @@ LOADED_LATER = (
         "add.js",
         "shrink.js",
         "status.js",
+        "review.js",
         "manage.js",
         "zoom.js",
         "rail.js",
         "map.js",
         "collections.js",
         "keys.js",
-        "golden.js",
+        "edit.js",
     ),
 )
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.js"))
 SOURCES = sorted(path.name for path in FOLDER.iterdir() if path.is_file())
-PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
-CALL = re.compile(r"""\bt\(\s*(?:"(\w+)"|'(\w+)'|`([^`]*)`)""")
-KEY = re.compile(r"""["'`](\w+)["'`]""")
 IMPORT = re.compile(
     r"""(?:^import\s|^\}\sfrom\s|^import\s[^;"]*\sfrom\s|\bimport\()["'`]([^"'`]+)""", re.MULTILINE
 )
 STATIC_IMPORT = re.compile(r"""^import\s[^;"]*"\./([\w.]+)";""", re.MULTILINE)
-OWN = {"language_options", "base", "texts"}  # placeholders that are no texts
-OF_THE_FILE = {"language_name"}  # what else a file of texts says
-VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "path", "source", "wbr"}
-
-
 TEXTS = page.read_texts(FOLDER / "texts")
 LANGUAGES = list(TEXTS)
+VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "path", "source", "wbr"}
 
 
 def source(name: str) -> str:
@@ -119,7 +111,7 @@ def test_nothing_is_inline(document: str) -> None:
 def test_the_texts_come_with_the_document(document: str) -> None:
     (tag,) = re.findall(r'<html lang="([\w-]+)"', document)
     (texts,) = [one for one in TEXTS.values() if one["language"] == tag]
-    assert json.loads(Reader(document).json) == texts
+    assert json.loads(Reader(document).json) == {**TEXTS[ENGLISH], **texts}
 
 
 def loaded_with(script: str) -> set[str]:
@@ -154,79 +146,6 @@ def test_all_of_the_page_is_small() -> None:
     own = [(FOLDER / name).read_bytes() for name in SOURCES if not name.endswith(".svg")]
     assert sum(map(len, own)) <= MAX_BYTES_OF_ALL
     assert len(gzip.compress(b"".join(own))) <= MAX_PACKED_BYTES_OF_ALL
-
-
-# --- the texts
-
-
-def used_in_html() -> set[str]:
-    return set(PLACEHOLDER.findall(source("index.html"))) - OWN
-
-
-def calls() -> Iterator[tuple[str, str]]:
-    """Keys and, of keys that are put together, patterns: each with its script."""
-    for name in SCRIPTS:
-        for double, single, template in CALL.findall(source(name)):
-            yield name, re.escape(double or single) if double or single else pattern_of(template)
-
-
-def pattern_of(template: str) -> str:
-    parts = re.split(r"\$\{[^}]*\}", template)
-    return r"\w+".join(map(re.escape, parts))
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_all_languages_have_the_same_texts(language: str) -> None:
-    english, other = TEXTS[ENGLISH], TEXTS[language]
-    assert list(english) == list(other)
-    slots = re.compile(r"\{\w+\}")
-    for key, text in english.items():
-        assert re.fullmatch(r"[a-z][a-z0-9_]*", key)
-        assert other[key].strip()
-        assert set(slots.findall(text)) == set(slots.findall(other[key])), key
-
-
-def test_no_file_beside_its_texts_names_german() -> None:
-    """Issue 19, item 18: a language is added by a file alone."""
-    assert {"de", "zh"} <= set(LANGUAGES)
-    for path in [Path(page.__file__), *FOLDER.glob("*.*")]:
-        written = path.read_text("utf-8").replace("`static/texts/de.json` is German", "")
-        assert not re.search(r"""["'](?:de|zh|zh-Hans)["']|Deutsch|German|中文""", written), path
-
-
-def test_no_key_is_there_twice() -> None:
-    def unique(pairs: list[tuple[str, str]]) -> dict[str, str]:
-        assert len({key for key, _ in pairs}) == len(pairs)
-        return dict(pairs)
-
-    for language in LANGUAGES:
-        json.loads(source(f"texts/{language}.json"), object_pairs_hook=unique)
-
-
-def test_chinese_is_chinese() -> None:
-    for key, text in TEXTS["zh"].items():
-        plain = re.sub(r"\{\w+\}", "", text)
-        if re.search(r"[A-Za-z]{3,} [A-Za-z]{2,}", plain):
-            assert re.search(r"[\u4e00-\u9fff]", plain), (key, text)
-
-
-def test_every_text_that_is_asked_for_is_there() -> None:
-    known = set(TEXTS[ENGLISH])
-    assert used_in_html() <= known
-    for name, pattern in calls():
-        assert any(re.fullmatch(pattern, key) for key in known), (name, pattern)
-
-
-def test_every_text_is_used() -> None:
-    patterns = [pattern for _, pattern in calls()]
-    named = {key for name in SCRIPTS for key in KEY.findall(source(name))}  # in tables of keys
-    unused = [
-        key
-        for key in TEXTS[ENGLISH]
-        if key not in used_in_html() | named | OF_THE_FILE
-        and not any(re.fullmatch(p, key) for p in patterns)
-    ]
-    assert unused == []
 
 
 # --- the sources

@@ -42,8 +42,7 @@ def test_the_notes_of_a_version_are_read() -> None:
 def test_the_running_version_says_what_is_new(client: TestClient) -> None:
     answer = client.get("/api/v1/release-notes").json()
     assert answer["version"] == VERSION
-    assert [group["title"] for group in answer["data"]] == ["Added", "Changed", "Fixed"]
     notes = [note for group in answer["data"] for note in group["notes"]]
-    written = CHANGELOG.read_text("utf-8").partition("\n## ")[2]
-    assert len(notes) == written.partition("\n## ")[0].count("\n- ")
+    written = CHANGELOG.read_text("utf-8").partition(f"\n## {VERSION} ")[2]
+    assert len(notes) == written.partition("\n## ")[0].count("\n- ") > 0
     assert all(note and "\n" not in note and "](" not in note for note in notes)

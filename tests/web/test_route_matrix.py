@@ -2,6 +2,7 @@
 
 import csv
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.access import api_keys
+from app.catalog.images import held_images
+from app.catalog.images.held_images import Reason
 from app.main import create_app
 from app.runtime.services import Services
 from app.settings import Settings
-from app.web.routes import jobs
+from app.web.routes import jobs, standing_searches
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png
 
@@ -40,6 +43,7 @@ class Place:
     client: TestClient
     headers: dict[str, dict[str, str]]
     job_id: int
+    services: Services
 
     def ask(self, caller: str, method: str, path: str, **request: Any) -> Any:
         return self.client.request(method, path, headers=self.headers[caller], **request)
@@ -78,12 +82,35 @@ class Place:
         assert made.status_code == 201, made.text
         return name
 
+    def held_picture(self) -> int:
+        """The id of a new picture of the default namespace that waits for review."""
+        image_id = self.picture()
+        with self.services.sessions.begin() as session:
+            assert held_images.hold(session, {image_id: Reason("s", MARK, 1.0)}) == [image_id]
+        return image_id
+
+    def label_set(self, **more: Any) -> str:
+        """The name of a new one of the default namespace."""
+        name = f"s{uuid4().hex[:8]}"
+        path = f"/api/v1/collections/default/label-sets/{name}"
+        put = self.ask("admin", "PUT", path, json={"labels": [MARK], **more})
+        assert put.status_code == 201, put.text
+        return name
+
     def golden_query(self) -> int:
         """The id of a new one of the default namespace."""
         path = "/api/v1/collections/default/golden-queries"
         added = self.ask("admin", "POST", path, json={"text": f"{MARK} {uuid4().hex}"})
         assert added.status_code == 201, added.text
         found: int = added.json()["id"]
+        return found
+
+    def standing_search(self) -> int:
+        """The id of a new one of the default namespace."""
+        path = "/api/v1/standing-searches"
+        made = self.ask("admin", "POST", path, json={"query": MARK})
+        assert made.status_code == 201, made.text
+        found: int = made.json()["id"]
         return found
 
     def key_id(self) -> int:
@@ -115,7 +142,8 @@ def place(settings: Settings, services: Services, worker: None) -> Iterator[Plac
         pytest.MonkeyPatch.context() as patched,
     ):
         patched.setattr(jobs, "EVENT_SECONDS", 0.02)  # dozens of pictures are each waited for
-        place = Place(client, headers, 0)
+        patched.setattr(standing_searches, "STREAM_SECONDS", 0.05)
+        place = Place(client, headers, 0, services)
         made = place.ask("stranger", "POST", "/api/v1/collections", json={"name": "default"})
         assert made.status_code == 201, made.text
         place.picture()
@@ -142,6 +170,8 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
     """A good request for what the default namespace has; what it takes away is made for it."""
     collection = place.collection() if name == "delete_collection" else "default"
     image_id = place.picture() if "{image_id}" in path or name in OF_SEVERAL else 0
+    image_id = place.held_picture() if "/review/" in path else image_id
+    gate = {"gate": "flag", "threshold": 1} if name == "flag_labelled" else {}
     ids = [image_id] if name in OF_SEVERAL else []
     other = place.collection() if name == "move_collection_images" else ""
     token = place.token() if name.endswith("_feedback") else ""
@@ -151,8 +181,11 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         job_id=place.job_id,
         name=collection,
         external_id=external_id,
+        annotator="text",
+        set=place.label_set(**gate) if "{set}" in path else "",
         generation_id=NO_GENERATION,
         golden_query_id=place.golden_query() if "{golden_query_id}" in path else 0,
+        search_id=place.standing_search() if "{search_id}" in path else 0,
         key_id=place.key_id() if "{key_id}" in path else 0,
     )
     requests: dict[str, dict[str, Any]] = {
@@ -165,13 +198,16 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "upload_images": {"files": {"file": ("a.png", png(502))}},
         "import_images": {"files": {"files": ("a.png", png(501))}},
         "search": {"json": {"query": "a tree"}},
+        "classify": {"json": {"image": b64encode(png(1)).decode(), "labels": ["a", "b"]}},
         "search_batch": {"json": {"searches": [{"query": "a tree"}]}},
         "legacy_search": {"json": {"text": "tennis"}},
         "create_feedback": {"json": {"token": token, "rating": 5}},
         "withdraw_feedback": {"json": {"token": token}},
         "create_legacy_feedback": {"json": {"jwt": token, "user_feedback": 5}},
+        "create_standing_search": {"json": {"query": "a tree"}},
         "create_collection": {"json": {"name": f"n{uuid4().hex[:8]}"}},
         "create_key": {"json": {"name": "phone", "role": "reader"}},
+        "put_label_set": {"json": {"labels": ["a"]}},
         "update_collection": {"json": {"fields": {"place": "text"}}},
         "reindex_collection": {"json": {}},
         "evaluate_collection": {"json": {}},
@@ -184,6 +220,8 @@ def request_of(place: Place, name: str, path: str) -> tuple[str, dict[str, Any]]
         "update_collection_images": {"json": {"ids": ids, "add_tags": [MARK]}},
         "move_collection_images": {"json": {"ids": ids, "collection": other}},
         "restore_collection_images": {"json": {"ids": ids}},
+        "decide_review": {"json": {"decision": "approve"}},
+        "decide_reviews": {"json": {"ids": [1], "decision": "approve"}},
         "download_collection_images": {"params": {"ids": ids}},
         "delete_collection_images": {"json": {"ids": ids}},
         "put_external_image": {"files": {"file": ("a.png", png(2_000 + place.seed))}},
@@ -236,12 +274,14 @@ def test_a_stranger_who_names_the_namespace_is_refused(place: Place) -> None:
     ("path", "body"),
     [
         ("/api/v1/search", {"query": "a tree", "namespace": "default"}),
+        ("/api/v1/classify", {"id": 1, "labels": ["a", "b"], "namespace": "default"}),
         ("/api/v1/collections", {"name": "mine", "namespace": "default"}),
+        ("/api/v1/standing-searches", {"query": "a tree", "namespace": "default"}),
         ("/api/v1/keys", {"name": "mine", "role": "admin", "namespace": "default"}),
     ],
 )
 def test_a_stranger_who_names_it_in_the_body_is_refused(
-    place: Place, path: str, body: dict[str, str]
+    place: Place, path: str, body: dict[str, Any]
 ) -> None:
     answer = place.ask("stranger", "POST", path, json=body)
     assert answer.status_code == 403
@@ -285,5 +325,6 @@ def test_the_same_bytes_in_two_namespaces_are_two_pictures(place: Place) -> None
     assert not {hit["id"] for hit in found} & {hit["id"] for hit in owned}
 
 
-def test_readyz_tells_strangers_no_counts(place: Place) -> None:
-    assert place.client.get("/readyz").json()["images"] is None
+def test_readyz_tells_strangers_neither_counts_nor_version(place: Place) -> None:
+    told = place.client.get("/readyz").json()
+    assert (told["images"], told["version"]) == (None, None)

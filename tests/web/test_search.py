@@ -76,12 +76,13 @@ def test_exact_and_graph_agree_on_few_pictures(client: TestClient, ids: dict[str
 
 def test_parts_that_are_not_included_are_absent(client: TestClient) -> None:
     scores = {"id", "score", "distance", "vector_rank", "lexical_rank", "confidence", "duplicates"}
-    scores |= {"external_id", "page"}
+    scores |= {"external_id", "page", "seconds", "caption_rank"}
     parts = {
         "size": {"width", "height", "format"},
         "dates": {"taken_at", "created_at"},
         **{one: {one} for one in ("path", "original_filename", "url", "thumbnail_url")},
-        **{one: {one} for one in ("caption", "metadata", "box")},
+        "caption": {"caption", "caption_source"},
+        **{one: {one} for one in ("metadata", "box", "texts")},
     }
     for part, fields in parts.items():
         (hit,) = answer(client, query="a tree", limit=1, include=[part])["hits"]
@@ -90,7 +91,7 @@ def test_parts_that_are_not_included_are_absent(client: TestClient) -> None:
     (whole,) = answer(client, query="a tree", limit=1)["hits"]
     assert set(bare) == scores
     assert set(whole) == scores.union(*parts.values())
-    assert "include 0" in refused(asked(client, query="a", include=["vectors"]))
+    assert "include[0]" in refused(asked(client, query="a", include=["vectors"]))
 
 
 def test_vectors_are_included_on_request(client: TestClient) -> None:
@@ -234,6 +235,8 @@ def test_facets_count_what_passes_the_filter(client: TestClient) -> None:
     ]
     assert {"value": True, "count": 1} in found["sold"]
     assert found["tags"][0] == {"value": "green", "count": 2}
+    listed = answer(client, limit=1, facets=["format"])
+    assert sum(one["count"] for one in listed["facets"]["format"]) == listed["total"]
     few = answer(client, query="a car", facets=["place"], filter={"stars": {"gte": 4}})
     assert few["facets"] == {"place": [{"value": "Lisbon", "count": 2}]}
     assert 'facets: "width" is not a declared field' in refused(asked(client, facets=["width"]))
@@ -277,8 +280,8 @@ def test_limits_are_bounded(client: TestClient, limit: Any) -> None:
     ("options", "words"),
     [
         ({"mode": "lexical", "hybrid": {}}, "hybrid is for the mode hybrid, not lexical"),
-        ({"hybrid": {"alpha": 1.1}}, "hybrid alpha"),
-        ({"hybrid": {"rrf_k": 0}}, "hybrid rrf_k"),
+        ({"hybrid": {"alpha": 1.1}}, "hybrid.alpha: send a number of at most 1."),
+        ({"hybrid": {"rrf_k": 0}}, "hybrid.rrf_k"),
         ({"mode": "fuzzy"}, "mode"),
         ({"group_by": "colour"}, "group_by"),
         ({"filter": {"nope": 1}}, 'filter.nope: there is no field "nope"'),

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.access import api_keys
-from app.access.signed_addresses import AddressSigner, SignedPicture
+from app.access.signed_addresses import AddressSigner, SignedAddress
 from app.access.signed_tokens import Signer
 from app.errors import AddressRejected
 from app.main import create_app
@@ -19,7 +19,7 @@ from tests.fixtures.search_library import refused
 from tests.web.test_root_path import addresses_in
 
 DAY = 86_400
-THUMBNAIL = SignedPicture("thumbnail", "7", "512", "default")
+THUMBNAIL = SignedAddress("thumbnail", "7", "512", "default")
 
 
 Keys = dict[str, dict[str, str]]
@@ -109,7 +109,7 @@ def test_an_address_opens_nothing_else(locked: TestClient, keys: Keys) -> None:
     ]
     for path, changed in altered:
         answer = locked.get(f"{path}?{urlencode(changed, errors='surrogatepass')}")
-        assert "address" in refused(answer, 403), (path, changed)
+        assert "link to a picture" in refused(answer, 403), (path, changed)
         assert answer.json()["code"] == "address_invalid"
     without_version = {name: value for name, value in query.items() if name != "v"}
     plain = parts.path.removeprefix("/api/v1")
@@ -153,7 +153,7 @@ def test_an_address_ends_with_its_time_and_with_the_secret() -> None:
     assert DAY / 2 < expires - now[0] <= DAY
     now[0] = expires - 1
     signer.check(THUMBNAIL, str(expires), signature)
-    with pytest.raises(AddressRejected, match="does not fit"):
+    with pytest.raises(AddressRejected, match="was changed"):
         AddressSigner(Signer("t" * 32), DAY).check(THUMBNAIL, str(expires), signature)
     now[0] = expires
     with pytest.raises(AddressRejected, match="expired"):

@@ -5,9 +5,7 @@ other key, typed like the value that it is compared with. A field is null if its
 its type, so that no metadata can make an expression fail.
 """
 
-import json
 import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -36,40 +34,23 @@ from app.catalog.filters.field_expressions import (
     constant,
     index_prefix,
 )
-from app.database.tables import images
-from app.errors import CollectionRejected, FilterRejected
+from app.catalog.filters.field_names import (
+    CLOCK,
+    COLUMNS,
+    COUNTED,
+    MAX_KEY_CHARACTERS,
+    METADATA,
+    UNSTORABLE,
+    WRITTEN,
+)
+from app.catalog.filters.unknown_names import unknown_facet, unknown_field
+from app.database.tables import Declared, images
+from app.errors import FilterRejected
 
-MAX_FIELDS = 50  # per collection: each has an index that every insert updates
-MAX_KEY_CHARACTERS = 100  # of an undeclared metadata key
-MAX_DISPLAY_CHARACTERS = 100  # of a name or value in an error message
 MAX_BIGINT = 2**63 - 1
-
-TYPES = ("text", "number", "boolean", "date", "tags")
-"""Types of fields; tags are a list of strings."""
 
 WALL_CLOCK = "wall clock"
 """The type of `taken_at` where it is compared with dates that have no time zone."""
-
-COLUMNS: Mapping[str, str] = {
-    **dict.fromkeys(("id", "bytes", "width", "height"), "number"),
-    **dict.fromkeys(("path", "external_id", "format", "caption", "origin"), "text"),
-    **dict.fromkeys(("taken_at", "created_at"), "date"),
-}
-"""The columns of images that are fields, and their types."""
-
-WRITTEN: Mapping[str, str] = {
-    **dict.fromkeys(("tags", "people"), "tags"),
-    "rating": "number",
-    **dict.fromkeys(("title", "label", "album", "creator", "copyright", "camera", "lens"), "text"),
-    **dict.fromkeys(("place.city", "place.state", "place.country"), "text"),
-}
-"""The metadata keys that files and sidecars fill, and their types: declared in every collection."""
-
-CLOCK: Mapping[str, str] = {"taken_day": "text", "taken_month": "number", "taken_hour": "number"}
-"""What the clock of the place told when a picture was taken: 2019-05-31, 1 to 12, 0 to 23."""
-
-KNOWN: Mapping[str, str] = {**COLUMNS, **CLOCK, **WRITTEN}
-"""The fields of every collection."""
 
 SQL_TYPES: Mapping[str, Any] = {
     "text": Text(),
@@ -80,11 +61,6 @@ SQL_TYPES: Mapping[str, Any] = {
     WALL_CLOCK: DateTime(),
 }
 """The SQL types of values that fields are compared with."""
-
-METADATA = "metadata."
-RESERVED = {*COLUMNS, *CLOCK, "and", "or", "not", "metadata"}
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,26 +79,7 @@ class Field:
     nullable: bool = True
 
 
-def check_declared(fields: Mapping[str, str]) -> None:
-    """Raise CollectionRejected unless a collection can declare these fields."""
-    if len(fields) > MAX_FIELDS:
-        raise CollectionRejected(f"fields: {len(fields)} of them; {MAX_FIELDS} are allowed.")
-    for name, kind in fields.items():
-        if not NAME.fullmatch(name):
-            raise CollectionRejected(
-                f"fields: {display(name)} is not a field name: up to 40 letters, digits, _ "
-                "and -, beginning with a letter or _."
-            )
-        if name in RESERVED:
-            raise CollectionRejected(f"fields: {display(name)} has a meaning of its own already.")
-        if kind not in TYPES:
-            raise CollectionRejected(
-                f"fields: {display(name)} has the type {display(kind)}; "
-                f"types are {', '.join(TYPES)}."
-            )
-
-
-def find_field(name: str, declared: Mapping[str, str], undeclared: str = "text") -> Field:
+def find_field(name: str, declared: Declared, undeclared: str = "text") -> Field:
     """The field of that name; `undeclared` is the type of a key that is not in `declared`.
 
     Declared keys may also be written `metadata.<key>`. Raises FilterRejected.
@@ -130,25 +87,20 @@ def find_field(name: str, declared: Mapping[str, str], undeclared: str = "text")
     if name in COLUMNS:
         return _column(name)
     key = name.removeprefix(METADATA)
-    if key in declared:
-        return declared_field(key, declared[key])
+    if isinstance(kind := declared.get(key), str):
+        return declared_field(key, kind)
     if name in WRITTEN:
         return written_field(name)
     if name in CLOCK:
         return _clock_field(name)
     if key == name:
-        raise FilterRejected(f"there is no field {display(name)}; {_available(declared)}.")
+        raise unknown_field(name, declared)
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or UNSTORABLE.search(key):
         raise FilterRejected(
             f"after {METADATA} a key of 1 to {MAX_KEY_CHARACTERS} characters is needed, "
             "without NUL and halves of surrogate pairs."
         )
     return _metadata(name, undeclared, literal(key, Text()))
-
-
-def _available(declared: Mapping[str, str]) -> str:
-    own = f", the declared {', '.join(declared)}" if declared else ""
-    return f"there are {', '.join(KNOWN)}{own}, and {METADATA}<key> for any other metadata"
 
 
 def declared_field(name: str, kind: str) -> Field:
@@ -165,11 +117,10 @@ def written_field(name: str) -> Field:
     return _metadata(name, WRITTEN[name], constant(f"'{key}'", Text()), value)
 
 
-def facet_field(name: str, declared: Mapping[str, str]) -> Field:
+def facet_field(name: str, declared: Declared) -> Field:
     """A field whose values can be counted. Raises FilterRejected."""
-    if name not in {*declared, *WRITTEN, *CLOCK}:
-        known = ", ".join({**dict.fromkeys(declared), **WRITTEN, **CLOCK})
-        raise FilterRejected(f"facets: {display(name)} is not a declared field; there are {known}.")
+    if name not in {*declared, *COUNTED}:
+        raise FilterRejected(f"facets: {unknown_facet(name, declared)}")
     return find_field(name, declared)
 
 
@@ -241,18 +192,6 @@ def compare(field: Field, comparison: str, value: Any) -> ColumnElement[bool]:
     return and_(
         PREFIX_COMPARISONS[comparison](field.key, bind(field, value[:INDEXED_CHARACTERS])), exact
     )
-
-
-def display(value: object) -> str:
-    """A value for an error message: printable and bounded."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):  # not JSON, or an integer of thousands of digits
-        return f"this {type(value).__name__}"
-    text = text if len(text) <= MAX_DISPLAY_CHARACTERS else text[:MAX_DISPLAY_CHARACTERS] + "…"
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _column(name: str) -> Field:

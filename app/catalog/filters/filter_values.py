@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from app.catalog.filters.fields import UNSTORABLE, WALL_CLOCK, display
+from app.catalog.filters.field_names import UNSTORABLE, display
+from app.catalog.filters.fields import WALL_CLOCK
 from app.errors import FilterRejected
 
 MAX_CHARACTERS = 1_000  # in one string

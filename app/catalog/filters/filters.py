@@ -15,19 +15,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.catalog.filters import positions
 from app.catalog.filters.field_expressions import ANYTHING, INDEXED_CHARACTERS
-from app.catalog.filters.fields import (
-    COLUMNS,
-    METADATA,
-    Field,
-    bind,
-    bind_list,
-    compare,
-    display,
-    find_field,
-    wall_clock,
-)
+from app.catalog.filters.field_names import COLUMNS, METADATA, POSITION, display
+from app.catalog.filters.fields import Field, bind, bind_list, compare, find_field, wall_clock
 from app.catalog.filters.filter_values import VALUE_PARSERS, has_time_zone, letter_forms
-from app.catalog.filters.positions import POSITION
+from app.catalog.filters.label_fields import (
+    has_any,
+    label_set_of,
+    probability_field,
+)
+from app.catalog.filters.unknown_names import check_label
+from app.database.tables import LABELS, Declared, LabelNames
 from app.errors import FilterRejected
 
 MAX_DEPTH = 8  # nested and, or, not
@@ -41,6 +38,7 @@ OPERATORS: Mapping[str, Sequence[str]] = {
     "boolean": ("eq", "ne", "in", "exists"),
     "date": COMPARISONS,
     "tags": ("contains", "in", "exists"),
+    LABELS: ("eq", "ne", "in", "contains", "exists"),
     ANYTHING: ("exists",),
 }
 """The operators of each type of field."""
@@ -58,7 +56,7 @@ class Filter:
     clauses: Sequence[tuple[str, ColumnElement[bool]]]
 
 
-def parse(body: object, declared: Mapping[str, str]) -> Filter:
+def parse(body: object, declared: Declared) -> Filter:
     """Parse a JSON filter; `declared` are the collection's fields.
 
     `{}` passes everything. Raises FilterRejected.
@@ -75,7 +73,7 @@ Conjuncts = Iterator[tuple[str, ColumnElement[bool]]]
 class _Parser:
     """Walks a filter and counts its clauses."""
 
-    def __init__(self, declared: Mapping[str, str]) -> None:
+    def __init__(self, declared: Declared) -> None:
         self._declared = declared
         self._clauses = 0
 
@@ -152,14 +150,14 @@ def _all(found: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
     return and_(true(), *found)
 
 
-def _condition(
-    name: str, operator: str, value: object, declared: Mapping[str, str]
-) -> ColumnElement[bool]:
+def _condition(name: str, operator: str, value: object, declared: Declared) -> ColumnElement[bool]:
     if name == POSITION and name not in declared:
         return positions.condition(operator, value)
+    if (label_set := label_set_of(name, declared)) is not None:
+        return _label_condition(label_set, operator, value)
     kind = ANYTHING if operator == "exists" else _infer_type(value)
-    field = find_field(name, declared, kind)
-    _check_operator(field, operator)
+    field = probability_field(name, declared) or find_field(name, declared, kind)
+    _check_operator(field.kind, operator)
     if operator == "contains" and _is_undeclared(name, declared):
         # The type is unknown: it may be a text or tags, but not both.
         tags = find_field(name, declared, "tags")
@@ -169,7 +167,21 @@ def _condition(
     return _compare(field, operator, value)
 
 
-def _is_undeclared(name: str, declared: Mapping[str, str]) -> bool:
+def _label_condition(label_set: LabelNames, operator: str, value: object) -> ColumnElement[bool]:
+    """On the labels of a set: eq and contains are the same, since a picture may have several."""
+    _check_operator(LABELS, operator)
+    set_id = label_set["id"]
+    if operator == "exists":
+        has_label = has_any(set_id)
+        return has_label if VALUE_PARSERS["boolean"](value) else ~has_label
+    labels = [VALUE_PARSERS["text"](one) for one in (_list(value) if operator == "in" else [value])]
+    for label in labels:
+        check_label(label, label_set)
+    has_label = has_any(set_id, labels)
+    return ~has_label if operator == "ne" else has_label
+
+
+def _is_undeclared(name: str, declared: Declared) -> bool:
     return name not in COLUMNS and name.removeprefix(METADATA) not in declared
 
 
@@ -181,11 +193,11 @@ def _infer_type(value: object) -> str:
     return "number" if isinstance(one, (int, float)) else "text"
 
 
-def _check_operator(field: Field, operator: str) -> None:
-    known = OPERATORS[field.kind]
+def _check_operator(kind: str, operator: str) -> None:
+    known = OPERATORS[kind]
     if operator not in known:
         raise FilterRejected(
-            f"a field of the type {field.kind} has no operator {display(operator)}; "
+            f"a field of the type {kind} has no operator {display(operator)}; "
             f"it has {', '.join(known)}."
         )
 

@@ -9,11 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, cast, func
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 
-from app.catalog.filters.fields import display
+from app.catalog.filters.field_names import display
 from app.database.tables import images
 from app.errors import FilterRejected
 
-POSITION = "position"
 OPERATORS = ("within", "exists")
 EARTH_KILOMETERS = 6_371.0  # mean radius; the earth is no sphere: distances are right to 0.5 %
 MAX_KILOMETERS = 20_100.0  # half around the earth

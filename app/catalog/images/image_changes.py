@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.catalog import said_words
+from app.catalog.filters.declared_values import check_values
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import AnnotationInvalid
@@ -56,10 +57,12 @@ def change_many(
 ) -> list[Changed]:
     """Change pictures of a collection in one transaction; one outcome per id, in their order.
 
-    A picture whose metadata would become too large is refused, and the others are changed.
+    A picture whose metadata would become too large is refused, and the others are changed. Raises
+    AnnotationInvalid, and changes none, where a value has not the type of its field.
     """
     ids = list(dict.fromkeys(image_ids))
     with sessions.begin() as session:
+        check_values(session, collection_id, change.metadata)
         found = _locked(session, collection_id, ids)
         return [_changed(session, image_id, found.get(image_id), change) for image_id in ids]
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.catalog import skipped_files, upload_copies
 from app.catalog.images.image_rows import KnownFile, get_images, lock_content
 from app.catalog.skipped_files import SkippedFile
-from app.database.tables import EXPIRED, IMAGE_COLUMNS, PRESENT, Image, images
+from app.database.tables import EXPIRED, HELD, IMAGE_COLUMNS, PRESENT, Image, images
 from app.storage.disk import STORE_SCHEME
 
 Located = TypeVar("Located", KnownFile, Image)
@@ -70,6 +70,7 @@ def restore(session: Session, image_ids: Sequence[int], collection_id: int) -> l
         images.c.collection_id == collection_id,
         ~PRESENT,
         ~EXPIRED,
+        ~HELD,
     )
     query = query.values(removed_at=None).returning(images.c.id, images.c.path)
     restored = {row.id: row.path for row in session.execute(query)}

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    cast,
     column,
     func,
     literal,
@@ -28,17 +29,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.catalog.filters.field_expressions import INDEXED_CHARACTERS
-from app.catalog.filters.fields import (
-    MAX_BIGINT,
-    UNSTORABLE,
-    Field,
-    bind,
-    display,
-    facet_field,
-    find_field,
-)
+from app.catalog.filters.field_names import UNSTORABLE, display
+from app.catalog.filters.fields import MAX_BIGINT, Field, bind, facet_field, find_field
 from app.catalog.filters.filters import Filter
-from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
+from app.catalog.filters.label_fields import label_set_of, label_values, probability_field
+from app.database.tables import IMAGE_COLUMNS, PRESENT, Declared, Image, images
 from app.errors import CursorRejected, FilterRejected
 
 MAX_FACET_VALUES = 5_000
@@ -79,13 +74,19 @@ class ListedImage:
         return self.key, self.image.id
 
 
-def parse_order(text: str, declared: Mapping[str, str]) -> Order:
+def parse_order(text: str, declared: Declared) -> Order:
     """Parse `width`, or `-width` for descending.
 
     Undeclared metadata keys sort as text. Raises FilterRejected.
     """
+    name = text.removeprefix("-")
+    if label_set_of(name, declared) is not None:
+        raise FilterRejected(
+            f"order_by: {name} holds labels, which have no order: order by the probability of one, "
+            f"as in -{name}.dog."
+        )
     try:
-        field = find_field(text.removeprefix("-"), declared)
+        field = probability_field(name, declared) or find_field(name, declared)
     except FilterRejected as error:
         raise FilterRejected(f"order_by: {error}") from error
     if field.kind == "tags":
@@ -225,22 +226,36 @@ def facets(
     collection_id: int,
     where: Filter,
     name: str,
-    declared: Mapping[str, str],
+    declared: Declared,
     limit: int,
+    containing: str = "",
 ) -> list[tuple[Key, int]]:
     """The `limit` most frequent values of a declared field, with the number of pictures for each.
 
-    Ties are ordered by value. Texts are counted by their first INDEXED_CHARACTERS characters, tags
-    individually; null is not a value. Raises FilterRejected.
+    Only values `containing` that text in any case. Ties are ordered by value. Texts are counted by
+    their first INDEXED_CHARACTERS characters, tags individually; null is not a value. Raises
+    FilterRejected.
     """
     if not 1 <= limit <= MAX_FACET_VALUES:
         raise FilterRejected(f"facets: {limit} values; 1 to {MAX_FACET_VALUES} are allowed.")
-    field = facet_field(name, declared)
-    query = _tag_values(field) if field.kind == "tags" else _scalar_values(field)
-    query = query.where(_passing(collection_id, where)).group_by(query.selected_columns.value)
+    query = _values(name, declared)
+    value = query.selected_columns.value
+    query = query.where(_passing(collection_id, where)).group_by(value)
+    if containing:
+        folded = func.lower(cast(value, Text()).collate("default"))  # C folds ASCII alone
+        wanted = func.lower(literal(containing, Text()).collate("default"))
+        query = query.where(func.strpos(folded, wanted) > 0)
     number = query.selected_columns.pictures
-    query = query.order_by(number.desc(), query.selected_columns.value).limit(limit)
+    query = query.order_by(number.desc(), value).limit(limit)
     return [(_facet_value(value), pictures) for value, pictures in session.execute(query)]
+
+
+def _values(name: str, declared: Declared) -> Select[tuple[Any, int]]:
+    """The values of a field, each with the number of its pictures. Raises FilterRejected."""
+    if (label_set := label_set_of(name, declared)) is not None:
+        return label_values(label_set["id"])
+    field = facet_field(name, declared)
+    return _tag_values(field) if field.kind == "tags" else _scalar_values(field)
 
 
 def _scalar_values(field: Field) -> Select[tuple[Any, int]]:

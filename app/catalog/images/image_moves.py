@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, Text, exists, literal, select, update
+from sqlalchemy import RowMapping, Text, delete, exists, literal, select, update
 from sqlalchemy.orm import Session
 
 from app.catalog import skipped_files
 from app.catalog.collection_deletion import uploads_disk
-from app.catalog.gallery import remove_files
 from app.catalog.images import image_deletion
+from app.catalog.images.image_removal import remove_files
 from app.catalog.images.image_rows import lock_content
+from app.catalog.standing import new_image_rows
+from app.database.annotation_tables import image_annotations
 from app.database.connections import Sessions
 from app.database.tables import (
     IMAGE_COLUMNS,
     PRESENT,
+    REGION_ANNOTATORS,
     Collection,
     Image,
     VectorIndex,
@@ -24,6 +27,7 @@ from app.database.tables import (
     images,
 )
 from app.errors import CollectionRejected
+from app.index import regions
 from app.index.missing_vectors import forget_changed
 from app.index.vector_indexes import require_active
 from app.storage.disk import Stores
@@ -117,6 +121,7 @@ def _move(
         if status[row["id"]] == "moved":
             gone.append(row)
     moved = [row["id"] for row in gone]
+    _forget_regions(session, source[1], moved)
     vectors = update(embeddings).where(
         embeddings.c.index_id == source[1].id, embeddings.c.image_id.in_(moved)
     )
@@ -124,7 +129,18 @@ def _move(
     forget_changed(session, source[1], moved)
     image_deletion.skip_files(session, gone)
     skipped_files.forget(session, target[0].id, [row["stored_path"] for row in gone])
+    new_image_rows.note(session, moved)
     return status, [Image.of(row) for row in gone]
+
+
+def _forget_regions(session: Session, index: VectorIndex, image_ids: Sequence[int]) -> None:
+    """Regions do not move: the other collection may have none, or others."""
+    regions.drop(session, index, image_ids)
+    looked_at = delete(image_annotations).where(
+        image_annotations.c.image_id.in_(image_ids),
+        image_annotations.c.annotator.in_(REGION_ANNOTATORS),
+    )
+    session.execute(looked_at)
 
 
 def _move_one(

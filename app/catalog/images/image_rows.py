@@ -28,7 +28,7 @@ from app.database.tables import (
     images,
 )
 from app.errors import ImageNotFound
-from app.index import embeddings
+from app.index import embeddings, regions
 from app.index.embeddings import put_vectors
 from app.index.missing_vectors import forget_changed
 from app.index.vector_indexes import lock, require_active
@@ -37,7 +37,7 @@ from app.vectors import Vectors, check_vectors
 MAX_COPIES = 50  # rows with the same content that are checked for a move
 READ_COLUMNS = (
     *("content_hash", "etag", "bytes", "width", "height", "format"),
-    *("perceptual_hash", "taken_at", "taken_local", "sidecar", "embedded"),
+    *("perceptual_hash", "taken_at", "taken_local", "sidecar", "embedded", "frame_times"),
 )
 
 
@@ -57,6 +57,21 @@ def count_images(session: Session, collection_id: int) -> int:
     """The number of pictures in the collection."""
     query = select(func.count()).where(images.c.collection_id == collection_id, PRESENT)
     return session.execute(query.select_from(images)).scalar_one()
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How many pictures there are, and how many collections have any."""
+
+    pictures: int
+    collections: int
+
+
+def count_all(session: Session) -> Totals:
+    """The totals of all collections that are not deleted."""
+    collection = images.c.collection_id
+    query = select(func.count(), func.count(collection.distinct())).select_from(images)
+    return Totals(*session.execute(query.join(collections).where(PRESENT, KNOWN_COLLECTION)).one())
 
 
 def _visible(*where: ColumnElement[bool]) -> Select[Any]:
@@ -81,11 +96,16 @@ def get_images(session: Session, image_ids: Sequence[int]) -> dict[int, Image]:
     return {row["id"]: Image.of(row) for row in session.execute(query).mappings()}
 
 
-def content_hashes(session: Session, collection_id: int, limit: int) -> dict[int, bytes]:
-    """Content hashes by id of some of a collection's pictures, tombstones included."""
-    query = select(images.c.id, images.c.content_hash)
+def contents(
+    session: Session, collection_id: int, limit: int
+) -> dict[int, tuple[bytes, Sequence[float]]]:
+    """Content hashes by id of some of a collection's pictures, tombstones included.
+
+    With the times of the frames of a video.
+    """
+    query = select(images.c.id, images.c.content_hash, images.c.frame_times)
     query = query.where(images.c.collection_id == collection_id).limit(limit)
-    return {row.id: row.content_hash for row in session.execute(query)}
+    return {id_: (content_hash, times or ()) for id_, content_hash, times in session.execute(query)}
 
 
 def find_by_hash(session: Session, collection_id: int, content_hash: bytes) -> Image | None:
@@ -197,6 +217,8 @@ def add_images(
     ids = [image.id for image in ordered]
     forget_changed(session, index, ids)
     put_vectors(session, index, ids, vectors)
+    if index.has_parts:
+        regions.drop(session, index, ids)  # of what the files showed before
     return ordered
 
 
@@ -214,6 +236,12 @@ def put_pages(
         return
     found = {image.id: ours for image, ours in zip(added, pages, strict=True)}
     embeddings.put_pages(session, index, found)
+
+
+def put_frame_times(session: Session, image_id: int, times: Sequence[float] | None) -> None:
+    """Set when the pages of a video are shown, in seconds; None for any other file."""
+    value = None if times is None else list(times)
+    session.execute(update(images).where(images.c.id == image_id).values(frame_times=value))
 
 
 def _language(collection_id: int) -> ColumnElement[Any]:

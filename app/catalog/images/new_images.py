@@ -1,7 +1,7 @@
 """A picture's row before it is written."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -53,10 +53,12 @@ class NewImage:
     said_metadata: Mapping[str, Any] = field(default_factory=dict)
     sidecar: Mapping[str, Any] | None = None
     embedded: Mapping[str, Any] | None = None
+    frame_times: Sequence[float] | None = None  # of a video whose frames are indexed, in seconds
 
     def values(self) -> dict[str, Any]:
         """Its columns, except the collection."""
-        return {**vars(self), "metadata": dict(self.metadata or {})}
+        times = None if self.frame_times is None else list(self.frame_times)
+        return {**vars(self), "metadata": dict(self.metadata or {}), "frame_times": times}
 
 
 def new_image(
@@ -86,7 +88,7 @@ def new_image(
         width=picture.width,
         height=picture.height,
         format=picture.format,
-        perceptual_hash=perceptual_hash(picture.image),
+        perceptual_hash=None if picture.seconds is not None else perceptual_hash(picture.image),
         taken_at=moment,
         taken_local=None if moment is None else moment.replace(tzinfo=None),
         caption=whole.caption,
@@ -99,11 +101,13 @@ def new_image(
 
 
 def embedded_words(picture: Picture, rules: MetadataRules = DEFAULT_RULES) -> Annotation:
-    """What a picture's file says, and what else it has: a film, frames."""
+    """What a picture's file says, and what else it has: a film, frames, a length in seconds."""
     words = described(picture.description, keep_gps=rules.keep_gps, name_place=rules.name_place)
     found: dict[str, Any] = {}
     if picture.film_offset is not None:
         found |= {"motion": True, "motion_offset": picture.film_offset}
     if picture.frames > 1:
         found["frames"] = picture.frames
+    if picture.duration is not None:
+        found |= {"video": True, "duration": round(picture.duration, 3)}
     return replace(words, metadata=found | words.metadata)

@@ -29,6 +29,7 @@ USERS_FILE = "image_search.users"
 VERSION_FILE = "PG_VERSION"
 SHARED_BUFFERS_MB = 256
 MAINTENANCE_WORK_MEM_MB = 512  # for HNSW builds: 100,000 halfvecs of 512 dimensions fit
+KEPT_LOG_MB = 4_096  # that standbys have not had yet; one that needs more has to be made anew
 MAINTENANCE_WORKERS = 2  # beside the one that builds
 QUERY_SHARED_MB = 64  # of shared memory that parallel queries may take beside a build
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where Linux keeps what parallel workers share
@@ -46,6 +47,8 @@ maintenance_work_mem = {maintenance_work_mem}MB
 max_parallel_maintenance_workers = {workers}
 max_connections = 200
 jit = off
+max_slot_wal_keep_size = {kept_log}MB
+hot_standby_feedback = on
 """
 
 
@@ -66,8 +69,23 @@ def embedded_server(folder: Path, version: int = CURRENT) -> Iterator[str]:
                 f"The embedded Postgres in {folder} does not start: {error}."
             ) from error
         stack.enter_context(_watched(postmaster))
-        host = quote(str(postmaster.socket_folder), safe="/")
-        yield f"postgresql://postgres:@/postgres?host={host}"
+        yield _url(postmaster)
+
+
+def running_server(folder: Path) -> str | None:
+    """The URL of the server that runs on `folder`, as `embedded_server` yields it, if one runs.
+
+    Raises DatabaseUnusable where the programs of Postgres cannot be used.
+    """
+    if not (folder / VERSION_FILE).exists():
+        return None
+    postmaster = Postmaster(folder.resolve(), find_programs())
+    return None if postmaster.running() is None else _url(postmaster)
+
+
+def _url(postmaster: Postmaster) -> str:
+    host = quote(str(postmaster.socket_folder), safe="/")
+    return f"postgresql://postgres:@/postgres?host={host}"
 
 
 def data_version(folder: Path) -> int | None:
@@ -125,11 +143,13 @@ def initialize(postmaster: Postmaster, *options: str) -> None:
 def sole_owner(folder: Path) -> Iterator[None]:
     """Hold `folder` for one server process, by a file lock that ends with it.
 
-    Raises ResourceInUse naming the process that holds it.
+    Raises ResourceInUse naming the process that holds it, DatabaseUnusable where it cannot be made.
     """
     path = folder.with_name(folder.name + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with _creating(folder):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -142,6 +162,18 @@ def sole_owner(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} ({' '.join(psutil.Process().cmdline())})")
         file.flush()
         yield
+
+
+@contextmanager
+def _creating(folder: Path) -> Iterator[None]:
+    """Raises DatabaseUnusable where the system refuses it."""
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseUnusable(
+            f"The data folder {folder} cannot be created: {error.strerror}. Set "
+            "IMAGE_SEARCH_POSTGRES_DIR to a folder that this user may write to."
+        ) from error
 
 
 @contextmanager
@@ -159,7 +191,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
 def _shared(postmaster: Postmaster) -> Iterator[None]:
     """Be one of the users of the server, which runs as long as it has any."""
     folder = postmaster.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    with _creating(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with folder_lock(folder):
             initialize(postmaster)
@@ -258,6 +291,7 @@ def settings(shared_memory_bytes: int | None) -> str:
     return SETTINGS.format(
         shared_buffers=SHARED_BUFFERS_MB,
         maintenance_work_mem=MAINTENANCE_WORK_MEM_MB,
+        kept_log=KEPT_LOG_MB,
         workers=MAINTENANCE_WORKERS if has_room else 0,
     )
 

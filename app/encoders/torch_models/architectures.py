@@ -6,7 +6,7 @@ from typing import Any
 import open_clip
 from open_clip.pretrained import get_pretrained_cfg
 
-from app.errors import ModelUnavailable
+from app.errors import ModelUnknown
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def preprocess_of_tags(model: str) -> dict[str, Any]:
 def check_activation(model: str, tag: str) -> None:
     """Refuse QuickGELU weights for a GELU architecture, or the reverse: vectors would be wrong.
 
-    Nothing else would report the mismatch. Raises ModelUnavailable naming the architecture that
+    Nothing else would report the mismatch. Raises ModelUnknown naming the architecture that
     fits. If none does, the list of tags is at fault (`roberta-ViT-B-32`), and the only existing
     architecture is used, as in open_clip.
     """
@@ -42,9 +42,9 @@ def check_activation(model: str, tag: str) -> None:
         return
     other = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
     if get_pretrained_cfg(other, tag) and _has_quick_gelu(other) == trained:
-        raise ModelUnavailable(
-            f"The weights {tag} were trained with{'' if trained else 'out'} QuickGELU, which "
-            f"IMAGE_SEARCH_CLIP_MODEL={model} does not match. Set IMAGE_SEARCH_CLIP_MODEL={other}."
+        raise ModelUnknown(
+            f"The weights {tag} were trained with{'' if trained else 'out'} QuickGELU, which the "
+            f"model {model} does not match. Name the model {other}."
         )
     log.warning(
         "open_clip lists %s / %s with%s QuickGELU, but has no such architecture; using %s as it is",

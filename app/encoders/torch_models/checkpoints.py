@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from app.encoders.file_identity import CONFIG_FILE
-from app.encoders.torch_models.hub_files import HUB, WEIGHT_FILES, hub_file
+from app.encoders.torch_models.hub_files import HUB, WEIGHT_FILES, check_repository, hub_file
 from app.encoders.torch_models.text_files import TextFiles, find_text_files
 from app.encoders.torch_models.transformers_package import check_transformers
-from app.errors import ModelUnavailable
+from app.errors import ModelUnavailable, ModelUnknown
 
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pth"}
 LOCAL = "local-dir:"
@@ -54,15 +54,27 @@ def find_checkpoint(model: str, pretrained: str) -> Checkpoint:
     return Checkpoint(model, *weights, find_text_files(named_models.config_of(model)))
 
 
-def _from_folder(folder: Path) -> Checkpoint:
+def check_name(model: str, pretrained: str) -> None:
+    """Raise ModelUnknown if no model can be had by this name; nothing is downloaded."""
+    if model.startswith(LOCAL):
+        _check_folder(Path(model.removeprefix(LOCAL)).expanduser())
+    elif model.startswith(HUB):
+        check_repository(model.removeprefix(HUB))
+    else:
+        from app.encoders.torch_models import named_models  # open_clip: takes seconds
+
+        named_models.check_name(model.replace("/", "-"), pretrained)
+
+
+def _check_folder(folder: Path) -> None:
     if not (folder / CONFIG_FILE).is_file():
-        raise ModelUnavailable(
-            f"IMAGE_SEARCH_CLIP_MODEL={LOCAL}{folder}: {folder / CONFIG_FILE} is missing."
-        )
+        raise ModelUnknown(f"{LOCAL}{folder}: {folder / CONFIG_FILE} is missing.")
     if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
-        raise ModelUnavailable(
-            f"IMAGE_SEARCH_CLIP_MODEL={LOCAL}{folder}: the folder holds no weights."
-        )
+        raise ModelUnknown(f"{LOCAL}{folder}: the folder holds no weights.")
+
+
+def _from_folder(folder: Path) -> Checkpoint:
+    _check_folder(folder)
     config = _model_config(folder / CONFIG_FILE)
     check_transformers(f"{LOCAL}{folder}", config)
     text_files = find_text_files(config, has_own_tokenizer=True)

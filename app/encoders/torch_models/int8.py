@@ -68,14 +68,13 @@ def _is_faithful(verdict: dict[str, Any]) -> bool:
 def _sampled(loaded: "LoadedModel", options: RuntimeOptions) -> "list[Pixels]":
     if find_spec("nncf") is None:
         raise ModelUnavailable(
-            "IMAGE_SEARCH_PRECISION=int8 needs nncf: install this project with its extra `int8`, "
-            "or set IMAGE_SEARCH_PRECISION=auto."
+            "int8 needs nncf: install this project with its extra `int8`, or choose another "
+            "precision."
         )
     pictures = options.samples(SAMPLE)
     if len(pictures) < FEWEST:
         raise ModelUnavailable(
-            f"IMAGE_SEARCH_PRECISION=int8 is calibrated on pictures: {FEWEST} at least, "
-            f"{len(pictures)} found."
+            f"int8 is calibrated on pictures: {FEWEST} at least, {len(pictures)} found."
         )
     return [loaded.encoder.prepare(picture) for picture in pictures]
 

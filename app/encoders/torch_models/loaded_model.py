@@ -41,7 +41,12 @@ class LoadedModel:
         self.tokenizer = tokenizer
         self.device = device
         self.encoder = OpenClipEncoder(
-            self.towers(torch.float32), shape, partial(_arrays, tokenizer), text.cut, space
+            self.towers(torch.float32),
+            shape,
+            partial(_arrays, tokenizer),
+            text.cut,
+            space,
+            float(text.model.logit_scale.detach().exp()),
         )
 
     def towers(self, dtype: torch.dtype) -> TorchTowers:

@@ -11,9 +11,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from app.encoders import fast_start
 from app.encoders.encoder import OpenClipEncoder
-from app.encoders.file_identity import identities
+from app.encoders.file_identity import Files, identities
 from app.encoders.model_request import ModelRequest, RuntimeOptions
-from app.encoders.torch_models.checkpoints import find_checkpoint
+from app.encoders.torch_models.checkpoints import Checkpoint, find_checkpoint
 from app.encoders.torch_models.hub_files import WAYS_OUT
 from app.encoders.torch_models.loaded_model import LoadedModel, TorchTokenizer
 from app.encoders.torch_models.runtime_choice import choose_runtime
@@ -50,6 +50,25 @@ def load(
 def load_torch(model: str, pretrained: str, device: str, name: str | None = None) -> LoadedModel:
     """Load the model in torch and fp32, whatever would suit the machine best."""
     checkpoint = find_checkpoint(model, pretrained)
+    towers, config, tokenizer, files = create(checkpoint, model, pretrained)
+    towers.eval().requires_grad_(False)
+    transform = image_transform_v2(PreprocessCfg(**towers.visual.preprocess_cfg), is_train=False)
+    named = "" if checkpoint.weights is None else pretrained  # a folder or repository needs no tag
+    fingerprint = fingerprint_of(towers, config, tokenizer)
+    text = TextTower(towers)
+    space = VectorSpace(name or model, named, fingerprint, text.check(tokenizer(PROBE_TEXTS[:1])))
+    return LoadedModel(
+        text, transform, tokenizer, space, choose_device(device), checkpoint.place, files
+    )
+
+
+def create(
+    checkpoint: Checkpoint, model: str, pretrained: str
+) -> tuple[Any, dict[str, Any], TorchTokenizer, Files]:
+    """A checkpoint's modules with its weights, its architecture, tokenizer, and files as read.
+
+    `model` and `pretrained` are what it is called in messages. Raises ModelUnavailable.
+    """
     try:
         files = {} if checkpoint.place is None else identities([checkpoint.place])
         config = open_clip.get_model_config(checkpoint.model_name)
@@ -69,15 +88,7 @@ def load_torch(model: str, pretrained: str, device: str, name: str | None = None
         raise ModelUnavailable(
             f"{model} / {pretrained} cannot be loaded: {reason} {WAYS_OUT}"
         ) from error
-    towers.eval().requires_grad_(False)
-    transform = image_transform_v2(PreprocessCfg(**towers.visual.preprocess_cfg), is_train=False)
-    named = "" if checkpoint.weights is None else pretrained  # a folder or repository needs no tag
-    fingerprint = fingerprint_of(towers, config, tokenizer)
-    text = TextTower(towers)
-    space = VectorSpace(name or model, named, fingerprint, text.check(tokenizer(PROBE_TEXTS[:1])))
-    return LoadedModel(
-        text, transform, tokenizer, space, choose_device(device), checkpoint.place, files
-    )
+    return towers, config, tokenizer, files
 
 
 def choose_device(setting: str) -> str:

@@ -87,7 +87,7 @@ def choose_runtime(loaded: "LoadedModel", options: RuntimeOptions) -> Choice:
         try:
             encoder = encoders.get(variant) or _make(loaded, options, variant)
         except Exception:  # as in `_run_trials`; it worked when it was tried
-            log.exception("%s %s cannot be had any more", *variant)
+            log.exception("%s %s is no longer available", *variant)
             settled = False
             continue
         encoder = gpu_batching.tuned(encoder) if loaded.device == "cuda" else encoder
@@ -138,12 +138,12 @@ def has_bfloat16() -> bool:
 def _int8(loaded: "LoadedModel", options: RuntimeOptions) -> "OpenClipEncoder | None":
     if loaded.device != "cpu" or options.runtime == "torch" or options.folder is None:
         raise ModelUnavailable(
-            "IMAGE_SEARCH_PRECISION=int8 runs in OpenVINO on the CPU: set IMAGE_SEARCH_DEVICE=cpu "
-            "and IMAGE_SEARCH_RUNTIME=auto, or IMAGE_SEARCH_PRECISION=auto."
+            "int8 runs in OpenVINO on the CPU: set IMAGE_SEARCH_DEVICE=cpu and "
+            "IMAGE_SEARCH_RUNTIME=auto, or choose another precision."
         )
     if find_spec("openvino") is None:
         raise ModelUnavailable(
-            "IMAGE_SEARCH_PRECISION=int8 needs openvino, which is not installed."
+            "int8 needs openvino, which is not installed. Choose another precision."
         )
     from app.encoders.torch_models import int8
 
@@ -269,4 +269,6 @@ def _keep(file: Path | None, trials: Trials) -> None:
         with whole_file(file) as out:
             out.write(json.dumps(stored, indent=1).encode())
     except OSError as error:
-        log.warning("what was measured of the model is not kept: %s", error)
+        log.warning(
+            "IMAGE_SEARCH_MODEL_CACHE_DIR: what was measured of the model is not kept: %s", error
+        )

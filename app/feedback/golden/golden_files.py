@@ -32,7 +32,7 @@ def parse(data: bytes) -> list[Judged]:
     """The queries of a file. Raises GoldenQueryRejected, which names the line."""
     if len(data) > MAX_FILE_BYTES:
         raise GoldenQueryRejected(
-            f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB, the most that is read."
+            f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB, the maximum."
         )
     try:
         text = data.decode("utf-8-sig")
@@ -43,7 +43,9 @@ def parse(data: bytes) -> list[Judged]:
     for place, record in records:
         found.append(_judged(place, record))
         if len(found) > MAX_QUERIES:
-            raise GoldenQueryRejected(f"The file has more than {MAX_QUERIES:,} queries, the most.")
+            raise GoldenQueryRejected(
+                f"The file has more than {MAX_QUERIES:,} queries, the maximum."
+            )
     return found
 
 
@@ -95,7 +97,7 @@ def _cell(place: str, name: str, value: str) -> object:
     try:
         ids = [int(part) for part in SEPARATORS.split(value) if part]
     except ValueError as error:
-        raise GoldenQueryRejected(f"{place}: {name}: {value[:40]!r} are no ids.") from error
+        raise GoldenQueryRejected(f"{place}: {name}: {value[:40]!r} are not ids.") from error
     return ids if name != "image_id" else ids[0] if len(ids) == 1 else ids
 
 

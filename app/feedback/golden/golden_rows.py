@@ -98,7 +98,7 @@ def _find(session: Session, collection_id: int, judged: Judged) -> int | None:
 def _insert(session: Session, collection_id: int, judged: Judged) -> int:
     if count(session, collection_id) >= MAX_QUERIES:
         raise rejected(
-            judged, f"this collection has {MAX_QUERIES:,} golden queries, the most: delete some."
+            judged, f"this collection has {MAX_QUERIES:,} golden queries, the maximum: delete some."
         )
     text = None if judged.text is None else normalised(judged.text)
     query = upsert(golden_queries).values(

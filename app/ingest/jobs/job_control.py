@@ -23,13 +23,18 @@ from app.ingest.jobs.jobs import (
     note_waiting,
     settle,
 )
+from app.ingest.jobs.retryability import could_be_retried
 
 RETENTION = timedelta(days=30)  # how long finished jobs are kept
-SENT = {"files", "archive"}  # sources that were uploaded with the request
 REINDEXING = (
     "reindex"  # the source of a job that fills a new generation of the collection's vectors
 )
 EVALUATION = "evaluate"  # that of one that compares generations and models by golden queries
+LABELLING = "labels"  # that of one that labels the collection's pictures by a label set
+ANNOTATING = "annotate"  # that of one that looks at the collection's pictures for an annotator
+
+WITHOUT_ITEMS = (REINDEXING, EVALUATION, LABELLING, ANNOTATING)
+"""Jobs on what the collection has: their counts are of pictures or searches, not of items."""
 
 
 def goes_on_after(session: Session, job_id: int, error: Interrupted | ModelUnavailable) -> bool:
@@ -40,7 +45,7 @@ def goes_on_after(session: Session, job_id: int, error: Interrupted | ModelUnava
     if get(session, job_id).state != "running":
         return False
     if isinstance(error, ModelUnavailable):
-        note_waiting(session, job_id, str(error))
+        note_waiting(session, job_id, error)
     return True
 
 
@@ -52,6 +57,16 @@ def is_reindexing(job: Job) -> bool:
 def is_evaluation(job: Job) -> bool:
     """Whether the job searches for the collection's golden queries."""
     return EVALUATION in job.source
+
+
+def is_labelling(job: Job) -> bool:
+    """Whether the job labels the collection's pictures."""
+    return LABELLING in job.source
+
+
+def is_annotating(job: Job) -> bool:
+    """Whether the job looks at the collection's pictures for an annotator."""
+    return ANNOTATING in job.source
 
 
 def resume(session: Session, job: Job, batch_size: int) -> None:
@@ -76,7 +91,7 @@ def cancel(session: Session, job_id: int) -> Job:
     )
     query = query.values(state="cancelled", outcome="cancelled", updated_at=func.now())
     number = len(session.execute(query.returning(job_items.c.id)).all())
-    if is_reindexing(job) or is_evaluation(job):  # which have no items for what they do
+    if job.source.keys() & {*WITHOUT_ITEMS}:
         number = job.total - job.done
     changes = {"cancelled": jobs.c.cancelled + number, "listed": True, "updated_at": func.now()}
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
@@ -96,10 +111,7 @@ def retry(session: Session, job_id: int, batch_size: int) -> Job:
     if is_reindexing(job):
         return _retry_reindexing(session, job)
     query = update(job_items).where(job_items.c.job_id == job_id, job_items.c.state == "failed")
-    if "folder" in job.source:  # folders that could not be listed are no files
-        query = query.where(~job_items.c.path.endswith("/"))
-    if not SENT.isdisjoint(job.source):
-        query = query.where(job_items.c.staged.is_not(None))
+    query = query.where(jobs.c.id == job_items.c.job_id, could_be_retried())
     query = query.values(state="pending", outcome=None, attempts=0, leases=0, updated_at=func.now())
     ids = sorted(session.execute(query.returning(job_items.c.id)).scalars())
     if not ids and not job.reason:
@@ -108,6 +120,7 @@ def retry(session: Session, job_id: int, batch_size: int) -> Job:
         "state": "running",
         "failed": jobs.c.failed - len(ids),
         "reason": None,
+        "code": None,
         "finished_at": None,
         "listed": job.reason is None,
         "webhook_status": "waiting",

@@ -35,6 +35,7 @@ class Item:
     state: str
     outcome: str | None
     reason: str | None
+    code: str | None
     attempts: int
     leases: int
     worker: str | None
@@ -46,6 +47,7 @@ class Item:
 class NewItem:
     """A file found by the listing; with a `reason` it is refused at once, a `note` is a warning.
 
+    `code` is the reason's, if it has one.
     `sidecars` are the names of those beside it; `taken` is when it was taken, as recorded;
     `derived_place` is named from the position in its sidecar.
     """
@@ -61,6 +63,7 @@ class NewItem:
     taken: Mapping[str, Any] | None = None
     derived_place: dict[str, str] | None = None
     reason: str | None = None
+    code: str | None = None
     note: str | None = None
 
     def values(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
+from app.catalog.filters.declared_values import check_values
 from app.database.connections import Sessions
 from app.errors import JobConflict, SourceNotAllowed, SourceUnreadable, UploadRejected
-from app.ingest.jobs import job_control, job_items, jobs
+from app.ingest.jobs import job_control, job_following, job_items, jobs
 from app.ingest.jobs.job_items import Item, NewItem
 from app.ingest.jobs.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, NewJob
 from app.sources.sidecars.annotations import Annotation
@@ -27,7 +28,6 @@ MAX_FILES = 1_000  # in one request
 MAX_URLS = 1_000  # in one request
 URLS_AT_ONCE = 8  # in a batch: each may take half a minute to fail
 PAGE = 1_000  # items read at a time
-FOLLOW_SECONDS = 0.1  # between polls of a job that is followed
 ANYWHERE = "anywhere"  # the queue of sources that every worker can read: buckets
 
 
@@ -166,9 +166,13 @@ class JobSubmission:
         dry_run: bool = False,
         webhook_url: str | None = None,
     ) -> int:
-        """A job on pictures that are downloaded from URLs. Raises UploadRejected."""
+        """A job on pictures that are downloaded from URLs.
+
+        Raises UploadRejected, AnnotationInvalid.
+        """
         if not 0 < len(urls) <= MAX_URLS:
             raise UploadRejected(f"urls: 1 to {MAX_URLS} are taken in one request.")
+        self._check(annotation)
         items = [
             NewItem(url, caption=annotation.caption, metadata=annotation.metadata) for url in urls
         ]
@@ -187,12 +191,13 @@ class JobSubmission:
     ) -> int:
         """A job on uploaded files and the entries of an uploaded archive.
 
-        Raises UploadRejected.
+        Raises UploadRejected, AnnotationInvalid.
         """
         if not files and archive is None:
             raise UploadRejected("Send files, an archive, urls or a source.")
         if len(files) > MAX_FILES:
             raise UploadRejected(f"{len(files)} files; {MAX_FILES} are taken in one request.")
+        self._check(annotation)
         with self._staged([*files, *([archive] if archive else [])]) as names:
             source: dict[str, Any] = {"files": len(files)}
             if archive:
@@ -210,6 +215,10 @@ class JobSubmission:
             new = NewJob(self.collection_id, source, self.queue, listed=archive is None)
             new = replace(new, dry_run=dry_run, webhook_url=webhook_url)
             return self._attach(new, items, self.batch_size, SENT_PRIORITY)
+
+    def _check(self, annotation: Annotation) -> None:
+        with self.sessions.begin() as session:
+            check_values(session, self.collection_id, annotation.metadata)
 
     @contextmanager
     def _staged(self, sent: Sequence[SentFile]) -> Iterator[list[str]]:
@@ -283,10 +292,4 @@ class JobSubmission:
         stop: threading.Event | None = None,
     ) -> Job:
         """Wait until the job ends or `stop` is set, calling `show` with its progress."""
-        stop = stop or threading.Event()
-        job = self.job(job_id)
-        while job.finished_at is None and not stop.wait(FOLLOW_SECONDS):
-            show(job)
-            job = self.job(job_id)
-        show(job)
-        return job
+        return job_following.follow(lambda: self.job(job_id), show, stop or threading.Event())

@@ -14,13 +14,14 @@ from functools import cache
 from typing import Any
 
 import procrastinate
-from sqlalchemy import Column, ColumnElement, func, insert, select, text, update
+from sqlalchemy import Column, ColumnElement, case, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import OUTCOMES, jobs
 from app.database.tables import collections
-from app.errors import CollectionNotFound, JobNotFound
+from app.errors import CollectionNotFound, ImageSearchError, JobNotFound
+from app.ingest.jobs.retryability import retryable
 from app.ingest.webhooks.messages import WebhookMessage
 from app.metrics import QueueCounts
 
@@ -28,6 +29,10 @@ LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order a j
 WEBHOOK = "webhook"  # the task that reports its end, if it is to be reported
 WEBHOOKS = "webhooks"  # its queue: slow receivers hold up no job
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # uploads go before bulk loads
+
+NO_WORKER = (
+    "No worker runs: start one by `make worker`, or the server with IMAGE_SEARCH_WORKER=embedded."
+)
 
 STATES = ("pending", "running", "succeeded", "failed", "cancelling", "cancelled")
 DONE = tuple(outcome for outcome in OUTCOMES if outcome not in {"removed", "gone"})
@@ -47,7 +52,9 @@ class Job:
     queue: str
     state: str
     reason: str | None
+    code: str | None
     waiting: str | None
+    waiting_code: str | None
     checkpoint: str | None
     listed: bool
     total: int
@@ -71,6 +78,7 @@ class Job:
     webhook_status: str
     webhook_attempts: int
     webhook_reason: str | None
+    retryable: bool
 
     @property
     def done(self) -> int:
@@ -104,10 +112,29 @@ def _of_collection(column: Column[str]) -> ColumnElement[str]:
     return query.correlate(jobs).scalar_subquery()
 
 
+HAS_WORKER = (
+    "EXISTS (SELECT 1 FROM procrastinate_workers WHERE last_heartbeat > now() - interval '1 min')"
+)
+"""Workers write a heartbeat every 15 s at least."""
+
+
+def has_worker(session: Session) -> bool:
+    """Whether a worker of any machine is alive."""
+    return bool(session.execute(text(f"SELECT {HAS_WORKER}")).scalar_one())
+
+
+def _waiting() -> ColumnElement[str | None]:
+    """Why a job makes no progress: what was noted, or that nobody would work on it."""
+    nobody = case(((jobs.c.state == "pending") & text(f"NOT {HAS_WORKER}"), NO_WORKER), else_=None)
+    return func.coalesce(jobs.c.waiting, nobody)
+
+
 JOB_COLUMNS: list[ColumnElement[Any]] = [
+    retryable().label("retryable"),
+    _waiting().label("waiting"),
     _of_collection(collections.c.namespace).label("namespace"),
     _of_collection(collections.c.name).label("collection"),
-    *(jobs.c[name] for name in Job.__dataclass_fields__ if name in jobs.c),
+    *(jobs.c[name] for name in Job.__dataclass_fields__ if name in jobs.c and name != "waiting"),
 ]
 
 
@@ -217,14 +244,15 @@ def start(session: Session, job_id: int) -> Job:
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "pending")
     session.execute(query.values(state="running", started_at=func.now(), updated_at=func.now()))
     waiting = update(jobs).where(jobs.c.id == job_id, jobs.c.waiting.is_not(None))
-    session.execute(waiting.values(waiting=None))
+    session.execute(waiting.values(waiting=None, waiting_code=None))
     return get(session, job_id)
 
 
-def note_waiting(session: Session, job_id: int, reason: str) -> None:
+def note_waiting(session: Session, job_id: int, error: ImageSearchError) -> None:
     """Note why the job makes no progress now, until a task of it is begun again."""
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
-    session.execute(query.values(waiting=reason, updated_at=func.now()))
+    why = {"waiting": str(error), "waiting_code": error.code}
+    session.execute(query.values(**why, updated_at=func.now()))
 
 
 def settle(session: Session, job_id: int) -> None:
@@ -238,19 +266,20 @@ def settle(session: Session, job_id: int) -> None:
         enqueue(session, FINISH, job.queue, {"job_id": job_id}, priority=SENT_PRIORITY)
 
 
-def give_up_listing(session: Session, job: Job, reason: str) -> None:
+def give_up_listing(session: Session, job: Job, reason: str, code: str | None) -> None:
     """The source cannot be listed completely: work on what was listed, then fail the job."""
     query = update(jobs).where(jobs.c.id == job.id, jobs.c.state == "running")
-    session.execute(query.values(listed=True, reason=reason, updated_at=func.now()))
+    session.execute(query.values(listed=True, reason=reason, code=code, updated_at=func.now()))
     settle(session, job.id)
 
 
-def close(session: Session, job: Job, reason: str | None = None) -> None:
+def close(session: Session, job: Job, reason: str | None = None, code: str | None = None) -> None:
     """End the job, and write the task that reports it; with a `reason` it has failed as a whole."""
     state = "cancelled" if job.state == "cancelling" else "failed" if reason else "succeeded"
     query = update(jobs).where(jobs.c.id == job.id, jobs.c.finished_at.is_(None))
     now = func.now()
-    query = query.values(state=state, reason=reason, waiting=None, finished_at=now, updated_at=now)
+    why = {"reason": reason, "code": code, "waiting": None, "waiting_code": None}
+    query = query.values(state=state, **why, finished_at=now, updated_at=now)
     has_ended = session.execute(query.returning(jobs.c.id)).first() is not None
     if has_ended and job.webhook_url is not None:
         _report_end(session, get(session, job.id))

@@ -17,7 +17,7 @@ from app.ingest.jobs.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, get, settle
 MAX_ATTEMPTS = 3  # of an item, before it has failed
 RETRY_SECONDS = 2  # before the second attempt; doubled for the third
 MAX_LEASES = 30  # of an item, whatever killed its workers, before it has failed
-EXHAUSTED = "Each worker that worked on this file died."
+EXHAUSTED = "Every worker that read this file died."
 SUSPECTS = 4  # items at a time of a batch that may have killed a worker; after that one by one
 
 STATE_OF = {
@@ -33,7 +33,7 @@ STATE_OF = {
 class ItemResult:
     """The outcome of an item; None if it is to be tried again.
 
-    `retryable`: it has failed, but a later retry may succeed.
+    `code` is that of the reason. `retryable`: it has failed, but a later retry may succeed.
     """
 
     item: Item
@@ -41,6 +41,7 @@ class ItemResult:
     reason: str | None = None
     image_id: int | None = None
     retryable: bool = False
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def _write(session: Session, results: Sequence[ItemResult]) -> None:
         state=bindparam("the_state"),
         outcome=bindparam("the_outcome"),
         reason=bindparam("the_reason"),
+        code=bindparam("the_code"),
         image_id=bindparam("the_image"),
         staged=bindparam("the_staged"),
         attempts=bindparam("the_attempts"),
@@ -171,6 +173,7 @@ def _write(session: Session, results: Sequence[ItemResult]) -> None:
             "the_state": STATE_OF[result.outcome] if result.outcome else "pending",
             "the_outcome": result.outcome,
             "the_reason": result.reason,
+            "the_code": result.code,
             "the_image": result.image_id,
             "the_attempts": result.item.attempts + 1,
             # A retry without a dead worker: its batch need not be split.

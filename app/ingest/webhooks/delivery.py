@@ -3,17 +3,20 @@
 import base64
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from socket import socket
-from typing import cast
+from typing import Literal, cast
 
-from sqlalchemy import update
+from sqlalchemy import Column, Table, update
 from sqlalchemy.orm import Session
 
 from app import metrics
+from app.catalog.standing import standing_search_rows
 from app.database.connections import Sessions
 from app.database.job_tables import jobs
+from app.database.standing_tables import standing_matches
 from app.errors import ImageSearchError, UploadRejected, UrlNotAllowed
 from app.ingest.jobs.jobs import WEBHOOK, WEBHOOKS, enqueue
 from app.ingest.webhooks.messages import WebhookMessage
@@ -36,6 +39,18 @@ GONE = 410  # says that nobody wants this webhook any more
 SECRET_PREFIX = "whsec_"  # noqa: S105  # of the setting, as Standard Webhooks writes secrets
 
 
+Subject = Literal["ended_job", "standing_search"]
+"""What a message reports on, as the tasks name it."""
+ENDED_JOB: Subject = "ended_job"
+STANDING_SEARCH: Subject = "standing_search"
+
+_REPORTS: Mapping[Subject, tuple[Table, Column[int]]] = {
+    ENDED_JOB: (jobs, jobs.c.id),
+    STANDING_SEARCH: (standing_matches, standing_matches.c.search_id),
+}
+"""Where outcomes are noted: tables with the same columns `webhook_…`, and the subject's id."""
+
+
 class _Refused(Exception):
     """The receiver answered, but did not take it; `is_final` if it asks for no more."""
 
@@ -46,9 +61,13 @@ class _Refused(Exception):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt to report the end of a job to `url`; the first has the number 1."""
+    """One attempt to deliver a message to `url`; the first has the number 1.
 
-    job_id: int
+    It reports on the job or the standing search `subject_id`, as `subject` says.
+    """
+
+    subject: Subject
+    subject_id: int
     url: str
     message: WebhookMessage
     number: int
@@ -78,7 +97,12 @@ class Webhooks:
             checked_address(host, self.connector.allow)
 
     def deliver(self, attempt: Attempt) -> None:
-        """Make the attempt and note its outcome, with the task of the next one if it failed."""
+        """Make the attempt and note its outcome, with the task of the next one if it failed.
+
+        Not once its standing search was deleted: nobody wants it any more.
+        """
+        if not self._is_wanted(attempt):
+            return
         reason, is_final = None, False
         try:
             self._post(attempt)
@@ -97,8 +121,15 @@ class Webhooks:
                 _enqueue_next(session, attempt)
                 metrics.count_webhook("retried")
         if reason is not None:
-            told = (attempt.job_id, attempt.number, 1 + len(RETRY_SECONDS), reason)
-            log.warning("the webhook of job %s failed, attempt %s of %s: %s", *told)
+            told = (attempt.subject.replace("_", " "), attempt.subject_id, attempt.number)
+            total = 1 + len(RETRY_SECONDS)
+            log.warning("the webhook of %s %s failed, attempt %s of %s: %s", *told, total, reason)
+
+    def _is_wanted(self, attempt: Attempt) -> bool:
+        if attempt.subject != STANDING_SEARCH:
+            return True
+        with self.sessions.begin() as session:
+            return bool(standing_search_rows.lock_present(session, {attempt.subject_id}))
 
     def _post(self, attempt: Attempt) -> None:
         """Raises _Refused, UrlNotAllowed, SourceUnavailable, UrlUnreadable, ImageTooLarge."""
@@ -125,14 +156,17 @@ def key_of(secret: str) -> bytes:
 
 
 def _note(session: Session, attempt: Attempt, status: str, reason: str | None) -> None:
-    """Note the outcome with the job, unless that is gone or has ended again since."""
-    query = update(jobs).where(jobs.c.id == attempt.job_id, jobs.c.webhook_id == attempt.message.id)
+    """Note the outcome with what was reported, unless that is gone or was reported again since."""
+    table, subject_id = _REPORTS[attempt.subject]
+    query = update(table).where(
+        subject_id == attempt.subject_id, table.c.webhook_id == attempt.message.id
+    )
     values = {"webhook_status": status, "webhook_attempts": attempt.number}
     session.execute(query.values(**values, webhook_reason=reason))
 
 
 def _enqueue_next(session: Session, attempt: Attempt) -> None:
-    told = {"ended_job": attempt.job_id, "url": attempt.url, **vars(attempt.message)}
+    told = {attempt.subject: attempt.subject_id, "url": attempt.url, **vars(attempt.message)}
     told |= {"attempt": attempt.number + 1}
     wait_seconds = RETRY_SECONDS[attempt.number - 1]
     enqueue(session, WEBHOOK, WEBHOOKS, told, wait_seconds=wait_seconds)

@@ -4,15 +4,18 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import uuid4
 
+from app.catalog.standing.match_rows import NewMatch
+from app.catalog.standing.standing_search_rows import StandingSearch
 from app.database.job_tables import OUTCOMES
 
 JOB_ENDED = "job.ended"
+MATCHED = "standing_search.matched"
 FACTS = ("namespace", "collection", "mode", "dry_run", "reason", "total", *OUTCOMES)
 """Of a job, besides its id, status and times."""
 
@@ -34,6 +37,22 @@ class WebhookMessage:
             "timestamp": times["finished_at"],
             "data": {**told, **times},
         }
+        return cls(f"msg_{uuid4().hex}", json.dumps(content, ensure_ascii=False))
+
+    @classmethod
+    def of_matches(cls, search: StandingSearch, found: Sequence[NewMatch]) -> Self:
+        """The message that a standing search has found new pictures.
+
+        It tells of them by their ids alone: one that is deleted before it arrives is not shown.
+        """
+        facts = ("image_id", "similarity", "confidence")
+        told = {
+            "standing_search_id": search.id,
+            "namespace": search.namespace,
+            "collection": search.collection,
+            "matches": [{name: getattr(one, name) for name in facts} for one in found],
+        }
+        content = {"type": MATCHED, "timestamp": _iso(datetime.now(UTC)), "data": told}
         return cls(f"msg_{uuid4().hex}", json.dumps(content, ensure_ascii=False))
 
     def headers(self, key: bytes) -> dict[str, str]:

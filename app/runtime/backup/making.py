@@ -4,121 +4,163 @@ A file that is deleted meanwhile was copied before the dump, and one that is add
 is copied after it: so each row of the dump has its file.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from app import VERSION
 from app.database import connections, database_identity, dumps, schema_revisions
+from app.database.access_tables import api_keys
 from app.database.tables import PRESENT, VectorIndex, collections, images
-from app.errors import BackupFailed
+from app.errors import BackupFailed, NothingToBackUp
 from app.index import vector_indexes
 from app.runtime import backing_services
+from app.runtime.backup.backups import Backup, list_backups, sha256
 from app.runtime.backup.manifest import (
+    CHUNK,
     DUMP,
     FILES,
     MANIFEST,
     SETTINGS,
-    UPLOADS,
     BackedUpIndex,
-    Backup,
     Manifest,
-    list_backups,
-    sha256,
 )
+from app.runtime.backup.places import Place
 from app.runtime.backup.verification import verify
 from app.runtime.stores import ASIDE, open_stores
 from app.settings import Settings
 from app.storage.disk import PART, TRASH, whole_file
 
-LOCK = ".lock"
 NOT_COPIED = (TRASH, PART, ASIDE)  # beginnings of names: what was deleted, is unfinished, another's
 
 
 def make_backup(
-    settings: Settings, folder: Path, keep: int | None = None, *, is_verified: bool = False
+    settings: Settings, place: Place, keep: int | None = None, *, is_verified: bool = False
 ) -> Manifest:
-    """Add a backup to a folder, and delete all but the newest `keep` ones.
+    """Add a backup to a place, and delete all but the newest `keep` ones.
 
     Where it is to be verified, it is restored in a temporary place, and its tables and answers are
     compared with those of the database at the moment of the dump.
     Raises BackupFailed, and then no backup was added and none deleted.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone_in(folder), backing_services.database(settings) as url:
-            manifest = _make(settings, url, folder, is_verified=is_verified)
-            if keep is not None:
-                _rotate(folder, keep)
+        with backing_services.database(settings) as url:
+            return _make(settings, url, place, keep, is_verified=is_verified)
     except OSError as error:
-        raise BackupFailed(f"{error.filename or folder}: {error.strerror or error}") from error
-    return manifest
+        raise BackupFailed(f"{error.filename or place}: {error.strerror or error}") from error
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupFailed(f"Another backup is being made in {folder}.") from None
-        for left in folder.glob(f"{PART}*"):  # by a process that was killed
-            shutil.rmtree(left)
-        yield
-
-
-def _make(settings: Settings, url: str, folder: Path, *, is_verified: bool) -> Manifest:
+def _make(
+    settings: Settings, url: str, place: Place, keep: int | None, *, is_verified: bool
+) -> Manifest:
     engine = connections.open_engine(url)
     try:
         sessions = connections.open_sessions(engine)
         with sessions.begin() as session:
-            schema_revisions.check_current(session)
+            _check_used(session)
         store = open_stores(settings, sessions).uploads.folder
-        with TemporaryDirectory(prefix=PART, dir=folder, ignore_cleanup_errors=True) as name:
-            part = Path(name)
-            files = set(_copy(store, folder / UPLOADS))
-            with dumps.snapshot(engine) as (session, snapshot):
-                dumps.dump(session, url, snapshot, part / DUMP)
-                files |= set(_copy(store, folder / UPLOADS))
-                manifest = _describe(session, part, len(files))
-                _write(part, manifest, files)
-                if is_verified:
-                    verify(settings, session, Backup(folder, part.name))
-            part.rename(folder / manifest.stamp)
-        with sessions.begin() as session:
-            database_identity.note_backup(session, manifest.made_at)
+        with place.alone(sessions):
+            with sessions.begin() as session:
+                _check_own(place, database_identity.identity(session))
+            manifest = _add(settings, (engine, url), place, store, is_verified=is_verified)
+            with sessions.begin() as session:
+                database_identity.note_backup(session, manifest.made_at)
+            if keep is not None:
+                _rotate(place, keep)
     finally:
         engine.dispose()
     return manifest
 
 
-def _copy(store: Path, target: Path) -> Iterator[str]:
+def _add(
+    settings: Settings,
+    database: tuple[Engine, str],
+    place: Place,
+    store: Path,
+    *,
+    is_verified: bool,
+) -> Manifest:
+    engine, url = database
+    with place.staging() as part:
+        files = set(_copy(store, place))
+        with dumps.snapshot(engine) as (session, snapshot):
+            dumps.dump(session, url, snapshot, part / DUMP)
+            files |= set(_copy(store, place))
+            manifest = _describe(session, part, sum(not one.startswith(".") for one in files))
+            _write(part, manifest, files)
+            if manifest.stamp in place.stamps():
+                raise BackupFailed(f"{place} has a backup of this very second: try again.")
+            try:
+                sent = place.send(part, manifest.stamp)
+                if is_verified:
+                    verify(settings, session, Backup(place, sent, manifest))
+                place.publish(part, manifest.stamp)
+            except BaseException:
+                with suppress(BackupFailed):  # what is left is no backup, and goes with the next
+                    place.delete(manifest.stamp)
+                raise
+    return manifest
+
+
+def _check_used(session: Session) -> None:
+    """Raises NothingToBackUp where nothing was ever kept: most likely another database was meant.
+
+    Raises DatabaseUnusable where the schema is not this program's.
+    """
+    if schema_revisions.find_revision(session) is not None:
+        schema_revisions.check_current(session)
+        all_collections = select(func.count()).select_from(collections)
+        if session.execute(all_collections).scalar_one() > 1:  # the default one always exists
+            return
+        for kept in (images.c.id, api_keys.c.id):
+            if session.execute(select(kept).limit(1)).first() is not None:
+                return
+    raise NothingToBackUp(
+        "This database has never been used: it holds no pictures, no keys and no collections of "
+        "your own. Is it the right one? TESTING=1 before the command chooses the demo database, "
+        "DATABASE_URL and IMAGE_SEARCH_POSTGRES_DIR choose others."
+    )
+
+
+def _check_own(place: Place, database: str) -> None:
+    """Raises BackupFailed where another database's backups are: rotation would delete them."""
+    for backup in list_backups(place):
+        try:
+            made_of = backup.manifest().database
+        except BackupFailed:  # damaged, or a later version's: no reason to make no more
+            continue
+        if made_of not in {None, database}:
+            raise BackupFailed(
+                f"{place} has backups of another database, {backup.stamp} for example. Give each "
+                "database a folder or prefix of its own."
+            )
+
+
+def _copy(store: Path, target: Place) -> Iterator[str]:
     """Copy what `target` lacks of a store's files; the names of all, relative to the store."""
+    there = target.uploads()
     for place, folders, files in os.walk(store):
         folders[:] = [one for one in folders if not one.startswith(NOT_COPIED)]
         for file in (Path(place, one) for one in files if not one.startswith(NOT_COPIED)):
-            name = file.relative_to(store)
-            if not (target / name).exists():
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
+            name = file.relative_to(store).as_posix()
+            if name not in there:
                 try:
-                    with file.open("rb") as source, whole_file(target / name) as copy:
-                        shutil.copyfileobj(source, copy)
+                    target.put_upload(file, name)
                 except FileNotFoundError:  # deleted just now
                     continue
-            yield name.as_posix()
+            yield name
 
 
 def _describe(session: Session, part: Path, files: int) -> Manifest:
     return Manifest(
         made_at=datetime.now(UTC),
+        database=database_identity.identity(session),
         version=VERSION,
         schema_revision=schema_revisions.check_current(session),
         postgres=dumps.server_version(session),
@@ -126,9 +168,14 @@ def _describe(session: Session, part: Path, files: int) -> Manifest:
             select(func.count()).select_from(images).where(PRESENT)
         ).scalar_one(),
         files=files,
-        dump_sha256=sha256(part / DUMP),
+        dump_sha256=_hash(part / DUMP),
         indexes=tuple(_indexes(session)),
     )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return sha256(iter(lambda: file.read(CHUNK), b""))
 
 
 def _indexes(session: Session) -> Iterator[BackedUpIndex]:
@@ -160,12 +207,9 @@ def _write(part: Path, manifest: Manifest, files: set[str]) -> None:
         file.write(manifest.model_dump_json(indent=2).encode())
 
 
-def _rotate(folder: Path, keep: int) -> None:
+def _rotate(place: Place, keep: int) -> None:
     """Delete all but the newest backups, then uploads that are in none of them."""
-    found = list_backups(folder)
+    found = list_backups(place)
     for backup in found[: max(0, len(found) - keep)]:
-        shutil.rmtree(backup.folder)
-    kept = {name for backup in list_backups(folder) for name in backup.files()}
-    for path in (folder / UPLOADS).rglob("*"):
-        if path.is_file() and path.relative_to(folder / UPLOADS).as_posix() not in kept:
-            path.unlink()
+        place.delete(backup.stamp)
+    place.delete_uploads({name for backup in list_backups(place) for name in backup.files()})

@@ -6,7 +6,8 @@ from pathlib import Path
 from app.database import connections, dumps, schema_revisions
 from app.errors import BackupFailed
 from app.runtime import backing_services
-from app.runtime.backup.manifest import Backup, Manifest, check_upload
+from app.runtime.backup.backups import Backup
+from app.runtime.backup.manifest import Manifest
 from app.settings import Settings
 from app.storage.disk import whole_file
 
@@ -24,7 +25,7 @@ def restore(settings: Settings, backup: Backup) -> Manifest:
         raise BackupFailed(
             f"{uploads} is not empty. Set IMAGE_SEARCH_{name} to a new folder, or move it away."
         )
-    backup.check()
+    backup.check_dump()
     try:
         _copy_uploads(backup, uploads)
         restore_database(settings, backup)
@@ -48,7 +49,8 @@ def restore_database(settings: Settings, backup: Backup) -> None:
                         "The database is not empty. Set IMAGE_SEARCH_POSTGRES_DIR to a new "
                         "folder, or DATABASE_URL to an empty database."
                     )
-                dumps.load(session, url, backup.dump)
+                with backup.dump() as dump:
+                    dumps.load(session, url, dump)
             connections.migrate(engine)
         finally:
             engine.dispose()
@@ -59,9 +61,8 @@ def _copy_uploads(backup: Backup, uploads: Path) -> None:
     for name in backup.files():
         target = uploads / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with (backup.uploads / name).open("rb") as source, whole_file(target) as copy:
-            shutil.copyfileobj(source, copy)
-        check_upload(target)
+        with whole_file(target) as copy:
+            backup.read_upload(name, copy)
 
 
 def _clear(uploads: Path) -> None:

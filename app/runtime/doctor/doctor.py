@@ -5,7 +5,7 @@ are moved into the store's trash; `findings.py` bounds how much is removed in on
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from pathlib import Path
 from sqlalchemy import or_, select, text
 
 from app.catalog.collection_deletion import upload_disks
-from app.catalog.gallery import delete_marked
 from app.catalog.images import image_rows
+from app.catalog.images.image_removal import delete_marked
 from app.database.connections import Sessions
 from app.database.job_tables import OUTCOMES
+from app.database.read_replicas import ReadReplicas
 from app.database.tables import EXPIRED, Image, VectorIndex, images
 from app.encoders.batching import Priority
 from app.errors import ImageSearchError
@@ -26,7 +27,9 @@ from app.ingest.further_pages import read_further_pages
 from app.ingest.jobs import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.coverage import CoverageReport
 from app.runtime.doctor.findings import Finding, doubt_share
+from app.runtime.doctor.foreign_files import ForeignFiles
 from app.runtime.doctor.lossy_graphs import LossyGraphs
 from app.runtime.doctor.lost_files import LostFiles
 from app.sources.source_access import Sources
@@ -39,10 +42,14 @@ STUCK_SECONDS = 120  # a job on which nothing happened for so long, and without 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings, one of each kind, and notes on what could not be examined."""
+    """The findings, one of each kind, and notes on what could not be examined.
+
+    `coverage` has a sentence for each annotator and label set: no faults, but good to know.
+    """
 
     findings: Sequence[Finding]
     notes: Sequence[str]
+    coverage: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Doctor:
     stores: Stores
     limits: PictureLimits
     batch_size: int
+    coverage: CoverageReport
+    replicas: ReadReplicas | None
 
     def look(self) -> list[Finding]:
         """Every kind of fault, those that were not found with nothing in them."""
@@ -63,10 +72,12 @@ class Doctor:
     def examine(self) -> Report:
         """The same with notes."""
         lost, notes = LostFiles(self.sessions, self.sources, self.stores).look()
+        foreign, places = ForeignFiles(self.stores, YOUNG_SECONDS).look()
         lossy, remarks = LossyGraphs(self.sessions, self._indexes()).look()
         findings = [
             lost,
             self._stray_files(),
+            foreign,
             self._stray_incoming(),
             self._stray_thumbnails(),
             self._tombstones(),
@@ -76,8 +87,16 @@ class Doctor:
             self._wrong_counts(),
             self._invalid_indexes(),
             lossy,
+            *self._unused_replicas(),
         ]
-        return Report(findings, [*notes, *remarks])
+        return Report(findings, [*notes, *places, *remarks], self._coverage())
+
+    def _coverage(self) -> list[str]:
+        return [
+            f"{known.collection.namespace}/{known.collection.name}, {one.sentence}"
+            for known in self.registry.every()
+            for one in self.coverage.of(known)
+        ]
 
     def _stray_files(self) -> Finding:
         with self.sessions.begin() as session:
@@ -175,14 +194,17 @@ class Doctor:
         picture = decode(data, self.limits.max_megapixels, is_background=True)
         vectors = opened.encoder.encode_images([picture.image])
         pages: dict[int, Vectors] = {}
+        times: Sequence[float] | None = image.frame_times
         if opened.collection.pages == "all":
             limit, encoder = self.limits.max_megapixels, opened.encoder
             found = read_further_pages(data, picture, limit, encoder.prepare)
-            for page, pixels in found.items():
+            times = found.times
+            for page, pixels in found.pixels.items():
                 pages[page] = encoder.submit([pixels], Priority.INDEXING).result()[0]
         with self.sessions.begin() as session:
             embeddings.put_vectors(session, opened.index, [image.id], vectors)
             image_rows.put_pages(session, opened.index, [image], [pages])
+            image_rows.put_frame_times(session, image.id, times)
 
     def _stray_vectors(self) -> Finding:
         found = self._texts(STRAY_VECTORS)
@@ -220,6 +242,16 @@ class Doctor:
 
         without = [f"{index.partition}: no HNSW graph" for index in lacking]
         return Finding("invalid indexes", [*found, *without], rebuild)
+
+    def _unused_replicas(self) -> Iterator[Finding]:
+        """Where there are replicas; a person has to mend them."""
+        if self.replicas is None:
+            return
+        for one in self.replicas.replicas:
+            self.replicas.look(one)
+        unused = [one for one in self.replicas.replicas if one.state != "in_use"]
+        found = [f"{one.name}: {one.fault or f'{one.lag:.0f} s behind'}" for one in unused]
+        yield Finding("unused replicas", found, lambda _: 0)
 
     def _indexes(self) -> list[VectorIndex]:
         return [known.index for known in self.registry.every()]
@@ -260,7 +292,8 @@ COUNTED = [outcome for outcome in OUTCOMES if outcome != "unchanged"]  # those a
 COUNTS = ", ".join(f"count(*) FILTER (WHERE outcome = '{one}') AS {one}" for one in COUNTED)
 TRUE_COUNTS = f"jobs j, LATERAL (SELECT {COUNTS} FROM job_items WHERE job_id = j.id) c"  # noqa: S608
 DIFFER = " OR ".join(f"j.{one} <> c.{one}" for one in COUNTED)
-WRONG = f"NOT j.source ? 'reindex' AND ({DIFFER})"  # whose items are the unreadable pictures alone
+HAS_ITEMS = " AND ".join(f"NOT j.source ? '{kind}'" for kind in job_control.WITHOUT_ITEMS)
+WRONG = f"{HAS_ITEMS} AND ({DIFFER})"
 WRONG_COUNTS = f"SELECT 'job ' || j.id FROM {TRUE_COUNTS} WHERE {WRONG}"  # noqa: S608
 RECOUNT = f"""
 UPDATE jobs SET {", ".join(f"{one} = t.{one}" for one in COUNTED)}

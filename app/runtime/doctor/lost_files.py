@@ -9,14 +9,14 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from app.catalog.gallery import delete_marked
 from app.catalog.images import image_deletion
+from app.catalog.images.image_removal import delete_marked
 from app.database import database_identity
 from app.database.connections import Sessions
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import ImageSearchError
 from app.runtime.doctor.findings import Finding, doubt_share
-from app.sources.interfaces import S3_SCHEME
+from app.sources.interfaces import RECORDS_ONLY, S3_SCHEME
 from app.sources.source_access import Sources
 from app.storage.disk import STORE_SCHEME, Disk, Stores
 
@@ -81,6 +81,8 @@ class LostFiles:
             last = page[-1].id
 
     def _look_at(self, image: Image, survey: _Survey) -> None:
+        if image.stored_path.startswith(RECORDS_ONLY):  # it never had a file
+            return
         if self.sources.is_elsewhere(image.stored_path):
             survey.elsewhere[image.stored_path.split("/")[2]] += 1
             return

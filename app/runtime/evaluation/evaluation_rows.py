@@ -1,4 +1,4 @@
-"""SQL on what evaluations found, and on the progress of their jobs.
+"""SQL on what evaluations found.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.database.golden_tables import evaluations
 from app.database.job_tables import jobs
 from app.database.tables import PRESENT, images
-from app.errors import EvaluationNotFound, Interrupted
+from app.errors import EvaluationNotFound
 from app.index.hnsw_search import any_of
+from app.ingest.jobs import job_steps
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,6 @@ class StoredEvaluation:
     job_id: int
     result: Mapping[str, Any]
     created_at: datetime
-
-
-def begin(session: Session, job_id: int, total: int) -> None:
-    """The job will take `total` steps; what an interrupted attempt has done is done again."""
-    query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")
-    session.execute(query.values(total=total, added=0, updated_at=func.now()))
-
-
-def count(session: Session, job_id: int, steps: int) -> None:
-    """Note steps that were done. Raises Interrupted if the job was cancelled."""
-    query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")
-    query = query.values(added=jobs.c.added + steps, updated_at=func.now())
-    if session.execute(query.returning(jobs.c.id)).first() is None:
-        raise Interrupted("The job was cancelled.")
 
 
 def random_pictures(
@@ -53,11 +40,8 @@ def random_pictures(
 
 
 def save(session: Session, job_id: int, result: Mapping[str, Any]) -> None:
-    """Store the result; one of an earlier attempt is replaced. Raises Interrupted, as `count`."""
-    query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")
-    query = query.values(listed=True, added=jobs.c.total)
-    if session.execute(query.returning(jobs.c.id)).first() is None:
-        raise Interrupted("The job was cancelled.")
+    """Store the result; one of an earlier attempt is replaced. Raises Interrupted."""
+    job_steps.end(session, job_id)
     stored = upsert(evaluations).values(job_id=job_id, result=dict(result))
     changed = {"result": stored.excluded.result, "created_at": func.now()}
     session.execute(stored.on_conflict_do_update(index_elements=["job_id"], set_=changed))
@@ -73,7 +57,7 @@ def get(session: Session, collection_id: int, job_id: int) -> StoredEvaluation:
     row = session.execute(query).one_or_none()
     if row is None:
         raise EvaluationNotFound(
-            f"This collection has no result of an evaluation by job {job_id}: it is still running, "
-            "or is none, or has ended without one."
+            f"Job {job_id} has no result of an evaluation of this collection: it is still running, "
+            "ended without one, or is not an evaluation."
         )
     return StoredEvaluation(row.job_id, row.result, row.created_at)

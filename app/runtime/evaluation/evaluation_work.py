@@ -1,6 +1,5 @@
 """A worker's part of evaluations: each is one task, begun anew after an interruption."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,17 +8,15 @@ from typing import Any
 from app.database.connections import Sessions
 from app.errors import (
     EvaluationRejected,
-    ImageSearchError,
     Interrupted,
-    ModelUnavailable,
-    own_fault,
 )
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.index import generations
 from app.index.generations import Generation
-from app.ingest.jobs import job_control, jobs
+from app.ingest.jobs import job_steps, jobs
 from app.ingest.jobs.job_control import EVALUATION
 from app.ingest.jobs.jobs import Job
+from app.runtime import single_task_jobs
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.evaluation import evaluation_rows
 from app.runtime.evaluation.evaluation_result import Evaluation, System
@@ -29,9 +26,6 @@ from app.runtime.evaluation.picture_embedding import TIMED_PICTURES, PictureEmbe
 from app.runtime.evaluation.sample_run import Candidate, SampleRun
 from app.runtime.reindexing.generation_fill import GenerationFill
 
-log = logging.getLogger(__name__)
-
-MAX_ATTEMPTS = 5  # that end with an error nobody expects; then the job fails
 NONE_LEFT = (
     "No golden query is left: the pictures that they search with or should find have no vector."
 )
@@ -48,40 +42,19 @@ class EvaluationWork:
     def run(self, job_id: int, attempt: int) -> None:
         """Evaluate, store the result and close the job; `attempt` counts from 1.
 
-        Raises Interrupted, ModelUnavailable, and until the last attempt any unexpected error.
+        Raises as `single_task_jobs.run`.
         """
-        with self.sessions.begin() as session:
-            job = jobs.start(session, job_id)
-        if job.listed or job.state != "running":
-            return
-        try:
-            result = self._evaluated(job)
-            with self.sessions.begin() as session:
-                evaluation_rows.save(session, job_id, result)
-                jobs.close(session, jobs.get(session, job_id))
-        except (Interrupted, ModelUnavailable) as error:
-            with self.sessions.begin() as session:
-                goes_on = job_control.goes_on_after(session, job_id, error)
-            if goes_on:
-                raise
-        except ImageSearchError as error:
-            self._close(job_id, str(error))
-        except Exception as error:
-            if attempt < MAX_ATTEMPTS:
-                raise
-            log.exception("job %s failed for good", job_id)
-            self._close(job_id, own_fault(error))
+        single_task_jobs.run(self.sessions, job_id, attempt, self._work)
 
     def finish(self, job_id: int, attempt: int) -> None:
         """Close a job that was cancelled; all attempts are alike."""
-        with self.sessions.begin() as session:
-            job = jobs.get(session, job_id)
-            if job.state == "cancelling":
-                jobs.close(session, job)
+        single_task_jobs.finish(self.sessions, job_id)
 
-    def _close(self, job_id: int, reason: str) -> None:
+    def _work(self, job: Job) -> None:
+        result = self._evaluated(job)
         with self.sessions.begin() as session:
-            jobs.close(session, jobs.get(session, job_id), reason)
+            evaluation_rows.save(session, job.id, result)
+            jobs.close(session, jobs.get(session, job.id))
 
     def _evaluated(self, job: Job) -> dict[str, Any]:
         asked = Asked.from_json(job.source[EVALUATION])
@@ -156,10 +129,10 @@ class EvaluationWork:
 
     def _begin(self, job: Job, steps: int) -> None:
         with self.sessions.begin() as session:
-            evaluation_rows.begin(session, job.id, steps)
+            job_steps.begin(session, job.id, steps)
 
     def _count(self, job_id: int, steps: int) -> None:
         if self.fill.stop.is_set():
             raise Interrupted("The worker stops.")
         with self.sessions.begin() as session:
-            evaluation_rows.count(session, job_id, steps)
+            job_steps.count(session, job_id, steps)

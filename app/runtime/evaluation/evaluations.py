@@ -16,9 +16,10 @@ from app.index import generations
 from app.ingest.jobs import jobs
 from app.ingest.jobs.job_control import EVALUATION
 from app.ingest.jobs.jobs import NewJob
-from app.runtime.collection_registry import CollectionRegistry, KnownCollection
+from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.evaluation import evaluation_rows
 from app.runtime.evaluation.evaluation_rows import StoredEvaluation
+from app.runtime.known_collections import KnownCollection
 
 MAX_SYSTEMS = 5  # in one evaluation, besides the active generation
 DEFAULT_SAMPLE = 1_000  # random pictures, where a model has no generation

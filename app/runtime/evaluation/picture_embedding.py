@@ -36,7 +36,7 @@ class PictureEmbedding:
         began = time.perf_counter()
         for start in range(0, len(pictures), self.fill.batch_size):
             some = pictures[start : start + self.fill.batch_size]
-            encoded, _ = self.fill.embed(encoder, some, all_pages=False)
+            encoded, _ = self.fill.embed(encoder, some)
             found |= {picture.id: pages[1] for picture, pages in encoded}
             self.count(len(some))
         ms = (time.perf_counter() - began) * 1000

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from app.catalog import collections
 from app.catalog.images import image_rows
+from app.catalog.stored_originals import READ_ERRORS
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.resident_model import ResidentModel
@@ -19,7 +19,7 @@ from app.index.vector_indexes import Shape
 from app.ingest.batch_indexing import results_of
 from app.ingest.jobs.jobs import Job
 from app.runtime.reindexing import reindex_jobs
-from app.runtime.reindexing.generation_fill import READ_ERRORS, GenerationFill, Unreadable
+from app.runtime.reindexing.generation_fill import GenerationFill, Unreadable
 from app.vectors import VectorSpace
 
 SAMPLE = 64  # pictures that are embedded to measure the time
@@ -63,7 +63,7 @@ class DryRun:
             reindex_jobs.count(self.job.id, session, pictures - embedded, [])
             rows = generations.size(session, self.active).vectors
         seconds, sampled, unreadable = self._sample(space, encoder)
-        vectors = max(rows, pictures)  # further pages have some of their own
+        vectors = max(rows, pictures)  # further pages and regions have some of their own
         estimate = Estimate(
             pictures,
             embedded,
@@ -83,14 +83,13 @@ class DryRun:
             sample = missing_vectors.sample_never_seen(
                 session, self.active, space.fingerprint, SAMPLE
             )
-            all_pages = collections.indexes_all_pages(session, self.active.collection_id)
         if not sample:
             return None, 0, {}
+        parts = self.fill.parts_of(self.active.collection_id)
         encoder.load()
         embedded, found, began = 0, dict[int, Unreadable](), time.monotonic()
-        for start in range(0, len(sample), self.fill.batch_size):
-            some = sample[start : start + self.fill.batch_size]
-            vectors, unreadable = self.fill.embed(encoder, some, all_pages=all_pages)
+        for some in self.fill.batches(sample, parts):
+            vectors, unreadable = self.fill.embed(encoder, some, parts)
             embedded += len(vectors)
             found |= {one.picture.id: one for one in unreadable}
         took = time.monotonic() - began
@@ -118,7 +117,7 @@ class DryRun:
         """Whether neither the original nor an upload of the same bytes is there."""
         places = [place for place in (picture.stored_path, picture.upload_copy) if place]
         try:
-            is_there = any(map(self.fill.sources.exists, places))
+            is_there = any(map(self.fill.originals.sources.exists, places))
         except READ_ERRORS as error:
             return Unreadable(picture, str(error))
         return None if is_there else Unreadable(picture, MISSING)

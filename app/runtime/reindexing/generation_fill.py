@@ -3,10 +3,9 @@
 What it lacks is found by a query each time, so that a kill at any moment loses one batch of work.
 """
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,26 +14,23 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
+from app.catalog.stored_originals import READ_ERRORS, StoredOriginals
 from app.database.connections import Sessions
-from app.database.tables import VectorIndex
+from app.database.tables import REGION_ANNOTATORS, VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
-from app.errors import (
-    ImageRejected,
-    ImageVanished,
-    Interrupted,
-    SourceUnavailable,
-    SourceUnreadable,
-    own_fault,
-)
-from app.index import missing_vectors
+from app.errors import AnnotatorUnavailable, Interrupted, own_fault
+from app.index import missing_vectors, regions
 from app.index.embeddings import put_pages, put_vectors
 from app.index.missing_vectors import MissingPicture
+from app.index.regions import Region
 from app.index.vector_indexes import require_present
 from app.ingest.batch_indexing import ReadingPools, results_of
 from app.ingest.further_pages import read_further_pages
-from app.pictures.decoding import PictureLimits, decode
-from app.sources.source_access import Sources
+from app.pictures.crops import Box
+from app.pictures.decoding import PillowImage, decode
+from app.understanding.annotators import annotator_rows
+from app.understanding.regions.region_finders import MOST_CROPS, Crop, RegionFinders
 from app.vectors import Vectors, check_vectors
 
 if TYPE_CHECKING:
@@ -43,12 +39,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COPIED = 1_000  # vectors in one transaction
-READ_ERRORS = (ImageRejected, SourceUnavailable, SourceUnreadable)
 
-Decoded = tuple[MissingPicture, "dict[int, Pixels]"]
-"""A picture and its pages, by their numbers from 1."""
-Encoded = list[tuple[MissingPicture, dict[int, Vectors]]]
+Decoded = tuple[MissingPicture, "dict[int | Box, Pixels]"]
+"""A picture's pages, by their numbers from 1, and regions of the first, by their boxes."""
+Encoded = list[tuple[MissingPicture, dict[int | Box, Vectors]]]
 """The same as vectors, float32 (dimensions,)."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is embedded of a picture besides its first page: further pages, and what `find` finds.
+
+    `find` is None if regions are off, or what finds them is not available.
+    """
+
+    all_pages: bool = False
+    find: Callable[[PillowImage], Sequence[Crop]] | None = None
+
+
+WHOLE = Parts()  # nothing else
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,9 @@ class GenerationFill:
     """
 
     sessions: Sessions
-    sources: Sources
-    limits: PictureLimits
+    originals: StoredOriginals
     pools: ReadingPools
+    finders: RegionFinders
     encoder_of: Callable[[VectorIndex], ResidentModel]
     batch_size: int
     stop: threading.Event
@@ -88,10 +97,31 @@ class GenerationFill:
             after = pictures[-1].id
             left = self._copied(index, pictures, record)
             is_changed |= len(left) < len(pictures)
-            for start in range(0, len(left), self.batch_size):
+            parts = self.parts_of(index.collection_id)
+            for some in self.batches(left, parts):
                 self._check_stop()
-                is_changed |= self._embed(index, left[start : start + self.batch_size], record)
+                is_changed |= self._embed(index, some, parts, record)
         return is_changed
+
+    def parts_of(self, collection_id: int) -> Parts:
+        """What a collection has embedded of each picture."""
+        with self.sessions.begin() as session:
+            all_pages = collections.indexes_all_pages(session, collection_id)
+            turned_on = annotator_rows.of_collection(session, collection_id)
+        kinds = [one.annotator for one in turned_on if one.annotator in REGION_ANNOTATORS]
+        try:
+            find = self.finders.of(kinds[0]) if kinds else None
+        except AnnotatorUnavailable:
+            find = None  # they follow once it is there
+        return Parts(all_pages, find)
+
+    def batches(
+        self, pictures: Sequence[MissingPicture], parts: Parts
+    ) -> Iterator[Sequence[MissingPicture]]:
+        """Pictures in batches, smaller ones where each has regions: they are in memory together."""
+        size = max(1, self.batch_size // MOST_CROPS) if parts.find else self.batch_size
+        for start in range(0, len(pictures), size):
+            yield pictures[start : start + size]
 
     def _missing(self, index: VectorIndex, after: int) -> list[MissingPicture]:
         self._check_stop()
@@ -113,11 +143,9 @@ class GenerationFill:
         return [picture for picture in pictures if picture.id not in copied]
 
     def _embed(
-        self, index: VectorIndex, pictures: Sequence[MissingPicture], record: Record
+        self, index: VectorIndex, pictures: Sequence[MissingPicture], parts: Parts, record: Record
     ) -> bool:
-        with self.sessions.begin() as session:
-            all_pages = collections.indexes_all_pages(session, index.collection_id)
-        vectors, unreadable = self.embed(self.encoder_of(index), pictures, all_pages=all_pages)
+        vectors, unreadable = self.embed(self.encoder_of(index), pictures, parts)
         with self.sessions.begin() as session:
             added = _put(session, index, vectors)
             if added or unreadable:
@@ -125,12 +153,12 @@ class GenerationFill:
         return bool(added or unreadable)
 
     def embed(
-        self, encoder: ResidentModel, pictures: Sequence[MissingPicture], *, all_pages: bool
+        self, encoder: ResidentModel, pictures: Sequence[MissingPicture], parts: Parts = WHOLE
     ) -> tuple[Encoded, list[Unreadable]]:
         """Read the originals of a batch and embed them. Raises Interrupted, ModelUnavailable."""
         read = results_of(
             [
-                self.pools.decoding.submit(self._read, encoder, picture, all_pages)
+                self.pools.decoding.submit(self._read, encoder, picture, parts)
                 for picture in pictures
             ],
             self.stop,
@@ -141,68 +169,67 @@ class GenerationFill:
 
     def _encoded(self, encoder: ResidentModel, decoded: Sequence[Decoded]) -> Encoded:
         waiting = [
-            (picture, page, encoder.submit([pixels], Priority.INDEXING))
-            for picture, pages in decoded
-            for page, pixels in pages.items()
+            (picture, part, encoder.submit([pixels], Priority.INDEXING))
+            for picture, parts in decoded
+            for part, pixels in parts.items()
         ]
         rows = results_of([encoding for _, _, encoding in waiting], self.stop)
         found: Encoded = [(picture, {}) for picture, _ in decoded]
         by_id = {picture.id: vectors for picture, vectors in found}
-        for (picture, page, _), row in zip(waiting, rows, strict=True):
-            by_id[picture.id][page] = row[0]
+        for (picture, part, _), row in zip(waiting, rows, strict=True):
+            by_id[picture.id][part] = row[0]
         return found
 
     def _read(
-        self, encoder: ResidentModel, picture: MissingPicture, all_pages: bool
+        self, encoder: ResidentModel, picture: MissingPicture, parts: Parts
     ) -> "Decoded | Unreadable":
         """During searches half of the cores are left to them."""
         with self.pools.lanes if encoder.is_searched() else nullcontext():
             try:
-                return picture, self.pages(encoder, picture, all_pages)
+                return picture, self._prepared(encoder, picture, parts)
             except READ_ERRORS as error:
                 return Unreadable(picture, str(error))
             except Exception as error:
                 log.exception("picture %s cannot be embedded", picture.id)
                 return Unreadable(picture, own_fault(error))
 
-    def pages(
-        self, encoder: ResidentModel, picture: MissingPicture, all_pages: bool
-    ) -> "dict[int, Pixels]":
-        """The original, decoded for the model: page 1, or all pages. Raises READ_ERRORS, Busy."""
-        data, limit = self._original(picture), self.limits.max_megapixels
-        decoded = decode(data, limit, is_background=True)
-        first = {1: encoder.prepare(decoded.image)}
-        if not all_pages:
-            return first
-        return {**first, **read_further_pages(data, decoded, limit, encoder.prepare)}
-
-    def _original(self, picture: MissingPicture) -> bytes:
-        """Its bytes as they were indexed, from its own place or from an upload of the same."""
-        try:
-            data = self.sources.read(picture.stored_path, self.limits.max_file_bytes)
-        except READ_ERRORS:
-            if picture.upload_copy is None:
-                raise
-            data = self.sources.read(picture.upload_copy, self.limits.max_file_bytes)
-        if hashlib.sha256(data).digest() != picture.content_hash:
-            raise ImageVanished("Its file has changed since it was indexed: index it again.")
-        return data
+    def _prepared(
+        self, encoder: ResidentModel, picture: MissingPicture, parts: Parts
+    ) -> "dict[int | Box, Pixels]":
+        """The original and its parts, decoded for the model. Raises READ_ERRORS, Busy."""
+        data, limit = self.originals.read(picture), self.originals.limits.max_megapixels
+        times = picture.frame_times  # its pages stay the frames that they are
+        decoded = decode(data, limit, is_background=True, seconds=times[0] if times else None)
+        found: dict[int | Box, Pixels] = {1: encoder.prepare(decoded.image)}
+        if parts.find is not None:
+            found |= {box: encoder.prepare(crop) for box, crop in parts.find(decoded.image)}
+        is_unchosen = decoded.seconds is not None and times is None  # its frames: reading it does
+        if parts.all_pages and not is_unchosen:
+            further = read_further_pages(data, decoded, limit, encoder.prepare, times)
+            found.update(further.pixels.items())
+        return found
 
 
 def _put(session: Session, index: VectorIndex, encoded: Encoded) -> int:
     """Write the vectors of pictures that have not changed; returns of how many."""
     require_present(session, index)
     ours = set(missing_vectors.lock_unchanged(session, index, [one for one, _ in encoded]))
-    found = {picture.id: pages for picture, pages in encoded if picture.id in ours}
+    found = {picture.id: parts for picture, parts in encoded if picture.id in ours}
     if found:
-        first = np.stack([pages[1] for pages in found.values()])
+        first = np.stack([parts[1] for parts in found.values()])
         check_vectors(first, index.space)
         put_vectors(session, index, list(found), first)
         further = {
-            image_id: {page: row for page, row in pages.items() if page > 1}
-            for image_id, pages in found.items()
+            image_id: {
+                part: row for part, row in parts.items() if isinstance(part, int) and part > 1
+            }
+            for image_id, parts in found.items()
         }
         put_pages(session, index, further)
+        for image_id, parts in found.items():
+            of_boxes = [Region(part, row) for part, row in parts.items() if isinstance(part, tuple)]
+            if of_boxes:
+                regions.replace(session, index, image_id, of_boxes)
     return len(found)
 
 

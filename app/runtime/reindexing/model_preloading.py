@@ -7,6 +7,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
+from sqlalchemy.exc import OperationalError
+
 from app.database.connections import Sessions
 from app.encoders.model_pool import ModelName
 from app.errors import ModelUnavailable
@@ -37,7 +39,9 @@ class ModelPreloading:
         while not stop.wait(POLL_SECONDS):
             try:
                 done = self.load(done)
-            except Exception:  # the database is away, say; the server goes on
+            except OperationalError:  # the database is away: others say so, and this is each second
+                continue
+            except Exception:  # the server goes on
                 log.exception("looking for models to load failed")
 
     def load(self, done: set[int]) -> set[int]:
@@ -47,7 +51,7 @@ class ModelPreloading:
         for index in found:
             if index.id not in done:
                 try:
-                    self.registry.model(ModelName(index.model, index.pretrained)).load()
+                    self.registry.model(ModelName.of(index.space)).load()
                 except ModelUnavailable as error:
                     log.warning("the model of generation %s is not loaded: %s", index.id, error)
         return {index.id for index in found}

@@ -52,6 +52,10 @@ GRACE = timedelta(minutes=1)  # a generation stays so long after it was active: 
 LEAST_PAUSE_SECONDS = 2.0  # between two looks for what a generation lacks
 PAUSE_FACTOR = 50.0  # times what the last look took: it costs 2 % of a core at most
 GONE = "Its generation was deleted."
+UNFAITHFUL = (
+    "precision: in int8 the vectors of {} differ too much from its own, as measured on your "
+    "pictures. Keep it in float, or choose another model."
+)
 
 
 @dataclass
@@ -122,15 +126,18 @@ class ReindexWork:
 
     def _estimate(self, job: Job) -> None:
         active, space, shape = self._wanted(job)
-        encoder = self.registry.model(ModelName(space.model, space.pretrained))
+        encoder = self.registry.model(ModelName.of(space))
         DryRun(self.sessions, self.fill, job, active).run(space, shape, encoder)
         with self.sessions.begin() as session:
             reindex_jobs.filled(session, job.id)
 
     def _space(self, active: VectorIndex, wanted: Changes) -> VectorSpace:
-        if wanted.model is None or wanted.model == ModelName(active.model, active.pretrained):
+        model = wanted.model_of(active)
+        if self.registry.has_model(active, model):
             return active.space
-        space = self.registry.model(wanted.model).space
+        space = self.registry.model(model).space
+        if model.precision == "int8" and space.precision != "int8":
+            raise CollectionRejected(UNFAITHFUL.format(space.name))
         return active.space if space.fingerprint == active.fingerprint else space
 
     def _note(self, job_id: int, error: ModelUnavailable | Interrupted) -> None:
@@ -215,7 +222,7 @@ class ReindexWork:
             with self.sessions.begin() as session:
                 vector_indexes.set_ef_search(session, index, ef_search)
             opened = self.registry.open_generation(replace(index, ef_search=ef_search))
-        return asdict(opened.recall.measure(texts=texts))
+        return asdict(opened.recall.measure_graph(texts=texts))
 
     def _fail(self, job_id: int, reason: str | None) -> None:
         """Drop the generation, if there is one and it is not active, and close the job."""

@@ -13,7 +13,8 @@ from app.errors import CollectionRejected, GenerationConflict, GenerationNotFoun
 from app.feedback import carried_ratings
 from app.index import generations, missing_vectors
 from app.index.generations import Generation, Size
-from app.runtime.collection_registry import CollectionRegistry, KnownCollection
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.known_collections import KnownCollection
 from app.runtime.reindexing import reindex_jobs
 from app.runtime.reindexing.changes import Changes, require_change
 from app.runtime.reindexing.generation_fill import GenerationFill, Record, copy_from_siblings
@@ -63,17 +64,16 @@ class Reindexing:
         Raises CollectionRejected, GenerationConflict.
         """
         wanted = changes.resolved(known.index)
-        if changes.model is None or changes.model == ModelName(
-            known.index.model, known.index.pretrained
-        ):
+        if self.registry.has_model(known.index, changes.model_of(known.index)):
             require_change(known.index, known.index.space, wanted.shape(known.index))
         else:
-            self._check_model(changes.model)
+            self._check_model(known, changes.model)
         begin = partial(self._begin, active=known.index, wanted=wanted, dry_run=dry_run)
         return retry_on_lock(self.sessions, begin)
 
-    def _check_model(self, model: ModelName) -> None:
-        self.registry.allowed(model)
+    def _check_model(self, known: KnownCollection, model: ModelName | None) -> None:
+        if model is not None and not model.has_weights_of(ModelName.of(known.index.space)):
+            self.registry.allowed(model)
         if self.max_resident_models < 2:
             raise CollectionRejected(
                 "model: two models must fit into memory meanwhile. Set "

@@ -13,7 +13,7 @@ def ef_search_like(former: Recall, new: Recall, *, texts: bool = True) -> int | 
     """
     if former.index.ef_search is None:
         return None
-    recall = former.measure(texts=texts).recall
+    recall = former.measure_graph(texts=texts).recall
     try:
         wanted = min(max(recall, MIN_TARGET_RECALL), MAX_TARGET_RECALL)
         tuned = new.tune(wanted, texts=texts)

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Double, func, literal, select, tuple_
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
-from app.catalog.filters.fields import UNSTORABLE
+from app.catalog.filters.field_names import UNSTORABLE
 from app.catalog.filters.filters import Filter, parse
 from app.catalog.images.image_rows import get_images
 from app.database.connections import Sessions
@@ -23,6 +23,8 @@ from app.database.tables import (
 from app.index.distances import get_distances
 from app.index.hnsw_search import Condition, prepare, typed
 from app.index.paged_scans import IndexReader, plan_scan
+from app.index.resident.resident_index import ResidentIndex
+from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.statistics import IndexStatistics
 from app.search.explanation.targets import Target, find_image, find_refusal
 from app.search.queries.query_encoding import QueryEncoder
@@ -89,8 +91,8 @@ class Explanation:
         nearer = (self.exact_rank or 1) - 1
         sentences: dict[Cause, str] = {
             "found": f"It is number {self.approximate_rank} of the answer.",
-            "missed": f"It would be number {self.exact_rank} of the exact answer, but the graph "
-            "did not find it: an exact search does, and a higher recall may.",
+            "missed": f"It would be number {self.exact_rank} of the exact answer, but an "
+            "approximate search did not find it: an exact one does, and a higher recall may.",
             "too_far": f"{nearer:,} pictures are nearer; the first {MAX_RANK:,} of an answer are "
             "looked at.",
             "filtered": f"The filter removes it: it does not pass {clauses}. Without the filter "
@@ -114,6 +116,7 @@ class Explainer:
     queries: QueryEncoder
     statistics: IndexStatistics
     index: VectorIndex
+    resident_indexes: ResidentIndexes
 
     def explain(
         self, collection: Collection, text: str, target: Target, filter_body: Mapping[str, Any]
@@ -122,7 +125,7 @@ class Explainer:
 
         Statements have the same timeout as those of a search. Raises QueryRejected, FilterRejected.
         """
-        where = parse(filter_body, collection.fields)
+        where = parse(filter_body, collection.filterable)
         query = self.queries.encode([Term(text=text)])
         with self.sessions.begin() as session:
             prepare(session)
@@ -135,7 +138,10 @@ class Explainer:
                 explanation = Explanation("other_collection", collection=found.collection)
             else:
                 condition = where.condition if filter_body else None
-                explained = _ExplainedQuery(session, self.index, query.vector, where, condition)
+                resident = self.resident_indexes.of(self.index)
+                explained = _ExplainedQuery(
+                    session, self.index, query.vector, where, condition, resident
+                )
                 explanation = explained.explain(found.id)
             original_distance = get_distances(session, self.index, query.original, [found.id]).get(
                 found.id
@@ -172,6 +178,7 @@ class _ExplainedQuery:
     vector: Vectors
     where: Filter
     condition: Condition
+    resident: ResidentIndex | None
 
     def explain(self, image_id: int) -> Explanation:
         """Explain a picture of the index's collection."""
@@ -203,9 +210,12 @@ class _ExplainedQuery:
         stored = typed(self.index, self.index.column)
         other_distance = stored.cosine_distance(sql_cast(self.vector, stored.type))
         own = tuple_(literal(distance, Double()), literal(image_id, BigInteger()))
-        query = select(func.count()).where(
+        number = (
+            func.count(embeddings.c.image_id.distinct()) if self.index.has_parts else func.count()
+        )
+        query = select(number).where(
             embeddings.c.index_id == self.index.id,
-            embeddings.c.region == 0,
+            embeddings.c.image_id != image_id,
             tuple_(other_distance, embeddings.c.image_id) < own,
         )
         if condition is None:  # tombstones are few: cheaper than checking every picture
@@ -218,8 +228,10 @@ class _ExplainedQuery:
 
     def _approximate_rank(self, image_id: int) -> int | None:
         """Its rank in a search with the default page size, paged up to MAX_RANK."""
-        scan = plan_scan(self.session, self.index, self.condition, DEFAULT_LIMIT)
-        reader = IndexReader(self.session, self.index, self.vector, self.condition)
+        session, index, condition = self.session, self.index, self.condition
+        view = self.resident.view(session, condition) if self.resident else None
+        scan = plan_scan(session, index, condition, DEFAULT_LIMIT, view=view)
+        reader = IndexReader(session, index, self.vector, condition, view=view)
         _, scan = reader.window(scan, 0, DEFAULT_LIMIT)  # further pages continue this scan
         near, _ = reader.window(replace(scan, block=MAX_RANK), 0, MAX_RANK)
         present = get_images(self.session, [other_id for other_id, _ in near])

@@ -20,6 +20,8 @@ def explain_hit(
     if request.mode == "hybrid":
         details["from_vector"] = request.fusion.score(found.vector_rank, None)
         details["from_words"] = request.fusion.score(None, found.lexical_rank)
+        if request.fusion.third > 0:
+            details["from_captions"] = request.fusion.score(None, None, found.caption_rank)
     if request.mode == "lexical":
         details["from_words"] = found.score
     return details

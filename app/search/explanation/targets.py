@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from app.catalog import upload_rows
-from app.catalog.filters.fields import MAX_BIGINT, UNSTORABLE
+from app.catalog.filters.field_names import UNSTORABLE
+from app.catalog.filters.fields import MAX_BIGINT
 from app.catalog.filters.filter_values import letter_forms
 from app.database.job_tables import job_items, jobs
-from app.database.tables import PRESENT, Collection, collections, images
+from app.database.tables import HELD, PRESENT, Collection, collections, images
 from app.storage.disk import STORE_SCHEME
 
 Target = int | str
@@ -57,7 +58,7 @@ def find_image(session: Session, collection: Collection, target: Target) -> Foun
 
 
 def _newest(session: Session, *where: ColumnElement[bool]) -> FoundImage | None:
-    """The newest match, preferring pictures that are not tombstones."""
+    """The newest match, preferring pictures that are not tombstones; none that a gate holds."""
     removed = (~PRESENT).label("removed")
     full_name = collections.c.namespace.concat("/").concat(collections.c.name).label("collection")
     path = func.shown_path(images.c.path)
@@ -65,7 +66,8 @@ def _newest(session: Session, *where: ColumnElement[bool]) -> FoundImage | None:
     known_as = func.coalesce(uploaded_as, path).label("name")
     found = (images.c.id, path.label("path"), known_as, images.c.collection_id, full_name, removed)
     query = select(*found)
-    query = query.join(collections, collections.c.id == images.c.collection_id).where(*where)
+    query = query.join(collections, collections.c.id == images.c.collection_id)
+    query = query.where(*where, ~HELD)
     rows = session.execute(query.order_by(removed, images.c.id.desc()).limit(1)).mappings()
     return next((FoundImage(**row) for row in rows), None)
 

@@ -1,4 +1,4 @@
-"""Groups hits: pages of one picture, equal bytes, near-equal perceptual hashes, or series."""
+"""Groups hits: equal bytes, near-equal perceptual hashes, or series."""
 
 from collections.abc import Sequence
 
@@ -14,21 +14,11 @@ from app.search.grouping.series_grouping import group_series
 from app.search.search_request import GroupBy
 
 
-def group_hits(session: Session, image_ids: Sequence[int], group_by: GroupBy | None) -> list[Group]:
-    """Group hits as requested, by default only the pages of each picture."""
-    if group_by is None:
-        return group_pages(image_ids)
+def group_hits(session: Session, image_ids: Sequence[int], group_by: GroupBy) -> list[Group]:
+    """Group hits as requested."""
     if group_by == "series":
         return group_series(session, image_ids)
     return group_duplicates(session, image_ids, copies_only=group_by == "copies")
-
-
-def group_pages(image_ids: Sequence[int]) -> list[Group]:
-    """Put together the ranks of each picture, which has several if its pages have vectors."""
-    first: dict[int, int] = {}
-    for position, image_id in enumerate(image_ids):
-        first.setdefault(image_id, position)
-    return [Group(position, []) for position in first.values()]
 
 
 def group_duplicates(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.catalog.stored_originals import READ_ERRORS, StoredOriginals
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
@@ -13,13 +14,15 @@ from app.encoders.resident_model import ResidentModel, normalised
 from app.errors import (
     ImageRejected,
     ImageSearchError,
+    ImageVanished,
     QueryRejected,
     SourceUnavailable,
 )
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import Pull
-from app.index import embeddings
+from app.index import embeddings, missing_vectors
 from app.index.calibration import picture_share
+from app.pictures.crops import Box, crop
 from app.pictures.decoding import decode
 from app.search.attempts import attempt
 from app.search.queries.language_notice import LanguageNotice
@@ -104,6 +107,7 @@ class QueryEncoder:
     query_adjustment: QueryAdjustment
     downloader: Downloader
     max_megapixels: float
+    originals: StoredOriginals
     language_notice: LanguageNotice
 
     def encode(self, terms: Sequence[Term]) -> Query:
@@ -143,6 +147,10 @@ class QueryEncoder:
             else:
                 prepared.pictures[position] = self._picture(term, position)
         prepared.vectors.update(self._stored(stored_ids))
+        for position, image_id in stored_ids.items():
+            if (box := terms[position].box) is not None:
+                del prepared.vectors[position]
+                prepared.pictures[position] = self._part(image_id, box, position)
         return prepared
 
     def _encode_texts(self, queries: Sequence["_Prepared"]) -> None:
@@ -223,12 +231,27 @@ class QueryEncoder:
         except SourceUnavailable as error:  # the client named the server, so this is not a 5xx
             raise QueryRejected(f"{path_of(position)}: {error}") from error
 
+    def _part(self, image_id: int, box: Box, position: int) -> "Pixels":
+        """A part of a stored picture. Raises QueryRejected, and as `decoding.decode`."""
+        with self.sessions.begin() as session:
+            found = missing_vectors.pictures(session, [image_id])
+        try:
+            if not found:
+                raise ImageVanished("It was deleted a moment ago.")
+            image = self.originals.first_page(found[0])
+        except READ_ERRORS as error:
+            raise QueryRejected(
+                f"{path_of(position)}.box: the file of picture {image_id} cannot be read, so no "
+                f"part of it can be searched for. {error}"
+            ) from error
+        return self.encoder.prepare(crop(image, box))
+
     def _stored(self, stored_ids: Mapping[int, int]) -> dict[int, Vectors]:
         """The vectors of stored pictures, by position."""
         if not stored_ids:
             return {}
         with self.sessions.begin() as session:
-            found = embeddings.get_vectors(session, self.index, list(stored_ids.values()))
+            found = embeddings.get_present_vectors(session, self.index, list(stored_ids.values()))
         for position, image_id in stored_ids.items():
             if image_id not in found:
                 raise QueryRejected(

@@ -6,24 +6,31 @@ from dataclasses import dataclass
 
 from app.encoders.resident_model import normalised
 from app.errors import QueryEmpty, QueryRejected
+from app.pictures.crops import Box
 
 MAX_QUERY_CHARACTERS = 1_000
 MAX_TERMS = 16
 MAX_URL_TERMS = 2  # each may occupy a thread for URL_FETCH_SECONDS
 MAX_WEIGHT = 100.0  # absolute value
 UPLOADED_PICTURE = "the picture that was sent"
+MIN_BOX_SIDE = 0.01  # of a box, as a fraction of the picture's
+BOX_ROUNDING = 1e-6  # by which the edges of a box may lie outside
 QUOTE = '"'
 
 
 @dataclass(frozen=True)
 class Term:
-    """A term of a query; exactly one of `text`, `image` (a file), `url`, `image_id` is set."""
+    """A term of a query; exactly one of `text`, `image` (a file), `url`, `image_id` is set.
+
+    With `image_id`, `box` may name a part of that picture.
+    """
 
     weight: float = 1.0
     text: str | None = None
     image: bytes | None = None
     url: str | None = None
     image_id: int | None = None
+    box: Box | None = None
 
     @property
     def label(self) -> str:
@@ -32,13 +39,15 @@ class Term:
             return self.text
         if self.image is not None:
             return UPLOADED_PICTURE
+        if self.box is not None:
+            return f"a part of picture {self.image_id}"
         return self.url or f"picture {self.image_id}"
 
     @property
     def identity(self) -> list[object]:
         """What distinguishes it from other terms, as JSON."""
         sent = None if self.image is None else hashlib.sha256(self.image).hexdigest()
-        return [self.weight, self.text, sent, self.url, self.image_id]
+        return [self.weight, self.text, sent, self.url, self.image_id, self.box]
 
 
 def check_terms(terms: Sequence[Term]) -> None:
@@ -55,6 +64,18 @@ def check_terms(terms: Sequence[Term]) -> None:
             )
         if term.text is not None:
             _check_text_term(term.text, position, len(terms))
+        if term.box is not None:
+            _check_box(term.box, position)
+
+
+def _check_box(box: Box, position: int) -> None:
+    x, y, width, height = box
+    inside = min(x, y) >= 0 and max(x + width, y + height) <= 1 + BOX_ROUNDING
+    if not (inside and min(width, height) >= MIN_BOX_SIDE):
+        raise QueryRejected(
+            f"{path_of(position)}.box: send [x, y, width, height] as fractions of the picture, "
+            f"inside it, each side at least {MIN_BOX_SIDE:g}."
+        )
 
 
 def _check_text_term(text: str, position: int, terms: int) -> None:

@@ -11,6 +11,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.catalog.known_values import KnownValues, read_known_values
-from app.database.answer_cache import SNAPSHOT
+from app.database.answer_cache import SELECT_SNAPSHOT
 from app.database.connections import Sessions
 from app.database.tables import Collection
 from app.search.word_splitting import RUN
@@ -112,7 +113,7 @@ class KnownNames:
     def of(self, collection: Collection) -> Known:
         """What was read last; empty at first. Queries nothing."""
         if time.monotonic() >= self._due_at and self._reading.acquire(blocking=False):
-            self._threads.submit(self._read_and_release, collection)
+            self._threads.submit(copy_context().run, self._read_and_release, collection)
         return self._known
 
     def _read_and_release(self, collection: Collection) -> None:
@@ -128,7 +129,7 @@ class KnownNames:
             self._reading.release()
 
     def _read(self, session: Session, collection: Collection) -> None:
-        snapshot = session.execute(text(SNAPSHOT)).scalar_one()
+        snapshot = session.execute(text(SELECT_SNAPSHOT)).scalar_one()
         if (snapshot, collection.fields) == (self._snapshot, self._fields):
             return
         session.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}"))

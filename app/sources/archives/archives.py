@@ -8,7 +8,7 @@ import posixpath
 import re
 import tarfile
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,6 +30,7 @@ from app.sources.ignored_names import ONLY_HIDDEN, IgnoredNames
 from app.sources.sidecars.annotations import (
     COMPANIONS,
     MAX_TABLE_BYTES,
+    NO_FIELDS,
     TABLES,
     Annotation,
     parse_table,
@@ -88,8 +89,11 @@ def joined_annotations(
     *,
     keep_gps: bool = False,
     name_place: NamePlace | None = None,
+    fields: Mapping[str, str] = NO_FIELDS,
 ) -> Annotations:
     """Read the tables and sidecars; a sidecar's keys take precedence over a table's.
+
+    `fields` are the types of those of the collection, for the cells of a CSV.
 
     An archive may have several parts: a sidecar may lie in another part than its picture.
     If the archive is damaged or exceeds a limit, what was read before that counts: `entries`
@@ -103,7 +107,7 @@ def joined_annotations(
     for found in chain.from_iterable(found_files):
         if _is_table(found.name):
             left -= len(found.data) if isinstance(found, ArchiveEntry) else 0
-            tables[found.name] = _table(found)
+            tables[found.name] = _table(found, fields)
         else:
             left -= sidecars.add(found)
         if left < 0:
@@ -269,12 +273,12 @@ def _is_table(name: str) -> bool:
     return posixpath.basename(name).lower() in TABLES
 
 
-def _table(found: ArchiveEntry | RefusedEntry) -> dict[str, Annotation]:
+def _table(found: ArchiveEntry | RefusedEntry, fields: Mapping[str, str]) -> dict[str, Annotation]:
     """Its rows by entry name; names in a table are relative to its folder."""
     if isinstance(found, RefusedEntry):
         raise ArchiveRejected(f"{found.name}: {found.reason}")
     try:
-        rows = parse_table(found.name, found.data)
+        rows = parse_table(found.name, found.data, fields)
     except AnnotationInvalid as error:
         raise ArchiveRejected(str(error)) from error
     folder = posixpath.dirname(found.name)

@@ -10,12 +10,14 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from app.errors import AnnotationInvalid
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS, Taken, best_time
+from app.sources.sidecars.table_cells import read_cell
 
 MAX_METADATA_CHARACTERS = 20_000
 MAX_METADATA_DEPTH = 32
@@ -32,10 +34,9 @@ TABLES = ("metadata.csv", "metadata.jsonl")
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "name")
 CAPTION_COLUMNS = ("caption", "text")
 DELIMITERS = (",", ";", "\t")
+NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
-"""Cells that become JSON numbers: no plus sign, leading zero (007 is a name) or exponent."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
         raise AnnotationInvalid(f"The sidecar has more than {MAX_SIDECAR_BYTES:,} bytes.")
     value = _json(_decoded(data, "The sidecar"), "The sidecar")
     if not isinstance(value, dict):
-        raise AnnotationInvalid("The sidecar holds no JSON object.")
+        raise AnnotationInvalid("The sidecar is not a JSON object.")
     return value
 
 
@@ -99,19 +100,22 @@ def annotation_of(value: dict[str, Any]) -> Annotation:
     return _annotation(value, ("caption",))
 
 
-def parse_table(name: str, data: bytes) -> dict[str, Annotation]:
+def parse_table(
+    name: str, data: bytes, fields: Mapping[str, str] = NO_FIELDS
+) -> dict[str, Annotation]:
     """The annotations of a table, by the file names in it.
 
     The first of FILE_COLUMNS present names the file, the first of CAPTION_COLUMNS is its
     caption, ignoring case; every other column is metadata. A CSV is
     UTF-8, delimited by comma, semicolon or tab, and has a header; its empty cells and its
-    columns without a name are left out, plain numbers like -3 or 2.50 become numbers (2.5), and
-    everything else stays text. A line of JSON is read like a sidecar. `name` is for messages.
+    columns without a name are left out, the others are read by `read_cell` as `fields` types their
+    column. A line of JSON is read like a sidecar. `name` is for messages.
     """
     if len(data) > MAX_TABLE_BYTES:
         raise AnnotationInvalid(f"{name} has more than {MAX_TABLE_BYTES / 1e6:g} MB.")
     text = _decoded(data, name)
-    rows = _csv_rows(name, text) if name.lower().endswith(".csv") else _json_rows(name, text)
+    is_csv = name.lower().endswith(".csv")
+    rows = _csv_rows(name, text, fields) if is_csv else _json_rows(name, text)
     found: dict[str, Annotation] = {}
     for count, (line, row) in enumerate(rows, 1):
         where = f"{name}, line {line}"
@@ -133,7 +137,9 @@ def _add(row: dict[str, Any], found: dict[str, Annotation]) -> None:
     found[name.strip()] = _annotation(row, CAPTION_COLUMNS)
 
 
-def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(
+    name: str, text: str, fields: Mapping[str, str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """The line number and the non-empty cells, by column, of each row."""
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
@@ -146,7 +152,7 @@ def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             if len(cells) != len(columns):
                 cause = f"{len(cells)} cells under {len(columns)} columns"
                 raise AnnotationInvalid(f"{name}, line {reader.line_num}: {cause}.")
-            yield reader.line_num, _row(columns, cells)
+            yield reader.line_num, _row(columns, cells, fields)
     except csv.Error as error:
         raise AnnotationInvalid(f"{name}, line {reader.line_num}: {error}.") from error
 
@@ -174,21 +180,14 @@ def _columns(name: str, header: list[str]) -> list[str]:
     return columns
 
 
-def _row(columns: list[str], cells: list[str]) -> dict[str, Any]:
+def _row(columns: list[str], cells: list[str], fields: Mapping[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {key: cell for key, cell in zip(columns, cells, strict=True) if key}
     words = {_first(row, FILE_COLUMNS), _first(row, CAPTION_COLUMNS)}
     return {
-        key: cell if key in words else _number(cell)
+        key: cell if key in words else read_cell(cell, fields.get(key))
         for key, cell in row.items()
         if key in words or cell.strip()
     }
-
-
-def _number(text: str) -> str | int | float:
-    plain = PLAIN_NUMBER.fullmatch(text)
-    if not plain:
-        return text
-    return float(text) if plain[1] else int(text)
 
 
 def _json_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -199,7 +198,7 @@ def _json_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 _too_long(where, MAX_SIDECAR_BYTES)
             value = _json(row, where)
             if not isinstance(value, dict):
-                raise AnnotationInvalid(f"{where}: this is no JSON object.")
+                raise AnnotationInvalid(f"{where}: this is not a JSON object.")
             yield line, value
 
 
@@ -234,7 +233,7 @@ def _json(text: str, what: str) -> Any:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _decoded(data: bytes, what: str) -> str:

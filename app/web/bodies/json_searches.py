@@ -22,17 +22,21 @@ async def in_turn(receive: Receive) -> AsyncIterator[Receive]:
     Until then such a body is on disk. Raises Busy, ClientDisconnect.
     """
     with SpooledTemporaryFile[bytes](sent_pictures.SPOOL_BYTES) as spooled:
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            size += spooled.write(message.get("body", b""))
-            if not message.get("more_body", False):
-                break
-        spooled.seek(0)
+        size = await spool(spooled, receive)
         async with _room(size):
-            yield _reading(spooled, size, receive)
+            yield reading(spooled, size, receive)
+
+
+async def spool(spooled: "SpooledTemporaryFile[bytes]", receive: Receive) -> int:
+    """Put a body into a file, and say how many bytes it has. Raises ClientDisconnect."""
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        size += spooled.write(message.get("body", b""))
+        if not message.get("more_body", False):
+            return size
 
 
 @asynccontextmanager
@@ -49,7 +53,9 @@ async def _room(size: int) -> AsyncIterator[None]:
         room.__exit__(None, None, None)
 
 
-def _reading(spooled: "SpooledTemporaryFile[bytes]", size: int, receive: Receive) -> Receive:
+def reading(spooled: "SpooledTemporaryFile[bytes]", size: int, receive: Receive) -> Receive:
+    """A `receive` of the body in the file, from its beginning."""
+    spooled.seek(0)
     left = size
     is_begun = False
 

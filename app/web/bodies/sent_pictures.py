@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 
 from app.errors import UploadRejected
 from app.pictures.memory_budget import MemoryBudget
-from app.web.problems.unknown_names import check_names
+from app.web.problems.sent_names import Names, check_names
 
 SPOOL_BYTES = 1_000_000  # of a file that stay in memory; Starlette keeps as many of a form's
 SENT_MEMORY = MemoryBudget(100_000_000)
@@ -56,7 +56,7 @@ async def _form_file(request: Request) -> AsyncIterator[UploadFile]:
     except UnicodeError as error:  # the form is not in the charset it declares
         raise UploadRejected("The form is not in the charset that it declares.") from error
     try:
-        check_names("body", form.keys(), {"file"})
+        check_names("body", (name for name, _ in form.multi_items()), Names({"file"}))
         file = form.get("file")
         yield file if isinstance(file, UploadFile) else UploadFile(BytesIO(), size=0)
     finally:

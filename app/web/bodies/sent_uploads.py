@@ -1,8 +1,9 @@
 """The form of an upload: its fields, and what becomes of its files."""
 
-from typing import Annotated, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from fastapi import File, Form, Response, UploadFile
+from fastapi import Depends, File, Form, Response, UploadFile
 
 from app.catalog.external_ids import MAX_CHARACTERS
 from app.errors import UploadRejected
@@ -22,6 +23,7 @@ from app.web.payloads.flat import UploadResult
 from app.web.problems.problems import code_of, problem, status_of
 
 MAX_FILES = 100  # in one upload: the decoded pixels of all stay in memory until all are written
+NOTHING_NEW = "Nothing new: every file was known, or replaced the picture of its external id"
 
 SentFiles = Annotated[
     list[UploadFile],
@@ -53,33 +55,41 @@ SentExternalId = Annotated[
 ]
 
 
-class SentWords(NamedTuple):
-    """What is said of each file, as it was sent."""
+@dataclass(frozen=True)
+class _SentUpload:
+    """The fields of the form, as they were sent; all but `file` are said of each file."""
 
-    caption: str | None
-    metadata: str | None
-    external_id: str | None
+    file: SentFiles
+    caption: SentCaption = None
+    metadata: SentMetadata = None
+    external_id: SentExternalId = None
 
 
-def store_files(
-    storing: Storing, opened: OpenCollection, files: list[UploadFile], words: SentWords
-) -> list[Outcome]:
+SentUpload = Annotated[_SentUpload, Depends()]
+
+
+def store_files(storing: Storing, opened: OpenCollection, sent: _SentUpload) -> list[Outcome]:
     """Store pictures, in the order they were sent. Raises AnnotationInvalid, UploadRejected."""
-    described_by = {} if words.metadata is None else parse_metadata(words.metadata)
-    if words.caption is not None:
-        check_caption(words.caption)
+    files = sent.file
+    described_by = {} if sent.metadata is None else parse_metadata(sent.metadata)
+    if sent.caption is not None:
+        check_caption(sent.caption)
     if len(files) > MAX_FILES:
         raise UploadRejected(f"{len(files)} files; {MAX_FILES} are allowed in one upload.")
-    if words.external_id is not None and len(files) > 1:
+    if sent.external_id is not None and len(files) > 1:
         raise UploadRejected(f"{len(files)} files, and one external_id: send each file on its own.")
     with in_memory(*files) as contents:
         names = (printable(one.filename or "") for one in files)
-        sent = [Upload(name, data) for name, data in zip(names, contents, strict=True)]
-        outcomes = storing.store(opened, sent, words.caption, described_by)
-    if words.external_id is not None and outcomes[0].image is not None:
-        said = Annotation(words.caption, described_by)
-        storing.gallery.replace(outcomes[0].image.id, words.external_id, said)
-    return outcomes
+        uploads = [Upload(name, data) for name, data in zip(names, contents, strict=True)]
+        outcomes = storing.store(opened, uploads, sent.caption, described_by)
+    if sent.external_id is None or outcomes[0].image is None:
+        return outcomes
+    said = Annotation(sent.caption, described_by)
+    image, placement = storing.name(outcomes[0], sent.external_id, said)
+    (outcome,) = outcomes
+    status = "replaced" if placement == "replaced" else outcome.status
+    named = status == "duplicate" and placement == "new"
+    return [replace(outcome, image=image, status=status, updated=outcome.updated or named)]
 
 
 def refusal_of(outcomes: list[Outcome]) -> Response | None:
@@ -93,8 +103,8 @@ def refusal_of(outcomes: list[Outcome]) -> Response | None:
 
 
 def status_of_upload(outcomes: list[Outcome]) -> int:
-    """207 where some files were refused, 201 where one is new, 200 where all were known."""
+    """207 where some files were refused, 201 where one is new, else 200: NOTHING_NEW."""
     statuses = {outcome.status for outcome in outcomes}
     if "refused" in statuses:
         return 207
-    return 201 if "stored" in statuses else 200
+    return 201 if statuses & {"stored", "held"} else 200

@@ -12,8 +12,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.catalog.gallery import OnDisk, Streamed
 from app.catalog.images.image_names import last_part
+from app.catalog.originals import OnDisk, Streamed
 from app.pictures.formats import FORMATS
 from app.storage.bounded_reads import ORIGINALS
 from app.web.files.conditional_requests import matches_etag

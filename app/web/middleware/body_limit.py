@@ -51,4 +51,4 @@ def _counting(receive: Receive, max_bytes: int) -> Receive:
 
 
 def _detail(max_bytes: int) -> str:
-    return f"The request is larger than {max_bytes / MEGA:g} MB, the most that is taken."
+    return f"The request is larger than {max_bytes / MEGA:g} MB, the maximum."

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.web.bodies.json_bodies import is_json
+from app.web.bodies.content_types import is_json
 
 MIN_BYTES = 1_000  # of an answer that is compressed: a smaller one fits a packet anyway
 THREAD_BYTES = 100_000  # of an answer from which on compressing would hold up the event loop

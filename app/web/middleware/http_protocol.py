@@ -25,9 +25,9 @@ MAX_CONNECTIONS = 2_000  # at a time; for one more an idle one is closed, or it 
 RESERVED_FILES = 200  # for pictures, the database and all else that is no client
 
 LATE = "The request's headers did not arrive within {:g} s."
-HEALTH = {b"/healthz", b"/readyz"}  # answered also when there are too many connections
+HEALTH = {b"healthz", b"readyz"}  # below any prefix; answered also with too many connections
 FULL = problem(503, "There are too many connections: try again.", {"Connection": "close"})
-LARGE = f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes, the most that is taken."
+LARGE = f"The request's headers are larger than {MAX_HEADER_BYTES:,} bytes, the maximum."
 
 LONG_ADDRESS = (
     f"The address has more than {MAX_ADDRESS_BYTES:,} bytes: send a long filter or cursor in the "
@@ -118,7 +118,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._asking:
             self._asking.cancel()
         self._limits.set_busy(self)
-        if self._limits.is_full(self) and self.url.partition(b"?")[0] not in HEALTH:
+        name = self.url.partition(b"?")[0].rpartition(b"/")[2]
+        if self._limits.is_full(self) and name not in HEALTH:
             self._answer_full()
         else:
             super().on_headers_complete()

@@ -14,7 +14,10 @@ from starlette.datastructures import Headers
 from app.errors import RoleRejected
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
-HOW = "Without an API key only this machine may ask: `make create-key` opens the service to others."
+HOW = (
+    "This library has no API key yet, so it answers only programs on its own computer: "
+    "`make create-key` there opens it to others."
+)
 
 
 def check_is_local(headers: Headers, origins: Collection[str]) -> None:
@@ -23,14 +26,15 @@ def check_is_local(headers: Headers, origins: Collection[str]) -> None:
     `origins` are the other origins that are allowed.
     """
     if any(name in headers for name in PROXY_HEADERS):
-        raise RoleRejected(f"This came through a proxy. {HOW}")
+        raise RoleRejected(f"The request came through a proxy. {HOW}")
     host = headers.get("host", "")
     if not _is_loopback(host):
-        raise RoleRejected(f"This was sent to the host {host[:100]!r}. {HOW}")
+        raise RoleRejected(f"The request was sent to the host {host[:100]!r}. {HOW}")
     origin = headers.get("origin")
     if origin is not None and origin not in origins and origin.partition("://")[2] != host:
         raise RoleRejected(
-            f"A page of {origin[:100]!r} sent this, and IMAGE_SEARCH_CORS_ORIGINS does not list it."
+            f"A page of {origin[:100]!r} sent the request, and IMAGE_SEARCH_CORS_ORIGINS does not "
+            "list it."
         )
 
 

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from app.web.bodies.json_bodies import NOT_JSON
+from app.access.authentication import Caller
+from app.web.bodies.content_types import NOT_JSON
 from app.web.middleware.body_timeout import BODY_SECONDS, MIN_BYTES_PER_SECOND
 from app.web.middleware.http_protocol import LARGE
 from app.web.payloads.jobs.job_submission import WRONG_KIND
 from app.web.problems.problems import MEDIA_TYPE, problem_body
-from app.web.problems.unknown_names import suggestion
+from app.web.problems.sent_names import suggestion
 from app.web.problems.validation_errors import FIELD_UNKNOWN, sentence
 
 Node = dict[str, Any]
@@ -23,8 +24,8 @@ TOO_SLOW = (
 )
 IN_USE = "A request with this Idempotency-Key is being answered. Send it again in a moment."
 NO_EVALUATION = (
-    "This collection has no result of an evaluation by job 1000000: it is still running, or is "
-    "none, or has ended without one."
+    "Job 1000000 has no result of an evaluation of this collection: it is still running, "
+    "ended without one, or is not an evaluation."
 )
 EXISTS = (
     "The collection holidays is there already in the namespace default: choose another name, or "
@@ -70,6 +71,7 @@ EXAMPLES = (
         "golden_query_not_found",
         "This collection has no golden query 1000000.",
     ),
+    Example(404, r"\{set\}", "label_set_not_found", "This collection has no label set kind."),
     Example(404, r"\{key_id\}", "key_not_found", "There is no key 1000000."),
     Example(
         404,
@@ -81,7 +83,8 @@ EXAMPLES = (
         404,
         "",
         "collection_not_found",
-        "There is no collection holidays in the namespace default.",
+        "There is no collection holidays in the namespace default: create it first, by POST "
+        "/api/v1/collections, or name one that is there.",
     ),
     Example(403, IMPORT, "source_not_allowed", SOURCES),
     Example(409, "^(POST|PATCH) /api/v1/collections(/{name})?$", "collection_exists", EXISTS),
@@ -134,7 +137,7 @@ def _example(operation: Node, name: str, status: int, schemas: Mapping[str, Any]
     if status == 403 and operation.get("x-role") != "reader":
         return problem_body(
             403,
-            f"This needs a key with the role {operation['x-role']}; yours is reader.",
+            Caller("reader", "default", key_id=1).lacks(operation["x-role"]),
             code="access_denied",
         )
     return None

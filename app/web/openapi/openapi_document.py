@@ -22,6 +22,18 @@ TAGS = [
         "name": "collections",
         "description": "Sets of pictures with their own model and fields.",
     },
+    {
+        "name": "standing searches",
+        "description": "Searches that are answered by pictures as they are added.",
+    },
+    {
+        "name": "labels",
+        "description": "Labels of pictures, assigned by the model without training.",
+    },
+    {
+        "name": "annotators",
+        "description": "What is found in pictures: the words that they show, and captions.",
+    },
     {"name": "inspection", "description": "Why a picture is found or not; recall and tuning."},
     {"name": "feedback", "description": "Ratings of answers, summaries and export."},
     {
@@ -65,7 +77,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "errors": {
             "type": "array",
             "items": FAULT_SCHEMA,
-            "description": "only with the code request_invalid: each fault of the request",
+            "description": "only with the code request_invalid: the request's faults, up to 10",
         },
         "files": {
             "type": "array",

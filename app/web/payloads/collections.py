@@ -1,18 +1,20 @@
 """Payloads about collections and their pictures."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.catalog.collections import DEFAULT_LANGUAGE
-from app.catalog.filters.fields import MAX_FIELDS
+from app.catalog.filters.field_names import MAX_FIELDS
 from app.catalog.gallery import RESTORABLE
-from app.database.tables import Pages
+from app.database.tables import REGION_ANNOTATORS, Pages, Regions
+from app.encoders.presets import understands_english_alone
 from app.index.statistics import Counts
 from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.pictures.frames import MAX_PAGES
-from app.runtime.collection_registry import KnownCollection
+from app.runtime.annotating.annotator import ChosenAnnotator
+from app.runtime.known_collections import KnownCollection
 from app.search.cursors import Cursors
 from app.search.search_response import SearchResponse
 from app.web.addresses import PictureAddresses
@@ -24,8 +26,13 @@ from app.web.payloads.search.request import Filter
 
 MAX_MODEL_CHARACTERS = 500
 PAGES = (
-    "which pages of documents and frames of animations are indexed: the first, or all, up to "
-    f"{MAX_PAGES}"
+    "which pages of documents and frames of animations and videos are indexed: the first, or all, "
+    f"up to {MAX_PAGES}, of a video as many as the settings say"
+)
+REGIONS = (
+    "which parts of pictures are embedded besides the whole, so that small things are found; grid: "
+    "overlapping crops; detector: what the server's detector finds; off: none, and those that "
+    "there were go"
 )
 MAX_REMOVED = 10_000  # pictures in one request
 
@@ -39,6 +46,13 @@ Fields = Annotated[
         examples=[{"place": "text", "price": "number", "tags": "tags"}],
     ),
 ]
+FieldChanges = Annotated[
+    dict[str, FieldType | None],
+    Field(
+        max_length=2 * MAX_FIELDS,  # all can go, and as many others come
+        examples=[{"place": "text", "stars": None}],
+    ),
+]
 ModelText = Annotated[str, Field(max_length=MAX_MODEL_CHARACTERS, pattern=STORABLE)]
 Language = Annotated[
     str,
@@ -46,6 +60,15 @@ Language = Annotated[
         max_length=63,
         pattern=STORABLE,
         description="a text search configuration of Postgres: english, german, simple, …",
+    ),
+]
+Annotators = Annotated[
+    list[ChosenAnnotator],
+    Field(
+        max_length=len(get_args(ChosenAnnotator)),
+        description="what is found out about each picture besides its vector; text: words in it, "
+        "for searches by words. The complete set: what others found goes",
+        examples=[["text"]],
     ),
 ]
 
@@ -87,6 +110,8 @@ class CollectionCreate(BaseModel):
     language: Language = DEFAULT_LANGUAGE
     fields: Fields = Field(default_factory=dict)
     pages: Pages = Field("first", description=PAGES)
+    annotators: Annotators = Field(default_factory=list)
+    regions: Regions = Field("off", description=REGIONS)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -98,24 +123,29 @@ class CollectionCreate(BaseModel):
 
 
 class CollectionUpdate(BaseModel):
-    """What to change; what is left out stays as it is."""
+    """What to change; what is left out stays as it is, each of the fields too."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"fields": {"place": "text"}}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"fields": {"place": "text", "stars": None}}]},
     )
 
     name: Name | None = Field(None, description="a new name; the default collection keeps its own")
     language: Language | None = Field(
         None, description="the language of its texts, for searches by words"
     )
-    fields: Fields | None = Field(
-        None, description="the complete set; fields that it lacks are no longer declared"
+    fields: FieldChanges | None = Field(
+        None,
+        description="metadata keys to declare, or to declare with another type; null: no longer "
+        "declared, its values stay. Fields that are not named stay as they are",
     )
     pages: Pages | None = Field(
         None,
         description=f"{PAGES}. Pictures that are there already: all when they are read again "
         "(`reread`) or by `make doctor FIX=1`; first at once",
     )
+    annotators: Annotators | None = Field(None, description="which are on, as at creation")
+    regions: Regions | None = Field(None, description=REGIONS)
 
 
 class CollectionDetails(BaseModel):
@@ -127,6 +157,10 @@ class CollectionDetails(BaseModel):
     name: str = Field(description="unique in its namespace")
     model: str = Field(description="the model that embeds its pictures")
     pretrained: str = Field(description="the model's pretrained tag; empty if the name is enough")
+    english_only: bool = Field(
+        description="whether the model was trained on English texts alone; false where its name "
+        "does not tell"
+    )
     fingerprint: str = Field(description="SHA-256 of the model")
     dimensions: int = Field(description="dimensions of its vectors")
     storage: Literal["halfvec", "vector", "bit"] = Field(description="how vectors are stored")
@@ -138,6 +172,9 @@ class CollectionDetails(BaseModel):
     language: str = Field(description="the language of its texts")
     fields: dict[str, FieldType] = Field(description="declared metadata keys and their types")
     pages: Pages = Field(description=PAGES)
+    label_sets: list[str] = Field(description="names of its label sets, in order")
+    annotators: list[ChosenAnnotator] = Field(description="annotators that are on, in order")
+    regions: Regions = Field(description=REGIONS)
     image_count: int = Field(description="number of pictures")
     coverage: float = Field(description="share of the pictures that have a vector, 0 to 1")
     created_at: datetime = Field(description="when it was created")
@@ -147,7 +184,16 @@ class CollectionDetails(BaseModel):
         """The details of a collection and its index."""
         facts = {**vars(known.index), **vars(known.collection)}
         told = {name: value for name, value in facts.items() if name in cls.model_fields}
-        return cls(**told, image_count=counts.pictures, coverage=counts.coverage)
+        told["label_sets"] = sorted(known.collection.label_sets)
+        named = known.collection.annotators
+        told["annotators"] = [name for name in named if name not in REGION_ANNOTATORS]
+        told["regions"] = known.collection.regions
+        return cls(
+            **told,
+            english_only=understands_english_alone(known.index.model),
+            image_count=counts.pictures,
+            coverage=counts.coverage,
+        )
 
 
 class CollectionPage(BaseModel):

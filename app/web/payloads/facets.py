@@ -71,7 +71,8 @@ class SuggestedText(BaseModel):
 
     text: str = Field(description="the value")
     field: str = Field(
-        description="tags, people, album, place.city or place.country; name: of files"
+        description="the field: tags, people, album, place.city or place.country if none was "
+        "asked for; name: of files"
     )
     pictures: int = Field(description="number of pictures that have it; of files at most 500")
 

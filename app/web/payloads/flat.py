@@ -1,14 +1,27 @@
 """Payloads of the flat endpoints; programs rely on their shapes."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
 from app.index.hnsw_search import Neighbour
-from app.ingest.uploads import Outcome
+from app.ingest.uploads import Outcome, Status
 from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
+
+UPLOAD_STATUS = (
+    "stored: kept and searchable; held: kept, but hidden until an admin approves it; "
+    "replaced: as stored, in place of the picture that had its "
+    "external id; duplicate: its content was known; refused: not kept"
+)
+UPDATED = (
+    "The picture was here already; the caption, metadata or external id sent with it changed its "
+    "own."
+)
+UPLOAD_REASON = (
+    "why it was refused or is held, or that a duplicate's caption or metadata were changed"
+)
 
 
 class Hit(BaseModel):
@@ -51,11 +64,8 @@ class UploadResult(BaseModel):
     filename: str = Field(description="the name it was uploaded under")
     path: str | None = Field(None, description="path where it is stored; null if refused")
     id: int | None = Field(None, description="the picture's id; null if refused")
-    status: Literal["stored", "duplicate", "refused"] = Field(
-        description="stored: kept and searchable; duplicate: its content was known; refused: not "
-        "kept"
-    )
-    reason: str | None = Field(None, description="why it was refused")
+    status: Status = Field(description=UPLOAD_STATUS)
+    reason: str | None = Field(None, description=UPLOAD_REASON)
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
@@ -65,5 +75,12 @@ class UploadResult(BaseModel):
             path=outcome.image.path if outcome.image else None,
             id=outcome.image.id if outcome.image else None,
             status=outcome.status,
-            reason=str(outcome.error) if outcome.error else None,
+            reason=reason_of(outcome),
         )
+
+
+def reason_of(outcome: Outcome) -> str | None:
+    """What is to be said of an upload besides its status."""
+    if outcome.error:
+        return str(outcome.error)
+    return UPDATED if outcome.updated else outcome.note

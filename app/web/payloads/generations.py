@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.encoders.presets import resolve
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.reindexing import Activation, ListedGeneration
+from app.vectors import Arithmetic
 from app.web.payloads.collections import ModelText
 from app.web.payloads.examples import with_examples
 
 REFUSED = {
-    "precision": "precision: it is the server's. Set PRECISION and start again; int8, whose "
-    "vectors are others, then needs a reindexing to the same model.",
-    "regions": "regions: whole pictures and pages are embedded, no regions of them.",
+    "regions": "regions: they belong to the collection, not to a generation: change it by PATCH "
+    "/api/v1/collections/{name}.",
 }
 """What one might ask for, and why it is not here."""
 
@@ -43,6 +43,12 @@ class Reindexing(BaseModel):
     storage: Literal["halfvec", "vector", "bit"] | None = Field(
         None, description="as for a new collection; vectors of the same model are copied"
     )
+    precision: Arithmetic | None = Field(
+        None,
+        description="float (fp32, bf16 or fp16 as IMAGE_SEARCH_PRECISION says, whose vectors can "
+        "be compared) or int8 (other vectors, faster); by default that of IMAGE_SEARCH_PRECISION "
+        "with a `model`, else as before",
+    )
     m: int | None = Field(None, ge=2, le=100, description="edges of a vector in the HNSW graph")
     ef_construction: int | None = Field(
         None, ge=4, le=1000, description="candidates kept while the graph is built"
@@ -70,7 +76,7 @@ class Reindexing(BaseModel):
     def to_domain(self) -> Changes:
         """The changes."""
         model = None if self.model is None else resolve(self.model, self.pretrained)
-        return Changes(model, self.storage, self.m, self.ef_construction)
+        return Changes(model, self.storage, self.m, self.ef_construction, self.precision)
 
 
 GENERATION: dict[str, Any] = {
@@ -80,6 +86,7 @@ GENERATION: dict[str, Any] = {
     "pretrained": "",
     "fingerprint": "9f" * 32,
     "dimensions": 128,
+    "precision": "float",
     "storage": "halfvec",
     "m": 16,
     "ef_construction": 64,
@@ -107,6 +114,9 @@ class GenerationDetails(BaseModel):
     pretrained: str = Field(description="the model's pretrained tag; empty if the name is enough")
     fingerprint: str = Field(description="SHA-256 of the model")
     dimensions: int = Field(description="dimensions of its vectors")
+    precision: Arithmetic | None = Field(
+        description="what its pictures are computed in; null: a former version did not record it"
+    )
     storage: Literal["halfvec", "vector", "bit"] = Field(description="how vectors are stored")
     m: int = Field(description="edges of a vector in the HNSW graph")
     ef_construction: int = Field(description="candidates kept while the graph is built")

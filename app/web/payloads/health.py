@@ -19,23 +19,47 @@ class Liveness(BaseModel):
     status: Literal["alive"] = Field(description="always alive: a dead process does not answer")
 
 
+class ReplicaState(BaseModel):
+    """A replica of the database, without its name: everybody may see this."""
+
+    status: Literal["in_use", "behind", "down"] = Field(
+        description="in_use: it answers searches; behind: too far behind the primary to do so; "
+        "down: it does not answer, or is no replica of this database"
+    )
+    lag_seconds: float | None = Field(
+        description="how far it was behind the primary when both answered last; null: unknown"
+    )
+
+
 class Readiness(BaseModel):
     """The service is ready, and what it runs."""
 
     model_config = with_examples(
         {
             "status": "ready",
+            "accepts_changes": True,
+            "replicas": [{"status": "in_use", "lag_seconds": 0.0}],
             "model": "demo model",
             "device": "cpu",
             "precision": "fp32",
+            "version": "0.2.0",
             "images": 295,
         }
     )
 
     status: Literal["ready"] = Field(description="always ready: otherwise the status is 503")
+    accepts_changes: bool = Field(
+        description="false: the primary database does not answer, and only its replicas do"
+    )
+    replicas: list[ReplicaState] = Field(
+        description="those of IMAGE_SEARCH_READ_DATABASE_URL, in its order"
+    )
     model: str = Field(description="name of the model; `demo model` is the bundled one")
     device: str = Field(description="where the model runs: cpu, cuda, …")
     precision: str = Field(description="the model's number format: fp32, bf16, …")
+    version: str | None = Field(
+        description="version of the program; null where a key is needed to see it"
+    )
     images: int | None = Field(
         description="number of pictures in the default collection; null where a key is needed to "
         "see them"
@@ -47,7 +71,7 @@ class ServiceStatus(BaseModel):
 
     model_config = with_examples(
         {
-            "version": "0.1.0",
+            "version": "0.2.0",
             "role": "reader",
             "free_disk_bytes": 120_000_000_000,
             "backed_up_at": "2026-11-28T03:00:00Z",
@@ -81,7 +105,7 @@ class ReleaseNotes(BaseModel):
 
     model_config = with_examples(
         {
-            "version": "0.1.0",
+            "version": "0.2.0",
             "data": [{"title": "Added", "notes": ["`make start`: one command for everything."]}],
         }
     )

@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.access.api_keys import MAX_DAYS, MAX_NAME, Key, Role
-from app.web.pagination import write_cursor
+from app.web.pagination import page_of
 from app.web.payloads.examples import Example, with_examples
 from app.web.payloads.field_types import STORABLE, Name
 
@@ -98,5 +98,5 @@ class KeyPage(BaseModel):
     @classmethod
     def of(cls, keys: list[Key], limit: int, own_id: int | None) -> Self:
         """A page of `limit`; one more key says that there is a next one."""
-        more = write_cursor(KEYS, keys[limit - 1].id) if len(keys) > limit else None
-        return cls(data=[KeyDetails.of(key, own_id) for key in keys[:limit]], next_cursor=more)
+        shown, more = page_of(KEYS, keys, limit)
+        return cls(data=[KeyDetails.of(key, own_id) for key in shown], next_cursor=more)

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.routing import iter_route_contexts
-from psycopg.errors import QueryCanceled, ReadOnlySqlTransaction
+from psycopg.errors import DiskFull, QueryCanceled, ReadOnlySqlTransaction
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -19,21 +19,26 @@ from starlette.routing import Match
 
 from app import errors
 from app.database.connections import is_unavailable
+from app.database.outages import OUTAGES, is_lost
+from app.database.read_replicas import ReadReplicas
+from app.web.middleware.replica_reads import IS_TRIED_AGAIN
 from app.web.problems.problems import (
     DATABASE_BUSY,
+    DATABASE_FULL,
     DATABASE_READ_ONLY,
     DATABASE_SILENT,
     DATABASE_UNAVAILABLE,
     NO_ADDRESS,
     NO_METHOD,
     QUERY_TOO_SLOW,
+    READS_GO_ON,
     RETRY_AFTER_SECONDS,
     TOO_LONG,
     code_of,
     problem,
     status_of,
 )
-from app.web.problems.validation_errors import JSON_INVALID, broken_json, entries, sentence
+from app.web.problems.validation_errors import JSON_INVALID, broken_json, detail_of, entries
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +61,7 @@ def install(app: FastAPI) -> None:
         if fault := broken_json(error):
             return problem(400, fault, code=JSON_INVALID)
         faults = entries(error, _body_type(request))
-        return problem(422, " ".join(map(sentence, faults)), errors=faults)
+        return problem(422, detail_of(error, faults), errors=faults)
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
@@ -144,16 +149,41 @@ def _install_outside_faults(app: FastAPI, unexpected: Unexpected) -> None:
 
     @app.exception_handler(DBAPIError)
     def database(request: Request, error: DBAPIError) -> JSONResponse:
-        if isinstance(error.orig, QueryCanceled):
-            return problem(503, TOO_LONG, code=QUERY_TOO_SLOW)
-        if isinstance(error.orig, ReadOnlySqlTransaction):
-            return problem(
-                503, "The database takes no changes now, only searches.", code=DATABASE_READ_ONLY
-            )
-        if is_unavailable(error):
-            log.warning("database: %s", error.orig)
-            return problem(503, DATABASE_SILENT, code=DATABASE_UNAVAILABLE)
-        return unexpected(request, error)
+        if request.scope.get("state", {}).get(IS_TRIED_AGAIN):
+            raise error
+        return _fault_of_database(request, error) or unexpected(request, error)
+
+
+def _fault_of_database(request: Request, error: DBAPIError) -> JSONResponse | None:
+    """None where the SQL is wrong."""
+    if isinstance(error.orig, QueryCanceled):
+        return problem(503, TOO_LONG, code=QUERY_TOO_SLOW)
+    if isinstance(error.orig, ReadOnlySqlTransaction):
+        return problem(
+            503, "The database takes no changes now, only searches.", code=DATABASE_READ_ONLY
+        )
+    if not is_unavailable(error):
+        return None
+    return _unavailable(request, error)
+
+
+def _is_primary_down(request: Request) -> bool:
+    """Whether a replica answers searches meanwhile."""
+    replicas: ReadReplicas | None = request.app.state.services.replicas
+    if replicas is None or replicas.is_primary_up:
+        return False
+    return any(one.state != "down" for one in replicas.replicas)
+
+
+def _unavailable(request: Request, error: DBAPIError) -> JSONResponse:
+    if is_lost(error):
+        OUTAGES.note(error)
+    else:
+        log.warning("database: %s", error.orig)
+    if _is_primary_down(request):
+        return problem(503, READS_GO_ON, code=DATABASE_READ_ONLY)
+    told = DATABASE_FULL if isinstance(error.orig, DiskFull) else DATABASE_SILENT
+    return problem(503, told, code=DATABASE_UNAVAILABLE)
 
 
 def _full_disk(error: BaseException | None) -> JSONResponse | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from fastapi.responses import JSONResponse
 
 from app import errors
+from app.access.authentication import ASK, HOW
 from app.index.hnsw_search import STATEMENT_TIMEOUT_MS
 
 MEDIA_TYPE = "application/problem+json"
@@ -53,6 +54,12 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.CollectionNotFound: Kind(HTTPStatus.NOT_FOUND, "collection_not_found"),
     errors.CollectionExists: Kind(HTTPStatus.CONFLICT, "collection_exists"),
     errors.CollectionRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "collection_invalid"),
+    errors.LabelsRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "labels_invalid"),
+    errors.StandingSearchNotFound: Kind(HTTPStatus.NOT_FOUND, "standing_search_not_found"),
+    errors.StandingSearchRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "standing_search_invalid"),
+    errors.AnnotatorUnavailable: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "annotator_unavailable"),
+    errors.LabelSetNotFound: Kind(HTTPStatus.NOT_FOUND, "label_set_not_found"),
+    errors.GateUnready: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "gate_unready"),
     errors.GenerationNotFound: Kind(HTTPStatus.NOT_FOUND, "generation_not_found"),
     errors.GenerationConflict: Kind(HTTPStatus.CONFLICT, "generation_conflict"),
     errors.ModelUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "model_unavailable"),
@@ -62,6 +69,7 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.ImageTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "image_too_large"),
     errors.ImageTooNarrow: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "image_too_narrow"),
     errors.ImageVanished: Kind(HTTPStatus.NOT_FOUND, "image_vanished"),
+    errors.GateRefused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "gate_refused"),
     errors.SelectionTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "selection_too_large"),
     errors.RangeNotSatisfiable: Kind(
         HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"
@@ -111,28 +119,42 @@ PROBLEM_STUB = {"type": "object", "title": PROBLEM}
 NO_ADDRESS = "There is no such address: /docs lists all."
 NO_METHOD = "This address does not take this method: the header Allow names those that it takes."
 DATABASE_SILENT = "The database cannot answer now; try again in a moment."
+READS_GO_ON = (
+    "The primary database does not answer: searches go on by its replicas, and nothing can be "
+    "changed until it is back."
+)
+DATABASE_FULL = "The disk of the database is full: nothing can be changed until there is room."
 EXAMPLES = {
     400: ("request_malformed", "The request ended before its body did."),
     401: (
         "key_invalid",
-        "An API key is needed: send Authorization: Bearer <key> or X-API-Key: <key>.",
+        f"This needs a key: {ASK}. {HOW}",
     ),
-    403: ("access_denied", "Your key is for the namespace elsewhere, not for default."),
+    403: (
+        "access_denied",
+        "Your key is for the namespace elsewhere, not for default: leave `namespace` out, or send "
+        "a key that was made for it.",
+    ),
     404: ("not_found", NO_ADDRESS),
     405: ("method_not_allowed", NO_METHOD),
     408: ("request_timeout", "The request's body came too slowly."),
     409: ("job_conflict", "Job 1 has ended as succeeded: there is nothing to cancel."),
-    412: ("image_changed", "Picture 112 was changed since: read it again."),
-    413: ("request_too_large", "The request is larger than 25 MB, the most that is taken."),
+    412: (
+        "image_changed",
+        "Picture 112 was changed since the version that If-Match names: read it again, and send "
+        "the ETag that comes with it.",
+    ),
+    413: ("request_too_large", "The request is larger than 25 MB, the maximum."),
     415: ("content_type_unsupported", "Send the body as JSON."),
     416: ("range_not_satisfiable", "The file has 12367 bytes."),
-    422: ("request_invalid", "query limit: Input should be less than or equal to 100."),
+    422: ("request_invalid", "query parameter limit: send a number of at most 100."),
     429: ("rate_limited", "More than 100 per 1 second of this key: try again later."),
     431: ("headers_too_large", "The request's headers are too large."),
     503: (DATABASE_UNAVAILABLE, DATABASE_SILENT),
     507: (
         "storage_unwritable",
-        "/srv/uploads cannot be written: No space left on device. Nothing of this was kept.",
+        "/srv/uploads cannot be written: No space left on device. Make room there, or "
+        "make it writable.",
     ),
 }
 """Code and detail of an example for each status; `openapi/error_examples.py` has closer ones."""

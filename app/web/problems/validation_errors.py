@@ -1,7 +1,7 @@
-"""What is wrong with a request, field by field, in words for whoever sent it.
+"""What is wrong with a request, fault by fault, in words for whoever sent it.
 
-pydantic's errors speak of Python: of dictionaries, of classes and of None. Here they speak of JSON
-and of forms.
+`fault_messages` has the words; here each fault gets its place, as it is written in JSON, in a form
+or in an address.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +11,18 @@ from typing import Any, get_args
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
-from app.web.problems.unknown_names import suggestion
+from app.web.payloads.field_types import OBJECT_TAG, printable
+from app.web.problems.fault_messages import message_of
+from app.web.problems.sent_names import MAX_NAME_CHARACTERS, suggestion
 
 JSON_INVALID = "json_invalid"
 FIELD_UNKNOWN = "field_unknown"
+MAX_FAULTS = 10  # in one answer: a list of 10,000 ids may have as many
 
-MESSAGES = {
-    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "send a JSON object"),
-    "list_type": "send a JSON array",
-    "none_required": "send null",
-}
-"""Of pydantic's errors whose own messages speak of Python, by their type."""
+PLACES = {"query": "query parameter", "path": "path parameter"}
+"""What the places of a fault are called, where their own names do not say it."""
 
-NOT_A_FILE = "Expected UploadFile"  # begins FastAPI's error about a text where a file should be
-VALUE_ERROR = "Value error, "  # begins pydantic's message of a ValueError
+Loc = list[str | int]
 
 
 def broken_json(error: RequestValidationError) -> str | None:
@@ -40,34 +38,72 @@ def broken_json(error: RequestValidationError) -> str | None:
     return None
 
 
-def entries(error: RequestValidationError, body: Any) -> list[dict[str, Any]]:
-    """The faults, each with `loc`, `code` and `message`; `body` is the type of the JSON body."""
-    return [_entry(fault, body) for fault in error.errors()]
+def entries(error: RequestValidationError, kind: Any) -> list[dict[str, Any]]:
+    """The first faults, each with `loc`, `code` and `message`.
+
+    `kind` is the type of the JSON body.
+    """
+    return [_entry(fault, kind, error.body) for fault in error.errors()[:MAX_FAULTS]]
+
+
+def detail_of(error: RequestValidationError, faults: Sequence[Mapping[str, Any]]) -> str:
+    """The faults as sentences, and how many more there are."""
+    more = len(error.errors()) - len(faults)
+    rest = [f"There are {more:,} more such faults."] if more else []
+    return " ".join([*map(sentence, faults), *rest])
 
 
 def sentence(entry: Mapping[str, Any]) -> str:
     """An entry as a sentence: where it is and what is wrong."""
-    where, message = " ".join(map(str, entry["loc"])), entry["message"]
+    where, message = place_of(entry["loc"]), entry["message"]
     return f"{where}: {message}" if message.endswith((".", "?")) else f"{where}: {message}."
 
 
-def _entry(fault: Mapping[str, Any], body: Any) -> dict[str, Any]:
-    code, loc = fault["type"], list(fault["loc"])
-    message = MESSAGES.get(code, str(fault["msg"]).removeprefix(VALUE_ERROR))
-    if code == "extra_forbidden":
-        code = FIELD_UNKNOWN
-        known = _field_names(body, loc[1:-1])
+def place_of(loc: Sequence[str | int]) -> str:
+    """A place as a developer writes it: `query parameter limit`, `body query[0].text`."""
+    first, *rest = loc
+    path = ""
+    for part in rest:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return f"{PLACES.get(str(first), first)} {path}".rstrip()
+
+
+def _entry(fault: Mapping[str, Any], kind: Any, body: Any) -> dict[str, Any]:
+    loc = _place_in(body, fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _field_names(kind, loc[1:-1])
         message = "there is no field of this name"
         message += suggestion(str(loc[-1]), known) if known else ""
-    elif code == "value_error" and message.startswith(NOT_A_FILE):
-        code, message = "file_expected", "send a file here, not a text"
+        return {"loc": loc, "code": FIELD_UNKNOWN, "message": message}
+    code, message = message_of(fault)
     return {"loc": loc, "code": code, "message": message}
+
+
+def _place_in(body: Any, loc: Sequence[str | int]) -> Loc:
+    """A place without what is not in the body: pydantic's tags of a union."""
+    place: Loc = [loc[0]]
+    at = body if loc[0] == "body" else None
+    for part in loc[1:]:
+        if isinstance(at, list) and isinstance(part, str):
+            continue
+        if isinstance(at, str) or part == OBJECT_TAG:
+            continue
+        place.append(printable(part)[:MAX_NAME_CHARACTERS] if isinstance(part, str) else part)
+        at = _member(at, part)
+    return place
+
+
+def _member(value: Any, part: str | int) -> Any:
+    """The value of a key or at a position; None if there is none."""
+    if isinstance(value, dict):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) else None
 
 
 def _field_names(kind: Any, path: Sequence[int | str]) -> list[str]:
     """The fields of the objects at a place in a body of this type.
 
-    Parts of the path that are no fields are positions in lists, or pydantic's tags of a union.
+    Parts of the path that are no fields are positions in lists.
     """
     models = list(_models(kind))
     for part in path:

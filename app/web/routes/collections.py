@@ -7,9 +7,12 @@ from fastapi import APIRouter, Depends, Path, Response
 from app.catalog.collections import NewCollection
 from app.encoders.presets import resolve
 from app.index.vector_indexes import Shape
-from app.runtime.collection_registry import CollectionRegistry, KnownCollection, OpenCollection
+from app.runtime.annotating.annotators import regions_of
+from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.known_collections import KnownCollection
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.dependencies import (
+    AnnotatorService,
     CurrentCaller,
     InNamespace,
     RegistryService,
@@ -71,16 +74,23 @@ def _details(registry: CollectionRegistry, known: KnownCollection) -> Collection
 def create_collection(
     caller: CurrentCaller,
     registry: RegistryService,
+    annotators: AnnotatorService,
     addresses: ServiceAddresses,
     response: Response,
     body: CollectionCreate,
 ) -> CollectionDetails:
     """Create a collection with the server's model, or one of IMAGE_SEARCH_COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, body.namespace)
+    annotators.check([*body.annotators, *regions_of(body.regions)])
     new = NewCollection(namespace, body.name, body.language, body.fields, body.pages)
     model = None if body.model is None else resolve(body.model, body.pretrained)
     shape = Shape(body.storage, body.m, body.ef_construction)
-    opened = registry.create(new, model, shape)
+    opened: KnownCollection = registry.create(new, model, shape)
+    if body.annotators:
+        annotators.choose(opened, body.annotators)
+    if body.regions != "off":
+        annotators.choose_regions(opened, body.regions)
+    opened = registry.find_id(opened.collection.id)
     response.headers["Location"] = addresses.collection(namespace, body.name)
     return _details(registry, opened)
 
@@ -112,10 +122,24 @@ def get_collection(registry: RegistryService, found: Found) -> CollectionDetails
 @router.patch("/{name}", responses=problem_responses(400, 404, 409, 413, 422, 503))
 @needs("admin")
 def update_collection(
-    registry: RegistryService, found: Found, changes: CollectionUpdate
+    registry: RegistryService,
+    annotators: AnnotatorService,
+    found: Found,
+    changes: CollectionUpdate,
 ) -> CollectionDetails:
-    """Change its name, language, declared fields or pages; what is left out stays as it is."""
+    """Change what you send: name, language, fields, pages, annotators, regions; the rest stays.
+
+    Of `fields`, too, only those that you name change (JSON merge patch, RFC 7396):
+    `{"fields": {"good": "boolean", "stars": null}}` declares `good`, no longer declares `stars`,
+    and leaves all others. The values in the pictures' metadata stay in any case.
+    """
+    annotators.check([*(changes.annotators or ()), *regions_of(changes.regions or "off")])
     changed = registry.change(found, changes.language, changes.fields, changes.pages, changes.name)
+    if changes.annotators is not None:
+        annotators.choose(changed, changes.annotators)
+    if changes.regions is not None:
+        annotators.choose_regions(changed, changes.regions)
+    changed = registry.find_id(changed.collection.id)
     return _details(registry, changed)
 
 

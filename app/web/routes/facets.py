@@ -33,6 +33,7 @@ router = APIRouter(
 )
 
 MAX_TYPED_CHARACTERS = 100
+MAX_FIELD_CHARACTERS = 200
 
 
 async def _suggestions(request: Request) -> Suggestions:
@@ -45,7 +46,7 @@ async def _suggestions(request: Request) -> Suggestions:
 def list_months(found: Found, gallery: GalleryService, where: FilterText = None) -> MonthCounts:
     """In which months its pictures were taken, and how many in each."""
     collection = found.collection
-    condition = parse(where or {}, collection.fields)
+    condition = parse(where or {}, collection.filterable)
     with gallery.sessions.begin() as session:
         prepare(session)
         months = count_months(session, collection.id, condition)
@@ -57,12 +58,12 @@ def list_months(found: Found, gallery: GalleryService, where: FilterText = None)
 def map_positions(
     request: Request, found: Found, gallery: GalleryService, where: FilterText = None
 ) -> PositionClusters:
-    """Where its pictures were taken, near ones together: for a map.
+    """Where its pictures were taken, if positions are kept, near ones together: for a map.
 
     The grid is fitted to the pictures that pass the filter: `within` one cluster it shows more.
     """
     collection = found.collection
-    condition = parse(where or {}, collection.fields)
+    condition = parse(where or {}, collection.filterable)
     with gallery.sessions.begin() as session:
         prepare(session)
         clusters = cluster_positions(session, collection.id, condition)
@@ -87,10 +88,22 @@ def list_suggestions(
             examples=["bea"],
         ),
     ],
+    field: Annotated[
+        str | None,
+        Query(
+            max_length=MAX_FIELD_CHARACTERS,
+            description="only values of this field, the rarest too, that contain `prefix`",
+            examples=["tags"],
+        ),
+    ] = None,
 ) -> SuggestedTexts:
     """Up to 8: tags, people, albums and places in which a word begins so, and names of files.
 
-    Files are found at once, the others after up to a minute.
+    Files are found at once, the others after up to a minute. With `field`, values of that field.
     """
-    found_texts = suggestions.of(found.collection, prefix)
+    found_texts = (
+        suggestions.of(found.collection, prefix)
+        if field is None
+        else suggestions.of_field(found.collection, field, prefix)
+    )
     return SuggestedTexts(suggestions=[SuggestedText(**vars(one)) for one in found_texts])

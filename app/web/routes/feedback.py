@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from app.access.authentication import Caller
+from app.access.authentication import ALLOWED, HOW, Caller
 from app.errors import RoleRejected
 from app.feedback.ratings import ExportedJudgement, Scope
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
@@ -101,7 +101,7 @@ def _rated_collection(
     """
     if caller.is_stranger:
         raise RoleRejected(
-            "Rating needs an API key: IMAGE_SEARCH_ALLOW_ANONYMOUS allows reading only."
+            f"Without a key this library is for {ALLOWED['reader']}: rating needs a key. {HOW}"
         )
     opened = registry.open_id(shown.collection_id)
     chosen_namespace(caller, opened.collection.namespace)

@@ -7,9 +7,10 @@ once more to serialise the answer.
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter
 
 from app.runtime.collection_registry import OpenCollection
 from app.search.feedback_tokens import FeedbackTokens
@@ -18,43 +19,44 @@ from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search
 from app.web.addresses import PictureAddresses
 from app.web.bodies.sent_pictures import SentPicture, in_memory
 from app.web.bodies.sent_uploads import (
-    SentCaption,
-    SentExternalId,
-    SentFiles,
-    SentMetadata,
-    SentWords,
+    NOTHING_NEW,
+    SentUpload,
     refusal_of,
     status_of_upload,
     store_files,
 )
 from app.web.dependencies import (
+    MODEL_HEADER,
     AnswerAddresses,
     FlatCollection,
     ModelHeader,
     StoringService,
     TokenService,
     Utf8Query,
+    model_header,
 )
 from app.web.files.file_threads import picture_limiter
-from app.web.middleware.guard import Guarded, needs
+from app.web.kept_answers import TOKEN_HEADER, KeptAnswer, Repeated
+from app.web.middleware.guard import needs
 from app.web.payloads.flat import Hit, UploadResult
 from app.web.problems.problems import problem_responses
 
-router = APIRouter(tags=["flat"], route_class=Guarded)
+router = APIRouter(tags=["flat"], route_class=Repeated)
 
 TRUNCATED_HEADER = "X-Query-Truncated"  # the text exceeds the model's context
-TOKEN_HEADER = "X-Search-Token"  # noqa: S105
 SEARCH_HEADERS = {
     TOKEN_HEADER: {
         "schema": {"type": "string"},
         "description": "token to rate this answer with at /api/v1/feedback",
     },
-    "X-Model": {"schema": {"type": "string"}, "description": "the model that answered"},
+    MODEL_HEADER: {"schema": {"type": "string"}, "description": "the model that answered"},
     TRUNCATED_HEADER: {
         "schema": {"type": "string"},
         "description": "true where the text exceeds the model's context",
     },
 }
+
+HITS = TypeAdapter(list[Hit])
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of pictures")]
 
@@ -90,15 +92,15 @@ PICTURE_BODY = {
 
 @router.get(
     "/search-by-text",
+    response_model=list[Hit],
     responses={200: {"headers": SEARCH_HEADERS}, **problem_responses(404, 422, 503)},
-    dependencies=[ModelHeader, Utf8Query],
+    dependencies=[Utf8Query],
 )
-@needs("reader", "search")
+@needs("reader", "search", by_replicas=True)
 async def search_by_text(
+    request: Request,
     opened: FlatCollection,
-    tokens: TokenService,
     addresses: AnswerAddresses,
-    response: Response,
     query: Annotated[
         str,
         Query(
@@ -107,10 +109,17 @@ async def search_by_text(
         ),
     ],
     limit: Limit = DEFAULT_LIMIT,
-) -> list[Hit]:
+) -> Response:
     """The pictures that match the words best, best first."""
     answer = await run_in_threadpool(opened.search.by_text, query, limit)
-    return _hits(opened, tokens, addresses, response, answer)
+    body = HITS.dump_json([Hit.of(hit, addresses) for hit in answer.hits])
+    headers = {MODEL_HEADER: model_header(opened)}
+    if answer.query.unused_text:
+        headers[TRUNCATED_HEADER] = "true"
+    ids = [hit.image.id for hit in answer.hits]
+    kept = KeptAnswer(opened, answer.query, ids, answer.basis, body, headers)
+    request.app.state.kept_answers.keep(request.scope, kept)
+    return kept.response(request.app.state.services)
 
 
 @router.post(
@@ -122,7 +131,7 @@ async def search_by_text(
     dependencies=[ModelHeader],
     openapi_extra=PICTURE_BODY,
 )
-@needs("reader", "search")
+@needs("reader", "search", by_replicas=True)
 async def search_by_image(
     opened: FlatCollection,
     tokens: TokenService,
@@ -131,7 +140,7 @@ async def search_by_image(
     picture: SentPicture,
     limit: Limit = DEFAULT_LIMIT,
 ) -> list[Hit]:
-    """The pictures most like the one sent, best first."""
+    """The pictures most like the one sent, as the field `file` or as the body itself."""
     answer = await to_thread.run_sync(
         _search_by_image, opened.search, picture, limit, limiter=picture_limiter()
     )
@@ -164,7 +173,7 @@ def _hits(
     response_model=list[UploadResult],
     status_code=201,
     responses={
-        200: {"model": list[UploadResult], "description": "Nothing new: every file was known"},
+        200: {"model": list[UploadResult], "description": NOTHING_NEW},
         207: {"model": list[UploadResult], "description": "Some files were refused"},
         **problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
     },
@@ -173,16 +182,13 @@ def _hits(
 def upload(
     opened: FlatCollection,
     storing: StoringService,
-    file: SentFiles,
-    caption: SentCaption = None,
-    metadata: SentMetadata = None,
-    external_id: SentExternalId = None,
+    sent: SentUpload,
 ) -> Response:
     """Store pictures and make them searchable at once; `caption` and `metadata` apply to each.
 
     `POST /api/v1/collections/{name}/images` does the same.
     """
-    outcomes = store_files(storing, opened, file, SentWords(caption, metadata, external_id))
+    outcomes = store_files(storing, opened, sent)
     if refusal := refusal_of(outcomes):
         return refusal
     body = [UploadResult.of(outcome).model_dump() for outcome in outcomes]

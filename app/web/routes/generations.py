@@ -15,7 +15,7 @@ from app.web.payloads.generations import (
 from app.web.payloads.jobs.jobs import JobAccepted
 from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Found
-from app.web.routes.jobs import LOCATION
+from app.web.routes.jobs import LOCATION, accept
 
 router = APIRouter(
     prefix="/api/v1/collections",
@@ -44,11 +44,12 @@ def reindex_collection(
     response: Response,
     body: Reindexing,
 ) -> JobAccepted:
-    """Build another generation of its vectors by a job, while searches use the active one."""
+    """Build vectors of another model, storage or graph, by a job; searches use the active ones.
+
+    They are a new generation of the collection.
+    """
     job_id = reindexing.submit(found, body.to_domain(), dry_run=body.dry_run)
-    accepted = JobAccepted.of(job_id, addresses)
-    response.headers["Location"] = accepted.url
-    return accepted
+    return accept(job_id, addresses, response)
 
 
 @router.get("/{name}/generations", responses=problem_responses(404, 422, 503))

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics."""
 
 import asyncio
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -10,11 +11,12 @@ from app import VERSION, metrics
 from app.catalog.collections import DEFAULT_NAMESPACE
 from app.database import database_identity
 from app.database.connections import Sessions
+from app.database.read_replicas import ReadReplicas, Replica
 from app.errors import KeyRejected, RoleRejected
 from app.web.database_metrics import DatabaseMetrics
 from app.web.dependencies import CurrentCaller
 from app.web.middleware.guard import Guarded, needs
-from app.web.payloads.health import Liveness, Readiness, ReleaseNotes, ServiceStatus
+from app.web.payloads.health import Liveness, Readiness, ReleaseNotes, ReplicaState, ServiceStatus
 from app.web.problems.problems import problem_responses
 from app.web.release_notes import release_notes
 
@@ -36,34 +38,41 @@ async def healthz() -> Liveness:  # async: it answers while all threads are busy
 @router.get("/readyz", summary="Is it ready?", responses=problem_responses(503))
 @needs(None)
 def readyz(request: Request) -> Readiness:
-    """The database answers, the model is loaded and warm."""
+    """The database answers, or a replica of it, and the model is loaded and warm."""
     services = request.app.state.services
+    count = services.gallery.count()  # in any case: readiness depends on the database
+    is_open = _is_open(services)
+    replicas: ReadReplicas | None = services.replicas
     return Readiness(
         status="ready",
+        accepts_changes=replicas is None or replicas.is_primary_up,
+        replicas=[_replica_state(one) for one in replicas.replicas] if replicas else [],
         model=services.model_name,
         device=services.device,
         precision=services.precision,
-        images=_counted(services),
+        version=VERSION if is_open else None,
+        images=count if is_open else None,
     )
 
 
-def _counted(services: Any) -> int | None:
-    """How many pictures there are, or None for callers who would need a key to see them.
+def _replica_state(replica: Replica) -> ReplicaState:
+    lag = None if replica.state == "down" or math.isinf(replica.lag) else round(replica.lag, 3)
+    return ReplicaState(status=replica.state, lag_seconds=lag)
 
-    The database is queried in any case, since readiness depends on it.
-    """
-    count: int = services.gallery.count()
+
+def _is_open(services: Any) -> bool:
+    """Whether callers without a key may read."""
     try:
         services.access.caller(None)
     except KeyRejected:
-        return None
-    return count
+        return False
+    return True
 
 
 @router.get("/api/v1/status", summary="Which version, how much room, backed up when?")
 @needs("reader")
 def get_status(caller: CurrentCaller, request: Request) -> ServiceStatus:
-    """What people who use it want to know."""
+    """The program's version, your key's role, free disk space, the last backup and size limits."""
     services = request.app.state.services
     free, backed_up_at = None, None
     if caller.reaches(DEFAULT_NAMESPACE):
@@ -97,12 +106,18 @@ async def get_release_notes() -> ReleaseNotes:  # async: they are in memory
 async def get_metrics(caller: CurrentCaller, request: Request) -> Response:  # async: as `healthz`
     """Counts and times for Prometheus, in its text format; nothing of what they are about."""
     if not caller.reaches(DEFAULT_NAMESPACE):
-        raise RoleRejected("The whole service is told of to keys of the namespace default alone.")
+        raise RoleRejected(
+            "The metrics are of all namespaces: only keys for the namespace default may read them."
+        )
     services = request.app.state.services
     space = services.encoder.space
     model = metrics.Model(space.name, space.fingerprint, services.device, services.precision)
     counts = await _database_metrics(services.gallery.sessions).counts()
-    text = await asyncio.to_thread(metrics.exposition, model, counts)  # not a thread of the routes
+    replicas = services.replicas.replicas if services.replicas else ()
+    gauges = [metrics.ReplicaGauge(one.name, one.state == "in_use", one.lag) for one in replicas]
+    text = await asyncio.to_thread(
+        metrics.exposition, model, counts, gauges
+    )  # not a thread of the routes
     return Response(text, media_type=metrics.MEDIA_TYPE)
 
 

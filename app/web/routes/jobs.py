@@ -14,6 +14,7 @@ from app.errors import KeyRejected, SourceNotAllowed
 from app.ingest.jobs.job_submission import JobOptions
 from app.ingest.jobs.jobs import Job
 from app.search.search_request import DEFAULT_LIMIT
+from app.web.addresses import Addresses
 from app.web.dependencies import (
     CurrentCaller,
     InCollection,
@@ -126,6 +127,11 @@ def import_images(
         job_id = job_submission.urls(
             urls, annotation, dry_run=submitted.dry_run, webhook_url=submitted.webhook_url
         )
+    return accept(job_id, addresses, response)
+
+
+def accept(job_id: int, addresses: Addresses, response: Response) -> JobAccepted:
+    """The answer about a job that was accepted, with its address in a header too."""
     accepted = JobAccepted.of(job_id, addresses)
     response.headers["Location"] = accepted.url
     return accepted

@@ -19,11 +19,11 @@ router = APIRouter(prefix="/api/v1", tags=["flat"], route_class=Guarded)
 
 
 @router.post("/search-image", responses=problem_responses(400, 404, 413, 422, 503))
-@needs("reader", "search")
+@needs("reader", "search", by_replicas=True)
 def legacy_search(
     opened: DefaultCollection, tokens: TokenService, body: LegacySearchRequest
 ) -> LegacySearchResponse:
-    """The pictures that match a text best, named by their files."""
+    """Search by a text, for programs of an earlier system; pictures are named by their files."""
     answer = opened.search.by_text(body.text, DEFAULT_LIMIT)
     return LegacySearchResponse(
         text=body.text,
@@ -49,6 +49,6 @@ def create_legacy_feedback(
     response: Response,
     body: LegacyFeedback,
 ) -> FeedbackDetails:
-    """Rate an answer from 1 to 10, as `POST /api/v1/feedback` does."""
+    """Rate an answer of `POST /api/v1/search-image` from 1 to 10, by its `jwt`."""
     rating = FeedbackCreate(token=body.jwt, rating=body.user_feedback)
     return store_rating(caller, registry, tokens.read(body.jwt), response, rating)

@@ -46,7 +46,7 @@ InAnswers = Annotated[References, Depends(_references)]
     response_model_exclude_unset=True,
     responses=problem_responses(400, 404, 413, 415, 422, 503),
 )
-@needs("reader", "search")
+@needs("reader", "search", by_replicas=True)
 def search(
     caller: CurrentCaller,
     registry: RegistryService,
@@ -71,7 +71,7 @@ def search(
     response_model_exclude_unset=True,
     responses=problem_responses(404, 422, 503),
 )
-@needs("reader", "search")
+@needs("reader", "search", by_replicas=True)
 def search_by_words(
     opened: InCollection,
     references: InAnswers,
@@ -88,7 +88,7 @@ def search_by_words(
     where: FilterText = None,
     cursor: Cursor = None,
 ) -> SearchResponse:
-    """Search by words in a URL; the method `POST` has more options."""
+    """Search by words in a URL; `POST /api/v1/search` has more options."""
     namespace, name = opened.collection.namespace, opened.collection.name
     request = search_request.SearchRequest(
         namespace, name, (Term(text=q),), mode, limit, filter=where or {}
@@ -101,7 +101,7 @@ def search_by_words(
     response_model_exclude_unset=True,
     responses=problem_responses(404, 422, 503),
 )
-@needs("reader", "search")
+@needs("reader", "search", by_replicas=True)
 def find_similar_images(
     registry: RegistryService,
     references: InAnswers,
@@ -113,7 +113,7 @@ def find_similar_images(
 ) -> SearchResponse:
     """The pictures of its collection most like a picture, which is left out itself."""
     opened = registry.open_id(gallery.get(image_id).collection_id)
-    parse(where or {}, opened.collection.fields)  # reports errors in the terms of this request
+    parse(where or {}, opened.collection.filterable)  # reports errors in the terms of this request
     request = search_request.SearchRequest(
         opened.collection.namespace,
         opened.collection.name,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
@@ -26,7 +25,7 @@ from app.web.payloads.search.batch import (
 )
 from app.web.payloads.search.request import SearchRequest
 from app.web.problems.problems import problem_body, problem_of, problem_responses
-from app.web.problems.validation_errors import entries, sentence
+from app.web.problems.validation_errors import detail_of, entries
 from app.web.routes.search import InAnswers
 
 router = APIRouter(prefix="/api/v1", tags=["search"], route_class=Guarded)
@@ -41,7 +40,7 @@ CollectionPath = tuple[str, str]
     response_model_exclude_unset=True,
     responses=problem_responses(400, 413, 415, 422, 503),
 )
-@needs("reader", "search")
+@needs("reader", "search", by_replicas=True)
 async def search_batch(  # async: rate limits are counted on the event loop
     request: Request,
     caller: CurrentCaller,
@@ -132,10 +131,9 @@ def _by_collection(
 
 def _malformed(sent: Malformed, position: int) -> SearchOutcome:
     """As the whole request would be answered if the search were sent alone."""
-    errors: list[dict[str, Any]] = [
-        {**fault, "loc": ("body", "searches", position, *fault["loc"])}
-        for fault in sent.error.errors(include_url=False, include_input=False)
-    ]
-    faults = entries(RequestValidationError(errors), SearchBatchRequest)
-    detail = " ".join(map(sentence, faults))
-    return SearchOutcome.failed(problem_body(422, detail, errors=faults))
+    found = [{**one, "loc": ("body", *one["loc"])} for one in sent.error.errors(include_url=False)]
+    error = RequestValidationError(found, body=sent.search)
+    faults = entries(error, SearchRequest)
+    for fault in faults:
+        fault["loc"][1:1] = ["searches", position]
+    return SearchOutcome.failed(problem_body(422, detail_of(error, faults), errors=faults))

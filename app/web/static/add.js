@@ -1,24 +1,27 @@
-// Pictures handed in: files, archives, web addresses, folders, buckets.
-import { ask, pictureUrl, upload } from "./api.js";
-import { alertOf, announce, button, make } from "./dom.js";
+// Adding pictures.
+import { ask, get, post, showPicture, upload } from "./api.js";
+import { alertOf, announce, button, formOf, labelled, linkTo, make, row, say } from "./dom.js";
 import { filesOf, isHiddenIn } from "./dropped.js";
-import { fieldsEditor, tagsIn } from "./fields.js";
-import { countsOf, fill, linkTo, liveRow, mountJobs, watchJob } from "./jobs.js";
+import { fieldsEditor, tagsIn } from "./edit.js";
+import { countsOf, fill, liveRow, mountJobs, watchJob } from "./jobs.js";
+import { thumbnail } from "./query.js";
 import { collection, forget } from "./session.js";
-import { bytes, t } from "./texts.js";
+import { bytes, refusalOf, t } from "./texts.js";
 
-const BATCH_BYTES = 20e6; // far below the server's bound on a body
+const BATCH_BYTES = 20e6;
 const BATCH_FILES = 40;
-const SENT = 0.8; // of a file's bar; the rest is the model's part
+const SENT = 0.8;
 const AGAIN_MS = 3000;
-const SUSPECT_BYTES = 1e6; // a smaller picture has hardly too many pixels
+const SUSPECT_BYTES = 1e6; // smaller ones have few pixels
 const ARCHIVE = /\.(zip|tgz|tar(\.(gz|bz2|xz|zst))?)$/i;
-const OUTCOMES = { succeeded: "added", skipped: "duplicate", failed: "failed", cancelled: "cancelled" };
+const OUTCOMES = { changed: "changed", succeeded: "added", skipped: "duplicate", failed: "failed", cancelled: "cancelled" };
+const HELD = "held_for_review";
+const MENDABLE = [401, 403, 408, 409, 429]; // may be sent again
 const ENDS = [...Object.values(OUTCOMES), "lost"];
 
-const entries = []; // the files
+const entries = [];
 const lost = []; // batches that did not arrive
-const running = new Set(); // ids of jobs of these files
+const running = new Set(); // ids of jobs
 const view = {};
 let stopping = new AbortController();
 let sending = Promise.resolve();
@@ -26,7 +29,6 @@ let drawing = 0;
 
 const count = (...states) => entries.filter(({ state }) => states.includes(state)).length;
 
-/** The files of a request are few and small enough; an archive goes alone. */
 function batchesOf(files) {
   const batches = [];
   let size = Infinity;
@@ -40,22 +42,21 @@ function batchesOf(files) {
     }
     batches.at(-1).files.push(entryOf(file));
   }
+  for (const input of view.drop.querySelectorAll("input")) input.value = "";
   return batches;
 }
 
-/** Of all files: tags and fields. */
 async function metadata() {
   const tags = tagsIn(view.tags.value);
-  const fields = await view.fields.changes().catch(() => ({})); // the upload itself is refused, and says why
+  const fields = await view.fields.changes().catch(() => ({})); // the upload is refused, and says why
   return { ...fields, ...(tags.length && { tags }) };
 }
 
-/** Send no more, and have what was sent but not read passed over. */
 async function stop() {
   stopping.abort();
   stopping = new AbortController();
   try {
-    for (const id of running) await ask("POST", `/api/v1/jobs/${id}/cancel`);
+    for (const id of running) await post(`/api/v1/jobs/${id}/cancel`);
   } catch (error) {
     if (error.status !== 409) alertOf(error.message, "stop"); // it has ended by now
   }
@@ -69,12 +70,11 @@ function enqueue(batches) {
   }
 }
 
-/** Send files; pictures that are larger than the service takes only as the person decides. */
 async function take(files) {
   const suspects = files.filter(({ name, size }) => size > SUSPECT_BYTES && !ARCHIVE.test(name));
   try {
     if (suspects.length) files = await (await import("./shrink.js")).withinBounds(files, suspects);
-  } catch {} // the bounds are not known: the service says what it refuses
+  } catch {} // the service says what it refuses
   enqueue(batchesOf(files));
 }
 
@@ -88,13 +88,14 @@ async function send(batch, signal) {
   try {
     const metadata = await batch.metadata;
     if (Object.keys(metadata).length) form.append("metadata", JSON.stringify(metadata));
-    const { data } = await upload(`/api/v1/images?collection=${into}`, form, { progress, signal });
-    running.add(data.job_id);
-    watchJob(data.job_id, (job) => settle(batch, job));
+    const { job_id: id } = await upload(`/api/v1/images?collection=${into}`, form, { progress, signal });
+    running.add(id);
+    watchJob(id, (job) => settle(batch, job));
   } catch ({ status, message, name }) {
     if (name === "AbortError") return change(files, "cancelled", 1);
-    lost.push(batch);
-    change(files, "lost", 1, status ? message : t("offline"));
+    const isFinal = status < 500 && !MENDABLE.includes(status);
+    if (!isFinal) lost.push(batch);
+    change(files, isFinal ? "failed" : "lost", 1, message);
   }
 }
 
@@ -102,23 +103,25 @@ async function settle({ files, isArchive }, job) {
   const done = SENT + (1 - SENT) * (job.done / job.total || 0);
   if (!job.finished_at) return change(files, "sent", done);
   running.delete(job.id);
-  if (isArchive) return change(files, OUTCOMES[job.status], 1, job.reason ?? countsOf(job));
+  if (isArchive) return change(files, OUTCOMES[job.status], 1, refusalOf(job.code, job.reason) ?? countsOf(job));
   try {
-    const { data: page } = await ask("GET", `/api/v1/jobs/${job.id}/items`, { query: { limit: BATCH_FILES } });
-    page.data.forEach((item, at) => settleFile(files[at], item));
+    const { data } = await get(`/api/v1/jobs/${job.id}/items`, { limit: BATCH_FILES });
+    data.forEach((item, at) => settleFile(files[at], item));
   } catch {
     setTimeout(settle, AGAIN_MS, { files }, job);
   }
 }
 
-async function settleFile(entry, { image_id: id, status, reason }) {
-  change([entry], OUTCOMES[status], 1, id ? linkTo("search", { hit: id }, reason ?? t("add_look")) : reason ?? "");
-  if (id) entry.image.src = await pictureUrl(`/api/v1/images/${id}/thumbnail?size=64`).catch(() => "");
+function settleFile(entry, { image_id: id, status, action, code, reason }) {
+  const told = refusalOf(code, reason);
+  const isSeen = id && code !== HELD;
+  change([entry], OUTCOMES[action] ?? OUTCOMES[status], 1, isSeen ? linkTo("search", { hit: id }, told ?? t("add_look")) : (told ?? ""));
+  if (isSeen) showPicture(entry.image, thumbnail(id, 64)).catch(() => {});
 }
 
 function entryOf(file) {
   const image = make("img", { alt: "", width: 40, height: 40 });
-  const size = make("span", { className: "muted" }, file.before ? t("shrunk", { before: bytes(file.before), after: bytes(file.size) }) : bytes(file.size));
+  const size = make("span", "muted", file.before ? t("shrunk", { before: bytes(file.before), after: bytes(file.size) }) : bytes(file.size));
   const entry = { file, image, ...liveRow(make("span", {}, file.name, " ", size)) };
   entry.whole.prepend(image);
   view.files.append(entry.whole);
@@ -167,7 +170,7 @@ function chooser(key, className, options) {
     target.value = "";
   };
   const input = make("input", { type: "file", className: "unseen", multiple: true, onchange, ...options });
-  return make("label", { className: `button ${className}` }, t(key), input);
+  return make("label", `button ${className}`, t(key), input);
 }
 
 function bodyOf(form) {
@@ -179,48 +182,54 @@ function bodyOf(form) {
 
 function sourceForm() {
   const told = make("p", { role: "status" });
-  const onsubmit = async (event) => {
-    event.preventDefault();
+  const submit = async (form) => {
     try {
       const given = { query: { collection: collection() }, json: bodyOf(form) };
-      const { data } = await ask("POST", "/api/v1/images", given);
-      watchJob(data.job_id, forget);
-      fill(told, t("add_begun", { id: data.job_id }));
+      const { job_id: id } = await ask("POST", "/api/v1/images", given);
+      watchJob(id, forget);
+      fill(told, t("add_begun", { id: String(id) }));
     } catch (refusal) {
-      fill(told, make("span", { className: "bad" }, refusal.message));
+      fill(told, make("span", "bad", refusal.message));
     }
   };
   const place = make("textarea", { name: "place", rows: 3, required: true });
-  const box = (name) => make("label", { className: "row" }, make("input", { type: "checkbox", name }), t(`add_${name}`));
-  const begin = make("button", {}, t("add_begin"));
-  const form = make("form", { onsubmit }, make("label", {}, t("add_place"), place), box("sync"), box("dry"), begin, told);
-  return make("details", { className: "card" }, make("summary", {}, t("add_source")), form);
+  const box = (name) => make("label", "row", make("input", { type: "checkbox", name }), t(`add_${name}`));
+  const begin = say("button", "add_begin");
+  const form = formOf(submit, labelled("add_place", place), box("sync"), box("dry"), begin, told);
+  return make("details", "card writers", say("summary", "add_source"), form);
 }
 
-export function mountAdd(section) {
-  const row = (...parts) => make("p", { className: "row" }, ...parts);
-  view.caption = make("input", { maxlength: 10000 });
+function onPaste(event) {
+  const files = [...event.clipboardData.files];
+  if (!view.drop.checkVisibility() || !files.length) return;
+  event.preventDefault();
+  take(files);
+}
+
+export function mount(section) {
+  view.caption = make("input", { maxlength: 2000 });
   view.tags = make("input", { autocomplete: "off" });
   view.fields = fieldsEditor({});
   view.drop = make(
     "div",
-    { className: "drop card" },
-    make("h2", {}, t("add_drop")),
-    make("p", { className: "muted" }, t("add_kinds")),
+    { className: "drop card writers" },
+    say("h2", "add_drop"),
+    make("p", "muted", t("add_kinds")),
     row(chooser("add_choose", "primary"), chooser("add_choose_folder", "", { webkitdirectory: true })),
-    make("label", {}, t("add_caption"), view.caption),
-    make("details", {}, make("summary", {}, t("add_more")), make("label", {}, t("edit_tags"), view.tags), view.fields.element),
+    labelled("add_caption", view.caption),
+    make("details", {}, say("summary", "add_more"), labelled("edit_tags", view.tags), view.fields.element),
   );
   view.bar = make("progress", { max: 1, "aria-label": t("add_uploads") });
   view.counts = make("p");
-  view.find = make("a", { className: "button primary", href: "./", dataset: { view: "search" } }, t("add_find"));
+  view.find = linkTo("search", {}, t("add_find"), "button primary");
   view.again = button(t("add_again"), () => enqueue(lost.splice(0)));
   view.stop = button(t("add_stop"), stop);
   view.files = make("ul", { className: "files", tabindex: 0, "aria-label": t("add_uploads") });
-  const title = make("h2", {}, t("add_uploads"));
+  const title = say("h2", "add_uploads");
   view.uploads = make("div", { className: "uploads card", hidden: true }, title, view.bar, view.counts, row(view.find, view.again, view.stop), view.files);
   section.append(view.drop, view.uploads, sourceForm());
   for (const type of ["dragover", "dragleave", "drop"]) section.addEventListener(type, onDrag);
+  addEventListener("paste", onPaste);
   addEventListener("beforeunload", (event) => count("waiting", "sending") && event.preventDefault());
   mountJobs(section);
 }

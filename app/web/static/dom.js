@@ -1,12 +1,13 @@
 // Elements without markup: what anybody writes is a text node.
-import { pictureUrl } from "./api.js";
+import { showPicture } from "./api.js";
 import { t } from "./texts.js";
 
 export const byId = (id) => document.getElementById(id);
 
-/** `on…` are listeners, `dataset` an object; the rest are attributes. */
+/** A class alone, or: `on…` are listeners, `dataset` an object; the rest are attributes. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
+  if (typeof properties === "string") properties = { className: properties };
   for (const [name, value] of Object.entries(properties)) {
     if (name === "dataset") Object.assign(element.dataset, value);
     else if (name === "className" || name.startsWith("on")) element[name] = value ?? "";
@@ -18,13 +19,73 @@ export function make(tag, properties = {}, ...children) {
 
 export function imageOf(path, properties) {
   const image = make("img", properties);
-  pictureUrl(path).then((url) => (image.src = url), () => {});
+  showPicture(image, path).catch(() => {});
   return image;
 }
 
-/** `label` is for what does not say itself: a sign, a symbol. */
+/** A sign needs a `label`. */
 export const button = (content, onclick, className, label) =>
-  make("button", { type: "button", className, onclick, "aria-label": label, title: label }, content);
+  make("button", { type: "button", className, onclick, "aria-label": label, title: label }, ...[content].flat());
+
+export const cross = (act, key = "close", place = "") => button("×", act, `icon quiet ${place}`, t(key));
+
+export const linkTo = (view, query, text, className) => make("a", { className, href: `./?${new URLSearchParams(query)}`, dataset: { view } }, text);
+
+export const sign = (name) => byId(name).content.cloneNode(true);
+
+export const say = (tag, key, values) => make(tag, {}, t(key, values));
+
+export const labelled = (key, ...inputs) => make("label", {}, t(key), ...inputs);
+
+export function formOf(act, ...children) {
+  const onsubmit = (event) => {
+    event.preventDefault();
+    return act(event.target);
+  };
+  return make("form", { onsubmit, autocomplete: "off" }, ...children);
+}
+
+export const row = (...parts) => make("div", "row", ...parts);
+
+/** After what had the focus is gone. */
+export const focusMain = () => document.activeElement === document.body && byId("main").focus({ preventScroll: true });
+
+/** What holds unsaved text: editors by their picture's id, and dialogs. */
+export const unsaved = new Map();
+addEventListener("beforeunload", (event) => unsaved.size && event.preventDefault());
+
+export function openDialog(title, ...parts) {
+  const onclose = () => {
+    if (unsaved.has(dialog) && !confirm(t("edit_discard"))) return dialog.showModal();
+    unsaved.delete(dialog);
+    dialog.remove();
+    focusMain();
+  };
+  const dialog = make("dialog", { className: "asks", "aria-label": title, onclose }, ...parts);
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** `use` gets the form; why it fails is said there. */
+export function askInDialog(title, parts, use, verb = t("edit_save"), refused = "") {
+  const [send, cancel] = [make("button", "primary", verb), button(t("cancel"), () => dialog.close(), "quiet")];
+  const refusal = make("p", { className: "bad", role: "alert" }, refused);
+  const submit = async (form) => {
+    send.disabled = true; // until it is answered
+    refusal.textContent = "";
+    try {
+      await use(form);
+      unsaved.delete(dialog);
+      dialog.close();
+    } catch ({ message }) {
+      refusal.textContent = message;
+    }
+    send.disabled = false;
+  };
+  const dialog = openDialog(title, formOf(submit, make("h2", {}, title), ...parts, refusal, row(send, cancel)));
+  return dialog;
+}
 
 /** Plain clicks on these links are ours. */
 export function onLinks(selector, follow) {
@@ -36,24 +97,65 @@ export function onLinks(selector, follow) {
   });
 }
 
-const MOST_ANNOUNCED = 8; // kept: a screen reader may not have come to the first of them yet
+const NOTE_MS = 6000;
+const MOST_ANNOUNCED = 8; // for slow screen readers
 
-/** Say what has happened to those who listen to the page. */
+// To screen readers.
 export function announce(text) {
   const told = byId("announcements");
   told.append(make("p", {}, text));
   if (told.children.length > MOST_ANNOUNCED) told.firstChild.remove();
 }
 
-const alerts = new Map(); // those that are shown, by their subject
+export function closable(tag, className, ...children) {
+  const close = () => (whole.remove(), focusMain());
+  const whole = make(tag, { className }, ...children, cross(close));
+  return whole;
+}
+
+const alerts = new Map(); // by subject
+const board = byId("alerts");
+const home = board.parentNode;
+const shownOf = (text) => [...board.children].find((told) => told.firstChild.data === text);
+
+const note = byId("note");
+let fading;
+
+/** Say it to all, for a moment, above whatever is open. */
+export function tell(text) {
+  announce(text);
+  clearTimeout(fading);
+  note.textContent = text;
+  note.hidePopover();
+  note.showPopover();
+  fading = setTimeout(() => note.hidePopover(), NOTE_MS);
+}
+
+export function copyButton(key, textOf, told, className) {
+  const copy = button(t(key), () => navigator.clipboard.writeText(textOf()).then(() => tell(t(told))), className);
+  copy.hidden = !navigator.clipboard;
+  return copy;
+}
 
 /** Say what went wrong, until the reader closes it or its own subject has something else to say.
- * An empty text withdraws what was said of the subject; other alerts are never touched.
+ * An empty text withdraws it. Nothing is said twice.
  */
 export function alertOf(text, subject = text) {
-  alerts.get(subject)?.remove();
+  const before = alerts.get(subject);
+  alerts.set(subject, text);
+  if (![...alerts.values()].includes(before)) shownOf(before)?.remove();
   if (!text) return;
-  const told = make("p", { className: "row card bad" }, text, button("×", () => told.remove(), "icon quiet", t("close")));
-  alerts.set(subject, told);
-  byId("alerts").append(told);
+  if (!shownOf(text)) board.append(closable("p", "row card bad", text));
+  const dialog = document.querySelector("dialog[open]"); // which covers all else
+  dialog?.append(board);
+  dialog?.addEventListener("close", () => home.prepend(board), { once: true });
+}
+
+export async function attempt(subject, act) {
+  alertOf("", subject);
+  try {
+    await act();
+  } catch ({ message }) {
+    alertOf(message, subject);
+  }
 }

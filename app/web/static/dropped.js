@@ -1,8 +1,7 @@
-// The files of a drop: a folder is walked, since it cannot be sent as it is.
+// The files of a drop, also in folders.
 
 const isHidden = (name) => name.startsWith("."); // .DS_Store, ._photo.jpg, .thumbnails
 
-/** Whether a file chosen with its folder lies in a hidden one, or is hidden itself. */
 export const isHiddenIn = ({ webkitRelativePath: path }) => Boolean(path) && path.split("/").some(isHidden);
 
 async function* filesBelow(entry) {
@@ -13,9 +12,7 @@ async function* filesBelow(entry) {
     for (const child of entries) if (!isHidden(child.name)) yield* filesBelow(child);
 }
 
-/** The dropped files and those in dropped folders, and the names of what could not be read.
- * To be called in the event's handler: the browser forgets the items after it.
- */
+/** To be called in the event's handler: the browser forgets the items after it. */
 export async function filesOf({ items, files }) {
   const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return { found: [...files], unreadable: [] };

@@ -1,23 +1,24 @@
 // Filters and orders by what the collection declares.
-import { ask } from "./api.js";
-import { alertOf, button, byId, make } from "./dom.js";
+import { post } from "./api.js";
+import { attempt, button, byId, labelled, make, row } from "./dom.js";
 import { isAsked } from "./query.js";
 import { collection, describe } from "./session.js";
-import { number, t } from "./texts.js";
+import { fieldName, number, t } from "./texts.js";
+import { complete } from "./typing.js";
 
 const BUILT_IN = { format: "text", taken_at: "date" };
 const WRITTEN = { tags: "tags", people: "tags", "place.city": "text", "place.country": "text", camera: "text" }; // by files
-const FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "DNG", "NEF", "CR2", "CR3", "ARW", "RAF", "ORF", "RW2"];
 const MAX_FACETS = 10;
+const MAX_LISTED = 50; // values of a facet, as in the API
 const END_OF_DAY = "T23:59:59.999"; // by the clock of the place
 
 const [panel, order, opener] = ["filters", "order", "filter-button"].map(byId);
 let asked;
-let changed; // whom to tell
-const named = new Map(); // what clauses are called, and the words that they stood for, by clause
+let changed;
+const named = new Map(); // by clause: its label, and the words it stood for
 const keyOf = (...clause) => JSON.stringify(clause);
 
-/** A clause with the last day in place of the first one after it. */
+/** With the last day in place of the one after it. */
 function inclusive(clause) {
   if (!/^\d{4}-\d\d-\d\d$/.test(clause?.lt)) return clause;
   const { lt, ...rest } = clause;
@@ -28,23 +29,42 @@ function boundsOf(kind, given) {
   const clause = inclusive(given);
   return ["gte", "lte"].map((name) => {
     const value = kind === "date" ? clause?.[name]?.slice(0, 10) : clause?.[name];
-    return make("label", {}, t(`filter_${name}`), make("input", { name, type: kind, step: "any", value }));
+    return labelled(`filter_${name}`, make("input", { name, type: kind, step: "any", value }));
   });
 }
 
-const nameOf = (value) => (typeof value === "string" ? value : t(`filter_${value}`));
+const LABELS = "labels.";
+const nameOf = (value, name = "") => {
+  if (name.startsWith(LABELS) && value === "other") return t("label_other");
+  return typeof value === "string" ? value : t(`filter_${value}`);
+};
 
-function choicesOf(values, clause, counts) {
+function choicesOf(name, values, clause, counts) {
   return values.map((value) => {
     const checked = (clause?.in ?? [clause]).includes(value);
     const input = make("input", { type: "checkbox", value: String(value), checked });
     const count = counts?.get(value);
-    return make("label", {}, input, nameOf(value), count && make("small", {}, ` ${number(count)}`));
+    return make("label", {}, input, nameOf(value, name), count && make("small", {}, ` ${number(count)}`));
   });
+}
+
+function typedValue(name) {
+  const list = make("datalist", { id: `values-${name}` });
+  const label = `${titleOf(name)}: ${t("filter_other")}`;
+  const input = make("input", { list: list.id, placeholder: t("filter_other"), "aria-label": label });
+  complete(input, list, name);
+  return [input, list];
+}
+
+/** As pictures have it, whatever its case. */
+function meant({ value, list }) {
+  const known = [...list.options].map((option) => option.value);
+  return known.find((one) => one.toLowerCase() === value.trim().toLowerCase()) ?? value.trim();
 }
 
 function clauseOf(kind, inputs) {
   const chosen = inputs.filter((input) => input.checked).map(({ value }) => (kind === "boolean" ? value === "true" : value));
+  chosen.push(...inputs.filter(({ list }) => list).map(meant).filter(Boolean));
   if (chosen.length) return { in: chosen };
   const bounds = inputs.filter(({ name, value }) => name && value).map(({ name, value }) => {
     if (kind === "number") return [name, Number(value)];
@@ -53,34 +73,34 @@ function clauseOf(kind, inputs) {
   return bounds.length && Object.fromEntries(bounds);
 }
 
-const titleOf = (name) => (name in BUILT_IN || name in WRITTEN ? t(`field_${name.replace(".", "_")}`) : name);
+const titleOf = (name) => (name in BUILT_IN || name in WRITTEN ? fieldName(name) : name.replace(LABELS, ""));
 
-/** What is said of one clause: its values, or its bounds; an end of a day is the day. */
 function sentenceOf(name, given) {
   const clause = inclusive(given);
   if (named.has(keyOf(name, given))) return named.get(keyOf(name, given)).label;
-  if (name === "or" && Array.isArray(given)) return [...new Set(given.flatMap(Object.entries).map((one) => sentenceOf(...one)))].join(" / ");
+  if (name === "or" && Array.isArray(given)) return [...new Set(given.flatMap((one) => Object.entries(one ?? {})).map((one) => sentenceOf(...one)))].join(" / ");
   if (clause?.within) return t("map_around", { km: number(clause.within.km, { maximumSignificantDigits: 2 }) });
-  const { in: values, gte, lte, ...others } = clause ?? {};
-  if (typeof clause !== "object" || Object.keys(others).length) return `${titleOf(name)}: ${JSON.stringify(clause)}`;
+  const { in: values = [], gte, lte, ...others } = clause ?? {};
+  if (typeof clause !== "object" || !Array.isArray(values) || Object.keys(others).length) return `${titleOf(name)}: ${JSON.stringify(clause)}`;
   const bounds = Object.entries({ gte, lte }).filter(([, value]) => value !== undefined);
   const told = bounds.map(([key, value]) => `${t(`filter_${key}`)} ${String(value).replace(END_OF_DAY, "")}`);
-  return `${titleOf(name)}: ${(values?.map(nameOf) ?? told).join(", ")}`;
+  return `${titleOf(name)}: ${[...values.map((value) => nameOf(value, name)), ...told].join(", ")}`;
 }
 
-/** Each filter in force as a button that takes it away. */
 function showChosen() {
   const chips = Object.entries(asked.filter).map(([name, clause]) => {
     const text = sentenceOf(name, clause);
     const { [name]: gone, ...rest } = asked.filter;
     const { words = "" } = named.get(keyOf(name, clause)) ?? {};
-    const remove = () => changed({ filter: rest, words: `${asked.words} ${words}`.trim() });
+    const remove = () => {
+      changed({ filter: rest, words: `${asked.words} ${words}`.trim() });
+      (byId("chosen-filters").lastChild ?? opener).focus();
+    };
     return button(`${text} ×`, remove, "chip", t("filter_remove", { text }));
   });
   byId("chosen-filters").replaceChildren(...chips);
 }
 
-/** What could be a filter is offered: one click takes it out of the words. */
 export function showSuggested(suggested) {
   const chips = suggested.map(({ text, filter, query }) => {
     const use = () => {
@@ -94,23 +114,28 @@ export function showSuggested(suggested) {
 }
 
 async function fillPanel() {
-  const fields = { ...WRITTEN, ...(await describe()).fields };
-  const facets = Object.keys(fields).filter((name) => ["text", "tags"].includes(fields[name])).slice(0, MAX_FACETS);
-  const { data } = await ask("POST", "/api/v1/search", { json: { collection: collection(), limit: 1, facets } });
-  const counted = (name) => new Map((data.facets?.[name] ?? []).map(({ value, count }) => [value, count]));
-  const valuesOf = (name) => (name === "format" ? FORMATS : [...counted(name).keys()]);
-  const groups = Object.entries({ ...BUILT_IN, ...fields }).map(([name, kind]) => {
+  const { fields: declared, label_sets: sets } = await describe();
+  const labels = Object.fromEntries(sets.map((name) => [LABELS + name, "labels"]));
+  const fields = { ...BUILT_IN, ...labels, ...WRITTEN, ...declared };
+  const facets = Object.keys(fields).filter((name) => ["labels", "text", "tags"].includes(fields[name])).slice(0, MAX_FACETS);
+  const { facets: counts } = await post("/api/v1/search", { collection: collection(), limit: 1, facets });
+  const choices = (name, kind) => {
+    const clause = asked.filter[name];
+    const counted = new Map((counts?.[name] ?? []).map(({ value, count }) => [value, count]));
+    const values = kind === "boolean" ? [true, false] : new Set([...counted.keys(), ...[clause?.in ?? []].flat()]);
+    const isMore = kind !== "boolean" && (counted.size === MAX_LISTED || !facets.includes(name));
+    return [...choicesOf(name, [...values], clause, counted), ...(isMore ? typedValue(name) : [])];
+  };
+  const groups = Object.entries(fields).map(([name, kind]) => {
     const isRange = kind === "number" || kind === "date";
-    const values = kind === "boolean" ? [true, false] : valuesOf(name);
-    const inputs = isRange ? boundsOf(kind, asked.filter[name]) : choicesOf(values, asked.filter[name], counted(name));
+    const inputs = isRange ? boundsOf(kind, asked.filter[name]) : choices(name, kind);
     const title = make("legend", {}, titleOf(name));
-    return make("fieldset", { dataset: { name, kind }, hidden: !inputs.length }, title, make("div", { className: "row" }, ...inputs));
+    return make("fieldset", { dataset: { name, kind }, hidden: !inputs.length }, title, row(...inputs));
   });
   panel.replaceChildren(...groups);
   await showMap();
 }
 
-/** Where positions are kept, the pictures on a map: one click shows those of a place. */
 async function showMap() {
   const { mapOf } = await import("./map.js");
   const map = await mapOf(asked.filter, (position, place) => {
@@ -130,7 +155,7 @@ async function fillOrders() {
   order.value = asked.order;
 }
 
-export const showPanel = () => panel.hidden || fillPanel().catch((error) => alertOf(error.message, "filters"));
+export const showPanel = () => panel.hidden || attempt("filters", fillPanel);
 
 export function showFilters(now) {
   asked = now;
@@ -151,6 +176,7 @@ export function mountFilters(change) {
     const filter = { ...asked.filter, [dataset.name]: clauseOf(dataset.kind, [...elements]) };
     if (!filter[dataset.name]) delete filter[dataset.name];
     change({ filter });
+    if (target.list) showPanel();
   };
   order.onchange = () => change({ order: order.value, at: "" });
 }

@@ -1,141 +1,135 @@
-// Rows of thumbnails: each has its place before it is loaded.
-import { byId, imageOf, make } from "./dom.js";
-import { hitAddress, thumbnailOf } from "./query.js";
-import { dayName, number, percent, t } from "./texts.js";
+// Rows of thumbnails.
+import { button, byId, imageOf, make } from "./dom.js";
+import { addressWith, thumbnailOf } from "./query.js";
+import { dayName, listed, number, percent, t } from "./texts.js";
 
 const LIKELY = 0.5; // a confidence
-const FEW = 8; // that are shown however unlikely they are
+const FEW = 8; // are shown, however unlikely
 
 const [grid, more, unfold] = ["grid", "more", "unfold"].map(byId);
 const end = new IntersectionObserver(([entry]) => entry.isIntersecting && more.click(), { rootMargin: "900px" });
 
 export let shown = []; // {hit, token, tile, day, heading}
 let hasDays = false;
-let answers = 0; // shown so far
-let answer = {}; // what is known of this one: whether there are more pages, none matches, the words
+let answer = {}; // hasMore, isNone, isUnfolded, words
 
 export const fileOf = ({ original_filename: name, id }) => name ?? `#${id}`;
 export const nameOf = (hit) => hit.caption || fileOf(hit);
 
 const decimal = (n, digits) => number(n, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** Of the model's: where words rank first, scores are no similarities. */
+/** No score where words rank first. */
 const similarityOf = ({ distance }) => Number.isFinite(distance) && 1 - distance;
 
 export function scoreOf(hit) {
   const { lexical_rank: isWordMatch } = hit;
-  const confidence = answer.isNone ? null : hit.confidence; // nothing is said to look like it, so none does for sure
+  const confidence = answer.isNone ? null : hit.confidence;
   const similarity = similarityOf(hit);
-  const parts = [isWordMatch && t("word_match"), similarity !== false && t("score", { score: decimal(similarity, 3) })];
-  if (!isWordMatch && Number.isFinite(confidence)) parts.push(t("confidence", { confidence: percent(confidence) }));
-  if (hit.page) parts.push(t("page_found", { n: number(hit.page) }));
-  return parts.filter(Boolean).join(" · ");
+  return listed(
+    isWordMatch && t("word_match"),
+    similarity !== false && t("score", { score: decimal(similarity, 3) }),
+    !isWordMatch && Number.isFinite(confidence) && t("confidence", { confidence: percent(confidence) }),
+    hit.page && !Number.isFinite(hit.seconds) && t("page_found", { n: hit.page }),
+  );
 }
 
-/** Why a picture is in the answer: its name, its caption, other words, or that it looks like it. */
 function reasonOf(hit) {
   const similarity = similarityOf(hit);
-  if (!hit.lexical_rank) return similarity !== false && [!answer.isNone && t("why_looks"), decimal(similarity, 2)].filter(Boolean).join(" ");
+  if (!hit.lexical_rank) return similarity !== false && [!answer.isNone && similarity > 0 && t("why_looks"), decimal(similarity, 2)].filter(Boolean).join(" ");
   const isIn = (text) => answer.words.some((word) => text?.toLowerCase().includes(word));
-  return t(isIn(hit.original_filename) ? "why_name" : isIn(hit.caption) ? "why_caption" : "why_words");
+  return t(isIn(hit.original_filename) ? "why_name" : isIn(hit.caption) ? "why_caption" : hit.texts?.[0] ? "why_picture" : "why_words");
 }
 
 export function tileOf(hit) {
   const { id, width, height, duplicates } = hit;
   const reason = reasonOf(hit);
   const image = imageOf(thumbnailOf(hit), { alt: nameOf(hit), loading: "lazy", width, height });
-  const sign = reason && make("span", { className: "score" }, reason);
-  const copies = duplicates?.length && make("span", { className: "copies" }, t("copies", { n: number(duplicates.length) }));
-  const link = make("a", { href: hitAddress(id), dataset: { hit: id }, title: scoreOf(hit) }, image, sign, copies);
-  const tile = make("li", { className: "tile" }, link);
+  const sign = reason && make("span", "score", reason);
+  const copies = duplicates?.length && make("span", "copies", t("copies", { n: duplicates.length }));
+  const link = make("a", { href: addressWith("hit", id), dataset: { hit: id }, title: scoreOf(hit) }, image, sign, copies);
+  const tile = make("li", "tile", link);
   tile.style.setProperty("--ratio", Math.min(3, Math.max(0.5, width / height)));
   return tile;
 }
 
 const checkOf = (hit) =>
-  make("button", { type: "button", className: "check", role: "checkbox", "aria-checked": "false", "aria-label": t("select_one", { name: nameOf(hit) }) }, "✓");
+  Object.assign(button("✓", null, "check", t("select_one", { name: nameOf(hit) })), { role: "checkbox", ariaChecked: false });
 
-/** The first of each day has a heading: what follows it was taken on that day. */
 function withHeadings(added, day) {
   for (const one of added) {
     one.day = one.hit.taken_at?.slice(0, 10) ?? "";
-    one.heading = one.day === day ? null : make("li", { className: "day" }, make("h2", {}, one.day ? dayName(one.day) : t("day_unknown")));
+    one.heading = one.day === day ? null : make("li", "day", make("h2", {}, one.day ? dayName(one.day) : t("day_unknown")));
     day = one.day;
   }
 }
 
 const isUnlikely = ({ hit }) => !hit.lexical_rank && hit.confidence !== null && hit.confidence < LIKELY;
 
-/** Where the tail begins that is folded: behind it, all are unlikely. */
 function tailStart() {
   if (answer.isUnfolded || hasDays) return Infinity;
   return Math.max(FEW, shown.findLastIndex((one) => !isUnlikely(one)) + 1);
 }
 
-/** What fills no row waits for the next page: nothing that is seen moves. The unlikely tail is folded. */
-function holdBack() {
-  const hide = ({ tile, heading }, hidden) => {
-    tile.hidden = hidden;
-    if (heading) heading.hidden = hidden;
-  };
+/** Fold the tail; and the last row is as high as the one before, though it is not full. */
+function arrange() {
   const tail = tailStart();
-  shown.forEach((one, place) => hide(one, place >= tail));
+  shown.forEach(({ tile }, place) => (tile.hidden = place >= tail));
   unfold.hidden = tail >= shown.length;
   more.hidden = !answer.hasMore || !unfold.hidden;
-  const last = shown.at(-1)?.tile.offsetTop;
-  const waiting = more.hidden ? [] : shown.filter(({ tile }) => tile.offsetTop === last);
-  for (const one of waiting) hide(one, true);
+  const tiles = hasDays ? [] : visible().map(({ tile }) => tile);
+  for (const tile of tiles) tile.style.maxWidth = "";
+  const last = tiles.filter((tile) => tile.offsetTop === tiles.at(-1).offsetTop);
+  const height = tiles.at(-last.length - 1)?.clientHeight;
+  for (const tile of last) tile.style.maxWidth = `calc(var(--ratio) * ${height ? `${height}px` : "var(--row)"})`;
 }
 
-addEventListener("resize", holdBack);
+addEventListener("resize", arrange);
 unfold.onclick = () => {
   const first = shown.find(({ tile }) => tile.hidden);
   answer.isUnfolded = true;
-  holdBack();
+  arrange();
   first?.tile.firstChild.focus();
 };
 
 const partsOf = ({ heading, tile }) => (heading ? [heading, tile] : [tile]);
 
 function show(entries) {
+  const detail = entries.length - shown.length;
   shown = entries;
   if (hasDays) withHeadings(shown);
   grid.replaceChildren(...shown.flatMap(partsOf));
-  holdBack();
-  grid.dispatchEvent(new Event("fill"));
+  arrange();
+  for (const name of ["fill", "withdraw"]) grid.dispatchEvent(new CustomEvent(name, { detail }));
 }
 
-/** Those that can be seen: not held back, nor folded. */
 export const visible = () => shown.filter(({ tile }) => !tile.hidden);
 
-/** Take pictures out of the answer; returns what brings some of them back to where they were. */
+/** Returns what brings some back in their places. */
 export function withdraw(ids) {
-  const [before, which] = [shown, answers];
+  const [before, which] = [shown, answer];
   show(shown.filter(({ hit }) => !ids.includes(hit.id)));
   return (restored) => {
-    if (which !== answers) return; // another one is shown
+    if (which !== answer) return; // another one is shown
     const known = before.filter((one) => shown.includes(one) || restored.includes(one.hit.id));
     show([...known, ...shown.filter((one) => !before.includes(one))]);
   };
 }
 
-/** Show a page of an answer; by days if it is in the order of time. */
 export function fill({ hits, token, next_cursor: cursor, no_match: isNone }, isFirst, isByTime, words) {
-  if (isFirst) answer = { isNone, words: words.toLowerCase().split(/\s+/).filter(Boolean) };
-  answer.hasMore = Boolean(cursor);
-  const added = hits.map((hit) => ({ hit, token, tile: tileOf(hit) }));
-  for (const { hit, tile } of added) tile.append(checkOf(hit));
   if (isFirst) {
-    answers += 1;
+    answer = { isNone, words: words.toLowerCase().split(/\s+/).filter(Boolean) };
     grid.replaceChildren();
     shown = [];
   }
+  answer.hasMore = Boolean(cursor);
+  const added = hits.map((hit) => ({ hit, token, tile: tileOf(hit) }));
+  for (const { hit, tile } of added) tile.append(checkOf(hit));
   hasDays = isByTime;
   grid.classList.toggle("days", hasDays);
   if (hasDays) withHeadings(added, shown.at(-1)?.day);
   shown.push(...added);
   grid.append(...added.flatMap(partsOf));
-  holdBack();
+  arrange();
   end.unobserve(more);
   if (cursor) end.observe(more); // told again if it is near
   grid.dispatchEvent(new Event("fill"));

@@ -1,30 +1,29 @@
-// The server's jobs: followed by their events, listed, cancelled, tried again.
-import { ask, follow } from "./api.js";
-import { alertOf, announce, button, make } from "./dom.js";
-import { dateTime, number, t } from "./texts.js";
+// The server's jobs.
+import { get, post } from "./api.js";
+import { announce, attempt, button, make, row, say } from "./dom.js";
+import { dateTime, listed, refusalOf, t } from "./texts.js";
 
+const JOBS = "/api/v1/jobs";
 const REFRESH_MS = 4000;
-const MOST_FOLLOWED = 2; // a browser keeps six connections to a server
-const MOST_REFUSED = 100; // that are listed
+const LIVE_MS = 1000; // while one of them runs
+const MOST_REFUSED = 100;
 const JOBS_AT_ONCE = 20;
-const COUNTS = ["added", "changed", "moved", "removed", "gone", "unchanged", "duplicate", "failed", "cancelled", "ignored", "companions", "lost"];
+const COUNTS = ["added", "processed", "changed", "moved", "removed", "gone", "unchanged", "duplicate", "failed", "cancelled", "ignored", "companions", "lost"];
 
-const rows = new Map(); // by id: what shows a job, what is known of it, whom to tell
-const followed = new Set();
-const list = make("ol", { className: "jobs" });
-let look;
+const rows = new Map(); // {show, job, onJob} by id
+const list = make("ol", "jobs");
+let look, soon;
 
-/** Gives an element its children where they differ: a screen reader would tell the same again. */
+/** Only where they differ: a screen reader would tell the same again. */
 export function fill(element, ...children) {
   const fresh = element.cloneNode();
   fresh.append(...children);
   if (!fresh.isEqualNode(element)) element.replaceChildren(...fresh.childNodes);
 }
 
-/** An entry of a list, which changes in place: what it is, its state, what to say of it. */
 export function liveRow(title, ...buttons) {
   const [state, detail, bar] = [make("b"), make("span"), make("progress", { max: 1 })];
-  const whole = make("li", {}, make("div", { className: "row" }, title, ...buttons), make("p", {}, state, " ", detail), bar);
+  const whole = make("li", {}, row(title, ...buttons), make("p", {}, state, " ", detail), bar);
   const show = (name, word, told, done) => {
     whole.dataset.state = name;
     fill(state, word);
@@ -35,15 +34,13 @@ export function liveRow(title, ...buttons) {
   return { whole, show };
 }
 
-export const linkTo = (view, query, text) => make("a", { href: `./?${new URLSearchParams(query)}`, dataset: { view } }, text);
-
 export function table(caption, heads, lines) {
-  const row = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, {}, cell)));
-  const title = make("caption", { className: "unseen" }, t(caption));
-  return make("table", {}, title, row("th", heads.map((key) => t(key))), ...lines.map((line) => row("td", line)));
+  const line = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, {}, cell)));
+  const title = make("caption", "unseen", t(caption));
+  return make("table", {}, title, line("th", heads.map((key) => t(key))), ...lines.map((cells) => line("td", cells)));
 }
 
-/** Updates a place again and again while it is seen, and says there why that is refused. */
+/** While the place is seen; why it is refused is said there. */
 export function keepUp(place, update) {
   const trouble = make("p", { className: "bad", role: "status" });
   let timer = 0;
@@ -62,51 +59,46 @@ export function keepUp(place, update) {
 }
 
 export function countsOf(counts) {
-  const parts = COUNTS.filter((name) => counts[name]).map((name) => t(`job_n_${name}`, { n: number(counts[name]) }));
-  return [t("job_done", { done: number(counts.done), total: number(counts.total) }), ...parts].join(" · ");
+  const parts = COUNTS.map((name) => counts[name] && t(`job_n_${name}`, { n: counts[name] }));
+  return listed(t("job_done", { done: counts.done, total: counts.total }), ...parts);
 }
 
-/** Calls back with each new state of a job. */
 export function watchJob(id, onJob) {
-  const row = rowOf(id);
-  row.onJob = onJob;
-  if (row.job) onJob(row.job);
+  const known = rowOf(id);
+  known.onJob = onJob;
+  if (known.job) onJob(known.job);
   look();
 }
 
 function learn(job) {
-  const row = rowOf(job.id);
-  if (row.job?.updated_at >= job.updated_at) return;
-  if (job.finished_at && row.job) announce(`${titleOf(job)}: ${t(`job_${job.status}`)}`);
-  row.job = job;
-  row.show(job);
-  row.onJob?.(job);
+  const known = rowOf(job.id);
+  if (known.job?.updated_at >= job.updated_at) return;
+  if (job.finished_at && known.job) announce(`${titleOf(job)}: ${t(`job_${job.status}`)}`);
+  known.job = job;
+  known.show(job);
+  known.onJob?.(job);
 }
 
+/** Those that run are followed in every view. */
 async function update() {
-  const { data: page } = await ask("GET", "/api/v1/jobs", { query: { limit: JOBS_AT_ONCE } });
-  page.data.reverse().forEach(learn);
-  for (const [id, { job, onJob }] of rows) {
-    const isLive = (onJob || job.started_at) && !job?.finished_at;
-    if (isLive && !followed.has(id) && followed.size < MOST_FOLLOWED) followJob(id);
-  }
-}
-
-function followJob(id) {
-  followed.add(id);
-  const events = follow(`/api/v1/jobs/${id}/events`, (name, job) => learn(job));
-  events.then(look, () => {}).finally(() => followed.delete(id));
+  clearTimeout(soon);
+  const { data: jobs } = await get(JOBS, { limit: JOBS_AT_ONCE });
+  jobs.reverse().forEach(learn);
+  const isLive = ({ job, onJob }) => (onJob || job.started_at) && !job?.finished_at;
+  const live = [...rows.keys()].filter((id) => isLive(rows.get(id)));
+  for (const id of live) if (!jobs.some((one) => one.id === id)) learn(await get(`${JOBS}/${id}`));
+  if (live.length) soon = setTimeout(() => update().catch(() => {}), LIVE_MS);
 }
 
 function titleOf({ id, source: { prefix, ...place }, collection }) {
   const [kind, what] = Object.entries(place).find(([, value]) => value !== 0); // no files: an archive
-  return t(`job_of_${kind}`, { id, what: prefix ? `${what}/${prefix}` : what, collection });
+  return t(`job_of_${kind}`, { id: String(id), what: prefix ? `${what}/${prefix}` : what, collection });
 }
 
 function toldOf(job) {
-  const { finished_at, seconds_left: left, reason, waiting } = job;
-  const time = finished_at ? dateTime(finished_at) : left && t("job_left", { n: number(Math.ceil(left / 60)) });
-  return [countsOf(job), time, reason ?? waiting].filter(Boolean).join(" · ");
+  const { finished_at, seconds_left: left } = job;
+  const time = finished_at ? dateTime(finished_at) : left && t("job_left", { n: Math.ceil(left / 60) });
+  return listed(countsOf(job), time, refusalOf(job.code, job.reason) ?? refusalOf(job.waiting_code, job.waiting));
 }
 
 function rowOf(id) {
@@ -117,38 +109,39 @@ function rowOf(id) {
 function addRow(id) {
   const title = make("h3", { tabindex: "-1" });
   const command = async (verb) => {
-    learn((await ask("POST", `/api/v1/jobs/${id}/${verb}`)).data);
+    learn(await post(`${JOBS}/${id}/${verb}`));
     title.focus(); // the button is gone
     look();
   };
-  const buttonOf = (verb) => button(t(`job_${verb}`), () => command(verb).catch(({ message }) => alertOf(message, "jobs")));
+  const buttonOf = (verb) => button(t(`job_${verb}`), () => attempt("jobs", () => command(verb)), "writers");
   const [cancel, retry] = ["cancel", "retry"].map(buttonOf);
   const [line, summary, lines] = [liveRow(title, cancel, retry), make("summary"), make("div")];
-  const refused = make("details", { ontoggle: () => showRefused(id, lines) }, summary, lines);
+  const refused = make("details", { ontoggle: () => showRefused(rowOf(id).job, lines) }, summary, lines);
   Object.assign(line.whole, { className: "card", hidden: true });
   line.whole.append(refused);
   list.prepend(line.whole);
   return (job) => {
     const { status, finished_at, failed } = job;
-    const words = [status, job.mode === "sync" && "sync", job.dry_run && "dry"].filter(Boolean).map((key) => t(`job_${key}`));
+    const words = listed(t(`job_${status}`), job.mode === "sync" && t("job_sync"), job.dry_run && t("job_dry"));
     line.whole.hidden = false;
     fill(title, titleOf(job));
-    line.show(status, words.join(" · "), toldOf(job), finished_at ? 1 : job.done / job.total || 0);
+    line.show(status, words, toldOf(job), finished_at ? 1 : job.done / job.total || 0);
     cancel.hidden = !["pending", "running"].includes(status);
-    retry.hidden = !(finished_at && (failed || job.reason));
+    retry.hidden = !job.retryable;
     refused.hidden = !failed;
-    fill(summary, t("job_n_failed", { n: number(failed) }));
-    if (refused.open) showRefused(id, lines);
+    fill(summary, t("job_n_failed", { n: failed }));
+    if (refused.open) showRefused(job, lines);
   };
 }
 
-async function showRefused(id, place) {
-  const { data: page } = await ask("GET", `/api/v1/jobs/${id}/items`, { query: { status: "failed", limit: MOST_REFUSED } });
-  fill(place, table("job_files", ["job_file", "job_reason"], page.data.map(({ path, reason }) => [path, reason])));
+async function showRefused({ id, retryable }, place) {
+  const { data: items } = await get(`${JOBS}/${id}/items`, { status: "failed", limit: MOST_REFUSED });
+  const lines = items.map(({ path, code, reason }) => [path, refusalOf(code, reason)]);
+  fill(place, retryable ? "" : say("p", "job_hopeless"), table("job_files", ["job_file", "job_reason"], lines));
 }
 
 export function mountJobs(section) {
-  const place = make("div", {}, make("h2", {}, t("job_title")), list);
+  const place = make("div", {}, say("h2", "job_title"), list);
   section.append(place);
   look = keepUp(place, update);
 }

@@ -1,94 +1,108 @@
-// What is done with the selected pictures: words, another collection, a zip, deletion and its undo.
-import { ask, download } from "./api.js";
-import { alertOf, announce, button, byId, make } from "./dom.js";
-import { fieldsEditor, tagsIn } from "./fields.js";
+// What is done with selected pictures.
+import { download, post } from "./api.js";
+import { create, nameField } from "./collections.js";
+import { alertOf, announce, askInDialog, attempt, button, byId, cross, focusMain, labelled, make, row, say, tell, unsaved } from "./dom.js";
+import { fieldsEditor, tagsIn } from "./edit.js";
 import { withdraw } from "./grid.js";
-import { collection, forget } from "./session.js";
-import { number, t } from "./texts.js";
+import { collection, forget, offer } from "./session.js";
+import { t } from "./texts.js";
 
-const MOST_AT_ONCE = 500; // as the API takes
+const MOST_AT_ONCE = 500;
+const RESTORABLE_MS = 600_000; // as in the API
 
-const inCollection = (verb) => `/api/v1/collections/${collection()}/images/${verb}`;
+const bringBack = new Map();
+const inCollection = (verb, name = collection()) => `/api/v1/collections/${name}/images/${verb}`;
 
-/** Ask for some pictures at a time; returns all answers. */
-async function askFor(verb, ids, json) {
+async function askFor(verb, ids, json, name) {
   const answers = [];
   for (let at = 0; at < ids.length; at += MOST_AT_ONCE) {
     const some = ids.slice(at, at + MOST_AT_ONCE);
-    answers.push((await ask("POST", inCollection(verb), { json: { ids: some, ...json } })).data);
+    answers.push(await post(inCollection(verb, name), { ids: some, ...json }));
   }
   return answers;
 }
 
-/** Say why some were left, and return how many were not. */
 function outcomeOf(answers, key) {
-  const left = answers.flatMap(({ results }) => results).filter(({ status }) => status !== key);
-  const reasons = [...new Set(left.map(({ status, reason }) => reason ?? t(`left_${status}`)))];
-  alertOf(left.length ? t("left", { n: number(left.length), reasons: reasons.join(" ") }) : "", "pictures");
-  return answers.flatMap(({ results }) => results).filter(({ status }) => status === key).map(({ id }) => id);
+  const results = answers.flatMap((answer) => answer.results);
+  const left = results.filter(({ status }) => status !== key);
+  const reasons = [...new Set(left.map(({ status }) => t(`left_${status}`)))];
+  alertOf(left.length ? t("left", { n: left.length, reasons: reasons.join(" ") }) : "", "pictures");
+  return results.filter(({ status }) => status === key).map(({ id }) => id);
 }
 
-/** Delete pictures, and offer to undo that as long as the service can. */
+const undoable = () => JSON.parse(sessionStorage.undoable ?? "[]").filter(({ until }) => until > Date.now());
+
 export async function deletePictures(ids) {
   const answers = await askFor("delete", ids, { restorable: true });
-  const gone = answers.flatMap((answer) => answer.ids);
-  const bringBack = withdraw(gone);
+  const deletion = { name: collection(), ids: answers.flatMap((answer) => answer.ids), until: Date.now() + RESTORABLE_MS };
+  bringBack.set(deletion.until, withdraw(deletion.ids));
   forget();
-  const undo = async () => {
-    const restored = (await askFor("restore", gone)).flatMap((answer) => answer.ids);
-    if (restored.length < gone.length) alertOf(t("undo_late"), "pictures");
-    bringBack(restored);
-    forget();
-    place.hidden = true;
-    announce(t("undo_done", { n: number(restored.length) }));
-  };
-  const text = t("deleted", { n: number(gone.length) });
+  keep([...undoable(), deletion]);
+  announce(t("deleted", { n: deletion.ids.length }));
+}
+
+async function undo({ name, ids, until }) {
+  const restored = (await askFor("restore", ids, {}, name)).flatMap((answer) => answer.ids);
+  if (restored.length < ids.length) alertOf(t("undo_late"), "pictures");
+  forget();
+  if (bringBack.has(until)) bringBack.get(until)(restored);
+  else dispatchEvent(new Event("collectionchange")); // the page was loaded again
+  keep(undoable().filter((one) => one.until !== until));
+  tell(t("undo_done", { n: restored.length }));
+}
+
+function keep(deletions) {
+  sessionStorage.undoable = JSON.stringify(deletions);
+  offerUndo();
+}
+
+/** Of the last deletion, then the one before. */
+export function offerUndo() {
   const place = byId("undo");
-  const close = button("×", () => (place.hidden = true), "icon quiet", t("close"));
-  place.replaceChildren(make("span", {}, text), button(t("undo"), () => tried(undo)), close);
-  place.hidden = false;
-  announce(text);
+  const last = undoable().at(-1);
+  place.replaceChildren();
+  place.hidden = !last;
+  if (!last) return focusMain();
+  place.append(say("span", "deleted", { n: last.ids.length }), button(t("undo"), () => tried(() => undo(last))), cross(() => keep([])));
+  focusMain();
+  setTimeout(offerUndo, last.until - Date.now());
 }
 
-const tried = (act) => act().catch((error) => alertOf(error.message, "pictures"));
-
-/** Ask for something in a dialog; `use` gets the form when it is sent. */
-export function askInDialog(title, parts, use, verb = t("edit_save")) {
-  const [send, cancel] = [make("button", { className: "primary" }, verb), button(t("cancel"), () => dialog.close(), "quiet")];
-  const form = make("form", { method: "dialog" }, make("h2", {}, title), ...parts, make("div", { className: "row" }, send, cancel));
-  const dialog = make("dialog", { className: "asks", "aria-label": title, onclose: () => dialog.remove() }, form);
-  form.onsubmit = () => tried(() => use(form));
-  document.body.append(dialog);
-  dialog.showModal();
-}
+const tried = (act) => attempt("pictures", act);
 
 function edit(entries) {
   const ids = entries.map(({ hit }) => hit.id);
-  const text = (name, key) => make("label", {}, t(key), make("input", { name, autocomplete: "off" }));
+  const text = (name, key) => labelled(key, make("input", { name }));
   const fields = fieldsEditor({});
   const parts = [text("add", "edit_add_tags"), text("remove", "edit_remove_tags"), text("caption", "edit_caption_all"), fields.element];
-  askInDialog(t("edit_many", { n: number(ids.length) }), parts, async ({ elements }) => {
+  askInDialog(t("edit_many", { n: ids.length }), parts, async ({ elements }) => {
     const caption = elements.caption.value.trim();
     const tags = { add_tags: tagsIn(elements.add.value), remove_tags: tagsIn(elements.remove.value) };
     const json = { ...tags, metadata: await fields.changes(), ...(caption && { caption }) };
     const changed = outcomeOf(await askFor("change", ids, json), "changed");
     for (const { hit } of entries) if (caption && changed.includes(hit.id)) hit.caption = caption;
     forget();
-    announce(t("changed", { n: number(changed.length) }));
-  });
+    tell(t("changed", { n: changed.length }));
+  }).oninput = ({ target }) => unsaved.set(target.closest("dialog"));
 }
 
 function move(entries, stop) {
-  const others = [...byId("collection").options].filter(({ value }) => value !== collection());
-  if (!others.length) return alertOf(t("move_nowhere"), "pictures");
-  const choice = make("select", { name: "to" }, ...others.map(({ value }) => new Option(value)));
-  askInDialog(t("move_many", { n: number(entries.length) }), [make("label", {}, t("move_to"), choice)], async () => {
-    const answers = await askFor("move", entries.map(({ hit }) => hit.id), { collection: choice.value });
+  const others = [...byId("collection").options].map(({ value }) => value).filter((name) => name !== collection());
+  const fresh = make("fieldset", {}, nameField("collection_name"));
+  const onchange = () => (fresh.hidden = fresh.disabled = Boolean(choice.value));
+  const choice = make("select", { name: "to", onchange }, ...others.map((name) => new Option(name)), new Option(t("collection_add"), ""));
+  onchange();
+  askInDialog(t("move_many", { n: entries.length }), [labelled("move_to", choice), fresh], async (form) => {
+    const to = choice.value || (await create(form));
+    offer([to]);
+    choice.replaceChildren(new Option(to)); // for a second try
+    onchange();
+    const answers = await askFor("move", entries.map(({ hit }) => hit.id), { collection: to });
     const moved = outcomeOf(answers, "moved");
     withdraw(moved);
     forget();
     stop();
-    announce(t("moved", { n: number(moved.length), collection: choice.value }));
+    tell(t("moved", { n: moved.length, collection: to }));
   });
 }
 
@@ -99,7 +113,6 @@ async function zip(entries) {
   }
 }
 
-/** The bar of what can be done with those that are `selected`. */
 export function mountManage(bar, { selected, selectAll, stop }) {
   const told = make("b", { role: "status" });
   const remove = async () => {
@@ -107,15 +120,15 @@ export function mountManage(bar, { selected, selectAll, stop }) {
     stop();
   };
   const acts = [
-    button(t("select_edit"), () => edit(selected())),
-    button(t("select_move"), () => move(selected(), stop)),
+    button(t("select_edit"), () => edit(selected()), "writers"),
+    button(t("select_move"), () => move(selected(), stop), "writers"),
     button(t("select_zip"), () => tried(() => zip(selected()))),
-    button(t("select_delete"), () => tried(remove), "bad"),
+    button(t("select_delete"), () => tried(remove), "bad writers"),
   ];
-  bar.replaceChildren(told, button(t("select_all"), selectAll, "quiet"), make("div", { className: "row" }, ...acts), button("×", stop, "icon quiet end", t("select_done")));
+  bar.replaceChildren(told, button(t("select_all"), selectAll, "quiet"), row(...acts), cross(stop, "select_done", "end"));
   return {
     show(count, all) {
-      told.textContent = t("selected", { n: number(count), all: number(all) });
+      told.textContent = t("selected", { n: count, all });
       for (const act of acts) act.disabled = !count;
     },
   };

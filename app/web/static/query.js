@@ -1,24 +1,25 @@
-// What is asked: as an address, and as the body of a search.
+// A search, as an address and as a request.
 import { addressIn, collection } from "./session.js";
+import { t } from "./texts.js";
 
 const PAGE = 40;
 const MINUS = -0.5;
 const EVEN = 0.5;
 const MONTH = /^[12]\d{3}-(0[1-9]|1[0-2])$/;
 export const ADDRESS = /^https?:\/\/\S+$/;
-export const include = ["original_filename", "thumbnail_url", "size", "caption", "dates"];
+export const include = ["original_filename", "thumbnail_url", "size", "caption", "dates", "texts", "box", "url"];
 
-const STORED = "pictures "; // in the tab's storage, before the place
-const MAX_STORED = 4_000_000; // characters of one search's pictures: a tab has room for about five million
+const STORED = "pictures"; // of the last search, in the tab's storage
+const MAX_STORED = 4_000_000; // characters: a tab has room for about five million
 export const MOST_PICTURES = 5; // of files, in one search
 
-const files = new Map(); // that no address can hold: the history has their places
+const files = new Map(); // by their place in the history
 
 export const TILE = devicePixelRatio > 1 ? 512 : 256; // pixels
 
 export const thumbnail = (id, side = TILE) => `/api/v1/images/${id}/thumbnail?size=${side}`;
 
-/** As an answer gives it: with the version of the content, which is kept without asking again. */
+/** With the version of the content, for the cache. */
 export function thumbnailOf({ id, thumbnail_url: address, page }, side) {
   const query = new URLSearchParams(address?.split("?")[1]);
   if (side) {
@@ -29,10 +30,10 @@ export function thumbnailOf({ id, thumbnail_url: address, page }, side) {
   return `/api/v1/images/${id}/thumbnail?${query}`;
 }
 
-/** One of ours by its id, or any by its address. */
-export function pictureAt(image) {
+export function pictureAt(image, box) {
   if (!/^\d+$/.test(image)) return { image, terms: [{ url: image }], previews: [], name: image };
-  return { image, terms: [{ id: Number(image) }], previews: [thumbnail(image)], name: `#${image}` };
+  const name = box ? t("part_of", { name: `#${image}` }) : `#${image}`;
+  return { image, box, terms: [{ id: Number(image), box: box?.split(",").map(Number) }], previews: [thumbnail(image)], name };
 }
 
 async function base64Of(file) {
@@ -42,38 +43,33 @@ async function base64Of(file) {
   return reader.result?.split(",")[1];
 }
 
-/** Several are one question: each counts alike. */
 export async function pictureOfFiles(chosen) {
   const place = crypto.getRandomValues(new Uint32Array(1))[0];
   const images = await Promise.all(chosen.map(base64Of));
-  const picture = {
-    place,
-    terms: images.map((image) => ({ image })),
-    previews: chosen.map((file) => URL.createObjectURL(file)),
-    name: chosen.map(({ name }) => name).join(" + "),
-  };
-  files.set(place, picture);
-  store(place, images, picture.name);
-  return picture;
+  const name = chosen.map((file) => file.name).join(" + ");
+  store(place, images, name);
+  return keep(place, images, name, chosen);
+}
+
+function keep(place, images, name, blobs) {
+  files.set(place, { place, terms: images.map((image) => ({ image })), previews: blobs.map((blob) => URL.createObjectURL(blob)), name });
+  return files.get(place);
 }
 
 /** For a reload; what is too large, or finds no room, is not kept. */
 function store(place, images, name) {
-  const text = JSON.stringify({ images, name });
+  const text = JSON.stringify({ place, images, name });
   if (text.length > MAX_STORED) return;
   try {
-    for (const key of Object.keys(sessionStorage)) if (key.startsWith(STORED)) sessionStorage.removeItem(key);
-    sessionStorage.setItem(STORED + place, text);
+    sessionStorage.setItem(STORED, text);
   } catch {}
 }
 
-function restored(place) {
-  const text = place !== undefined && sessionStorage.getItem(STORED + place);
-  if (!text) return undefined;
-  const { images, name } = JSON.parse(text);
-  const previewOf = (image) => URL.createObjectURL(new Blob([Uint8Array.from(atob(image), (one) => one.charCodeAt(0))]));
-  files.set(place, { place, terms: images.map((image) => ({ image })), previews: images.map(previewOf), name });
-  return files.get(place);
+function restored(wanted) {
+  const { place, images, name } = JSON.parse((wanted && sessionStorage.getItem(STORED)) || "{}");
+  if (!place || place !== wanted) return undefined;
+  const blobOf = (image) => new Blob([Uint8Array.from(atob(image), (one) => one.charCodeAt(0))]);
+  return keep(place, images, name, images.map(blobOf));
 }
 
 function filterOf(text) {
@@ -84,13 +80,15 @@ function filterOf(text) {
   }
 }
 
+export const textOfFilter = (filter) => (Object.keys(filter).length ? JSON.stringify(filter) : "");
+
 export function fromAddress() {
   const given = Object.fromEntries(new URLSearchParams(location.search));
   const image = given.image ?? (ADDRESS.test(given.q) && given.q); // the form was sent without us
   return {
     words: image && !given.image ? "" : (given.q ?? ""),
     without: given.without ?? "",
-    picture: image ? pictureAt(image) : (files.get(history.state?.place) ?? restored(history.state?.place)),
+    picture: image ? pictureAt(image, given.box) : (files.get(history.state?.place) ?? restored(history.state?.place)),
     weight: Number(given.weight) || EVEN,
     filter: filterOf(given.filter),
     order: given.order ?? "",
@@ -100,21 +98,13 @@ export function fromAddress() {
 
 export function addressOf({ words, without, picture, weight, filter, order, at }) {
   const url = addressIn("./");
-  const said = JSON.stringify(filter);
   const balance = words && picture && weight !== EVEN && weight;
-  const values = { q: words, without, image: picture?.image, weight: balance, filter: said !== "{}" && said, order, at };
+  const values = { q: words, without, image: picture?.image, box: picture?.box, weight: balance, filter: textOfFilter(filter), order, at };
   for (const [name, value] of Object.entries(values)) if (value) url.searchParams.set(name, value);
   return url.href;
 }
 
-/** The page's address with an answer that begins with a month. */
-export function atAddress(month) {
-  const url = new URL(location);
-  url.searchParams.set("at", month);
-  return url.href;
-}
-
-/** In the order of time, the pictures from a month on. */
+/** By time, the pictures from a month on. */
 function from({ filter, order, at }) {
   if (!at || !isByTime({ order })) return filter;
   const [year, month] = at.split("-").map(Number);
@@ -122,11 +112,11 @@ function from({ filter, order, at }) {
   return { and: [filter, { taken_at: clause }] };
 }
 
-/** The page's address with an open hit, or without. */
-export function hitAddress(id) {
+/** The page's address with a `hit`, or `at` a month, or without. */
+export function addressWith(name, value = "") {
   const url = new URL(location);
-  url.searchParams.delete("hit");
-  if (id) url.searchParams.set("hit", id);
+  url.searchParams.delete(name);
+  if (value) url.searchParams.set(name, value);
   return url.href;
 }
 

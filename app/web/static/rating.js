@@ -1,53 +1,90 @@
-// Ratings: a thumb for an answer, a thumb or ten stars for a hit, and undo.
-import { ask } from "./api.js";
-import { alertOf, announce, button, byId, make } from "./dom.js";
-import { t } from "./texts.js";
+// Ratings, by thumbs or from 1 to 10, and golden queries.
+import { ask, post } from "./api.js";
+import { announce, attempt, button, make, sign, tell } from "./dom.js";
+import { fromAddress } from "./query.js";
+import { here } from "./session.js";
+import { number, t } from "./texts.js";
 
-const STARS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+const SCALE = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 const THUMBS = [["up", 9], ["down", 2]];
 const PAUSE_MS = 500;
 const given = {}; // ratings of this visit
 
-/** Rates what a token stands for: the answer, with a thumb alone, or its hit `id`; `what` is one of these. */
+/** `what` is "answer", or "hit" with its `id`. */
 export function ratingOf(token, id, what) {
   const key = `${id} ${token}`;
   let timer;
 
-  const inputs = STARS.map((value) => {
+  const inputs = SCALE.map((value) => {
     const onchange = () => {
       clearTimeout(timer); // arrow keys pass over many
       timer = setTimeout(rate, PAUSE_MS, value);
     };
-    return make("input", { type: "radio", name: key, className: "unseen", "aria-label": t("rate_stars", { rating: value }), onchange });
+    return make("input", { type: "radio", name: key, className: "unseen", "aria-label": t("rate_scale", { rating: value }), onchange });
   });
-  const stars = inputs.map((input, index) => make("label", { title: `${STARS[index]} / 10` }, input, "★"));
+  const scale = inputs.map((input, index) => make("label", { title: input.ariaLabel }, input, number(SCALE[index])));
   const thumbs = THUMBS.map(([way, value]) =>
-    button(byId("thumb").content.cloneNode(true), () => rate(value), `icon quiet ${way}`, t(`rate_${way}_${what}`)));
+    button(sign("thumb"), () => rate(value), `icon quiet ${way}`, t(`rate_${way}_${what}`)));
   const undo = button(t("rate_undo"), () => change("/api/v1/feedback/withdraw"), "quiet");
 
   function show() {
-    STARS.forEach((value, index) => (inputs[index].checked = value === given[key]));
+    inputs.forEach((input, index) => (input.checked = SCALE[index] === given[key]));
     THUMBS.forEach(([, value], index) => (thumbs[index].ariaPressed = value === given[key]));
     undo.hidden = !given[key];
   }
 
   async function change(path, rating) {
-    try {
-      await ask("POST", path, { json: { token, image_id: id, rating } });
+    await attempt("rating", async () => {
+      await post(path, { token, image_id: id, rating });
       given[key] = rating;
-      alertOf("", "rating");
       announce(t(rating ? "rate_thanks" : "rate_undone", { rating }));
       if (!rating) thumbs[0].focus();
-    } catch (error) {
-      alertOf(error.message, "rating");
-    }
+    });
     show();
   }
 
   const rate = (rating) => change("/api/v1/feedback", rating);
 
   show();
-  const label = make("span", { className: "muted" }, t(`rate_${what}`));
-  const group = id && make("div", { className: "stars row", role: "radiogroup", "aria-label": t("rate_hit") }, ...stars);
-  return make("div", { className: "rating row end" }, label, ...thumbs, group, undo);
+  const label = make("span", "muted", t(`rate_${what}`));
+  const group = id && make("div", { className: "scale row", role: "radiogroup", "aria-label": t("rate_hit") }, ...scale);
+  return make("div", "rating row end", label, ...thumbs, group, undo);
+}
+
+const SIDES = ["relevant", "irrelevant"];
+const golden = {};
+
+/** A golden query is words alone, or one of our pictures. */
+function asked() {
+  const { words, without, picture } = fromAddress();
+  if (without || picture?.box || (words && picture)) return null;
+  if (words) return { text: words };
+  return /^\d+$/.test(picture?.image) ? { image_id: Number(picture.image) } : null;
+}
+
+/** Pressed again, a mark is taken back. */
+export function marksOf(id) {
+  const query = asked();
+  if (!query || query.image_id === id) return "";
+  const path = here("/golden-queries");
+  const key = path + JSON.stringify(query);
+  const isMarked = (side) => Boolean(golden[key]?.[side].includes(id));
+  const buttons = SIDES.map((side) => button(t(`golden_${side}`), () => mark(side), "quiet"));
+  const show = () => SIDES.forEach((side, index) => (buttons[index].ariaPressed = isMarked(side)));
+
+  function changed(side) {
+    if (!isMarked(side)) return post(path, { ...query, [side]: [id] });
+    const rest = SIDES.map((one) => [one, golden[key][one].filter((other) => other !== id)]);
+    return ask("PUT", `${path}/${golden[key].id}`, { json: Object.fromEntries(rest) });
+  }
+
+  const mark = (side) =>
+    attempt("golden", async () => {
+      golden[key] = await changed(side);
+      tell(t("golden_kept"));
+      show();
+    });
+
+  show();
+  return make("div", "row end writers", make("span", "muted", t("golden")), ...buttons);
 }

@@ -1,29 +1,32 @@
 // The search view: from what a person gives to an answer.
 import { ask } from "./api.js";
-import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.js";
+import { alertOf, announce, attempt, button, byId, closable, cross, imageOf, linkTo, make, onLinks, say } from "./dom.js";
 import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel, showSuggested } from "./filters.js";
 import { fill, shown } from "./grid.js";
 import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, MOST_PICTURES, pictureAt, pictureOfFiles, requestOf, TILE } from "./query.js";
 import { ratingOf } from "./rating.js";
 import { stop } from "./selection.js";
+import { describe } from "./session.js";
 import { remember, showRecent } from "./typing.js";
-import { number, t } from "./texts.js";
+import { t } from "./texts.js";
 import { mountViewer, showHit } from "./viewer.js";
 
 const PAUSE_MS = 250;
 const DEMO = "demo model";
 const MAX_UNUSED = 80; // characters
+const OTHER_SCRIPT = /[^\P{L}\p{Script=Latin}\p{Script=Greek}\p{Script=Common}]/u; // as in language_notice.py
 
 const [form, grid, chip] = ["search-form", "grid", "query-picture"].map(byId);
 const fields = ["words", "without", "weight"].map(byId);
 const [words, without, weight] = fields;
 let asked;
 let answered; // the key of what the grid shows
-let cursor; // of the next page
+let known;
+let cursor;
 let controller;
 let timer;
-let isTyping; // typing on takes the same place in the history
+let isTyping; // the history keeps one place
 
 const isVisible = () => grid.checkVisibility();
 
@@ -36,7 +39,6 @@ function change(changes, isTyped) {
   showAsked();
 }
 
-/** Ask what the form says; an address is a picture's. */
 function submit(isTyped) {
   const said = words.value.trim();
   if (!isTyped) remember(said);
@@ -56,12 +58,12 @@ function showAsked() {
   if (isAsked(asked)) byId("recent").hidden = true;
   else showRecent((text) => change({ words: text }));
   byId("rail").hidden = !isByTime(asked);
-  if (isByTime(asked)) showMonths().catch((error) => alertOf(error.message, "months"));
+  if (isByTime(asked)) attempt("months", showMonths);
   showFilters(asked);
   showPicture(asked.picture);
   if (answered === keyOf(asked)) return showHit();
   answered = keyOf(asked);
-  stop(); // selecting: these pictures go
+  stop();
   controller?.abort();
   controller = new AbortController();
   grid.ariaBusy = true;
@@ -76,7 +78,7 @@ async function fetchPage(json, isFirst) {
   const { signal } = controller;
   cursor = null;
   try {
-    const { data } = await ask("POST", "/api/v1/search", { query: { thumbnail_size: TILE }, json, signal });
+    const data = await ask("POST", "/api/v1/search", { query: { thumbnail_size: TILE }, json, signal });
     cursor = data.next_cursor;
     alertOf("", "search");
     fill(data, isFirst, isByTime(asked), asked.words);
@@ -84,40 +86,69 @@ async function fetchPage(json, isFirst) {
       showAnswer(data);
       showSuggested(data.suggested_filters);
     }
-    announce(`${isFirst ? `${sentenceOf(data)} ${unusedOf(data)}` : ""} ${t("more_shown", { count: number(shown.length) })}`);
+    announce(`${isFirst ? `${sentenceOf(data)} ${unusedOf(data)}` : ""} ${t("more_shown", { count: shown.length })}`);
   } catch (error) {
     if (signal.aborted) return;
+    const reason = error.message.replace(/\bquery\S+ /, ""); // nobody wrote that
+    if (asked.picture?.place && /^image_/.test(error.code)) return leavePicture(reason);
     answered = null;
     cursor = json.cursor;
-    alertOf(error.status ? error.message : t("offline"), "search");
+    alertOf(reason, "search");
+    if (isFirst) {
+      byId("answer").replaceChildren();
+      fill({ hits: [] }, true, false, "");
+    }
   }
   grid.ariaBusy = false;
+}
+
+function leavePicture(reason) {
+  alertOf(reason, "picture");
+  asked.picture = null;
+  history.replaceState(null, "", addressOf(asked));
+  showAsked();
+}
+
+function recount({ detail: more }) {
+  const { collection_size: pictures, total } = known;
+  showAnswer({ ...known, collection_size: pictures + more, total: total && total + more, hits: shown.map(({ hit }) => hit) });
 }
 
 function sentenceOf({ collection_size: pictures, hits, total, no_match: isNone, timings_ms: took }) {
   if (!pictures) return t("empty");
   if (!hits.length) return t("none");
-  if (total !== null) return t("newest", { total: number(total) });
+  if (total !== null) return t("newest", { total });
   const key = hits[0].lexical_rank ? "best_words" : "best";
-  return t(isNone ? "no_match" : key, { pictures: number(pictures), ms: number(Math.ceil(took.encode + took.database)) });
+  return t(isNone ? "no_match" : key, { pictures, ms: Math.ceil(took.encode + took.database) });
 }
 
-/** What of a long text the model has not read. */
 function unusedOf({ unused_text: text }) {
   return text ? t("unused", { text: text.length > MAX_UNUSED ? `${text.slice(0, MAX_UNUSED)}…` : text }) : "";
 }
 
 function showAnswer(data) {
+  known = data;
   const { collection_size: pictures, token, hits, model } = data;
+  const unused = unusedOf(data);
   const parts = [
     make("p", {}, sentenceOf(data)),
-    !pictures && make("a", { className: "button primary", href: "./?view=add", dataset: { view: "add" } }, t("empty_add")),
+    !pictures && linkTo("add", { view: "add" }, t("empty_add"), "button primary writers"),
     token && hits.length && ratingOf(token, null, "answer"),
-    unusedOf(data) && make("small", {}, unusedOf(data)),
-    model === DEMO && make("small", {}, make("b", {}, DEMO), ` ${t("demo")}`),
+    unused && make("small", {}, unused),
+    model === DEMO && say("small", "demo"),
+    languageNote(),
   ];
   byId("answer").replaceChildren(...parts.filter(Boolean));
   showHit();
+}
+
+function languageNote() {
+  if (sessionStorage.languageNoted || (document.documentElement.lang === "en" && !OTHER_SCRIPT.test(asked.words))) return null;
+  const note = closable("small", "", t("english_only"));
+  note.hidden = true;
+  note.lastChild.addEventListener("click", () => (sessionStorage.languageNoted = 1));
+  describe().then(({ english_only: isSo }) => (note.hidden = !isSo), () => {});
+  return note;
 }
 
 function showPicture(picture) {
@@ -129,7 +160,7 @@ function showPicture(picture) {
     change({ picture: null });
     words.focus();
   };
-  chip.replaceChildren(...(images.length ? images : [name]), button("×", remove, "icon quiet", t("picture_remove")));
+  chip.replaceChildren(...(images.length ? images : [name]), cross(remove, "picture_remove"));
 }
 
 async function take(files, address) {
@@ -137,20 +168,18 @@ async function take(files, address) {
   const isAddress = ADDRESS.test(address);
   if (pictures.length) change({ picture: await pictureOfFiles(pictures.slice(0, MOST_PICTURES)) });
   else if (isAddress) change({ picture: pictureAt(address) });
-  const leftOut = pictures.length > MOST_PICTURES && t("too_many_pictures", { n: number(MOST_PICTURES) });
+  const leftOut = pictures.length > MOST_PICTURES && t("too_many_pictures", { n: MOST_PICTURES });
   alertOf(pictures.length || isAddress ? leftOut : t("no_picture"), "picture");
 }
 
 function dragged(event) {
-  const { types, files } = event.dataTransfer;
-  const isMeant = isVisible() && types.some((type) => type === "Files" || type === "text/uri-list");
+  const isMeant = isVisible() && event.dataTransfer.types.some((type) => type === "Files" || type === "text/uri-list");
   byId("drop").hidden = !isMeant || event.type !== "dragover";
   if (!isMeant) return;
   event.preventDefault();
   if (event.type !== "drop") return;
   const [address] = event.dataTransfer.getData("text/uri-list").split(/\s/);
-  if (files.length) filesOf(event.dataTransfer).then(({ found }) => take(found, address));
-  else take(files, address);
+  filesOf(event.dataTransfer).then(({ found }) => take(found, address));
 }
 
 function pasted(event) {
@@ -167,7 +196,7 @@ export function showSearch() {
   showPanel();
 }
 
-/** Ready to type in: where that brings no keyboard over the page, and takes the focus from nothing. */
+/** Where that opens no keyboard, and takes the focus from nothing. */
 export function focusWords() {
   if (matchMedia("(pointer: fine)").matches && document.activeElement === document.body) words.focus({ preventScroll: true });
 }
@@ -177,13 +206,14 @@ function again() {
   if (isVisible()) showSearch();
 }
 
-mountViewer((id) => change({ words: "", without: "", picture: pictureAt(id) }));
+mountViewer((id, box) => change({ words: "", without: "", picture: pictureAt(id, box?.join()) }));
 mountFilters(change);
 onLinks("[data-at]", ({ dataset }) => {
   change({ at: dataset.at });
   scrollTo(0, 0);
 });
-grid.addEventListener("click", () => remember(asked.words)); // what is looked at was looked for
+grid.addEventListener("withdraw", recount);
+grid.addEventListener("click", () => remember(asked.words));
 for (const field of fields) field.oninput = typed;
 form.onsubmit = (event) => {
   event.preventDefault();
@@ -195,6 +225,10 @@ form.onchange = async ({ target }) => {
   target.value = "";
 };
 byId("examples").append(...t("example_words").split("|").map((example) => button(example, () => change({ words: example }), "chip")));
+byId("no-words").onclick = () => {
+  change({ words: "", without: "" });
+  words.focus();
+};
 byId("more").onclick = () => cursor && fetchPage({ cursor, include });
 for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, dragged);
 document.onpaste = pasted;

@@ -1,4 +1,4 @@
-// Which pictures of the answer are selected: by their check marks, a range with Shift, a long press, or all.
+// Selecting pictures.
 import { alertOf, byId } from "./dom.js";
 import { shown, visible } from "./grid.js";
 
@@ -6,9 +6,9 @@ const LONG_PRESS_MS = 500;
 const STILL_PX = 10; // a finger that moves further scrolls
 
 const [grid, opener, bar] = ["grid", "select-button", "selection"].map(byId);
-const chosen = new Set(); // ids
-let from; // where a range begins: an id
-let manage; // the module behind the bar, loaded when it is needed
+const chosen = new Set();
+let from; // an id, where a range begins
+let manage;
 let press = {}; // of a finger
 
 const isOn = () => grid.dataset.selecting !== undefined;
@@ -36,6 +36,7 @@ async function start() {
 }
 
 export function stop() {
+  if (bar.contains(document.activeElement)) opener.focus();
   chosen.clear();
   delete grid.dataset.selecting;
   show();
@@ -46,7 +47,6 @@ function selectAll() {
   show();
 }
 
-/** Turn one on or off; with `isRange` all from the last one to this are turned on. */
 function choose({ hit: { id } }, isRange) {
   const [a, b] = [from, id].map((one) => shown.findIndex(({ hit }) => hit.id === one)).sort((x, y) => x - y);
   if (isRange && a >= 0) for (const { hit } of shown.slice(a, b + 1)) chosen.add(hit.id);
@@ -61,7 +61,7 @@ function clicked(event) {
   const isMeant = isCheck || (isOn() && !event.ctrlKey && !event.metaKey);
   if (!event.target.closest(".tile") || !isMeant) return;
   event.preventDefault();
-  event.stopPropagation(); // the picture is not opened
+  event.stopPropagation();
   choose(entryOf(event.target), event.shiftKey);
 }
 
@@ -75,7 +75,7 @@ function pressed({ pointerType, target, clientX, clientY }) {
   }, LONG_PRESS_MS);
 }
 
-/** The finger that pressed long lifts over what is there by now, the bar perhaps: that is no click on it. */
+/** Lifting the finger after a long press is no click. */
 function swallow(event) {
   if (!press.isLong) return;
   press = {};

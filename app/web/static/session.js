@@ -1,12 +1,17 @@
-// Which collection is looked at, and what is known of it.
-import { ask } from "./api.js";
-import { alertOf, byId } from "./dom.js";
+// The collection that is looked at.
+import { askAll, get } from "./api.js";
+import { attempt, byId } from "./dom.js";
+import { t } from "./texts.js";
 
 const DEFAULT = "default";
 const choice = byId("collection");
 let known;
 
-export const collection = () => new URLSearchParams(location.search).get("collection") || DEFAULT;
+export const asked = (name) => new URLSearchParams(location.search).get(name);
+
+export const collection = () => asked("collection") || DEFAULT;
+
+export const here = (path = "") => `/api/v1/collections/${encodeURIComponent(collection())}${path}`;
 
 export function addressIn(address) {
   const url = new URL(address, location);
@@ -14,50 +19,57 @@ export function addressIn(address) {
   return url;
 }
 
-export const forget = () => void (known = null);
+/** After something has changed. */
+export function forget() {
+  known = null;
+  countHeld();
+}
 
-/** What the service tells of it, asked once. */
+/** An admin is led to held pictures. */
+async function countHeld() {
+  const link = document.querySelector("nav [data-view=review]");
+  const isAdmin = document.documentElement.dataset.role === "admin";
+  const { total } = isAdmin ? await get(here("/review"), { limit: 1 }).catch(() => ({})) : {};
+  link.hidden = !total;
+  link.textContent = `${t("view_review")} (${total})`;
+}
+
 export async function describe() {
   const name = collection();
-  if (known?.name !== name) known = (await ask("GET", `/api/v1/collections/${encodeURIComponent(name)}`)).data;
+  if (known?.name !== name) known = await get(here());
   return known;
 }
 
-function offer(names) {
+export function offer(names) {
   const others = [...choice.options].map(({ value }) => value);
   const all = [...new Set([...others, ...names, collection()])].sort();
   choice.replaceChildren(...all.map((name) => new Option(name, name, false, name === collection())));
 }
 
-async function refresh() {
-  forget();
-  try {
-    for (let cursor = ""; cursor !== null; ) {
-      const { data: page } = await ask("GET", "/api/v1/collections", { query: { limit: 100, cursor } });
-      offer(page.data.map(({ name }) => name));
-      cursor = page.next_cursor;
-    }
-    alertOf("", "collections"); // a key has been given meanwhile
-  } catch (error) {
-    alertOf(error.message, "collections");
-  }
+/** style.css hides what the role may not do. */
+function refresh() {
+  attempt("collections", async () => {
+    document.documentElement.dataset.role = (await get("/api/v1/status")).role;
+    forget();
+    offer((await askAll("/api/v1/collections")).map(({ name }) => name));
+  });
 }
 
 function notice() {
   offer([]);
+  forget();
   dispatchEvent(new Event("collectionchange"));
 }
 
-/** Look at another collection. */
 export function visit(name) {
   const url = new URL(location);
-  for (const one of ["image", "hit", "filter", "order", "at"]) url.searchParams.delete(one);
+  for (const one of ["image", "box", "hit", "filter", "order", "at"]) url.searchParams.delete(one);
   url.searchParams.set("collection", name);
   history.pushState(null, "", url);
   notice();
 }
 
-/** The one that is looked at has another name, or is gone: look at that of this name. */
+/** Its old name is gone. */
 export function rename(name) {
   [...choice.options].find(({ value }) => value === collection())?.remove();
   visit(name);

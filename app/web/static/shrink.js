@@ -1,27 +1,22 @@
-// Pictures that are larger than the service takes: scaled here, if the person agrees.
-import { ask } from "./api.js";
-import { alertOf, button, make } from "./dom.js";
-import { bytes, number, t } from "./texts.js";
+// Scaling pictures that are too large.
+import { get } from "./api.js";
+import { alertOf, button, make, openDialog, row, say } from "./dom.js";
+import { bytes, t } from "./texts.js";
 
 const QUALITY = 0.9; // of a JPEG or WebP
-const STEP = 0.8; // each try has sides this much shorter, until the file is small enough
+const STEP = 0.8; // of the sides, with each try
 const MOST_TRIES = 12;
 const KEPT_TYPES = ["image/png", "image/webp"]; // the rest becomes a JPEG
 
-async function sizeOf(file) {
-  const image = new Image();
-  image.src = URL.createObjectURL(file);
-  const isKnown = await new Promise((resolve) => Object.assign(image, { onload: () => resolve(true), onerror: () => resolve(false) }));
-  URL.revokeObjectURL(image.src);
-  return isKnown && { width: image.naturalWidth, height: image.naturalHeight };
-}
-
-/** What the service would refuse, with the factor that its sides may keep; 0 for formats that the browser does not know. */
+/** `factor`: that its sides may keep; 0 if the browser cannot read it. */
 async function measured(file, { max_file_bytes: mostBytes, max_megapixels: megapixels }) {
-  const size = await sizeOf(file);
-  if (!size) return { file, isOver: file.size > mostBytes, factor: 0 };
-  const factor = Math.min(1, Math.sqrt((megapixels * 1e6) / (size.width * size.height)));
-  return { file, ...size, factor, isOver: factor < 1 || file.size > mostBytes };
+  const isOver = file.size > mostBytes;
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap) return { file, isOver, factor: 0 };
+  const { width, height } = bitmap;
+  bitmap.close();
+  const factor = Math.min(1, Math.sqrt((megapixels * 1e6) / (width * height)));
+  return { file, width, height, factor, isOver: isOver || factor < 1 };
 }
 
 async function smaller({ file, width, height, factor }, mostBytes) {
@@ -43,31 +38,22 @@ async function smaller({ file, width, height, factor }, mostBytes) {
 }
 
 function lineOf({ file, width, height, factor }) {
-  const small = { small_width: number(Math.floor(width * factor)), small_height: number(Math.floor(height * factor)) };
-  return make("li", {}, t("shrink_to", { name: file.name, bytes: bytes(file.size), width: number(width), height: number(height), ...small }));
+  const [small_width, small_height] = [width, height].map((side) => Math.floor(side * factor));
+  return say("li", "shrink_to", { name: file.name, bytes: bytes(file.size), width, height, small_width, small_height });
 }
 
 /** "yes", "no", or "" for leaving them out. */
 function agreed(large, bounds) {
-  const said = { bytes: bytes(bounds.max_file_bytes), megapixels: number(bounds.max_megapixels) };
+  const said = { bytes: bytes(bounds.max_file_bytes), megapixels: bounds.max_megapixels };
   const choice = (value, className) => button(t(`shrink_${value || "cancel"}`), () => dialog.close(value), className);
-  const title = t("shrink_title", { n: number(large.length) });
+  const title = t("shrink_title", { n: large.length });
   const list = make("ul", { className: "notes", tabindex: 0, "aria-label": title }, ...large.map(lineOf));
-  const row = make("div", { className: "row" }, choice("yes", "primary"), choice("no"), choice("", "quiet"));
-  const dialog = make("dialog", { className: "asks", "aria-label": title }, make("form", {}, make("h2", {}, title), make("p", {}, t("shrink_what", said)), list, row));
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.onclose = () => {
-      dialog.remove();
-      resolve(dialog.returnValue);
-    };
-  });
+  const dialog = openDialog(title, make("form", {}, make("h2", {}, title), say("p", "shrink_what", said), list, row(choice("yes", "primary"), choice("no"), choice("", "quiet"))));
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue)));
 }
 
-/** The files to send: of those that are too large smaller copies, the same, or none, as the person decides. */
 export async function withinBounds(files, suspects) {
-  const { data: bounds } = await ask("GET", "/api/v1/status");
+  const bounds = await get("/api/v1/status");
   const over = [];
   for (const file of suspects) {
     const one = await measured(file, bounds);

@@ -2,23 +2,42 @@
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const { lang } = document.documentElement;
 
-export const t = (key, values = {}) => (texts[key] ?? key).replace(/\{(\w+)\}/g, (slot, name) => values[name] ?? slot);
+const plural = new Intl.PluralRules(lang);
 
 export const number = (n, options) => new Intl.NumberFormat(lang, options).format(n);
+
+/** The first number chooses the plural form. */
+export function t(key, values = {}) {
+  const count = Object.values(values).find(Number.isFinite) ?? 0;
+  const text = texts[key]?.[plural.select(count)] ?? texts[key]?.other ?? texts[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (slot, name) => (Number.isFinite(values[name]) ? number(values[name]) : (values[name] ?? slot)));
+}
+
+export const refusalOf = (code, detail) => (texts[`refused_${code}`] ? t(`refused_${code}`, { detail }) : detail && t("untranslated", { detail }));
 
 export const percent = (fraction) => number(fraction, { style: "percent" });
 
 export const dateTime = (iso, zone) => new Date(iso).toLocaleString(lang, { dateStyle: "medium", timeStyle: "short", ...zone });
 
-/** A time as it is written, whatever its offset and the reader's time zone. */
+/** As it is written, whatever the time zone. */
 export const wallClock = (iso) => dateTime(`${iso.slice(0, 19)}Z`, { timeZone: "UTC" });
 
-/** A day like 2019-05-31, as it was at the place. */
+/** 2019-05-31 */
 export const dayName = (day) => new Date(`${day}T00:00Z`).toLocaleDateString(lang, { dateStyle: "full", timeZone: "UTC" });
+
+export const fieldName = (name) => {
+  const key = `field_${name.replace(".", "_")}`;
+  return key in texts ? t(key) : name;
+};
+
+export const listed = (...facts) => facts.filter(Boolean).join(" · ");
+
+/** 00:03:12 */
+export const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 19);
 
 const BYTES = { gigabyte: 1e9, megabyte: 1e6, kilobyte: 1e3, byte: 1 };
 
-/** A month like 2019-05, without its year. */
+/** 2019-05 */
 export const monthName = (month) => new Date(`${month}-01T00:00Z`).toLocaleDateString(lang, { month: "long", timeZone: "UTC" });
 
 export function bytes(n) {

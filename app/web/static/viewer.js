@@ -1,11 +1,12 @@
-// One picture, large, with what is known of it and what is like it.
-import { ask, hasKey, pictureUrl } from "./api.js";
-import { alertOf, announce, button, byId, imageOf, make, onLinks } from "./dom.js";
-import { editorOf } from "./edit.js";
+// One picture, large.
+import { download, get, relative } from "./api.js";
+import { attempt, button, byId, copyButton, cross, imageOf, make, onLinks, row, say, sign, tell, unsaved } from "./dom.js";
 import { fileOf, nameOf, scoreOf, shown, tileOf } from "./grid.js";
-import { hitAddress, thumbnailOf, TILE } from "./query.js";
-import { ratingOf } from "./rating.js";
-import { bytes, dateTime, number, t, wallClock } from "./texts.js";
+import { drawnBox, outlinesOf } from "./outlines.js";
+import { addressWith, thumbnailOf, TILE } from "./query.js";
+import { marksOf, ratingOf } from "./rating.js";
+import { asked } from "./session.js";
+import { clock, t } from "./texts.js";
 
 const [SIMILAR, LARGE, MAX_COPIES] = [12, 1024, 24];
 const SLIDE_MS = 4000;
@@ -14,34 +15,26 @@ const dialog = byId("viewer");
 const [stage, title, told, editor, copies, facts, similar] = ["div", "h2", "div", "div", "div", "dl", "ul"].map((tag) => make(tag));
 const previous = button("‹", () => move(-1), "icon previous", t("previous"));
 const next = button("›", () => move(1), "icon next", t("next"));
-const sign = (name) => byId(name).content.cloneNode(true);
 const slides = button(sign("play"), () => play(!timer), "icon", t("slideshow"));
 const expand = button(sign("expand"), fullScreen, "icon", t("full_screen"));
-const tools = make("div", { className: "tools row" }, slides, document.fullscreenEnabled && expand);
-let zoom; // loaded with the first picture
+const tools = make("div", "tools row", slides, document.fullscreenEnabled && expand);
+let zoom, words; // modules
 let timer; // of the slideshow
-const save = make("a", { className: "button", onclick: saved }, t("download"));
-const remove = button(t("select_delete"), () => removed().catch((error) => alertOf(error.message, "hit")), "bad");
+const save = button(t("download"), () => attempt("hit", () => download(`/api/v1/images/${shownId()}/file`, fileOf(items[at].hit))));
+const remove = button(t("select_delete"), () => attempt("hit", removed), "bad writers");
+const partly = button(t("search_part"), choosePart);
 let [items, at] = [[], 0];
+let part;
 
 const shownId = () => items[at]?.hit.id;
-const askedId = () => Number(new URLSearchParams(location.search).get("hit"));
-
-async function saved(event) {
-  if (!hasKey() || save.href.startsWith("blob:")) return;
-  event.preventDefault();
-  save.href = await pictureUrl(save.getAttribute("href"));
-  save.click();
-}
-
-async function copy() {
-  await navigator.clipboard.writeText(location.href);
-  announce(t("copied"));
-}
+const askedId = () => Number(asked("hit"));
+const atAddress = (url) => history.replaceState(history.state, "", url);
+const showName = () => (title.textContent = dialog.ariaLabel = nameOf(items[at].hit));
 
 async function removed() {
   const { deletePictures } = await import("./manage.js");
   await deletePictures([shownId()]);
+  unsaved.delete(shownId());
   dialog.close();
 }
 
@@ -50,15 +43,37 @@ function fullScreen() {
   else stage.requestFullscreen();
 }
 
-/** The next picture every few seconds, up to the last, as long as none is looked at closely. */
+/** Of the drawn part, or of found words, else a region. */
+function showOutlines() {
+  const { hit } = items[at];
+  const { page, box, texts = [] } = hit;
+  const found = texts.length ? texts.map(({ box: [left, top, right, bottom] }) => [left, top, right - left, bottom - top]) : [box].filter(Boolean);
+  stage.querySelector(".outlines")?.remove();
+  stage.querySelector("img").after(part?.element ?? outlinesOf(hit, page > 1 ? [] : found));
+  partly.ariaPressed = Boolean(part);
+}
+
+function choosePart() {
+  part = part ? null : drawnBox(items[at].hit);
+  showOutlines();
+  if (!part) return;
+  tell(t("part_hint"));
+  part.element.focus();
+}
+
 function play(isOn) {
   clearInterval(timer);
-  timer = isOn && setInterval(() => {
-    if (!zoom?.isZoomed() && !document.hidden) move(1);
+  timer = isOn && items[at + 1] && setInterval(() => {
+    if (!zoom.isZoomed() && !document.hidden) move(1);
     if (!items[at + 1] && byId("more").hidden) play(false);
   }, SLIDE_MS);
   slides.ariaPressed = Boolean(timer);
-  if (isOn && !items[at + 1]) play(false);
+}
+
+/** Unsaved text waits until its picture is shown again. */
+function putAway() {
+  if ([...unsaved.values()].includes(editor.firstChild ?? NaN)) tell(t("edit_kept"));
+  editor.replaceChildren();
 }
 
 function move(step) {
@@ -68,118 +83,113 @@ function move(step) {
   if (at > items.length - 4) byId("more").click();
 }
 
-function factsOf({ path, origin, width, height, format, bytes: length, taken_at: taken, created_at: created, metadata }) {
-  const size = `${number(width)} × ${number(height)}, ${format}, ${bytes(length)}`;
-  const known = { path, origin, size, taken_at: taken && wallClock(taken), created_at: dateTime(created) };
-  const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-  const rowOf = (name, value) => [make("dt", {}, name), make("dd", {}, textOf(value))];
-  const rows = Object.entries(known).flatMap(([name, value]) => (value ? rowOf(t(`field_${name}`), value) : []));
-  return [...rows, ...Object.entries(metadata).flatMap((one) => rowOf(...one))];
-}
-
 function draw() {
   const { hit, token } = items[at];
-  const { id, width, height, caption } = hit;
-  history.replaceState(history.state, "", hitAddress(id));
+  const { id, width, height, caption, page, box, url, seconds, texts = [] } = hit;
+  atAddress(addressWith("hit", id));
   const image = imageOf(thumbnailOf(hit, LARGE), { alt: nameOf(hit), width, height });
-  stage.querySelector("img")?.remove(); // the buttons keep the focus
+  stage.querySelector("img")?.remove();
   stage.prepend(image);
-  zoom?.reset(image, id);
+  partly.disabled = page > 1;
+  part = null;
+  showOutlines();
+  zoom.reset(image, id);
   [previous.disabled, next.disabled] = [!items[at - 1], !items[at + 1]];
-  title.textContent = dialog.ariaLabel = nameOf(hit);
+  showName();
   if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
-  told.replaceChildren(make("p", {}, caption && fileOf(hit)), make("p", {}, scoreOf(hit)), token ? ratingOf(token, id, "hit") : "");
-  if (token) import("./golden.js").then(({ marksOf }) => shownId() === id && told.append(marksOf(id)));
-  Object.assign(save, { href: `api/v1/images/${id}/file`, download: fileOf(hit) });
-  for (const list of [editor, copies, facts, similar]) list.replaceChildren();
-  showCopies(hit).catch((error) => alertOf(error.message, "copies"));
-  loadFacts(id).catch((error) => alertOf(error.message, "facts"));
+  const found = texts.length ? t("found_words", { text: texts.map(({ text }) => text).join(" … ") }) : box && t("found_part");
+  const play = Number.isFinite(seconds) ? make("a", { href: `${relative(url)}#t=${seconds}`, target: "_blank" }, t("play_from", { time: clock(seconds) })) : "";
+  told.replaceChildren(...[caption && fileOf(hit), scoreOf(hit), found].map((text) => make("p", {}, text)), play, token ? ratingOf(token, id, "hit") : "");
+  if (token) told.append(marksOf(id));
+  putAway();
+  for (const list of [copies, facts, similar]) list.replaceChildren();
+  attempt("copies", () => showCopies(hit));
+  attempt("facts", () => loadFacts(id));
 }
 
-/** Where else the same picture lies. */
 async function showCopies({ id, duplicates = [] }) {
-  const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => ask("GET", `/api/v1/images/${one}`)));
+  const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => get(`/api/v1/images/${one}`)));
   if (shownId() !== id || !named.length) return;
-  const items = named.map(({ data }) => make("li", {}, make("a", { href: hitAddress(data.id), dataset: { hit: data.id } }, data.path ?? data.original_filename)));
-  const rest = duplicates.length - named.length;
-  if (rest) items.push(make("li", {}, t("copies", { n: number(rest) })));
-  copies.replaceChildren(make("h3", {}, t("copies_title")), make("ol", {}, ...items));
+  const items = named.map((one) => make("li", {}, make("a", { href: addressWith("hit", one.id), dataset: { hit: one.id } }, one.path ?? one.original_filename)));
+  copies.replaceChildren(say("h3", "copies_title"), make("ol", {}, ...items));
 }
 
 async function loadFacts(id) {
-  const paths = [`/api/v1/images/${id}`, `/api/v1/images/${id}/similar?limit=${SIMILAR}&thumbnail_size=${TILE}`];
-  const [known, alike] = await Promise.all(paths.map((path) => ask("GET", path)));
+  const path = `/api/v1/images/${id}`;
+  const paths = [path, `${path}/similar?limit=${SIMILAR}&thumbnail_size=${TILE}`, `${path}/labels`];
+  const [known, alike, labelled] = await Promise.all(paths.map((path) => get(path)));
+  words ??= await import("./edit.js");
   if (shownId() !== id) return;
-  showFacts(known.data);
-  similar.replaceChildren(...alike.data.hits.map(tileOf));
+  items[at].labels = labelled.labels;
+  showFacts(known);
+  similar.replaceChildren(...alike.hits.map(tileOf));
 }
 
-/** What is known, and a form to change what people say of it. */
 function showFacts(known) {
-  const { hit } = items[at];
-  facts.replaceChildren(...factsOf(known));
+  facts.replaceChildren(...words.factsOf(known, items[at].labels));
   const changed = (now) => {
-    hit.caption = now.caption;
+    unsaved.delete(now.id);
+    for (const { hit } of [...items, ...shown]) if (hit.id === now.id) hit.caption = now.caption;
     if (shownId() !== now.id) return;
-    title.textContent = dialog.ariaLabel = nameOf(hit);
+    showName();
     showFacts(now);
     editor.querySelector("summary").focus();
   };
-  editor.replaceChildren(editorOf(known, changed));
+  editor.replaceChildren(unsaved.get(known.id) ?? words.editorOf(known, changed));
 }
 
 async function open(id) {
   const place = shown.findIndex(({ hit }) => hit.id === id);
-  [items, at] = place < 0 ? [[{ hit: (await ask("GET", `/api/v1/images/${id}`)).data }], 0] : [shown, place];
+  [items, at] = place < 0 ? [[{ hit: await get(`/api/v1/images/${id}`) }], 0] : [shown, place];
+  zoom ??= (await import("./zoom.js")).mountZoom(stage, move);
   if (!dialog.open) dialog.showModal();
   draw();
-  zoom ??= (await import("./zoom.js")).mountZoom(stage, move);
-  zoom.reset(stage.querySelector("img"), shownId());
 }
 
-/** Open what the address names, or close. */
 export function showHit() {
   const id = askedId();
   if (!id) dialog.close();
-  else if (!dialog.open || shownId() !== id) open(id).then(() => alertOf("", "hit"), (error) => alertOf(error.message, "hit"));
+  else if (!dialog.open || shownId() !== id) attempt("hit", () => open(id));
 }
 
 onLinks("[data-hit]", ({ href }) => {
-  if (dialog.open) history.replaceState(history.state, "", href);
+  if (dialog.open) atAddress(href);
   else history.pushState({ ...history.state, isOpened: true }, "", href);
   showHit();
 });
 
 export function mountViewer(onSearch) {
   const search = () => {
-    onSearch(shownId());
+    onSearch(shownId(), part?.box());
     dialog.close();
   };
-  const row = (...parts) => make("div", { className: "row" }, ...parts);
   stage.className = "stage";
   stage.append(previous, next, tools);
   title.tabIndex = -1;
+  editor.oninput = () => unsaved.set(shownId(), editor.firstChild);
   similar.ariaLabel = t("similar");
-  const link = button(t("copy_link"), copy);
-  link.hidden = !navigator.clipboard; // without HTTPS
+  const link = copyButton("copy_link", () => location.href, "copied");
   dialog.append(
     stage,
-    make("div", { className: "side" },
-      row(title, button("×", () => dialog.close(), "icon quiet", t("close"))), told,
-      row(button(t("search_with_this"), search, "primary"), save, link, remove),
-      editor, copies, facts, make("h3", {}, t("similar")), similar),
+    make("div", "side",
+      row(title, cross(() => dialog.close())), told,
+      row(button(t("search_with_this"), search, "primary"), partly, save, link, remove),
+      editor, copies, facts, say("h3", "similar"), similar),
   );
   dialog.onkeydown = ({ target, key, altKey, ctrlKey, metaKey }) => {
     if (target.matches("input, textarea") || altKey || ctrlKey || metaKey) return;
     move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
-    zoom?.onKey(key);
+    zoom.onKey(key);
   };
   dialog.onclose = () => {
     play(false);
-    const isTyping = document.activeElement.matches("input, textarea"); // since Escape: this event comes a moment later
-    if (!isTyping) shown.find(({ hit }) => hit.id === shownId())?.tile.firstChild.focus();
+    putAway();
+    if (document.fullscreenElement) document.exitFullscreen();
+    const isTyping = document.activeElement.matches("input, textarea"); // this event comes a moment after Escape
+    const left = shown.find(({ hit }) => hit.id === shownId()) ?? shown[at] ?? shown.at(-1); // it may be deleted
+    if (!isTyping) left?.tile.firstChild.focus();
     if (!askedId()) return;
     if (history.state?.isOpened) history.back();
-    else history.replaceState(history.state, "", hitAddress());
+    else atAddress(addressWith("hit"));
   };
 }

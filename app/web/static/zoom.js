@@ -1,14 +1,14 @@
-// The picture in the viewer, larger: by wheel, pinch, double tap and keys, then with the original's pixels.
+// Zooming, into the original.
 import { originalUrl } from "./api.js";
 
-const [MOST, STEP, TAPPED, WHEEL] = [16, 1.4, 2.5, 500]; // WHEEL: pixels of scrolling for a factor of e
+const [MOST, STEP, TAPPED, WHEEL] = [16, 1.4, 2.5, 500]; // WHEEL: pixels for a factor of e
 const SWIPE_PX = 60;
 const LATE_MS = 1; // after the browser's own click
 
 const distance = ([a, b]) => Math.hypot(a.x - b.x, a.y - b.y);
-const middle = (points) => ({ x: points.reduce((sum, { x }) => sum + x, 0) / points.length, y: points.reduce((sum, { y }) => sum + y, 0) / points.length });
+const middle = ([a, b = a]) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
 
-/** Zooms what is shown on the stage; `swipe` is told 1 or -1 of a finger that moves on sideways. */
+/** `swipe` is told 1 or -1. */
 export function mountZoom(stage, swipe) {
   const fingers = new Map();
   let image, id, original;
@@ -17,12 +17,11 @@ export function mountZoom(stage, swipe) {
   function apply() {
     const [roomX, roomY] = [stage.clientWidth, stage.clientHeight].map((side) => (side * (scale - 1)) / 2);
     [x, y] = [Math.max(-roomX, Math.min(roomX, x)), Math.max(-roomY, Math.min(roomY, y))];
-    image.style.transform = scale === 1 ? "" : `translate(${x}px, ${y}px) scale(${scale})`;
+    stage.style.setProperty("--zoom", scale === 1 ? "none" : `translate(${x}px, ${y}px) scale(${scale})`);
     stage.classList.toggle("zoomed", scale > 1);
     if (scale > 1 && original === undefined) sharpen();
   }
 
-  /** Show the original's own pixels, where the browser knows the format. */
   async function sharpen() {
     const [target, wanted] = [image, id];
     original = null;
@@ -32,14 +31,14 @@ export function mountZoom(stage, swipe) {
       await whole.decode();
       if (target !== image) return URL.revokeObjectURL(whole.src);
       original = target.src = whole.src;
-      target.dataset.isOriginal = "";
-    } catch {} // the thumbnail stays: a raw file, or one that is gone
+    } catch {} // a raw file: the thumbnail stays
   }
 
   /** Keep the point of the screen where it is. */
   function zoomTo(wanted, point) {
     const box = stage.getBoundingClientRect();
-    const [cx, cy] = [(point?.x ?? box.x + box.width / 2) - box.x - box.width / 2, (point?.y ?? box.y + box.height / 2) - box.y - box.height / 2];
+    const center = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+    const [cx, cy] = ["x", "y"].map((axis) => (point ?? center)[axis] - center[axis]);
     const next = Math.max(1, Math.min(MOST, wanted));
     [x, y] = [cx - ((cx - x) * next) / scale, cy - ((cy - y) * next) / scale];
     scale = next;
@@ -83,7 +82,6 @@ export function mountZoom(stage, swipe) {
     });
 
   return {
-    /** Another picture is shown. */
     reset(element, ofId) {
       if (original) URL.revokeObjectURL(original);
       [image, id, original, scale, x, y] = [element, ofId, undefined, 1, 0, 0];
@@ -91,7 +89,6 @@ export function mountZoom(stage, swipe) {
       fingers.clear();
       apply();
     },
-    /** `+`, `-` and `0`. */
     onKey: (key) => {
       const wanted = { "+": scale * STEP, "=": scale * STEP, "-": scale / STEP, 0: 1 }[key];
       if (wanted) zoomTo(wanted);

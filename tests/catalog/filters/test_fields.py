@@ -9,10 +9,8 @@ from sqlalchemy import ClauseElement, ColumnElement, Executable, Select, select,
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 
+from app.catalog.filters.field_names import MAX_FIELDS, TYPES, check_declared
 from app.catalog.filters.fields import (
-    MAX_FIELDS,
-    TYPES,
-    check_declared,
     compare,
     declared_field,
     find_field,

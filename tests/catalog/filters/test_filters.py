@@ -17,10 +17,10 @@ from hypothesis import strategies as some
 from sqlalchemy import select, text, true
 from sqlalchemy.orm import Session
 
-from app.catalog.filters.fields import COLUMNS
+from app.catalog.filters.field_names import COLUMNS
 from app.catalog.filters.filters import MAX_CLAUSES, MAX_DEPTH, OPERATORS, parse
 from app.database import connections
-from app.database.tables import images
+from app.database.tables import Declared, images
 from app.errors import FilterRejected
 
 DECLARED = {"place": "text", "stars": "number", "sold": "boolean", "day": "date", "tags": "tags"}
@@ -376,11 +376,78 @@ def test_what_is_wrong_is_refused_by_place(body: object, message: str) -> None:
     assert message in refusal(body)
 
 
-def test_an_unknown_field_is_told_what_there_is() -> None:
-    said = refusal({"not": {"colour\ud800": "red"}})
-    assert said.startswith(r'filter.not.colour\ud800: there is no field "colour\ud800"; there are')
-    for name in (*COLUMNS, *DECLARED, "metadata.<key>"):
-        assert name in said
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hieght", 'there is no field "hieght"; did you mean height? '),
+        ("Width", 'there is no field "Width"; did you mean width? '),
+        ("postion", 'there is no field "postion"; did you mean position? '),
+        ("star", 'there is no field "star"; did you mean stars? '),  # of the declared ones
+        (
+            "qqq",
+            'there is no field "qqq". If it is in your pictures\' metadata, write metadata.qqq; ',
+        ),
+        ("qqq", 'with {"fields": {"qqq": "text"}} declares it.'),
+        ("", 'there is no field "". If it is in your pictures\' metadata, write metadata.<key>; '),
+        ("a\ud800", r'there is no field "a\ud800". If it is in your pictures'),
+        ("x" * 100_000, f'there is no field "{"x" * 99}…. '),
+    ],
+)
+def test_for_an_unknown_field_the_nearest_is_named(name: str, message: str) -> None:
+    """All names are too many for a message; those who want them are told where they are."""
+    said = refusal({"not": {name: {"exists": True}}})
+    assert message in said
+    assert len(said) < 500
+
+
+LABEL_SETS: Declared = {
+    **DECLARED,
+    "labels.kind": {"id": 1, "labels": ["Screenshot", "photo", "drawing"]},
+    "labels.many": {"id": 2, "labels": [f"label {number}" for number in range(100)]},
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            {"labels.kind": "screnshot"},
+            'filter.labels.kind: the label set has no label "screnshot"; did you mean Screenshot?',
+        ),
+        (
+            {"or": [{"labels.kind": {"in": ["photo", "photograph"]}}]},
+            'filter.or[0].labels.kind.in: the label set has no label "photograph"; did you mean p',
+        ),
+        ({"labels.kind": {"ne": "fotos"}}, "did you mean photo?"),
+        (
+            {"labels.kind": {"contains": "qqq"}},
+            'no label "qqq"; there are: Screenshot, drawing, other, photo.',
+        ),
+        (
+            {"labels.kind.screnshot": {"gte": 0.5}},
+            'the label set has no label "screnshot"; did you mean Screenshot?',
+        ),
+        (
+            {"labels.kin": "photo"},
+            'filter.labels.kin: there is no label set "kin" in this collection; did you mean kind?',
+        ),
+        ({"labels.rooms.hall": 1}, 'no label set "rooms" in this collection; there are: kind, '),
+        ({"labels.many": "qqq"}, ", …"),
+    ],
+)
+def test_labels_that_there_are_not_are_refused(body: dict[str, Any], message: str) -> None:
+    """They would find nothing, which looks as if no picture had the label."""
+    with pytest.raises(FilterRejected) as error:
+        parse(body, LABEL_SETS)
+    assert message in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_labels_that_there_are_pass() -> None:
+    for label in ("Screenshot", "other"):
+        parse({"labels.kind": label, f"labels.kind.{label}": {"gte": 0.5}}, LABEL_SETS)
+    with pytest.raises(FilterRejected, match=r'no label set "kind" in this collection\.$'):
+        parse({"labels.kind": "photo"}, DECLARED)
 
 
 def test_filters_are_bounded_in_depth_and_in_clauses() -> None:

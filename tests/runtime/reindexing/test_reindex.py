@@ -15,14 +15,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.encoders.model_pool import ModelName
-from app.errors import ModelMismatch
-from app.index import embeddings
+from app.errors import CollectionRejected, ModelMismatch
+from app.index import embeddings, recall
 from app.index import generations as generation_rows
 from app.ingest.jobs import jobs
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.reindexing import automatic, reindex_jobs, reindex_work
 from app.runtime.reindexing.automatic import AutomaticReindexing
+from app.runtime.reindexing.changes import Changes
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import local_client
@@ -38,9 +39,9 @@ SECONDS = 300.0  # that anything of these tests may take: a hang is a failure, s
 
 @pytest.fixture(scope="module")
 def settings(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Two tiny models may be used beside the demo model."""
+    """Two tiny models may be used beside the demo model, of 256 and of 1,536 dimensions."""
     folder = tmp_path_factory.mktemp("models")
-    models = tuple(tiny_model(folder / f"tiny@{seed}", seed) for seed in (1, 2))
+    models = tuple(tiny_model(folder / f"tiny@{one}", one, one) for one in (256, 1_536))
     return settings.model_copy(update={"collection_models": models})
 
 
@@ -148,12 +149,13 @@ def test_another_model(client: TestClient, settings: Settings, name: str) -> Non
     model, _ = settings.collection_models
     before = search(client, name)
     ready = reindexed(client, name, model=model)
-    assert (ready["model"], ready["dimensions"], ready["vectors"]) == (model, 32, len(SEEDS))
+    assert (ready["model"], ready["dimensions"], ready["vectors"]) == (model, 256, len(SEEDS))
     done(client, send(client, name, range(20, 22)))
     assert activate(client, name, ready)["missing"] == 0
     after = search(client, name)
     assert (after["index_id"], after["fingerprint"]) == (ready["id"], ready["fingerprint"])
     assert len(after["hits"]) == len(SEEDS) + 2
+    assert after["hits"][0]["confidence"] is not None  # by what was measured of the new vectors
     assert search(client, name, query=[{"id": after["hits"][0]["id"]}])["hits"]
     done(client, send(client, name, range(30, 31)))
     assert roll_back(client, name)["missing"] == 0
@@ -176,11 +178,22 @@ def test_another_storage_needs_no_model(
     resident = services.registry.model(ModelName(model, ""))
     resident.unload()
     ready = reindexed(client, name, storage="bit")
-    assert (ready["vectors"], ready["recall"]) == (len(SEEDS), 1.0)
+    told = {one: ready[one] for one in ("dimensions", "vectors", "recall")}
+    assert told == {"dimensions": 1_536, "vectors": len(SEEDS), "recall": 1.0}
     activate(client, name, ready)
     assert not resident.is_loaded
     assert len(search(client, name)["hits"]) == len(SEEDS)
     assert resident.is_loaded
+
+
+@pytest.mark.usefixtures("search_by_graph")
+def test_a_tuned_graph_is_followed_by_one_tuned_to_the_same_recall(
+    client: TestClient, services: Services, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "MIN_VECTORS_TO_TUNE", len(SEEDS))
+    services.registry.tune(services.registry.open("default", name), 77)
+    activate(client, name, reindexed(client, name, m=8))
+    assert services.registry.find("default", name).index.ef_search in recall.EF_SEARCHES
 
 
 def test_what_comes_later_is_in_every_generation(
@@ -232,6 +245,8 @@ def test_cancelled_it_leaves_nothing(
     with workers.paused():
         answer = client.post(f"{COLLECTIONS}/{name}/reindex", json={"storage": "bit"})
         job_id = answer.json()["job_id"]
+        again = client.post(f"{COLLECTIONS}/{name}/reindex", json={"m": 8})
+        assert (again.status_code, "reindexes this collection already" in again.text) == (409, True)
         with services.sessions.begin() as session:
             job = jobs.start(session, job_id)
         growing = services.worker.reindex_work.begin(job)
@@ -265,7 +280,7 @@ def test_a_killed_worker_loses_one_batch(
         with pytest.raises(KeyboardInterrupt):
             replace(services.reindexing.fill, batch_size=2).run(growing, record)
         assert generations(client, name)[0]["vectors"] == 2
-    assert counts(ended(client, answer.json()["url"])) == {"total": 6, "added": 6}
+    assert counts(ended(client, answer.json()["url"])) == {"total": 6, "processed": 6}
     assert generations(client, name)[0]["vectors"] == 6
 
 
@@ -289,17 +304,31 @@ def test_a_dry_run_says_what_it_would_take(
     assert (told["embedded"], told["seconds"], counts(copied)) == (
         0,
         None,
-        {"total": 6, "added": 6},
+        {"total": 6, "processed": 6},
     )
     assert [one["status"] for one in generations(client, name)] == ["active"]
 
 
-@pytest.mark.parametrize("asked", ["precision", "regions"])
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"regions": True}, "regions: they belong"),
+        ({"precision": "bf16"}, "precision: send one of: float, int8"),
+        ({"precision": "float"}, "nothing would change"),
+    ],
+)
 def test_what_is_not_here_is_refused_with_the_reason(
-    client: TestClient, name: str, asked: str
+    client: TestClient, asked: Details, told: str
 ) -> None:
-    refused = client.post(f"{COLLECTIONS}/{name}/reindex", json={asked: "int8"})
-    assert (refused.status_code, f"{asked}: " in refused.text) == (422, True)
+    refused = client.post(f"{COLLECTIONS}/default/reindex", json=asked)
+    assert (refused.status_code, told in refused.text) == (422, True), refused.text
+
+
+def test_two_models_must_fit_into_memory(services: Services, settings: Settings) -> None:
+    model, _ = settings.collection_models
+    cramped = replace(services.reindexing, max_resident_models=1)
+    with pytest.raises(CollectionRejected, match="MAX_RESIDENT_MODELS=2"):
+        cramped.submit(services.registry.default, Changes(ModelName(model, "")))
 
 
 def test_unreadable_originals_are_listed_and_tried_again(
@@ -310,7 +339,7 @@ def test_unreadable_originals_are_listed_and_tried_again(
     path = services.gallery.sources.location(services.gallery.get(first["id"]).stored_path)
     away = path.rename(path.with_name("away"))
     job = done(client, client.post(f"{COLLECTIONS}/{name}/reindex", json={"model": model}))
-    assert (job["status"], counts(job)) == ("succeeded", {"total": 6, "added": 5, "failed": 1})
+    assert (job["status"], counts(job)) == ("succeeded", {"total": 6, "processed": 5, "failed": 1})
     (item,) = items(client, job, status="failed")
     assert (item["image_id"], item["path"]) == (first["id"], first["original_filename"])
     assert item["reason"]
@@ -321,7 +350,7 @@ def test_unreadable_originals_are_listed_and_tried_again(
     away.rename(path)
     again = client.post(f"/api/v1/jobs/{job['id']}/retry")
     assert again.status_code == 200, again.text
-    assert counts(ended(client, f"/api/v1/jobs/{job['id']}")) == {"total": 6, "added": 6}
+    assert counts(ended(client, f"/api/v1/jobs/{job['id']}")) == {"total": 6, "processed": 6}
     assert len(search(client, name)["hits"]) == 6
     assert [one["status"] for one in generations(client, name)] == ["active", "retired"]
 

@@ -49,7 +49,13 @@ def _empty(services: Services) -> Iterator[None]:
 
 def explainer(opened: OpenCollection) -> Explainer:
     search = opened.search
-    return Explainer(search.sessions, search.queries, search.statistics, opened.index)
+    return Explainer(
+        search.sessions,
+        search.queries,
+        search.statistics,
+        opened.index,
+        search.resident_indexes,
+    )
 
 
 def explained(

@@ -83,26 +83,26 @@ def test_a_picture_finds_itself(
         ([{"text": "a"}, {"text": "a", "weight": -1}], "the terms cancel each other out"),
         ([{"text": "a"}, {"text": " a\n", "weight": -1}], "the terms cancel each other out"),
         ([{"text": "a", "weight": 0}], "query[0].weight: 0 is out of bounds"),
-        ([{"text": "a"}, {"text": "b", "weight": 100.1}], "weight: Input should be less than"),
-        ([{"text": "a"}, {"text": "b", "weight": 1e308}], "weight: Input should be less than"),
+        ([{"text": "a"}, {"text": "b", "weight": 100.1}], "weight: send a number of at most 100."),
+        ([{"text": "a"}, {"text": "b", "weight": 1e308}], "weight: send a number of at most 100."),
         ([{"text": "a"}, {"text": " "}], "query[1]: The query is empty"),
         ([{"text": "a"}, {"text": "x" * 1001}], "query[1]: The query has 1001 characters"),
-        ([{"text": "a"}] * 17, "query terms: List should have at most 16 items"),
-        ([], "query terms: List should have at least 1 item"),
-        ([{}], "query terms 0: a term is one of text, image, url and id"),
+        ([{"text": "a"}] * 17, "query: send at most 16 entries"),
+        ([], "query: send at least 1 entry"),
+        ([{}], "query[0]: a term is one of text, image, url and id"),
         ([{"text": "a", "id": 1}], "a term is one of text, image, url and id"),
-        ([{"text": "a", "words": "b"}], "query terms 0 words: there is no field of this name"),
+        ([{"text": "a", "words": "b"}], "query[0].words: there is no field of this name"),
         ([{"text": "a"}, {"id": 10**6}], "query[1]: this collection has no picture 1000000"),
-        ([{"id": 2**63}], "query terms 0 id: Input should be less than"),
-        ([{"image": "no base64!"}], "query terms 0 image: this is not base64"),
-        ([{"image": "data:image/png;base64,AAAA"}], "query terms 0 image: this is not base64"),
-        ([{"image": "-_-_"}], "query terms 0 image: this is not base64"),
+        ([{"id": 2**63}], "query[0].id: send a number of at most"),
+        ([{"image": "no base64!"}], "query[0].image: this is not base64"),
+        ([{"image": "data:image/png;base64,AAAA"}], "query[0].image: this is not base64"),
+        ([{"image": "-_-_"}], "query[0].image: this is not base64"),
         ([{"text": "a"}, {"url": "http://10.0.0.1/x"}], "query[1]: URL not allowed"),
         ([{"url": "file:///etc/passwd"}], "query[0]: URL not allowed"),
         (5, "query: send a text, or a list of terms"),
         ("", "The query is empty"),
         ("a\0b", "NUL"),
-        ("x" * 1001, "at most 1000 characters"),
+        ("x" * 1001, "at most 1,000 characters"),
     ],
 )
 def test_terms_that_cannot_be_searched_for_say_why(
@@ -116,14 +116,14 @@ def test_a_weight_that_is_no_number_is_refused(client: TestClient) -> None:
     for weight in ("NaN", "Infinity", "-Infinity"):
         body = f'{{"query": [{{"text": "a", "weight": {weight}}}]}}'
         found = client.post("/api/v1/search", content=body, headers=headers)
-        assert "query terms 0 weight: Input should be a finite number" in refused(found)
+        assert "query[0].weight: send a number that is finite" in refused(found)
 
 
 def test_halves_of_surrogate_pairs_are_refused(client: TestClient) -> None:
     headers = {"content-type": "application/json"}
     for body, words in (
         (r'{"query": [{"url": "http://x/\ud800"}]}', "URL not allowed"),
-        (r'{"query": "\ud800"}', "unicode string"),
+        (r'{"query": "\ud800"}', "half of a surrogate pair"),
         (r'{"query": "a", "filter": {"\ud800": 1}}', "there is no field"),
         (r'{"query": "a", "order_by": "\ud800"}', "order"),
         (r'{"query": "a", "cursor": "\ud800"}', "cursor"),

@@ -47,8 +47,8 @@ def test_metadata_that_can_be_stored_is_kept_as_sent(text: str) -> None:
         ("", "this is not JSON"),
         ("[1]", 'send a JSON object, for example {"place": "Lisbon"}.'),
         ("null", "send a JSON object"),
-        ('{"a": NaN}', "NaN is no JSON number"),
-        ('{"a": [-Infinity]}', "-Infinity is no JSON number"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ('{"a": [-Infinity]}', "-Infinity is not a JSON number"),
         ('{"a": 1e999}', "this is not JSON: Out of range"),
         ('{"a": %s}' % ("9" * 5000), "this is not JSON: Exceeds"),
         (r'{"a": ["\u0000"]}', "a NUL or half of a surrogate pair"),
@@ -101,7 +101,7 @@ def test_a_sidecar_is_read(sidecar: dict[str, Any], expected: Annotation) -> Non
     ("data", "reason"),
     [
         (b"{", "The sidecar: this is not JSON"),
-        (b"[]", "no JSON object"),
+        (b"[]", "is not a JSON object"),
         (b'{\n"caption": "\xff"}', "line 2: this is not UTF-8"),
         (b'{"caption": 5}', "caption: this is not text"),
         (rb'{"caption": "\u0000"}', "caption: a NUL"),
@@ -156,6 +156,36 @@ def test_plain_numbers_of_a_csv_become_numbers(cell: str, value: object) -> None
     table = parse_table("metadata.csv", f"file,caption,n\n1.50,12,{cell}\n".encode())
     assert table == {"1.50": Annotation("12", {"n": value})}
     assert type(table["1.50"].metadata["n"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "value"),
+    [
+        ("boolean", "true", True),
+        ("boolean", " FALSE ", False),
+        ("boolean", "yes", "yes"),
+        ("boolean", "1", 1),
+        ("tags", "red", ["red"]),
+        ("tags", '"red, blue"', ["red", "blue"]),
+        ("tags", "red;blue ;; 5", ["red", "blue", "5"]),
+        ("tags", ";", []),
+        ("number", "2.50", 2.5),
+        ("number", "many", "many"),
+        ("text", "1984", "1984"),
+        ("text", "true", "true"),
+        ("date", "2024-05-31", "2024-05-31"),
+        ("date", "2024", "2024"),
+    ],
+)
+def test_a_cell_of_a_csv_is_read_as_the_type_of_its_field(
+    kind: str, cell: str, value: object
+) -> None:
+    table = f"file,a,b\nx.png,{cell},true\n".encode()
+    found = parse_table("metadata.csv", table, {"a": kind})["x.png"].metadata
+    assert found == {"a": value, "b": "true"}
+    assert type(found["a"]) is type(value)
+    row = b'{"file": "x.png", "a": "true"}'
+    assert parse_table("metadata.jsonl", row, {"a": kind})["x.png"].metadata == {"a": "true"}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +253,7 @@ def test_lines_of_json_are_read() -> None:
     ("text", "reason"),
     [
         ('{"file": "a"}\n{', "line 2: this is not JSON"),
-        ('{"file": "a"}\n\n[]', "line 3: this is no JSON object"),
+        ('{"file": "a"}\n\n[]', "line 3: this is not a JSON object"),
         ('{"caption": "a"}', "line 1: no file is named"),
         ('{"file": 5}', "line 1: no file is named"),
         ('{"file": "a"}\n{"file": "a"}', "line 2: 'a' has a row already"),

@@ -1,4 +1,5 @@
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from app.database.embedded import embedded_postgres
 from app.database.embedded.postgres_programs import temporary_folder
 from app.main import create_app
 from app.runtime.assembly import open_services
+from app.runtime.reindexing import model_preloading
+from app.runtime.reindexing.model_preloading import ModelPreloading
 from app.runtime.services import Services
 from app.settings import Settings
 from app.web.problems import problems
@@ -80,11 +83,31 @@ def test_a_database_that_is_busy_is_a_503_with_a_time_to_come_back(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_a_full_disk_of_the_database_is_said(client: TestClient, services: Services) -> None:
+    """Issue 21, line 45: the error as Postgres raises it."""
+    raised = "BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END"
+    with services.sessions.begin() as session:
+        session.execute(
+            text(f"CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $${raised}$$")
+        )
+        session.execute(
+            text("CREATE TRIGGER is_full BEFORE INSERT ON images EXECUTE FUNCTION full_disk()")
+        )
+    try:
+        answer = client.post("/upload", files={"file": ("x", png(1))})
+    finally:
+        with services.sessions.begin() as session:
+            session.execute(text("DROP FUNCTION full_disk CASCADE"))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "disk of the database is full" in answer.json()["detail"]
+
+
 def test_a_dead_database_is_a_503_and_the_process_stays_alive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(embedded_postgres, "WATCH_SECONDS", 3600)  # it is not started again
     monkeypatch.setattr(silent_server, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(model_preloading, "POLL_SECONDS", 0.01)
     with temporary_folder("dead") as folder:
         settings = Settings(
             testing=True,
@@ -100,12 +123,22 @@ def test_a_dead_database_is_a_503_and_the_process_stays_alive(
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
                 assert http.get("/healthz").status_code == 200
             assert http.get("/readyz").status_code == 200
+            told = [one.getMessage() for one in caplog.records if "database" in one.getMessage()]
+            assert [one.split(":")[0].partition(",")[0] for one in told] == [
+                "The database is away",
+                "The database answers again",
+            ]
             stop_postgres(folder / "data")
             answer = http.get("/readyz")
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert http.get("/search-by-text?query=tree").status_code == 503
             assert http.post("/upload", files={"file": ("x", png(1))}).status_code == 503
             assert http.get("/healthz").status_code == 200
+            stop = threading.Event()
+            threading.Timer(0.2, stop.set).start()
+            ModelPreloading(services.sessions, services.registry, 2).preload_models(stop)
+        assert caplog.text.count("The database is away: ") == 2  # each time once
+        assert "Traceback" not in caplog.text  # nothing that is repeated floods the log
 
 
 def test_readyz_asks_the_database_where_its_count_is_not_told(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.feedback.golden.judged_queries import MAX_JUDGED, MAX_TEXT_CHARACTERS, Judged, Origin
-from app.web.pagination import write_cursor
+from app.web.pagination import page_of
 from app.web.payloads.examples import with_examples
 from app.web.payloads.field_types import MAX_ID, STORABLE
 
@@ -94,8 +94,8 @@ class GoldenQueryPage(BaseModel):
     @classmethod
     def of(cls, found: Sequence[GoldenQuery], limit: int) -> Self:
         """A page of `limit`; one more query says that there is a next one."""
-        more = write_cursor(GOLDEN_QUERIES, found[limit - 1].id) if len(found) > limit else None
-        return cls(data=[GoldenQueryDetails.of(one) for one in found[:limit]], next_cursor=more)
+        shown, more = page_of(GOLDEN_QUERIES, found, limit)
+        return cls(data=[GoldenQueryDetails.of(one) for one in shown], next_cursor=more)
 
 
 class GoldenQueriesImported(BaseModel):

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.index.paged_scans import Method
 from app.index.recall import (
     DEFAULT_K,
     DEFAULT_SAMPLE,
@@ -30,6 +31,7 @@ class RecallMeasurement(BaseModel):
                     "queries": 200,
                     "texts": 100,
                     "pictures": 100,
+                    "method": "hnsw",
                     "ef_search": 200,
                     "p50_ms": 3.1,
                     "p95_ms": 5.0,
@@ -58,14 +60,16 @@ class RecallMeasurement(BaseModel):
         description="how many of them are pictures of the collection: half of these chosen at "
         "random, half those least like each other"
     )
+    method: Method = Field(description="how the queries were answered, as in searches")
     ef_search: int | None = Field(
-        description="candidates that the graph search keeps; null: searches are exact"
+        description="candidates that the graph search keeps; null: the graph did not answer"
     )
     p50_ms: float = Field(description="time of a search in milliseconds, median")
     p95_ms: float = Field(description="time of a search in milliseconds, 95th percentile")
     vectors: int = Field(description="number of vectors in the index")
     graph: bool = Field(
-        description="whether there is an HNSW graph; without one searches are exact"
+        description="whether there is an HNSW graph that answers where codes in memory do not; "
+        "without one such searches are exact"
     )
 
 

@@ -19,9 +19,9 @@ from app.sources.sidecars.annotations import (
     check_metadata,
     parse_metadata,
 )
-from app.web.bodies.json_bodies import is_json
+from app.web.bodies.content_types import is_json
 from app.web.payloads.field_types import STORABLE, printable
-from app.web.problems.unknown_names import check_names
+from app.web.problems.sent_names import Names, check_names
 
 MAX_JSON_BYTES = 4_000_000  # of a JSON body: room for MAX_URLS long URLs
 MAX_FIELDS = 10  # of a form, not counting files
@@ -127,7 +127,7 @@ class ImportRequest(BaseModel):
     @property
     def annotation(self) -> Annotation:
         """The caption and metadata of each picture. Raises AnnotationInvalid."""
-        caption = None if self.caption is None else check_caption(self.caption)
+        caption = check_caption(self.caption) if self.caption else None
         return Annotation(caption, check_metadata(self.metadata))
 
 
@@ -174,6 +174,7 @@ FORM_SCHEMA: dict[str, Any] = {
         },
     },
 }
+FORM_NAMES = Names(FORM_SCHEMA["properties"].keys(), {"files"})
 
 
 async def _submitted(request: Request) -> AsyncIterator[ImportRequest | Form]:
@@ -221,7 +222,7 @@ def _parsed(data: bytes) -> ImportRequest:
 
 
 def _form(form: FormData) -> Form:
-    check_names("body", form.keys(), FORM_SCHEMA["properties"])
+    check_names("body", (name for name, _ in form.multi_items()), FORM_NAMES)
     sent: dict[str, list[SentFile]] = {"files": [], "archive": []}
     texts: dict[str, str] = {}
     for name, value in form.multi_items():
@@ -231,11 +232,9 @@ def _form(form: FormData) -> Form:
             texts[name] = value
         else:
             raise UploadRejected(f"{name}: send {'a file' if name in sent else 'a text'} here.")
-    if len(sent["archive"]) > 1:
-        raise UploadRejected("Send one archive at a time.")
     if texts.get("dry_run", "") not in FLAGS:
         raise UploadRejected("dry_run: send 1 or 0.")
-    caption = check_caption(texts["caption"]) if "caption" in texts else None
+    caption = check_caption(texts["caption"]) if texts.get("caption") else None
     metadata = parse_metadata(texts["metadata"]) if "metadata" in texts else {}
     return Form(
         sent["files"],

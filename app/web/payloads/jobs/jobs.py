@@ -5,17 +5,17 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from app.ingest.jobs.job_control import WITHOUT_ITEMS
 from app.ingest.jobs.job_items import Item
 from app.ingest.jobs.jobs import Job
 from app.web.addresses import Addresses
-from app.web.pagination import CURSOR, write_cursor
+from app.web.pagination import CURSOR, page_of
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
 
 SHOWN_OF_SOURCE = {
     *("folder", "bucket", "prefix", "urls", "files", "archive", "archives"),
-    "reindex",
-    "evaluate",
+    *WITHOUT_ITEMS,
 }
 
 JobStatus = Literal["pending", "running", "succeeded", "failed", "cancelling", "cancelled"]
@@ -44,7 +44,7 @@ class JobAccepted(BaseModel):
 
 
 class WebhookDelivery(BaseModel):
-    """The report of a job's end to the address that its request named."""
+    """A message to the address that a request named."""
 
     status: Literal["waiting", "pending", "delivered", "failed"] = Field(
         description="waiting: the job has not ended; pending: it is being delivered; failed: given "
@@ -72,33 +72,45 @@ class JobDetails(BaseModel):
     status: JobStatus = Field(description="succeeded, failed and cancelled are final")
     source: dict[str, Any] = Field(
         description="a folder; a bucket and prefix; an archive's name or the paths of its parts; "
-        "the number of urls or files; the generation that a reindexing fills; or "
-        "what an evaluation compares"
+        "the number of urls or files; the generation that a reindexing fills; what an evaluation "
+        "compares; the label set that pictures are labelled by; or the annotator that looks at them"
     )
     mode: Literal["add", "sync"] = Field(
         description="sync: pictures that are no longer in the source are removed"
     )
     dry_run: bool = Field(description="the job only says what it would do")
     reason: str | None = Field(description="why the job as a whole failed")
+    code: str | None = Field(description="of `reason`, as of a problem; null: it has none")
     waiting: str | None = Field(
         None, description="why it makes no progress now: a full disk, say; it goes on by itself"
+    )
+    waiting_code: str | None = Field(description="of `waiting`, likewise")
+    retryable: bool = Field(
+        description="whether trying it again may help: false where all files that failed are "
+        "refused for good, or their bytes are gone"
     )
     listed: bool = Field(description="whether `total` is final")
     total: int = Field(description="number of files in the source")
     done: int = Field(description="how many of them are done")
     skipped: int = Field(description="how many of them are unchanged, or known by their content")
     failed: int = Field(description="how many of them were refused or unreadable")
-    added: int = Field(
-        description="new pictures; of a reindexing, new vectors; of an evaluation, searches"
+    added: int = Field(description="new pictures")
+    processed: int = Field(
+        description="of a reindexing: new vectors; of an evaluation: searches; of a labelling: "
+        "labelled pictures; of an annotator: pictures that were looked at; else 0"
     )
-    changed: int = Field(description="known paths with new content")
+    changed: int = Field(
+        description="known pictures with new content, or with another caption or metadata now"
+    )
     moved: int = Field(
         description="known pictures found under a new path; they keep their embedding"
     )
     removed: int = Field(description="mode sync: known pictures no longer in the source, removed")
     gone: int = Field(description="mode add: known pictures no longer in the source, kept")
     unchanged: int = Field(description="files that have not changed since the last time")
-    duplicate: int = Field(description="files with the content of another picture")
+    duplicate: int = Field(
+        description="files with the content of another picture, which they did not change"
+    )
     cancelled: int = Field(description="files not begun when the job was cancelled")
     ignored: int = Field(
         description="names that were passed over by IMAGE_SEARCH_IGNORED_NAMES, with all below them"
@@ -122,7 +134,9 @@ class JobDetails(BaseModel):
         counts = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
         source = {name: value for name, value in job.source.items() if name in SHOWN_OF_SOURCE}
         webhook = None if job.webhook_url is None else WebhookDelivery.of(job)
-        told = {**counts, "source": source, "webhook": webhook}
+        told = {"processed": 0, **counts, "source": source, "webhook": webhook}
+        if not job.source.keys().isdisjoint(WITHOUT_ITEMS):
+            told |= {"added": 0, "processed": job.added}
         return cls(**told, status=job.state, pictures_per_second=job.rate)
 
 
@@ -137,8 +151,8 @@ class JobPage(BaseModel):
     @classmethod
     def of(cls, jobs: list[Job], limit: int) -> Self:
         """A page of `limit`; one more job says that there is a next one."""
-        more = write_cursor(JOBS, jobs[limit - 1].id) if len(jobs) > limit else None
-        return cls(data=[JobDetails.of(job) for job in jobs[:limit]], next_cursor=more)
+        shown, more = page_of(JOBS, jobs, limit)
+        return cls(data=[JobDetails.of(job) for job in shown], next_cursor=more)
 
 
 class JobItem(BaseModel):
@@ -151,6 +165,10 @@ class JobItem(BaseModel):
         "unchanged, duplicate, gone; null: nothing, or not yet"
     )
     reason: str | None = Field(description="why it failed, or another remark")
+    code: str | None = Field(
+        description="of `reason`, as of a problem; held_for_review: a gate holds the picture; "
+        "null: it has none"
+    )
     attempts: int = Field(description="number of times it was begun")
     worker: str | None = Field(description="host and process id of the worker that took it last")
     image_id: int | None = Field(description="id of its picture")
@@ -175,5 +193,5 @@ class ItemPage(BaseModel):
     @classmethod
     def of(cls, items: list[Item], limit: int) -> Self:
         """A page of `limit`; one more item says that there is a next one."""
-        more = write_cursor(ITEMS, items[limit - 1].id) if len(items) > limit else None
-        return cls(data=[JobItem.of(item) for item in items[:limit]], next_cursor=more)
+        shown, more = page_of(ITEMS, items, limit)
+        return cls(data=[JobItem.of(item) for item in shown], next_cursor=more)

@@ -22,8 +22,9 @@ from app.web.problems.problems import PROBLEM_STUB
 
 @dataclass(frozen=True)
 class Malformed:
-    """A search that is none, with what is wrong with it."""
+    """What was sent as a search and is none, with what is wrong with it."""
 
+    search: Any
     error: ValidationError
 
 
@@ -32,7 +33,7 @@ def _checked_alone(sent: Any, check: ValidatorFunctionWrapHandler) -> Any:
     try:
         return check(sent)
     except ValidationError as error:
-        return Malformed(error)
+        return Malformed(sent, error)
 
 
 class SearchBatchRequest(BaseModel):

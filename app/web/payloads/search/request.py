@@ -40,6 +40,7 @@ Part = Literal[
     "dates",
     "vector",
     "box",
+    "texts",
 ]
 INCLUDABLE: tuple[Part, ...] = get_args(Part)
 ON_REQUEST: set[Part] = {"vector"}
@@ -59,6 +60,13 @@ class HybridOptions(BaseModel):
     )
     rrf_k: float = Field(
         60, ge=1, le=10_000, description="the constant k of reciprocal rank fusion"
+    )
+    captions: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="weight of a third ranking, by how near the meaning of generated captions is "
+        "to the query; 0: none",
     )
 
 
@@ -119,6 +127,11 @@ class SearchRequest(BaseModel):
         "others; copies: of files with the same bytes; series: of bursts, and of a picture with "
         "its edited copies",
     )
+    regions: bool = Field(
+        True,
+        description="where a collection has regions: also look at parts of pictures; false: at "
+        "whole pictures alone",
+    )
     exact: bool = Field(False, description="compare with every picture instead of using the graph")
     include: list[Part] | None = Field(
         None,
@@ -152,13 +165,14 @@ class SearchRequest(BaseModel):
             self.mode or ("hybrid" if self.hybrid else "vector"),
             self.limit,
             self.filter,
-            Fusion(hybrid.alpha, hybrid.rrf_k),
+            Fusion(hybrid.alpha, hybrid.rrf_k, hybrid.captions),
             self.min_score,
             self.order_by,
             self.group_by,
             self.exact,
             tuple(self.facets),
             self.explain,
+            regions=self.regions,
         )
 
     @property

@@ -19,6 +19,11 @@ from pydantic_core import PydanticCustomError
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
 from app.web.payloads.field_types import MAX_ID
 
+NOT_BASE64 = (
+    "this is not base64: send a picture file in the alphabet with + and /, without `data:…,` "
+    "before it"
+)
+
 
 class _StrictBase64(Base64Encoder):
     """Ignores white space; refuses everything else that is not base64."""
@@ -29,8 +34,7 @@ class _StrictBase64(Base64Encoder):
         try:
             return base64.b64decode(b"".join(data.split()), validate=True)
         except ValueError as error:
-            told = {"reason": str(error)}
-            raise PydanticCustomError("base64", "this is not base64: {reason}", told) from error
+            raise PydanticCustomError("base64", NOT_BASE64) from error
 
 
 Base64Picture = Annotated[
@@ -51,6 +55,14 @@ class SearchTerm(BaseModel):
     image: Base64Picture | None = Field(None, description="a picture file in base64")
     url: str | None = Field(None, description="http or https address of a picture")
     id: int | None = Field(None, ge=1, le=MAX_ID, description="id of a picture of the collection")
+    box: list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] | None = Field(
+        None,
+        min_length=4,
+        max_length=4,
+        description="with id: the part of the picture to search with, as [x, y, width, height], "
+        "fractions of the picture",
+        examples=[[0.6, 0.1, 0.25, 0.25]],
+    )
     weight: float = Field(
         1.0,
         ge=-MAX_WEIGHT,
@@ -64,11 +76,14 @@ class SearchTerm(BaseModel):
         given = [one for one in (self.text, self.image, self.url, self.id) if one is not None]
         if len(given) != 1:
             raise ValueError("a term is one of text, image, url and id")
+        if self.box is not None and self.id is None:
+            raise ValueError("a box is a part of a picture of the collection: it needs id")
         return self
 
     def to_domain(self) -> Term:
         """The term as the search package takes it."""
-        return Term(self.weight, self.text, self.image, self.url, self.id)
+        box = None if self.box is None else (self.box[0], self.box[1], self.box[2], self.box[3])
+        return Term(self.weight, self.text, self.image, self.url, self.id, box)
 
 
 SentQuery = Annotated[

@@ -11,7 +11,7 @@ from app.web.payloads.evaluation.evaluations import EvaluationDetails, Evaluatio
 from app.web.payloads.jobs.jobs import JobAccepted
 from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Found
-from app.web.routes.jobs import LOCATION
+from app.web.routes.jobs import LOCATION, accept
 
 router = APIRouter(
     prefix="/api/v1/collections/{name}",
@@ -43,9 +43,7 @@ def evaluate_collection(
     body: EvaluationRequest,
 ) -> JobAccepted:
     """Compare generations and models with the active one by the golden queries, as a job."""
-    accepted = JobAccepted.of(evaluations.submit(found, body.to_domain()), addresses)
-    response.headers["Location"] = accepted.url
-    return accepted
+    return accept(evaluations.submit(found, body.to_domain()), addresses, response)
 
 
 @router.get("/evaluations/{job_id}", responses=problem_responses(404, 422, 503))

@@ -32,7 +32,7 @@ def measure_recall(
         ),
     ] = DEFAULT_SAMPLE,
 ) -> RecallMeasurement:
-    """Run sampled queries with the graph and exactly, and compare. Takes seconds."""
+    """Run sampled queries as searches answer them and exactly, and compare. Takes seconds."""
     return RecallMeasurement.model_validate(opened.recall.measure(k, sample), from_attributes=True)
 
 

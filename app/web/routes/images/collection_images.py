@@ -11,11 +11,8 @@ from app.errors import FilterRejected
 from app.runtime.collection_registry import OpenCollection
 from app.search.search_request import DEFAULT_LIMIT, SearchRequest
 from app.web.bodies.sent_uploads import (
-    SentCaption,
-    SentExternalId,
-    SentFiles,
-    SentMetadata,
-    SentWords,
+    NOTHING_NEW,
+    SentUpload,
     refusal_of,
     status_of_upload,
     store_files,
@@ -111,7 +108,7 @@ def list_collection_images(opened: Opened, listing: Listing) -> ImagePage:
     response_model=UploadResponse,
     status_code=201,
     responses={
-        200: {"model": UploadResponse, "description": "Nothing new: every file was known"},
+        200: {"model": UploadResponse, "description": NOTHING_NEW},
         201: {"headers": LOCATION},
         207: {"model": UploadResponse, "description": "Some files were refused"},
         **problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
@@ -123,16 +120,13 @@ def upload_images(
     addresses: AnswerAddresses,
     places: ServiceAddresses,
     storing: StoringService,
-    file: SentFiles,
-    caption: SentCaption = None,
-    metadata: SentMetadata = None,
-    external_id: SentExternalId = None,
+    sent: SentUpload,
 ) -> Response:
     """Store pictures and make them searchable at once; `caption` and `metadata` apply to each.
 
     Archives, URLs and folders are for `POST /api/v1/images`.
     """
-    outcomes = store_files(storing, opened, file, SentWords(caption, metadata, external_id))
+    outcomes = store_files(storing, opened, sent)
     if refusal := refusal_of(outcomes):
         return refusal
     body = UploadResponse(data=[UploadedImage.of(outcome, addresses) for outcome in outcomes])
@@ -159,7 +153,7 @@ def delete_collection_images(
         remove = gallery.hide if body.restorable else gallery.remove
         removed, more = remove(body.ids, collection.id), False
     else:
-        where = parse(body.filter, collection.fields)
+        where = parse(body.filter, collection.filterable)
         if not where.clauses:
             raise FilterRejected(
                 "filter: it is empty, and would delete every picture of the collection. "

@@ -13,8 +13,14 @@ from app.sources.sidecars.annotations import (
     check_caption,
     parse_metadata,
 )
+from app.web.addresses import Addresses
 from app.web.bodies.sent_pictures import in_memory
-from app.web.dependencies import AnswerAddresses, GalleryService, StoringService, Utf8Query
+from app.web.dependencies import (
+    AnswerAddresses,
+    GalleryService,
+    StoringService,
+    Utf8Query,
+)
 from app.web.middleware.guard import Guarded, needs
 from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.images import ImageDetails
@@ -29,6 +35,10 @@ router = APIRouter(
     route_class=Guarded,
 )
 
+STATUS_CODES = {"new": 201, "held": 202}  # by what became of the picture; 200 for all else
+WHERE_APPROVED = {
+    "Location": {"schema": {"type": "string"}, "description": "the picture's, once it is approved"}
+}
 PLACE = "/{external_id:path}"  # an external id may have slashes
 
 InPath = Annotated[ExternalId, Path(description="unique in the collection", examples=["sku-4711"])]
@@ -56,6 +66,11 @@ def get_external_image(
     responses={
         200: {"headers": VERSION, "description": "It replaced a picture, or was there already"},
         201: {"model": ImageDetails, "headers": VERSION, "description": "It is new"},
+        202: {
+            "model": ImageDetails,
+            "headers": {**VERSION, **WHERE_APPROVED},
+            "description": "It is held for review, and gets the id once it is approved",
+        },
         **problem_responses(400, 404, 409, 413, 415, 422, 503, 507),
     },
 )
@@ -89,8 +104,10 @@ def put_external_image(
     with in_memory(file) as (data,):
         upload = Upload(printable(file.filename or external_id), data)
         (outcome,) = storing.store(opened, [upload], sent.caption, sent.metadata)
-    image, is_new = storing.gallery.replace(outcome.stored().id, external_id, sent)
-    response.status_code = 201 if is_new else 200
+    image, placement = storing.name(outcome, external_id, sent)
+    response.status_code = STATUS_CODES.get(placement, 200)
+    if placement == "held":
+        response.headers["Location"] = Addresses(addresses.root_path).image(image.id)
     response.headers["ETag"] = record_etag(image)
     return ImageDetails.of(image, addresses)
 

@@ -9,8 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
-from app.catalog.gallery import InBucket, OnDisk, thumbnail_tag
+from app.catalog.gallery import thumbnail_tag
 from app.catalog.images.image_versions import version_of
+from app.catalog.originals import InBucket, OnDisk
 from app.database.tables import Image
 from app.pictures.frames import MAX_FRAMES
 from app.pictures.thumbnails import THUMBNAIL_SIDES

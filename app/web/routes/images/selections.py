@@ -111,7 +111,7 @@ def download_collection_images(
         ),
     ],
 ) -> StreamingResponse:
-    """The original files of up to 500 pictures as a zip, under their own names.
+    """The original files of up to 500 pictures, 2 GB at most, as a zip with their own names.
 
     Names that occur twice are numbered; a file that cannot be read is named in `missing.txt`.
     """

@@ -1,0 +1,117 @@
+"""What captioners give, and the one of open_clip's in memory while it is needed; without torch."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image as Pillow
+
+from app.encoders import memory
+from app.encoders.file_identity import identities
+from app.encoders.model_pool import ModelName
+from app.errors import AnnotatorUnavailable
+
+if TYPE_CHECKING:
+    from app.encoders.torch_models.captioning import CocaCaptioner
+
+RECIPE = 1  # bump it when other captions would be written, so that pictures are described again
+IDLE_SECONDS = 60.0  # after which the model leaves the memory
+LOCAL = "local-dir:"
+PIECE_BYTES = 1 << 20
+DIGEST_CHARACTERS = 16
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption, and how sure its writer is, 0 to 1: the mean probability of its words.
+
+    None: the writer does not say.
+    """
+
+    text: str
+    confidence: float | None
+
+
+class CaptionModel:
+    """A captioner of open_clip, loaded on first use, unloaded after IDLE_SECONDS without any.
+
+    One thread at a time describes; others wait.
+    """
+
+    language = "english"
+
+    def __init__(self, name: ModelName, device: str) -> None:
+        self._name = name
+        self._device = device
+        self._lock = threading.Lock()
+        self._loaded: CocaCaptioner | None = None
+        self._used = 0.0  # a reading of the monotonic clock
+
+    def version(self) -> str:
+        """Of the model and what is made of its answers; of a folder's weights, their digest.
+
+        Raises AnnotatorUnavailable if there is no such folder.
+        """
+        model, tag = self._name.model, self._name.pretrained
+        if not model.startswith(LOCAL):
+            return f"{model} {tag}".strip() + f", recipe {RECIPE}"
+        folder = Path(model.removeprefix(LOCAL)).expanduser()
+        if not folder.is_dir():
+            raise AnnotatorUnavailable(
+                f"The annotator caption needs its model: there is no folder {folder}, which "
+                "IMAGE_SEARCH_CAPTION_MODEL names."
+            )
+        files = {path: one for path, one in identities([folder]).items() if not _is_readme(path)}
+        state = tuple((path, *identity) for path, identity in files.items())
+        return f"{folder.name} {_digest(state)}, recipe {RECIPE}"
+
+    def describe(self, images: Sequence[Pillow.Image]) -> list[Caption]:
+        """A caption for each RGB picture. Raises ModelUnavailable."""
+        with self._lock:
+            try:
+                return self._model().describe(images)
+            finally:
+                self._used = time.monotonic()
+
+    def _model(self) -> "CocaCaptioner":
+        if self._loaded is None:
+            from app.encoders.torch_models import captioning  # takes seconds, hundreds of MB
+
+            self._loaded = captioning.load(self._name.model, self._name.pretrained, self._device)
+        return self._loaded
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it takes memory now."""
+        return self._loaded is not None
+
+    def close_if_idle(self) -> None:
+        """Unload the model if it has had nothing to do for a while."""
+        is_idle = time.monotonic() - self._used >= IDLE_SECONDS
+        if is_idle and self._loaded is not None and self._lock.acquire(blocking=False):
+            try:
+                self._loaded = None
+                memory.trim()
+            finally:
+                self._lock.release()
+
+
+def _is_readme(path: str) -> bool:
+    """Whether a file of a model's folder is for people alone."""
+    return path.endswith(".md")
+
+
+@lru_cache(maxsize=8)
+def _digest(state: tuple[tuple[str | int, ...], ...]) -> str:
+    """Of the files' contents; read again once one of them has another identity."""
+    digest = hashlib.sha256()
+    for file, *_ in state:
+        with Path(str(file)).open("rb") as opened:
+            while piece := opened.read(PIECE_BYTES):
+                digest.update(piece)
+    return digest.hexdigest()[:DIGEST_CHARACTERS]

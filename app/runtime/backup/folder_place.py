@@ -1,0 +1,108 @@
+"""Backups in a folder: each becomes one by a rename."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from app.database.connections import Sessions
+from app.errors import BackupFailed
+from app.runtime.backup.manifest import CHUNK, MANIFEST, STAMPED, UPLOADS
+from app.storage.disk import PART, whole_file
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class FolderPlace:
+    """A folder of backups: see `places.Place`."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @contextmanager
+    def alone(self, _: Sessions) -> Iterator[None]:
+        """Keep out other backups; what was left by those that were killed goes."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise BackupFailed(
+                f"{self.folder} cannot be created: {error.strerror}. Name a folder that you may "
+                "write to."
+            ) from error
+        with (self.folder / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BackupFailed(f"Another backup is being made in {self.folder}.") from None
+            for left in self.folder.glob(f"{PART}*"):
+                shutil.rmtree(left)
+            yield
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder in which a backup's files are written."""
+        with TemporaryDirectory(prefix=PART, dir=self.folder, ignore_cleanup_errors=True) as name:
+            yield Path(name)
+
+    def send(self, part: Path, _stamp: str) -> str:
+        """They are there already."""
+        return part.name
+
+    def publish(self, part: Path, stamp: str) -> None:
+        """Make it a backup."""
+        part.rename(self.folder / stamp)
+
+    def stamps(self) -> list[str]:
+        """The names of the whole backups, oldest first."""
+        found = (path.parent.name for path in self.folder.glob(f"*/{MANIFEST}"))
+        return sorted(name for name in found if STAMPED.fullmatch(name))
+
+    def uploads(self) -> Set[str]:
+        """The names of the uploads that are there."""
+        return {path.relative_to(self.folder / UPLOADS).as_posix() for path in self._uploads()}
+
+    def _uploads(self) -> Iterator[Path]:
+        return (path for path in (self.folder / UPLOADS).rglob("*") if path.is_file())
+
+    def put_upload(self, file: Path, name: str) -> None:
+        """Copy an upload there. Raises FileNotFoundError if it was just deleted."""
+        target = self.folder / UPLOADS / name
+        with file.open("rb") as source:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(target) as copy:
+                shutil.copyfileobj(source, copy)
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """The bytes of a file, piece by piece."""
+        path = self.folder / name
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(CHUNK):
+                    yield piece
+        except FileNotFoundError as error:
+            raise BackupFailed(f"{path} is missing.") from error
+        except OSError as error:
+            raise BackupFailed(f"{path} cannot be read: {error.strerror}") from error
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        """The file itself."""
+        yield self.folder / name
+
+    def delete(self, stamp: str) -> None:
+        """Delete a backup, or what there is of one; its manifest first."""
+        if (self.folder / stamp).is_dir():
+            (self.folder / stamp / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / stamp)
+
+    def delete_uploads(self, kept: Set[str]) -> None:
+        """Delete all uploads but these."""
+        for path in self._uploads():
+            if path.relative_to(self.folder / UPLOADS).as_posix() not in kept:
+                path.unlink()

@@ -1,0 +1,4 @@
+"""Datasets: a collection's records, vectors, labels and ratings as files, and back.
+
+Read `tables.py` first.
+"""

@@ -1,0 +1,88 @@
+"""A worker's part of standing searches: it looks for new pictures, and tells of those that match.
+
+Read `comparison.py` for how a batch is compared.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from app.catalog.standing import match_rows, new_image_rows, standing_search_rows
+from app.database.connections import Sessions
+from app.errors import CollectionNotFound, ImageSearchError, IndexGone
+from app.index.calibration import NullDistribution
+from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.standing.comparison import Comparison
+from app.runtime.standing.standing_searches import encoded_query, terms_of
+
+log = logging.getLogger(__name__)
+
+ENCODED_AT_ONCE = 32  # queries, after the model has changed: searches come in between
+
+
+@dataclass(frozen=True)
+class StandingWork:
+    """Tells standing searches of new pictures, on the calling thread."""
+
+    sessions: Sessions
+    registry: CollectionRegistry
+    comparison: Comparison
+
+    def tell_of_new(self) -> None:
+        """Compare all new pictures; cheap where there are none.
+
+        A collection whose model is missing keeps its pictures until it is there.
+        """
+        with self.sessions.begin() as session:
+            waiting = new_image_rows.waiting_collections(session)
+        for collection_id in waiting:
+            try:
+                self._tell(self.registry.open_id(collection_id))
+            except (CollectionNotFound, IndexGone):
+                continue
+            except ImageSearchError as error:
+                log.warning("standing searches of collection %s wait: %s", collection_id, error)
+
+    def purge(self) -> None:
+        """Delete matches that are too old or too many, and forget pictures without a vector."""
+        with self.sessions.begin() as session:
+            match_rows.purge(session)
+            match_rows.trim(session)
+            new_image_rows.purge(session)
+
+    def _tell(self, opened: OpenCollection) -> None:
+        """Raises ModelUnavailable."""
+        while True:
+            self._encode_outdated(opened)
+            null = _null_distribution(opened)
+            if null is None:  # no picture has a vector yet
+                return
+            if not self.comparison.compare(opened.collection, opened.index, null):
+                return
+
+    def _encode_outdated(self, opened: OpenCollection) -> None:
+        """Encode what was encoded for another generation than the one in use."""
+        collection_id, index_id = opened.collection.id, opened.index.id
+        with self.sessions.begin() as session:
+            if not standing_search_rows.state(session, collection_id, index_id).outdated:
+                return
+            outdated = standing_search_rows.outdated(session, collection_id, index_id)
+        for start in range(0, len(outdated), ENCODED_AT_ONCE):
+            some = outdated[start : start + ENCODED_AT_ONCE]
+            queries = opened.search.queries.encode_all([terms_of(one) for one in some])
+            with self.sessions.begin() as session:
+                for search, query in zip(some, queries, strict=True):
+                    if isinstance(query, ImageSearchError):
+                        standing_search_rows.note_problem(session, search.id, str(query))
+                    else:
+                        encoded = encoded_query(opened, query)
+                        standing_search_rows.keep_query(session, search.id, encoded)
+
+
+def _null_distribution(opened: OpenCollection) -> NullDistribution | None:
+    """That of the index, measured now if it was not yet."""
+    statistics = opened.search.statistics
+    null = statistics.null_distribution()
+    if null is None:
+        statistics.measure()
+        null = statistics.null_distribution()
+    return null

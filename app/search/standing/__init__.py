@@ -1,0 +1,4 @@
+"""Comparing new pictures with standing searches.
+
+Read `matching.py` first.
+"""

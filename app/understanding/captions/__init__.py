@@ -1,0 +1,4 @@
+"""Captions that a model writes, and the vectors of their texts.
+
+Read `caption_rows.py` first.
+"""

@@ -1,0 +1,4 @@
+"""Parts of pictures that are embedded beside the whole: where they are.
+
+Read `grid.py` first.
+"""

@@ -1,0 +1,1 @@
+"""Bodies about zero-shot labels: in requests, of label sets, of pictures."""

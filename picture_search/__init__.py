@@ -1,0 +1,1 @@
+"""The installed command `picture-search`; a wheel has the whole program in this package."""

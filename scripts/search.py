@@ -1,0 +1,107 @@
+"""Search by words or by a picture: `picture-search search`, `picture-search similar`."""
+
+import base64
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
+from app.runtime.assembly import open_services
+from app.runtime.services import Services
+from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
+from app.search.search_request import MAX_LIMIT
+from app.settings import Settings
+from app.web.addresses import PictureAddresses
+from app.web.payloads.search.answer import References, SearchResponse
+from app.web.payloads.search.request import SearchRequest
+from scripts import server_requests
+from scripts.command_line import open_settings, sentences
+
+TIMEOUT_SECONDS = 60
+Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="how many pictures")]
+InCollection = Annotated[str, typer.Option(help="whose pictures")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the whole answer as JSON")]
+
+
+def search(
+    words: Annotated[str, typer.Argument(help="what the picture shows")],
+    limit: Limit = 10,
+    collection: InCollection = DEFAULT_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Search by words, on the running server, or in this process if there is none."""
+    if len(words) > MAX_QUERY_CHARACTERS:
+        raise typer.BadParameter(f"more than {MAX_QUERY_CHARACTERS:,} characters.")
+    answer = _answer({"query": words, "limit": limit, "collection": collection})
+    _print(answer, as_json)
+    if answer["no_match"]:
+        print("Nothing matches well: these are only the nearest pictures.", file=sys.stderr)
+
+
+def similar(
+    picture: Annotated[str, typer.Argument(help="a picture's id, or the path of a file")],
+    limit: Limit = 10,
+    collection: InCollection = DEFAULT_NAME,
+    as_json: AsJson = False,
+) -> None:
+    """Find the pictures most like one, which is left out if it is named by its id."""
+    if picture.isdecimal():
+        _print(_answer({"limit": limit}, int(picture)), as_json)
+        return
+    with sentences("Not searched"):
+        sent = base64.b64encode(Path(picture).expanduser().read_bytes()).decode()
+    body = {"query": [{"image": sent}], "limit": limit, "collection": collection}
+    _print(_answer(body), as_json)
+
+
+def _answer(body: dict[str, Any], image_id: int | None = None) -> dict[str, Any]:
+    """What a search answers; with `image_id`, the pictures like that one."""
+    with sentences("Not searched"):
+        address = Settings.load().address
+    if server_requests.is_serving(address):
+        with server_requests.sentences(address):
+            return _asked(address, body, image_id)
+    print(f"No server answers at {address}: this process searches.", file=sys.stderr)
+    with sentences("Not searched"), open_services(open_settings()) as services:
+        return _found(services, body, image_id)
+
+
+def _asked(address: str, body: dict[str, Any], image_id: int | None) -> dict[str, Any]:
+    api = f"{address}/api/v1"
+    request = (
+        server_requests.request(f"{api}/search", body)
+        if image_id is None
+        else server_requests.request(f"{api}/images/{image_id}/similar?{urlencode(body)}")
+    )
+    answer: dict[str, Any] = server_requests.ask(request, TIMEOUT_SECONDS)
+    return answer
+
+
+def _found(services: Services, body: dict[str, Any], image_id: int | None) -> dict[str, Any]:
+    if image_id is not None:
+        body = {**body, "query": [{"id": image_id}]}
+        opened = services.registry.open_id(services.gallery.get(image_id).collection_id)
+    else:
+        opened = services.registry.open(DEFAULT_NAMESPACE, body["collection"])
+    request = SearchRequest.model_validate(body).to_domain(opened.collection.namespace)
+    known = opened.collection
+    request = replace(request, collection=known.name, exclude_id=image_id)
+    answer = opened.search.answer(known, request)
+    references = References(services.cursors, services.tokens, PictureAddresses())
+    told = SearchResponse.of(opened, answer, references)
+    return told.model_dump(mode="json", exclude_unset=True)
+
+
+def _print(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    for hit in answer["hits"]:
+        sure = "    " if hit["confidence"] is None else f"{hit['confidence']:.2f}"
+        name = hit["path"] or hit["original_filename"] or ""
+        print(f"{hit['score']:.3f}  {sure}  {hit['id']:>8}  {name}")

@@ -1,0 +1,1 @@
+"""`make test-load`: the load test, on a server of its own."""

@@ -1,0 +1,1 @@
+"""`make test-ray`: embedding on a Ray cluster of this machine."""

@@ -1,0 +1,47 @@
+"""Feeds behind keys: a signed address opens one feed with its pictures, and nothing else."""
+
+from urllib.parse import parse_qs, urlencode, urlsplit
+from xml.etree import ElementTree
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.access import api_keys
+from app.runtime.services import Services
+from tests.conftest import TEST_IMAGES
+from tests.fixtures.search_library import refused
+
+PATH = "/api/v1/standing-searches"
+ATOM = "{http://www.w3.org/2005/Atom}"
+YEAR = 365 * 86_400
+
+
+@pytest.mark.parametrize("namespace", ["default", "shop"])
+def test_a_feeds_address_opens_it_without_the_key(
+    client: TestClient, services: Services, namespace: str
+) -> None:
+    with services.sessions.begin() as session:
+        key = api_keys.create(session, namespace, namespace, "admin", None)[1]
+    mine = {"X-API-Key": key}
+    client.post("/api/v1/collections", json={"name": "default"}, headers=mine)
+    asked = {"query": "a tree", "min_confidence": 0}
+    first, other = (client.post(PATH, json=asked, headers=mine).json() for _ in range(2))
+    file = ("tree.jpg", (TEST_IMAGES / "tree.jpg").read_bytes())
+    assert client.post("/upload", files={"file": file}, headers=mine).status_code == 201
+    services.worker.standing_work.tell_of_new()
+
+    feed = client.get(first["feed_url"])
+    assert feed.status_code == 200, feed.text
+    (entry,) = ElementTree.fromstring(feed.content).findall(f"{ATOM}entry")  # our own
+    (link,) = [one for one in entry.findall(f"{ATOM}link") if one.get("rel") == "enclosure"]
+    assert client.get(link.attrib["href"]).content == file[1]
+
+    address = urlsplit(first["feed_url"])
+    query = {name: values[0] for name, values in parse_qs(address.query).items()}
+    assert client.get(address.path).status_code == 401
+    refused(client.get(f"{PATH}/{other['id']}/feed", params=query), 403)
+    later = {**query, "expires": str(int(query["expires"]) + YEAR)}
+    refused(client.get(f"{address.path}?{urlencode(later)}"), 403)
+    assert client.get(f"{PATH}/{first['id']}/matches", params=query).status_code == 401
+    assert client.delete(first["url"], headers=mine).status_code == 204
+    assert client.get(first["feed_url"]).status_code == 404
