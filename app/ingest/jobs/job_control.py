@@ -3,6 +3,7 @@
 Every function takes a Session and leaves the transaction to its caller.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy import delete, exists, func, select, text, update
@@ -98,6 +99,12 @@ def cancel(session: Session, job_id: int) -> Job:
     session.execute(query.values(state="cancelling", **changes))
     settle(session, job_id)
     return get(session, job_id)
+
+
+def cancel_if_open(session: Session, job_id: int) -> None:
+    """The same, unless the job has ended; it may do so at this moment. Raises JobNotFound."""
+    with suppress(JobConflict):
+        cancel(session, job_id)
 
 
 def retry(session: Session, job_id: int, batch_size: int) -> Job:

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from app.catalog.filters.declared_values import check_values
 from app.database.connections import Sessions
-from app.errors import JobConflict, SourceNotAllowed, SourceUnreadable, UploadRejected
+from app.errors import SourceNotAllowed, SourceUnreadable, UploadRejected
 from app.ingest.jobs import job_control, job_following, job_items, jobs
 from app.ingest.jobs.job_items import Item, NewItem
 from app.ingest.jobs.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, NewJob
@@ -154,8 +154,7 @@ class JobSubmission:
         new = replace(new, webhook_url=options.webhook_url)
         with self.sessions.begin() as session:
             for job_id in jobs.open_like(session, new) if anew else ():
-                with suppress(JobConflict):  # it has just ended
-                    job_control.cancel(session, job_id)
+                job_control.cancel_if_open(session, job_id)
             return jobs.create(session, new)
 
     def urls(

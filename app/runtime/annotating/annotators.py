@@ -209,8 +209,8 @@ class Annotators:
 
 
 def _turn_off(session: Session, turned_on: TurnedOn) -> None:
-    if _is_open(session, turned_on) and turned_on.job_id is not None:
-        job_control.cancel(session, turned_on.job_id)
+    if turned_on.job_id is not None:
+        job_control.cancel_if_open(session, turned_on.job_id)
     annotation_rows.forget(session, turned_on)
     annotator_rows.turn_off(session, turned_on)
     if turned_on.annotator in REGION_ANNOTATORS:

@@ -128,8 +128,8 @@ def _submit(session: Session, stored: StoredLabelSet) -> None:
 
 def _delete(session: Session, collection_id: int, name: str) -> None:
     stored = label_set_rows.get(session, collection_id, name)
-    if _is_open(session, stored) and stored.job_id is not None:
-        job_control.cancel(session, stored.job_id)
+    if stored.job_id is not None:
+        job_control.cancel_if_open(session, stored.job_id)
     label_set_rows.remove(session, collection_id, name)
     skipped_files.forget_refused(session, collection_id, GateRefused.code)
 

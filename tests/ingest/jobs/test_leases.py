@@ -165,6 +165,16 @@ def test_a_cancelled_job_is_not_worked_on(sessions: Sessions) -> None:
         assert (job.state, job.cancelled, job.done) == ("cancelling", 2, 2)
 
 
+def test_a_job_that_ends_at_that_moment_needs_no_cancelling(sessions: Sessions) -> None:
+    job_id, _ = with_items(sessions, 0)
+    with sessions.begin() as session:
+        assert jobs.get(session, job_id).finished_at is None  # as the caller may have seen it
+        with sessions.begin() as elsewhere:
+            jobs.close(elsewhere, jobs.get(elsewhere, job_id))
+        job_control.cancel_if_open(session, job_id)
+        assert jobs.get(session, job_id).state == "succeeded"
+
+
 def test_tasks_of_dead_workers_are_put_back_once(sessions: Sessions) -> None:
     with sessions.begin() as session:
         workers = {
