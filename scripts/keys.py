@@ -1,5 +1,6 @@
 """API keys, beside a server or without one: `make create-key`, `list-keys`, `revoke-key`."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.access import api_keys
 from app.access.api_keys import MAX_DAYS, MAX_ID, Key, Role
+from app.command_names import CREATE_ADMIN_KEY, typed
 from scripts.command_line import open_database, run_command, sentences
 
 HEADINGS = ("id", "namespace", "role", "name", "created", "last used", "expires", "revoked")
@@ -31,6 +33,8 @@ def create(
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _transaction() as session:
         is_first = not api_keys.any_created(session)
+        if is_first and role != "admin" and sys.stdin.isatty():
+            typer.confirm(f"{_lockout(namespace, role)}\nGo on with the {role}'s key?", abort=True)
         key, shown = api_keys.create(session, namespace, name, role, expires_at)
     until = "for ever" if expires_at is None else f"until {_moment(expires_at)} UTC"
     print(f"Key {key.id} ({key.name}): {key.role} of the namespace {key.namespace}, valid {until}.")
@@ -42,6 +46,17 @@ def create(
             "It is the first key: from now on every request needs one. To let everybody search the "
             "namespace default without, set IMAGE_SEARCH_ALLOW_ANONYMOUS=read."
         )
+        if role != "admin":
+            print(_lockout(namespace, role))
+
+
+def _lockout(namespace: str, role: Role) -> str:
+    """What a first key that is no admin's keeps everybody from, and the command that helps."""
+    command = typed("create-key", NAMESPACE=namespace, ROLE="admin", NAME="me")
+    return (
+        f"No key is an admin's yet, and a {role}'s may not manage the library: make one for "
+        f"yourself by\n  {command}"
+    )
 
 
 @commands.command("list")
@@ -50,7 +65,7 @@ def listed() -> None:
     with _transaction() as session:
         found = api_keys.listed(session)
     if not found:
-        print("There is no key: `make create-key` makes one.")
+        print(f"There is no key: `{CREATE_ADMIN_KEY}` makes one.")
         return
     _print_table([HEADINGS, *map(_row, found)])
 

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from app.command_names import typed
 from app.database.access_tables import api_keys
 from app.database.connections import is_read_only
 from app.errors import KeyNotFound, NewKeyRejected
@@ -153,7 +154,7 @@ def revoke(session: Session, key_id: int) -> Key:
     """
     known = get(session, key_id) if 0 < key_id <= MAX_ID else None
     if known is None:
-        raise KeyNotFound(f"There is no key {key_id}: `make list-keys` shows all.")
+        raise KeyNotFound(f"There is no key {key_id}: `{typed('list-keys')}` shows all.")
     query = update(api_keys).where(api_keys.c.id == key_id)
     query = query.values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
     return Key(**session.execute(query.returning(*KEY_COLUMNS)).mappings().one())

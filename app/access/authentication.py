@@ -15,6 +15,7 @@ from typing import Literal, Protocol, TypeVar
 from app.access import api_keys
 from app.access.api_keys import Key, Presented
 from app.catalog.collections import DEFAULT_NAMESPACE
+from app.command_names import CREATE_ADMIN_KEY
 from app.database.connections import Sessions
 from app.errors import KeyRejected, SettingsInvalid
 
@@ -31,7 +32,7 @@ ASK = "ask the person who runs this library for one"
 ASK_AGAIN = "ask the person who runs this library for a new one"
 HOW = (
     "Programs send a key in the header Authorization: Bearer <key> or X-API-Key: <key>; "
-    "`make create-key` on the server makes one."
+    f"`{CREATE_ADMIN_KEY}` on the server makes one that may do everything."
 )
 """What programmers are told after the sentence for everybody."""
 ALLOWED: dict[Role, str] = {
@@ -256,8 +257,8 @@ def check_address(host: str, anonymous: Anonymous, sessions: Sessions) -> None:
             return
     raise SettingsInvalid(
         f"IMAGE_SEARCH_API_HOST={host} is reached from other machines, and there is no API key: "
-        "anyone who reaches it could read and delete everything. Make a key first: `make "
-        "create-key NAMESPACE=default ROLE=admin NAME=me`; or set "
+        "anyone who reaches it could read and delete everything. Make a key first: "
+        f"`{CREATE_ADMIN_KEY}`; or set "
         "IMAGE_SEARCH_ALLOW_ANONYMOUS=read to allow anonymous read access."
     )
 

@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 from app.access import api_keys
 from app.access.api_keys import MAX_DAYS, Key, Role
 from app.access.authentication import ASK_AGAIN, Authenticator, Caller
+from app.command_names import CREATE_ADMIN_KEY, typed
 from app.database.connections import Sessions
 from app.errors import KeyNotFound, KeyRejected, LastAdminKey, NewKeyRejected, RoleRejected
 
 FIRST_KEY = (
-    "The first key is made on the server, by `make create-key`; with an admin's key further ones "
-    "can be made here."
+    f"The first key is made on the server, by `{CREATE_ADMIN_KEY}`; with an admin's key further "
+    "ones can be made here."
 )
 
 
@@ -64,7 +65,8 @@ class KeyAdministration:
             if set(admins) == {key_id}:
                 raise LastAdminKey(
                     f"Key {key_id} is the last admin key: without it nobody could make keys here. "
-                    f"Make another one first, or run `make revoke-key ID={key_id}` on the server."
+                    "Make another one first, or, on the server, run "
+                    f"`{typed('revoke-key', ID=key_id)}`."
                 )
             api_keys.revoke(session, key_id)
         self.authenticator.forget(key_id)

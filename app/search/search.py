@@ -207,7 +207,7 @@ class Search:
         )
         try:
             with session.begin_nested():
-                has_matches = page.request.has_text and words.has_matches()
+                has_matches = page.request.may_put_words_first and words.has_matches()
         except QueryRejected:  # not parseable as words: the model can still read it
             has_matches = False
         return replace(page, request=page.request.resolved(has_matches))

@@ -27,7 +27,11 @@ FUSION = {"alpha": "alpha", "rrf_k": "k", "captions": "third"}
 WORDS_FIRST = Fusion(alpha=0.01)  # in a block of 1,000 ranks all lexical matches come first
 
 Mode = Literal["vector", "lexical", "hybrid", "auto"]
-"""How to rank; `auto`: pictures that match the words first, if any do, then by vector."""
+"""How to rank; `auto`: pictures that match the words first, if any do, then by vector.
+
+With a term of negative weight `auto` is by vector alone: a name such as car.jpg says what is shown,
+but not that the unwanted is shown too.
+"""
 
 
 GroupBy = Literal["duplicates", "copies", "series"]
@@ -76,6 +80,11 @@ class SearchRequest:
     def has_text(self) -> bool:
         """Whether there are words to search for."""
         return any(term.text is not None and term.weight > 0 for term in self.terms)
+
+    @property
+    def may_put_words_first(self) -> bool:
+        """Whether the mode auto asks for matches of the words: not where anything is unwanted."""
+        return self.has_text and all(term.weight > 0 for term in self.terms)
 
     @property
     def needs_model(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Header, HTTPException, Request, Response
 
+from app.command_names import CREATE_ADMIN_KEY
 from app.web.files.conditional_requests import matches_etag
 from app.web.map_tiles import MapTiles
 from app.web.middleware.guard import Guarded, needs
@@ -91,9 +92,16 @@ def read_site(folder: Path) -> PageFiles:
 
 
 def read_texts(folder: Path) -> dict[str, Texts]:
-    """The texts by key, of each language that has a file `<language>.json`; English first."""
+    """The texts by key, of each language that has a file `<language>.json`; English first.
+
+    Those that say how to make an admin's key name the command.
+    """
     paths = sorted(folder.glob("*.json"), key=lambda path: (path.stem != ENGLISH, path.stem))
-    return {path.stem: json.loads(path.read_text("utf-8")) for path in paths}
+    written = {path.stem: path.read_text("utf-8") for path in paths}
+    return {
+        language: json.loads(text.replace("{create_admin_key}", CREATE_ADMIN_KEY))
+        for language, text in written.items()
+    }
 
 
 def _document(template: Template, base: str, language: str, texts: Mapping[str, Texts]) -> Document:

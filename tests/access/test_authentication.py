@@ -35,7 +35,8 @@ from app.errors import KeyRejected, SettingsInvalid
 SECRET = "s" * 43
 HOW = (
     "Programs send a key in the header Authorization: Bearer <key> or X-API-Key: <key>; "
-    "`make create-key` on the server makes one."
+    "`make create-key NAMESPACE=default ROLE=admin NAME=me` on the server makes one that may do "
+    "everything."
 )
 ANEW = "ask the person who runs this library for a new one."
 UNKNOWN = f"This key is unknown here: check that all of it was copied, or {ANEW}"

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -65,9 +65,19 @@ def dropped(page: Page, *files: Path, at: tuple[float, float] = (400, 500)) -> N
 
     The page must have settled: what is dropped on one that is not painted yet is lost.
     """
+    dragged(page, *files, at=at, steps=("dragEnter", "dragOver", "drop"))
+
+
+def dragged(
+    page: Page,
+    *files: Path,
+    at: tuple[float, float] = (400, 500),
+    steps: Sequence[str] = ("dragEnter", "dragOver"),
+) -> None:
+    """Drag files from outside over the page, as the browser itself does."""
     devtools = page.context.new_cdp_session(page)
     data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
-    for step in ("dragEnter", "dragOver", "drop"):
+    for step in steps:
         told = {"type": step, "x": at[0], "y": at[1], "data": data}
         devtools.send("Input.dispatchDragEvent", told)
     devtools.detach()

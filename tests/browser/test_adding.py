@@ -13,11 +13,13 @@ from tests.browser.conftest import Visitor
 from tests.browser.seeing import (
     body_of,
     choose,
+    dragged,
     dropped,
     expect_first,
     pasted,
     payload,
     picture,
+    query_of,
     search,
     tiles,
 )
@@ -110,6 +112,22 @@ def test_a_dropped_folder_is_walked(
     expect(view(page)).to_contain_text("122 of 122", timeout=LONG_MS)
     expect(view(page)).to_contain_text("122 added")
     expect(page.get_by_role("alert")).to_be_empty()
+
+
+@pytest.mark.parametrize("start", ["add", "status"])
+def test_what_is_dropped_anywhere_is_added(visitor: Visitor, service: Service, start: str) -> None:
+    """Before, the browser showed what fell beside the box or in another view, and left the page."""
+    address = made(service, f"beside-{start}")
+    page = visitor.visit(service, address.replace("view=add", f"view={start}"))
+    expect(page.get_by_role("region", name=start.capitalize(), exact=True)).not_to_be_empty()
+    page.get_by_role("heading").first.wait_for()
+    dragged(page, picture("cat.jpg"))
+    expect(page.locator("#drop")).to_have_text("Let go to add this")
+    visitor.photograph(f"dragged over {start}")
+    dropped(page, picture("cat.jpg"), at=(1270, 890))
+    expect(page.locator("#drop")).to_be_hidden()
+    expect(line(page, "cat.jpg")).to_contain_text("added", timeout=LONG_MS)
+    assert query_of(page) == {"view": ["add"], "collection": [f"beside-{start}"]}
 
 
 def test_a_folder_is_taken_with_all_that_is_below(

@@ -1,5 +1,7 @@
 """The command: keys are made, shown, used beside it, and made void."""
 
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -61,7 +63,9 @@ def create(command: Command, *more: str) -> str:
 
 
 def test_a_key_is_made_shown_and_made_void(command: Command, sessions: Sessions) -> None:
-    assert "`make create-key` makes one" in command("list").stdout
+    assert (
+        "`make create-key NAMESPACE=default ROLE=admin NAME=me` makes one" in command("list").stdout
+    )
     first = command("create", "--namespace", "first", "--role", "admin", "--name", "first")
     assert "from now on every request needs one" in first.stdout
     with sessions.begin() as session:
@@ -91,6 +95,42 @@ def test_a_key_is_made_shown_and_made_void(command: Command, sessions: Sessions)
         access.caller(shown)
     assert command("revoke", "--id", str(caller.key_id)).stdout == done.stdout
     assert command("list").stdout.splitlines()[1].split()[-3] == "-"
+
+
+LOCKOUT = "make create-key NAMESPACE=mine ROLE=admin NAME=me"
+
+
+def test_a_first_key_that_is_no_admins_says_how_to_make_one(
+    command: Command, sessions: Sessions
+) -> None:
+    """With a reader's key alone nobody could manage the library, and nothing said what helps."""
+    reader = ("create", "--namespace", "mine", "--role", "reader", "--name", "tablet")
+    assert LOCKOUT in command(*reader).stdout
+    assert LOCKOUT not in command(*reader).stdout  # the second
+    with sessions.begin() as session:
+        session.execute(text("DELETE FROM api_keys"))
+    assert LOCKOUT not in command("create", *OF_ME).stdout
+
+
+@pytest.mark.parametrize(("answer", "made"), [("n", 0), ("y", 1)])
+def test_in_a_terminal_a_first_key_that_is_no_admins_is_asked_about(
+    database_url: str, sessions: Sessions, answer: str, made: int
+) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.keys", "create", "--namespace", "mine", "--role", "reader",
+         "--name", "tablet"],
+        cwd=ROOT, env=bare(TESTING="1", DATABASE_URL=database_url), stdin=theirs,
+        capture_output=True, text=True, timeout=PROCESS_SECONDS,
+    )  # fmt: skip
+    for end in (ours, theirs):
+        os.close(end)
+    assert done.stdout.index(LOCKOUT) < done.stdout.index("Go on with the reader's key?")
+    assert done.returncode == 1 - made
+    assert "Traceback" not in done.stderr
+    with sessions() as session:
+        assert len(api_keys.listed(session)) == made
 
 
 def test_a_key_may_be_valid_for_some_days(command: Command, sessions: Sessions) -> None:

@@ -204,7 +204,9 @@ def test_the_first_key_is_made_on_the_server(client: TestClient, services: Servi
     """An open service is one's own machine's: whoever made a key would lock all others out."""
     for method, path in (("POST", KEYS), ("GET", KEYS), ("DELETE", f"{KEYS}/1")):
         body = {"name": "x", "role": "admin"} if method == "POST" else None
-        assert "make create-key" in refused(client.request(method, path, json=body), 403)
+        assert "make create-key NAMESPACE=default ROLE=admin" in refused(
+            client.request(method, path, json=body), 403
+        )
     assert not services.access.is_locked()
 
 

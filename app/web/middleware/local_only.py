@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from app.command_names import CREATE_ADMIN_KEY
 from app.errors import RoleRejected
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 HOW = (
     "This library has no API key yet, so it answers only programs on its own computer: "
-    "`make create-key` there opens it to others."
+    f"`{CREATE_ADMIN_KEY}` there opens it to others."
 )
 
 

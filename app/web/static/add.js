@@ -1,7 +1,7 @@
 // Adding pictures.
 import { ask, get, post, showPicture, upload } from "./api.js";
 import { alertOf, announce, button, formOf, labelled, linkTo, make, row, say } from "./dom.js";
-import { filesOf, isHiddenIn } from "./dropped.js";
+import { isHiddenIn } from "./dropped.js";
 import { fieldsEditor, tagsIn } from "./edit.js";
 import { countsOf, fill, liveRow, mountJobs, watchJob } from "./jobs.js";
 import { thumbnail } from "./query.js";
@@ -152,16 +152,9 @@ function drawAll() {
   fill(view.counts, text);
 }
 
-async function takeDropped(transfer) {
-  const { found, unreadable } = await filesOf(transfer);
+export function addGiven({ found, unreadable }) {
   alertOf(unreadable.length ? t("add_unreadable", { names: unreadable.join(", ") }) : found.length ? "" : t("add_nothing"), "drop");
   take(found);
-}
-
-function onDrag(event) {
-  event.preventDefault();
-  view.drop.classList.toggle("over", event.type === "dragover");
-  if (event.type === "drop") takeDropped(event.dataTransfer);
 }
 
 function chooser(key, className, options) {
@@ -199,13 +192,6 @@ function sourceForm() {
   return make("details", "card writers", say("summary", "add_source"), form);
 }
 
-function onPaste(event) {
-  const files = [...event.clipboardData.files];
-  if (!view.drop.checkVisibility() || !files.length) return;
-  event.preventDefault();
-  take(files);
-}
-
 export function mount(section) {
   view.caption = make("input", { maxlength: 2000 });
   view.tags = make("input", { autocomplete: "off" });
@@ -228,8 +214,6 @@ export function mount(section) {
   const title = say("h2", "add_uploads");
   view.uploads = make("div", { className: "uploads card", hidden: true }, title, view.bar, view.counts, row(view.find, view.again, view.stop), view.files);
   section.append(view.drop, view.uploads, sourceForm());
-  for (const type of ["dragover", "dragleave", "drop"]) section.addEventListener(type, onDrag);
-  addEventListener("paste", onPaste);
   addEventListener("beforeunload", (event) => count("waiting", "sending") && event.preventDefault());
   mountJobs(section);
 }

@@ -108,7 +108,7 @@ export async function download(path, name) {
 /** An object URL: the page's policy allows no bucket's address. */
 export const originalUrl = (id) => blobUrl(`/api/v1/images/${id}/file`);
 
-/** An element cannot send the key, so the bytes are fetched, unless the address is signed. */
+/** An element cannot send the key; a signed address needs none. */
 export async function showPicture(image, path) {
   const isFetched = hasKey() && !path.startsWith("blob:") && !path.includes("&signature=");
   image.src = isFetched ? await blobUrl(path) : relative(path);

@@ -137,9 +137,7 @@ export function copyButton(key, textOf, told, className) {
   return copy;
 }
 
-/** Say what went wrong, until the reader closes it or its own subject has something else to say.
- * An empty text withdraws it. Nothing is said twice.
- */
+/** Stays until it is closed, or its subject has something else to say; empty: withdrawn. */
 export function alertOf(text, subject = text) {
   const before = alerts.get(subject);
   alerts.set(subject, text);

@@ -1,4 +1,7 @@
-// The files of a drop, also in folders.
+// What is dropped or pasted.
+import { byId } from "./dom.js";
+import { ADDRESS } from "./query.js";
+import { t } from "./texts.js";
 
 const isHidden = (name) => name.startsWith("."); // .DS_Store, ._photo.jpg, .thumbnails
 
@@ -13,7 +16,7 @@ async function* filesBelow(entry) {
 }
 
 /** To be called in the event's handler: the browser forgets the items after it. */
-export async function filesOf({ items, files }) {
+async function filesOf({ items, files }) {
   const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return { found: [...files], unreadable: [] };
   const [found, unreadable] = [[], []];
@@ -25,4 +28,29 @@ export async function filesOf({ items, files }) {
     }
   }
   return { found, unreadable };
+}
+
+const isAsking = () => document.querySelector("dialog[open]:not(#viewer)");
+
+/** `use` gets the files in folders too, or an address if `isSearch()`. */
+export function onGiven(isSearch, use) {
+  const dragged = (event) => {
+    const { dataTransfer, type } = event;
+    const isMeant = dataTransfer.types.some((kind) => kind === "Files" || (kind === "text/uri-list" && isSearch()));
+    byId("drop").hidden = !isMeant || isAsking() || type !== "dragover";
+    if (!isMeant) return;
+    event.preventDefault(); // the browser would leave the page
+    byId("drop").textContent = t(isSearch() ? "drop" : "drop_add");
+    if (type !== "drop" || isAsking()) return;
+    const [address] = dataTransfer.getData("text/uri-list").split(/\s/);
+    filesOf(dataTransfer).then((given) => use(given, address));
+  };
+  for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, dragged);
+  document.onpaste = (event) => {
+    const { files } = event.clipboardData;
+    const text = event.clipboardData.getData("text").trim();
+    if (isAsking() || !(files.length || (isSearch() && ADDRESS.test(text)))) return;
+    event.preventDefault();
+    use({ found: [...files], unreadable: [] }, text);
+  };
 }

@@ -18,24 +18,24 @@ export const nameOf = (hit) => hit.caption || fileOf(hit);
 
 const decimal = (n, digits) => number(n, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** No score where words rank first. */
-const similarityOf = ({ distance }) => Number.isFinite(distance) && 1 - distance;
+/** None where words rank first. */
+const similarityOf = ({ distance }, digits) => Number.isFinite(distance) && decimal(1 - distance, digits);
 
 export function scoreOf(hit) {
   const { lexical_rank: isWordMatch } = hit;
   const confidence = answer.isNone ? null : hit.confidence;
-  const similarity = similarityOf(hit);
+  const score = similarityOf(hit, 3);
   return listed(
     isWordMatch && t("word_match"),
-    similarity !== false && t("score", { score: decimal(similarity, 3) }),
+    score && t("score", { score }),
     !isWordMatch && Number.isFinite(confidence) && t("confidence", { confidence: percent(confidence) }),
     hit.page && !Number.isFinite(hit.seconds) && t("page_found", { n: hit.page }),
   );
 }
 
 function reasonOf(hit) {
-  const similarity = similarityOf(hit);
-  if (!hit.lexical_rank) return similarity !== false && [!answer.isNone && similarity > 0 && t("why_looks"), decimal(similarity, 2)].filter(Boolean).join(" ");
+  const score = similarityOf(hit, 2);
+  if (!hit.lexical_rank) return score && [!answer.isNone && hit.distance < 1 && t("why_looks"), score].filter(Boolean).join(" ");
   const isIn = (text) => answer.words.some((word) => text?.toLowerCase().includes(word));
   return t(isIn(hit.original_filename) ? "why_name" : isIn(hit.caption) ? "why_caption" : hit.texts?.[0] ? "why_picture" : "why_words");
 }
@@ -70,7 +70,7 @@ function tailStart() {
   return Math.max(FEW, shown.findLastIndex((one) => !isUnlikely(one)) + 1);
 }
 
-/** Fold the tail; and the last row is as high as the one before, though it is not full. */
+/** Fold the tail; the last row is as high as the one before. */
 function arrange() {
   const tail = tailStart();
   shown.forEach(({ tile }, place) => (tile.hidden = place >= tail));

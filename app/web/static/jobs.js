@@ -10,7 +10,7 @@ const MOST_REFUSED = 100;
 const JOBS_AT_ONCE = 20;
 const COUNTS = ["added", "processed", "changed", "moved", "removed", "gone", "unchanged", "duplicate", "failed", "cancelled", "ignored", "companions", "lost"];
 
-const rows = new Map(); // {show, job, onJob} by id
+const rows = new Map(); // by id: show, job, onJob
 const list = make("ol", "jobs");
 let look, soon;
 

@@ -1,7 +1,8 @@
 // The shell: views, language, key.
 import { hasKey } from "./api.js";
 import { byId, onLinks } from "./dom.js";
-import { focusWords, showSearch } from "./search.js";
+import { onGiven } from "./dropped.js";
+import { focusWords, searchWith, showSearch } from "./search.js";
 import { addressIn, asked } from "./session.js";
 import { t } from "./texts.js";
 
@@ -14,25 +15,41 @@ const mounts = new Map([
   ["status", later(() => import("./status.js"))],
 ]);
 
+const shownView = () => (mounts.has(asked("view")) ? asked("view") : "search");
+
 function showView() {
-  const view = mounts.has(asked("view")) ? asked("view") : "search";
+  const view = shownView();
   for (const link of document.querySelectorAll("nav [data-view]")) {
     const isShown = link.dataset.view === view;
     byId(`${link.dataset.view}-view`).hidden = !isShown;
     link.ariaCurrent = isShown ? "page" : null;
   }
   document.title = `${t(`view_${view}`)} – ${t("title")}`;
-  mounts.get(view)?.(byId(`${view}-view`));
+  const mounted = mounts.get(view)?.(byId(`${view}-view`));
   if (view === "search") focusWords();
   else mounts.set(view, null);
+  return mounted;
+}
+
+function go(address) {
+  history.pushState(null, "", addressIn(address));
+  return showView();
+}
+
+const isSearched = () => shownView() === "search" || document.documentElement.dataset.role === "reader";
+
+/** Readers may only search. */
+async function takeGiven(given, address) {
+  const view = isSearched() ? "search" : "add";
+  if (view !== shownView()) await go(`./?view=${view}`);
+  if (view === "search") searchWith(given.found, address);
+  else (await import("./add.js")).addGiven(given);
 }
 
 const askForKey = async (isWrong) => (await import("./keys.js")).askForKey(isWrong);
 
-onLinks("a[data-view]", (link) => {
-  history.pushState(null, "", addressIn(link.href));
-  showView();
-});
+onLinks("a[data-view]", ({ href }) => go(href));
+onGiven(isSearched, takeGiven);
 addEventListener("popstate", showView);
 addEventListener("keyneeded", () => askForKey(hasKey()));
 byId("key").onclick = () => askForKey(false);

@@ -1,7 +1,6 @@
 // The search view: from what a person gives to an answer.
 import { ask } from "./api.js";
 import { alertOf, announce, attempt, button, byId, closable, cross, imageOf, linkTo, make, onLinks, say } from "./dom.js";
-import { filesOf } from "./dropped.js";
 import { mountFilters, showFilters, showPanel, showSuggested } from "./filters.js";
 import { fill, shown } from "./grid.js";
 import { ADDRESS, addressOf, fromAddress, include, isAsked, isByTime, keyOf, MOST_PICTURES, pictureAt, pictureOfFiles, requestOf, TILE } from "./query.js";
@@ -27,8 +26,6 @@ let cursor;
 let controller;
 let timer;
 let isTyping; // the history keeps one place
-
-const isVisible = () => grid.checkVisibility();
 
 function change(changes, isTyped) {
   clearTimeout(timer);
@@ -163,30 +160,14 @@ function showPicture(picture) {
   chip.replaceChildren(...(images.length ? images : [name]), cross(remove, "picture_remove"));
 }
 
-async function take(files, address) {
+/** Search with files or an address. */
+export async function searchWith(files, address) {
   const pictures = [...files].filter(({ type }) => !type || type.startsWith("image/")); // not all browsers know HEIC
   const isAddress = ADDRESS.test(address);
   if (pictures.length) change({ picture: await pictureOfFiles(pictures.slice(0, MOST_PICTURES)) });
   else if (isAddress) change({ picture: pictureAt(address) });
   const leftOut = pictures.length > MOST_PICTURES && t("too_many_pictures", { n: MOST_PICTURES });
   alertOf(pictures.length || isAddress ? leftOut : t("no_picture"), "picture");
-}
-
-function dragged(event) {
-  const isMeant = isVisible() && event.dataTransfer.types.some((type) => type === "Files" || type === "text/uri-list");
-  byId("drop").hidden = !isMeant || event.type !== "dragover";
-  if (!isMeant) return;
-  event.preventDefault();
-  if (event.type !== "drop") return;
-  const [address] = event.dataTransfer.getData("text/uri-list").split(/\s/);
-  filesOf(event.dataTransfer).then(({ found }) => take(found, address));
-}
-
-function pasted(event) {
-  const [files, text] = [event.clipboardData.files, event.clipboardData.getData("text").trim()];
-  if (!isVisible() || !(files.length || ADDRESS.test(text))) return;
-  event.preventDefault();
-  take(files, text);
 }
 
 export function showSearch() {
@@ -203,7 +184,7 @@ export function focusWords() {
 
 function again() {
   answered = null;
-  if (isVisible()) showSearch();
+  if (grid.checkVisibility()) showSearch();
 }
 
 mountViewer((id, box) => change({ words: "", without: "", picture: pictureAt(id, box?.join()) }));
@@ -221,7 +202,7 @@ form.onsubmit = (event) => {
 };
 form.onchange = async ({ target }) => {
   if (target.type !== "file") return;
-  await take(target.files);
+  await searchWith(target.files);
   target.value = "";
 };
 byId("examples").append(...t("example_words").split("|").map((example) => button(example, () => change({ words: example }), "chip")));
@@ -230,6 +211,4 @@ byId("no-words").onclick = () => {
   words.focus();
 };
 byId("more").onclick = () => cursor && fetchPage({ cursor, include });
-for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, dragged);
-document.onpaste = pasted;
 for (const name of ["collectionchange", "keychange"]) addEventListener(name, again);
