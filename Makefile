@@ -214,7 +214,7 @@ test-ray: $(INSTALLED) ## Embed on a Ray cluster of this machine, and kill a wor
 	$(PYTHON) -m pytest -n 0 tests/ray
 
 .PHONY: test-container
-test-container: $(INSTALLED) ## Build the image and run it, on a base made here (apt-get install mmdebstrap buildah podman runc catatonit)
+test-container: $(INSTALLED) ## Build the image and run it, on a base made here (apt-get install mmdebstrap buildah podman runc catatonit netavark aardvark-dns)
 	@$(RUN) scripts.test_container:main
 
 .PHONY: test-crash

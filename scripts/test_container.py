@@ -30,7 +30,8 @@ from scripts.container_trial import (
     wait_until_ready,
 )
 
-PROGRAMS = ("mmdebstrap", "buildah", "podman", "runc", "catatonit")
+PROGRAMS = ("mmdebstrap", "buildah", "podman", "runc", "catatonit", "netavark", "aardvark-dns")
+PLACES = f"{os.environ['PATH']}:/usr/lib/podman"  # the last holds podman's own
 IMAGE = "localhost/picture-search-trial"
 MADE_BASE = f"{IMAGE}-base"
 DATABASE = f"{IMAGE}-database"
@@ -40,7 +41,7 @@ ADDRESS = f"http://127.0.0.1:{PORT}"
 USER = "10001"  # of the Containerfile
 PICTURES = 295  # that are bundled
 MOST_PROCESSES = 4_096  # of a user in a container
-MOST_BYTES = 1_600_000_000  # of an image with torch's small build (issue 20)
+MOST_BYTES = 1_600_000_000  # of an image with torch's small build
 COMPOSE = "podman-compose==1.6.0"
 SYSTEMD = Path("/run/systemd/system")  # podman has it run health checks
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -55,7 +56,7 @@ ONLY_TORCH_NEEDS = (
 
 def main() -> None:
     """Try the steps up to the first that fails; the exit status is 0 where none can run."""
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    missing = [program for program in PROGRAMS if shutil.which(program, path=PLACES) is None]
     if missing or os.geteuid() != 0:
         why = f"apt-get install {' '.join(missing)}" if missing else "it needs root"
         print(f"Not run: {why}.")
@@ -269,12 +270,16 @@ class Trial:
 
 
 def _configuration(folder: Path) -> Path:
-    """What podman and buildah are told: runc, and no limit above what this process may set."""
+    """What podman and buildah are told: runc, netavark, and limits that this process may set."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     limits = [f"nofile={files}:{files}", f"nproc={MOST_PROCESSES}:{MOST_PROCESSES}"]
     path = folder / "containers.conf"
     listed = ", ".join(f'"{limit}"' for limit in limits)
-    path.write_text(f'[containers]\ndefault_ulimits = [{listed}]\n[engine]\nruntime = "runc"\n')
+    path.write_text(
+        f"[containers]\ndefault_ulimits = [{listed}]\n"
+        '[engine]\nruntime = "runc"\n'
+        '[network]\nnetwork_backend = "netavark"\n'  # CNI's plugins alone resolve no names
+    )
     return path
 
 
@@ -286,9 +291,13 @@ def _options() -> list[str]:
 
 
 def _remove(*, volumes: bool = True) -> None:
-    podman("rm", "--force", "--ignore", NAME)
+    """Whatever a trial has left, of compose too."""
+    named = f"--filter=name={NAME}"
+    podman("rm", "--force", "--ignore", NAME, *podman("ps", "--all", "--quiet", named).split())
     if volumes:
-        podman("volume", "rm", "--force", f"{NAME}-data", f"{NAME}-models")
+        for kind in ("volume", "network"):
+            for name in podman(kind, "ls", "--quiet", named).split():
+                podman(kind, "rm", "--force", name)
 
 
 def _megabytes(image: str) -> int:

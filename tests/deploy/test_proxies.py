@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +16,13 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-import uvicorn
 
 from app.access import api_keys
 from app.ingest.jobs import jobs
-from app.main import create_app, server_config
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.fixtures.drawn_pictures import png
+from tests.fixtures.served_application import served
 from tests.fixtures.web_server import self_signed
 from tests.test_start import free_port
 
@@ -64,25 +62,6 @@ def documented(port: int, upstream: int, pem: Path) -> str:
         assert told in block
         block = block.replace(told, ours)
     return block
-
-
-@contextmanager
-def served(settings: Settings, services: Services) -> Iterator[int]:
-    """The service below PREFIX on a port of loopback, as `make start` serves it."""
-    app = create_app(settings.model_copy(update={"root_path": PREFIX}), services)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(server_config(app, settings.keep_alive_seconds))
-        app.state.is_stopping = lambda: server.should_exit
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive()
-                time.sleep(0.01)
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @contextmanager
@@ -138,7 +117,7 @@ def client(
         _, key = api_keys.create(session, "default", "tests", "writer", None)
     trusted = ssl.create_default_context(cafile=str(pem))
     with (
-        served(settings, services) as upstream,
+        served(settings.model_copy(update={"root_path": PREFIX}), services) as upstream,
         nginx(folder, upstream, pem) as port,
         httpx.Client(
             transport=ToProxy(port, trusted),
