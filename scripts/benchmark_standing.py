@@ -7,6 +7,7 @@ and half a webhook, adds new pictures and compares them as a worker does. Prints
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -144,10 +145,14 @@ class Bench:
 
     def _processor_seconds(self) -> float:
         """Those of this process and of the server's process that it works with."""
-        with self.sessions.begin() as session:
-            pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        server = psutil.Process(pid).cpu_times()
+        server = self._server.cpu_times()
         return float(time.process_time() + server.user + server.system)
+
+    @cached_property
+    def _server(self) -> psutil.Process:
+        """That of the only connection."""
+        with self.sessions.begin() as session:
+            return psutil.Process(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 
 if __name__ == "__main__":

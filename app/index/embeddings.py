@@ -4,6 +4,7 @@ Every function takes a Session and leaves the transaction to its caller.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     LargeBinary,
+    Select,
     and_,
     any_,
+    bindparam,
     cast,
     delete,
     exists,
@@ -89,17 +92,23 @@ def get_vectors(
     session: Session, index: VectorIndex, image_ids: Sequence[int]
 ) -> dict[int, Vectors]:
     """The vectors, float32 (dimensions,), of those of the pictures that have one, by their ids."""
-    as_bytes, kind = BINARY_FORMATS[index.column.name]
-    stored = as_bytes(index.column, type_=LargeBinary)
-    query = select(embeddings.c.image_id, stored).where(
-        embeddings.c.index_id == index.id,
-        embeddings.c.image_id == any_(cast(list(image_ids), ARRAY(BigInteger))),
-        embeddings.c.region == 0,
-    )
+    kind = BINARY_FORMATS[index.column.name][1]
+    values = {"index_id": index.id, "image_ids": list(image_ids)}
     return {
         image_id: np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
-        for image_id, sent in session.execute(query)
+        for image_id, sent in session.execute(_vectors_of(index.column.name), values)
     }
+
+
+@cache
+def _vectors_of(column: str) -> Select[tuple[int, bytes]]:
+    as_bytes, _ = BINARY_FORMATS[column]
+    stored = as_bytes(embeddings.c[column], type_=LargeBinary)
+    return select(embeddings.c.image_id, stored).where(
+        embeddings.c.index_id == bindparam("index_id"),
+        embeddings.c.image_id == any_(cast(bindparam("image_ids"), ARRAY(BigInteger))),
+        embeddings.c.region == 0,
+    )
 
 
 def get_part_vectors(

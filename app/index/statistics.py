@@ -86,13 +86,24 @@ class IndexStatistics:
 
     def null_distribution(self) -> NullDistribution | None:
         """The null distribution, None at first; it is measured in the background when due."""
+        if self._must_measure() and self._measuring.acquire(blocking=False):  # else it is measured
+            self._threads.submit(self._measure_and_release)
+        return self._null
+
+    def current_null_distribution(self) -> NullDistribution | None:
+        """The same, but measured before where that is due: for whoever has time to wait.
+
+        None for an index without vectors, and where measuring failed.
+        """
+        if self._must_measure():
+            self.measure()
+        return self._null
+
+    def _must_measure(self) -> bool:
         if self._null is None:
             self._null = self._stored()
         rested = time.monotonic() - self._failed_at > RETRY_SECONDS
-        due = rested and self._is_due(self._null, self.counts())
-        if due and self._measuring.acquire(blocking=False):  # else it is being measured
-            self._threads.submit(self._measure_and_release)
-        return self._null
+        return rested and self._is_due(self._null, self.counts())
 
     @staticmethod
     def _is_due(null: NullDistribution | None, counts: Counts) -> bool:

@@ -155,6 +155,27 @@ def test_counts_are_believed_for_a_while(services: Services, statistics: IndexSt
     assert Counts(0, 0).coverage == 1
 
 
+def test_whoever_can_wait_is_told_what_holds_after_a_large_deletion(
+    services: Services, statistics: IndexStatistics, pictures: int
+) -> None:
+    statistics.measure()
+    sql(services, "CREATE TABLE kept AS SELECT * FROM embeddings WHERE image_id > 100")
+    try:
+        sql(services, "DELETE FROM embeddings WHERE image_id > 100")
+        _let_counts_age(statistics)
+        few = statistics.current_null_distribution()
+        assert few is not None
+        assert few.counted == 100
+    finally:
+        sql(services, "INSERT INTO embeddings SELECT * FROM kept")
+        sql(services, "DROP TABLE kept")
+        _let_counts_age(statistics)
+    many = statistics.current_null_distribution()
+    assert many is not None
+    assert many.counted == pictures
+    assert statistics.current_null_distribution() is many
+
+
 def _let_counts_age(statistics: IndexStatistics) -> None:
     known = statistics._counted
     if known is not None:

@@ -242,6 +242,39 @@ def test_without_the_standby_the_primary_answers(
     until(lambda: replica.state == "in_use")
 
 
+@contextmanager
+def no_primary(services: Services, pair: Pair) -> Iterator[None]:
+    pair.primary.stop()
+    try:
+        yield
+    finally:
+        pair.primary.start()
+    until(lambda: bool(services.replicas and services.replicas.is_primary_up))
+
+
+def test_standing_searches_are_told_of_uploads_and_read_without_the_primary(
+    filled: TestClient, services: Services, replica: Replica, pair: Pair
+) -> None:
+    body = {"query": "anything", "min_confidence": 0}
+    search = filled.post("/api/v1/standing-searches", json=body).json()
+    image_id = uploaded(filled, "new.png", png(2_500))
+    services.worker.standing_work.tell_of_new()
+    matches = f"{search['url']}/matches"
+    assert [one["image"]["id"] for one in filled.get(matches).json()["data"]] == [image_id]
+    catch_up(replica)
+    with no_primary(services, pair):
+        assert [one["image"]["id"] for one in filled.get(matches).json()["data"]] == [image_id]
+        assert "<entry>" in filled.get(search["feed_url"]).text
+        listed = filled.get("/api/v1/standing-searches").json()["data"]
+        assert [one["id"] for one in listed] == [search["id"]]
+        refused = filled.post("/api/v1/standing-searches", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (503, "database_read_only")
+    later = uploaded(filled, "later.png", png(2_501))
+    services.worker.standing_work.tell_of_new()
+    assert [one["image"]["id"] for one in filled.get(matches).json()["data"]] == [later, image_id]
+    assert filled.delete(search["url"]).status_code == 204
+
+
 @pytest.fixture
 def key(services: Services) -> str:
     with services.sessions.begin() as session:
@@ -255,8 +288,7 @@ def test_without_the_primary_searches_go_on_and_changes_are_refused(
     image_id = uploaded(filled, "kept.png", png(3_000))
     assert image_id in found(filled)
     catch_up(replica)
-    pair.primary.stop()
-    try:
+    with no_primary(services, pair):
         assert image_id in found(filled, "a mountain")
         time.sleep(2.5)  # the key is looked up anew
         assert image_id in found(filled, "a river")
@@ -272,9 +304,6 @@ def test_without_the_primary_searches_go_on_and_changes_are_refused(
         wrong = key[:-1] + ("A" if key[-1] != "A" else "B")
         answer = filled.get("/search-by-text?query=a+pier", headers={"X-API-Key": wrong})
         assert answer.status_code == 401
-    finally:
-        pair.primary.start()
-    until(lambda: bool(services.replicas and services.replicas.is_primary_up))
     later = uploaded(filled, "new.png", png(3_002))
     assert later in found(filled)
 

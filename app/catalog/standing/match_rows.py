@@ -11,9 +11,12 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Executable,
     RowMapping,
     Select,
     Text,
+    any_,
+    bindparam,
     cast,
     delete,
     exists,
@@ -22,6 +25,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import REAL
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
@@ -77,38 +81,72 @@ _COLUMNS = [
 ]
 
 
-def add(session: Session, found: Sequence[NewMatch]) -> list[NewMatch]:
-    """Write matches, in their order; returns those that are new."""
-    if not found:
-        return []
-    query = upsert(standing_matches).values([vars(one) for one in found])
+def _array(name: str, kind: type[TypeEngine[Any]]) -> Any:
+    return cast(bindparam(name), ARRAY(kind))
+
+
+_SEARCHES, _PICTURES = _array("searches", BigInteger), _array("pictures", BigInteger)
+
+
+def _add() -> Executable:
+    """Arrays, since a batch may have more matches than a statement may have parameters."""
+    names = ("search_id", "image_id", "similarity", "confidence")
+    given = (_SEARCHES, _PICTURES, _array("similarities", REAL), _array("confidences", REAL))
+    told = func.unnest(*given).table_valued(*names, with_ordinality="place", name="found")
+    found = told.render_derived()
+    ids = select(standing_searches.c.id).where(standing_searches.c.id == any_(_SEARCHES))
+    locked = ids.order_by(standing_searches.c.id).with_for_update(read=True, key_share=True)
+    present = locked.cte("present")
+    rows = select(*(found.c[name] for name in names))
+    rows = rows.join_from(found, present, found.c.search_id == present.c.id).order_by(found.c.place)
+    query = upsert(standing_matches).from_select(names, rows)
     query = query.on_conflict_do_nothing(index_elements=["search_id", "image_id"])
-    columns = (standing_matches.c.search_id, standing_matches.c.image_id)
-    added = set(session.execute(query.returning(*columns)).tuples())
-    return [one for one in found if (one.search_id, one.image_id) in added]
+    return query.returning(standing_matches.c.search_id, standing_matches.c.image_id)
 
 
-def report_by(session: Session, messages: Mapping[str, Sequence[NewMatch]]) -> None:
-    """Note the messages, by their `webhook-id`, that report matches."""
-    reported = [
-        (one.search_id, one.image_id, message) for message, some in messages.items() for one in some
-    ]
-    if not reported:
-        return
-    searches, pictures, ids = zip(*reported, strict=True)
-    told = func.unnest(
-        _array(searches, BigInteger), _array(pictures, BigInteger), _array(ids, Text)
-    )
+def _report() -> Executable:
+    told = func.unnest(_SEARCHES, _PICTURES, _array("messages", Text))
     rows = told.table_valued("search_id", "image_id", "webhook_id", name="told").render_derived()
     query = update(standing_matches).where(
         standing_matches.c.search_id == rows.c.search_id,
         standing_matches.c.image_id == rows.c.image_id,
     )
-    session.execute(query.values(webhook_id=rows.c.webhook_id))
+    return query.values(webhook_id=rows.c.webhook_id)
 
 
-def _array(values: Sequence[Any], kind: type[TypeEngine[Any]]) -> Any:
-    return cast(list(values), ARRAY(kind))
+_ADD, _REPORT_BY = _add(), _report()
+
+
+def add(session: Session, found: Sequence[NewMatch]) -> list[NewMatch]:
+    """Write matches, in their order; returns those that are new.
+
+    Those of standing searches that were deleted are left out; the others cannot be deleted until
+    the transaction ends.
+    """
+    if not found:
+        return []
+    values = {
+        **_ids(found),
+        "similarities": [one.similarity for one in found],
+        "confidences": [one.confidence for one in found],
+    }
+    added = set(session.execute(_ADD, values).tuples())
+    return [one for one in found if (one.search_id, one.image_id) in added]
+
+
+def report_by(session: Session, messages: Mapping[str, Sequence[NewMatch]]) -> None:
+    """Note the messages, by their `webhook-id`, that report matches."""
+    told = [(one, message) for message, some in messages.items() for one in some]
+    if told:
+        ids = _ids([one for one, _ in told])
+        session.execute(_REPORT_BY, {**ids, "messages": [message for _, message in told]})
+
+
+def _ids(found: Sequence[NewMatch]) -> dict[str, list[int]]:
+    return {
+        "searches": [one.search_id for one in found],
+        "pictures": [one.image_id for one in found],
+    }
 
 
 def newest(session: Session, search_id: int, before: int | None, limit: int) -> list[Match]:

@@ -8,15 +8,70 @@ compared twice. Every function takes a Session and leaves the transaction to its
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Executable,
+    Select,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.database.standing_tables import standing_new_images, standing_searches
 from app.database.tables import PRESENT, VectorIndex, embeddings, images
-from app.index.hnsw_search import any_of
 
 DAYS_WAITING = 30  # that a picture without a vector is kept in mind
+
+
+def _note() -> Executable:
+    is_searched = exists().where(standing_searches.c.collection_id == images.c.collection_id)
+    is_new = images.c.id == any_(cast(bindparam("image_ids"), ARRAY(BigInteger)))
+    new = select(images.c.id).where(is_new, PRESENT, is_searched).order_by(images.c.id)
+    query = upsert(standing_new_images).from_select(["image_id"], new)
+    return query.on_conflict_do_update(
+        index_elements=["image_id"], set_={"added_at": query.excluded.added_at}
+    )
+
+
+def _take() -> Executable:
+    """The planner knows little of a table that is nearly always empty.
+
+    Left to itself it joins the notes with all images. A subquery that locks is evaluated for each.
+    """
+    note = standing_new_images.c.image_id
+    has_vector = exists().where(
+        embeddings.c.index_id == bindparam("index_id"), embeddings.c.image_id == images.c.id
+    )
+    here = images.c.collection_id == bindparam("collection_id")
+    image = select(literal(1)).where(images.c.id == note, here, PRESENT, has_vector)
+    locked = image.with_for_update(read=True, key_share=True, skip_locked=True).lateral("locked")
+    query = select(note).join_from(standing_new_images, locked, true())
+    held = query.order_by(note).limit(bindparam("limit")).cte("held")
+    again = standing_new_images.alias()
+    free = select(again.c.image_id).where(again.c.image_id.in_(select(held)))
+    chosen = free.with_for_update(skip_locked=True).cte("free")
+    taken = delete(standing_new_images).where(note.in_(select(chosen)))
+    return taken.returning(note, standing_new_images.c.added_at)
+
+
+def _waiting() -> Select[tuple[int | None]]:
+    """Looked up for each note, as above."""
+    here = images.c.id == standing_new_images.c.image_id
+    of_note = select(images.c.collection_id).where(here, PRESENT).correlate(standing_new_images)
+    return select(of_note.scalar_subquery()).select_from(standing_new_images).distinct()
+
+
+_NOTE, _TAKE, _WAITING = _note(), _take(), _waiting()
 
 
 def note(session: Session, image_ids: Sequence[int]) -> None:
@@ -24,21 +79,13 @@ def note(session: Session, image_ids: Sequence[int]) -> None:
 
     A held picture is noted once it is approved.
     """
-    if not image_ids:
-        return
-    is_searched = exists().where(standing_searches.c.collection_id == images.c.collection_id)
-    new = select(images.c.id).where(images.c.id == any_of(image_ids), PRESENT, is_searched)
-    query = upsert(standing_new_images).from_select(["image_id"], new.order_by(images.c.id))
-    again = query.on_conflict_do_update(
-        index_elements=["image_id"], set_={"added_at": query.excluded.added_at}
-    )
-    session.execute(again)
+    if image_ids:
+        session.execute(_NOTE, {"image_ids": list(image_ids)})
 
 
 def waiting_collections(session: Session) -> list[int]:
     """The ids of the collections that have new pictures."""
-    query = select(images.c.collection_id).distinct().join_from(standing_new_images, images)
-    return list(session.execute(query.where(PRESENT)).scalars())
+    return [one for one in session.execute(_WAITING).scalars() if one is not None]
 
 
 def take(session: Session, index: VectorIndex, limit: int) -> dict[int, datetime]:
@@ -47,23 +94,8 @@ def take(session: Session, index: VectorIndex, limit: int) -> dict[int, datetime
     They are locked against deletion before their notes are: whoever deletes a picture has the same
     order. Those that somebody else is working on are left for later.
     """
-    has_vector = exists().where(
-        embeddings.c.index_id == index.id, embeddings.c.image_id == images.c.id
-    )
-    query = select(images.c.id).join_from(standing_new_images, images)
-    query = query.where(images.c.collection_id == index.collection_id, PRESENT, has_vector)
-    query = query.order_by(images.c.id).limit(limit)
-    locked = query.with_for_update(of=images, read=True, key_share=True, skip_locked=True)
-    ids = list(session.execute(locked).scalars())
-    if not ids:
-        return {}
-    free = select(standing_new_images.c.image_id).where(
-        standing_new_images.c.image_id == any_of(ids)
-    )
-    chosen = free.with_for_update(skip_locked=True).cte("free")
-    columns = (standing_new_images.c.image_id, standing_new_images.c.added_at)
-    taken = delete(standing_new_images).where(standing_new_images.c.image_id.in_(select(chosen)))
-    return dict(sorted(session.execute(taken.returning(*columns)).tuples()))
+    values = {"collection_id": index.collection_id, "index_id": index.id, "limit": limit}
+    return dict(sorted(session.execute(_TAKE, values).tuples()))
 
 
 def purge(session: Session) -> None:

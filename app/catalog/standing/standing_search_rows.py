@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import RowMapping, Select, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
@@ -162,13 +162,17 @@ def lock_present(session: Session, search_ids: Collection[int]) -> set[int]:
     return set(session.execute(locked).scalars()) if search_ids else set()
 
 
+_STATE = select(
+    func.count(),
+    func.coalesce(func.max(standing_searches.c.id), 0),
+    func.count().filter(standing_searches.c.index_id.is_distinct_from(bindparam("index_id"))),
+).where(standing_searches.c.collection_id == bindparam("collection_id"))
+
+
 def state(session: Session, collection_id: int, index_id: int) -> State:
     """What a collection's standing searches are like, seen from a generation of its vectors."""
-    is_outdated = standing_searches.c.index_id.is_distinct_from(index_id)
-    highest = func.coalesce(func.max(standing_searches.c.id), 0)
-    query = select(func.count(), highest, func.count().filter(is_outdated))
-    query = query.where(standing_searches.c.collection_id == collection_id)
-    return State(*session.execute(query).one())
+    values = {"collection_id": collection_id, "index_id": index_id}
+    return State(*session.execute(_STATE, values).one())
 
 
 def outdated(session: Session, collection_id: int, index_id: int) -> list[StandingSearch]:

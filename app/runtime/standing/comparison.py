@@ -93,11 +93,8 @@ def _write(
     session: Session, collection: Collection, queries: StandingQueries, found: Sequence[NewMatch]
 ) -> None:
     """Write the matches that pass the filters, and the messages about those that are new."""
-    searches = {search.id: search for search in queries.searches}
-    present = standing_search_rows.lock_present(session, {one.search_id for one in found})
-    found = [one for one in found if one.search_id in present]
-    added = match_rows.add(session, passing_filters(session, collection, searches, found))
-    _report(session, searches, added)
+    passing = passing_filters(session, collection, queries.by_id, found)
+    _report(session, queries.by_id, match_rows.add(session, passing))
 
 
 def _report(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from app.catalog.standing import match_rows, new_image_rows, standing_search_rows
 from app.database.connections import Sessions
 from app.errors import CollectionNotFound, ImageSearchError, IndexGone
-from app.index.calibration import NullDistribution
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.standing.comparison import Comparison
 from app.runtime.standing.standing_searches import encoded_query, terms_of
@@ -53,7 +52,7 @@ class StandingWork:
         """Raises ModelUnavailable."""
         while True:
             self._encode_outdated(opened)
-            null = _null_distribution(opened)
+            null = opened.search.statistics.current_null_distribution()
             if null is None:  # no picture has a vector yet
                 return
             if not self.comparison.compare(opened.collection, opened.index, null):
@@ -76,13 +75,3 @@ class StandingWork:
                     else:
                         encoded = encoded_query(opened, query)
                         standing_search_rows.keep_query(session, search.id, encoded)
-
-
-def _null_distribution(opened: OpenCollection) -> NullDistribution | None:
-    """That of the index, measured now if it was not yet."""
-    statistics = opened.search.statistics
-    null = statistics.null_distribution()
-    if null is None:
-        statistics.measure()
-        null = statistics.null_distribution()
-    return null

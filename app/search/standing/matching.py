@@ -57,6 +57,11 @@ class StandingQueries:
             np.array([one.created_at.timestamp() for one in searches]),
         )
 
+    @cached_property
+    def by_id(self) -> Mapping[int, StandingSearch]:
+        """The searches by their ids."""
+        return {search.id: search for search in self.searches}
+
     def matches(self, new: NewPictures, null: NullDistribution) -> list[NewMatch]:
         """The pictures that each search finds, whatever their filters, by search and picture.
 
