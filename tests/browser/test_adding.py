@@ -240,6 +240,9 @@ def test_an_archives_job_is_followed_live(visitor: Visitor, service: Service) ->
     expect(job).to_have_attribute("data-state", "succeeded")
     expect(job).to_contain_text("400 added")
     expect(line(page, "holiday.zip")).to_contain_text("400")
+    expect(view(page).locator(".uploads > p")).to_have_text(
+        "401 of 401 done · 400 added · 1 refused"
+    )
     job.get_by_text("1 refused", exact=True).click()
     expect(job.get_by_role("row").filter(has_text="broken.png")).to_contain_text("damaged")
 
@@ -366,7 +369,9 @@ def test_uploads_are_stopped_and_described_together(visitor: Visitor, service: S
     name.fill("stars")
     value.fill("3")
     choose(page, payload("kept.png", png(9_100)))
-    expect(page.get_by_text("46 of 46 done · 1 added").first).to_be_visible()  # not an earlier job
+    expect(
+        page.get_by_text("1 of 46 done · 1 added · 45 not begun").first
+    ).to_be_visible()  # not an earlier job
     where = json.dumps({"tags": {"contains": "stopped"}})
     (found,) = service.ask("GET", "/api/v1/collections/default/images", params={"filter": where})[
         "data"

@@ -55,6 +55,11 @@ def test_a_month_of_the_rail_is_jumped_to(visitor: Visitor, dated: Service, sche
     expect(tiles(page)).to_have_count(1)
     assert query_of(page)["at"] == ["2007-01"]
     assert violations(page) == []
+    rail(page).get_by_role("link", name="All months").click()  # before, there was no way back
+    expect(tiles(page)).to_have_count(4)
+    expect(rail(page).get_by_role("link", name="All months")).to_have_count(0)
+    page.go_back()
+    expect(tiles(page)).to_have_count(1)
     page.go_back()
     expect(tiles(page)).to_have_count(2)
 
@@ -62,7 +67,7 @@ def test_a_month_of_the_rail_is_jumped_to(visitor: Visitor, dated: Service, sche
 def test_the_rail_on_a_phone(visitor: Visitor, dated: Service) -> None:
     page = visitor.visit(dated, f"{VIEW}&at=2019-05", size=(360, 740), language="zh-CN")
     settle(page)
-    expect(page.locator("#rail").get_by_role("link")).to_have_count(2)
+    expect(page.locator("#rail").get_by_role("link")).to_have_count(3)  # one leads back to all
     assert overflowing(page) == []
 
 

@@ -62,7 +62,7 @@ def test_select_by_click_range_and_all(visitor: Visitor, managed: Service) -> No
     tiles(page).nth(1).click()
     expect(bar(page)).to_contain_text("3 of 6 selected")
     expect(dialog(page)).to_be_hidden()
-    bar(page).get_by_role("button", name="All shown").click()
+    bar(page).get_by_role("button", name="All loaded so far").click()
     expect(bar(page)).to_contain_text("6 of 6 selected")
     page.keyboard.press("Escape")
     expect(bar(page)).to_be_hidden()
@@ -94,7 +94,7 @@ def test_select_by_a_long_press_and_by_the_keyboard(visitor: Visitor, managed: S
 def test_words_for_many_and_axe(visitor: Visitor, managed: Service, scheme: Scheme) -> None:
     page = visit(visitor, managed, scheme=scheme)
     page.get_by_role("button", name="Select", exact=True).click()
-    bar(page).get_by_role("button", name="All shown").click()
+    bar(page).get_by_role("button", name="All loaded so far").click()
     assert violations(page) == []
     visitor.photograph("bar")
     bar(page).get_by_role("button", name="Edit").click()
@@ -192,7 +192,7 @@ def test_moved_to_a_collection_that_is_made_then(visitor: Visitor, managed: Serv
 def test_downloaded_as_a_zip(visitor: Visitor, managed: Service, tmp_path: Path) -> None:
     page = visit(visitor, managed)
     page.get_by_role("button", name="Select", exact=True).click()
-    bar(page).get_by_role("button", name="All shown").click()
+    bar(page).get_by_role("button", name="All loaded so far").click()
     with page.expect_download() as begun:
         bar(page).get_by_role("button", name="Download").click()
     begun.value.save_as(tmp_path / "pictures.zip")
@@ -278,14 +278,14 @@ def test_what_is_said_of_the_answer_counts_no_deleted_pictures(
     page = visit(visitor, managed)
     expect(answer(page)).to_contain_text("The newest of 6 pictures")
     page.get_by_role("button", name="Select", exact=True).click()
-    bar(page).get_by_role("button", name="All shown").click()
+    bar(page).get_by_role("button", name="All loaded so far").click()
     checks(page).first.click()
     bar(page).get_by_role("button", name="Delete").click()
     expect(answer(page)).to_contain_text("The only picture")
     page.get_by_role("button", name="Undo").click()
     expect(answer(page)).to_contain_text("The newest of 6 pictures")
     page.get_by_role("button", name="Select", exact=True).click()
-    bar(page).get_by_role("button", name="All shown").click()
+    bar(page).get_by_role("button", name="All loaded so far").click()
     bar(page).get_by_role("button", name="Move").click()
     dialog(page).get_by_label("To the collection").select_option("moved")
     dialog(page).get_by_role("button", name="Save").click()

@@ -49,7 +49,7 @@ def test_a_reader_is_offered_nothing_that_would_be_refused(
     expect(page.get_by_role("link", name="Add", exact=True)).to_be_hidden()
     expect(page.get_by_role("button", name="Menu")).to_be_hidden()
     page.get_by_role("button", name="Select", exact=True).click()
-    page.get_by_role("button", name="All shown").click()
+    page.get_by_role("button", name="All loaded so far").click()
     expect(page.get_by_role("button", name="Download")).to_be_enabled()
     expect_none(page)
     page.keyboard.press("Escape")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -290,6 +291,18 @@ def test_what_is_less_likely_is_folded(visitor: Visitor, service: Service) -> No
     likely = tiles(page).count()
     assert 8 <= likely < 40
     assert "confidence" in page.locator("#grid").evaluate("one => one.innerHTML")
+
+
+def test_which_of_several_pictures_is_broken_is_said(
+    visitor: Visitor, service: Service, tmp_path: Path
+) -> None:
+    visitor.refusals.add(422)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(picture("cat.jpg").read_bytes()[:300])
+    page = visitor.visit(service, "/?q=a+cat")
+    settle(page)
+    dropped(page, picture("green-tree.jpg"), broken)
+    expect(page.get_by_role("alert")).to_contain_text("broken.jpg: The picture is damaged")
 
 
 def test_several_dropped_pictures_are_one_query_that_survives_a_reload(

@@ -28,6 +28,7 @@ LOADED_LATER = (
         "collections.js",
         "keys.js",
         "edit.js",
+        "standing.js",
     ),
 )
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.js"))

@@ -30,190 +30,191 @@ let drawing = 0;
 const count = (...states) => entries.filter(({ state }) => states.includes(state)).length;
 
 function batchesOf(files) {
-  const batches = [];
-  let size = Infinity;
-  const said = { caption: view.caption.value.trim(), metadata: metadata(), into: collection() };
-  for (const file of files) {
-    const isArchive = ARCHIVE.test(file.name);
-    size += file.size;
-    if (isArchive || size > BATCH_BYTES || batches.at(-1).files.length === BATCH_FILES) {
-      batches.push({ isArchive, files: [], ...said });
-      size = isArchive ? Infinity : file.size;
-    }
-    batches.at(-1).files.push(entryOf(file));
-  }
-  for (const input of view.drop.querySelectorAll("input")) input.value = "";
-  return batches;
+	const batches = [];
+	let size = Infinity;
+	const said = { caption: view.caption.value.trim(), metadata: metadata(), into: collection() };
+	for (const file of files) {
+		const isArchive = ARCHIVE.test(file.name);
+		size += file.size;
+		if (isArchive || size > BATCH_BYTES || batches.at(-1).files.length === BATCH_FILES) {
+			batches.push({ isArchive, files: [], ...said });
+			size = isArchive ? Infinity : file.size;
+		}
+		batches.at(-1).files.push(entryOf(file));
+	}
+	for (const input of view.drop.querySelectorAll("input")) input.value = "";
+	return batches;
 }
 
 async function metadata() {
-  const tags = tagsIn(view.tags.value);
-  const fields = await view.fields.changes().catch(() => ({})); // the upload is refused, and says why
-  return { ...fields, ...(tags.length && { tags }) };
+	const tags = tagsIn(view.tags.value);
+	const fields = await view.fields.changes().catch(() => ({})); // the upload is refused, and says why
+	return { ...fields, ...(tags.length && { tags }) };
 }
 
 async function stop() {
-  stopping.abort();
-  stopping = new AbortController();
-  try {
-    for (const id of running) await post(`/api/v1/jobs/${id}/cancel`);
-  } catch (error) {
-    if (error.status !== 409) alertOf(error.message, "stop"); // it has ended by now
-  }
+	stopping.abort();
+	stopping = new AbortController();
+	try {
+		for (const id of running) await post(`/api/v1/jobs/${id}/cancel`);
+	} catch (error) {
+		if (error.status !== 409) alertOf(error.message, "stop"); // it has ended by now
+	}
 }
 
 function enqueue(batches) {
-  for (const batch of batches) {
-    change(batch.files, "waiting", 0);
-    const { signal } = stopping;
-    sending = sending.then(() => send(batch, signal));
-  }
+	for (const batch of batches) {
+		change(batch.files, "waiting", 0);
+		const { signal } = stopping;
+		sending = sending.then(() => send(batch, signal));
+	}
 }
 
 async function take(files) {
-  const suspects = files.filter(({ name, size }) => size > SUSPECT_BYTES && !ARCHIVE.test(name));
-  try {
-    if (suspects.length) files = await (await import("./shrink.js")).withinBounds(files, suspects);
-  } catch {} // the service says what it refuses
-  enqueue(batchesOf(files));
+	const suspects = files.filter(({ name, size }) => size > SUSPECT_BYTES && !ARCHIVE.test(name));
+	try {
+		if (suspects.length) files = await (await import("./shrink.js")).withinBounds(files, suspects);
+	} catch {} // the service says what it refuses
+	enqueue(batchesOf(files));
 }
 
 async function send(batch, signal) {
-  const { files, caption, into, isArchive } = batch;
-  if (signal.aborted) return change(files, "cancelled", 1);
-  const form = new FormData();
-  for (const { file } of files) form.append(isArchive ? "archive" : "files", file, file.name);
-  form.append("caption", caption);
-  const progress = (fraction) => change(files, "sending", SENT * fraction);
-  try {
-    const metadata = await batch.metadata;
-    if (Object.keys(metadata).length) form.append("metadata", JSON.stringify(metadata));
-    const { job_id: id } = await upload(`/api/v1/images?collection=${into}`, form, { progress, signal });
-    running.add(id);
-    watchJob(id, (job) => settle(batch, job));
-  } catch ({ status, message, name }) {
-    if (name === "AbortError") return change(files, "cancelled", 1);
-    const isFinal = status < 500 && !MENDABLE.includes(status);
-    if (!isFinal) lost.push(batch);
-    change(files, isFinal ? "failed" : "lost", 1, message);
-  }
+	const { files, caption, into, isArchive } = batch;
+	if (signal.aborted) return change(files, "cancelled", 1);
+	const form = new FormData();
+	for (const { file } of files) form.append(isArchive ? "archive" : "files", file, file.name);
+	form.append("caption", caption);
+	const progress = (fraction) => change(files, "sending", SENT * fraction);
+	try {
+		const metadata = await batch.metadata;
+		if (Object.keys(metadata).length) form.append("metadata", JSON.stringify(metadata));
+		const { job_id: id } = await upload(`/api/v1/images?collection=${into}`, form, { progress, signal });
+		running.add(id);
+		watchJob(id, (job) => settle(batch, job));
+	} catch ({ status, message, name }) {
+		if (name === "AbortError") return change(files, "cancelled", 1);
+		const isFinal = status < 500 && !MENDABLE.includes(status);
+		if (!isFinal) lost.push(batch);
+		change(files, isFinal ? "failed" : "lost", 1, message);
+	}
 }
 
 async function settle({ files, isArchive }, job) {
-  const done = SENT + (1 - SENT) * (job.done / job.total || 0);
-  if (!job.finished_at) return change(files, "sent", done);
-  running.delete(job.id);
-  if (isArchive) return change(files, OUTCOMES[job.status], 1, refusalOf(job.code, job.reason) ?? countsOf(job));
-  try {
-    const { data } = await get(`/api/v1/jobs/${job.id}/items`, { limit: BATCH_FILES });
-    data.forEach((item, at) => settleFile(files[at], item));
-  } catch {
-    setTimeout(settle, AGAIN_MS, { files }, job);
-  }
+	const done = SENT + (1 - SENT) * (job.done / job.total || 0);
+	if (!job.finished_at) return change(files, "sent", done);
+	running.delete(job.id);
+	if (isArchive) files[0].job = job.total && job;
+	if (isArchive) return change(files, OUTCOMES[job.status], 1, refusalOf(job.code, job.reason) ?? countsOf(job));
+	try {
+		const { data } = await get(`/api/v1/jobs/${job.id}/items`, { limit: BATCH_FILES });
+		data.forEach((item, at) => settleFile(files[at], item));
+	} catch {
+		setTimeout(settle, AGAIN_MS, { files }, job);
+	}
 }
 
 function settleFile(entry, { image_id: id, status, action, code, reason }) {
-  const told = refusalOf(code, reason);
-  const isSeen = id && code !== HELD;
-  change([entry], OUTCOMES[action] ?? OUTCOMES[status], 1, isSeen ? linkTo("search", { hit: id }, told ?? t("add_look")) : (told ?? ""));
-  if (isSeen) showPicture(entry.image, thumbnail(id, 64)).catch(() => {});
+	const told = refusalOf(code, reason);
+	const isSeen = id && code !== HELD;
+	change([entry], OUTCOMES[action] ?? OUTCOMES[status], 1, isSeen ? linkTo("search", { hit: id }, told ?? t("add_look")) : (told ?? ""));
+	if (isSeen) showPicture(entry.image, thumbnail(id, 64)).catch(() => {});
 }
 
 function entryOf(file) {
-  const image = make("img", { alt: "", width: 40, height: 40 });
-  const size = make("span", "muted", file.before ? t("shrunk", { before: bytes(file.before), after: bytes(file.size) }) : bytes(file.size));
-  const entry = { file, image, ...liveRow(make("span", {}, file.name, " ", size)) };
-  entry.whole.prepend(image);
-  view.files.append(entry.whole);
-  entries.push(entry);
-  return entry;
+	const image = make("img", { alt: "", width: 40, height: 40 });
+	const size = make("span", "muted", file.before ? t("shrunk", { before: bytes(file.before), after: bytes(file.size) }) : bytes(file.size));
+	const entry = { file, image, ...liveRow(make("span", {}, file.name, " ", size)) };
+	entry.whole.prepend(image);
+	view.files.append(entry.whole);
+	entries.push(entry);
+	return entry;
 }
 
 function change(files, state, done, detail = "") {
-  for (const entry of files) {
-    Object.assign(entry, { state, done });
-    entry.show(state, t(`add_${state}`), detail, done);
-    if (state === "failed") view.files.prepend(entry.whole);
-  }
-  drawing ||= requestAnimationFrame(drawAll);
+	for (const entry of files) {
+		Object.assign(entry, { state, done });
+		entry.show(state, t(`add_${state}`), detail, done);
+		if (state === "failed") view.files.prepend(entry.whole);
+	}
+	drawing ||= requestAnimationFrame(drawAll);
 }
 
 function drawAll() {
-  drawing = 0;
-  const counts = Object.fromEntries(ENDS.map((state) => [state, count(state)]));
-  Object.assign(counts, { total: entries.length, done: count(...ENDS) });
-  const text = countsOf(counts);
-  view.uploads.hidden = false;
-  view.bar.value = entries.reduce((sum, entry) => sum + entry.done, 0) / counts.total;
-  view.find.hidden = !counts.added;
-  view.again.hidden = !lost.length;
-  view.stop.hidden = counts.done === counts.total;
-  if (counts.done === counts.total && view.counts.textContent !== text) announce(text, forget());
-  fill(view.counts, text);
+	drawing = 0;
+	const parts = entries.map(({ state, job }) => job || { [state]: 1, total: 1, done: ENDS.includes(state) ? 1 : 0 });
+	const counts = Object.fromEntries(["total", "done", ...ENDS].map((name) => [name, parts.reduce((sum, part) => sum + (part[name] ?? 0), 0)]));
+	const text = countsOf(counts);
+	view.uploads.hidden = false;
+	view.bar.value = entries.reduce((sum, entry) => sum + entry.done, 0) / entries.length;
+	view.find.hidden = !counts.added;
+	view.again.hidden = !lost.length;
+	view.stop.hidden = counts.done === counts.total;
+	if (counts.done === counts.total && view.counts.textContent !== text) announce(text, forget());
+	fill(view.counts, text);
 }
 
 export function addGiven({ found, unreadable }) {
-  alertOf(unreadable.length ? t("add_unreadable", { names: unreadable.join(", ") }) : found.length ? "" : t("add_nothing"), "drop");
-  take(found);
+	alertOf(unreadable.length ? t("add_unreadable", { names: unreadable.join(", ") }) : found.length ? "" : t("add_nothing"), "drop");
+	take(found);
 }
 
 function chooser(key, className, options) {
-  const onchange = ({ target }) => {
-    take([...target.files].filter((file) => !isHiddenIn(file)));
-    target.value = "";
-  };
-  const input = make("input", { type: "file", className: "unseen", multiple: true, onchange, ...options });
-  return make("label", `button ${className}`, t(key), input);
+	const onchange = ({ target }) => {
+		take([...target.files].filter((file) => !isHiddenIn(file)));
+		target.value = "";
+	};
+	const input = make("input", { type: "file", className: "unseen", multiple: true, onchange, ...options });
+	return make("label", `button ${className}`, t(key), input);
 }
 
 function bodyOf(form) {
-  const [place, dry_run] = [form.place.value.trim(), form.dry.checked];
-  if (/^https?:/i.test(place)) return { urls: place.split(/\s+/), caption: view.caption.value.trim(), dry_run };
-  const [, bucket, prefix] = place.match(/^s3:\/\/([^/]+)\/?(.*)$/) ?? [];
-  return { source: bucket ? { bucket, prefix } : { folder: place }, mode: form.sync.checked ? "sync" : "add", dry_run };
+	const [place, dry_run] = [form.place.value.trim(), form.dry.checked];
+	if (/^https?:/i.test(place)) return { urls: place.split(/\s+/), caption: view.caption.value.trim(), dry_run };
+	const [, bucket, prefix] = place.match(/^s3:\/\/([^/]+)\/?(.*)$/) ?? [];
+	return { source: bucket ? { bucket, prefix } : { folder: place }, mode: form.sync.checked ? "sync" : "add", dry_run };
 }
 
 function sourceForm() {
-  const told = make("p", { role: "status" });
-  const submit = async (form) => {
-    try {
-      const given = { query: { collection: collection() }, json: bodyOf(form) };
-      const { job_id: id } = await ask("POST", "/api/v1/images", given);
-      watchJob(id, forget);
-      fill(told, t("add_begun", { id: String(id) }));
-    } catch (refusal) {
-      fill(told, make("span", "bad", refusal.message));
-    }
-  };
-  const place = make("textarea", { name: "place", rows: 3, required: true });
-  const box = (name) => make("label", "row", make("input", { type: "checkbox", name }), t(`add_${name}`));
-  const begin = say("button", "add_begin");
-  const form = formOf(submit, labelled("add_place", place), box("sync"), box("dry"), begin, told);
-  return make("details", "card writers", say("summary", "add_source"), form);
+	const told = make("p", { role: "status" });
+	const submit = async (form) => {
+		try {
+			const given = { query: { collection: collection() }, json: bodyOf(form) };
+			const { job_id: id } = await ask("POST", "/api/v1/images", given);
+			watchJob(id, forget);
+			fill(told, t("add_begun", { id: String(id) }));
+		} catch (refusal) {
+			fill(told, make("span", "bad", refusal.message));
+		}
+	};
+	const place = make("textarea", { name: "place", rows: 3, required: true });
+	const box = (name) => make("label", "row", make("input", { type: "checkbox", name }), t(`add_${name}`));
+	const begin = say("button", "add_begin");
+	const form = formOf(submit, labelled("add_place", place), box("sync"), box("dry"), begin, told);
+	return make("details", "card writers", say("summary", "add_source"), form);
 }
 
 export function mount(section) {
-  view.caption = make("input", { maxlength: 2000 });
-  view.tags = make("input", { autocomplete: "off" });
-  view.fields = fieldsEditor({});
-  view.drop = make(
-    "div",
-    { className: "drop card writers" },
-    say("h2", "add_drop"),
-    make("p", "muted", t("add_kinds")),
-    row(chooser("add_choose", "primary"), chooser("add_choose_folder", "", { webkitdirectory: true })),
-    labelled("add_caption", view.caption),
-    make("details", {}, say("summary", "add_more"), labelled("edit_tags", view.tags), view.fields.element),
-  );
-  view.bar = make("progress", { max: 1, "aria-label": t("add_uploads") });
-  view.counts = make("p");
-  view.find = linkTo("search", {}, t("add_find"), "button primary");
-  view.again = button(t("add_again"), () => enqueue(lost.splice(0)));
-  view.stop = button(t("add_stop"), stop);
-  view.files = make("ul", { className: "files", tabindex: 0, "aria-label": t("add_uploads") });
-  const title = say("h2", "add_uploads");
-  view.uploads = make("div", { className: "uploads card", hidden: true }, title, view.bar, view.counts, row(view.find, view.again, view.stop), view.files);
-  section.append(view.drop, view.uploads, sourceForm());
-  addEventListener("beforeunload", (event) => count("waiting", "sending") && event.preventDefault());
-  mountJobs(section);
+	view.caption = make("input", { maxlength: 2000 });
+	view.tags = make("input", { autocomplete: "off" });
+	view.fields = fieldsEditor({});
+	view.drop = make(
+		"div",
+		{ className: "drop card writers" },
+		say("h2", "add_drop"),
+		make("p", "muted", t("add_kinds")),
+		row(chooser("add_choose", "primary"), chooser("add_choose_folder", "", { webkitdirectory: true })),
+		labelled("add_caption", view.caption),
+		make("details", {}, say("summary", "add_more"), labelled("edit_tags", view.tags), view.fields.element),
+	);
+	view.bar = make("progress", { max: 1, "aria-label": t("add_uploads") });
+	view.counts = make("p");
+	view.find = linkTo("search", {}, t("add_find"), "button primary");
+	view.again = button(t("add_again"), () => enqueue(lost.splice(0)));
+	view.stop = button(t("add_stop"), stop);
+	view.files = make("ul", { className: "files", tabindex: 0, "aria-label": t("add_uploads") });
+	const title = say("h2", "add_uploads");
+	view.uploads = make("div", { className: "uploads card", hidden: true }, title, view.bar, view.counts, row(view.find, view.again, view.stop), view.files);
+	section.append(view.drop, view.uploads, sourceForm());
+	addEventListener("beforeunload", (event) => count("waiting", "sending") && event.preventDefault());
+	mountJobs(section);
 }

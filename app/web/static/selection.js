@@ -17,93 +17,95 @@ const entryOf = (element) => shown.find(({ tile }) => tile === element.closest("
 export const selected = () => shown.filter(({ hit }) => chosen.has(hit.id));
 
 function show() {
-  for (const { hit, tile } of shown) tile.querySelector(".check").ariaChecked = chosen.has(hit.id);
-  opener.ariaPressed = isOn();
-  bar.hidden = !isOn();
-  if (isOn()) manage?.show(chosen.size, visible().length);
+	for (const { hit, tile } of shown) tile.querySelector(".check").ariaChecked = chosen.has(hit.id);
+	opener.ariaPressed = isOn();
+	bar.hidden = !isOn();
+	if (isOn()) manage?.show(chosen.size, visible().length);
 }
 
 async function start() {
-  if (isOn()) return;
-  grid.dataset.selecting = "";
-  show();
-  try {
-    manage ??= (await import("./manage.js")).mountManage(bar, { selected, selectAll, stop });
-    show();
-  } catch (error) {
-    alertOf(error.message);
-  }
+	if (isOn()) return;
+	grid.dataset.selecting = "";
+	show();
+	try {
+		manage ??= (await import("./manage.js")).mountManage(bar, { selected, selectAll, stop });
+		show();
+	} catch (error) {
+		alertOf(error.message);
+	}
 }
 
 export function stop() {
-  if (bar.contains(document.activeElement)) opener.focus();
-  chosen.clear();
-  delete grid.dataset.selecting;
-  show();
+	if (bar.contains(document.activeElement)) opener.focus();
+	chosen.clear();
+	delete grid.dataset.selecting;
+	show();
 }
 
 function selectAll() {
-  for (const { hit } of visible()) chosen.add(hit.id);
-  show();
+	for (const { hit } of visible()) chosen.add(hit.id);
+	show();
 }
 
 function choose({ hit: { id } }, isRange) {
-  const [a, b] = [from, id].map((one) => shown.findIndex(({ hit }) => hit.id === one)).sort((x, y) => x - y);
-  if (isRange && a >= 0) for (const { hit } of shown.slice(a, b + 1)) chosen.add(hit.id);
-  else if (!chosen.delete(id)) chosen.add(id);
-  from = id;
-  start();
-  show();
+	const [a, b] = [from, id].map((one) => shown.findIndex(({ hit }) => hit.id === one)).sort((x, y) => x - y);
+	if (isRange && a >= 0) for (const { hit } of shown.slice(a, b + 1)) chosen.add(hit.id);
+	else if (!chosen.delete(id)) chosen.add(id);
+	from = id;
+	start();
+	show();
 }
 
 function clicked(event) {
-  const isCheck = event.target.closest(".check");
-  const isMeant = isCheck || (isOn() && !event.ctrlKey && !event.metaKey);
-  if (!event.target.closest(".tile") || !isMeant) return;
-  event.preventDefault();
-  event.stopPropagation();
-  choose(entryOf(event.target), event.shiftKey);
+	const isCheck = event.target.closest(".check");
+	const isMeant = isCheck || (isOn() && !event.ctrlKey && !event.metaKey);
+	if (!event.target.closest(".tile") || !isMeant) return;
+	event.preventDefault();
+	event.stopPropagation();
+	choose(entryOf(event.target), event.shiftKey);
 }
 
 function pressed({ pointerType, target, clientX, clientY }) {
-  clearTimeout(press.timer);
-  press = { x: clientX, y: clientY };
-  if (pointerType !== "touch" || !target.closest("#grid .tile")) return;
-  press.timer = setTimeout(() => {
-    press.isLong = true;
-    choose(entryOf(target));
-  }, LONG_PRESS_MS);
+	clearTimeout(press.timer);
+	press = { x: clientX, y: clientY };
+	if (pointerType !== "touch" || !target.closest("#grid .tile")) return;
+	press.timer = setTimeout(() => {
+		press.isLong = true;
+		choose(entryOf(target));
+	}, LONG_PRESS_MS);
 }
 
 /** Lifting the finger after a long press is no click. */
 function swallow(event) {
-  if (!press.isLong) return;
-  press = {};
-  event.preventDefault();
-  event.stopPropagation();
+	if (!press.isLong) return;
+	press = {};
+	event.preventDefault();
+	event.stopPropagation();
 }
 
 const lifted = () => clearTimeout(press.timer);
 
 function onKey(event) {
-  if (!isOn() || document.querySelector("dialog[open]")) return;
-  if (event.key === "Escape") stop();
-  if (event.key !== "a" || !(event.ctrlKey || event.metaKey) || event.target.matches("input, textarea")) return;
-  event.preventDefault();
-  selectAll();
+	if (!isOn() || document.querySelector("dialog[open]")) return;
+	if (event.key === "Escape") stop();
+	const isAll = event.key === "a" && (event.ctrlKey || event.metaKey) && !event.target.matches("input, textarea");
+	if (!isAll && event.key !== "F6") return;
+	event.preventDefault();
+	if (isAll) selectAll();
+	else bar.querySelector("button").focus();
 }
 
 grid.addEventListener("click", clicked);
 addEventListener("click", swallow, true);
 addEventListener("pointerdown", pressed);
 addEventListener("pointermove", ({ clientX, clientY }) => {
-  if (Math.hypot(clientX - press.x, clientY - press.y) > STILL_PX) lifted();
+	if (Math.hypot(clientX - press.x, clientY - press.y) > STILL_PX) lifted();
 });
 for (const name of ["pointerup", "pointercancel", "scroll"]) addEventListener(name, lifted);
 grid.addEventListener("contextmenu", (event) => press.isLong && event.preventDefault());
 grid.addEventListener("fill", () => {
-  for (const id of chosen) if (!shown.some(({ hit }) => hit.id === id)) chosen.delete(id);
-  show();
+	for (const id of chosen) if (!shown.some(({ hit }) => hit.id === id)) chosen.delete(id);
+	show();
 });
 addEventListener("keydown", onKey);
 opener.onclick = () => (isOn() ? stop() : start());

@@ -14,65 +14,63 @@ export const collection = () => asked("collection") || DEFAULT;
 export const here = (path = "") => `/api/v1/collections/${encodeURIComponent(collection())}${path}`;
 
 export function addressIn(address) {
-  const url = new URL(address, location);
-  if (collection() !== DEFAULT) url.searchParams.set("collection", collection());
-  return url;
+	const url = new URL(address, location);
+	if (collection() !== DEFAULT) url.searchParams.set("collection", collection());
+	return url;
 }
 
 /** After something has changed. */
 export function forget() {
-  known = null;
-  countHeld();
+	known = null;
+	countHeld();
 }
 
-/** An admin is led to held pictures. */
 async function countHeld() {
-  const link = document.querySelector("nav [data-view=review]");
-  const isAdmin = document.documentElement.dataset.role === "admin";
-  const { total } = isAdmin ? await get(here("/review"), { limit: 1 }).catch(() => ({})) : {};
-  link.hidden = !total;
-  link.textContent = `${t("view_review")} (${total})`;
+	const link = document.querySelector("nav [data-view=review]");
+	const isAdmin = document.documentElement.dataset.role === "admin";
+	const { total } = isAdmin ? await get(here("/review"), { limit: 1 }).catch(() => ({})) : {};
+	link.hidden = !total;
+	link.textContent = `${t("view_review")} (${total})`;
 }
 
 export async function describe() {
-  const name = collection();
-  if (known?.name !== name) known = await get(here());
-  return known;
+	const name = collection();
+	if (known?.name !== name) known = await get(here());
+	return known;
 }
 
 export function offer(names) {
-  const others = [...choice.options].map(({ value }) => value);
-  const all = [...new Set([...others, ...names, collection()])].sort();
-  choice.replaceChildren(...all.map((name) => new Option(name, name, false, name === collection())));
+	const others = [...choice.options].map(({ value }) => value);
+	const all = [...new Set([...others, ...names, collection()])].sort();
+	choice.replaceChildren(...all.map((name) => new Option(name, name, false, name === collection())));
 }
 
 /** style.css hides what the role may not do. */
 function refresh() {
-  attempt("collections", async () => {
-    document.documentElement.dataset.role = (await get("/api/v1/status")).role;
-    forget();
-    offer((await askAll("/api/v1/collections")).map(({ name }) => name));
-  });
+	attempt("collections", async () => {
+		document.documentElement.dataset.role = (await get("/api/v1/status")).role;
+		forget();
+		offer((await askAll("/api/v1/collections")).map(({ name }) => name));
+	});
 }
 
 function notice() {
-  offer([]);
-  forget();
-  dispatchEvent(new Event("collectionchange"));
+	offer([]);
+	forget();
+	dispatchEvent(new Event("collectionchange"));
 }
 
 export function visit(name) {
-  const url = new URL(location);
-  for (const one of ["image", "box", "hit", "filter", "order", "at"]) url.searchParams.delete(one);
-  url.searchParams.set("collection", name);
-  history.pushState(null, "", url);
-  notice();
+	const url = new URL(location);
+	for (const one of ["image", "box", "hit", "filter", "order", "at"]) url.searchParams.delete(one);
+	url.searchParams.set("collection", name);
+	history.pushState(null, "", url);
+	notice();
 }
 
-/** Its old name is gone. */
 export function rename(name) {
-  [...choice.options].find(({ value }) => value === collection())?.remove();
-  visit(name);
+	[...choice.options].find(({ value }) => value === collection())?.remove();
+	visit(name);
 }
 
 choice.onchange = () => visit(choice.value);

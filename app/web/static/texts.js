@@ -8,12 +8,14 @@ export const number = (n, options) => new Intl.NumberFormat(lang, options).forma
 
 /** The first number chooses the plural form. */
 export function t(key, values = {}) {
-  const count = Object.values(values).find(Number.isFinite) ?? 0;
-  const text = texts[key]?.[plural.select(count)] ?? texts[key]?.other ?? texts[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (slot, name) => (Number.isFinite(values[name]) ? number(values[name]) : (values[name] ?? slot)));
+	const count = Object.values(values).find(Number.isFinite) ?? 0;
+	const text = texts[key]?.[plural.select(count)] ?? texts[key]?.other ?? texts[key] ?? key;
+	return text.replace(/\{(\w+)\}/g, (slot, name) => (Number.isFinite(values[name]) ? number(values[name]) : (values[name] ?? slot)));
 }
 
-export const refusalOf = (code, detail) => (texts[`refused_${code}`] ? t(`refused_${code}`, { detail }) : detail && t("untranslated", { detail }));
+export const has = (key) => key in texts;
+
+export const refusalOf = (code, detail) => (has(`refused_${code}`) ? t(`refused_${code}`, { detail }) : detail && t("untranslated", { detail }));
 
 export const percent = (fraction) => number(fraction, { style: "percent" });
 
@@ -26,8 +28,8 @@ export const wallClock = (iso) => dateTime(`${iso.slice(0, 19)}Z`, { timeZone: "
 export const dayName = (day) => new Date(`${day}T00:00Z`).toLocaleDateString(lang, { dateStyle: "full", timeZone: "UTC" });
 
 export const fieldName = (name) => {
-  const key = `field_${name.replace(".", "_")}`;
-  return key in texts ? t(key) : name;
+	const key = `field_${name.replace(".", "_")}`;
+	return has(key) ? t(key) : name;
 };
 
 export const listed = (...facts) => facts.filter(Boolean).join(" · ");
@@ -41,6 +43,6 @@ const BYTES = { gigabyte: 1e9, megabyte: 1e6, kilobyte: 1e3, byte: 1 };
 export const monthName = (month) => new Date(`${month}-01T00:00Z`).toLocaleDateString(lang, { month: "long", timeZone: "UTC" });
 
 export function bytes(n) {
-  const [unit, size] = Object.entries(BYTES).find(([, size]) => n >= size) ?? ["byte", 1];
-  return number(n / size, { style: "unit", unit, maximumSignificantDigits: 3 });
+	const [unit, size] = Object.entries(BYTES).find(([, size]) => n >= size) ?? ["byte", 1];
+	return number(n / size, { style: "unit", unit, maximumSignificantDigits: 3 });
 }

@@ -93,7 +93,6 @@ class JobDetails(BaseModel):
     total: int = Field(description="number of files in the source")
     done: int = Field(description="how many of them are done")
     skipped: int = Field(description="how many of them are unchanged, or known by their content")
-    failed: int = Field(description="how many of them were refused or unreadable")
     added: int = Field(description="new pictures")
     processed: int = Field(
         description="of a reindexing: new vectors; of an evaluation: searches; of a labelling: "
@@ -111,6 +110,7 @@ class JobDetails(BaseModel):
     duplicate: int = Field(
         description="files with the content of another picture, which they did not change"
     )
+    failed: int = Field(description="how many of them were refused or unreadable")
     cancelled: int = Field(description="files not begun when the job was cancelled")
     ignored: int = Field(
         description="names that were passed over by IMAGE_SEARCH_IGNORED_NAMES, with all below them"
