@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -30,11 +30,12 @@ from app.storage.disk import whole_file
 from app.vectors import VectorSpace
 
 if TYPE_CHECKING:
+    from app.encoders.openvino import OpenVinoTowers
     from app.encoders.torch_models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3  # bump it when the record, or what is built from it, changes
+FORMAT = 4  # bump it when the record, or what is built from it, changes
 PRECISIONS = ("fp32", "bf16")  # int8 has its own verdict file to check
 VERSIONS = (
     *("torch", "torchvision", "open-clip-torch", "openvino"),
@@ -67,8 +68,10 @@ class Record:
     files: Files
     space: dict[str, Any]
     logit_scale: float
-    folder: str
+    image_file: str
+    text_file: str
     precision: str
+    text_precision: str
     cut: dict[str, Any]
     shaping: dict[str, Any]
     context: int
@@ -156,10 +159,7 @@ def _changed(record: Record, request: ModelRequest) -> str | None:
 
 def _checked(record: Record) -> OpenClipEncoder:
     """The encoder built from a record. Raises ValueError if its vectors differ from those kept."""
-    from app.encoders.openvino import IMAGE, TEXT, OpenVinoTowers
-
-    folder = Path(record.folder)
-    encoder = _made(record, OpenVinoTowers(folder / IMAGE, folder / TEXT, record.precision))
+    encoder = _made(record, _towers(record))
     least = fidelity.MINIMUM_COSINE
     if record.precision == "fp32":
         least = fidelity.EXACT_COSINE
@@ -167,6 +167,13 @@ def _checked(record: Record) -> OpenClipEncoder:
     if not (cosines >= least).all():
         raise ValueError(f"its vectors differ: their cosine is {cosines.min():.5f}")
     return encoder
+
+
+def _towers(record: Record) -> "OpenVinoTowers":
+    from app.encoders.openvino import OpenVinoTowers
+
+    files = Path(record.image_file), Path(record.text_file)
+    return OpenVinoTowers(*files, record.precision, record.text_precision)
 
 
 def _made(record: Record, towers: Towers) -> OpenClipEncoder:
@@ -193,7 +200,9 @@ def _record(
     if request.options.folder is None or loaded.place is None:
         raise ValueError("its files lie in several places")
     converted = openvino.place(request.options.folder, encoder.space.fingerprint)
-    places = [place.absolute() for place in (loaded.place, converted, trials)]
+    towers = cast("OpenVinoTowers", encoder.towers)
+    text = towers.text_file.absolute()
+    places = [place.absolute() for place in (loaded.place, converted, trials, text.parent)]
     files = identities(places)
     if identities([loaded.place]) != loaded.files:
         raise ValueError("its files were changed while they were read")
@@ -203,8 +212,10 @@ def _record(
         files=files,
         space=asdict(encoder.space),
         logit_scale=encoder.logit_scale,
-        folder=str(converted.absolute()),
-        precision=encoder.precision,
+        image_file=str(towers.image_file.absolute()),
+        text_file=str(text),
+        precision=towers.precision,
+        text_precision=towers.text_precision,
         cut=asdict(loaded.text.cut),
         shaping=asdict(_shaping(loaded)),
         context=_context(loaded.tokenizer),
