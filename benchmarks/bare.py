@@ -26,6 +26,7 @@ def main() -> None:
     told = {
         "runtime": getattr(encoder, "runtime", "torch"),
         "precision": encoder.precision,
+        "texts": getattr(encoder.towers, "text_precision", encoder.precision),
         "device": encoder.device,
         "batch": settings.batch_size,
         "forward": _forward(encoder, settings, files, task["batches"]),

@@ -54,7 +54,8 @@ def runtime(shop: Workshop) -> str:
 
 def named(told: Mapping[str, Any]) -> str:
     """Runtime, precision and device from the result of `bare`, as text."""
-    return ", ".join((told["runtime"], told["precision"], told["device"]))
+    texts = "" if told["texts"] == told["precision"] else f" (texts: {told['texts']})"
+    return ", ".join((told["runtime"], told["precision"] + texts, told["device"]))
 
 
 def _told(command: list[str], task: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:

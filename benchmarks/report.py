@@ -27,7 +27,10 @@ class Report:
 
     def add(self, name: str, run: Run) -> None:
         """Add one figure's run, replacing its previous one."""
-        runs = {**self.runs(), name: run}
+        known_runs = self.runs()
+        if name in known_runs:
+            run = run.after(known_runs[name])
+        runs = {**known_runs, name: run}
         runs = {known: runs[known] for known in FIGURES if known in runs}
         self.folder.mkdir(parents=True, exist_ok=True)
         told = {known: each.to_json() for known, each in runs.items()}
@@ -66,10 +69,10 @@ def markdown(runs: Mapping[str, Run]) -> str:
         parts += [
             f"### {FIGURES[name].title}",
             table(
-                ("", "unit", "median", "quartiles", "values"),
-                [_line(line) for line in run.figure.lines],
+                ("", "unit", "median", "quartiles", "values", "formerly"),
+                [(*_line(line), _formerly(run, line.what)) for line in run.figure.lines],
             ),
-            "\n".join(run.figure.notes),
+            "\n".join([*run.figure.notes, *_former_run(run)]),
             f"`make benchmark FIGURE={name}`: {run.seconds:,.0f} s on {run.day}.",
         ]
     return "\n\n".join(parts)
@@ -94,13 +97,25 @@ def _goals(runs: Mapping[str, Run]) -> str:
             FIGURES[name].title,
             goal.what,
             _with_unit(goal.value, goal.unit),
+            _formerly(run, goal.what, goal.unit),
             f"{'≥' if goal.at_least else '≤'} {_with_unit(goal.bound, goal.unit)}",
             "yes" if goal.is_met else "**no**",
         )
         for name, run in runs.items()
         for goal in run.figure.goals
     ]
-    return table(("figure", "ratio", "measured", "goal", "met"), rows)
+    return table(("figure", "ratio", "measured", "formerly", "goal", "met"), rows)
+
+
+def _formerly(run: Run, what: str, unit: str = "") -> str:
+    """What the former run measured, empty if it did not."""
+    value = run.former.values.get(what) if run.former else None
+    return "" if value is None else _with_unit(value, unit)
+
+
+def _former_run(run: Run) -> list[str]:
+    """A sentence that says which run the former figures are from."""
+    return [f"Formerly: {run.former.day}, {run.former.machine}."] if run.former else []
 
 
 def _line(line: Line) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Results: measured values with their spread, and the goals they are compared with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -79,13 +79,35 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Former:
+    """What an earlier run measured: values of its goals and lines, by what these say."""
+
+    day: str
+    machine: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Run:
-    """A measured figure, with the machine, the day, and the seconds the measurement took."""
+    """A measured figure, with the machine, the day, and the seconds the measurement took.
+
+    `former` is the last run of another day.
+    """
 
     figure: Figure
     machine: Mapping[str, str]
     day: str
     seconds: float
+    former: Former | None = None
+
+    def after(self, other: "Run") -> "Run":
+        """The run with the figures of `other`, which it replaces, beside its own."""
+        if other.day == self.day:
+            return replace(self, former=other.former)
+        values = {line.what: line.median for line in other.figure.lines}
+        values |= {goal.what: goal.value for goal in other.figure.goals}
+        machine = ", ".join(filter(None, map(other.machine.get, ("CPU", "flags"))))
+        return replace(self, former=Former(other.day, machine, values))
 
     def to_json(self) -> dict[str, Any]:
         """The run as plain values."""
@@ -97,8 +119,11 @@ class Run:
         figure = told["figure"]
         goals = [Goal(**each) for each in figure["goals"]]
         lines = [Line(**each) for each in figure["lines"]]
+        former = told.get("former")
         return cls(
-            Figure(goals, lines, figure["notes"]), told["machine"], told["day"], told["seconds"]
+            Figure(goals, lines, figure["notes"]),
+            *(told["machine"], told["day"], told["seconds"]),
+            Former(**former) if former else None,
         )
 
 

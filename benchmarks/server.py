@@ -39,12 +39,13 @@ READY = "Ready:"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `started` is the number of seconds it took to be ready."""
+    """A running server; `started` is the seconds it took to be ready, `data` its folder."""
 
     port: int
     process: psutil.Process
     started: float
     log: Path
+    data: Path
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send one request to the API. Raises RequestFailed."""
@@ -109,7 +110,7 @@ def serving(folder: Path, model: Model, sources: Path | None = None) -> Iterator
         _wait(process, log, lambda: _is_ready(port))
         started = time.perf_counter() - began
         _wait(process, log, lambda: READY in log.read_text())
-        yield Server(port, psutil.Process(process.pid), started, log)
+        yield Server(port, psutil.Process(process.pid), started, log, folder)
     finally:
         process.terminate()
         try:

@@ -32,6 +32,7 @@ class Sizes:
     of_peers: int = 500  # of those pictures: the others are slow, and their rate is steady
     repeats: int = 3  # how often we index, and how often the server is started
     gallery: int = 50_000  # pictures to search
+    few: int = 1_000  # of these, where the time around the model is measured
     texts: int = 400  # searches by one client; half as many by Chroma
     rate_seconds: float = 10.0  # duration of each load by many clients
     by_image: int = 200  # searches by photograph
@@ -46,6 +47,7 @@ TINY = Sizes(
     of_peers=24,
     repeats=2,
     gallery=500,
+    few=100,
     texts=20,
     rate_seconds=1.0,
     by_image=10,
@@ -117,17 +119,31 @@ class Workshop:
     @cached_property
     def filled(self) -> Path:
         """The folder of a stopped server whose database holds the gallery."""
-        folder = self.folder / "filled"
+        return self._filled("filled", self.vectors)
+
+    @cached_property
+    def filled_with_few(self) -> Path:
+        """The same with the gallery's first vectors alone."""
+        return self._filled("few", self.vectors[: self.sizes.few])
+
+    def _filled(self, name: str, vectors: Vectors) -> Path:
+        folder = self.folder / name
         folder.mkdir()
         with serving(folder, self.model):
             pass  # starting it creates the tables and its model's index
-        server.fill(folder, self.vectors)
+        server.fill(folder, vectors)
         return folder
 
     @contextmanager
     def searching(self) -> Iterator[Server]:
         """A running server with the gallery."""
         with serving(self.filled, self.model) as running:
+            yield running
+
+    @contextmanager
+    def searching_few(self) -> Iterator[Server]:
+        """A running server with few pictures."""
+        with serving(self.filled_with_few, self.model) as running:
             yield running
 
     @contextmanager

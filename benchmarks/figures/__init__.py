@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.figures import beside, codes, image, indexing, memory, nearest, text
+from benchmarks.figures import beside, codes, image, indexing, memory, nearest, profile, text
 from benchmarks.results import Figure
 from benchmarks.workshop import Workshop
 
@@ -25,5 +25,6 @@ FIGURES = {
     "nearest": Kind("Nearest neighbours alone", 15, nearest.measure),
     "codes": Kind("Codes in memory alone", 3, codes.measure),
     "memory": Kind("Memory and start", 3, memory.measure),
+    "profile": Kind("Where the time goes", 5, profile.measure),
 }
 """In the order of the page; the minutes of the mixed load come on top of those of `memory`."""

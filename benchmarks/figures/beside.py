@@ -13,8 +13,8 @@ WARM_UP = 30  # searches not counted
 PAUSE_SECONDS = 0.02  # between two searches, as a person would, unlike a load test
 REST_SECONDS = 5.0  # after the job, before searches are timed
 AT_ONCE = 5  # searches between two checks of the job
-P95_TO_IDLE = 3.0
-RATE_TO_IDLE = 0.65
+P95_TO_IDLE = 2.0
+RATE_TO_IDLE = 0.75
 
 
 def measure(shop: Workshop) -> Figure:

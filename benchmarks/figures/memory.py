@@ -26,9 +26,9 @@ BOUNDARY = "part"
 LISTING = "/api/v1/collections/default/images?limit=50"
 MIX = (*("new",) * 11, *("same",) * 4, *("image",) * 3, "upload", "list")  # twenty requests
 
-AT_REST_GB = 1.3
+AT_REST_GB = 0.8
 GROWTH_PERCENT = 2.0
-START_SECONDS = 8.0
+START_SECONDS = 5.0
 OVER_TORCH_SECONDS = 3.0
 
 

@@ -40,7 +40,7 @@ BYTES_A_VECTOR = 2_500  # of that memory, for halfvec
 MEGA = 1_000_000
 MILLION = 1_000_000
 UNBOUNDED = 10**12  # bytes of codes
-GROWTH_TO_MILLION = 2.5
+GROWTH_TO_MILLION = 3.0
 NO_SLOWER = 1.0
 
 

@@ -97,9 +97,21 @@ def test_a_partial_run_replaces_its_own_figures_alone(tmp_path: Path) -> None:
     assert page.index(FIGURES["indexing"].title) < page.index("### " + FIGURES["text"].title)
     assert f"]({PLOT})" in page
     assert page.count("CPU of a test") == 1
-    assert "| our rate to Chroma's | 2× | ≥ 10× | **no** |" in page
+    assert "| our rate to Chroma's | 2× |  | ≥ 10× | **no** |" in page
     assert "make benchmark FIGURE=text" in page
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_figures_of_another_day_stay_beside_todays(tmp_path: Path) -> None:
+    report = Report(tmp_path)
+    report.add("text", a_run(1))
+    report.add("text", replace(a_run(2), day="2026-02-03"))
+    report.add("text", replace(a_run(3), day="2026-02-03"))  # the same day: the former ones stay
+    page = (tmp_path / PAGE).read_text()
+    assert "| our rate to Chroma's | 3× | 1× | ≥ 10× | **no** |" in page
+    assert "| ours | pictures/s | 50 | 45 – 55 | 3 | 50 |" in page
+    assert "Formerly: 2026-01-02, of a test." in page
+    assert Report(tmp_path).runs() == report.runs()
 
 
 def test_figures_of_two_machines_say_which(tmp_path: Path) -> None:
