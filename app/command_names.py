@@ -1,6 +1,11 @@
 """What people type to run a command: a target of the Makefile in a clone, else `picture-search`."""
 
-from app.setting_folders import IS_CLONE, NAME
+from pathlib import Path
+
+NAME = "picture-search"
+PROGRAM = Path(__file__).resolve().parents[1]
+"""The folder of the program and of what it ships with: the clone, or the installed package."""
+IS_CLONE = (PROGRAM / "pyproject.toml").is_file()
 
 RENAMED = {
     "create-key": "keys create",

@@ -5,10 +5,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-NAME = "picture-search"
-PROGRAM = Path(__file__).resolve().parents[1]
-"""The folder of the program and of what it ships with: the clone, or the installed package."""
-IS_CLONE = (PROGRAM / "pyproject.toml").is_file()
+from app.command_names import IS_CLONE, NAME, PROGRAM
 
 
 def data_root() -> Path:

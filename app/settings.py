@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from app import setting_folders
+from app.command_names import PROGRAM
 from app.errors import SettingsInvalid
 from app.setting_names import explain, read_variables
 from app.setting_types import (
@@ -40,9 +41,9 @@ from app.setting_types import (
 ROOT = setting_folders.data_root()
 """The folder of the data: relative paths in settings and in the database start here."""
 
-DEMO_MODEL_DIR = setting_folders.PROGRAM / "data" / "models" / "demo"
-DEMO_CAPTIONER_DIR = setting_folders.PROGRAM / "data" / "models" / "demo-captioner"
-BUNDLED_IMAGES = setting_folders.PROGRAM / "data" / "test_images"
+DEMO_MODEL_DIR = PROGRAM / "data" / "models" / "demo"
+DEMO_CAPTIONER_DIR = PROGRAM / "data" / "models" / "demo-captioner"
+BUNDLED_IMAGES = PROGRAM / "data" / "test_images"
 TESTING_DATABASE = "image_search_testing"
 DATABASE = "image_search"
 SEARCH_RATE, UPLOAD_RATE = "100/second", "50/second"

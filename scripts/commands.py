@@ -1,8 +1,11 @@
 """All commands of `picture-search`; those of the Makefile run the same functions."""
 
+from typing import Annotated
+
 import typer
 
-from app import main
+from app import VERSION, main
+from app.command_names import NAME
 from scripts import (
     backup,
     compare_models,
@@ -29,6 +32,25 @@ HELP = "Find your pictures by describing them, or by showing a similar one."
 
 # A traceback with local variables would reveal a key.
 commands = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"{NAME} {VERSION}")
+        raise typer.Exit
+
+
+@commands.callback(help=HELP)
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
 
 commands.command("serve", help="Index IMAGE_SEARCH_IMAGES_DIR and serve; TESTING=1: the demo.")(
     main.main

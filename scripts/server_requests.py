@@ -12,6 +12,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from app.command_names import typed
+
+CREATE_READER_KEY = typed("create-key", NAMESPACE="default", ROLE="reader", NAME="me")
 KEY = "KEY"  # the variable with the API key, of make or of the environment
 TRIES = 5
 LOOK_SECONDS = 5  # that a server may take to say that it is there
@@ -67,7 +70,7 @@ def sentences(address: str) -> Iterator[None]:
         sys.exit(_refusal(error, address))
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        sys.exit(f"No server answers at {address} ({reason}). Start it with `make start`.")
+        sys.exit(f"No server answers at {address} ({reason}). Start it with `{typed('start')}`.")
     except (ValueError, LookupError):
         sys.exit(_another(address))
 
@@ -80,10 +83,7 @@ def _refusal(error: HTTPError, address: str) -> str:
     if error.code != 401:
         return told
     way = "Create another" if os.environ.get(KEY) else "Create one"
-    return (
-        f"{told}\n{way} with `make create-key NAMESPACE=default ROLE=reader NAME=me`, and put "
-        "KEY=isk_… before the command."
-    )
+    return f"{told}\n{way} with `{CREATE_READER_KEY}`, and put KEY=isk_… before the command."
 
 
 def _another(address: str) -> str:

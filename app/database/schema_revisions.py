@@ -9,6 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from app.command_names import typed
 from app.errors import DatabaseUnusable
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -52,7 +53,7 @@ def check_current(session: Session) -> str:
     check_known(revision)
     if revision != _scripts().get_current_head():
         raise DatabaseUnusable(
-            f"The database's schema ({revision}) is older than this program's. Run `make migrate` "
-            "first, or use the version that wrote it."
+            f"The database's schema ({revision}) is older than this program's. Run "
+            f"`{typed('migrate')}` first, or use the version that wrote it."
         )
     return revision

@@ -10,6 +10,7 @@ from typing import Literal
 from sqlalchemy import ARRAY, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from app.command_names import typed
 from app.database.index_builds import build_index
 from app.database.tables import INDEX_COLUMNS, Storage, VectorIndex, embeddings, vector_indexes
 from app.errors import CollectionRejected, IndexGone, ModelMismatch
@@ -83,8 +84,8 @@ def open_index(session: Session, collection_id: int, space: VectorSpace) -> Vect
             f"{known.fingerprint[:12]}), not with {space.name} ({space.fingerprint[:12]}). Their "
             "vectors cannot be compared. Start with that model again (IMAGE_SEARCH_CLIP_MODEL, "
             "IMAGE_SEARCH_CLIP_PRETRAINED, IMAGE_SEARCH_PRECISION where either is int8; TESTING=1 "
-            "for the demo model), and change to the new one by `make reindex`; or use another "
-            "database (DATABASE_URL or IMAGE_SEARCH_POSTGRES_DIR) for it."
+            f"for the demo model), and change to the new one by `{typed('reindex')}`; or use "
+            "another database (DATABASE_URL or IMAGE_SEARCH_POSTGRES_DIR) for it."
         )
     return index
 

@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 
 from app.catalog import collections
+from app.command_names import typed
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
@@ -40,8 +41,8 @@ def open_default(
             raise
     log.warning(
         "The default collection was indexed with %s and is served with that, not with %s. "
-        "`make reindex` changes it to the latter.",
-        index.space.name, space.name,
+        "`%s` changes it to the latter.",
+        index.space.name, space.name, typed("reindex"),
     )  # fmt: skip
     return default, index, former
 

@@ -22,6 +22,11 @@ def check_places(settings: Settings) -> None:
     that is to be watched has to be there. The folders of uploads and thumbnails are checked where
     they are opened, for every command.
     """
+    if settings.testing and settings.images_dir != DEFAULT_IMAGES:
+        log.info(
+            "With TESTING=1 the demo's pictures come from %s, and %s is not used.",
+            *(_named("test_images_dir"), _named("images_dir")),
+        )
     for folder in settings.watch_dirs:
         if not _may_be(folder, Path.is_dir):
             raise SettingsInvalid(

@@ -7,7 +7,7 @@ import pytest
 from app.database.connections import Sessions
 from app.errors import SettingsInvalid
 from app.runtime.models import check_further_models
-from app.runtime.setting_checks import check_places
+from app.runtime.setting_checks import DEFAULT_IMAGES, check_places
 from app.settings import Settings
 
 
@@ -46,6 +46,18 @@ def test_a_folder_of_pictures_that_is_missing_is_warned_of(
         f"IMAGE_SEARCH_SOURCE_DIRS: there is no folder {none}",
         f"IMAGE_SEARCH_TEST_IMAGES_DIR: there is no folder {images}",
     ]
+
+
+def test_a_demo_says_that_it_does_not_use_ones_own_folder(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TESTING=1 IMAGE_SEARCH_IMAGES_DIR=… showed the bundled pictures, without a word."""
+    caplog.set_level("INFO")
+    check_places(settings.model_copy(update={"images_dir": DEFAULT_IMAGES}))
+    assert not caplog.records
+    check_places(settings.model_copy(update={"images_dir": tmp_path}))
+    (told,) = caplog.messages
+    assert told.endswith("IMAGE_SEARCH_TEST_IMAGES_DIR, and IMAGE_SEARCH_IMAGES_DIR is not used.")
 
 
 @pytest.mark.parametrize(

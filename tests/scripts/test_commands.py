@@ -6,6 +6,7 @@ import sys
 import pytest
 from fastapi.testclient import TestClient
 
+from app import VERSION
 from app.runtime.services import Services
 from scripts.command_line import exit_status
 from scripts.commands import commands
@@ -37,6 +38,13 @@ def test_a_call_that_cannot_be_understood_ends_with_2(
 ) -> None:
     assert called(monkeypatch, *arguments) == 2
     assert "Usage: " in capsys.readouterr().err
+
+
+def test_it_says_its_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"picture-search {VERSION}\n"
 
 
 def test_openapi_prints_the_document_of_the_server(

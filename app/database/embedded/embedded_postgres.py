@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import psutil
 
+from app.command_names import typed
 from app.database.embedded.postgres_programs import VERSION as CURRENT
 from app.database.embedded.postgres_programs import VERSIONS, ProgramFailed, find_programs
 from app.database.embedded.postmaster import Postmaster
@@ -107,11 +108,13 @@ def check_version(folder: Path, version: int = CURRENT) -> None:
     """Raise DatabaseUnusable where the folder belongs to another major version of Postgres."""
     found = data_version(folder)
     if found is None and unfinished_upgrade(folder).exists():  # between its two renames
-        raise DatabaseUnusable(f"An upgrade of {folder} was interrupted: `make upgrade-database`.")
+        raise DatabaseUnusable(
+            f"An upgrade of {folder} was interrupted: `{typed('upgrade-database')}`."
+        )
     if found is None or found == version:
         return
     advice = (
-        "Run `make upgrade-database`: it moves the data and keeps the old folder."
+        f"Run `{typed('upgrade-database')}`: it moves the data and keeps the old folder."
         if found in VERSIONS and found < version
         else "Start it with a version of this program that has that Postgres, or set "
         "IMAGE_SEARCH_POSTGRES_DIR to another folder."

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.command_names import typed
 from app.encoders.file_identity import CONFIG_FILE
 from app.encoders.torch_models.hub_files import HUB, WEIGHT_FILES, check_repository, hub_file
 from app.encoders.torch_models.text_files import TextFiles, find_text_files
@@ -89,7 +90,7 @@ def _from_repository(repository: str) -> Checkpoint:
     if Path(weights).parent != config.parent:
         raise ModelUnavailable(
             f"The cache holds {repository}'s configuration and weights of different revisions. "
-            "Run `make pull-model` to fetch both again."
+            f"Run `{typed('pull-model')}` to fetch both again."
         )
     text_files = find_text_files(model_config)
     return Checkpoint(f"{LOCAL}{config.parent}", None, text_files=text_files)

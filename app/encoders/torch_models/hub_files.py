@@ -10,6 +10,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils._validators import validate_repo_id
 
+from app.command_names import typed
 from app.errors import ModelUnavailable, ModelUnknown
 
 # At its import the library adds a handler that prints what ours prints too, once a configuration
@@ -67,8 +68,8 @@ def optional_hub_file(repository: str, name: str) -> str | None:
 def _fetch_of(repository: str, name: str) -> str:
     folder = repo_folder_name(repo_id=repository, repo_type="model")
     advice = (
-        "On a machine that reaches the hub, run `make pull-model` with the same settings, and copy "
-        f"the folder hub/{folder} from its HF_HOME (by default ~/.cache/huggingface) into "
+        f"On a machine that reaches the hub, run `{typed('pull-model')}` with the same settings, "
+        f"and copy the folder hub/{folder} from its HF_HOME (by default ~/.cache/huggingface) into "
         f"{constants.HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror of the hub that this "
         f"machine reaches; or get the files of {constants.ENDPOINT}/{repository} here yourself."
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.command_names import typed
 from app.encoders.torch_models.hub_files import hub_file, optional_hub_file
 from app.errors import ModelUnavailable
 
@@ -80,6 +81,6 @@ def find_text_files(config: Mapping[str, Any], *, has_own_tokenizer: bool = Fals
     if any(one is not None and Path(one).parent != vocabulary.parent for one in others):
         raise ModelUnavailable(
             f"The cache holds files of {tokenizer}'s tokenizer of different revisions: delete its "
-            "folder there, and run `make pull-model` to fetch them again."
+            f"folder there, and run `{typed('pull-model')}` to fetch them again."
         )
     return TextFiles(folder, vocabulary.parent)

@@ -18,6 +18,7 @@ from sqlalchemy import Column, ColumnElement, case, func, insert, select, text, 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.command_names import typed
 from app.database.job_tables import OUTCOMES, jobs
 from app.database.tables import collections
 from app.errors import CollectionNotFound, ImageSearchError, JobNotFound
@@ -31,7 +32,8 @@ WEBHOOKS = "webhooks"  # its queue: slow receivers hold up no job
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # uploads go before bulk loads
 
 NO_WORKER = (
-    "No worker runs: start one by `make worker`, or the server with IMAGE_SEARCH_WORKER=embedded."
+    f"No worker runs: start one by `{typed('worker')}`, or the server with "
+    "IMAGE_SEARCH_WORKER=embedded."
 )
 
 STATES = ("pending", "running", "succeeded", "failed", "cancelling", "cancelled")

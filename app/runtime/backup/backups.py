@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
+from app.command_names import typed
 from app.errors import BackupFailed
 from app.runtime.backup.manifest import (
     DUMP,
@@ -111,7 +112,7 @@ def find_backup(place: Place, stamp: str | None) -> Backup:
     if not chosen:
         if not found:
             raise BackupFailed(
-                f"There is no backup in {place}: name the folder or bucket of `make backup`."
+                f"There is no backup in {place}: name the folder or bucket of `{typed('backup')}`."
             )
         names = ", ".join(one.stamp for one in found)
         raise BackupFailed(f"{place} has no backup {stamp}; there are: {names}.")

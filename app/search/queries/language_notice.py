@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import regex
 
+from app.command_names import typed
 from app.encoders.presets import MULTILINGUAL_PRESET, understands_english_alone
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,6 @@ class LanguageNotice:
             self._told.add(model)
         log.warning(
             "People search in other languages than English, which is all that %s understands. "
-            "IMAGE_SEARCH_CLIP_MODEL=%s and `make reindex` help: see docs/models.md.",
-            *(model, MULTILINGUAL_PRESET),
+            "IMAGE_SEARCH_CLIP_MODEL=%s and `%s` help: see docs/models.md.",
+            *(model, MULTILINGUAL_PRESET, typed("reindex")),
         )
