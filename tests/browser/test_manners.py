@@ -243,9 +243,8 @@ def rated_by(page: Page, key: str) -> dict[str, Any]:
 def test_with_the_keyboard_alone(visitor: Visitor, service: Service) -> None:
     page = visitor.visit(service, reduced_motion="reduce")
     settle(page)
-    tab_to(
-        page, "a[href='#main']", "Shift+Tab"
-    )  # the page opens with the cursor in the search field
+    # The page opens with the cursor in the search field.
+    tab_to(page, "a[href='#main']", "Shift+Tab")
     page.keyboard.press("Enter")
     tab_to(page, "#words")
     page.keyboard.type("a green tree")
