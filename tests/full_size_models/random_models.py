@@ -4,6 +4,7 @@ To be imported once HF_ENDPOINT is set: open_clip and transformers ask that hub.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import open_clip
@@ -15,6 +16,7 @@ from app.encoders.torch_models.hub_files import WEIGHT_FILES
 
 Repositories = dict[str, dict[str, bytes]]
 """The files of each repository, by name."""
+Weights = dict[str, torch.Tensor]
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # the first tokens of XLM-R's and NLLB's tokenizers
 GEMMA_SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")  # and of SigLIP 2's
@@ -32,11 +34,15 @@ def text_repositories(model: str, texts: list[str]) -> Repositories:
     return found
 
 
-def weights_repository(model: str, tag: str) -> Repositories:
-    """The repository that open_clip names for a tag, with random weights."""
+def weights_repository(
+    model: str, tag: str, change: Callable[[Weights], None] | None = None
+) -> Repositories:
+    """The repository that open_clip names for a tag, with random weights, `change`d in place."""
     torch.manual_seed(0)
     made = open_clip.create_model(model, load_weights=False, pretrained_text=False)
     weights = {key: tensor.contiguous() for key, tensor in made.state_dict().items()}
+    if change is not None:
+        change(weights)
     repository, _, file = get_pretrained_cfg(model, tag)["hf_hub"].rpartition("/")
     return {repository: {file or WEIGHT_FILES[0]: save(weights)}}
 

@@ -1,7 +1,7 @@
 """Loads a CoCa of open_clip, and has it write captions.
 
-open_clip's own `generate` needs the package transformers, for beam search; this takes the most
-probable token each time, which needs nothing else.
+open_clip's own `generate` needs a former version of the package transformers, for beam search;
+this takes the most probable token each time, which needs nothing else, as `generate` can too.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from app.encoders.torch_models.hub_files import WAYS_OUT
 from app.encoders.torch_models.openclip import choose_device, create
 from app.errors import ModelUnavailable
 
-MAX_TOKENS = 30  # of a caption, as open_clip's own `generate` has it
+MAX_TOKENS = 28  # of a caption: open_clip's own `generate` has 30 with the marks of both ends
 
 
 @dataclass(frozen=True)
