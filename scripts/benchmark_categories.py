@@ -1,20 +1,21 @@
 """Searches within the labels of a set beside searches of all: `make benchmark-categories`.
 
-Puts generated vectors with labels into a temporary database, and searches by the codes in memory,
-in turn without a filter and within labels of several sizes. Prints Markdown.
+Puts generated vectors with labels into a temporary database, and searches in turn without a filter
+and within labels of several sizes: by the codes in memory, then without them, as an index that is
+larger than IMAGE_SEARCH_RESIDENT_MB allows is searched. Prints Markdown.
 """
 
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import typer
 from sqlalchemy import text
 
-from app.catalog import collections
 from app.catalog.filters.filters import parse
 from app.database.connections import Sessions
 from app.database.tables import LabelNames, VectorIndex
@@ -25,12 +26,12 @@ from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
 from app.understanding.labels import label_set_rows
 from app.understanding.labels.labels import Label, LabelSet
-from app.vectors import Vectors, VectorSpace
+from app.vectors import Vectors
 from scripts.benchmark_search import database, print_table, print_versions
-from scripts.generated_vectors import clip_like, copy_vectors, insert_images, texts_like
+from scripts.generated_vectors import clip_like, filled_index, texts_like
 
 SHARES = {"half": 0.5, "tenth": 0.1, "hundredth": 0.01}  # of all pictures that have the label
-LOADED = 1_000  # vectors generated and copied at a time
+EVERYTHING = "all pictures"
 HITS = 10
 LOADING_SECONDS = 600.0
 CODES_BYTES = 1_000_000_000
@@ -46,25 +47,26 @@ def main(
     """Print the table."""
     with database() as sessions, ThreadPoolExecutor(1) as threads:
         print_versions(sessions, f"{count:,} vectors of {dimensions} dimensions")
-        index = load(sessions, count, dimensions, seed)
+        with sessions.begin() as session:
+            index = filled_index(session, count, dimensions, seed)
         sizes, declared = labelled(sessions, index)
         resident = read_codes(sessions, index, threads)
         asked = texts_like(clip_like(queries, dimensions, seed + 2))
-        rows = measured(sessions, resident, asked, sizes, declared)
-        print_table("Searches within a label", HEAD, rows)
+        with sessions.begin() as session:
+            vector_indexes.build_hnsw(session, index)
+            session.execute(text("ANALYZE images"))
+        for title, codes in (("By codes in memory", resident), ("Without codes", None)):
+            searched = Searched(sessions, index, codes)
+            print_table(title, HEAD, measured(searched, asked, sizes, declared))
 
 
-def load(sessions: Sessions, count: int, dimensions: int, seed: int) -> VectorIndex:
-    """An index of pictures without files, with vectors like CLIP's and no graph."""
-    space = VectorSpace("generated", "clip-like", "0" * 64, dimensions)
-    with sessions.begin() as session:
-        collection_id = collections.default(session).id
-        insert_images(session, collection_id, ["{}"] * count)
-        index = vector_indexes.open_index(session, collection_id, space)
-        for start in range(0, count, LOADED):
-            some = clip_like(min(LOADED, count - start), dimensions, seed + start)
-            copy_vectors(session, index, some, start + 1)
-    return index
+@dataclass(frozen=True)
+class Searched:
+    """What is searched: an index, by its codes if they are given."""
+
+    sessions: Sessions
+    index: VectorIndex
+    codes: ResidentIndex | None
 
 
 def labelled(
@@ -89,7 +91,13 @@ def labelled(
                     "bound": round(share * 10_000),
                 },
             )
-        found = session.execute(text("SELECT label, count(*) FROM image_labels GROUP BY label"))
+        found = session.execute(
+            text(
+                "SELECT label, count(*) FROM image_labels GROUP BY label "
+                "UNION ALL SELECT :everything, count(*) FROM images"
+            ),
+            {"everything": EVERYTHING},
+        )
         sizes = {name: int(number) for name, number in found}
         session.execute(text("ANALYZE image_labels"))
     return sizes, {"labels.kind": LabelNames(id=stored.id, labels=list(SHARES))}
@@ -109,14 +117,13 @@ def read_codes(
 
 
 def measured(
-    sessions: Sessions,
-    resident: ResidentIndex,
+    searched: Searched,
     queries: Vectors,
     sizes: dict[str, int],
     declared: dict[str, LabelNames],
 ) -> list[list[str]]:
     """A row without a filter, and one for each label; their searches are made in turn."""
-    kinds: dict[str, Condition] = {"all pictures": None}
+    kinds: dict[str, Condition] = {EVERYTHING: None}
     for name in SHARES:
         kinds[name] = parse({"labels.kind": name}, declared).condition
     warm: dict[str, list[float]] = {name: [] for name in kinds}
@@ -124,15 +131,15 @@ def measured(
     recalls: dict[str, list[float]] = {name: [] for name in kinds}
     for query in queries:
         for name, condition in kinds.items():
-            touch(sessions)
-            cold[name].append(search(sessions, resident, query, condition)[1])
-            found, seconds = search(sessions, resident, query, condition)
+            touch(searched.sessions)
+            cold[name].append(search(searched, query, condition)[1])
+            found, seconds = search(searched, query, condition)
             warm[name].append(seconds)
-            recalls[name].append(recall(sessions, resident.index, query, condition, found))
+            recalls[name].append(recall(searched, query, condition, found))
     return [
         [
             name,
-            f"{sizes.get(name, len(resident)):,}",
+            f"{sizes[name]:,}",
             f"{np.mean(recalls[name]):.3f}",
             f"{np.median(warm[name]) * 1000:.1f}",
             f"{np.median(cold[name]) * 1000:.1f}",
@@ -142,29 +149,23 @@ def measured(
 
 
 def search(
-    sessions: Sessions, resident: ResidentIndex, query: Vectors, condition: Condition
+    searched: Searched, query: Vectors, condition: Condition, *, exact: bool = False
 ) -> tuple[Sequence[Near], float]:
-    """The nearest by the codes, and how long that took, in seconds."""
-    with sessions.begin() as session:
+    """The nearest, and how long finding them took, in seconds."""
+    index, codes = searched.index, None if exact else searched.codes
+    with searched.sessions.begin() as session:
         began = time.perf_counter()
-        view = resident.view(session, condition)
-        scan = plan_scan(session, resident.index, condition, HITS, view=view)
-        reader = IndexReader(session, resident.index, query, condition, None, view)
-        near, _ = reader.window(scan, 0, HITS)
+        view = codes.view(session, condition) if codes else None
+        scan = plan_scan(session, index, condition, HITS, exact=exact, view=view)
+        near, _ = IndexReader(session, index, query, condition, None, view).window(scan, 0, HITS)
         return near, time.perf_counter() - began
 
 
 def recall(
-    sessions: Sessions,
-    index: VectorIndex,
-    query: Vectors,
-    condition: Condition,
-    found: Sequence[Near],
+    searched: Searched, query: Vectors, condition: Condition, found: Sequence[Near]
 ) -> float:
     """The share of the exact nearest that were found."""
-    with sessions.begin() as session:
-        scan = plan_scan(session, index, condition, HITS, exact=True)
-        exact, _ = IndexReader(session, index, query, condition).window(scan, 0, HITS)
+    exact, _ = search(searched, query, condition, exact=True)
     wanted = {image_id for image_id, _ in exact}
     return len(wanted & {image_id for image_id, _ in found}) / len(wanted)
 

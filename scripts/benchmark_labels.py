@@ -15,7 +15,6 @@ import typer
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.catalog import collections
 from app.catalog.filters.filters import parse
 from app.catalog.images import image_listing
 from app.database.connections import Sessions
@@ -30,13 +29,11 @@ from app.understanding.labels.label_set_rows import StoredLabelSet
 from app.understanding.labels.labelling import label_stored
 from app.understanding.labels.labels import Label, LabelSet
 from app.understanding.labels.scoring import Scorer
-from app.vectors import VectorSpace
 from scripts.benchmark_search import database, print_table, print_versions
-from scripts.generated_vectors import clip_like, copy_vectors, insert_images
+from scripts.generated_vectors import clip_like, filled_index
 
 PHRASES = 2  # of a label
 LOGIT_SCALE = 100.0  # CLIP's
-LOADED = 1_000  # vectors generated and copied at a time: more would be the peak of memory
 TIMED = 10  # runs of which the median counts
 MEGA = 1_000_000
 DECLARED = {"labels.kind": "labels:1"}
@@ -53,29 +50,17 @@ def main(
     """Print the tables."""
     with database() as sessions:
         print_versions(sessions, f"{count:,} vectors of {dimensions} dimensions, {labels} labels")
-        index = load(sessions, count, dimensions, seed)
+        with sessions.begin() as session:
+            index = filled_index(session, count, dimensions, seed)
+        with sessions.begin() as session:
+            vector_indexes.build_hnsw(session, index)
+            session.execute(text("ANALYZE images"))
         rows = [
             label(sessions, index, name, labels, seed)
             for name in ("exclusive", "independent", "ten each")
         ]
         print_table("Labelling", LABELLING_HEAD, rows)
         print_table("Searching", ["what", "p50 ms"], searches(sessions, index, seed))
-
-
-def load(sessions: Sessions, count: int, dimensions: int, seed: int) -> VectorIndex:
-    """An index of pictures without files, with vectors like CLIP's and a graph."""
-    space = VectorSpace("generated", "clip-like", "0" * 64, dimensions)
-    with sessions.begin() as session:
-        collection_id = collections.default(session).id
-        insert_images(session, collection_id, ["{}"] * count)
-        index = vector_indexes.open_index(session, collection_id, space)
-        for start in range(0, count, LOADED):
-            some = clip_like(min(LOADED, count - start), dimensions, seed + start)
-            copy_vectors(session, index, some, start + 1)
-    with sessions.begin() as session:
-        vector_indexes.build_hnsw(session, index)
-        session.execute(text("ANALYZE images"))
-    return index
 
 
 def label(sessions: Sessions, index: VectorIndex, name: str, number: int, seed: int) -> list[str]:

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.catalog import collections
 from app.database.tables import VectorIndex
-from app.index import vector_copy
-from app.vectors import Vectors, unit_rows
+from app.index import vector_copy, vector_indexes
+from app.vectors import Vectors, VectorSpace, unit_rows
 
 RANK = 64  # directions that carry the meaning
 NOISE = 0.3  # standard deviation in every direction, relative to those
 GAP = 2.0  # between texts and pictures, whose own length is 1
 SPREAD = 0.5  # the share of an unrelated query in a query near the centre
+COPIED_AT_ONCE = 1_000  # vectors generated and copied at a time: more would be the peak of memory
 EXACT_AT_ONCE = 10  # queries scored at once, to save memory: 4 MB for 100,000 vectors
 
 Mask = NDArray[np.bool_]
@@ -113,3 +115,15 @@ def copy_vectors(session: Session, index: VectorIndex, vectors: Vectors, first: 
     """COPY `vectors`, shape (n, dimensions), as those of the pictures from the id `first` on."""
     ids = np.arange(first, first + len(vectors))
     vector_copy.copy_vectors(session, index, ids, vectors)
+
+
+def filled_index(session: Session, count: int, dimensions: int, seed: int) -> VectorIndex:
+    """An index of `count` pictures without files, with vectors like CLIP's, and without a graph."""
+    space = VectorSpace("generated", "clip-like", "0" * 64, dimensions)
+    collection_id = collections.default(session).id
+    insert_images(session, collection_id, ["{}"] * count)
+    index = vector_indexes.open_index(session, collection_id, space)
+    for start in range(0, count, COPIED_AT_ONCE):
+        some = clip_like(min(COPIED_AT_ONCE, count - start), dimensions, seed + start)
+        copy_vectors(session, index, some, start + 1)
+    return index
