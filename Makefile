@@ -213,6 +213,10 @@ test-load: $(INSTALLED) $(LOCUST)/.installed ## Try the load test on a server of
 test-ray: $(INSTALLED) ## Embed on a Ray cluster of this machine, and kill a worker
 	$(PYTHON) -m pytest -n 0 tests/ray
 
+.PHONY: test-tracing
+test-tracing: $(INSTALLED) ## Trace a request by OpenTelemetry, with a collector of the test's own
+	$(PYTHON) -m pytest -n 0 tests/tracing
+
 .PHONY: test-container
 test-container: $(INSTALLED) ## Build the image and run it, on a base made here (apt-get install mmdebstrap buildah podman runc catatonit netavark aardvark-dns)
 	@$(RUN) scripts.test_container:main

@@ -22,6 +22,7 @@ OTHER_VARIABLES = {
     "ENV_FILE",  # app/settings.py
     "FORWARDED_ALLOW_IPS",  # uvicorn
     "KEY",  # scripts/server_requests.py
+    "OTEL_TRACES_SAMPLER",  # opentelemetry-sdk
     "TORCH_BACKEND",  # scripts/install.sh
     "XDG_DATA_HOME",  # platformdirs
 }
