@@ -19,7 +19,7 @@ class Kind:
 
 FIGURES = {
     "indexing": Kind("Indexing photographs from disk", 12, indexing.measure),
-    "text": Kind("Searching by text over HTTP", 4, text.measure),
+    "text": Kind("Searching by text over HTTP", 6, text.measure),
     "image": Kind("Searching by picture over HTTP", 3, image.measure),
     "beside": Kind("While pictures are indexed", 4, beside.measure),
     "nearest": Kind("Nearest neighbours alone", 15, nearest.measure),
