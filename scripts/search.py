@@ -39,8 +39,8 @@ def search(
         raise typer.BadParameter(f"more than {MAX_QUERY_CHARACTERS:,} characters.")
     answer = _answer({"query": words, "limit": limit, "collection": collection})
     _print(answer, as_json)
-    if answer["no_match"]:
-        print("Nothing matches well: these are only the nearest pictures.", file=sys.stderr)
+    if remark := remark_on(answer):
+        print(remark, file=sys.stderr)
 
 
 def similar(
@@ -57,6 +57,15 @@ def similar(
         sent = base64.b64encode(Path(picture).expanduser().read_bytes()).decode()
     body = {"query": [{"image": sent}], "limit": limit, "collection": collection}
     _print(_answer(body), as_json)
+
+
+def remark_on(answer: dict[str, Any]) -> str | None:
+    """What is to be known of an answer's hits, or of there being none."""
+    if not answer["hits"]:
+        return "Nothing is found: there is no picture here that can be searched yet."
+    if answer["no_match"]:
+        return "Nothing matches well: these are only the nearest pictures."
+    return None
 
 
 def _answer(body: dict[str, Any], image_id: int | None = None) -> dict[str, Any]:
