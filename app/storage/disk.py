@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import iglob
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -153,11 +154,15 @@ class Disk:
             self.delete(path)
 
     def sweep(self) -> None:
-        """Delete temporary files that a killed process left, once they are too old to be in use."""
+        """Delete temporary files that a killed process left, once they are too old to be in use.
+
+        Other servers may share the folder: what they delete meanwhile is passed over.
+        """
         oldest = time.time() - PART_SECONDS
-        for path in self.folder.glob(f"*/{PART}*"):
-            if path.stat().st_mtime < oldest:
-                self.delete(path)
+        for name in iglob(f"*/{PART}*", root_dir=self.folder):  # noqa: PTH207  # which raises
+            with suppress(FileNotFoundError):
+                if (self.folder / name).stat().st_mtime < oldest:
+                    self.delete(self.folder / name)
 
     def owns(self, path: Path) -> bool:
         """Whether `path` lies under this folder."""

@@ -1,5 +1,7 @@
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,23 @@ def test_a_sweep_takes_only_old_temporary_files(tmp_path: Path) -> None:
     os.utime(old, (1, 1))
     disk.sweep()
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {kept, new}
+
+
+def test_a_sweep_passes_over_a_folder_that_another_server_deletes(tmp_path: Path) -> None:
+    dropped, old = tmp_path / "collection-1", tmp_path / "zz" / ".part-old"
+    for folder in (dropped, old.parent):
+        folder.mkdir()
+    old.touch()
+    os.utime(old, (1, 1))
+
+    def drop(name: str, arguments: tuple[Any, ...]) -> None:  # stays until the process ends
+        if name == "os.scandir" and str(arguments[0]) == str(dropped) and dropped.exists():
+            dropped.rmdir()
+
+    sys.addaudithook(drop)
+    Disk(tmp_path).sweep()
+    assert not dropped.exists()
+    assert not old.exists()
 
 
 def test_a_folder_owns_what_lies_under_it(tmp_path: Path) -> None:
