@@ -52,6 +52,7 @@ from app.runtime.worker_loops import quiet_libraries, repeat, until_disconnected
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 3  # batches at a time: one decoding, one encoding, one being written
+LONG_CONCURRENCY = 2  # annotators at work at a time, besides those
 WEBHOOK_CONCURRENCY = 2  # deliveries at a time, besides those
 POLL_SECONDS = 2.0  # between polls of the queue, in case a notification is lost
 STOP_SECONDS = 6.0  # how long a stop waits for running tasks; other workers take over the rest
@@ -134,13 +135,17 @@ class Worker:
         conninfo = url.render_as_string(hide_password=False)
         options = connection_options(url)
         connector = procrastinate.PsycopgConnector(
-            conninfo=conninfo, max_size=CONCURRENCY + WEBHOOK_CONCURRENCY + 6, kwargs=options
+            conninfo=conninfo,
+            max_size=CONCURRENCY + LONG_CONCURRENCY + WEBHOOK_CONCURRENCY + 7,
+            kwargs=options,
         )
         app = procrastinate.App(connector=connector)
         self._register(app)
+        long_queues = [f"{queue}{jobs.LONG}" for queue in self.queues]
         async with app.open_async():
             loops = [
                 asyncio.create_task(self._work(app, self.queues, CONCURRENCY)),
+                asyncio.create_task(self._work(app, long_queues, LONG_CONCURRENCY)),
                 asyncio.create_task(self._work(app, [jobs.WEBHOOKS], WEBHOOK_CONCURRENCY)),
                 *map(asyncio.create_task, self._repeated()),
                 asyncio.create_task(self._until_stopped()),

@@ -29,6 +29,8 @@ from app.metrics import QueueCounts
 LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order a job runs them
 WEBHOOK = "webhook"  # the task that reports its end, if it is to be reported
 WEBHOOKS = "webhooks"  # its queue: slow receivers hold up no job
+LONG = "+"  # ends the name of a queue of tasks that take hours, and hold up no others; names are
+# channels of Postgres: procrastinate's prefix and ours leave three bytes
 BULK_PRIORITY, SENT_PRIORITY = 0, 10  # uploads go before bulk loads
 
 NO_WORKER = (

@@ -19,7 +19,7 @@ from app.errors import AnnotatorUnavailable, CollectionRejected, IndexGone
 from app.index import generations, regions, vector_indexes
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_control import ANNOTATING
-from app.ingest.jobs.jobs import NewJob
+from app.ingest.jobs.jobs import LONG, NewJob
 from app.runtime.annotating.annotator import (
     CAPTION,
     TEXT,
@@ -65,7 +65,10 @@ class ImageTexts:
 
 @dataclass(frozen=True)
 class Annotators:
-    """Answers requests about annotators. `queue` is of the workers that can read the pictures."""
+    """Answers requests about annotators. `queue` is of the workers that can read the pictures.
+
+    Their jobs have another queue of these workers, so that nobody's upload waits for them.
+    """
 
     sessions: Sessions
     queue: str
@@ -204,7 +207,7 @@ class Annotators:
 
     def _submit(self, session: Session, turned_on: TurnedOn) -> None:
         source = {ANNOTATING: turned_on.annotator}
-        job_id = jobs.create(session, NewJob(turned_on.collection_id, source, self.queue))
+        job_id = jobs.create(session, NewJob(turned_on.collection_id, source, self.queue + LONG))
         annotator_rows.note_job(session, turned_on, job_id)
 
 
