@@ -320,6 +320,10 @@ benchmark-categories: $(INSTALLED) ## Measure searches within labels of several 
 benchmark-standing: $(INSTALLED) ## Measure what a new picture costs at 1,000 standing searches
 	@$(RUN) scripts.benchmark_standing:main
 
+.PHONY: benchmark-import
+benchmark-import: $(INSTALLED) ## Measure how fast a dataset with vectors is imported: PICTURES=20000
+	@$(RUN) scripts.benchmark_import:main $(if $(PICTURES),--pictures "$(PICTURES)")
+
 .PHONY: benchmark-texts
 benchmark-texts: $(INSTALLED) ## Measure how well words in drawn pictures are read, beside tesseract: PHOTOS=folder
 	@$(RUN) scripts.benchmark_texts:main $(if $(PHOTOS),--photos "$(PHOTOS)")
