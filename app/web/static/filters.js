@@ -18,7 +18,6 @@ let changed;
 const named = new Map(); // by clause: its label, and the words it stood for
 const keyOf = (...clause) => JSON.stringify(clause);
 
-/** With the last day. */
 function inclusive(clause) {
 	if (!/^\d{4}-\d\d-\d\d$/.test(clause?.lt)) return clause;
 	const { lt, ...rest } = clause;

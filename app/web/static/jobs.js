@@ -109,7 +109,7 @@ function addRow(id) {
 	const title = make("h3", { tabindex: "-1" });
 	const command = async (verb) => {
 		learn(await post(`${JOBS}/${id}/${verb}`));
-		title.focus(); // the button is gone
+		title.focus();
 		look();
 	};
 	const buttonOf = (verb) => button(t(`job_${verb}`), () => attempt("jobs", () => command(verb)), "writers");
