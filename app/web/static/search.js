@@ -87,7 +87,7 @@ async function fetchPage(json, isFirst) {
 	} catch (error) {
 		if (signal.aborted) return;
 		const place = /query\[(\d)/.exec(error.detail)?.[1] - Boolean(asked.words);
-		const name = asked.picture?.name.split(" + ")[place];
+		const name = asked.picture?.place && asked.picture.name.split(" + ")[place];
 		const reason = (name ? `${name}: ` : "") + error.message.replace(/\bquery\S+ /, ""); // nobody wrote that
 		if (asked.picture?.place && /^image_/.test(error.code)) return leavePicture(reason);
 		answered = null;
