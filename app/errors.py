@@ -216,6 +216,10 @@ class UploadRejected(ImageSearchError):
     """The request around the pictures is wrong: no file, or metadata that is not a JSON object."""
 
 
+class WebhookRejected(ImageSearchError):
+    """A webhook is asked for where none are sent."""
+
+
 class ImageRejected(ImageSearchError):
     """Base class of the reasons to refuse a picture."""
 

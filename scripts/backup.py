@@ -6,7 +6,7 @@ import typer
 
 from app.runtime.backup.backups import find_backup
 from app.runtime.backup.making import make_backup
-from app.runtime.backup.manifest import Manifest
+from app.runtime.backup.manifest import SETTINGS, Manifest
 from app.runtime.backup.places import open_place
 from app.runtime.backup.restoring import restore as restore_backup
 from scripts.command_line import open_settings, run_command, sentences
@@ -49,6 +49,7 @@ def restore(
     print(f"Restored {_contents(manifest)}, as of {manifest.made_at:%Y-%m-%d %H:%M} UTC.")
     models = sorted({f"{one.model} {one.pretrained}".strip() for one in manifest.indexes})
     print(f"The vectors are of {', '.join(models)}: start with the same models.")
+    print(f"Settings are as they were: those of the backup, with secrets, are in its {SETTINGS}.")
 
 
 def _contents(manifest: Manifest) -> str:

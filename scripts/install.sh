@@ -28,7 +28,11 @@ if [ -n "${TORCH_BACKEND:-}" ]; then
     # That index's files have hashes of their own, so torch comes first, by version alone, and
     # without the lock's CUDA packages.
     # shellcheck disable=SC2046  # one word a package
-    install --no-deps --torch-backend "$TORCH_BACKEND" $(locked 'torch\|torchvision')
+    install --no-deps --torch-backend "$TORCH_BACKEND" $(locked 'torch\|torchvision') || {
+        echo "TORCH_BACKEND=$TORCH_BACKEND needs an index of torch's own builds: see above what" \
+            "failed there. Without TORCH_BACKEND the build with CUDA comes from where all else does." >&2
+        exit 1
+    }
     locked '\(nvidia\|cuda\)-[a-z0-9-]*\|triton' | sed 's/==.*//' >"$excluded"
 fi
 if [ $# -gt 2 ]; then

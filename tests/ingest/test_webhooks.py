@@ -251,6 +251,7 @@ def test_without_a_secret_none_is_taken(client: TestClient, services: Services) 
     finally:
         client.app.state.services = services  # type: ignore[attr-defined]
     assert "IMAGE_SEARCH_WEBHOOK_SECRET is not set" in refused(answer, 422)
+    assert answer.json()["code"] == "webhook_invalid"
 
 
 @pytest.mark.parametrize(

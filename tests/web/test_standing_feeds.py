@@ -32,6 +32,8 @@ def test_a_feeds_address_opens_it_without_the_key(
 
     feed = client.get(first["feed_url"])
     assert feed.status_code == 200, feed.text
+    (own,) = ElementTree.fromstring(feed.content).findall(f"{ATOM}link")
+    assert client.get(own.attrib["href"]).content == feed.content  # a reader may follow it
     (entry,) = ElementTree.fromstring(feed.content).findall(f"{ATOM}entry")  # our own
     (link,) = [one for one in entry.findall(f"{ATOM}link") if one.get("rel") == "enclosure"]
     assert client.get(link.attrib["href"]).content == file[1]

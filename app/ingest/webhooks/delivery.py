@@ -17,7 +17,7 @@ from app.catalog.standing import standing_search_rows
 from app.database.connections import Sessions
 from app.database.job_tables import jobs
 from app.database.standing_tables import standing_matches
-from app.errors import ImageSearchError, UploadRejected, UrlNotAllowed
+from app.errors import ImageSearchError, UrlNotAllowed, WebhookRejected
 from app.ingest.jobs.jobs import WEBHOOK, WEBHOOKS, enqueue
 from app.ingest.webhooks.messages import WebhookMessage
 from app.sources.checked_connections import (
@@ -84,11 +84,11 @@ class Webhooks:
     def check(self, url: str) -> None:
         """Whether a request may name this address.
 
-        Its host name is resolved and checked at each delivery. Raises UploadRejected where no
+        Its host name is resolved and checked at each delivery. Raises WebhookRejected where no
         webhooks are sent, and UrlNotAllowed.
         """
         if self.key is None:
-            raise UploadRejected(
+            raise WebhookRejected(
                 "webhook_url: this service sends no webhooks, since IMAGE_SEARCH_WEBHOOK_SECRET is "
                 "not set."
             )
@@ -134,7 +134,7 @@ class Webhooks:
     def _post(self, attempt: Attempt) -> None:
         """Raises _Refused, UrlNotAllowed, SourceUnavailable, UrlUnreadable, ImageTooLarge."""
         if self.key is None:
-            raise UploadRejected("IMAGE_SEARCH_WEBHOOK_SECRET is not set where this worker runs.")
+            raise WebhookRejected("IMAGE_SEARCH_WEBHOOK_SECRET is not set where this worker runs.")
         checked = checked_url(attempt.url)
         body = attempt.message.body.encode()
         headers = {**attempt.message.headers(self.key), "Content-Length": str(len(body))}

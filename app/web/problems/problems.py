@@ -64,6 +64,7 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.GenerationConflict: Kind(HTTPStatus.CONFLICT, "generation_conflict"),
     errors.ModelUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "model_unavailable"),
     errors.UploadRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "upload_invalid"),
+    errors.WebhookRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "webhook_invalid"),
     errors.ImageUnsupported: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "image_unsupported"),
     errors.ImageCorrupt: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "image_corrupt"),
     errors.ImageTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "image_too_large"),

@@ -77,7 +77,7 @@ LOCATION = {"Location": {"schema": {"type": "string"}, "description": "address o
 
 
 def _checked(request: Request, submitted: Submitted) -> ImportRequest | Form:
-    """What was submitted, whose webhook may be called. Raises UrlNotAllowed, UploadRejected."""
+    """What was submitted, whose webhook may be called. Raises UrlNotAllowed, WebhookRejected."""
     if submitted.webhook_url is not None:
         request.app.state.services.webhooks.check(submitted.webhook_url)
     return submitted

@@ -215,7 +215,7 @@ def read_standing_feed(
     signer = services.address_signer if is_signed or caller.key_id is not None else None
     addresses = PictureAddresses(writer.addresses.root_path, signer, caller.home)
     matches = service.matches(found.id, None, MAX_ENTRIES)
-    own = writer.addresses.feed(found.id, writer.signer, found.namespace)
+    own = writer.addresses.feed(found.id, signer, found.namespace)
     body = atom_feed(found, matches, addresses, own)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**FEED_HEADERS, "ETag": etag, "Vary": BY_KEY}
