@@ -240,11 +240,11 @@ def test_the_status_view(visitor: Visitor, service: Service) -> None:
     told = page.get_by_role("region", name="Status")
     told.get_by_text("What is new in this version").click()
     expect(summary.get_by_role("heading", name="Added")).to_be_visible()
-    expect(summary.get_by_role("listitem").first).to_contain_text("make ")
+    expect(summary.get_by_role("listitem").locator("code").first).not_to_be_empty()
     assert violations(page) == []
     expect(card(page, "Model")).to_be_hidden()
     told.get_by_text("Details", exact=True).click()
-    for text in ("100%", "demo model", "halfvec"):
+    for text in ("demo model", "halfvec"):
         expect(told).to_contain_text(text)
     card(page, "Recall").get_by_role("button", name="Measure now").click()
     expect(card(page, "Recall")).to_contain_text(re.compile(r"\d%"), timeout=60_000)
