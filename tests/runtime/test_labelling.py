@@ -1,16 +1,20 @@
 """Labels by jobs and at ingest: what is stale, what fails, and what is cancelled."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copy
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from app.errors import LabelSetNotFound
 from app.runtime.labelling import label_work
 from app.runtime.labelling.label_sets import CoveredLabelSet
+from app.runtime.labelling.label_work import LabelWork
 from app.runtime.services import Services
 from app.settings import Settings
 from app.understanding.labels.labels import Label, LabelSet
@@ -152,6 +156,37 @@ def test_an_interrupted_job_goes_on_where_it_was(
     after = sql(services, "SELECT xmin::text FROM image_labels WHERE image_id = :id", id=cat)
     assert after == before
     assert services.label_sets.get(services.registry.default, "kind").labelled == number
+
+
+class LettingGo(threading.Event):
+    """A worker's `stop`, never set; the second time that it is asked a lock is given up."""
+
+    def __init__(self, locked: Session) -> None:
+        super().__init__()
+        self.locked, self.asked = locked, 0
+
+    def is_set(self) -> bool:
+        self.asked += 1
+        if self.asked == 2:
+            self.locked.rollback()
+        return False
+
+
+def test_a_picture_that_is_being_changed_comes_later_and_counts_with_the_others(
+    services: Services, labelled: CoveredLabelSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_work, "BATCH", 2)
+    first = min(rows(services).values())
+    sql(services, "DELETE FROM image_labels")
+    covered, _ = services.label_sets.put(services.registry.default, KIND)
+    assert covered.stored.job_id is not None
+    with services.sessions() as locked:
+        locked.execute(text("SELECT 1 FROM images WHERE id = :id FOR UPDATE"), {"id": first})
+        work = LabelWork(services.sessions, services.registry, LettingGo(locked))
+        work.run(covered.stored.job_id, 1)
+    job = services.job_submission.job(covered.stored.job_id)
+    number = len(rows(services))
+    assert (job.state, job.added, job.total) == ("succeeded", number, number)
 
 
 def test_a_set_that_is_deleted_ends_its_job(services: Services, folder: Path) -> None:

@@ -10,10 +10,10 @@ from app.database.job_tables import jobs
 from app.errors import Interrupted
 
 
-def begin(session: Session, job_id: int, total: int) -> None:
-    """The job will take `total` steps from now on; those of an earlier attempt do not count."""
+def begin(session: Session, job_id: int, total: int, *, done: int = 0) -> None:
+    """The job takes `total` steps, and `done` are; those of an earlier attempt do not count."""
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")
-    session.execute(query.values(total=total, added=0, failed=0, updated_at=func.now()))
+    session.execute(query.values(total=total, added=done, failed=0, updated_at=func.now()))
 
 
 def count(session: Session, job_id: int, steps: int, *, failed: bool = False) -> None:

@@ -52,28 +52,34 @@ class LabelWork:
         single_task_jobs.finish(self.sessions, job_id)
 
     def _work(self, job: Job) -> None:
-        while not self._label_all(job):
-            pass
+        done: int | None = 0
+        while done is not None:
+            done = self._label_all(job, done)
 
-    def _label_all(self, job: Job) -> bool:
-        """Whether all is labelled and the job closed; False: the set or the index has changed.
+    def _label_all(self, job: Job, done: int) -> int | None:
+        """How many pictures this job has labelled, `done` before; None once it is closed.
 
-        Raises LabelSetNotFound.
+        0 where the set or the index has changed, so that none counts. Raises LabelSetNotFound.
         """
         stored, index, scorer = self._ready(job)
         with self.sessions.begin() as session:
-            total = image_label_rows.count_unlabelled(session, stored, index)
-            job_steps.begin(session, job.id, total)
+            left = image_label_rows.count_unlabelled(session, stored, index)
+            job_steps.begin(session, job.id, done + left, done=done)
         after = labelled = 0
         while ids := self._unlabelled(stored, index, after):
             for start in range(0, len(ids), BATCH):
                 some = self._label(job, stored, index, scorer, ids[start : start + BATCH])
                 if some is None:
-                    return False
+                    return 0
                 labelled += some
             after = ids[-1]
         with self.sessions.begin() as session:
-            return _close_if_done(session, job, stored, index, is_begun=labelled > 0)
+            if not _is_unchanged(session, stored, index):
+                return 0
+            if labelled and image_label_rows.has_unlabelled(session, stored, index):
+                return done + labelled  # pictures were left that were changing
+            _close(session, job)
+        return None
 
     def _unlabelled(self, stored: StoredLabelSet, index: VectorIndex, after: int) -> list[int]:
         with self.sessions.begin() as session:
@@ -126,17 +132,7 @@ def _is_unchanged(session: Session, stored: StoredLabelSet, index: VectorIndex) 
     return (now.revision, active.id) == (stored.revision, index.id)
 
 
-def _close_if_done(
-    session: Session, job: Job, stored: StoredLabelSet, index: VectorIndex, *, is_begun: bool
-) -> bool:
-    """Close the job, unless set or index have changed, or pictures are left that were changing.
-
-    Where none could be labelled it is closed too: what is left comes with the next job.
-    """
-    if not _is_unchanged(session, stored, index):
-        return False
-    if is_begun and image_label_rows.has_unlabelled(session, stored, index):
-        return False
+def _close(session: Session, job: Job) -> None:
+    """Also where pictures are left of which none could be labelled: the next job does them."""
     job_steps.end(session, job.id)
     jobs.close(session, jobs.get(session, job.id))
-    return True
