@@ -1,24 +1,25 @@
 """Bodies about standing searches and what they have found."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.catalog.collections import DEFAULT_NAME
 from app.catalog.standing.match_rows import Match
 from app.catalog.standing.standing_search_rows import StandingSearch
 from app.index.calibration import NO_MATCH_BELOW
 from app.runtime.standing.standing_searches import title_of
-from app.search.queries.query_terms import MAX_QUERY_CHARACTERS, MAX_TERMS, MAX_WEIGHT, Term
+from app.search.queries.query_terms import Term
 from app.web.addresses import Addresses, PictureAddresses
 from app.web.pagination import page_of
 from app.web.payloads.examples import IMAGE, Example, with_examples
-from app.web.payloads.field_types import MAX_ID, Name
+from app.web.payloads.field_types import Name
 from app.web.payloads.images import ImageDetails
 from app.web.payloads.jobs.job_submission import Url
 from app.web.payloads.jobs.jobs import WebhookDelivery
 from app.web.payloads.search.request import Filter
+from app.web.payloads.search.terms import StandingQuery, StandingTerm
 
 STANDING_SEARCHES, MATCHES = "standing searches", "matches"  # as their cursors name them
 
@@ -46,45 +47,6 @@ MATCH: Example = {
     "image": IMAGE,
     "webhook": None,
 }
-
-
-class StandingTerm(BaseModel):
-    """One part of a standing search's query: a text, or a picture of the collection by its id."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str | None = Field(
-        None, description="what the picture shows, in words", examples=["a red car"]
-    )
-    id: int | None = Field(None, ge=1, le=MAX_ID, description="id of a picture of the collection")
-    weight: float = Field(
-        1.0,
-        ge=-MAX_WEIGHT,
-        le=MAX_WEIGHT,
-        allow_inf_nan=False,
-        description="negative: unlike this; must not be 0",
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.text is None) == (self.id is None):
-            raise ValueError("a term is a text or an id, one of them")
-        return self
-
-    def to_domain(self) -> Term:
-        """The term as the search package takes it."""
-        return Term(self.weight, self.text, image_id=self.id)
-
-
-StandingQuery = Annotated[
-    Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS), Tag("text")]
-    | Annotated[list[StandingTerm], Field(min_length=1, max_length=MAX_TERMS), Tag("terms")],
-    Discriminator(
-        lambda sent: {str: "text", list: "terms"}.get(type(sent)),
-        custom_error_type="query",
-        custom_error_message="send a text, or a list of terms",
-    ),
-]
 
 
 class StandingSearchCreate(BaseModel):

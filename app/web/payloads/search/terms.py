@@ -44,17 +44,39 @@ Base64Picture = Annotated[
 ]
 
 
-class SearchTerm(BaseModel):
-    """One part of a query: a text, a picture, a picture's URL, or a picture's id."""
+class StandingTerm(BaseModel):
+    """One part of a standing search's query: a text, or a picture of the collection by its id."""
 
     model_config = ConfigDict(extra="forbid")
 
     text: str | None = Field(
         None, description="what the picture shows, in words", examples=["a red car"]
     )
+    id: int | None = Field(None, ge=1, le=MAX_ID, description="id of a picture of the collection")
+    weight: float = Field(
+        1.0,
+        ge=-MAX_WEIGHT,
+        le=MAX_WEIGHT,
+        allow_inf_nan=False,
+        description="negative: unlike this; must not be 0",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.text is None) == (self.id is None):
+            raise ValueError("a term is a text or an id, one of them")
+        return self
+
+    def to_domain(self) -> Term:
+        """The term as the search package takes it."""
+        return Term(self.weight, self.text, image_id=self.id)
+
+
+class SearchTerm(StandingTerm):
+    """One part of a query: a text, a picture, a picture's URL, or a picture's id."""
+
     image: Base64Picture | None = Field(None, description="a picture file in base64")
     url: str | None = Field(None, description="http or https address of a picture")
-    id: int | None = Field(None, ge=1, le=MAX_ID, description="id of a picture of the collection")
     box: list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] | None = Field(
         None,
         min_length=4,
@@ -62,13 +84,6 @@ class SearchTerm(BaseModel):
         description="with id: the part of the picture to search with, as [x, y, width, height], "
         "fractions of the picture",
         examples=[[0.6, 0.1, 0.25, 0.25]],
-    )
-    weight: float = Field(
-        1.0,
-        ge=-MAX_WEIGHT,
-        le=MAX_WEIGHT,
-        allow_inf_nan=False,
-        description="negative: unlike this; must not be 0",
     )
 
     @model_validator(mode="after")
@@ -86,13 +101,20 @@ class SearchTerm(BaseModel):
         return Term(self.weight, self.text, self.image, self.url, self.id, box)
 
 
-SentQuery = Annotated[
-    Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS), Tag("text")]
-    | Annotated[list[SearchTerm], Field(min_length=1, max_length=MAX_TERMS), Tag("terms")],
-    Discriminator(
-        lambda sent: {str: "text", list: "terms"}.get(type(sent)),
-        custom_error_type="query",
-        custom_error_message="send a text, or a list of terms",
-    ),
-]
+SentText = Annotated[str, Field(max_length=MAX_QUERY_CHARACTERS), Tag("text")]
+TEXT_OR_TERMS = Discriminator(
+    lambda sent: "text" if isinstance(sent, str) else "terms" if isinstance(sent, list) else None,
+    custom_error_type="query",
+    custom_error_message="send a text, or a list of terms",
+)
 """The tags keep errors about a list from being reported for a text, and the other way round."""
+
+SentQuery = Annotated[
+    SentText | Annotated[list[SearchTerm], Field(min_length=1, max_length=MAX_TERMS), Tag("terms")],
+    TEXT_OR_TERMS,
+]
+StandingQuery = Annotated[
+    SentText
+    | Annotated[list[StandingTerm], Field(min_length=1, max_length=MAX_TERMS), Tag("terms")],
+    TEXT_OR_TERMS,
+]
