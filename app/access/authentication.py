@@ -126,7 +126,7 @@ class Authenticator:
         self._cache: OrderedDict[bytes, CachedKey] = OrderedDict()  # by the key's SHA-256
         self._revocations = 0  # how often a key was forgotten
         self._is_locked = False
-        self._unlocked_until = -float("inf")
+        self._unlocked_at = -float("inf")
 
     def cached(self, presented: str | None) -> Caller | None:
         """The caller, if known without the database; otherwise None, and `caller` looks it up."""
@@ -161,7 +161,7 @@ class Authenticator:
         if self._read(self._any_created):
             self._is_locked = True  # for good: keys are never deleted
         else:
-            self._unlocked_until = asked + KEY_SECONDS
+            self._unlocked_at = asked
         return self._is_locked
 
     def _any_created(self) -> bool:
@@ -171,7 +171,7 @@ class Authenticator:
     def _known_lock(self) -> bool | None:
         if self._is_locked:
             return True
-        return False if self._clock() < self._unlocked_until else None
+        return False if self._clock() - self._unlocked_at < KEY_SECONDS else None
 
     def _keyless(self, *, is_open: bool) -> Caller | None:
         """The caller of a request without a key; None if a key is required."""

@@ -112,7 +112,7 @@ def test_nobody_gets_what_another_was_answered(
         reader = api_keys.create(session, "default", "revoked", "reader", None)
     own, other, revoked = ({"X-API-Key": text} for _, text in (*admins, reader))
     # That there are no keys is known for some seconds, and other tests have asked without one.
-    monkeypatch.setattr(services.access, "_unlocked_until", float("-inf"))
+    monkeypatch.setattr(services.access, "_unlocked_at", float("-inf"))
     with local_client(create_app(settings, services)) as client:
         made_there = client.post("/api/v1/collections", json={"name": "default"}, headers=other)
         assert made_there.status_code == 201

@@ -1,4 +1,4 @@
-// Standing searches: kept, listed with what they found, deleted.
+// Standing searches.
 import { ask, askAll, get, post, relative } from "./api.js";
 import { attempt, button, cross, formOf, imageOf, labelled, make, openDialog, row, say, select, tell } from "./dom.js";
 import { linkToHit, nameOf } from "./grid.js";
@@ -8,7 +8,7 @@ import { t } from "./texts.js";
 
 const PATH = "/api/v1/standing-searches";
 const SHOWN = 6; // matches
-const CONFIDENCES = [0.9, 0.97, 0.8];
+const CONFIDENCES = [["standing_fair", 0.9], ["standing_strict", 0.97], ["standing_any", 0.8]];
 
 const linkOf = ({ image }) => linkToHit(image.id, {}, imageOf(thumbnailOf(image, 64), { alt: nameOf(image), width: 48, height: 48 }));
 
@@ -38,7 +38,7 @@ export function openStanding() {
 		tell(t("standing_kept", { title }));
 		await refresh();
 	};
-	const choice = select("confidence", CONFIDENCES.map((value) => [t(`standing_${value}`), value]));
+	const choice = select("confidence", CONFIDENCES.map(([key, value]) => [t(key), value]));
 	const form = formOf((form) => attempt("standing", () => keep(form)), labelled("standing_sure", choice), make("button", "primary", t("standing_keep")));
 	const isKept = query?.every(({ text, id, box }) => text || (id && !box)); // no files, addresses and parts
 	const parts = [say("p", "standing_what"), make("div", "writers", isKept ? form : say("p", "standing_how")), list];
