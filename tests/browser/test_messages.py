@@ -130,7 +130,7 @@ def test_a_file_that_only_looks_like_a_picture_does_not_stay(
     settle(page)
     page.wait_for_load_state("networkidle")
     dropped(page, file)
-    expect(page.get_by_role("alert")).to_have_text(re.compile("^This is not a picture"))
+    expect(page.get_by_role("alert")).to_have_text(re.compile("^letter.png: This is not a picture"))
     expect(page.locator("#query-picture")).to_be_hidden()
     expect_first(page, "green-tree.jpg")
     search(page, "a cat")
