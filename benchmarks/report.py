@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import chart
 from benchmarks.chart import Bar, Panel
 from benchmarks.figures import FIGURES
-from benchmarks.results import Goal, Line, Run
+from benchmarks.results import Goal, Line, Run, value_name
 
 BEGIN = "<!-- benchmark: begin; `make benchmark` writes what is between the marks -->"
 END = "<!-- benchmark: end -->"
@@ -70,7 +70,7 @@ def markdown(runs: Mapping[str, Run]) -> str:
             f"### {FIGURES[name].title}",
             table(
                 ("", "unit", "median", "quartiles", "values", "formerly"),
-                [(*_line(line), _formerly(run, line.what)) for line in run.figure.lines],
+                [(*_line(line), _former_median(run, line)) for line in run.figure.lines],
             ),
             "\n".join([*run.figure.notes, *_former_run(run)]),
             f"`make benchmark FIGURE={name}`: {run.seconds:,.0f} s on {run.day}.",
@@ -97,7 +97,7 @@ def _goals(runs: Mapping[str, Run]) -> str:
             FIGURES[name].title,
             goal.what,
             _with_unit(goal.value, goal.unit),
-            _formerly(run, goal.what, goal.unit),
+            _former_goal(run, goal),
             f"{'≥' if goal.at_least else '≤'} {_with_unit(goal.bound, goal.unit)}",
             "yes" if goal.is_met else "**no**",
         )
@@ -107,10 +107,20 @@ def _goals(runs: Mapping[str, Run]) -> str:
     return table(("figure", "ratio", "measured", "formerly", "goal", "met"), rows)
 
 
-def _formerly(run: Run, what: str, unit: str = "") -> str:
+def _former_goal(run: Run, goal: Goal) -> str:
     """What the former run measured, empty if it did not."""
-    value = run.former.values.get(what) if run.former else None
-    return "" if value is None else _with_unit(value, unit)
+    value = _former(run, goal.what, goal.unit)
+    return "" if value is None else _with_unit(value, goal.unit)
+
+
+def _former_median(run: Run, line: Line) -> str:
+    """The same, without its unit."""
+    value = _former(run, line.what, line.unit)
+    return "" if value is None else number(value)
+
+
+def _former(run: Run, what: str, unit: str) -> float | None:
+    return run.former.values.get(value_name(what, unit)) if run.former else None
 
 
 def _former_run(run: Run) -> list[str]:

@@ -80,7 +80,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Former:
-    """What an earlier run measured: values of its goals and lines, by what these say."""
+    """What an earlier run measured: values of its goals and lines, by `value_name`."""
 
     day: str
     machine: str
@@ -104,10 +104,10 @@ class Run:
         """The run with the figures of `other`, which it replaces, beside its own."""
         if other.day == self.day:
             return replace(self, former=other.former)
-        values = {line.what: line.median for line in other.figure.lines}
-        values |= {goal.what: goal.value for goal in other.figure.goals}
+        values = {value_name(line.what, line.unit): line.median for line in other.figure.lines}
+        goals = {value_name(goal.what, goal.unit): goal.value for goal in other.figure.goals}
         machine = ", ".join(filter(None, map(other.machine.get, ("CPU", "flags"))))
-        return replace(self, former=Former(other.day, machine, values))
+        return replace(self, former=Former(other.day, machine, values | goals))
 
     def to_json(self) -> dict[str, Any]:
         """The run as plain values."""
@@ -125,6 +125,11 @@ class Run:
             *(told["machine"], told["day"], told["seconds"]),
             Former(**former) if former else None,
         )
+
+
+def value_name(what: str, unit: str) -> str:
+    """The name of a value: one thing may be measured in several units."""
+    return f"{what} in {unit}"
 
 
 def p95(seconds: Sequence[float]) -> float:

@@ -29,6 +29,7 @@ def a_run(value: float = 12.0) -> Run:
     goals = [at_least("our rate to Chroma's", "×", value, 10), at_most("p50", "ms", 5, 4)]
     lines = [
         Line.of("ours", "pictures/s", [40, 50, 60]),
+        Line.one("ours", "s", 0.5),
         Line.of("Chroma <OpenCLIP>", "pictures/s", [4, 5, 6]),
         Line.one("at rest", "GB", 1.1),
     ]
@@ -110,6 +111,7 @@ def test_figures_of_another_day_stay_beside_todays(tmp_path: Path) -> None:
     page = (tmp_path / PAGE).read_text()
     assert "| our rate to Chroma's | 3× | 1× | ≥ 10× | **no** |" in page
     assert "| ours | pictures/s | 50 | 45 – 55 | 3 | 50 |" in page
+    assert "| ours | s | 0.5 |  | 1 | 0.5 |" in page
     assert "Formerly: 2026-01-02, of a test." in page
     assert Report(tmp_path).runs() == report.runs()
 
