@@ -32,7 +32,7 @@ router = APIRouter(
 @router.get("/collections/{name}/annotators", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def list_annotators(found: Found, annotators: AnnotatorService) -> AnnotatorList:
-    """The annotators that a collection has on, and how many pictures each has looked at."""
+    """The annotators that are on for a collection, and how many pictures each has looked at."""
     return AnnotatorList(data=[AnnotatorDetails.of(one) for one in annotators.listed(found)])
 
 

@@ -58,7 +58,7 @@ def list_months(found: Found, gallery: GalleryService, where: FilterText = None)
 def map_positions(
     request: Request, found: Found, gallery: GalleryService, where: FilterText = None
 ) -> PositionClusters:
-    """Where its pictures were taken, if positions are kept, near ones together: for a map.
+    """Where its pictures were taken, if positions are kept, grouped by nearness for a map.
 
     The grid is fitted to the pictures that pass the filter: `within` one cluster it shows more.
     """
@@ -97,7 +97,7 @@ def list_suggestions(
         ),
     ] = None,
 ) -> SuggestedTexts:
-    """Up to 8: tags, people, albums and places in which a word begins so, and names of files.
+    """Up to 8 tags, people, albums, places and file names in which a word begins with `prefix`.
 
     Files are found at once, the others after up to a minute. With `field`, values of that field.
     """

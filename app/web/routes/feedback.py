@@ -165,7 +165,7 @@ def export_feedback(
         Query(alias="format", description="csv: a table; jsonl: a JSON object on each line"),
     ] = "csv",
 ) -> StreamingResponse:
-    """All ratings, oldest first. In CSV, a text like a formula gets a leading apostrophe."""
+    """All ratings, oldest first. In CSV, texts that look like formulas get a leading apostrophe."""
     rows = summaries.export(_scope(registry, namespace, collection, None))
     name = {"Content-Disposition": f'attachment; filename="feedback.{kind}"'}
     if kind == "csv":

@@ -44,7 +44,7 @@ def reindex_collection(
     response: Response,
     body: Reindexing,
 ) -> JobAccepted:
-    """Build vectors of another model, storage or graph, by a job; searches use the active ones.
+    """Have a job build vectors of another model, storage or graph; searches keep the active ones.
 
     They are a new generation of the collection.
     """
@@ -68,7 +68,7 @@ def list_collection_generations(found: Found, reindexing: ReindexingService) -> 
 def activate_generation(
     found: Found, reindexing: ReindexingService, generation_id: GenerationId
 ) -> Activated:
-    """Have searches use it from now on; the one that is active now is kept for a rollback."""
+    """Have searches use this generation from now on; the former one is kept for a rollback."""
     return Activated.of(reindexing.activate(found, generation_id))
 
 

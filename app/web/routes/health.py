@@ -104,7 +104,7 @@ async def get_release_notes() -> ReleaseNotes:  # async: they are in memory
 )
 @needs("admin")
 async def get_metrics(caller: CurrentCaller, request: Request) -> Response:  # async: as `healthz`
-    """Counts and times for Prometheus, in its text format; nothing of what they are about."""
+    """Counts and times in Prometheus' text format; no queries, file names or other contents."""
     if not caller.reaches(DEFAULT_NAMESPACE):
         raise RoleRejected(
             "The metrics are of all namespaces: only keys for the namespace default may read them."

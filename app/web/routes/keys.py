@@ -30,7 +30,7 @@ KeyId = Annotated[int, Path(ge=1, le=MAX_ID, description="the key's id", example
 def create_key(
     request: Request, caller: CurrentCaller, administration: Administration, body: KeyCreate
 ) -> KeyCreated:
-    """Make a key of your namespace, valid no longer than yours; only this answer shows it."""
+    """Create a key for your namespace, valid no longer than yours; only this answer shows it."""
     chosen_namespace(caller, body.namespace)
     key, text = administration.create(caller, body.name, body.role, body.expires_at)
     request.state.audited = {"made_key_id": key.id, "made_role": key.role}
@@ -46,7 +46,7 @@ def list_keys(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> KeyPage:
-    """The keys of your namespace, newest first, without their texts, which nobody has."""
+    """The keys of your namespace, newest first; their secret texts are not stored."""
     before = None if cursor is None else read_number(KEYS, cursor)
     return KeyPage.of(administration.newest(caller, before, limit + 1), limit, caller.key_id)
 

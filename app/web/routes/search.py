@@ -111,7 +111,7 @@ def find_similar_images(
     where: FilterText = None,
     cursor: Cursor = None,
 ) -> SearchResponse:
-    """The pictures of its collection most like a picture, which is left out itself."""
+    """The pictures most like a given one in its collection; that one is left out."""
     opened = registry.open_id(gallery.get(image_id).collection_id)
     parse(where or {}, opened.collection.filterable)  # reports errors in the terms of this request
     request = search_request.SearchRequest(

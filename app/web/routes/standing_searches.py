@@ -124,9 +124,9 @@ def create_standing_search(
     response: Response,
     body: StandingSearchCreate,
 ) -> StandingSearchDetails:
-    """Keep a search: pictures that are added from now on and match it are told of.
+    """Keep a search, and be notified of pictures that are added from now on and match it.
 
-    By a signed webhook, an Atom feed, server-sent events, and the list of its matches.
+    Matches come by a signed webhook, an Atom feed, server-sent events, and as a list.
     """
     if body.webhook_url is not None:
         request.app.state.services.webhooks.check(body.webhook_url)
@@ -165,7 +165,7 @@ def list_standing_searches(
 @router.get("/{search_id}", responses=problem_responses(404, 422, 503))
 @needs("reader")
 def get_standing_search(found: Found, writer: Writer) -> StandingSearchDetails:
-    """A standing search, and why it finds nothing at present, if so."""
+    """A standing search, with the reason if it cannot find anything at present."""
     return writer.details(found)
 
 
@@ -185,7 +185,7 @@ def list_standing_matches(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> StandingMatchPage:
-    """What a standing search has found, newest first: the last 1,000 matches of 30 days."""
+    """The matches of a standing search, newest first: up to 1,000, from the last 30 days."""
     before = None if cursor is None else read_number(MATCHES, cursor)
     matches = service.matches(found.id, before, limit + 1)
     return StandingMatchPage.of(matches, limit, addresses)

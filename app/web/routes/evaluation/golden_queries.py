@@ -99,7 +99,7 @@ def import_golden_queries(
     golden_queries: GoldenQueryService,
     file: Annotated[UploadFile, File(description="JSONL, or CSV with a header")],
 ) -> GoldenQueriesImported:
-    """Add the golden queries of a file, or judgements to the same ones: all, or none."""
+    """Add golden queries, or judgements to existing ones, from a file: all of it or nothing."""
     queries = parse(file.file.read(MAX_FILE_BYTES + 1))
     added = golden_queries.add_many(found.collection.id, queries)
     return GoldenQueriesImported(added=added, changed=len(queries) - added)

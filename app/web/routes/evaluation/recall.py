@@ -32,7 +32,7 @@ def measure_recall(
         ),
     ] = DEFAULT_SAMPLE,
 ) -> RecallMeasurement:
-    """Run sampled queries as searches answer them and exactly, and compare. Takes seconds."""
+    """Compare the answers that sampled queries get now with exact ones. Takes seconds."""
     return RecallMeasurement.model_validate(opened.recall.measure(k, sample), from_attributes=True)
 
 
@@ -43,7 +43,7 @@ def measure_recall(
 )
 @needs("admin", "search")
 def tune_collection(registry: RegistryService, opened: Opened, body: TuningRequest) -> TuningResult:
-    """Find the smallest `ef_search` that reaches a recall on held-out queries too, and use it."""
+    """Find and use the smallest `ef_search` that reaches a recall, also on held-out queries."""
     tuned = opened.recall.tune(body.recall, body.k, body.sample)
     if tuned.ef_search is not None:
         registry.tune(opened, tuned.ef_search)

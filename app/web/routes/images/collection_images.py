@@ -97,7 +97,7 @@ def list_images(opened: InCollection, listing: Listing) -> ImagePage:
 )
 @needs("reader", "search")
 def list_collection_images(opened: Opened, listing: Listing) -> ImagePage:
-    """As `GET /api/v1/images?collection=…`."""
+    """The same as `GET /api/v1/images?collection=…`."""
     return listing.of(opened)
 
 

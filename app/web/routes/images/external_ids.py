@@ -94,7 +94,7 @@ def put_external_image(
         ),
     ] = None,
 ) -> ImageDetails:
-    """Store a picture under this external id, searchable at once, in place of one that has it.
+    """Store a picture under this external id, searchable at once; it replaces one that has the id.
 
     What was said of that one stays, unless the form says something else. The new picture has an id
     of its own. Sending the same again changes nothing.

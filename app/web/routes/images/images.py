@@ -201,7 +201,7 @@ def update_image(
         ),
     ] = None,
 ) -> ImageDetails:
-    """Change what is said of a picture: its caption, metadata, external id; the rest stays."""
+    """Change the caption, metadata or external id of a picture; what you do not send stays."""
     expected = None if if_match is None else partial(is_expected_version, if_match)
     image = gallery.change(image_id, *changes.to_domain(), expected)
     response.headers["ETag"] = record_etag(image)

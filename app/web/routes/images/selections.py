@@ -65,7 +65,7 @@ def move_collection_images(
     gallery: GalleryService,
     body: SelectionMove,
 ) -> SelectionMoveResult:
-    """Move up to 500 pictures, with what is said of them, to another collection of the same model.
+    """Move up to 500 pictures, with captions and metadata, to another collection of the same model.
 
     Files in your own folders stay where they are.
     """
