@@ -49,7 +49,7 @@ examples: $(INSTALLED) ## Run five searches on the running server: text, mixed, 
 	@$(RUN) scripts.examples:main
 
 .PHONY: pull-model
-pull-model: $(INSTALLED) ## Download IMAGE_SEARCH_CLIP_MODEL / IMAGE_SEARCH_CLIP_PRETRAINED ahead of the first start
+pull-model: $(INSTALLED) ## Download IMAGE_SEARCH_CLIP_MODEL, and IMAGE_SEARCH_CAPTION_MODEL if set, ahead of the first start
 	@$(RUN) scripts.pull_model:main
 
 ##@ Containers

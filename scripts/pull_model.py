@@ -1,19 +1,33 @@
-"""Download the configured model ahead of the first start: `make pull-model`."""
+"""Download the models that the settings name, ahead of the first start: `make pull-model`."""
 
-from app.runtime.models import default_model, hand_over_hub_settings
+from app.encoders.model_pool import ModelName
+from app.runtime.models import default_model, hand_over_hub_settings, model_name
 from app.settings import Settings
 from scripts.command_line import run_command, sentences
 
 
 def main() -> None:
-    """Fetch the model, showing the hub's progress bars, and print where its weights are."""
+    """Fetch the model, showing the hub's progress bars, and print where its weights are.
+
+    The captioner is fetched too where IMAGE_SEARCH_CAPTION_MODEL is not empty.
+    """
     with sentences("Not downloaded"):
         settings = Settings.load()
         hand_over_hub_settings(settings)
-        from app.encoders.torch_models.checkpoints import find_checkpoint
+        from app.encoders.torch_models import ways_out
 
         name = default_model(settings.model_copy(update={"testing": False}))
-        checkpoint = find_checkpoint(name.model, name.pretrained)
+        with ways_out.offered(ways_out.OF_SEARCHES):
+            _pull(name)
+        if "caption_model" in settings.model_fields_set and settings.caption_url is None:
+            with ways_out.of_captions(settings.caption_model):
+                _pull(model_name(settings.caption_model))
+
+
+def _pull(name: ModelName) -> None:
+    from app.encoders.torch_models.checkpoints import find_checkpoint
+
+    checkpoint = find_checkpoint(name.model, name.pretrained)
     print(f"Ready to load: {checkpoint.weights or checkpoint.model_name}")
 
 

@@ -65,6 +65,22 @@ def test_a_model_without_a_decoder_and_one_without_weights_are_refused(tmp_path:
         named(tmp_path / "away").version()
 
 
+def test_what_cannot_be_loaded_is_told_of_the_captioners_setting(tmp_path: Path) -> None:
+    """It named the settings of the model of the searches, which are right."""
+    for model, tag in (
+        (f"local-dir:{tmp_path}", ""),
+        (f"local-dir:{DEMO_MODEL_DIR}", ""),
+        ("coca_ViT-B-32", "no_such_tag"),
+        ("coca_ViT-B-33", "no_such_tag"),
+    ):
+        with pytest.raises(ModelUnavailable) as refused:
+            captioning.load(model, tag, "cpu")
+        named = f"{model}@{tag}".rstrip("@")
+        assert str(refused.value).startswith(f"IMAGE_SEARCH_CAPTION_MODEL={named}: ")
+        assert "IMAGE_SEARCH_CAPTION_MODEL=local-dir:/path/to/folder" in str(refused.value)
+        assert "IMAGE_SEARCH_CLIP" not in str(refused.value)
+
+
 def test_a_version_is_of_what_the_model_is(tmp_path: Path) -> None:
     """Wherever its folder is; what is there for people does not count."""
     folder = copytree(DEMO_CAPTIONER_DIR, tmp_path / DEMO_CAPTIONER_DIR.name)

@@ -17,7 +17,7 @@ from app.encoders.torch_models import openclip
 from app.encoders.torch_models.architectures import check_activation
 from app.encoders.torch_models.checkpoints import find_checkpoint
 from app.errors import ModelUnavailable
-from app.settings import DEMO_MODEL_DIR, ROOT
+from app.settings import DEMO_CAPTIONER_DIR, DEMO_MODEL_DIR, ROOT
 from tests.fixtures import model_hub as hubs
 from tests.fixtures.model_hub import Hub
 from tests.fixtures.process_environment import PROCESS_SECONDS, bare
@@ -84,6 +84,19 @@ def test_a_model_is_pulled_once_and_then_needs_no_hub(hub: Hub, cache: Path) -> 
     theirs = openclip.load(first.stdout.strip().removeprefix("Ready to load: "), "", "cpu")
     assert theirs.space.fingerprint == ours.space.fingerprint
     assert (theirs.encode_texts(["a tree"]) == ours.encode_texts(["a tree"])).all()
+
+
+def test_a_captioner_that_is_named_is_pulled_too(hub: Hub, cache: Path) -> None:
+    captioner = "someone/captioner"
+    hub.others[captioner] = hubs.of_folder(captioner, DEMO_CAPTIONER_DIR).files
+    pulled = pull(hub, cache, CAPTION_MODEL=f"hf-hub:{captioner}")
+    assert pulled.stdout.count("Ready to load") == 2, pulled.stderr
+    failed = pull(hub, cache, CAPTION_MODEL="hf-hub:someone/else")
+    assert failed.returncode == 1
+    assert "IMAGE_SEARCH_CAPTION_MODEL=hf-hub:someone/else: someone/else on the hub has no" in (
+        failed.stderr
+    )
+    assert "IMAGE_SEARCH_CLIP" not in failed.stderr
 
 
 def test_offline_asks_nobody(hub: Hub, cache: Path) -> None:

@@ -16,8 +16,8 @@ from PIL import Image as Pillow
 
 from app.encoders.captions import Caption
 from app.encoders.torch_models.checkpoints import find_checkpoint
-from app.encoders.torch_models.hub_files import WAYS_OUT
 from app.encoders.torch_models.openclip import choose_device, create
+from app.encoders.torch_models.ways_out import of_captions
 from app.errors import ModelUnavailable
 
 MAX_TOKENS = 28  # of a caption: open_clip's own `generate` has 30 with the marks of both ends
@@ -72,13 +72,14 @@ def load(model: str, pretrained: str, device: str) -> CocaCaptioner:
 
     Raises ModelUnavailable, also if it is none of open_clip's CoCa models.
     """
-    checkpoint = find_checkpoint(model, pretrained)
-    towers, _, tokenizer, _ = create(checkpoint, model, pretrained)
-    if not isinstance(towers, CoCa) or not isinstance(tokenizer, open_clip.SimpleTokenizer):
-        raise ModelUnavailable(
-            f"{model} / {pretrained} writes no captions: choose one of open_clip's models whose "
-            f"name begins with coca. {WAYS_OUT}"
-        )
+    with of_captions(f"{model}@{pretrained}".rstrip("@")):
+        checkpoint = find_checkpoint(model, pretrained)
+        towers, _, tokenizer, _ = create(checkpoint, model, pretrained)
+        if not isinstance(towers, CoCa) or not isinstance(tokenizer, open_clip.SimpleTokenizer):
+            raise ModelUnavailable(
+                "It writes no captions: choose one of open_clip's models whose name begins with "
+                "coca."
+            )
     chosen = choose_device(device)
     towers.eval().requires_grad_(False).to(chosen)
     transform = image_transform_v2(PreprocessCfg(**towers.visual.preprocess_cfg), is_train=False)

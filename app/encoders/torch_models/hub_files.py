@@ -20,12 +20,6 @@ logging.getLogger("huggingface_hub").handlers.clear()
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 HUB = "hf-hub:"
 
-WAYS_OUT = (
-    "Without the hub: IMAGE_SEARCH_CLIP_PRETRAINED=/path/to/checkpoint takes a file with weights, "
-    "IMAGE_SEARCH_CLIP_MODEL=local-dir:/path/to/folder takes a folder with open_clip_config.json "
-    "and weights, and TESTING=1 the bundled demo model."
-)
-
 
 def check_repository(repository: str) -> None:
     """Raise ModelUnknown if no repository on the hub can have this name."""
@@ -49,7 +43,7 @@ def hub_file(repository: str, names: tuple[str, ...]) -> str:
             return _fetch_of(repository, name)
         except EntryNotFoundError:
             continue
-    raise ModelUnavailable(f"{repository} on the hub has no {' or '.join(names)}. {WAYS_OUT}")
+    raise ModelUnavailable(f"{repository} on the hub has no {' or '.join(names)}.")
 
 
 def optional_hub_file(repository: str, name: str) -> str | None:
@@ -90,12 +84,8 @@ def fetch(what: str, download: Callable[[], str], advice: str) -> str:
             if answer is not None
             else "the hub cannot be reached"
         )
-        raise ModelUnavailable(
-            f"{what} is not in the cache and {reason}. {advice} {WAYS_OUT}"
-        ) from error
+        raise ModelUnavailable(f"{what} is not in the cache and {reason}. {advice}") from error
     except EntryNotFoundError:
         raise
     except Exception as error:  # a broken transfer, a full disk, a wrong checksum
-        raise ModelUnavailable(
-            f"{what} cannot be downloaded: {error} {advice} {WAYS_OUT}"
-        ) from error
+        raise ModelUnavailable(f"{what} cannot be downloaded: {error} {advice}") from error

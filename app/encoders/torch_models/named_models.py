@@ -10,7 +10,7 @@ from open_clip.pretrained import download_pretrained_from_url, get_pretrained_cf
 
 from app.encoders.torch_models.architectures import check_activation, preprocess_of_tag
 from app.encoders.torch_models.file_preprocessing import preprocess_of_file
-from app.encoders.torch_models.hub_files import WAYS_OUT, WEIGHT_FILES, fetch, hub_file
+from app.encoders.torch_models.hub_files import WEIGHT_FILES, fetch, hub_file
 from app.encoders.torch_models.transformers_package import check_transformers
 from app.errors import ModelUnknown
 
@@ -40,8 +40,7 @@ def check_name(model: str, pretrained: str) -> None:
     elif not _is_file(pretrained):
         known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise ModelUnknown(
-            f"{pretrained or 'no tag'} is neither a file nor a tag of {model} (its tags: {known}). "
-            f"{WAYS_OUT}"
+            f"{pretrained or 'no tag'} is neither a file nor a tag of {model} (its tags: {known})."
         )
 
 

@@ -14,10 +14,10 @@ from app.encoders.encoder import OpenClipEncoder
 from app.encoders.file_identity import Files, identities
 from app.encoders.model_request import ModelRequest, RuntimeOptions
 from app.encoders.torch_models.checkpoints import Checkpoint, find_checkpoint
-from app.encoders.torch_models.hub_files import WAYS_OUT
 from app.encoders.torch_models.loaded_model import LoadedModel, TorchTokenizer
 from app.encoders.torch_models.runtime_choice import choose_runtime
 from app.encoders.torch_models.towers import TextTower
+from app.encoders.torch_models.ways_out import OF_SEARCHES, offered
 from app.errors import ModelUnavailable
 from app.vectors import VectorSpace
 
@@ -49,8 +49,9 @@ def load(
 
 def load_torch(model: str, pretrained: str, device: str, name: str | None = None) -> LoadedModel:
     """Load the model in torch and fp32, whatever would suit the machine best."""
-    checkpoint = find_checkpoint(model, pretrained)
-    towers, config, tokenizer, files = create(checkpoint, model, pretrained)
+    with offered(OF_SEARCHES):
+        checkpoint = find_checkpoint(model, pretrained)
+        towers, config, tokenizer, files = create(checkpoint, model, pretrained)
     towers.eval().requires_grad_(False)
     transform = image_transform_v2(PreprocessCfg(**towers.visual.preprocess_cfg), is_train=False)
     named = "" if checkpoint.weights is None else pretrained  # a folder or repository needs no tag
@@ -85,9 +86,7 @@ def create(
         )
     except Exception as error:  # open_clip, torch and safetensors each raise their own types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelUnavailable(
-            f"{model} / {pretrained} cannot be loaded: {reason} {WAYS_OUT}"
-        ) from error
+        raise ModelUnavailable(f"{model} / {pretrained} cannot be loaded: {reason}") from error
     return towers, config, tokenizer, files
 
 
