@@ -353,4 +353,4 @@ OWN_FAULT = "internal_error"  # the code of what `own_fault` says
 
 def own_fault(error: Exception) -> str:
     """The sentence for an error of ours: what a person sees instead of a traceback."""
-    return f"An error of the program's own ({type(error).__name__}); its log has the details."
+    return f"An internal error of the program ({type(error).__name__}); its log has the details."

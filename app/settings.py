@@ -74,7 +74,7 @@ class Settings(BaseModel):
     )
     keep_alive_seconds: Annotated[int, Field(ge=1, le=3_600)] = Field(
         75,
-        description="seconds an idle connection stays open; longer than your proxy's timeout",
+        description="seconds that an idle connection stays open; choose more than your proxy does",
     )
     database_url: str | None = Field(
         None, description="a Postgres with pgvector >= 0.8; empty: the embedded one"
@@ -105,13 +105,13 @@ class Settings(BaseModel):
         24, description="time between two of these backups, in hours"
     )
     backup_keep: Annotated[int, Field(ge=1)] = Field(
-        7, description="newest backups that are kept there"
+        7, description="number of backups kept there, the newest ones"
     )
     clip_model: str | None = Field(
         None,
         description="retrieval, labels, multilingual or best (see docs/models.md), an open_clip "
-        "model name, hf-hub:org/name or local-dir:/path; empty: the database's, of a new one "
-        "retrieval",
+        "model name, hf-hub:org/name or local-dir:/path; empty: the one that the database was "
+        "indexed with, or retrieval if it is new",
     )
     clip_pretrained: str | None = Field(
         None,
@@ -126,18 +126,21 @@ class Settings(BaseModel):
         "coca_ViT-B-32@mscoco_finetuned_laion2b_s13b_b90k",
         min_length=1,
         description="writes captions where a collection has the annotator caption on: an open_clip "
-        "model with its tag, hf-hub:org/name or local-dir:/path; with CAPTION_URL the name there",
+        "model with its tag, hf-hub:org/name or local-dir:/path; with CAPTION_URL, the model's "
+        "name on that server",
     )
     caption_url: str | None = Field(
         None,
-        description="a server that writes the captions instead, by vision chat completions, such "
+        description="a server with vision chat completions that writes the captions instead, such "
         "as http://host:port/v1; pictures are sent there; empty: none",
     )
-    caption_key: HeaderSecret | None = Field(None, description="its key; empty: none is sent")
+    caption_key: HeaderSecret | None = Field(
+        None, description="the key for that server; empty: none is sent"
+    )
     region_detector: str | None = Field(
         None,
-        description="finds regions of collections with `regions: detector`: a detection model of "
-        "torchvision and its weights, as architecture@file",
+        description="finds the regions in collections with `regions: detector`: a detection model "
+        "of torchvision and the file of its weights, as architecture@file",
     )
     max_resident_models: Annotated[int, Field(ge=1)] = Field(
         2, description="models in memory at a time; the least recently used one is unloaded"
@@ -146,7 +149,9 @@ class Settings(BaseModel):
         1, description="former generations of vectors kept for a rollback after a reindexing"
     )
     reindex: Literal["no", "auto"] = Field(
-        "no", description="auto: a start with another CLIP_MODEL changes to it while it serves"
+        "no",
+        description="auto: a server that starts with another CLIP_MODEL reindexes, and changes to "
+        "it when that is done; searches go on meanwhile",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="where the model runs: auto, cpu, cuda or mps"
@@ -165,14 +170,15 @@ class Settings(BaseModel):
         32, description="pictures encoded at a time while indexing"
     )
     max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        25, description="largest request body except of POST /api/v1/images, in MB (10^6 bytes)"
+        25, description="largest request body, except for POST /api/v1/images, in MB (10^6 bytes)"
     )
     max_file_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         200, description="largest single file, wherever it comes from, in MB (10^6 bytes)"
     )
     max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         50,
-        description="largest picture, in 10^6 pixels; for a JPEG, after its reduction in decoding",
+        description="largest picture, in 10^6 pixels; for a JPEG, those left after decoding has "
+        "scaled it down",
     )
     decoding_memory_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000,
@@ -180,38 +186,46 @@ class Settings(BaseModel):
     )
     resident_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         256,
-        description="memory for codes of vectors, 524 bytes each at 512 dimensions, which answer "
-        "faster than the graph, in MB (10^6 bytes); 0: none",
+        description="memory for 8-bit codes of the vectors (524 bytes each at 512 dimensions), "
+        "which searches compare faster than they walk the graph, in MB (10^6 bytes); 0: none",
     )
     read_jpeg_2000: bool = Field(
-        False, description="read JPEG 2000, whose decoder has had more faults than the others"
+        False,
+        description="1: read JPEG 2000; off by default, as its decoder has had more faults than "
+        "others",
     )
     read_video: bool = Field(
         False,
-        description="index videos (MP4, MOV, WebM, MKV, MPEG-TS); needs the package av: see "
+        description="1: index videos (MP4, MOV, WebM, MKV, MPEG-TS); needs the package av: see "
         "docs/understanding.md#videos",
     )
     video_interval_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
-        10, description="between frames of a video that are indexed, where the scene stays the same"
+        10,
+        description="seconds between two indexed frames of a video, as long as the scene stays the "
+        "same",
     )
     video_max_frames: Annotated[int, Field(ge=1, le=1_000)] = Field(
-        300, description="most frames of a video that are indexed; of a long one, further apart"
+        300,
+        description="largest number of indexed frames of a video; in a long one they are further "
+        "apart",
     )
     max_archive_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         1000, description="largest body of POST /api/v1/images, in MB (10^6 bytes)"
     )
     max_archive_entries: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10_000,
-        description="most pictures in an archive; sidecars and other files may be as many again",
+        description="largest number of pictures in an archive; as many sidecars and other files "
+        "may come in addition",
     )
     jwt_secret: Secret | None = Field(
         None,
-        description="signs tokens, at least 32 bytes; empty: generated and stored in the database",
+        description="secret that signs tokens, at least 32 bytes; empty: generated and stored in "
+        "the database",
     )
     webhook_secret: WebhookSecret | None = Field(
         None,
-        description="signs webhooks: whsec_ and 24 to 64 random bytes in base64; empty: none are "
-        "sent",
+        description="secret that signs webhooks: whsec_ and 24 to 64 random bytes in base64; "
+        "empty: no webhooks are sent",
     )
     token_hours: Annotated[int, Field(ge=1, le=8_760)] = Field(
         24, description="how long an answer can be rated by its token, in hours"
@@ -223,25 +237,25 @@ class Settings(BaseModel):
         0.5, description="how far well-rated pictures may move a query, whose own length is 1"
     )
     feedback_disliked: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.25, description="how far badly rated pictures may move it away"
+        0.25, description="how far badly rated pictures may move a query away from them"
     )
     feedback_cap: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.5, description="limit for both together"
+        0.5, description="how far both together may move it"
     )
     feedback_similarity: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.85, description="ratings count for queries with at least this cosine similarity"
     )
     feedback_half_life_days: Annotated[float, Field(gt=0)] = Field(
-        180, description="ratings of this age count half, in days"
+        180, description="age at which a rating counts half, in days"
     )
     search_rate: Rate | None = Field(
         None,
-        description="searches of one key, and of one address; none: no limit; empty: "
+        description="most searches by one key, and from one address; none: no limit; empty: "
         f"{SEARCH_RATE} once keys exist",
     )
     upload_rate: Rate | None = Field(
         None,
-        description="uploads of one key, and of one address; none: no limit; empty: "
+        description="most uploads by one key, and from one address; none: no limit; empty: "
         f"{UPLOAD_RATE} once keys exist",
     )
     max_searches: Annotated[int, Field(ge=1)] = Field(
@@ -258,7 +272,7 @@ class Settings(BaseModel):
     )
     log_level: Literal["debug", "info", "warning", "error"] | None = Field(
         None,
-        description="least level that is logged: debug, info, warning or error; empty: warning on "
+        description="lowest level that is logged: debug, info, warning or error; empty: warning on "
         "a terminal, else info",
     )
     keep_gps: bool = Field(
@@ -266,23 +280,23 @@ class Settings(BaseModel):
     )
     place_names: bool = Field(
         False,
-        description="1: name the city, state and country of a position, also of one that is not "
-        "kept; needs the extra places",
+        description="1: name the city, state and country where a picture was taken, even if the "
+        "position itself is not kept; needs the extra places",
     )
     map_tiles: Tiles = Field(
         "",
-        description="tiles below the page's map, https://host/{z}/{x}/{y}.png; their server learns "
-        "where pictures were taken; empty: none",
+        description="background tiles of the page's map, https://host/{z}/{x}/{y}.png; their "
+        "server learns where pictures were taken; empty: none",
     )
     map_attribution: str = Field(
-        "", max_length=200, description="whose tiles they are, shown below the map"
+        "", max_length=200, description="credit for the tiles, shown below the map"
     )
     default_timezone: Zone = Field(
         "UTC",
-        description="time zone of pictures whose file does not tell it, such as Europe/Lisbon",
+        description="time zone of pictures whose file does not name one, such as Europe/Lisbon",
     )
     worker: Literal["embedded", "none"] = Field(
-        "embedded", description="none: jobs wait for separate processes, `make worker`"
+        "embedded", description="none: the server runs no jobs; they wait for `make worker`"
     )
     lease_seconds: Annotated[float, Field(ge=1, le=45)] = Field(
         30, description="a worker that is silent for this long loses its batch, in seconds"
@@ -295,19 +309,19 @@ class Settings(BaseModel):
     )
     ignored_names: Patterns = Field(
         IGNORED_NAMES,
-        description="names, or folder/name, to pass over in every source; * as in a shell",
+        description="names, or folder/name, to skip in every source; * as in a shell",
     )
     watch_dirs: Folders = Field(
         (), description="folders whose changes are indexed as they happen, comma-separated"
     )
     watch_poll_seconds: Annotated[float, Field(ge=1)] = Field(
-        300, description="how often a watched network disk is looked at, in seconds"
+        300, description="time between two looks at a watched network disk, in seconds"
     )
     s3_endpoint_url: Url | None = Field(
         None, description="S3 or R2 endpoint; empty: AWS (or R2_ENDPOINT_URL)"
     )
     s3_access_key_id: str | None = Field(
-        None, description="its access key; empty: AWS's own chain (or R2_ACCESS_KEY_ID)"
+        None, description="its access key; empty: AWS's credential chain (or R2_ACCESS_KEY_ID)"
     )
     s3_secret_access_key: SecretStr | None = Field(
         None, description="its secret key (or R2_SECRET_ACCESS_KEY)"
@@ -318,12 +332,14 @@ class Settings(BaseModel):
     s3_buckets: Buckets = Field(
         (), description="further buckets that they may read, comma-separated"
     )
-    s3_region: str = Field("auto", description="its region; R2 has one, named auto")
+    s3_region: str = Field("auto", description="its region; R2 has only one, named auto")
     s3_prefix: str = Field(
         "", description="make download-images copies only keys that start with this"
     )
     s3_serve: Literal["presigned", "stream"] = Field(
-        "presigned", description="originals in a bucket: presigned URLs, or stream through here"
+        "presigned",
+        description="how originals in a bucket are served: by presigned URLs, or as a stream "
+        "through this server (stream)",
     )
     s3_presign_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
         7_200, description="how long a presigned URL is valid, in seconds"

@@ -26,7 +26,7 @@ from scripts.benchmark_search import database, print_table, print_versions
 from scripts.benchmark_standing import load
 from scripts.generated_vectors import clip_like
 
-HEAD = ["what", "a second", "a second of processors", "commit and graph, s"]
+HEAD = ["what", "a second", "a processor second", "commit and graph, s"]
 NAMESPACE = "default"
 ROUNDS = 5  # of copying
 

@@ -38,7 +38,7 @@ TIMED = 10  # runs of which the median counts
 MEGA = 1_000_000
 DECLARED = {"labels.kind": "labels:1"}
 HITS = 10
-LABELLING_HEAD = ["set", "pictures", "labels held", "seconds", "of a processor", "peak MB"]
+LABELLING_HEAD = ["set", "pictures", "labels given", "seconds", "processor seconds", "peak MB"]
 
 
 def main(

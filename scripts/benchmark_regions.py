@@ -149,8 +149,8 @@ def measure(services: Services, scenes: Sequence[SmallThing], folder: Path) -> I
     number = len(scenes)
     yield (
         "Cost of a picture",
-        ["what is embedded", "vectors", "bytes on disk", "ms of a processor"],
-        [_cost_row("whole", whole, number), _cost_row("regions besides", both - whole, number)],
+        ["what is embedded", "vectors", "bytes on disk", "processor ms"],
+        [_cost_row("whole", whole, number), _cost_row("regions in addition", both - whole, number)],
     )
     services.annotators.choose_regions(default, "off")
 

@@ -84,7 +84,7 @@ def main(
     typer.echo(f"{count} drawn pictures; {machine['CPU']}, {machine['cores']} cores")
     drawn = list(drawn_texts(count, seed))
     reader = Reader()
-    head = ["reader", *KINDS, "all", "of a processor, s a picture", "peak MB", "MB on disk"]
+    head = ["reader", *KINDS, "all", "processor seconds per picture", "peak MB", "MB on disk"]
     print_table("Words read", head, [ours(reader, drawn)])
     if which(TESSERACT[0]):
         print_table("Words read by tesseract", head, [theirs(drawn)])

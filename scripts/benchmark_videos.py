@@ -130,7 +130,7 @@ def _processor_seconds() -> float:
 
 def reading(shown: int, seconds: float, vectors: int) -> tuple[list[str], list[list[str]]]:
     """The table of what reading took, of so many seconds of video."""
-    head = ["seconds of video", "of a processor", "times real time", "vectors", "a minute"]
+    head = ["seconds of video", "processor seconds", "times real time", "vectors", "a minute"]
     row = [f"{shown:,}", f"{seconds:.1f}", f"{shown / seconds:.0f}", f"{vectors:,}",
            f"{60 * vectors / shown:.1f}"]  # fmt: skip
     return head, [row]

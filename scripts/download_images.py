@@ -124,7 +124,7 @@ def _check_name(name: str) -> None:
     if len(name.encode()) > NAME_BYTES:
         raise EntryRefused(f"A name in it is longer than {NAME_BYTES} bytes.")
     if name.casefold() == STATE or name.casefold().startswith(PART):
-        raise EntryRefused(f"{name} is a name that this command keeps for itself.")
+        raise EntryRefused(f"{name} is a name that this command reserves for its own use.")
 
 
 @dataclass

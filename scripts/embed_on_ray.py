@@ -180,7 +180,9 @@ def embed_parts(job: Job, parts: list[int], workers: int) -> None:
     embedded = numbers.map_batches(Embedder, fn_constructor_args=(job,), batch_size=1, compute=pool)
     done = sum(1 for _ in embedded.iter_rows())
     if done != len(parts):
-        raise DatasetRejected(f"{len(parts) - done} parts were not embedded: call this again.")
+        raise DatasetRejected(
+            f"{len(parts) - done} parts were not embedded: run this command again."
+        )
 
 
 def finish(job: Job, parts: int, model: ModelOfVectors) -> tuple[int, dict[str, str]]:

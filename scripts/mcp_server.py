@@ -86,8 +86,8 @@ def _allowed(where: Address, names: list[str]) -> tuple[str, ...]:
         return (*LOOPBACK, *names)
     if not names:
         raise typer.BadParameter(
-            f"{where[0]} is reached from other machines: say by which name, as --host-name "
-            "pictures.example.org.",
+            f"{where[0]} can be reached from other machines: give the name that they use, as in "
+            "--host-name pictures.example.org.",
             param_hint="'--http'",
         )
     return tuple(names)

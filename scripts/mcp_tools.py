@@ -197,7 +197,7 @@ class LocalTools(Tools):
     ) -> Added:
         """Add a picture to the library: a file of this machine, or a URL, one of them."""
         if (url is None) == (file is None):
-            raise ToolError("Name a file or a url, one of them.")
+            raise ToolError("Name either a file or a url.")
         if file is None:
             return super().add(ctx, url, collection, caption, metadata)
         fields = {"metadata": json.dumps(metadata or {})}

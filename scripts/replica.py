@@ -29,7 +29,8 @@ def main(folder: Annotated[Path, FOLDER]) -> None:
             primary = running_server(settings.postgres_dir)
             if primary is None:
                 raise DatabaseUnusable(
-                    f"No server runs on {settings.postgres_dir}: a copy is made while one does."
+                    f"No server runs on {settings.postgres_dir}, and the copy is made from a "
+                    "running one: start it first."
                 )
             copy_server(primary, folder)
         with embedded_server(folder) as server:

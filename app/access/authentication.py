@@ -256,8 +256,8 @@ def check_address(host: str, anonymous: Anonymous, sessions: Sessions) -> None:
         if api_keys.any_created(session):
             return
     raise SettingsInvalid(
-        f"IMAGE_SEARCH_API_HOST={host} is reached from other machines, and there is no API key: "
-        "anyone who reaches it could read and delete everything. Make a key first: "
+        f"IMAGE_SEARCH_API_HOST={host} can be reached from other machines, and there is no API "
+        "key: anyone who reaches it could read and delete everything. Make a key first: "
         f"`{CREATE_ADMIN_KEY}`; or set "
         "IMAGE_SEARCH_ALLOW_ANONYMOUS=read to allow anonymous read access."
     )

@@ -105,6 +105,6 @@ def _end(asked: datetime | None, own: datetime | None) -> datetime | None:
     if own is not None and asked > own:
         raise RoleRejected(
             f"expires_at: your own key expires on {own.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and "
-            "no key that it makes is valid longer."
+            "a key made with it cannot be valid longer."
         )
     return asked

@@ -65,8 +65,8 @@ def secret_in(place: Path) -> str | None:
         return None
     if len(secret) < LEAST_CHARACTERS:
         raise SettingsInvalid(
-            f"{place} holds {len(secret)} characters; a secret has at least {LEAST_CHARACTERS}. "
-            "Delete the file: the next start makes another, and what the old one has signed "
-            "is void."
+            f"{place} holds {len(secret)} characters; a secret needs {LEAST_CHARACTERS}. "
+            "Delete the file: the next start makes a new secret. What was signed with the old one "
+            "is then no longer valid."
         )
     return secret

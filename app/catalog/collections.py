@@ -103,7 +103,7 @@ def create(session: Session, new: NewCollection) -> Collection:
     row = session.execute(query.returning(*COLLECTION_COLUMNS)).mappings().one_or_none()
     if row is None:
         raise CollectionExists(
-            f"The collection {new.name} is there already in the namespace {new.namespace}: "
+            f"The collection {new.name} already exists in the namespace {new.namespace}: "
             "choose another name, or delete that one first."
         )
     return Collection(**row)
@@ -134,8 +134,8 @@ def check_total_fields(session: Session, declared: Mapping[str, str]) -> None:
     if declared and declared_in_all > MAX_TOTAL_FIELDS:
         raise CollectionRejected(
             f"fields: with these {len(declared)} all collections together would declare "
-            f"{declared_in_all}; {MAX_TOTAL_FIELDS} are allowed, since each has an index that "
-            "every search plans with. metadata.<key> filters by a key that is not declared."
+            f"{declared_in_all}; {MAX_TOTAL_FIELDS} are allowed, since Postgres considers the "
+            "index of each in every search. metadata.<key> filters by a key that is not declared."
         )
 
 
@@ -143,7 +143,7 @@ def rename(session: Session, collection: Collection, name: str) -> None:
     """Change its name. Raises CollectionRejected for the default one, CollectionExists."""
     if (collection.namespace, collection.name) == DEFAULT:
         raise CollectionRejected(
-            "The default collection keeps its name: the flat endpoints use it."
+            "The default collection cannot be renamed: the flat endpoints use it."
         )
     query = update(collections).where(collections.c.id == collection.id)
     try:

@@ -47,8 +47,8 @@ def assign(session: Session, image: Image, external_id: str | None) -> Image:
         found = holder(session, image.collection_id, external_id)
         if found is not None and found.id != image.id:
             raise ExternalIdTaken(
-                f"Picture {found.id} has external_id {external_id!r} already: it is unique in a "
-                "collection."
+                f"Picture {found.id} already has the external_id {external_id!r}, and a collection "
+                "can have each external_id only once."
             )
         deleted = update(images).where(
             images.c.collection_id == image.collection_id,
@@ -71,8 +71,9 @@ def transfer(
     """
     if image.external_id not in {None, external_id}:
         raise ExternalIdTaken(
-            f"These bytes are picture {image.id}, whose external_id is {image.external_id!r}: a "
-            "picture has one external id, and a collection has the same bytes once."
+            f"This file is already here as picture {image.id}, with the external_id "
+            f"{image.external_id!r}. A picture can have only one external_id, and a collection "
+            "keeps the same file only once."
         )
     lock(session, f"external id {image.collection_id} {external_id}")
     before = holder(session, image.collection_id, external_id)

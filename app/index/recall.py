@@ -171,8 +171,8 @@ class Recall:
     def _check_tunable(self) -> None:
         if self.index.storage == "bit":
             raise QueryRejected(
-                f"recall: an index of bits always keeps {MAX_EF_SEARCH} candidates, the "
-                "maximum: it cannot be tuned."
+                f"recall: an index with the storage bit always keeps {MAX_EF_SEARCH} candidates, "
+                "the maximum, so it cannot be tuned."
             )
         if not self._has_graph():
             raise QueryRejected(

@@ -172,7 +172,7 @@ class SourceLister:
             elif time.monotonic() - since > STAGING_PATIENCE_SECONDS:
                 raise StorageUnwritable(
                     f"{staged / 1e9:.1f} GB of this archive wait to be indexed; the rest is "
-                    "unpacked as they are."
+                    "unpacked when some of these are done."
                 )
             self._check_stop()
             self.stop.wait(STAGING_POLL_SECONDS)
@@ -186,7 +186,7 @@ class SourceLister:
             return ArchiveParts.of_import(map(Path, job.source["archives"]), self.archive_limits)
         archive = self.stores.incoming.path(job.source["staged"])
         if not archive.exists():
-            raise ArchiveRejected("The archive was refused and is gone: send another.")
+            raise ArchiveRejected("The archive was refused and deleted: send another one.")
         return ArchiveParts([archive], self.archive_limits)
 
     def _added(self, job: Job, listed: ListedFile) -> bool:

@@ -287,7 +287,9 @@ class CollectionRegistry:
         """
         collection = known.collection
         if collection.id == self.default.collection.id:
-            raise CollectionRejected("The default collection stays: the flat endpoints use it.")
+            raise CollectionRejected(
+                "The default collection cannot be deleted: the flat endpoints use it."
+            )
         self._collection_deletion.mark_deleted(collection)
         with self._lock:
             self._opened.pop(collection.id, None)

@@ -37,7 +37,8 @@ def check_batch(requests: Sequence[SearchRequest]) -> None:
         )
     if sum(term.url is not None for term in terms) > MAX_URLS:
         raise QueryRejected(
-            f"searches: {MAX_URLS} terms of a batch may be URLs; send the others' pictures."
+            f"searches: at most {MAX_URLS} terms of a batch may be URLs: send the other pictures "
+            "themselves."
         )
 
 
@@ -59,7 +60,8 @@ def answer_all(
             raise query
         if time.monotonic() > deadline:
             raise Busy(
-                f"The searches before this one took {BATCH_SECONDS:g} s: send it again, with fewer."
+                f"The searches before this one took {BATCH_SECONDS:g} s: send it again in a "
+                "smaller batch."
             )
         try:
             return search.first_page(collection, requests[position], query, encode_ms)

@@ -55,7 +55,9 @@ class Sources:
     def location(self, path: str) -> Path:
         """The file on this machine. Raises ImageVanished if there is none, or in another store."""
         if path.startswith(RECORDS_ONLY):
-            raise ImageVanished("It was imported without a file: send the picture, and it has one.")
+            raise ImageVanished(
+                "The picture was imported without a file: upload the file to add it."
+            )
         if not path.startswith(STORE_SCHEME):
             return self.root / path
         here = self.uploads.location(path) if self.uploads else None

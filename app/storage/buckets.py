@@ -211,7 +211,7 @@ class Bucket:
         with closing(self.open(key, etag)) as opened, whole_file(target) as file:
             for chunk in opened:
                 if stop is not None and stop.is_set():
-                    raise errors.SourceUnavailable(f"{key} was not copied to its end.")
+                    raise errors.SourceUnavailable(f"{key} was not copied completely.")
                 file.write(chunk)
 
     def presigned_url(self, key: str, seconds: int) -> str:
@@ -227,7 +227,7 @@ class Bucket:
         if page.get("IsTruncated") is False or "NextContinuationToken" in page:
             return page
         # Read as the end of the listing, this would make all other objects look deleted.
-        raise errors.SourceUnreadable(f"{ENDPOINT} does not answer as S3 does.")
+        raise errors.SourceUnreadable(f"{ENDPOINT} does not answer like an S3 service.")
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def read_cursor(listing: str, cursor: str) -> str:
     except (UnicodeError, binascii.Error):
         kind = position = ""
     if kind != listing or not position or "\0" in position:
-        raise CursorRejected("cursor: it is not of this list. Ask for the first page again.")
+        raise CursorRejected("cursor: it belongs to another list. Ask for the first page again.")
     return position
 
 
@@ -74,5 +74,5 @@ def read_number(listing: str, cursor: str) -> int:
     """The same for a listing whose positions are numbers."""
     position = read_cursor(listing, cursor)
     if not position.isdecimal() or not position.isascii() or int(position) > MAX_POSITION:
-        raise CursorRejected("cursor: it is not of this list. Ask for the first page again.")
+        raise CursorRejected("cursor: it belongs to another list. Ask for the first page again.")
     return int(position)

@@ -98,7 +98,8 @@ def measure(shop: Workshop) -> Figure:
             for name, spectrum in SPECTRA.items():
                 library = _library(count, spectrum)
                 _measure(f"{count:,} {name}", library, helper, goals, lines)
-    return Figure(goals, lines, [f"Recall is that of {CANDIDATES} candidates; {DIMENSIONS} bytes."])
+    note = f"Recall is that of the {CANDIDATES} best candidates; a code has {DIMENSIONS} bytes."
+    return Figure(goals, lines, [note])
 
 
 def _measure(

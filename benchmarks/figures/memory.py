@@ -64,9 +64,10 @@ def measure(shop: Workshop) -> Figure:
         ],
         [
             f"{shop.sizes.minutes:g} minutes of mixed load by {CLIENTS} clients, the first "
-            f"{WARM_UP_SHARE:.0%} as warm-up, {answers:,} answers: of twenty, 11 new texts, 4 "
-            f"times the same, 3 by picture, an upload, a listing. {shop.sizes.gallery:,} pictures; "
-            f"{runtime(shop)}. Growth: medians of the last and the first {EDGE:.0%} after warm-up."
+            f"{WARM_UP_SHARE:.0%} as warm-up, {answers:,} answers. Of twenty requests, 11 "
+            "search for a new text, 4 for the same text, 3 by picture, and one each is an upload "
+            f"and a listing. {shop.sizes.gallery:,} pictures; {runtime(shop)}. Growth: medians of "
+            f"the last and the first {EDGE:.0%} after warm-up."
         ],
     )
 

@@ -54,16 +54,14 @@ def measure(shop: Workshop) -> Figure:
         lines += _crowd(server, shop)
     with shop.indexing() as server, _spent(server) as spent:
         pictures = index(server, shop).pictures
+    unit = "ms of processor time a picture"
     lines += [
-        Line.one("indexing, server", "ms of processor a picture", 1e3 * spent.server / pictures),
-        Line.one(
-            "indexing, Postgres", "ms of processor a picture", 1e3 * spent.postgres / pictures
-        ),
+        Line.one("indexing, server", unit, 1e3 * spent.server / pictures),
+        Line.one("indexing, Postgres", unit, 1e3 * spent.postgres / pictures),
         Line.one("indexing, all cores", "% busy", 100 * spent.busy),
     ]
-    return Figure(
-        [], lines, [f"Means; the clients' own time counts as “the rest”; {runtime(shop)}."]
-    )
+    note = f"Means; “the rest” includes the time of the clients themselves; {runtime(shop)}."
+    return Figure([], lines, [note])
 
 
 def _searches(title: str, server: Server, shop: Workshop) -> list[Line]:
@@ -76,10 +74,10 @@ def _searches(title: str, server: Server, shop: Workshop) -> list[Line]:
     )
     return [
         Line.one(f"{title}, new text", "ms", whole),
-        Line.one(f"{title}, of it encoding", "ms", encoding),
-        Line.one(f"{title}, of it Postgres", "ms", database),
+        Line.one(f"{title}, of which encoding", "ms", encoding),
+        Line.one(f"{title}, of which Postgres", "ms", database),
         Line.one(
-            f"{title}, of it the rest: HTTP, threads, Python", "ms", whole - encoding - database
+            f"{title}, of which the rest: HTTP, threads, Python", "ms", whole - encoding - database
         ),
         Line.one(f"{title}, round trips to Postgres", "a search", spent.statements / count),
         *_processor(title, spent, count),
@@ -102,7 +100,7 @@ def _crowd(server: Server, shop: Workshop) -> list[Line]:
 
 
 def _processor(title: str, spent: Spent, count: int) -> list[Line]:
-    unit = "ms of processor a search"
+    unit = "ms of processor time a search"
     return [
         Line.one(f"{title}, server", unit, 1e3 * spent.server / count),
         Line.one(f"{title}, Postgres", unit, 1e3 * spent.postgres / count),
@@ -152,7 +150,7 @@ def _metrics(port: int) -> dict[tuple[str, str], float]:
 
 
 def _postgres(server: Server) -> float:
-    """Seconds of processor of the server's Postgres; those of ended connections are its own."""
+    """Processor seconds of the server's Postgres; those of ended connections are its own."""
     told = (server.data / "postgres" / "postmaster.pid").read_text()
     postmaster = psutil.Process(int(told.splitlines()[0]))
     times = postmaster.cpu_times()

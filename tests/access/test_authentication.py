@@ -520,7 +520,7 @@ def test_a_service_that_others_reach_does_not_start_without_a_key(sessions: Sess
         with pytest.raises(SettingsInvalid) as caught:
             check_address(host, "none", sessions)
         sentence = str(caught.value)
-        assert f"API_HOST={host} is reached from other machines" in sentence
+        assert f"API_HOST={host} can be reached from other machines" in sentence
         assert "anyone who reaches it could read and delete everything" in sentence
         assert "`make create-key NAMESPACE=default ROLE=admin NAME=me`" in sentence
         assert "ALLOW_ANONYMOUS=read" in sentence

@@ -238,7 +238,7 @@ def test_a_collections_name_is_made_from_what_is_typed(visitor: Visitor, managed
     expect(dialog(page)).to_be_visible()  # no letter of it can be in a name
     page.keyboard.press("Escape")
     ask_for_collection(page, "New collection", "managed")
-    expect(dialog(page)).to_contain_text("is there already")  # where the name can be changed
+    expect(dialog(page)).to_contain_text("already exists")  # where the name can be changed
     visitor.photograph("taken")
     dialog(page).get_by_role("textbox").fill(" Trip: Été 2019!")
     page.keyboard.press("Enter")

@@ -54,7 +54,7 @@ def test_pixels_are_open_clips_to_the_last_bit(size: tuple[int, int], mode: str)
 def test_a_transform_of_another_kind_is_refused() -> None:
     transform = image_transform_v2(PreprocessCfg(size=32), is_train=True)
     transform.transforms.append(torch.nn.Identity())
-    with pytest.raises(ModelUnavailable, match="not known here"):
+    with pytest.raises(ModelUnavailable, match="does not know the way"):
         split(transform)
 
 

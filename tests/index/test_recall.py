@@ -230,7 +230,7 @@ def test_an_index_of_bits_is_measured_and_not_tuned(
     found = service(services, another).measure_graph(10, SAMPLE)
     assert found.ef_search == 1000
     assert 0.5 < found.recall <= 1
-    with pytest.raises(QueryRejected, match=r"^recall: an index of bits"):
+    with pytest.raises(QueryRejected, match=r"^recall: an index with the storage bit"):
         service(services, another).tune(0.9)
 
 

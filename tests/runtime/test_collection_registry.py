@@ -126,7 +126,7 @@ def test_a_name_can_be_made_anew_and_is_empty(
 def test_the_default_collection_stays(client: TestClient, services: Services) -> None:
     answer = delete(client, "default")
     assert answer.status_code == 422
-    assert "The default collection stays" in answer.json()["detail"]
+    assert "The default collection cannot be deleted" in answer.json()["detail"]
     assert client.get(f"{COLLECTIONS}/default").status_code == 200
 
 

@@ -210,4 +210,4 @@ def test_without_regions_all_of_their_vectors_are_gone(
     hits = answer(client, query=[part(ZEBRA)])["hits"]
     assert all(hit["box"] is None for hit in hits)
     said = refused(client.patch(DEFAULT, json={"regions": "detector"}))
-    assert "no detector is plugged in" in said
+    assert "no detector is set" in said

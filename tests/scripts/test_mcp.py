@@ -245,7 +245,7 @@ def test_an_agent_adds_only_where_it_may(opened: Service, tmp_path: Path) -> Non
             again = await answer(client, "add", file=str(file))
             assert again == {"id": stored["id"], "status": "duplicate"}
             told = await error(client, "add")
-            assert told == "Name a file or a url, one of them."
+            assert told == "Name either a file or a url."
             told = await error(client, "add", url="http://127.0.0.1:1/a.png")
             assert told.startswith("Not added: URL not allowed")
 
@@ -361,9 +361,9 @@ def test_a_signal_ends_it_quietly_while_it_reads(number: signal.Signals) -> None
     [
         (["--http", "8001"], "write HOST:PORT, as 127.0.0.1:8001."),
         (["--http", "127.0.0.1:99999"], "write HOST:PORT, as 127.0.0.1:8001."),
-        (["--http", "0.0.0.0:0"], "0.0.0.0 is reached from other machines: say by which name"),
+        (["--http", "0.0.0.0:0"], "0.0.0.0 can be reached from other machines: give the name"),
         (["--url", "example.org"], "this begins with http:// or https://."),
-        (["--http", "192.0.2.1:1"], "192.0.2.1 is reached from other machines"),
+        (["--http", "192.0.2.1:1"], "192.0.2.1 can be reached from other machines"),
         (["--http", "192.0.2.1:1", "--host-name", "a.example"], "Not served: Cannot assign"),
     ],
 )

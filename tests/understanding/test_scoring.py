@@ -68,7 +68,7 @@ def test_a_picture_has_at_most_so_many_labels_of_a_set() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LabelSet("x", (Label(OTHER), Label("b"))), "'other' is the label of pictures that have"),
+        (LabelSet("x", (Label(OTHER), Label("b"))), "'other' is reserved for pictures that have"),
         (LabelSet("x", (Label("a"),), other=()), "'a' is compared with nothing"),
     ],
 )

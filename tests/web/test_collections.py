@@ -130,7 +130,7 @@ def test_a_name_is_needed_and_a_namespace_is_not(client: TestClient, create: Cre
 @pytest.mark.parametrize("name", ["a", "0", "a-b_c", "a" * 63, "default"])
 def test_names_that_are_taken(client: TestClient, create: Create, name: str) -> None:
     assert create(name, namespace="names").status_code == 201
-    refused(create(name, namespace="names"), name, "is there already", "names", status=409)
+    refused(create(name, namespace="names"), name, "already exists", "names", status=409)
 
 
 def test_the_same_name_in_two_namespaces(client: TestClient, create: Create) -> None:
@@ -172,8 +172,8 @@ def test_of_many_that_make_one_at_once_one_succeeds(client: TestClient, create: 
         ({"fields": {"": "text"}}, "is not a field name"),
         ({"fields": {"a'); DROP TABLE images; --": "text"}}, "is not a field name"),
         ({"fields": {"a" * 41: "text"}}, "is not a field name"),
-        ({"fields": {"width": "number"}}, "has a meaning of its own"),
-        ({"fields": {"and": "text"}}, "has a meaning of its own"),
+        ({"fields": {"width": "number"}}, "is a reserved name"),
+        ({"fields": {"and": "text"}}, "is a reserved name"),
         ({"fields": {"a": "blob"}}, "body fields.a"),
         ({"fields": {"a": None}}, "body fields.a"),
         ({"fields": [["a", "text"]]}, "body fields"),
@@ -389,6 +389,6 @@ def test_a_collection_is_renamed(client: TestClient, create: Create) -> None:
     found = client.post("/api/v1/search", json={"query": "a tree", "collection": "after"})
     assert len(found.json()["hits"]) == 1
     assert client.post("/upload?collection=after", files={"file": ("b.png", png(2))}).is_success
-    refused(client.patch(f"{COLLECTIONS}/default", json={"name": "other"}), "keeps its name")
+    refused(client.patch(f"{COLLECTIONS}/default", json={"name": "other"}), "cannot be renamed")
     refused(client.patch(f"{COLLECTIONS}/after", json={"name": "Ä"}), "body name")
     assert client.delete(f"{COLLECTIONS}/after").status_code == 204

@@ -83,7 +83,7 @@ def test_it_is_unique_in_a_collection(client: TestClient) -> None:
     assert f"Picture {first['id']} has" in refused(taken, 409)
     assert taken.json()["code"] == "external_id_taken"
     same_bytes = put(client, "three", 70)
-    assert "whose external_id is 'one'" in refused(same_bytes, 409)
+    assert "with the external_id 'one'" in refused(same_bytes, 409)
     assert client.post("/api/v1/collections", json={"name": "other"}).status_code == 201
     elsewhere = PLACE.replace("default", "other")
     made = client.put(f"{elsewhere}/one", files={"file": ("a.png", png(72))})

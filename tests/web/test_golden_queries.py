@@ -78,7 +78,7 @@ def test_a_further_judgement_of_the_same_query(client: TestClient, ids: list[int
         ({"text": "a", "relevant": [10**9]}, "no picture 1000000000"),
         ({"image_id": 10**9}, "no picture 1000000000"),
         ({"text": "a", "relevant": [1], "irrelevant": [1]}, "both relevant and irrelevant"),
-        ({"image_id": 1, "relevant": [1]}, "does not find itself"),
+        ({"image_id": 1, "relevant": [1]}, "is the query itself"),
         ({"text": "a", "relevant": list(range(1, 200)), "irrelevant": [200, 201]}, "at most 200"),
     ],
 )
@@ -146,7 +146,7 @@ def test_files_of_both_kinds(client: TestClient, ids: list[int]) -> None:
         ('{"text": "a", "relevant": [true]}', "line 1: relevant"),
         ('{"text": "a", "origin": "b"}', "line 1: origin"),
         ('{"text": "a"}\n{"text": "b", "relevant": [1000000000]}', "line 2: this collection has"),
-        ("text,relevant\na,x\n", "line 2: relevant: 'x' are not ids"),
+        ("text,relevant\na,x\n", "line 2: relevant: 'x' is not a list of ids"),
         ("words\na\n", "line 1: 'words' is unknown"),
         ("text\na,1,2\n", "line 2: it has more cells"),
         ('text\n"a', "it is not CSV"),

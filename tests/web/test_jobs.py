@@ -314,7 +314,7 @@ def test_a_refused_archive_cannot_be_tried_again(client: TestClient) -> None:
     again = ended(client, url)
     assert (again["status"], again["reason"]) == (
         "failed",
-        "The archive was refused and is gone: send another.",
+        "The archive was refused and deleted: send another one.",
     )
 
 
@@ -457,8 +457,8 @@ def test_a_job_that_runs_is_cancelled_between_its_files(
         ({"urls": ["http://a/"], "metadata": [1]}, "body metadata: "),
         ({"urls": ["http://a/"], "metadata": {"a": "\0"}}, "metadata: "),
         ({"urls": ["http://a/"], "dry_run": "maybe"}, "body dry_run: "),
-        ({"source": {}}, "name a folder or a bucket"),
-        ({"source": {"folder": "a", "bucket": "b"}}, "name a folder or a bucket"),
+        ({"source": {}}, "name either a folder or a bucket"),
+        ({"source": {"folder": "a", "bucket": "b"}}, "name either a folder or a bucket"),
         ({"source": {"folder": "a", "more": 1}}, "body source.more: "),
         ({"source": {"folder": 1}}, "body source.folder: "),
         ({"source": {"bucket": "a", "prefix": "\0"}}, "body source.prefix: "),

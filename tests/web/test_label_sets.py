@@ -156,7 +156,7 @@ def test_bad_fields_are_told(client: TestClient, body: dict[str, Any], told: str
 def test_bad_sets_are_refused(client: TestClient) -> None:
     for body, told in (
         ({"labels": ["a", "a"]}, "'a' occurs twice"),
-        ({"labels": ["other"]}, "'other' is the label of pictures"),
+        ({"labels": ["other"]}, "'other' is reserved for pictures"),
         ({"labels": ["a"], "other": []}, "compared with nothing"),
         ({"labels": []}, "labels"),
         ({"labels": ["a"], "threshold": 2}, "threshold"),

@@ -56,7 +56,7 @@ def check_declared(fields: Mapping[str, str]) -> None:
             )
         if name in RESERVED:
             raise CollectionRejected(
-                f"fields: {display(name)} has a meaning of its own already: choose another name."
+                f"fields: {display(name)} is a reserved name: choose another one."
             )
         if kind not in TYPES:
             raise CollectionRejected(

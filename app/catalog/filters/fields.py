@@ -98,7 +98,7 @@ def find_field(name: str, declared: Declared, undeclared: str = "text") -> Field
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or UNSTORABLE.search(key):
         raise FilterRejected(
             f"after {METADATA} a key of 1 to {MAX_KEY_CHARACTERS} characters is needed, "
-            "without NUL and halves of surrogate pairs."
+            "without NUL characters and without halves of surrogate pairs."
         )
     return _metadata(name, undeclared, literal(key, Text()))
 

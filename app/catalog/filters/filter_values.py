@@ -25,7 +25,7 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise FilterRejected(f"{display(value)} is not a text.")
     if len(value) > MAX_CHARACTERS:
-        raise FilterRejected(f"a text of more than {MAX_CHARACTERS:,} characters.")
+        raise FilterRejected(f"send a text of at most {MAX_CHARACTERS:,} characters.")
     if UNSTORABLE.search(value):
         raise FilterRejected(f"{display(value)} has a NUL or half of a surrogate pair.")
     return value
@@ -38,7 +38,7 @@ def _number(value: object) -> Decimal:
         raise FilterRejected(f"{display(value)} is not a finite number.")
     number = Decimal(value if isinstance(value, int) else repr(value))  # 0.1 means 0.1
     if not -MAX_NUMBER <= number <= MAX_NUMBER:
-        raise FilterRejected("a number beyond 10 to the power of 300.")
+        raise FilterRejected("send a number between -10^300 and 10^300.")
     return number
 
 

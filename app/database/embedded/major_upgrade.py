@@ -72,7 +72,9 @@ def upgrade(folder: Path, version: int = VERSION) -> Path | None:
 def _upgrade(folder: Path, found: int, version: int) -> Path:
     kept = folder.with_name(f"{folder.name}.postgres-{found}")
     if kept.exists():
-        raise DatabaseUnusable(f"{kept} is in the way: it is left of an earlier upgrade. Move it.")
+        raise DatabaseUnusable(
+            f"{kept} was left there by an earlier upgrade, and is in the way: move it elsewhere."
+        )
     new = unfinished_upgrade(folder)
     shutil.rmtree(new, ignore_errors=True)
     _migrate(folder, found)

@@ -66,5 +66,5 @@ def is_standby(folder: Path) -> bool:
     if (folder / STANDBY_FILE).exists():
         return True
     if (folder / VERSION_FILE).exists():
-        raise DatabaseUnusable(f"{folder} is the data of a server of its own, and no standby.")
+        raise DatabaseUnusable(f"{folder} holds the data of another server, not of a standby.")
     return False

@@ -53,10 +53,10 @@ def _configured(config: Path) -> dict[str, Any]:
     for key, value in chosen.items():
         if not _is_valid(key, value):
             raise ModelUnavailable(
-                f"{config}: preprocess_cfg.{key} is {value!r}; wanted are three numbers as mean, "
-                "three above 0 as std, "
-                f"one of {', '.join(INTERPOLATIONS)} as interpolation, "
-                f"one of {', '.join(MODES)} as resize_mode."
+                f"{config}: preprocess_cfg.{key} is {value!r}. mean has to be three numbers; std, "
+                "three numbers above 0; "
+                f"interpolation, one of {', '.join(INTERPOLATIONS)}; "
+                f"resize_mode, one of {', '.join(MODES)}."
             )
     return chosen
 

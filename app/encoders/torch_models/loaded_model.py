@@ -75,5 +75,7 @@ def split(transform: Compose) -> tuple[Shape, Normalisation]:
     """
     *shaping, to_tensor, normalize = transform.transforms
     if not (isinstance(to_tensor, ToTensor) and isinstance(normalize, Normalize)):
-        raise ModelUnavailable(f"This model prepares pictures in a way not known here: {transform}")
+        raise ModelUnavailable(
+            f"This program does not know the way in which the model prepares pictures: {transform}"
+        )
     return Compose(shaping), Normalisation(tuple(normalize.mean), tuple(normalize.std))

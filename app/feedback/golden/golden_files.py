@@ -97,7 +97,9 @@ def _cell(place: str, name: str, value: str) -> object:
     try:
         ids = [int(part) for part in SEPARATORS.split(value) if part]
     except ValueError as error:
-        raise GoldenQueryRejected(f"{place}: {name}: {value[:40]!r} are not ids.") from error
+        raise GoldenQueryRejected(
+            f"{place}: {name}: {value[:40]!r} is not a list of ids."
+        ) from error
     return ids if name != "image_id" else ids[0] if len(ids) == 1 else ids
 
 

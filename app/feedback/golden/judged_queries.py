@@ -42,10 +42,10 @@ def check(judged: Judged) -> None:
     """Raise GoldenQueryRejected for what is no query, or for contradictory or too many pictures."""
     text = judged.text
     if (text is None) == (judged.image_id is None):
-        raise rejected(judged, "name a text or a picture (image_id), one of them.")
+        raise rejected(judged, "send either a text or a picture (image_id).")
     if text is not None and not 0 < len(text.strip()) <= len(text) <= MAX_TEXT_CHARACTERS:
         raise rejected(
-            judged, f"text: it has to have 1 to {MAX_TEXT_CHARACTERS:,} characters, not only space."
+            judged, f"text: send 1 to {MAX_TEXT_CHARACTERS:,} characters, and not only spaces."
         )
     if text is not None and any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text):
         raise rejected(judged, "text: it holds a NUL or half of a surrogate pair.")
@@ -53,7 +53,7 @@ def check(judged: Judged) -> None:
     if both:
         raise rejected(judged, f"picture {both[0]} cannot be both relevant and irrelevant.")
     if judged.image_id in judged.relevant:
-        raise rejected(judged, f"picture {judged.image_id} does not find itself: leave it out.")
+        raise rejected(judged, f"picture {judged.image_id} is the query itself: leave it out.")
     if len(judged.relevant) + len(judged.irrelevant) > MAX_JUDGED:
         raise rejected(judged, f"at most {MAX_JUDGED} pictures can be judged for one query.")
 

@@ -48,7 +48,7 @@ class Backup:
         except ValidationError as error:
             raise BackupFailed(f"{self}/{MANIFEST} cannot be read: {error}") from error
         if manifest.format > FORMAT:
-            raise BackupFailed(f"{self} was made by version {manifest.version}: use that.")
+            raise BackupFailed(f"{self} was made by version {manifest.version}: use that version.")
         return manifest
 
     def files(self) -> Iterator[str]:

@@ -95,7 +95,7 @@ def _add(
             manifest = _describe(session, part, sum(not one.startswith(".") for one in files))
             _write(part, manifest, files)
             if manifest.stamp in place.stamps():
-                raise BackupFailed(f"{place} has a backup of this very second: try again.")
+                raise BackupFailed(f"{place} already has a backup from this second: try again.")
             try:
                 sent = place.send(part, manifest.stamp)
                 if is_verified:

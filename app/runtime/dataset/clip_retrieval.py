@@ -74,13 +74,13 @@ def _target(sessions: Sessions, names: tuple[str, str], model: tuple[str, str]) 
             index = vector_indexes.active_index(session, collection.id)
         except IndexGone as error:
             raise DatasetRejected(
-                f"The collection {collection.name} has no model yet, to compare with: start the "
-                "server with this model once."
+                f"The collection {collection.name} has no model yet that the vectors' model could "
+                "be compared with: start the server once with the model of the vectors."
             ) from error
     space = index.space
     if (space.model, space.pretrained) != model:
         raise DatasetRejected(
-            f"The vectors are said to be of {'@'.join(filter(None, model))}, and those of the "
+            f"The vectors are said to be of {'@'.join(filter(None, model))}, but those of the "
             f"collection {collection.name} are of {space.name}: they cannot be compared."
         )
     return Target(collection, index)
@@ -96,7 +96,7 @@ def _find_parts(folder: Path) -> list[Part]:
         )
     if lonely := sorted(found[VECTORS].keys() ^ found[RECORDS].keys()):
         lacking = RECORDS if lonely[0] in found[VECTORS] else VECTORS
-        raise DatasetRejected(f"{folder / lacking} has no file of the number {lonely[0]}.")
+        raise DatasetRejected(f"{folder / lacking} has no file with the number {lonely[0]}.")
     return [Part(found[VECTORS][n], found[RECORDS][n]) for n in sorted(found[VECTORS])]
 
 
@@ -125,7 +125,7 @@ def _read(table: DataTable, folder: Path, parts: list[Part], dimensions: int) ->
                 first += done
                 continue
         raise DatasetRejected(
-            f"{part.records} has another number of rows than {part.vectors}, which has "
+            f"{part.records} does not have as many rows as {part.vectors}, which has "
             f"{len(vectors)}."
         )
 

@@ -40,7 +40,9 @@ def export_dataset(
     Raises DatasetRejected, CollectionNotFound, IndexGone or OSError, and then leaves nothing there.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DatasetRejected(f"{folder} is there and not an empty folder: name a new one.")
+        raise DatasetRejected(
+            f"{folder} already exists and is not an empty folder: name a new one."
+        )
     files = files_of(kind)
     with _whole_folder(folder) as part, sessions() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})

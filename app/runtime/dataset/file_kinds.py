@@ -14,7 +14,7 @@ def files_of(kind: FileKind) -> Files:
         from app.runtime.dataset import parquet_files  # pyarrow is an extra
     except ImportError as error:
         raise DatasetRejected(
-            "Parquet needs pyarrow, of the extra parquet: install picture-search[parquet], in a "
-            "clone by .venv/bin/uv pip install pyarrow."
+            "Parquet needs the package pyarrow: install picture-search[parquet], or in a clone run "
+            ".venv/bin/uv pip install pyarrow."
         ) from error
     return parquet_files

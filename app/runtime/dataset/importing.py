@@ -98,7 +98,7 @@ def load(sessions: Sessions, target: Target, dataset: Dataset, progress: Progres
                 collections.mark_deleted(session, target.collection)
         if isinstance(error, psycopg.DataError):
             told = str(error).splitlines()[0]
-            raise DatasetRejected(f"Postgres does not take a row: {told}.") from error
+            raise DatasetRejected(f"Postgres refuses a row: {told}.") from error
         if isinstance(error, psycopg.OperationalError):  # of a COPY: SQLAlchemy does not see it
             raise DatabaseUnusable(f"Postgres failed: {error}") from error
         raise

@@ -72,5 +72,7 @@ def read_manifest(folder: Path) -> Manifest:
         place = ".".join(map(str, first["loc"])) or "JSON"
         raise DatasetRejected(f"{path} is not a dataset's: {place}: {first['msg']}.") from error
     if manifest.format > FORMAT:
-        raise DatasetRejected(f"{folder} was written by version {manifest.version}: use that.")
+        raise DatasetRejected(
+            f"{folder} was written by version {manifest.version}: use that version."
+        )
     return manifest

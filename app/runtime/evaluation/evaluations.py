@@ -89,7 +89,7 @@ class Evaluations:
         is_same = {one.index.fingerprint for one in found} == {known.index.fingerprint}
         if self.max_resident_models < 2 and (asked.models or not is_same):
             raise EvaluationRejected(
-                "Two models must fit into memory meanwhile. Set IMAGE_SEARCH_MAX_RESIDENT_MODELS=2."
+                "Two models must fit into memory for this. Set IMAGE_SEARCH_MAX_RESIDENT_MODELS=2."
             )
         usable_queries(session, collection_id)
         new = NewJob(collection_id, {EVALUATION: asked.to_json()}, self.queue)

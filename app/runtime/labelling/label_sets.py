@@ -73,7 +73,7 @@ class LabelSets:
             stored = label_set_rows.get(session, known.collection.id, name)
             if stored.labels.gate is None:
                 raise LabelsRejected(
-                    f"The label set {name} is no gate: send it again with a gate, flag or refuse."
+                    f"The label set {name} is no gate: send it again with `gate`, flag or refuse."
                 )
             found = image_label_rows.stopped(session, stored, MOST_FLAGGED + 1)
         reasons = {one.image_id: Reason(name, one.label, one.probability) for one in found}

@@ -76,7 +76,7 @@ class Reindexing:
             self.registry.allowed(model)
         if self.max_resident_models < 2:
             raise CollectionRejected(
-                "model: two models must fit into memory meanwhile. Set "
+                "model: two models must fit into memory for this. Set "
                 "IMAGE_SEARCH_MAX_RESIDENT_MODELS=2."
             )
 
@@ -143,7 +143,8 @@ class Reindexing:
         former = [one for one in found if one.state == "retired" and one.retired_at is not None]
         if not former:
             raise GenerationNotFound(
-                "No former generation is kept: IMAGE_SEARCH_KEEP_GENERATIONS says how many are."
+                "There is no former generation: IMAGE_SEARCH_KEEP_GENERATIONS says how many are "
+                "kept."
             )
         latest = max(former, key=_retired_at)
         return self.activate(known, latest.index.id)

@@ -55,12 +55,14 @@ def check_terms(terms: Sequence[Term]) -> None:
     if not 1 <= len(terms) <= MAX_TERMS:
         raise QueryRejected(f"query: {len(terms)} terms; 1 to {MAX_TERMS} are allowed.")
     if sum(term.url is not None for term in terms) > MAX_URL_TERMS:
-        raise QueryRejected(f"query: {MAX_URL_TERMS} terms may be URLs; send the others' pictures.")
+        raise QueryRejected(
+            f"query: at most {MAX_URL_TERMS} terms may be URLs: send the other pictures themselves."
+        )
     for position, term in enumerate(terms):
         if not (0 < abs(term.weight) <= MAX_WEIGHT):
             raise QueryRejected(
-                f"{path_of(position)}.weight: {term.weight:g} is out of bounds: "
-                f"not 0, and at most {MAX_WEIGHT:g} either way."
+                f"{path_of(position)}.weight: {term.weight:g} is out of bounds: send a number "
+                f"from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g} that is not 0."
             )
         if term.text is not None:
             _check_text_term(term.text, position, len(terms))

@@ -151,7 +151,7 @@ def _said(host: str, body: bytes) -> str:
     try:
         said = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise UrlUnreadable(f"{host} does not answer as a chat completion.") from error
+        raise UrlUnreadable(f"{host} does not answer with a chat completion.") from error
     if not isinstance(said, str):
         raise UrlUnreadable(f"{host} answers without a text.")
     return " ".join(said.replace("\0", " ").split())

@@ -62,8 +62,8 @@ class Labeller:
             scorer = self._scorer(session, stored) if self._is_ready(stored) else None
             if scorer is None:
                 raise GateUnready(
-                    f"The label set {stored.labels.name!r} has just been changed, and stops "
-                    "pictures: try again in a moment."
+                    f"The label set {stored.labels.name!r} has just been changed, and as a gate "
+                    "it cannot judge pictures yet: try again in a moment."
                 )
             for position, verdict in verdicts_of(stored.labels, scorer.held(vectors)).items():
                 found.setdefault(position, []).append(verdict)

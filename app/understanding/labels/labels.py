@@ -104,7 +104,7 @@ def check_set(labels: LabelSet) -> None:
     check_labels(labels.labels, labels.templates, labels.other or ())
     if any(label.name == OTHER for label in labels.labels):
         raise LabelsRejected(
-            f"labels: {OTHER!r} is the label of pictures that have none of the set's: choose "
+            f"labels: {OTHER!r} is reserved for pictures that have no label of the set: choose "
             "another name."
         )
     _check_gate(labels)
@@ -120,11 +120,13 @@ def _check_gate(labels: LabelSet) -> None:
     if labels.gate_labels is None:
         return
     if labels.gate is None:
-        raise LabelsRejected("gate_labels: send gate too, flag or refuse; or leave them out.")
+        raise LabelsRejected(
+            "gate_labels: send gate too (flag or refuse), or leave gate_labels out."
+        )
     names = [label.name for label in labels.labels]
     for one in labels.gate_labels:
         if one not in names:
-            raise LabelsRejected(f"gate_labels: the set has no label {one!r}: name labels of it.")
+            raise LabelsRejected(f"gate_labels: the set has no label {one!r}.")
 
 
 def check_labels(

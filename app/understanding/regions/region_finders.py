@@ -43,8 +43,8 @@ class RegionFinders:
     def _detector(self) -> Detector:
         if self.detector is None:
             raise AnnotatorUnavailable(
-                "regions: no detector is plugged in: IMAGE_SEARCH_REGION_DETECTOR names a model of "
-                "torchvision and the file of its weights. `grid` needs none."
+                "regions: no detector is set: name a model of torchvision and the file of its "
+                "weights in IMAGE_SEARCH_REGION_DETECTOR. `grid` needs no detector."
             )
         return self.detector
 

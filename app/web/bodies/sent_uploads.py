@@ -77,7 +77,9 @@ def store_files(storing: Storing, opened: OpenCollection, sent: _SentUpload) -> 
     if len(files) > MAX_FILES:
         raise UploadRejected(f"{len(files)} files; {MAX_FILES} are allowed in one upload.")
     if sent.external_id is not None and len(files) > 1:
-        raise UploadRejected(f"{len(files)} files, and one external_id: send each file on its own.")
+        raise UploadRejected(
+            f"{len(files)} files, but an external_id is for one: send each file on its own."
+        )
     with in_memory(*files) as contents:
         names = (printable(one.filename or "") for one in files)
         uploads = [Upload(name, data) for name, data in zip(names, contents, strict=True)]

@@ -77,4 +77,4 @@ class RateLimits:
         if QUOTA not in state or quota.remaining < state[QUOTA].remaining:
             state[QUOTA] = quota
         if not is_allowed:
-            raise TooManyRequests(f"More than {rate} of this {kind}: try again later.", seconds)
+            raise TooManyRequests(f"More than {rate} from this {kind}: try again later.", seconds)

@@ -28,14 +28,17 @@ NO_EVALUATION = (
     "ended without one, or is not an evaluation."
 )
 EXISTS = (
-    "The collection holidays is there already in the namespace default: choose another name, or "
+    "The collection holidays already exists in the namespace default: choose another name, or "
     "delete that one first."
 )
 BUILDING = "Job 1 reindexes this collection already: wait for its end, or cancel it."
 NOT_READY = (
     "Generation 2 is building: only one that is ready, or was active before, can be activated."
 )
-TAKEN = "Picture 112 has external_id 'sku-4711' already: it is unique in a collection."
+TAKEN = (
+    "Picture 112 already has the external_id 'sku-4711', and a collection can have each "
+    "external_id only once."
+)
 NOT_A_PICTURE = (
     "This is not a picture in one of these formats: AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF, WEBP, "
     "camera raw."

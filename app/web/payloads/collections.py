@@ -250,7 +250,7 @@ class ImageDeletion(BaseModel):
         if self.restorable and self.ids is None:
             raise ValueError("restorable needs ids")
         if (self.ids is None) == (self.filter is None) or self.filter == {}:
-            raise ValueError("send ids or a filter that is not empty, one of them")
+            raise ValueError("send either ids or a filter that is not empty")
         return self
 
 

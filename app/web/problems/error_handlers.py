@@ -160,7 +160,7 @@ def _fault_of_database(request: Request, error: DBAPIError) -> JSONResponse | No
         return problem(503, TOO_LONG, code=QUERY_TOO_SLOW)
     if isinstance(error.orig, ReadOnlySqlTransaction):
         return problem(
-            503, "The database takes no changes now, only searches.", code=DATABASE_READ_ONLY
+            503, "The database accepts no changes now, only searches.", code=DATABASE_READ_ONLY
         )
     if not is_unavailable(error):
         return None

@@ -13,8 +13,8 @@ from app.index.hnsw_search import STATEMENT_TIMEOUT_MS
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 TOO_LONG = (
-    f"This would take the database longer than {STATEMENT_TIMEOUT_MS // 1000} s. Ask for less: a "
-    "narrower filter, fewer facets, rarer words, or not for exact."
+    f"This would take the database longer than {STATEMENT_TIMEOUT_MS // 1000} s. Ask for less: use "
+    "a narrower filter, fewer facets or rarer words, or leave out `exact`."
 )
 
 
@@ -121,7 +121,7 @@ NO_ADDRESS = "There is no such address: /docs lists all."
 NO_METHOD = "This address does not take this method: the header Allow names those that it takes."
 DATABASE_SILENT = "The database cannot answer now; try again in a moment."
 READS_GO_ON = (
-    "The primary database does not answer: searches go on by its replicas, and nothing can be "
+    "The primary database does not answer: its replicas still answer searches, but nothing can be "
     "changed until it is back."
 )
 DATABASE_FULL = "The disk of the database is full: nothing can be changed until there is room."
@@ -149,7 +149,7 @@ EXAMPLES = {
     415: ("content_type_unsupported", "Send the body as JSON."),
     416: ("range_not_satisfiable", "The file has 12367 bytes."),
     422: ("request_invalid", "query parameter limit: send a number of at most 100."),
-    429: ("rate_limited", "More than 100 per 1 second of this key: try again later."),
+    429: ("rate_limited", "More than 100 per 1 second from this key: try again later."),
     431: ("headers_too_large", "The request's headers are too large."),
     503: (DATABASE_UNAVAILABLE, DATABASE_SILENT),
     507: (

@@ -48,7 +48,7 @@ def explain(
 ) -> ExplanationDetails:
     """Say why a picture, named by its id or its path, is or is not in the answer to a text."""
     if (image_id is None) == (path is None):
-        raise QueryRejected("Name the picture by its id or by its path, one of them.")
+        raise QueryRejected("Name the picture either by its id or by its path.")
     target = image_id if image_id is not None else path or ""
     found = opened.explainer.explain(opened.collection, q, target, where or {})
     return ExplanationDetails.of(found)

@@ -107,7 +107,7 @@ async def get_metrics(caller: CurrentCaller, request: Request) -> Response:  # a
     """Counts and times in Prometheus' text format; no queries, file names or other contents."""
     if not caller.reaches(DEFAULT_NAMESPACE):
         raise RoleRejected(
-            "The metrics are of all namespaces: only keys for the namespace default may read them."
+            "The metrics cover all namespaces: only keys for the namespace default may read them."
         )
     services = request.app.state.services
     space = services.encoder.space

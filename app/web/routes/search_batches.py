@@ -89,7 +89,9 @@ class _Batch:
     def _request(self, sent: SearchRequest) -> search_request.SearchRequest:
         """Raises RoleRejected, CursorRejected."""
         if sent.cursor is not None:
-            raise CursorRejected("cursor: a batch has first pages only; send it to /api/v1/search.")
+            raise CursorRejected(
+                "cursor: a batch returns first pages only: send the cursor to /api/v1/search."
+            )
         return sent.to_domain(chosen_namespace(self.caller, sent.namespace))
 
     def _of_collection(

@@ -99,11 +99,11 @@ def test_those_of_another_collection_stay(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({}, "send ids or a filter that is not empty"),
-        ({"filter": {}}, "send ids or a filter that is not empty"),
-        ({"ids": [1], "filter": {}}, "send ids or a filter that is not empty"),
-        ({"ids": [1], "filter": {"id": 1}}, "send ids or a filter that is not empty"),
-        ({"ids": None, "filter": None}, "send ids or a filter that is not empty"),
+        ({}, "send either ids or a filter that is not empty"),
+        ({"filter": {}}, "send either ids or a filter that is not empty"),
+        ({"ids": [1], "filter": {}}, "send either ids or a filter that is not empty"),
+        ({"ids": [1], "filter": {"id": 1}}, "send either ids or a filter that is not empty"),
+        ({"ids": None, "filter": None}, "send either ids or a filter that is not empty"),
         ({"filter": {"and": []}}, "every picture of the collection"),
         ({"filter": {"and": [{}, {"and": [{}]}]}}, "every picture of the collection"),
         ({"filter": {"surprise": 1}}, "there is no field"),

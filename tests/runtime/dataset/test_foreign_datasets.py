@@ -129,7 +129,7 @@ def test_what_only_postgres_refuses_is_a_sentence_too(services: Services, datase
     set_value("external_id", "x" * 10_000)(dataset)  # larger than an index takes
     set_value("taken_at", "0001-01-01T00:00:00+23:59")(dataset)
     before = sql(services, "SELECT count(*) FROM images")
-    with pytest.raises(DatasetRejected, match="Postgres does not take a row"):
+    with pytest.raises(DatasetRejected, match="Postgres refuses a row"):
         import_dataset(services.sessions, TARGET, dataset, nothing)
     assert sql(services, "SELECT count(*) FROM images") == before
     assert sql(services, "SELECT 1 FROM collections WHERE name = 'elsewhere'") == []
@@ -203,7 +203,7 @@ def test_the_layout_of_clip_retrieval(
         (
             lambda folder: (folder / "metadata" / "metadata_1.parquet").unlink(),
             (DEMO_MODEL, ""),
-            "metadata has no file of the number 1",
+            "metadata has no file with the number 1",
         ),
         (
             lambda folder: np.save(folder / "img_emb" / "img_emb_0.npy", np.ones((5, 3))),
@@ -233,5 +233,5 @@ def test_a_layout_that_does_not_fit_is_refused(
 def test_parts_of_different_length_are_refused(services: Services, clip_retrieval: Path) -> None:
     path = clip_retrieval / "img_emb" / "img_emb_0.npy"
     np.save(path, np.load(path)[1:])
-    with pytest.raises(DatasetRejected, match="another number of rows"):
+    with pytest.raises(DatasetRejected, match="does not have as many rows"):
         import_clip_retrieval(services.sessions, DEFAULT, clip_retrieval, (DEMO_MODEL, ""), nothing)

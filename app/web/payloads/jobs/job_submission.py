@@ -63,7 +63,7 @@ class FolderOrBucket(BaseModel):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.folder is None) == (self.bucket is None):
-            raise ValueError("name a folder or a bucket, one of them")
+            raise ValueError("name either a folder or a bucket")
         return self
 
 
@@ -115,13 +115,13 @@ class ImportRequest(BaseModel):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.urls is None) == (self.source is None):
-            raise ValueError("send urls or a source, one of them")
+            raise ValueError("send either urls or a source")
         if self.source is None and self.mode == "sync":
             raise ValueError("mode sync needs a source: URLs are only added")
         if self.mode != "sync" and self.forget_empty:
             raise ValueError("forget_empty needs mode sync: nothing is forgotten without it")
         if self.source is not None and (self.caption is not None or self.metadata):
-            raise ValueError("caption and metadata are of URLs: a source's are in sidecar files")
+            raise ValueError("caption and metadata are for URLs: for a source, use sidecar files")
         return self
 
     @property

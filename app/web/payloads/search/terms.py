@@ -64,7 +64,7 @@ class StandingTerm(BaseModel):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.text is None) == (self.id is None):
-            raise ValueError("a term is a text or an id, one of them")
+            raise ValueError("a term has either a text or an id")
         return self
 
     def to_domain(self) -> Term:
@@ -90,7 +90,7 @@ class SearchTerm(StandingTerm):
     def _one(self) -> Self:
         given = [one for one in (self.text, self.image, self.url, self.id) if one is not None]
         if len(given) != 1:
-            raise ValueError("a term is one of text, image, url and id")
+            raise ValueError("a term has exactly one of text, image, url and id")
         if self.box is not None and self.id is None:
             raise ValueError("a box is a part of a picture of the collection: it needs id")
         return self
