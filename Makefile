@@ -152,10 +152,11 @@ upgrade-database: $(INSTALLED) ## Move the embedded Postgres's data to the insta
 ##@ Models and feedback
 
 .PHONY: reindex
-reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=… (default: IMAGE_SEARCH_CLIP_MODEL), STORAGE=…, PRECISION=float|int8, COLLECTION=…, DRY_RUN=1; ROLLBACK=1
+reindex: $(INSTALLED) ## Change the model or index while searches go on: MODEL=… (default: IMAGE_SEARCH_CLIP_MODEL), STORAGE=…, PRECISION=float|int8, REGIONS=off|grid|detector, COLLECTION=…, DRY_RUN=1; ROLLBACK=1
 	@$(RUN) scripts.reindex:main $(if $(MODEL),--model "$(MODEL)") \
 		$(if $(STORAGE),--storage "$(STORAGE)") \
-		$(if $(PRECISION),--precision "$(PRECISION)") $(if $(NAMESPACE),--namespace "$(NAMESPACE)") \
+		$(if $(PRECISION),--precision "$(PRECISION)") $(if $(REGIONS),--regions "$(REGIONS)") \
+		$(if $(NAMESPACE),--namespace "$(NAMESPACE)") \
 		$(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(KEEP_ACTIVE),--keep-active) \
 		$(if $(DRY_RUN),--dry-run) $(if $(ROLLBACK),--rollback)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.database.tables import Storage
+from app.database.tables import Regions, Storage
 from app.ingest.jobs.job_control import REINDEXING
 from app.ingest.jobs.jobs import Job
 from app.runtime.assembly import open_services
@@ -34,6 +34,9 @@ def main(
     precision: Annotated[
         Arithmetic | None, typer.Option(help="with a model, by default the settings'")
     ] = None,
+    regions: Annotated[
+        Regions | None, typer.Option(help="which parts of pictures have vectors too")
+    ] = None,
     namespace: Annotated[str, typer.Option(help="of the collection")] = "default",
     collection: Annotated[str, typer.Option(help="whose vectors are built anew")] = "default",
     keep_active: Annotated[
@@ -45,7 +48,7 @@ def main(
     """Build another generation of a collection's vectors, and have searches use it."""
     with sentences("Not reindexed", "The job goes on once a worker runs."):
         settings = open_settings()
-        changes = Changes(storage=storage, precision=precision)
+        changes = Changes(storage=storage, precision=precision, regions=regions)
         if model or changes == Changes():
             chosen = model_name(model) if model else default_model(settings)
             changes = replace(changes, model=chosen)

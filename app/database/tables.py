@@ -89,6 +89,7 @@ vector_indexes = Table(
     Column("measured", JSONB),  # recall as the job found it: `recall.RecallMeasurement`
     Column("retired_at", DateTime(timezone=True)),  # when another one took its place
     Column("precision", Text),  # float | int8; null: of before 0037, as the server's was then
+    Column("regions", Text),  # of a `reindex` that names them, as `Regions`; null: the collection's
     Index(
         "vector_indexes_one_active_idx",
         "collection_id",
@@ -401,8 +402,8 @@ COLLECTION_COLUMNS = [
 ]
 _HAS_PARTS: ColumnElement[bool] = literal_column(
     "(EXISTS (SELECT FROM collections WHERE id = vector_indexes.collection_id AND pages = 'all') "
-    "OR EXISTS (SELECT FROM collection_annotators "
-    "WHERE collection_id = vector_indexes.collection_id AND annotator IN ('grid', 'detector')))",
+    "OR COALESCE(regions <> 'off', EXISTS (SELECT FROM collection_annotators "
+    "WHERE collection_id = vector_indexes.collection_id AND annotator IN ('grid', 'detector'))))",
     Boolean(),
 ).label("has_parts")
 INDEX_COLUMNS = [

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, RowMapping, exists, func, or_, select, upd
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import jobs
-from app.database.tables import INDEX_COLUMNS, VectorIndex, embeddings, vector_indexes
+from app.database.tables import INDEX_COLUMNS, Regions, VectorIndex, embeddings, vector_indexes
 from app.errors import GenerationConflict, GenerationNotFound
 from app.index.vector_indexes import (
     Shape,
@@ -43,13 +43,15 @@ COMPLETE = vector_indexes.c.state.in_(("ready", "active", "retired"))
 class Generation:
     """An index with its state; `job_id` is that of the reindexing that made it, if one did.
 
-    `measured` is the `RecallMeasurement` of that job, as a mapping.
+    `measured` is the `RecallMeasurement` of that job, as a mapping. `regions` are its own where the
+    collection has others; None: those of the collection.
     """
 
     index: VectorIndex
     state: str
     job_id: int | None
     measured: Mapping[str, Any] | None
+    regions: Regions | None
     created_at: datetime
     retired_at: datetime | None
 
@@ -60,7 +62,7 @@ class Generation:
         return cls(index, **{name: row[name] for name in OWN_COLUMNS})
 
 
-OWN_COLUMNS = ("state", "job_id", "measured", "created_at", "retired_at")
+OWN_COLUMNS = ("state", "job_id", "measured", "regions", "created_at", "retired_at")
 GENERATION_COLUMNS = [*INDEX_COLUMNS, *(vector_indexes.c[name] for name in OWN_COLUMNS)]
 
 
@@ -89,7 +91,12 @@ def require_none_growing(session: Session, active: VectorIndex) -> None:
 
 
 def begin(
-    session: Session, active: VectorIndex, space: VectorSpace, shape: Shape, job_id: int
+    session: Session,
+    active: VectorIndex,
+    space: VectorSpace,
+    shape: Shape,
+    job_id: int,
+    own_regions: Regions | None = None,
 ) -> VectorIndex:
     """A generation in the state `building` that a job fills.
 
@@ -98,7 +105,7 @@ def begin(
     """
     require_none_growing(session, active)
     index = create_index(session, active.collection_id, space, shape, state="building")
-    _set(session, index, job_id=job_id)
+    _set(session, index, job_id=job_id, regions=own_regions)
     if space.fingerprint == active.fingerprint:
         former = select(vector_indexes.c.chance, vector_indexes.c.trial)
         chance, trial = session.execute(former.where(vector_indexes.c.id == active.id)).one()
@@ -134,6 +141,18 @@ def get(session: Session, collection_id: int, generation_id: int) -> Generation:
     if not found:
         raise GenerationNotFound(f"This collection has no generation {generation_id}.")
     return found[0]
+
+
+def own_regions(session: Session, index: VectorIndex) -> Regions | None:
+    """The regions that it has where the collection may have others; None: the collection's."""
+    query = select(vector_indexes.c.regions).where(vector_indexes.c.id == index.id)
+    found: Regions | None = session.execute(query).scalar_one_or_none()
+    return found
+
+
+def set_own_regions(session: Session, index: VectorIndex, kind: Regions | None) -> None:
+    """Say that it has regions of its own, or None: those of the collection."""
+    _set(session, index, regions=kind)
 
 
 def of_job(session: Session, job_id: int) -> Generation | None:

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, cast, delete, exists, func, literal, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -17,6 +28,7 @@ from app.database.tables import (
     INDEX_COLUMNS,
     KEPT,
     PRESENT,
+    Regions,
     VectorIndex,
     embeddings,
     images,
@@ -72,32 +84,44 @@ def _read(session: Session, query: Select[Any]) -> list[MissingPicture]:
     return [MissingPicture(**row) for row in session.execute(query).mappings()]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What another generation is to have: vectors of the model with this fingerprint.
+
+    `regions` is None where those of the collection do, which can follow later.
+    """
+
+    fingerprint: str
+    regions: Regions | None
+
+
 def never_seen(
-    session: Session, index: VectorIndex, fingerprint: str, after: int, limit: int
+    session: Session, index: VectorIndex, wanted: Wanted, after: int, limit: int
 ) -> list[MissingPicture]:
-    """Pictures without a vector of this model in any generation, by id, from above `after` on."""
-    query = _selected().where(_is_never_seen(index, fingerprint), images.c.id > after)
+    """Pictures that no generation has what is wanted of, by id, from above `after` on."""
+    query = _selected().where(_is_never_seen(index, wanted), images.c.id > after)
     return _read(session, query.order_by(images.c.id).limit(limit))
 
 
 def sample_never_seen(
-    session: Session, index: VectorIndex, fingerprint: str, size: int
+    session: Session, index: VectorIndex, wanted: Wanted, size: int
 ) -> list[MissingPicture]:
     """Some of them, chosen by a hash of their ids."""
-    query = _selected().where(_is_never_seen(index, fingerprint))
+    query = _selected().where(_is_never_seen(index, wanted))
     return _read(session, query.order_by(func.hashint8extended(images.c.id, 21)).limit(size))
 
 
-def count_never_seen(session: Session, index: VectorIndex, fingerprint: str) -> int:
+def count_never_seen(session: Session, index: VectorIndex, wanted: Wanted) -> int:
     """How many of them there are."""
-    query = select(func.count()).select_from(images).where(_is_never_seen(index, fingerprint))
+    query = select(func.count()).select_from(images).where(_is_never_seen(index, wanted))
     return session.execute(query).scalar_one()
 
 
-def _is_never_seen(index: VectorIndex, fingerprint: str) -> ColumnElement[bool]:
+def _is_never_seen(index: VectorIndex, wanted: Wanted) -> ColumnElement[bool]:
     of_model = select(vector_indexes.c.id).where(
         vector_indexes.c.collection_id == index.collection_id,
-        vector_indexes.c.fingerprint == fingerprint,
+        vector_indexes.c.fingerprint == wanted.fingerprint,
+        has_regions_of(wanted.regions),
     )
     seen = exists().where(
         embeddings.c.index_id.in_(of_model), embeddings.c.image_id == images.c.id, WHOLE
@@ -143,12 +167,25 @@ def lock_unchanged(
     return list(session.execute(query).scalars())
 
 
-def siblings(session: Session, index: VectorIndex) -> list[VectorIndex]:
-    """The other generations of the collection with vectors of the same model."""
+def has_regions_of(kind: Regions | None) -> ColumnElement[bool]:
+    """Whether an index has these regions, and so need not be embedded for them; None: any do."""
+    if kind is None or kind == "off":
+        return true()
+    return literal(kind) == regions.KIND
+
+
+def siblings(
+    session: Session, index: VectorIndex, kind: Regions | None = None
+) -> list[VectorIndex]:
+    """The other generations of the collection with vectors of the same model.
+
+    With `kind`, those alone that have such regions, if these are any.
+    """
     query = select(*INDEX_COLUMNS).where(
         vector_indexes.c.collection_id == index.collection_id,
         vector_indexes.c.fingerprint == index.fingerprint,
         vector_indexes.c.id != index.id,
+        has_regions_of(kind),
     )
     return [VectorIndex(**row) for row in session.execute(query).mappings()]
 
@@ -158,29 +195,39 @@ def copy_vectors(
 ) -> None:
     """Copy the vectors of pictures that the caller has locked, from where there are any.
 
-    In Python where full precision becomes half, since that is more than a cast (`unit_halves`).
+    Those of regions only if both generations have the same ones. In Python where full precision
+    becomes half, since that is more than a cast (`unit_halves`).
     """
+    with_regions = regions.kind(session, source) == regions.kind(session, target)
     if source.storage == "vector" and target.storage != "vector":
-        _copy_rounded(session, source, target, image_ids)
+        _copy_rounded(session, source, target, image_ids, with_regions=with_regions)
         return
     value = cast(source.column, target.column.type)
     names = ["index_id", "image_id", "region", "box", target.column.name]
     query = select(
         literal(target.id), embeddings.c.image_id, embeddings.c.region, embeddings.c.box, value
     ).where(embeddings.c.index_id == source.id, embeddings.c.image_id == any_of(image_ids))
+    if not with_regions:
+        query = query.where(~regions.REGION_ROW)
     copied = upsert(embeddings).from_select(names, query)
     session.execute(copied.on_conflict_do_nothing())
 
 
 def _copy_rounded(
-    session: Session, source: VectorIndex, target: VectorIndex, image_ids: Sequence[int]
+    session: Session,
+    source: VectorIndex,
+    target: VectorIndex,
+    image_ids: Sequence[int],
+    *,
+    with_regions: bool,
 ) -> None:
     first = get_vectors(session, source, image_ids)
     if first:
         put_vectors(session, target, list(first), np.stack(list(first.values())))
     pages = get_pages(session, source, image_ids)
     put_pages(session, target, pages)
-    regions.copy(session, source, target, image_ids)
+    if with_regions:
+        regions.copy(session, source, target, image_ids)
 
 
 def forget_changed(session: Session, index: VectorIndex, image_ids: Sequence[int]) -> None:

@@ -9,16 +9,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import cast, delete, insert, literal, select
+from sqlalchemy import ColumnElement, cast, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
-from app.database.tables import VectorIndex, embeddings
+from app.database.annotation_tables import collection_annotators
+from app.database.tables import REGION_ANNOTATORS, Regions, VectorIndex, embeddings, vector_indexes
 from app.index.hnsw_search import any_of
 from app.pictures.crops import Box
 from app.vectors import Vectors, unit_halves
 
 FIRST_REGION = 1_000_000  # their numbers begin here, above those of pages and frames
 REGION_ROW = embeddings.c.box.is_not(None)
+
+OF_COLLECTION = (
+    select(collection_annotators.c.annotator)
+    .where(
+        collection_annotators.c.collection_id == vector_indexes.c.collection_id,
+        collection_annotators.c.annotator.in_(REGION_ANNOTATORS),
+    )
+    .scalar_subquery()
+)
+KIND: ColumnElement[Any] = func.coalesce(vector_indexes.c.regions, OF_COLLECTION, "off")
+"""The regions that a generation has, as `Regions`: its own, or those of its collection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +67,19 @@ def drop(session: Session, index: VectorIndex, image_ids: Sequence[int] | None =
     if image_ids is not None:
         query = query.where(embeddings.c.image_id == any_of(image_ids))
     session.execute(query)
+
+
+def kind(session: Session, index: VectorIndex) -> Regions:
+    """Which regions a generation has."""
+    query = select(KIND).where(vector_indexes.c.id == index.id)
+    found: Regions = session.execute(query).scalar_one()
+    return found
+
+
+def count(session: Session, index: VectorIndex) -> int:
+    """How many regions a generation has, of all pictures."""
+    query = select(func.count()).where(embeddings.c.index_id == index.id, REGION_ROW)
+    return session.execute(query.select_from(embeddings)).scalar_one()
 
 
 def having(session: Session, index: VectorIndex, image_ids: Sequence[int]) -> set[int]:

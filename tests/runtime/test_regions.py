@@ -180,6 +180,95 @@ def test_regions_follow_a_new_generation_and_are_not_embedded_twice(
     assert region_counts(services) == before
 
 
+def test_a_generation_with_other_regions_brings_them_and_a_rollback_takes_them_back(
+    client: TestClient, services: Services, folder: Path
+) -> None:
+    before = region_counts(services)
+    wholes = dict.fromkeys(before, 0)
+    services.annotators.keep_current()
+    with working(services):
+        assert follow(services).state == "succeeded"
+        off = reindexed(client, services, {"regions": "off"})
+        assert (off["regions"], off["missing"], off["vectors"]) == ("off", 0, len(before))
+        assert region_counts(services) == before  # the active ones
+        activate(client, off)
+        assert client.get(DEFAULT).json()["regions"] == "off"
+        assert region_counts(services) == wholes
+        hit = hit_of(answer(client, query=[part(ZEBRA)], limit=50), ZEBRA)
+        assert hit["box"] is None
+        assert client.get(f"/api/v1/images/{hit['id']}/texts").json()["annotations"] == []
+
+        assert client.post(f"{DEFAULT}/rollback").status_code == 200
+        assert client.get(DEFAULT).json()["regions"] == "grid"
+        assert region_counts(services) == before
+        best = answer(client, query=[part(ZEBRA)])["hits"][0]
+        assert (best["id"], best["box"]) == (hit["id"], pytest.approx(BOX))
+        (listed,) = services.annotators.listed(services.registry.default)
+        assert listed.coverage is not None
+        assert listed.coverage.waiting == 0
+
+
+def test_regions_of_a_new_generation_are_embedded_beside_one_that_has_none(
+    client: TestClient, services: Services, folder: Path
+) -> None:
+    before = region_counts(services)
+    unreadable = "sun.webp"
+    with working(services):
+        activate(client, reindexed(client, services, {"regions": "off"}))
+        listed = client.get(f"{DEFAULT}/generations").json()["data"]
+        retired = [one["id"] for one in listed if one["status"] == "retired"]
+        assert "grid" in {one["regions"] for one in listed}  # from which they could be copied
+        for former in retired:
+            assert client.delete(f"{DEFAULT}/generations/{former}").status_code == 204
+        (folder / unreadable).rename(folder / "sun.away")
+        estimate = follow_job(client, services, {"regions": "grid", "dry_run": True})
+        told = estimate["source"]["reindex"]["estimate"]
+        assert (told["pictures"], told["embedded"]) == (len(before), len(before))
+        assert estimate["failed"] == 1
+        grid = reindexed(client, services, {"regions": "grid", "storage": "bit"})
+        assert (grid["regions"], grid["storage"], grid["missing"]) == ("grid", "bit", 0)
+        assert set(region_counts(services).values()) == {0}
+        assert client.patch(DEFAULT, json={"regions": "off"}).status_code == 200
+        activate(client, grid)
+        (folder / "sun.away").rename(folder / unreadable)
+        counted = region_counts(services)
+        assert counted == {**before, unreadable: 0}  # it has the vector of the whole all the same
+        (found,) = services.annotators.listed(services.registry.default)
+        assert found.coverage is not None
+        assert found.coverage.waiting == 1  # the others are noted
+        services.annotators.keep_current()
+        assert follow(services).total == 1
+    assert region_counts(services) == before
+
+
+def reindexed(client: TestClient, services: Services, changes: dict[str, Any]) -> dict[str, Any]:
+    """The generation that a reindexing has built."""
+    job = follow_job(client, services, changes)
+    assert job["status"] == "succeeded"
+    listed = client.get(f"{DEFAULT}/generations").json()["data"]
+    return next(dict(one) for one in listed if one["job_id"] == job["id"])
+
+
+def follow_job(client: TestClient, services: Services, changes: dict[str, Any]) -> dict[str, Any]:
+    accepted = client.post(f"{DEFAULT}/reindex", json=changes)
+    assert accepted.status_code == 202, accepted.text
+    job_id = accepted.json()["job_id"]
+    services.job_submission.follow(job_id)
+    return dict(client.get(f"/api/v1/jobs/{job_id}").json())
+
+
+def activate(client: TestClient, generation: dict[str, Any]) -> None:
+    activated = client.post(f"{DEFAULT}/generations/{generation['id']}/activate")
+    assert activated.status_code == 200, activated.text
+
+
+def test_regions_that_change_nothing_or_cannot_be_found_are_refused(
+    client: TestClient, folder: Path
+) -> None:
+    for kind, said in (("grid", "nothing would change"), ("detector", "no detector is plugged in")):
+        assert said in refused(client.post(f"{DEFAULT}/reindex", json={"regions": kind}))
+
+
 def test_a_picture_that_is_moved_leaves_its_regions_and_gets_them_again(
     client: TestClient, services: Services, folder: Path
 ) -> None:

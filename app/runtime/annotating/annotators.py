@@ -218,7 +218,8 @@ def _turn_off(session: Session, turned_on: TurnedOn) -> None:
     annotator_rows.turn_off(session, turned_on)
     if turned_on.annotator in REGION_ANNOTATORS:
         for generation in generations.of_collection(session, turned_on.collection_id):
-            regions.drop(session, generation.index)
+            if generation.regions is None:  # else it has what it was built with
+                regions.drop(session, generation.index)
 
 
 def regions_of(kind: Regions) -> Sequence[str]:

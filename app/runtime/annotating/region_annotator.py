@@ -46,7 +46,8 @@ class RegionAnnotator:
         return _Embedding(
             turned_on,
             index,
-            self.finders.version(self.name),
+            self.finders.version_in(self.name, index.id),
+            self.finders.version_in(self.name, "%"),
             self.finders.of(self.name),
             self.encoder_of,
             self.stop,
@@ -60,21 +61,18 @@ class RegionAnnotator:
 class _Embedding:
     turned_on: TurnedOn
     index: VectorIndex
-    finder_version: str
+    version: str
+    any_version: str
     find: Callable[[PillowImage], Sequence[Crop]]
     encoder_of: Callable[[VectorIndex], ResidentModel]
     stop: Event
 
-    @property
-    def version(self) -> str:
-        return f"{self.finder_version}, generation {self.index.id}"
-
     def adopted(self, session: Session, image_ids: Sequence[int]) -> Collection[int]:
         """Those that were looked at for another generation, and have regions in this one."""
         vector_indexes.require_present(session, self.index)
-        known = f"{self.finder_version}, generation %"
-        done = annotation_rows.known_by(session, self.turned_on, image_ids, known)
-        for source in missing_vectors.siblings(session, self.index):
+        done = annotation_rows.known_by(session, self.turned_on, image_ids, self.any_version)
+        kind = regions.kind(session, self.index)
+        for source in missing_vectors.siblings(session, self.index, kind):
             regions.copy(session, source, self.index, done)
         there = regions.having(session, self.index, done)
         annotation_rows.adopt(session, self.turned_on, sorted(there), self.version)

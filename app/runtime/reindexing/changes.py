@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.database.tables import Storage, VectorIndex
+from app.database.tables import Regions, Storage, VectorIndex
 from app.encoders.model_pool import ModelName
 from app.errors import CollectionRejected
 from app.index.vector_indexes import Shape
 from app.vectors import Arithmetic, VectorSpace
 
 NOTHING_CHANGES = (
-    "reindex: nothing would change. Name another model, precision, storage, m or ef_construction."
+    "reindex: nothing would change. Name another model, precision, storage, m, ef_construction or "
+    "regions."
 )
 
 
@@ -27,6 +28,7 @@ class Changes:
     m: int | None = None
     ef_construction: int | None = None
     precision: Arithmetic | None = None
+    regions: Regions | None = None
 
     def model_of(self, active: VectorIndex) -> ModelName:
         """The model of the new generation."""
@@ -44,9 +46,14 @@ class Changes:
             raise CollectionRejected("ef_construction: it must be at least 2 m.")
         return shape
 
+    def regions_beside(self, current: Regions) -> Regions | None:
+        """The new generation's own regions; None if they are those of the collection."""
+        return None if self.regions == current else self.regions
+
     def resolved(self, active: VectorIndex) -> "Changes":
-        """The same with every property named. Raises CollectionRejected."""
-        return Changes(self.model_of(active), **vars(self.shape(active)))
+        """The same with every property named but for `regions`. Raises CollectionRejected."""
+        model, shape = self.model_of(active), self.shape(active)
+        return Changes(model, **vars(shape), regions=self.regions)
 
     def to_json(self) -> dict[str, Any]:
         """As the job of the reindexing keeps them."""
@@ -56,11 +63,14 @@ class Changes:
     def from_json(cls, kept: Mapping[str, Any]) -> "Changes":
         """Read what `to_json` wrote."""
         own = {name: kept[name] for name in ("storage", "m", "ef_construction")}
-        precision = kept.get("precision")  # a job of a former version has none
-        return cls(ModelName(kept["model"], kept["pretrained"], precision), **own)
+        own["regions"] = kept.get("regions")  # a job of a former version has none, nor a precision
+        return cls(ModelName(kept["model"], kept["pretrained"], kept.get("precision")), **own)
 
 
-def require_change(active: VectorIndex, space: VectorSpace, shape: Shape) -> None:
+def require_change(
+    active: VectorIndex, space: VectorSpace, shape: Shape, own_regions: Regions | None
+) -> None:
     """Raises CollectionRejected if a generation like this would be as the active one."""
-    if space.fingerprint == active.fingerprint and shape == Changes().shape(active):
+    is_same = space.fingerprint == active.fingerprint and shape == Changes().shape(active)
+    if is_same and own_regions is None:
         raise CollectionRejected(NOTHING_CHANGES)

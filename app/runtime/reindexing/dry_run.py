@@ -5,16 +5,16 @@ the job, as those that cannot be read do of a real one.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from app.catalog.images import image_rows
 from app.catalog.stored_originals import READ_ERRORS
 from app.database.connections import Sessions
-from app.database.tables import VectorIndex
+from app.database.tables import Regions, VectorIndex
 from app.encoders.resident_model import ResidentModel
-from app.index import generations, missing_vectors
-from app.index.missing_vectors import MissingPicture
+from app.index import generations, missing_vectors, regions
+from app.index.missing_vectors import MissingPicture, Wanted
 from app.index.vector_indexes import Shape
 from app.ingest.batch_indexing import results_of
 from app.ingest.jobs.jobs import Job
@@ -45,6 +45,16 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What embedding some pictures took, and how many regions each has; the unreadable by id."""
+
+    embedded: int = 0
+    seconds_a_picture: float | None = None
+    regions_a_picture: float = 0.0
+    unreadable: Mapping[int, Unreadable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class DryRun:
     """Estimates what one job would do, on the calling thread."""
 
@@ -52,52 +62,58 @@ class DryRun:
     fill: GenerationFill
     job: Job
     active: VectorIndex
+    own_regions: Regions | None
 
     def run(self, space: VectorSpace, shape: Shape, encoder: ResidentModel) -> None:
         """Write the estimate and the missing originals into the job. Raises Interrupted."""
+        wanted = Wanted(space.fingerprint, self.own_regions)
         with self.sessions.begin() as session:
             reindex_jobs.start_over(session, self.job)
             pictures = image_rows.count_images(session, self.active.collection_id)
-            embedded = missing_vectors.count_never_seen(session, self.active, space.fingerprint)
+            embedded = missing_vectors.count_never_seen(session, self.active, wanted)
             reindex_jobs.expect(session, self.job, pictures)
             reindex_jobs.count(self.job.id, session, pictures - embedded, [])
             rows = generations.size(session, self.active).vectors
-        seconds, sampled, unreadable = self._sample(space, encoder)
+            if self.own_regions is not None:
+                rows -= regions.count(session, self.active)
+        sample = self._sample(wanted, encoder)
         vectors = max(rows, pictures)  # further pages and regions have some of their own
+        if self.own_regions is not None:
+            vectors += round(pictures * sample.regions_a_picture)
+        seconds = sample.seconds_a_picture
         estimate = Estimate(
             pictures,
             embedded,
-            sampled,
+            sample.embedded,
             None if seconds is None else round(seconds * embedded, 3),
             vectors * generations.bytes_a_vector(space.dimensions, shape),
         )
         with self.sessions.begin() as session:
             reindex_jobs.note(session, self.job, estimate=asdict(estimate))
-        self._look_up(space, unreadable)
+        self._look_up(wanted, sample.unreadable)
 
-    def _sample(
-        self, space: VectorSpace, encoder: ResidentModel
-    ) -> tuple[float | None, int, dict[int, Unreadable]]:
-        """Seconds a picture, how many were embedded, and those that could not be read, by id."""
+    def _sample(self, wanted: Wanted, encoder: ResidentModel) -> Sample:
         with self.sessions.begin() as session:
-            sample = missing_vectors.sample_never_seen(
-                session, self.active, space.fingerprint, SAMPLE
-            )
-        if not sample:
-            return None, 0, {}
-        parts = self.fill.parts_of(self.active.collection_id)
+            pictures = missing_vectors.sample_never_seen(session, self.active, wanted, SAMPLE)
+        if not pictures:
+            return Sample()
+        parts = self.fill.parts_of(self.active.collection_id, self.own_regions)
         encoder.load()
-        embedded, found, began = 0, dict[int, Unreadable](), time.monotonic()
-        for some in self.fill.batches(sample, parts):
-            vectors, unreadable = self.fill.embed(encoder, some, parts)
+        embedded, found_regions, unreadable = 0, 0, dict[int, Unreadable]()
+        began = time.monotonic()
+        for some in self.fill.batches(pictures, parts):
+            vectors, lost = self.fill.embed(encoder, some, parts)
             embedded += len(vectors)
-            found |= {one.picture.id: one for one in unreadable}
+            found_regions += sum(isinstance(part, tuple) for _, found in vectors for part in found)
+            unreadable |= {one.picture.id: one for one in lost}
+        if not embedded:
+            return Sample(unreadable=unreadable)
         took = time.monotonic() - began
-        return (took / embedded if embedded else None), embedded, found
+        return Sample(embedded, took / embedded, found_regions / embedded, unreadable)
 
-    def _look_up(self, space: VectorSpace, unreadable: dict[int, Unreadable]) -> None:
+    def _look_up(self, wanted: Wanted, unreadable: Mapping[int, Unreadable]) -> None:
         after = 0
-        while pictures := self._page(space, after):
+        while pictures := self._page(wanted, after):
             after = pictures[-1].id
             unknown = [one for one in pictures if one.id not in unreadable]
             tasks = [self.fill.pools.decoding.submit(self._missing, one) for one in unknown]
@@ -107,11 +123,9 @@ class DryRun:
             with self.sessions.begin() as session:
                 reindex_jobs.count(self.job.id, session, len(pictures) - len(found), found)
 
-    def _page(self, space: VectorSpace, after: int) -> Sequence[MissingPicture]:
+    def _page(self, wanted: Wanted, after: int) -> Sequence[MissingPicture]:
         with self.sessions.begin() as session:
-            return missing_vectors.never_seen(
-                session, self.active, space.fingerprint, after, LOOKED_UP
-            )
+            return missing_vectors.never_seen(session, self.active, wanted, after, LOOKED_UP)
 
     def _missing(self, picture: MissingPicture) -> Unreadable | None:
         """Whether neither the original nor an upload of the same bytes is there."""

@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from app.catalog import collections
 from app.catalog.stored_originals import READ_ERRORS, StoredOriginals
 from app.database.connections import Sessions
-from app.database.tables import REGION_ANNOTATORS, VectorIndex
+from app.database.tables import REGION_ANNOTATORS, Regions, VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
 from app.errors import AnnotatorUnavailable, Interrupted, own_fault
-from app.index import missing_vectors, regions
+from app.index import generations, missing_vectors, regions
 from app.index.embeddings import put_pages, put_vectors
 from app.index.missing_vectors import MissingPicture
 from app.index.regions import Region
@@ -29,7 +29,8 @@ from app.ingest.batch_indexing import ReadingPools, results_of
 from app.ingest.further_pages import read_further_pages
 from app.pictures.crops import Box
 from app.pictures.decoding import PillowImage, decode
-from app.understanding.annotators import annotator_rows
+from app.understanding.annotators import annotation_rows, annotator_rows
+from app.understanding.annotators.annotation_rows import Outcome
 from app.understanding.regions.region_finders import MOST_CROPS, Crop, RegionFinders
 from app.vectors import Vectors, check_vectors
 
@@ -50,11 +51,14 @@ Encoded = list[tuple[MissingPicture, dict[int | Box, Vectors]]]
 class Parts:
     """What is embedded of a picture besides its first page: further pages, and what `find` finds.
 
-    `find` is None if regions are off, or what finds them is not available.
+    `find` is None if regions are off, or what finds them is not available. `own_regions` are those
+    of the generation alone: it is noted of each picture that they were looked for, so that nobody
+    does so again once they are active.
     """
 
     all_pages: bool = False
     find: Callable[[PillowImage], Sequence[Crop]] | None = None
+    own_regions: Regions | None = None
 
 
 WHOLE = Parts()  # nothing else
@@ -93,21 +97,34 @@ class GenerationFill:
         Raises IndexGone, Interrupted, ModelUnavailable, and what `record` raises.
         """
         after, is_changed = 0, False
+        with self.sessions.begin() as session:
+            own_regions = generations.own_regions(session, index)
         while pictures := self._missing(index, after):
             after = pictures[-1].id
-            left = self._copied(index, pictures, record)
+            left = self._copied(index, pictures, record, own_regions)
             is_changed |= len(left) < len(pictures)
-            parts = self.parts_of(index.collection_id)
+            parts = self.parts_of(index.collection_id, own_regions)
             for some in self.batches(left, parts):
                 self._check_stop()
                 is_changed |= self._embed(index, some, parts, record)
         return is_changed
 
-    def parts_of(self, collection_id: int) -> Parts:
-        """What a collection has embedded of each picture."""
+    def check_regions(self, kind: Regions | None) -> None:
+        """Raise AnnotatorUnavailable if such regions cannot be found here."""
+        if kind is not None and kind != "off":
+            self.finders.of(kind)
+
+    def parts_of(self, collection_id: int, own_regions: Regions | None) -> Parts:
+        """What is embedded of each picture of a collection, in a generation with these regions.
+
+        Raises AnnotatorUnavailable if its own ones cannot be found here.
+        """
         with self.sessions.begin() as session:
             all_pages = collections.indexes_all_pages(session, collection_id)
             turned_on = annotator_rows.of_collection(session, collection_id)
+        if own_regions is not None:
+            find = None if own_regions == "off" else self.finders.of(own_regions)
+            return Parts(all_pages, find, own_regions)
         kinds = [one.annotator for one in turned_on if one.annotator in REGION_ANNOTATORS]
         try:
             find = self.finders.of(kinds[0]) if kinds else None
@@ -133,11 +150,15 @@ class GenerationFill:
             raise Interrupted("The worker stops.")
 
     def _copied(
-        self, index: VectorIndex, pictures: Sequence[MissingPicture], record: Record
+        self,
+        index: VectorIndex,
+        pictures: Sequence[MissingPicture],
+        record: Record,
+        own_regions: Regions | None,
     ) -> list[MissingPicture]:
         """Copy what other generations of the same model have; returns the others."""
         with self.sessions.begin() as session:
-            copied = copy_from_siblings(session, index, pictures)
+            copied = copy_from_siblings(session, index, pictures, own_regions)
             if copied:
                 record(session, len(copied), [])
         return [picture for picture in pictures if picture.id not in copied]
@@ -147,10 +168,28 @@ class GenerationFill:
     ) -> bool:
         vectors, unreadable = self.embed(self.encoder_of(index), pictures, parts)
         with self.sessions.begin() as session:
-            added = _put(session, index, vectors)
-            if added or unreadable:
-                record(session, added, unreadable)
-        return bool(added or unreadable)
+            written = _put(session, index, vectors)
+            if parts.own_regions is not None:
+                self._note(session, index, parts.own_regions, written)
+                lost = [one.picture for one in unreadable]
+                copy_from_siblings(session, index, lost, None)  # without regions
+            if written or unreadable:
+                record(session, len(written), unreadable)
+        return bool(written or unreadable)
+
+    def _note(
+        self, session: Session, index: VectorIndex, own_regions: Regions, written: Encoded
+    ) -> None:
+        """Note that regions were looked for, unless the collection has them too by now."""
+        turned_on = annotator_rows.of_collection(session, index.collection_id)
+        if own_regions == "off" or own_regions in {one.annotator for one in turned_on}:
+            return
+        version = self.finders.version_in(own_regions, index.id)
+        for picture, parts in written:
+            has_regions = any(isinstance(part, tuple) for part in parts)
+            outcome: Outcome = "read" if has_regions else "skipped"
+            noted = (own_regions, version, picture.content_hash, outcome)
+            annotation_rows.note(session, picture.id, *noted)
 
     def embed(
         self, encoder: ResidentModel, pictures: Sequence[MissingPicture], parts: Parts = WHOLE
@@ -210,8 +249,8 @@ class GenerationFill:
         return found
 
 
-def _put(session: Session, index: VectorIndex, encoded: Encoded) -> int:
-    """Write the vectors of pictures that have not changed; returns of how many."""
+def _put(session: Session, index: VectorIndex, encoded: Encoded) -> Encoded:
+    """Write the vectors of pictures that have not changed; returns these."""
     require_present(session, index)
     ours = set(missing_vectors.lock_unchanged(session, index, [one for one, _ in encoded]))
     found = {picture.id: parts for picture, parts in encoded if picture.id in ours}
@@ -230,14 +269,20 @@ def _put(session: Session, index: VectorIndex, encoded: Encoded) -> int:
             of_boxes = [Region(part, row) for part, row in parts.items() if isinstance(part, tuple)]
             if of_boxes:
                 regions.replace(session, index, image_id, of_boxes)
-    return len(found)
+    return [one for one in encoded if one[0].id in found]
 
 
 def copy_from_siblings(
-    session: Session, index: VectorIndex, pictures: Sequence[MissingPicture]
+    session: Session,
+    index: VectorIndex,
+    pictures: Sequence[MissingPicture],
+    own_regions: Regions | None,
 ) -> set[int]:
-    """Copy vectors from generations of the same model; the ids of pictures that have one now."""
-    sources = missing_vectors.siblings(session, index)
+    """Copy vectors from generations of the same model; the ids of pictures that have one now.
+
+    If the index is to have regions of its own, only from those that have the same.
+    """
+    sources = missing_vectors.siblings(session, index, own_regions)
     if not sources or not pictures:
         return set()
     require_present(session, index)

@@ -13,9 +13,10 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions, alone, retry_on_lock
-from app.database.tables import VectorIndex
+from app.database.tables import Regions, VectorIndex
 from app.encoders.model_pool import ModelName
 from app.errors import (
+    AnnotatorUnavailable,
     Busy,
     CollectionRejected,
     GenerationConflict,
@@ -105,29 +106,30 @@ class ReindexWork:
 
         Raises CollectionRejected, GenerationConflict, Interrupted, ModelUnavailable.
         """
-        active, space, shape = self._wanted(job)
+        active, space, shape, own_regions = self._wanted(job)
 
         def write(session: Session) -> VectorIndex:
             if reindex_jobs.lock_state(session, job.id) != "running":
                 raise Interrupted("The job was cancelled.")
-            index = generations.begin(session, active, space, shape, job.id)
+            index = generations.begin(session, active, space, shape, job.id, own_regions)
             reindex_jobs.note_generation(session, job, index)
             return index
 
         return retry_on_lock(self.sessions, write)
 
-    def _wanted(self, job: Job) -> tuple[VectorIndex, VectorSpace, Shape]:
+    def _wanted(self, job: Job) -> tuple[VectorIndex, VectorSpace, Shape, Regions | None]:
         """The active index, and what the job is to build beside it. Raises as `begin`."""
-        active = self.registry.find_id(job.collection_id).index
-        wanted = reindex_jobs.wanted(job)
+        known = self.registry.find_id(job.collection_id)
+        active, wanted = known.index, reindex_jobs.wanted(job)
         space, shape = self._space(active, wanted), wanted.shape(active)
-        require_change(active, space, shape)
-        return active, space, shape
+        own_regions = wanted.regions_beside(known.collection.regions)
+        require_change(active, space, shape, own_regions)
+        return active, space, shape, own_regions
 
     def _estimate(self, job: Job) -> None:
-        active, space, shape = self._wanted(job)
+        active, space, shape, own_regions = self._wanted(job)
         encoder = self.registry.model(ModelName.of(space))
-        DryRun(self.sessions, self.fill, job, active).run(space, shape, encoder)
+        DryRun(self.sessions, self.fill, job, active, own_regions).run(space, shape, encoder)
         with self.sessions.begin() as session:
             reindex_jobs.filled(session, job.id)
 
@@ -273,7 +275,7 @@ class ReindexWork:
                 with alone(self.sessions, f"fill {index.partition}") as is_alone:
                     if is_alone:
                         self.fill.run(index, partial(reindex_jobs.count_later, generation.job_id))
-        except (IndexGone, ModelUnavailable) as error:
+        except (AnnotatorUnavailable, IndexGone, ModelUnavailable) as error:
             log.warning("generation %s is not kept complete: %s", index.id, error)
 
 

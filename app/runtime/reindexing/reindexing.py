@@ -6,16 +6,16 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions, retry_on_lock
-from app.database.tables import VectorIndex
+from app.database.tables import Regions, VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.model_pool import ModelName
 from app.errors import CollectionRejected, GenerationConflict, GenerationNotFound
 from app.feedback import carried_ratings
-from app.index import generations, missing_vectors
+from app.index import generations, missing_vectors, regions
 from app.index.generations import Generation, Size
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.known_collections import KnownCollection
-from app.runtime.reindexing import reindex_jobs
+from app.runtime.reindexing import region_exchange, reindex_jobs
 from app.runtime.reindexing.changes import Changes, require_change
 from app.runtime.reindexing.generation_fill import GenerationFill, Record, copy_from_siblings
 
@@ -27,11 +27,12 @@ TEXT_BATCH = 8  # rated queries encoded at a time: searches go between them
 
 @dataclass(frozen=True)
 class ListedGeneration:
-    """A generation, its size, and how many pictures it lacks, unreadable ones not among them."""
+    """A generation, its size and regions, and how many readable pictures it lacks."""
 
     generation: Generation
     size: Size
     missing: int
+    regions: Regions
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,14 @@ class Reindexing:
         """A job that builds another generation; returns its id. It loads the model, if any.
 
         A dry run says what it would take, and builds none.
-        Raises CollectionRejected, GenerationConflict.
+        Raises AnnotatorUnavailable, CollectionRejected, GenerationConflict.
         """
+        self.fill.check_regions(changes.regions)
         wanted = changes.resolved(known.index)
         if self.registry.has_model(known.index, changes.model_of(known.index)):
-            require_change(known.index, known.index.space, wanted.shape(known.index))
+            own_regions = wanted.regions_beside(known.collection.regions)
+            shape = wanted.shape(known.index)
+            require_change(known.index, known.index.space, shape, own_regions)
         else:
             self._check_model(known, changes.model)
         begin = partial(self._begin, active=known.index, wanted=wanted, dry_run=dry_run)
@@ -96,6 +100,7 @@ class Reindexing:
                     generation,
                     generations.size(session, generation.index),
                     missing_vectors.count_missing(session, generation.index),
+                    regions.kind(session, generation.index),
                 )
                 for generation in generations.of_collection(session, collection_id)
             ]
@@ -193,12 +198,15 @@ def _swap(
     session: Session, active: VectorIndex, target: VectorIndex, most_missing: int
 ) -> Activation | None:
     """The swap, unless more pictures are missing; writers wait meanwhile, searches do not."""
+    exchange = region_exchange.begin(session, target)
     generations.claim_both(session, active, target)
     last = missing_vectors.missing(session, target, 0, LAST_PICTURES)
-    copy_from_siblings(session, target, last)
+    copy_from_siblings(session, target, last, exchange.kind if exchange else None)
     missing = missing_vectors.count_missing(session, target)
     if missing > most_missing:
         return None
     left = carried_ratings.carry(session, active, target)
     generations.swap(session, active, target)
+    if exchange is not None:
+        exchange.end(session, active, target)
     return Activation(target, missing, left)

@@ -205,8 +205,16 @@ def coverage(session: Session, turned_on: TurnedOn, version: str) -> Coverage:
 
 
 def of_image(session: Session, image_id: int) -> list[Annotation]:
-    """What each annotator did with a picture, by its name."""
+    """What each annotator that is on did with a picture, by its name."""
     names = Annotation.__dataclass_fields__
     query = select(*(image_annotations.c[name] for name in names))
-    query = query.where(image_annotations.c.image_id == image_id)
-    return [Annotation(*row) for row in session.execute(query.order_by("annotator"))]
+    query = query.join_from(image_annotations, images, OF_IMAGE)
+    query = query.join(
+        collection_annotators,
+        and_(
+            collection_annotators.c.collection_id == images.c.collection_id,
+            collection_annotators.c.annotator == image_annotations.c.annotator,
+        ),
+    )
+    query = query.where(images.c.id == image_id).order_by(image_annotations.c.annotator)
+    return [Annotation(*row) for row in session.execute(query)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from app.errors import AnnotatorUnavailable
 from app.pictures.crops import Box, crop
@@ -35,6 +35,13 @@ class RegionFinders:
     def version(self, name: str) -> str:
         """Raises AnnotatorUnavailable."""
         return GRID_VERSION if name == "grid" else self._detector().version
+
+    def version_in(self, name: str, generation: int | Literal["%"]) -> str:
+        """The version of what is found for one generation, or for any (LIKE).
+
+        Raises AnnotatorUnavailable.
+        """
+        return f"{self.version(name)}, generation {generation}"
 
     def of(self, name: str) -> Callable[[PillowImage], Sequence[Crop]]:
         """What finds regions of an RGB picture, with their crops. Raises AnnotatorUnavailable."""

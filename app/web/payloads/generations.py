@@ -5,18 +5,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.database.tables import Regions
 from app.encoders.presets import resolve
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.reindexing import Activation, ListedGeneration
 from app.vectors import Arithmetic
 from app.web.payloads.collections import ModelText
 from app.web.payloads.examples import with_examples
-
-REFUSED = {
-    "regions": "regions: they belong to the collection, not to a generation: change it by PATCH "
-    "/api/v1/collections/{name}.",
-}
-"""What one might ask for, and why it is not here."""
 
 
 class Reindexing(BaseModel):
@@ -54,18 +49,17 @@ class Reindexing(BaseModel):
         None, ge=4, le=1000, description="candidates kept while the graph is built"
     )
 
+    regions: Regions | None = Field(
+        None,
+        description="which parts of pictures have vectors too, in the new generation; they become "
+        "the collection's `regions` when it is activated, and a rollback brings the former ones "
+        "back",
+    )
     dry_run: bool = Field(
         False,
         description="the job only says what it would take, in its `source`, and which originals "
         "are missing, among its items",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_none_of(cls, data: Any) -> Any:
-        for name in REFUSED.keys() & data.keys() if isinstance(data, dict) else ():
-            raise ValueError(REFUSED[name])
-        return data
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -76,7 +70,8 @@ class Reindexing(BaseModel):
     def to_domain(self) -> Changes:
         """The changes."""
         model = None if self.model is None else resolve(self.model, self.pretrained)
-        return Changes(model, self.storage, self.m, self.ef_construction, self.precision)
+        names = ("storage", "m", "ef_construction", "precision", "regions")
+        return Changes(model, **{name: getattr(self, name) for name in names})
 
 
 GENERATION: dict[str, Any] = {
@@ -90,6 +85,7 @@ GENERATION: dict[str, Any] = {
     "storage": "halfvec",
     "m": 16,
     "ef_construction": 64,
+    "regions": "off",
     "vectors": 295,
     "missing": 0,
     "bytes": 319488,
@@ -120,6 +116,7 @@ class GenerationDetails(BaseModel):
     storage: Literal["halfvec", "vector", "bit"] = Field(description="how vectors are stored")
     m: int = Field(description="edges of a vector in the HNSW graph")
     ef_construction: int = Field(description="candidates kept while the graph is built")
+    regions: Regions = Field(description="which parts of pictures have vectors too")
     vectors: int = Field(description="number of vectors")
     missing: int = Field(
         description="pictures without a vector that will get one; its job lists the unreadable"
@@ -139,13 +136,12 @@ class GenerationDetails(BaseModel):
     def of(cls, listed: ListedGeneration) -> Self:
         """The details of a generation."""
         generation = listed.generation
-        facts = {**vars(generation.index), **vars(generation), **vars(listed.size)}
+        facts = {**vars(generation.index), **vars(generation), **vars(listed.size), **vars(listed)}
         told = {name: value for name, value in facts.items() if name in cls.model_fields}
         measured = generation.measured or {}
         return cls(
             **told,
             status=generation.state,
-            missing=listed.missing,
             recall=measured.get("recall"),
             worst_decile=measured.get("worst_decile"),
         )
