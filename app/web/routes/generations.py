@@ -44,9 +44,9 @@ def reindex_collection(
     response: Response,
     body: Reindexing,
 ) -> JobAccepted:
-    """Have a job build vectors of another model, storage or graph; searches keep the active ones.
+    """Have a job build vectors of another model, storage, graph or regions, beside the active ones.
 
-    They are a new generation of the collection.
+    Searches keep the active ones; the others are a new generation of the collection.
     """
     job_id = reindexing.submit(found, body.to_domain(), dry_run=body.dry_run)
     return accept(job_id, addresses, response)

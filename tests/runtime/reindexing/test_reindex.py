@@ -312,7 +312,7 @@ def test_a_dry_run_says_what_it_would_take(
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"regions": True}, "regions: they belong"),
+        ({"regions": True}, "regions: send one of: off, grid, detector"),
         ({"precision": "bf16"}, "precision: send one of: float, int8"),
         ({"precision": "float"}, "nothing would change"),
     ],
