@@ -307,7 +307,7 @@ def test_a_folder_is_only_tried(visitor: Visitor, service: Service, source: Path
     view(page).get_by_role("button", name="Begin").click()
     expect(view(page)).to_contain_text("has begun")
     job = newest_job(page, service)
-    for text in ("in step", "trial run", "2 added"):
+    for text in ("sync", "trial run", "2 added"):
         expect(job).to_contain_text(text, timeout=LONG_MS)
     assert service.ask("GET", "/api/v1/collections/tried")["image_count"] == 0
 

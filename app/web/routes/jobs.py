@@ -222,5 +222,5 @@ def cancel_job(job_submission: JobSubmissionService, job_id: JobId) -> JobDetail
 @router.post("/jobs/{job_id}/retry", responses=problem_responses(404, 409, 422, 503))
 @needs("writer")
 def retry_job(job_submission: JobSubmissionService, job_id: JobId) -> JobDetails:
-    """Try the failed files of a finished job again, and its listing if that failed."""
+    """Try the failed files of an ended job again, and the listing of its source if that failed."""
     return JobDetails.of(job_submission.retry(job_id))
