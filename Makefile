@@ -309,6 +309,10 @@ load-test: $(LOCUST)/.installed ## More and more clients on a running server: UR
 benchmark-search: $(INSTALLED) ## Measure recall and time of filtered searches on 100,000 vectors
 	@$(RUN) scripts.benchmark_search:main
 
+.PHONY: benchmark-growth
+benchmark-growth: $(INSTALLED) ## Measure space and times of searches as a collection grows: SIZES="50000 200000 1000000"
+	@$(RUN) scripts.benchmark_growth:main $(if $(SIZES),--sizes "$(SIZES)")
+
 .PHONY: benchmark-labels
 benchmark-labels: $(INSTALLED) ## Measure how long labelling 100,000 pictures takes, and searches by labels
 	@$(RUN) scripts.benchmark_labels:main
