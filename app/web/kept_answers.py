@@ -18,7 +18,7 @@ from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services
 from app.search.queries.query_encoding import Query
 from app.search.search import VECTOR_BYTES, Basis
-from app.web.middleware.guard import Guarded
+from app.web.middleware.guarded_route import Guarded
 
 MAX_BYTES = 8_000_000  # of all that are kept
 TOKEN_HEADER = "X-Search-Token"  # noqa: S105

@@ -21,7 +21,7 @@ from fastapi import APIRouter, Cookie, Header, HTTPException, Request, Response
 from app.command_names import CREATE_ADMIN_KEY
 from app.web.files.conditional_requests import matches_etag
 from app.web.map_tiles import MapTiles
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 
 router = APIRouter(include_in_schema=False, route_class=Guarded)
 

@@ -25,7 +25,8 @@ from app.main import create_app
 from app.runtime.services import Services
 from app.settings import Settings
 from app.web.middleware.client_address import client_address
-from app.web.middleware.guard import Guard, Guarded, Need, needs, presented_key
+from app.web.middleware.guard import Guard, Need, presented_key
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.middleware.rate_limits import Lane
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png

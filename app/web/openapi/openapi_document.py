@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.web.idempotency import PARAMETER, REPLAYED_HEADER
-from app.web.middleware.guard import SCHEMES
+from app.web.middleware.guarded_route import SCHEMES
 from app.web.openapi.error_examples import add_examples
 from app.web.problems.problems import PROBLEM, PROBLEM_STUB, problem_responses
 

@@ -12,7 +12,7 @@ from app.web.dependencies import (
     ImageId,
     Utf8Query,
 )
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.annotators import (
     AnnotatorBackfill,
     AnnotatorDetails,

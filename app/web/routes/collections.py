@@ -20,7 +20,7 @@ from app.web.dependencies import (
     Utf8Query,
     chosen_namespace,
 )
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, read_cursor, write_cursor
 from app.web.payloads.collections import (
     CollectionCreate,

@@ -8,7 +8,7 @@ from app.errors import QueryRejected
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
 from app.web.dependencies import InCollection, Utf8Query
 from app.web.filter_parameter import FilterText
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.explanation import ExplanationDetails
 from app.web.payloads.field_types import MAX_ID, STORABLE
 from app.web.problems.problems import problem_responses

@@ -12,7 +12,7 @@ from app.index.hnsw_search import prepare
 from app.web.dependencies import GalleryService, Utf8Query
 from app.web.filter_parameter import FilterText
 from app.web.map_tiles import MapTiles
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.facets import (
     MapTileServer,
     MonthCount,

@@ -23,7 +23,7 @@ from app.web.dependencies import (
     TokenService,
     chosen_namespace,
 )
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.examples import EXPORTED
 from app.web.payloads.feedback import (
     FeedbackCreate,

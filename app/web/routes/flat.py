@@ -37,7 +37,7 @@ from app.web.dependencies import (
 )
 from app.web.files.file_threads import picture_limiter
 from app.web.kept_answers import TOKEN_HEADER, KeptAnswer, Repeated
-from app.web.middleware.guard import needs
+from app.web.middleware.guarded_route import needs
 from app.web.payloads.flat import Hit, UploadResult
 from app.web.problems.problems import problem_responses
 

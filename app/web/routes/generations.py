@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 
 from app.web.dependencies import ReindexingService, ServiceAddresses, Utf8Query
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.generations import (
     Activated,
     GenerationDetails,

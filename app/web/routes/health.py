@@ -15,7 +15,7 @@ from app.database.read_replicas import ReadReplicas, Replica
 from app.errors import KeyRejected, RoleRejected
 from app.web.database_metrics import DatabaseMetrics
 from app.web.dependencies import CurrentCaller
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.health import Liveness, Readiness, ReleaseNotes, ReplicaState, ServiceStatus
 from app.web.problems.problems import problem_responses
 from app.web.release_notes import release_notes

@@ -24,7 +24,8 @@ from app.web.dependencies import (
     RegistryService,
     ServiceAddresses,
 )
-from app.web.middleware.guard import Guarded, needs, presented_key
+from app.web.middleware.guard import presented_key
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, read_number
 from app.web.payloads import examples
 from app.web.payloads.field_types import Name

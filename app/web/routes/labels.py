@@ -14,7 +14,7 @@ from app.web.dependencies import (
     Utf8Query,
     chosen_namespace,
 )
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.field_types import Name
 from app.web.payloads.labels.classification import (
     Classification,

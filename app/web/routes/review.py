@@ -11,7 +11,7 @@ from app.runtime.known_collections import KnownCollection
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.dependencies import ReviewService, ServiceAddresses, Utf8Query
 from app.web.files.file_threads import on_file_thread
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, page_of, read_number
 from app.web.payloads.field_types import MAX_ID
 from app.web.payloads.labels.review import (

@@ -22,7 +22,7 @@ from app.web.dependencies import (
     chosen_namespace,
 )
 from app.web.filter_parameter import FilterText
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit
 from app.web.payloads.search.answer import References, SearchResponse
 from app.web.payloads.search.request import SearchRequest

@@ -30,7 +30,8 @@ from app.web.dependencies import (
 )
 from app.web.files.conditional_requests import matches_etag
 from app.web.files.file_headers import BY_KEY
-from app.web.middleware.guard import Guarded, needs, presented_key
+from app.web.middleware.guard import presented_key
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, page_of, read_number
 from app.web.payloads.field_types import MAX_ID, Name
 from app.web.payloads.standing_searches import (

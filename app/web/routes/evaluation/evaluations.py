@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.runtime.evaluation.evaluations import Evaluations
 from app.web.dependencies import JobId, ServiceAddresses, Utf8Query
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.evaluation.evaluations import EvaluationDetails, EvaluationRequest
 from app.web.payloads.jobs.jobs import JobAccepted
 from app.web.problems.problems import problem_responses

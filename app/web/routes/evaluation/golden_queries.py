@@ -11,7 +11,7 @@ from app.feedback.golden.judged_queries import Judged
 from app.feedback.golden.proposals import Source
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.dependencies import ServiceAddresses, Utf8Query
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, read_number
 from app.web.payloads.evaluation.golden_queries import (
     GOLDEN_QUERIES,

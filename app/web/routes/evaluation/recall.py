@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, MAX_K, MAX_SAMPLE, MIN_SAMPLE
 from app.web.dependencies import RegistryService, Utf8Query
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.evaluation.recall import RecallMeasurement, TuningRequest, TuningResult
 from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Opened

@@ -27,7 +27,7 @@ from app.web.dependencies import (
     Utf8Query,
 )
 from app.web.filter_parameter import FilterText
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit
 from app.web.payloads.collections import (
     MAX_REMOVED,

@@ -21,7 +21,7 @@ from app.web.dependencies import (
     StoringService,
     Utf8Query,
 )
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.images import ImageDetails
 from app.web.problems.problems import problem_responses

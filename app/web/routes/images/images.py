@@ -26,7 +26,7 @@ from app.web.files.original_response import (
     single_range,
     streamed_response,
 )
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.images import FlatImageDetails, ImageDetails, ImageUpdate
 from app.web.problems.problems import problem_responses
 

@@ -13,7 +13,7 @@ from app.catalog.zip_stream import MAX_ZIP_BYTES, zipped
 from app.sources.sidecars.annotations import check_caption
 from app.web.dependencies import GalleryService, InNamespace, RegistryService, Utf8Query
 from app.web.files.file_threads import file_limiter, on_file_thread
-from app.web.middleware.guard import Guarded, needs
+from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.field_types import MAX_ID
 from app.web.payloads.selections import (
     MAX_SELECTED,
