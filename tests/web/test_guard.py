@@ -90,7 +90,7 @@ def test_searches_of_an_address_are_bounded(settings: Settings, services: Servic
     with served(settings, services, search_rate="3/hour") as client:
         assert [search(client).status_code for _ in range(4)] == [200, 200, 200, 429]
         found = search(client)
-        assert "More than 3 per 1 hour of this address" in refused(found, 429)
+        assert "More than 3 per 1 hour from this address" in refused(found, 429)
         assert 1 <= int(found.headers["retry-after"]) <= 3_600
         assert client.get("/images/999999").status_code == 404  # no search
         sent = client.post("/upload", files={"file": ("a.png", png(1))})
@@ -148,7 +148,7 @@ def test_a_key_is_bounded_wherever_it_is_used(
         elsewhere = local_client(client.app, client=("10.0.0.2", 1))
         assert search(client, **named).status_code == 200
         assert search(elsewhere, **named).status_code == 200
-        assert "of this key" in refused(search(elsewhere, **named), 429)
+        assert "from this key" in refused(search(elsewhere, **named), 429)
 
 
 def test_a_flood_of_bad_keys_is_bounded_too(
