@@ -265,7 +265,7 @@ def activate(client: TestClient, generation: dict[str, Any]) -> None:
 def test_regions_that_change_nothing_or_cannot_be_found_are_refused(
     client: TestClient, folder: Path
 ) -> None:
-    for kind, said in (("grid", "nothing would change"), ("detector", "no detector is plugged in")):
+    for kind, said in (("grid", "nothing would change"), ("detector", "no detector is set")):
         assert said in refused(client.post(f"{DEFAULT}/reindex", json={"regions": kind}))
 
 
