@@ -5,7 +5,7 @@ and half a webhook, adds new pictures and compares them as a worker does. Prints
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -123,15 +123,17 @@ class Bench:
             yield [*told, f"{np.quantile(walls, 0.9) * 1000:.2f}", f"{busy.mean() * 1000:.2f}"]
 
     def _round(self, at_once: int) -> tuple[float, float, int]:
-        """Seconds that noting and comparing took, seconds of processors, and the matches."""
+        """Seconds that noting and comparing took, seconds of processors, and the matches.
+
+        Pictures are noted in the transaction that writes them, which takes place without them too.
+        """
         with self.sessions.begin() as session:
             ids = add_pictures(session, self.index, self._new_vectors(at_once))
-        before, began = self._processor_seconds(), time.perf_counter()
-        with self.sessions.begin() as session:  # as where pictures are written
-            new_image_rows.note(session, ids)
-        self.comparison.compare(self.collection, self.index, self.null)
-        wall = time.perf_counter() - began
-        busy = self._processor_seconds() - before
+            noted = self._seconds(lambda: new_image_rows.note(session, ids))
+        compared = self._seconds(
+            lambda: self.comparison.compare(self.collection, self.index, self.null)
+        )
+        wall, busy = np.add(noted, compared)
         with self.sessions.begin() as session:
             count = text("SELECT count(*) FROM standing_matches WHERE image_id = ANY(:ids)")
             matches: int = session.execute(count, {"ids": ids}).scalar_one()
@@ -142,6 +144,13 @@ class Bench:
         chosen = self.rng.integers(len(self.subjects), size=count)
         noise = self.rng.standard_normal((count, self.subjects.shape[1]), np.float32)
         return unit_rows(self.subjects[chosen] + NOISE * unit_rows(noise))
+
+    def _seconds(self, work: Callable[[], object]) -> tuple[float, float]:
+        """Seconds that `work` took, and seconds of processors."""
+        before, began = self._processor_seconds(), time.perf_counter()
+        work()
+        wall = time.perf_counter() - began
+        return wall, self._processor_seconds() - before
 
     def _processor_seconds(self) -> float:
         """Those of this process and of the server's process that it works with."""

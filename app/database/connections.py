@@ -17,9 +17,11 @@ from psycopg.errors import (
 )
 from sqlalchemy import (
     URL,
+    Boolean,
     Connection,
     Dialect,
     Engine,
+    Function,
     create_engine,
     event,
     func,
@@ -177,9 +179,13 @@ def alone(sessions: Sessions, name: str) -> Iterator[bool]:
 
 def try_lock(session: Session, name: str) -> bool:
     """Take the advisory lock `name` until the transaction ends; False if another has it."""
-    key = func.hashtextextended(name, 0)
-    taken: bool = session.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
+    taken: bool = session.execute(select(takes_lock(name))).scalar_one()
     return taken
+
+
+def takes_lock(name: Any) -> Function[bool]:
+    """The same for a statement that goes on from there; `name` may be a parameter."""
+    return func.pg_try_advisory_xact_lock(func.hashtextextended(name, 0), type_=Boolean)
 
 
 def migrate(engine: Engine) -> None:

@@ -5,8 +5,7 @@ that one of them makes for its transaction hold for those after it.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -15,8 +14,7 @@ from sqlalchemy import Dialect, Engine, Select, TextClause
 from sqlalchemy.exc import DBAPIError
 
 from app import metrics
-
-COMPILED_STATEMENTS = 400  # kept as SQL, the least recently used out first
+from app.database.kept_statements import kept
 
 Row = Mapping[Any, Any]
 """A row of a result by the names of its columns."""
@@ -54,29 +52,10 @@ def _fetched(
     cursors = []
     with driver.pipeline():
         for clause, values in statements:
-            sql, parameters = _compiled(clause, dialect)
+            sql, parameters = kept(clause, dialect)
             cursor = driver.cursor(row_factory=dict_row)
             cursors.append(cursor.execute(sql, parameters(values)))
     return [list(cursor.fetchall()) for cursor in cursors]
-
-
-@lru_cache(maxsize=COMPILED_STATEMENTS)
-def _compiled(
-    clause: Select[Any] | TextClause, dialect: Dialect
-) -> tuple[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
-    """The SQL of a statement, and what makes its parameters as the driver takes them."""
-    compiled = clause.compile(dialect=dialect)
-    processors = {
-        name: processor
-        for name, bound in compiled.binds.items()
-        if (processor := bound.type.dialect_impl(dialect).bind_processor(dialect))
-    }
-
-    def parameters(values: Mapping[str, Any]) -> dict[str, Any]:
-        made = dict(compiled.construct_params(values) or {})
-        return made | {name: process(made[name]) for name, process in processors.items()}
-
-    return str(compiled), parameters
 
 
 def _wrapped(error: psycopg.Error, dialect: Dialect, *, is_lost: bool) -> BaseException:

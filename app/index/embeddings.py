@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     LargeBinary,
     Select,
     and_,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from app.database.kept_statements import execute_kept
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.vectors import Vectors, unit_halves
 
@@ -92,19 +94,26 @@ def get_vectors(
     session: Session, index: VectorIndex, image_ids: Sequence[int]
 ) -> dict[int, Vectors]:
     """The vectors, float32 (dimensions,), of those of the pictures that have one, by their ids."""
-    kind = BINARY_FORMATS[index.column.name][1]
     values = {"index_id": index.id, "image_ids": list(image_ids)}
-    return {
-        image_id: np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
-        for image_id, sent in session.execute(_vectors_of(index.column.name), values)
-    }
+    found = execute_kept(session, _vectors_of(index.column.name), values)
+    return {image_id: read_vector(index.column.name, sent) for image_id, sent in found}
+
+
+def sent_vector(column: str) -> ColumnElement[bytes]:
+    """A vector of `column` as it is sent, for `read_vector`."""
+    as_bytes, _ = BINARY_FORMATS[column]
+    return as_bytes(embeddings.c[column], type_=LargeBinary)
+
+
+def read_vector(column: str, sent: bytes) -> Vectors:
+    """A vector of `column` as float32 (dimensions,)."""
+    _, kind = BINARY_FORMATS[column]
+    return np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
 
 
 @cache
 def _vectors_of(column: str) -> Select[tuple[int, bytes]]:
-    as_bytes, _ = BINARY_FORMATS[column]
-    stored = as_bytes(embeddings.c[column], type_=LargeBinary)
-    return select(embeddings.c.image_id, stored).where(
+    return select(embeddings.c.image_id, sent_vector(column)).where(
         embeddings.c.index_id == bindparam("index_id"),
         embeddings.c.image_id == any_(cast(bindparam("image_ids"), ARRAY(BigInteger))),
         embeddings.c.region == 0,
@@ -115,14 +124,12 @@ def get_part_vectors(
     session: Session, index: VectorIndex, numbers: Mapping[int, int]
 ) -> dict[int, Vectors]:
     """The vectors, float32 (dimensions,), of one part of each picture; `numbers` are `region`s."""
-    as_bytes, kind = BINARY_FORMATS[index.column.name]
-    query = select(embeddings.c.image_id, as_bytes(index.column, type_=LargeBinary)).where(
+    query = select(embeddings.c.image_id, sent_vector(index.column.name)).where(
         embeddings.c.index_id == index.id,
         tuple_(embeddings.c.image_id, embeddings.c.region).in_(list(numbers.items())),
     )
     return {
-        image_id: np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
-        for image_id, sent in session.execute(query)
+        image_id: read_vector(index.column.name, sent) for image_id, sent in session.execute(query)
     }
 
 
@@ -140,17 +147,15 @@ def get_pages(
     session: Session, index: VectorIndex, image_ids: Sequence[int]
 ) -> dict[int, dict[int, Vectors]]:
     """The vectors of the pages after the first, as `put_pages` takes them."""
-    as_bytes, kind = BINARY_FORMATS[index.column.name]
-    stored = as_bytes(index.column, type_=LargeBinary)
-    query = select(embeddings.c.image_id, embeddings.c.region, stored).where(
+    column = index.column.name
+    query = select(embeddings.c.image_id, embeddings.c.region, sent_vector(column)).where(
         embeddings.c.index_id == index.id,
         embeddings.c.image_id == any_(cast(list(image_ids), ARRAY(BigInteger))),
         FURTHER_PAGE,
     )
     found: dict[int, dict[int, Vectors]] = {}
     for image_id, region, sent in session.execute(query):
-        vector = np.frombuffer(sent, kind, offset=BINARY_HEADER).astype(np.float32)
-        found.setdefault(image_id, {})[region + 1] = vector
+        found.setdefault(image_id, {})[region + 1] = read_vector(column, sent)
     return found
 
 

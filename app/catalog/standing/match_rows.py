@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Executable,
     RowMapping,
     Select,
     Text,
+    UpdateBase,
     any_,
     bindparam,
     cast,
@@ -23,13 +23,13 @@ from sqlalchemy import (
     func,
     select,
     text,
-    update,
 )
 from sqlalchemy.dialects.postgresql import REAL
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
+from app.database.kept_statements import execute_kept
 from app.database.standing_tables import standing_matches, standing_searches
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.index.hnsw_search import any_of
@@ -41,12 +41,16 @@ DAYS_KEPT = 30
 
 @dataclass(frozen=True)
 class NewMatch:
-    """A new picture that a standing search has found; `similarity` is the cosine."""
+    """A new picture that a standing search has found; `similarity` is the cosine.
+
+    `message` is the `webhook-id` of the message that will report it, None where none does.
+    """
 
     search_id: int
     image_id: int
     similarity: float
     confidence: float
+    message: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,16 +89,20 @@ def _array(name: str, kind: type[TypeEngine[Any]]) -> Any:
     return cast(bindparam(name), ARRAY(kind))
 
 
-_SEARCHES, _PICTURES = _array("searches", BigInteger), _array("pictures", BigInteger)
-
-
-def _add() -> Executable:
+def _add() -> UpdateBase:
     """Arrays, since a batch may have more matches than a statement may have parameters."""
-    names = ("search_id", "image_id", "similarity", "confidence")
-    given = (_SEARCHES, _PICTURES, _array("similarities", REAL), _array("confidences", REAL))
+    searches = _array("searches", BigInteger)
+    names = ("search_id", "image_id", "similarity", "confidence", "webhook_id")
+    given = (
+        searches,
+        _array("pictures", BigInteger),
+        _array("similarities", REAL),
+        _array("confidences", REAL),
+        _array("messages", Text),
+    )
     told = func.unnest(*given).table_valued(*names, with_ordinality="place", name="found")
     found = told.render_derived()
-    ids = select(standing_searches.c.id).where(standing_searches.c.id == any_(_SEARCHES))
+    ids = select(standing_searches.c.id).where(standing_searches.c.id == any_(searches))
     locked = ids.order_by(standing_searches.c.id).with_for_update(read=True, key_share=True)
     present = locked.cte("present")
     rows = select(*(found.c[name] for name in names))
@@ -104,17 +112,7 @@ def _add() -> Executable:
     return query.returning(standing_matches.c.search_id, standing_matches.c.image_id)
 
 
-def _report() -> Executable:
-    told = func.unnest(_SEARCHES, _PICTURES, _array("messages", Text))
-    rows = told.table_valued("search_id", "image_id", "webhook_id", name="told").render_derived()
-    query = update(standing_matches).where(
-        standing_matches.c.search_id == rows.c.search_id,
-        standing_matches.c.image_id == rows.c.image_id,
-    )
-    return query.values(webhook_id=rows.c.webhook_id)
-
-
-_ADD, _REPORT_BY = _add(), _report()
+_ADD = _add()
 
 
 def add(session: Session, found: Sequence[NewMatch]) -> list[NewMatch]:
@@ -126,27 +124,14 @@ def add(session: Session, found: Sequence[NewMatch]) -> list[NewMatch]:
     if not found:
         return []
     values = {
-        **_ids(found),
-        "similarities": [one.similarity for one in found],
-        "confidences": [one.confidence for one in found],
-    }
-    added = set(session.execute(_ADD, values).tuples())
-    return [one for one in found if (one.search_id, one.image_id) in added]
-
-
-def report_by(session: Session, messages: Mapping[str, Sequence[NewMatch]]) -> None:
-    """Note the messages, by their `webhook-id`, that report matches."""
-    told = [(one, message) for message, some in messages.items() for one in some]
-    if told:
-        ids = _ids([one for one, _ in told])
-        session.execute(_REPORT_BY, {**ids, "messages": [message for _, message in told]})
-
-
-def _ids(found: Sequence[NewMatch]) -> dict[str, list[int]]:
-    return {
         "searches": [one.search_id for one in found],
         "pictures": [one.image_id for one in found],
+        "similarities": [one.similarity for one in found],
+        "confidences": [one.confidence for one in found],
+        "messages": [one.message for one in found],
     }
+    added = set(execute_kept(session, _ADD, values).tuples())
+    return [one for one in found if (one.search_id, one.image_id) in added]
 
 
 def newest(session: Session, search_id: int, before: int | None, limit: int) -> list[Match]:

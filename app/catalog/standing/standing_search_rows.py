@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
 from app.catalog.collections import PRESENT as KNOWN_COLLECTION
+from app.database.kept_statements import execute_kept
 from app.database.standing_tables import standing_searches
 from app.database.tables import collections
 from app.errors import StandingSearchNotFound, StandingSearchRejected
@@ -162,17 +164,23 @@ def lock_present(session: Session, search_ids: Collection[int]) -> set[int]:
     return set(session.execute(locked).scalars()) if search_ids else set()
 
 
-_STATE = select(
-    func.count(),
-    func.coalesce(func.max(standing_searches.c.id), 0),
-    func.count().filter(standing_searches.c.index_id.is_distinct_from(bindparam("index_id"))),
+_IS_OUTDATED = standing_searches.c.index_id.is_distinct_from(bindparam("index_id"))
+STATE = select(
+    array(
+        [
+            func.count(),
+            func.coalesce(func.max(standing_searches.c.id), 0),
+            func.count().filter(_IS_OUTDATED),
+        ]
+    )
 ).where(standing_searches.c.collection_id == bindparam("collection_id"))
+"""The numbers of a `State`."""
 
 
 def state(session: Session, collection_id: int, index_id: int) -> State:
     """What a collection's standing searches are like, seen from a generation of its vectors."""
     values = {"collection_id": collection_id, "index_id": index_id}
-    return State(*session.execute(_STATE, values).one())
+    return State(*execute_kept(session, STATE, values).scalar_one())
 
 
 def outdated(session: Session, collection_id: int, index_id: int) -> list[StandingSearch]:

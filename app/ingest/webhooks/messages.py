@@ -37,11 +37,11 @@ class WebhookMessage:
             "timestamp": times["finished_at"],
             "data": {**told, **times},
         }
-        return cls(f"msg_{uuid4().hex}", json.dumps(content, ensure_ascii=False))
+        return cls(message_id(), json.dumps(content, ensure_ascii=False))
 
     @classmethod
-    def of_matches(cls, search: StandingSearch, found: Sequence[NewMatch]) -> Self:
-        """The message that a standing search has found new pictures.
+    def of_matches(cls, id_: str, search: StandingSearch, found: Sequence[NewMatch]) -> Self:
+        """The message that a standing search has found new pictures; `id_` is a `message_id`.
 
         It tells of them by their ids alone: one that is deleted before it arrives is not shown.
         """
@@ -53,7 +53,7 @@ class WebhookMessage:
             "matches": [{name: getattr(one, name) for name in facts} for one in found],
         }
         content = {"type": MATCHED, "timestamp": _iso(datetime.now(UTC)), "data": told}
-        return cls(f"msg_{uuid4().hex}", json.dumps(content, ensure_ascii=False))
+        return cls(id_, json.dumps(content, ensure_ascii=False))
 
     def headers(self, key: bytes) -> dict[str, str]:
         """The headers of an attempt that is made now, signed by `key`."""
@@ -66,6 +66,11 @@ class WebhookMessage:
             "webhook-timestamp": timestamp,
             "webhook-signature": f"v1,{signature}",
         }
+
+
+def message_id() -> str:
+    """The id of a new message."""
+    return f"msg_{uuid4().hex}"
 
 
 def _iso(moment: datetime | None) -> str | None:

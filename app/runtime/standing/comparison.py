@@ -6,23 +6,25 @@ on a collection, so matches are numbered in the order in which they can be read.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
+from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from app.catalog.standing import match_rows, new_image_rows, standing_search_rows
 from app.catalog.standing.match_rows import NewMatch
+from app.catalog.standing.new_image_rows import Taken
 from app.catalog.standing.standing_search_rows import StandingSearch, State
-from app.database.connections import Sessions, try_lock
+from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.index import embeddings
 from app.index.calibration import NullDistribution
 from app.ingest.jobs.jobs import WEBHOOK, WEBHOOKS, enqueue
 from app.ingest.webhooks.delivery import STANDING_SEARCH
-from app.ingest.webhooks.messages import WebhookMessage
+from app.ingest.webhooks.messages import WebhookMessage, message_id
 from app.search.standing.filtering import passing_filters
 from app.search.standing.matching import NewPictures, StandingQueries
 
@@ -47,21 +49,22 @@ class Comparison:
         Pictures without a vector in `index` wait, and all do while another worker is at it.
         """
         with self.sessions.begin() as session:
-            if not try_lock(session, f"standing matches {collection.id}"):
-                return False
             taken = new_image_rows.take(session, index, BATCH)
-            queries = self._queries(session, index) if taken else None
+            if taken is None:
+                return False
+            is_full = len(taken.added_at) == BATCH
+            queries = self._queries(session, index, taken.state)
             if queries is not None:
-                added_at = {one: moment.timestamp() for one, moment in taken.items()}
-                new = _new_pictures(session, collection, index, added_at)
+                new = _new_pictures(session, collection, index, taken)
                 _write(session, collection, queries, queries.matches(new, null))
-                if len(taken) == BATCH:  # of many pictures; those of a few wait for `purge`
+                if is_full:  # of many pictures; those of a few wait for `purge`
                     match_rows.trim(session, [one.id for one in queries.searches])
-        return len(taken) == BATCH
+        return is_full
 
-    def _queries(self, session: Session, index: VectorIndex) -> StandingQueries | None:
+    def _queries(
+        self, session: Session, index: VectorIndex, state: State
+    ) -> StandingQueries | None:
         """The collection's queries for this generation; None where it has none."""
-        state = standing_search_rows.state(session, index.collection_id, index.id)
         cached = self._cached.get(index.collection_id)
         if cached is None or cached[:2] != (index.id, state):
             found = standing_search_rows.encoded(session, index.collection_id, index.id)
@@ -76,43 +79,47 @@ class Comparison:
 
 
 def _new_pictures(
-    session: Session, collection: Collection, index: VectorIndex, added_at: Mapping[int, float]
+    session: Session, collection: Collection, index: VectorIndex, taken: Taken
 ) -> NewPictures:
     """Their vectors, of all pages where the collection has them."""
-    ids = list(added_at)
-    rows = [*embeddings.get_vectors(session, index, ids).items()]
+    rows = [*taken.vectors.items()]
     if collection.pages == "all":
-        for image_id, pages in embeddings.get_pages(session, index, ids).items():
+        for image_id, pages in embeddings.get_pages(session, index, [*taken.vectors]).items():
             rows += [(image_id, vector) for vector in pages.values()]
-    rows.sort(key=lambda row: row[0])
+        rows.sort(key=lambda row: row[0])
     numbers = np.array([image_id for image_id, _ in rows], np.int64)
+    added_at = {one: moment.timestamp() for one, moment in taken.added_at.items()}
     return NewPictures(numbers, np.stack([vector for _, vector in rows]), added_at)
 
 
 def _write(
     session: Session, collection: Collection, queries: StandingQueries, found: Sequence[NewMatch]
 ) -> None:
-    """Write the matches that pass the filters, and the messages about those that are new."""
+    """Write the matches that pass the filters, and the tasks that report those that are new."""
     passing = passing_filters(session, collection, queries.by_id, found)
-    _report(session, queries.by_id, match_rows.add(session, passing))
-
-
-def _report(
-    session: Session, searches: Mapping[int, StandingSearch], added: Sequence[NewMatch]
-) -> None:
-    """Write the messages about matches, and the tasks that deliver them."""
-    messages: dict[str, Sequence[NewMatch]] = {}
-    tasks = []
-    for search_id, ours in groupby(added, lambda one: one.search_id):
-        search, found = searches[search_id], list(ours)
-        if search.webhook_url is None:
-            continue
-        for start in range(0, len(found), MATCHES_PER_MESSAGE):
-            some = found[start : start + MATCHES_PER_MESSAGE]
-            message = WebhookMessage.of_matches(search, some)
-            messages[message.id] = some
-            told = {STANDING_SEARCH: search.id, "url": search.webhook_url, **vars(message)}
-            tasks.append({**told, "attempt": 1})
+    added = match_rows.add(session, [*_with_messages(queries.by_id, passing)])
+    reported = [one for one in added if one.message is not None]
+    tasks = [
+        _report(queries.by_id[some[0].search_id], some)
+        for some in (list(group) for _, group in groupby(reported, lambda one: one.message))
+    ]
     if tasks:
-        match_rows.report_by(session, messages)
         enqueue(session, WEBHOOK, WEBHOOKS, *tasks)
+
+
+def _with_messages(
+    searches: Mapping[int, StandingSearch], found: Sequence[NewMatch]
+) -> Iterator[NewMatch]:
+    """The same, each with the message that will report it if it is new."""
+    for search_id, ours in groupby(found, lambda one: one.search_id):
+        told = searches[search_id].webhook_url is not None
+        while some := list(islice(ours, MATCHES_PER_MESSAGE)):
+            message = message_id() if told else None
+            yield from (replace(one, message=message) for one in some)
+
+
+def _report(search: StandingSearch, found: Sequence[NewMatch]) -> dict[str, Any]:
+    """The task that reports new matches of a standing search, all of one message."""
+    message = WebhookMessage.of_matches(str(found[0].message), search, found)
+    told = {STANDING_SEARCH: search.id, "url": search.webhook_url, **vars(message)}
+    return {**told, "attempt": 1}

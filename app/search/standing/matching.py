@@ -21,8 +21,8 @@ from app.vectors import Vectors
 class NewPictures:
     """The vectors, float32 (n, dimensions), of new pictures, and the picture of each row.
 
-    The rows of a picture, of which it has one for each page, are together. `added_at` are the
-    pictures' times, in seconds since 1970.
+    A picture has a row for each page; rows are ordered by `ids`. `added_at` are the pictures'
+    times, in seconds since 1970, lowest id first.
     """
 
     ids: NDArray[np.int64]
@@ -32,7 +32,7 @@ class NewPictures:
     @cached_property
     def starts(self) -> NDArray[np.intp]:
         """The first row of each picture."""
-        return np.flatnonzero(np.diff(self.ids, prepend=self.ids[0] - 1))
+        return np.searchsorted(self.ids, list(self.added_at))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +72,14 @@ class StandingQueries:
         cosines = np.einsum("qd,nd->qn", self.vectors, new.vectors)
         scores = np.maximum.reduceat(cosines, new.starts, axis=1)
         confidences = null.confidences(self.vectors, scores, self.picture_shares)
-        ids = new.ids[new.starts]
-        added_at = np.array([new.added_at[image_id] for image_id in ids.tolist()])
+        ids = list(new.added_at)
+        added_at = np.array(list(new.added_at.values()))
         is_match = confidences >= self.min_confidences[:, None]
         is_match &= added_at >= self.created_at[:, None]
         return [
             NewMatch(
                 self.searches[row].id,
-                int(ids[column]),
+                ids[column],
                 float(scores[row, column]),
                 float(confidences[row, column]),
             )

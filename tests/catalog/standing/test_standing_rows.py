@@ -44,6 +44,11 @@ def noted(session: Session, index: VectorIndex, count: int) -> list[int]:
     return ids
 
 
+def taken(session: Session, index: VectorIndex, limit: int) -> list[int]:
+    found = new_image_rows.take(session, index, limit)
+    return [] if found is None else list(found.vectors)
+
+
 def read_images(session: Session) -> int:
     read: int = session.execute(text(READ)).scalar_one()
     return read
@@ -57,11 +62,11 @@ def test_a_new_picture_is_found_and_taken_without_reading_the_others(
     with sessions.begin() as session:
         before = read_images(session)
         assert new_image_rows.waiting_collections(session) == [index.collection_id]
-        assert list(new_image_rows.take(session, index, 2)) == ids[:2]
+        assert taken(session, index, 2) == ids[:2]
         assert read_images(session) - before < 20
     with sessions.begin() as session:
-        assert list(new_image_rows.take(session, index, 2)) == ids[2:]
-        assert new_image_rows.take(session, index, 2) == {}
+        assert taken(session, index, 2) == ids[2:]
+        assert taken(session, index, 2) == []
         assert new_image_rows.waiting_collections(session) == []
 
 
@@ -73,10 +78,22 @@ def test_what_somebody_else_works_on_and_what_has_no_vector_is_left(
     other = replace(index, id=index.id + 1)
     with sessions.begin() as deleting, sessions.begin() as session:
         deleting.execute(text("SELECT 1 FROM images WHERE id = :id FOR UPDATE"), {"id": locked})
-        assert new_image_rows.take(session, other, NEW) == {}
-        assert list(new_image_rows.take(session, index, NEW)) == [first, last]
+        assert taken(session, other, NEW) == []
+        assert taken(session, index, NEW) == [first, last]
     with sessions.begin() as session:
-        assert list(new_image_rows.take(session, index, NEW)) == [locked]
+        assert taken(session, index, NEW) == [locked]
+
+
+def test_one_worker_at_a_time_takes_pictures_of_a_collection(
+    sessions: Sessions, index: VectorIndex
+) -> None:
+    with sessions.begin() as session:
+        first, second = noted(session, index, 2)
+    with sessions.begin() as one, sessions.begin() as another:
+        assert taken(one, index, 1) == [first]
+        assert taken(another, index, NEW) == []
+    with sessions.begin() as session:
+        assert taken(session, index, NEW) == [second]
 
 
 def test_a_batch_that_all_searches_find_is_written_at_once(
@@ -87,13 +104,13 @@ def test_a_batch_that_all_searches_find_is_written_at_once(
         searches = standing_search_rows.encoded(session, index.collection_id, index.id)
         ids = [one.search.id for one in searches]
         pictures = add_pictures(session, index, np.ones((NEW, 8), np.float32))
-        found = [NewMatch(one, picture, 0.5, 0.95) for one in ids for picture in pictures]
+        found = [NewMatch(one, picture, 0.5, 0.95, "msg_1") for one in ids for picture in pictures]
         assert 4 * len(found) > PARAMETERS
         standing_search_rows.remove(session, ids[0])
         kept = [one for one in found if one.search_id != ids[0]]
         assert match_rows.add(session, found) == kept
-        assert match_rows.add(session, found) == []
-        match_rows.report_by(session, {"msg_1": kept[:NEW]})
+        told_again = [replace(one, message="msg_2") for one in found]
+        assert match_rows.add(session, told_again) == []
         (newest, *_) = match_rows.newest(session, ids[1], None, 1)
         assert newest.report is not None
         assert (newest.image.id, newest.report.id) == (pictures[-1], "msg_1")
