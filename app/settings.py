@@ -186,8 +186,9 @@ class Settings(BaseModel):
     )
     resident_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         256,
-        description="memory for 8-bit codes of the vectors (524 bytes each at 512 dimensions), "
-        "which searches compare faster than they walk the graph, in MB (10^6 bytes); 0: none",
+        description="memory for 8-bit codes of the vectors (524 bytes each at 512 dimensions, "
+        "scale and id included), which searches compare faster than they walk the graph, in MB "
+        "(10^6 bytes); 0: none",
     )
     read_jpeg_2000: bool = Field(
         False,

@@ -10,6 +10,8 @@ import psutil
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 PACKAGES = ("torch", "open-clip-torch", "openvino", "nncf", "pillow", "numpy", "pgvector")
+SHOWN_AS = {"pgvector": "pgvector's Python package"}
+"""The extension in Postgres has the same name, and versions of its own."""
 GIB = 2**30  # bytes
 
 
@@ -27,7 +29,7 @@ def described() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / GIB:.0f} GiB",
         "system": platform.system(),
         "Python": platform.python_version(),
-        **{name: found for name in PACKAGES if (found := _version(name))},
+        **{SHOWN_AS.get(name, name): found for name in PACKAGES if (found := _version(name))},
     }
 
 

@@ -9,7 +9,7 @@ from scripts.command_line import run_command, sentences
 def main() -> None:
     """Fetch the model, showing the hub's progress bars, and print where its weights are.
 
-    The captioner is fetched too where IMAGE_SEARCH_CAPTION_MODEL is not empty.
+    The captioner is fetched too if IMAGE_SEARCH_CAPTION_MODEL is set.
     """
     with sentences("Not downloaded"):
         settings = Settings.load()

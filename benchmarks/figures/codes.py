@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.index.resident.codes import Codes, Ids
+from app.index.resident.codes import Codes, Ids, code_bytes
 from app.vectors import Vectors
 from benchmarks.results import Figure, Goal, Line, at_least, at_most, p50
 from benchmarks.workshop import DIMENSIONS, VECTOR_SEED, Workshop
@@ -98,7 +98,11 @@ def measure(shop: Workshop) -> Figure:
             for name, spectrum in SPECTRA.items():
                 library = _library(count, spectrum)
                 _measure(f"{count:,} {name}", library, helper, goals, lines)
-    note = f"Recall is that of the {CANDIDATES} best candidates; a code has {DIMENSIONS} bytes."
+    beside = code_bytes(DIMENSIONS, 1) - DIMENSIONS
+    note = (
+        f"Recall is that of the {CANDIDATES} best candidates. A code has {DIMENSIONS} bytes, and "
+        f"its scale and the picture's id take {beside} more."
+    )
     return Figure(goals, lines, [note])
 
 

@@ -41,8 +41,8 @@ def measure(shop: Workshop) -> Figure:
         [
             f"{jobs[0].pictures:,} photographs; ours and the bare model run on {named(alone)}.",
             f"The others index the first {sum(chroma['pictures']):,}. {versions(chroma)}; "
-            f"{versions(lance)}. Ratios are to the whole of their run; their quartiles are of its "
-            "batches.",
+            f"{versions(lance)}. The ratios above use the rate over the whole run of Chroma or "
+            "LanceDB; the quartiles are those of its batches.",
         ],
     )
 

@@ -196,6 +196,7 @@ def test_captions_are_all_different_and_always_the_same() -> None:
 def test_the_machine_is_described_without_its_name() -> None:
     told = machine.described()
     assert {"CPU", "flags", "cores", "memory", "Python", "torch"} <= told.keys()
+    assert "pgvector" not in told, "that is the extension, whose version is another"
     assert all(told.values())
 
 

@@ -80,7 +80,7 @@ def test_an_upload_may_name_one(client: TestClient) -> None:
 def test_it_is_unique_in_a_collection(client: TestClient) -> None:
     first, second = put(client, "one", 70).json(), put(client, "two", 71).json()
     taken = client.patch(f"/api/v1/images/{second['id']}", json={"external_id": "one"})
-    assert f"Picture {first['id']} has" in refused(taken, 409)
+    assert f"Picture {first['id']} already has" in refused(taken, 409)
     assert taken.json()["code"] == "external_id_taken"
     same_bytes = put(client, "three", 70)
     assert "with the external_id 'one'" in refused(same_bytes, 409)
