@@ -1,8 +1,8 @@
 """Statements that are turned into SQL once, for those that run so often that it counts.
 
-SQLAlchemy looks through a statement each time to find out whether it has its SQL already, and never
-keeps that of an INSERT … ON CONFLICT: where a statement is about one picture, that is a third of the
-time that Python takes.
+SQLAlchemy looks through a statement each time to find out whether it has its SQL already, and keeps
+none of an INSERT … ON CONFLICT: where statements are about one picture, that is a third of the time
+that Python takes.
 """
 
 from collections.abc import Callable, Mapping

@@ -19,6 +19,7 @@ from app.index import vector_indexes
 from app.pictures.decoding import PillowImage, decode
 from app.settings import BUNDLED_IMAGES, DEMO_CAPTIONER_DIR, DEMO_MODEL_DIR, Settings
 from app.sources.checked_connections import Connector
+from app.storage.disk import files_below
 from app.understanding.captions.caption_endpoint import CaptionEndpoint
 from app.understanding.captions.captioner import Captioner
 from app.vectors import Arithmetic
@@ -164,8 +165,8 @@ def sample_pictures(settings: Settings, count: int) -> list[PillowImage]:
 
 def _pictures(folders: Iterable[Path], settings: Settings) -> Iterator[PillowImage]:
     """The pictures in `folders`, shuffled with a fixed seed."""
-    listed = (path for folder in folders for path in folder.rglob("*"))
-    paths = sorted(islice((path for path in listed if path.is_file()), LISTED_SAMPLES))
+    listed = (path for folder in folders for path in files_below(folder))
+    paths = sorted(islice(listed, LISTED_SAMPLES))
     random.Random(0).shuffle(paths)  # noqa: S311  # not a secret
     for path in paths:
         with suppress(ImageRejected, OSError):

@@ -215,6 +215,19 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     sync_folder(target.parent)
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, at any depth; what others delete meanwhile is passed over."""
+    for place, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(place, name)).is_file())
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it, also while others delete there. Raises OSError."""
+    while folder.exists():
+        with suppress(FileNotFoundError):  # somebody else was faster: on with the rest
+            shutil.rmtree(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Sync a folder's entries to the disk: renames and links in it then survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.runtime.doctor.doctor import YOUNG_SECONDS
+from app.runtime.doctor.findings import YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT
 from tests.fixtures import folder_jobs

@@ -16,6 +16,7 @@ from app.database.connections import Sessions
 from app.errors import ImageNotFound
 from app.ingest.uploads import Upload
 from app.runtime.doctor.lost_files import FORGOTTEN, LostFiles
+from app.runtime.doctor.stray_files import StrayFiles
 from app.runtime.services import Services
 from app.runtime.stores import open_stores
 from app.settings import ROOT, Settings
@@ -77,8 +78,8 @@ def test_another_database_on_the_same_folder_touches_nothing(
 ) -> None:
     stores = open_stores(settings, other_database)
     doctor = replace(services.doctor, sessions=other_database, stores=stores)
-    found = [doctor._stray_files(), doctor._stray_incoming(), doctor._stray_thumbnails()]
-    assert [list(one.found) for one in found] == [[], [], []]
+    found, _ = StrayFiles(doctor.sessions, doctor.stores).look()
+    assert [list(one.found) for one in found] == [[]] * 4
     assert all(path.exists() for path in uploaded)
     assert stores.uploads.folder.parent == settings.storage_dir
     assert not stores.uploads.owns(uploaded[0])

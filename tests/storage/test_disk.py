@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.storage.disk import Disk
+from app.storage.disk import Disk, files_below, remove_folder
 
 
 def test_what_is_put_is_there_whole_and_nothing_else(tmp_path: Path) -> None:
@@ -64,6 +64,39 @@ def test_a_sweep_passes_over_a_folder_that_another_server_deletes(tmp_path: Path
     Disk(tmp_path).sweep()
     assert not dropped.exists()
     assert not old.exists()
+
+
+def test_files_are_listed_while_others_delete_folders(tmp_path: Path) -> None:
+    kept, dropped = tmp_path / "ab" / "kept", tmp_path / "ab" / "dropped"
+    dropped.mkdir(parents=True)
+    kept.touch()
+
+    def drop(name: str, arguments: tuple[Any, ...]) -> None:  # stays until the process ends
+        if name == "os.scandir" and str(arguments[0]) == str(dropped) and dropped.exists():
+            dropped.rmdir()
+
+    sys.addaudithook(drop)
+    assert list(files_below(tmp_path)) == [kept]
+    assert not dropped.exists()
+    assert list(files_below(dropped)) == []
+
+
+def test_a_folder_is_removed_while_others_delete_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    files = [folder / f"removed-{n}" for n in range(3)]
+    for path in files:
+        path.touch()
+
+    def hurry(name: str, arguments: tuple[Any, ...]) -> None:  # stays until the process ends
+        if name == "os.remove" and str(arguments[0]).startswith("removed-"):  # in that folder
+            for path in files:
+                path.unlink(missing_ok=True)
+
+    sys.addaudithook(hurry)
+    remove_folder(folder)
+    assert not folder.exists()
+    remove_folder(folder)
 
 
 def test_a_folder_owns_what_lies_under_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from app.database.connections import Sessions
 from app.errors import BackupFailed
 from app.runtime.backup.manifest import CHUNK, MANIFEST, STAMPED, UPLOADS
-from app.storage.disk import PART, whole_file
+from app.storage.disk import PART, files_below, remove_folder, whole_file
 
 LOCK = ".lock"
 
@@ -41,7 +41,7 @@ class FolderPlace:
             except BlockingIOError:
                 raise BackupFailed(f"Another backup is being made in {self.folder}.") from None
             for left in self.folder.glob(f"{PART}*"):
-                shutil.rmtree(left)
+                remove_folder(left)
             yield
 
     @contextmanager
@@ -65,10 +65,8 @@ class FolderPlace:
 
     def uploads(self) -> Set[str]:
         """The names of the uploads that are there."""
-        return {path.relative_to(self.folder / UPLOADS).as_posix() for path in self._uploads()}
-
-    def _uploads(self) -> Iterator[Path]:
-        return (path for path in (self.folder / UPLOADS).rglob("*") if path.is_file())
+        uploads = self.folder / UPLOADS
+        return {path.relative_to(uploads).as_posix() for path in files_below(uploads)}
 
     def put_upload(self, file: Path, name: str) -> None:
         """Copy an upload there. Raises FileNotFoundError if it was just deleted."""
@@ -99,10 +97,9 @@ class FolderPlace:
         """Delete a backup, or what there is of one; its manifest first."""
         if (self.folder / stamp).is_dir():
             (self.folder / stamp / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(self.folder / stamp)
+            remove_folder(self.folder / stamp)
 
     def delete_uploads(self, kept: Set[str]) -> None:
         """Delete all uploads but these."""
-        for path in self._uploads():
-            if path.relative_to(self.folder / UPLOADS).as_posix() not in kept:
-                path.unlink()
+        for name in self.uploads() - kept:
+            (self.folder / UPLOADS / name).unlink(missing_ok=True)

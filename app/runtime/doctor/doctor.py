@@ -4,15 +4,11 @@ Nothing of a person's own is removed, and nothing of another database's or machi
 are moved into the store's trash; `findings.py` bounds how much is removed in one go.
 """
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import select, text
 
-from app.catalog.collection_deletion import upload_disks
 from app.catalog.images import image_rows
 from app.catalog.images.image_removal import delete_marked
 from app.database.connections import Sessions
@@ -28,15 +24,14 @@ from app.ingest.jobs import job_control, jobs
 from app.pictures.decoding import PictureLimits, decode
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.coverage import CoverageReport
-from app.runtime.doctor.findings import Finding, doubt_share
-from app.runtime.doctor.foreign_files import ForeignFiles
+from app.runtime.doctor.findings import Finding
 from app.runtime.doctor.lossy_graphs import LossyGraphs
 from app.runtime.doctor.lost_files import LostFiles
+from app.runtime.doctor.stray_files import StrayFiles
 from app.sources.source_access import Sources
 from app.storage.disk import Stores
 from app.vectors import Vectors
 
-YOUNG_SECONDS = 3_600  # a file without a row may be a picture on its way
 STUCK_SECONDS = 120  # a job on which nothing happened for so long, and without a task, is stuck
 
 
@@ -72,14 +67,11 @@ class Doctor:
     def examine(self) -> Report:
         """The same with notes."""
         lost, notes = LostFiles(self.sessions, self.sources, self.stores).look()
-        foreign, places = ForeignFiles(self.stores, YOUNG_SECONDS).look()
+        strays, places = StrayFiles(self.sessions, self.stores).look()
         lossy, remarks = LossyGraphs(self.sessions, self._indexes()).look()
         findings = [
             lost,
-            self._stray_files(),
-            foreign,
-            self._stray_incoming(),
-            self._stray_thumbnails(),
+            *strays,
             self._tombstones(),
             self._without_vector(),
             self._stray_vectors(),
@@ -97,63 +89,6 @@ class Doctor:
             for known in self.registry.every()
             for one in self.coverage.of(known)
         ]
-
-    def _stray_files(self) -> Finding:
-        with self.sessions.begin() as session:
-            rows = session.execute(select(images.c.path, images.c.upload_copy)).all()
-        known = {path for row in rows for path in row}
-        uploads = self.stores.uploads
-        files = [path for disk in upload_disks(uploads) for path in disk.files()]
-        stray = [path for path in _old(files) if uploads.stored_path(path) not in known]
-        doubts = doubt_share(len(stray), len(files), "files have no row")
-
-        def discard(sure: bool) -> int:
-            chosen = [] if doubts and not sure else stray
-            return sum(self._discard_stray(path) for path in chosen)
-
-        return Finding("files without row", _shown(stray), discard, doubts)
-
-    def _discard_stray(self, path: Path) -> bool:
-        """Unless an upload of the same bytes has taken it over since it was found."""
-        with self.sessions.begin() as session:
-            with suppress(ValueError):  # a name that is no hash is none of ours
-                image_rows.lock_content(session, bytes.fromhex(path.stem))
-            stored = self.stores.uploads.stored_path(path)
-            here = or_(images.c.path == stored, images.c.upload_copy == stored)
-            is_stray = session.execute(select(images.c.id).where(here)).first() is None
-            if is_stray:
-                self.stores.uploads.discard(path)
-        return is_stray
-
-    def _stray_incoming(self) -> Finding:
-        with self.sessions.begin() as session:
-            awaited = set(session.execute(text(AWAITED)).scalars())
-        files = list(self.stores.incoming.files())
-        stray = [path for path in _old(files) if path.name not in awaited]
-        doubts = doubt_share(len(stray), len(files), "sent files have no job")
-
-        def discard(sure: bool) -> int:
-            chosen = [] if doubts and not sure else stray
-            for path in chosen:
-                self.stores.incoming.discard(path)
-            return len(chosen)
-
-        return Finding("sent files without job", _shown(stray), discard, doubts)
-
-    def _stray_thumbnails(self) -> Finding:
-        """Deleted at once, however many: they can be made again."""
-        with self.sessions.begin() as session:
-            hashes = session.execute(select(images.c.content_hash)).scalars()
-            known = {content_hash.hex() for content_hash in hashes}
-        old = _old(self.stores.thumbnails.files())
-        stray = [path for path in old if path.name.split("-")[0] not in known]
-
-        def delete(sure: bool) -> int:
-            for path in stray:
-                path.unlink(missing_ok=True)
-            return len(stray)
-
-        return Finding("thumbnails without row", _shown(stray), delete)
 
     def _tombstones(self) -> Finding:
         with self.sessions.begin() as session:
@@ -272,10 +207,6 @@ class Doctor:
             return session.connection().execute(text(statement)).rowcount
 
 
-AWAITED = """
-SELECT staged FROM job_items WHERE staged IS NOT NULL
-UNION SELECT source->>'staged' FROM jobs WHERE source ? 'staged' AND NOT (listed AND reason IS NULL)
-"""
 STRAY_VECTORS = """
 SELECT DISTINCT image_id FROM embeddings e
 WHERE NOT EXISTS (SELECT 1 FROM images i WHERE i.id = e.image_id)
@@ -299,21 +230,3 @@ RECOUNT = f"""
 UPDATE jobs SET {", ".join(f"{one} = t.{one}" for one in COUNTED)}
 FROM (SELECT j.id, c.* FROM {TRUE_COUNTS} WHERE {WRONG}) t WHERE jobs.id = t.id
 """  # noqa: S608  # all from OUTCOMES
-
-
-def _old(files: Iterable[Path]) -> list[Path]:
-    """Those that are not being written just now."""
-    oldest = time.time() - YOUNG_SECONDS
-    return [path for path in files if _written(path) < oldest]
-
-
-def _written(path: Path) -> float:
-    """Its time of change; now where it was deleted since it was listed."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
-
-
-def _shown(paths: Sequence[Path]) -> list[str]:
-    return [str(path) for path in paths]

@@ -123,7 +123,10 @@ class LostFiles:
     def _has_files(self, folder: Path) -> bool:
         if self.stores.uploads.owns(folder):
             return any(Disk(folder).files())
-        return folder.is_dir() and any(folder.iterdir())
+        try:
+            return any(folder.iterdir())
+        except OSError:  # it is no folder, was unmounted just now, or may not be read
+            return False
 
     def _doubt_machine(self, count: int, stores: int) -> list[str]:
         if not count:

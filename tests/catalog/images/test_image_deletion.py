@@ -14,7 +14,7 @@ from app.catalog.images import image_deletion
 from app.catalog.images.image_removal import DELETE_BATCH
 from app.database.tables import Image
 from app.ingest.jobs.job_submission import JobOptions
-from app.runtime.doctor.doctor import YOUNG_SECONDS
+from app.runtime.doctor.findings import YOUNG_SECONDS
 from app.runtime.services import Services
 from app.settings import ROOT
 from app.web.routes.images import collection_images

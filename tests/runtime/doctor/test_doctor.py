@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -20,7 +21,8 @@ from app.ingest.jobs.jobs import NewJob
 from app.ingest.uploads import Upload
 from app.pictures.decoding import decode
 from app.runtime.assembly import open_services
-from app.runtime.doctor.doctor import STUCK_SECONDS, YOUNG_SECONDS
+from app.runtime.doctor.doctor import STUCK_SECONDS
+from app.runtime.doctor.findings import YOUNG_SECONDS, old_files
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from app.sources.sidecars.annotations import Annotation
@@ -149,14 +151,18 @@ def test_other_files_among_the_uploads_stay_unless_a_person_is_sure(
 ) -> None:
     """Found by a trial: a file that is not named after its content was not noticed."""
     uploads = services.doctor.stores.uploads
-    places = ("notes.txt", "ab/more/below.png", "collection-9/left.png", ".incoming/copy.zip")
+    places = (
+        "notes.txt", "ab/notes.txt", "ab/more/below.png", "cd/" + STRAY, "collection-9/left.png",
+        ".incoming/copy.zip", ".incoming/ab/copy.zip",
+    )  # fmt: skip
     files = [uploads.folder / place for place in places]
     own = uploads.folder / "holidays" / "1.png"
-    for path in (*files, own):
+    beside = services.doctor.stores.thumbnails.folder / "ab" / "notes.txt"
+    for path in (*files, own, beside):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
     assert look(services) == {}  # they may be on their way
-    for path in (*files, own):
+    for path in (*files, own, beside):
         age(path)
     found = {"other files among the uploads": sorted(map(str, files))}
     assert look(services) == found
@@ -168,9 +174,31 @@ def test_other_files_among_the_uploads_stay_unless_a_person_is_sure(
         finding.mend(sure=True)
     assert look(services) == {}
     assert own.exists()
-    assert [(uploads.trash() / place).exists() for place in places] == [True] * 4
-    for folder in (own.parent, files[1].parent, files[2].parent):
-        shutil.rmtree(folder)
+    assert beside.exists()
+    assert [(uploads.trash() / place).exists() for place in places] == [True] * len(places)
+    beside.unlink()
+    for folder in {own.parent, *(path.parent for path in files)} - {uploads.folder}:
+        shutil.rmtree(folder, ignore_errors=True)  # one may lie in another
+
+
+def test_files_and_folders_that_vanish_while_the_doctor_looks_are_passed_over(
+    services: Services, pictures: list[Path]
+) -> None:
+    uploads = services.doctor.stores.uploads.folder
+    kept, vanishing = uploads / "ab" / "notes.txt", uploads / "ab" / "more"
+    vanishing.mkdir(parents=True)
+    kept.write_bytes(b"x")
+    age(kept)
+
+    def vanish(name: str, arguments: tuple[Any, ...]) -> None:  # stays until the process ends
+        if name == "os.scandir" and str(arguments[0]) == str(vanishing) and vanishing.exists():
+            vanishing.rmdir()
+
+    sys.addaudithook(vanish)
+    assert look(services) == {"other files among the uploads": [str(kept)]}
+    assert not vanishing.exists()
+    assert old_files([vanishing, kept]) == [kept]
+    kept.unlink()
 
 
 def test_a_sent_file_that_no_job_awaits_is_deleted(
