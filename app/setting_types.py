@@ -18,6 +18,7 @@ ROOT_PATH = re.compile(
 )  # no dots at the front of a part
 URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:[^\s/]+([/:][^\s/]+)*")  # as boto3 takes them
+MODEL_PLACE = re.compile(r"hf-hub:[A-Za-z0-9._-]+/[A-Za-z0-9._-]+|local-dir:.+")
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 TILES = re.compile(
@@ -101,6 +102,13 @@ def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return patterns
 
 
+def _check_places(models: tuple[str, ...]) -> tuple[str, ...]:
+    for model in models:
+        if not MODEL_PLACE.fullmatch(model):
+            raise ValueError(f"{model} is neither hf-hub:org/name nor local-dir:/path")
+    return models
+
+
 def _url(address: str) -> str:
     if not URL.fullmatch(address):
         raise ValueError("write it like https://host or http://host:9000")
@@ -135,6 +143,7 @@ Url = Annotated[str, AfterValidator(_url)]
 Bucket = Annotated[str, AfterValidator(_bucket)]
 Buckets = Annotated[tuple[Bucket, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+ModelPlaces = Annotated[Names, AfterValidator(_check_places)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_split)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]

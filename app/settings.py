@@ -25,6 +25,7 @@ from app.setting_types import (
     Buckets,
     Folders,
     HeaderSecret,
+    ModelPlaces,
     Names,
     Networks,
     Origins,
@@ -136,6 +137,11 @@ class Settings(BaseModel):
     )
     caption_key: HeaderSecret | None = Field(
         None, description="the key for that server; empty: none is sent"
+    )
+    sentence_models: ModelPlaces = Field(
+        (),
+        description="sentence models that collections may compare captions by, hf-hub:org/name or "
+        "local-dir:/path, comma-separated; they need the extra multilingual",
     )
     region_detector: str | None = Field(
         None,

@@ -9,12 +9,14 @@ from scripts.command_line import run_command, sentences
 def main() -> None:
     """Fetch the model, showing the hub's progress bars, and print where its weights are.
 
-    The captioner is fetched too if IMAGE_SEARCH_CAPTION_MODEL is set.
+    The captioner is fetched too if IMAGE_SEARCH_CAPTION_MODEL is set, and so are all of
+    IMAGE_SEARCH_SENTENCE_MODELS.
     """
     with sentences("Not downloaded"):
         settings = Settings.load()
         hand_over_hub_settings(settings)
         from app.encoders.torch_models import ways_out
+        from app.encoders.torch_models.sentence_files import find_sentence_files
 
         name = default_model(settings.model_copy(update={"testing": False}))
         with ways_out.offered(ways_out.OF_SEARCHES):
@@ -22,6 +24,9 @@ def main() -> None:
         if "caption_model" in settings.model_fields_set and settings.caption_url is None:
             with ways_out.of_captions(settings.caption_model):
                 _pull(model_name(settings.caption_model))
+        for named in settings.sentence_models:
+            with ways_out.of_sentences(named):
+                print(f"Ready to load: {find_sentence_files(named).folder}")
 
 
 def _pull(name: ModelName) -> None:

@@ -169,6 +169,12 @@ def set_pages(session: Session, collection: Collection, pages: Pages) -> None:
     session.execute(query.values(pages=pages))
 
 
+def set_sentence_model(session: Session, collection: Collection, name: str | None) -> None:
+    """Replace the model that embeds its captions."""
+    query = update(collections).where(collections.c.id == collection.id)
+    session.execute(query.values(sentence_model=name))
+
+
 def indexes_all_pages(session: Session, collection_id: int) -> bool:
     """Whether all pages of its pictures are indexed."""
     query = select(collections.c.pages).where(collections.c.id == collection_id)

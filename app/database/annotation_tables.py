@@ -84,3 +84,19 @@ text_embeddings = Table(
     ),
     Index(None, "image_id", "annotator", "number"),
 )
+
+sentence_embeddings = Table(
+    "sentence_embeddings",
+    metadata,
+    Column("image_id", BigInteger, nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # of the collection's sentence model
+    Column("embedding", HALFVEC, nullable=False),  # of the text, by that model
+    PrimaryKeyConstraint("image_id", "annotator", "number"),
+    ForeignKeyConstraint(
+        ["image_id", "annotator", "number"],
+        ["image_texts.image_id", "image_texts.annotator", "image_texts.number"],
+        ondelete="CASCADE",
+    ),
+)

@@ -63,6 +63,7 @@ collections = Table(
     Column("fields", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("pages", Text, nullable=False, server_default=text("'first'")),  # first | all
     now_column(),
+    Column("sentence_model", Text),  # embeds its captions; null: the model of the searches
     UniqueConstraint("namespace", "name"),
 )
 
@@ -247,6 +248,7 @@ class Collection:
 
     `pages` says which pages of documents, and frames of animations, are indexed; `label_sets` are
     its label sets by name; `annotators` are the names of those that are on, in order.
+    `sentence_model` embeds its generated captions; None: the model of the searches does.
     """
 
     id: int
@@ -258,6 +260,7 @@ class Collection:
     created_at: datetime
     label_sets: dict[str, LabelNames]
     annotators: list[str]
+    sentence_model: str | None
 
     @property
     def filterable(self) -> Declared:

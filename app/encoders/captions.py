@@ -1,18 +1,16 @@
 """What captioners give, and the one of open_clip's in memory while it is needed; without torch."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image as Pillow
 
 from app.encoders import memory
-from app.encoders.file_identity import identities
+from app.encoders.file_identity import digest_of, identities
 from app.encoders.model_pool import ModelName
 from app.errors import AnnotatorUnavailable
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 RECIPE = 1  # bump it when other captions would be written, so that pictures are described again
 IDLE_SECONDS = 60.0  # after which the model leaves the memory
 LOCAL = "local-dir:"
-PIECE_BYTES = 1 << 20
 DIGEST_CHARACTERS = 16
 
 
@@ -67,8 +64,7 @@ class CaptionModel:
                 "IMAGE_SEARCH_CAPTION_MODEL names."
             )
         files = {path: one for path, one in identities([folder]).items() if not _is_readme(path)}
-        state = tuple((path, *identity) for path, identity in files.items())
-        return f"{folder.name} {_digest(state)}, recipe {RECIPE}"
+        return f"{folder.name} {digest_of(files)[:DIGEST_CHARACTERS]}, recipe {RECIPE}"
 
     def describe(self, images: Sequence[Pillow.Image]) -> list[Caption]:
         """A caption for each RGB picture. Raises ModelUnavailable."""
@@ -104,14 +100,3 @@ class CaptionModel:
 def _is_readme(path: str) -> bool:
     """Whether a file of a model's folder is for people alone."""
     return path.endswith(".md")
-
-
-@lru_cache(maxsize=8)
-def _digest(state: tuple[tuple[str | int, ...], ...]) -> str:
-    """Of the files' contents; read again once one of them has another identity."""
-    digest = hashlib.sha256()
-    for file, *_ in state:
-        with Path(str(file)).open("rb") as opened:
-            while piece := opened.read(PIECE_BYTES):
-                digest.update(piece)
-    return digest.hexdigest()[:DIGEST_CHARACTERS]

@@ -1,10 +1,13 @@
 """Tells whether files are still the ones that were read, without reading them again."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 SNAPSHOTS = "snapshots"  # in the hub's cache: a folder for each revision of a repository
 CONFIG_FILE = "open_clip_config.json"  # beside weights: says how pictures are prepared
+PIECE_BYTES = 1 << 20  # that are read at a time
 REVISION = "refs/main"  # beside SNAPSHOTS: names the revision in use
 
 Identity = list[str | int]
@@ -23,6 +26,24 @@ def identities(places: Iterable[Path]) -> Files:
     folder. Raises OSError if one of `places` no longer exists.
     """
     return {str(file): _identity(file) for place in places for file in _files(place.absolute())}
+
+
+def digest_of(files: Files) -> str:
+    """SHA-256 of the files' contents, in their order, as hex; read once while all are the same.
+
+    Raises OSError if one of them no longer exists.
+    """
+    return _digest(tuple((path, *identity) for path, identity in files.items()))
+
+
+@lru_cache(maxsize=16)
+def _digest(state: tuple[tuple[str | int, ...], ...]) -> str:
+    digest = hashlib.sha256()
+    for file, *_ in state:
+        with Path(str(file)).open("rb") as opened:
+            while piece := opened.read(PIECE_BYTES):
+                digest.update(piece)
+    return digest.hexdigest()
 
 
 def _identity(file: Path) -> Identity:

@@ -18,6 +18,7 @@ from app.encoders.batching import Batcher
 from app.encoders.detector import PluggedInDetector
 from app.encoders.model_pool import ModelPool
 from app.encoders.resident_model import ResidentModel
+from app.encoders.sentences import SentenceModels
 from app.feedback.golden.golden_queries import GoldenQueries
 from app.feedback.summaries import Summaries
 from app.ingest.jobs.job_submission import ANYWHERE
@@ -32,6 +33,7 @@ from app.runtime.annotating.annotators import Annotators
 from app.runtime.annotating.caption_annotator import CaptionAnnotator
 from app.runtime.annotating.caption_vectors import CaptionVectors
 from app.runtime.annotating.region_annotator import RegionAnnotator
+from app.runtime.annotating.sentence_choice import SentenceChoice
 from app.runtime.annotating.text_annotator import TextAnnotator
 from app.runtime.collection_assembly import MEGA, CollectionAssembly
 from app.runtime.collection_registry import CollectionRegistry
@@ -105,7 +107,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
         sessions = open_sessions(engine, routed=replicas is not None)
         default, index, encoder = open_default(settings, sessions, model_pool)
         pools = stack.enter_context(open_reading_pools())
-        shared = CollectionAssembly(settings, sessions, pools)
+        shared = CollectionAssembly(settings, sessions, pools, SentenceModels(batcher))
         stack.callback(shared.text_reader.close)
         stack.callback(shared.interrupt.set)
         services = _Assembly(url, model_pool, shared, replicas).services(default, index, encoder)
@@ -169,7 +171,8 @@ class _Assembly:
         )
         loaded = encoder.load()
         label_sets = LabelSets(sessions)
-        annotators = Annotators(sessions, self.shared.queue, self._annotators(registry))
+        sentences = SentenceChoice(self.shared.sentences, settings.sentence_models)
+        annotators = Annotators(sessions, self.shared.queue, self._annotators(registry), sentences)
         coverage = CoverageReport(sessions, annotators, label_sets)
         gallery = self._gallery(default)
         return Services(
@@ -279,7 +282,9 @@ class _Assembly:
                 self.sessions,
                 self.shared.originals,
                 annotators.known,
-                CaptionVectors(self.sessions, registry, self.shared.interrupt),
+                CaptionVectors(
+                    self.sessions, registry, self.shared.sentences, self.shared.interrupt
+                ),
                 self.shared.interrupt,
             ),
             annotators=annotators,

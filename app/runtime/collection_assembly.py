@@ -9,6 +9,7 @@ from app.catalog.stored_originals import StoredOriginals
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.resident_model import ResidentModel
+from app.encoders.sentences import SentenceModels
 from app.feedback.evaluation import FeedbackEvaluation
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import RocchioWeights
@@ -60,10 +61,13 @@ def rocchio_weights(settings: Settings) -> RocchioWeights:
 class CollectionAssembly:
     """What all collections share, and how a collection's services are made of it."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, pools: ReadingPools) -> None:
+    def __init__(
+        self, settings: Settings, sessions: Sessions, pools: ReadingPools, sentences: SentenceModels
+    ) -> None:
         self.settings = settings
         self.sessions = sessions
         self.pools = pools
+        self.sentences = sentences
         self.stores = open_stores(settings, sessions)
         self.queue = f"disk {self.stores.uploads.identity()}"
         self.sources = Sources(
@@ -108,6 +112,7 @@ class CollectionAssembly:
                 answer_cache=self.answer_cache,
                 suggestions=FilterSuggestions.in_zone(self.settings.zone, names),
                 resident_indexes=self.resident_indexes,
+                sentences=self.sentences,
             ),
             classifier=Classifier(sessions, encoder, index, self.limits.max_megapixels),
             uploads=uploads,

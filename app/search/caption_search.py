@@ -9,32 +9,41 @@ from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import cast, select
 from sqlalchemy.orm import Session
 
-from app.database.annotation_tables import text_embeddings
-from app.database.tables import PRESENT, VectorIndex, images
+from app.database.tables import PRESENT, images
 from app.index.hnsw_search import Condition
-from app.understanding.captions.caption_rows import CAPTION
+from app.understanding.captions.caption_vector_rows import CaptionSpace
 from app.vectors import Vectors
 
 
 @dataclass(frozen=True, eq=False)
+class CaptionQuery:
+    """What a query says to a sentence model: `vector`, (dimensions,), and whose it is."""
+
+    model: str
+    fingerprint: str
+    vector: Vectors
+
+
+@dataclass(frozen=True, eq=False)
 class CaptionSearch:
-    """Pictures of one index by how near their generated captions are to `vector`, (dimensions,)."""
+    """A collection's pictures by how near their captions in `space` are to `vector`, (dimensions,).
+
+    The vectors of a space all have its dimensions; rows of others are never cast.
+    """
 
     session: Session
-    index: VectorIndex
+    space: CaptionSpace
     vector: Vectors
     condition: Condition
 
     def window(self, start: int, stop: int) -> list[int]:
         """The ids of the pictures `start` (from 0) up to but excluding `stop`, nearest first."""
-        stored = cast(text_embeddings.c.embedding, HALFVEC(self.index.dimensions))
+        table = self.space.table
+        stored = cast(table.c.embedding, HALFVEC(len(self.vector)))
         distance = stored.cosine_distance(cast(self.vector, stored.type))
-        query = select(images.c.id).join(text_embeddings, text_embeddings.c.image_id == images.c.id)
+        query = select(images.c.id).join(table, table.c.image_id == images.c.id)
         query = query.where(
-            text_embeddings.c.index_id == self.index.id,
-            text_embeddings.c.annotator == CAPTION,
-            images.c.collection_id == self.index.collection_id,
-            PRESENT,
+            self.space.is_ours, images.c.collection_id == self.space.collection_id, PRESENT
         )
         if self.condition is not None:
             query = query.where(self.condition)

@@ -9,6 +9,7 @@ import numpy as np
 from app.access.signed_tokens import Signer
 from app.errors import CursorRejected, TokenRejected
 from app.index.paged_scans import Scan
+from app.search.caption_search import CaptionQuery
 from app.search.queries.query_encoding import Query
 from app.search.search_request import Page, SearchRequest
 from app.vectors import Vectors
@@ -42,6 +43,9 @@ class Cursors:
                 claims["original"] = _encode_vector(query.original)
             claims["words"] = "" if page.request.mode == "vector" else query.words
             claims["picture_share"] = query.picture_share
+            if query.captions is not None:
+                told = asdict(query.captions)
+                claims["captions"] = {**told, "vector": _encode_vector(query.captions.vector)}
             claims["label"], claims["is_text"] = query.label, query.text is not None
         return self.signer.sign(AUDIENCE, claims, VALID_SECONDS)
 
@@ -82,7 +86,18 @@ def _query(claims: dict[str, Any]) -> Query:
     vector, label = _decode_vector(claims["vector"]), claims["label"]
     original = _decode_vector(claims["original"]) if "original" in claims else vector
     text = label if claims["is_text"] else None
-    return Query(vector, original, claims["words"], claims["picture_share"], label, text)
+    captions = None
+    if told := claims.get("captions"):  # cursors of before there were sentence models have none
+        captions = CaptionQuery(**{**told, "vector": _decode_vector(told["vector"])})
+    return Query(
+        vector,
+        original,
+        claims["words"],
+        claims["picture_share"],
+        label,
+        text,
+        captions=captions,
+    )
 
 
 def _encode_vector(vector: Vectors) -> str:

@@ -17,6 +17,7 @@ from app.search.lexical import LexicalSearch
 from app.search.queries.query_encoding import Query
 from app.search.reciprocal_rank_fusion import Fused
 from app.search.search_request import WORDS_FIRST, SearchRequest
+from app.understanding.captions.caption_vector_rows import CaptionSpace
 
 MAX_FUSED = 4_000  # ranks of each list that are read to find scores above min_score
 MIN_BLOCK = 200  # ranks that are read at a time if a page needs many
@@ -70,7 +71,7 @@ class Ranking:
         )
         is_words_first = request.mode == "hybrid" and request.fusion == WORDS_FIRST
         self.words = LexicalSearch(session, collection, query.words, condition)
-        self._captions = CaptionSearch(session, index, query.vector, condition)
+        self._captions = _caption_search(session, index, query, condition)
         self._nearest_matches: IndexReader | None = None
         if is_words_first:
             matching = self.words.match if condition is None else and_(condition, self.words.match)
@@ -205,6 +206,16 @@ class Ranking:
             )
             for result in fused
         ]
+
+
+def _caption_search(
+    session: Session, index: VectorIndex, query: Query, condition: Condition
+) -> CaptionSearch:
+    """By the sentence model that has read the query, or else by the model of the index."""
+    if query.captions is None:
+        return CaptionSearch(session, CaptionSpace.of_index(index), query.vector, condition)
+    space = CaptionSpace.of_sentences(index.collection_id, query.captions.fingerprint)
+    return CaptionSearch(session, space, query.captions.vector, condition)
 
 
 def _by_vectors(near: Sequence[Near], start: int) -> list[RankedImage]:

@@ -13,6 +13,7 @@ from app.catalog.images.image_listing import Key, parse_order
 from app.database.answer_cache import AnswerCache, Found
 from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
+from app.encoders.sentences import SentenceModels
 from app.errors import CursorRejected, QueryRejected
 from app.feedback.query_adjustment import State
 from app.index import embeddings
@@ -22,6 +23,7 @@ from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.resident.resident_search import find_nearest_resident
 from app.index.statistics import Counts, IndexStatistics
 from app.search.lexical import LexicalSearch
+from app.search.queries.caption_encoding import check_captions, with_captions
 from app.search.queries.query_encoding import Query, QueryEncoder, lexical_query
 from app.search.ranking import Ranking
 from app.search.search_request import Page, SearchRequest
@@ -75,6 +77,7 @@ class Search:
     answer_cache: FlatAnswerCache
     suggestions: FilterSuggestions
     resident_indexes: ResidentIndexes
+    sentences: SentenceModels
 
     def by_text(self, text: str, limit: int) -> FlatAnswer:
         """The pictures most similar to the text. Raises QueryRejected."""
@@ -135,7 +138,14 @@ class Search:
     def first_page(
         self, collection: Collection, request: SearchRequest, query: Query | None, encode_ms: float
     ) -> SearchResponse:
-        """The first page of results of an encoded query. Raises FilterRejected."""
+        """The first page of results of an encoded query.
+
+        Raises FilterRejected, and as `with_captions`.
+        """
+        began = time.perf_counter()
+        if query is not None:
+            query = with_captions(self.sentences, collection, request, query)
+        encode_ms += _ms_since(began)
         answer = self.page(collection, Page.first(request, self.index.id, query))
         return replace(
             answer, encode_ms=encode_ms, suggested_filters=self._suggested(collection, request)
@@ -159,6 +169,7 @@ class Search:
             raise CursorRejected(
                 "cursor: the collection was made or indexed anew. Ask for the first page again."
             )
+        check_captions(collection, page)
         where = parse(page.request.filter, collection.filterable)
         began = time.perf_counter()
         counts = self.statistics.counts()  # takes its own connection: no thread may hold two

@@ -92,6 +92,11 @@ class SearchRequest:
         return bool(self.terms) and self.mode != "lexical"
 
     @property
+    def compares_captions(self) -> bool:
+        """Whether the meaning of generated captions has any influence."""
+        return self.mode == "hybrid" and self.fusion.third > 0
+
+    @property
     def is_lexical_only(self) -> bool:
         """Whether vectors have no influence on the ranking."""
         return self.mode == "lexical" or (self.mode == "hybrid" and self.fusion.alpha == 0)

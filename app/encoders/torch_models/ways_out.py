@@ -36,3 +36,16 @@ def of_captions(named: str) -> Iterator[None]:
             "open_clip_config.json and weights of a CoCa; where the setting is not empty, "
             f"`{typed('pull-model')}` fetches what it names."
         ) from error
+
+
+@contextmanager
+def of_sentences(named: str) -> Iterator[None]:
+    """Say of a ModelUnavailable that it is about a sentence model, and what can be done there."""
+    try:
+        yield
+    except ModelUnavailable as error:
+        raise ModelUnavailable(
+            f"The sentence model {named}: {error} Without the hub: local-dir:/path/to/folder in "
+            "IMAGE_SEARCH_SENTENCE_MODELS takes a folder with modules.json, as "
+            "sentence-transformers writes it."
+        ) from error

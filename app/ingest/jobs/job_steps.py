@@ -16,6 +16,14 @@ def begin(session: Session, job_id: int, total: int, *, done: int = 0) -> None:
     session.execute(query.values(total=total, added=done, failed=0, updated_at=func.now()))
 
 
+def extend(session: Session, job_id: int, steps: int) -> None:
+    """The job takes further steps. Raises Interrupted if the job was cancelled."""
+    query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")
+    query = query.values(total=jobs.c.total + steps, updated_at=func.now())
+    if session.execute(query.returning(jobs.c.id)).first() is None:
+        raise Interrupted("The job was cancelled.")
+
+
 def count(session: Session, job_id: int, steps: int, *, failed: bool = False) -> None:
     """Note steps that were done, or failed. Raises Interrupted if the job was cancelled."""
     query = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running")

@@ -63,11 +63,13 @@ class AnnotationWork:
         """Free the memory of annotators that have had nothing to do for a while."""
         for annotator in self.annotators.values():
             annotator.close_if_idle()
+        self.caption_vectors.close_if_idle()
 
     def _work(self, job: Job) -> None:
         """Pictures that come meanwhile are looked at too, or get the next job.
 
-        Raises AnnotatorUnavailable, Interrupted, ModelUnavailable.
+        Then captions without a vector get one. Raises AnnotatorUnavailable, Interrupted,
+        ModelUnavailable.
         """
         turned_on = TurnedOn(job.collection_id, job.source[ANNOTATING], job.id)
         with self.sessions.begin() as session:
@@ -81,7 +83,7 @@ class AnnotationWork:
             with self.sessions.begin() as session:
                 look = self._look(session, turned_on)  # another generation may be active now
         if turned_on.annotator == CAPTION:
-            self.caption_vectors.fill(job.collection_id)
+            self.caption_vectors.fill(job)
         with self.sessions.begin() as session:
             annotator_rows.lock(session, turned_on)
             job_steps.end(session, job.id)

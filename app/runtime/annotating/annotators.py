@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions, retry_on_lock
 from app.database.tables import REGION_ANNOTATORS, Regions
-from app.errors import AnnotatorUnavailable, CollectionRejected, IndexGone
-from app.index import generations, regions, vector_indexes
+from app.errors import AnnotatorUnavailable, CollectionNotFound, CollectionRejected, IndexGone
+from app.index import generations, regions
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_control import ANNOTATING
 from app.ingest.jobs.jobs import LONG, NewJob
@@ -27,11 +27,11 @@ from app.runtime.annotating.annotator import (
     AnnotatorName,
     ChosenAnnotator,
 )
+from app.runtime.annotating.sentence_choice import SentenceChoice
 from app.runtime.known_collections import KnownCollection
 from app.understanding.annotators import annotation_rows, annotator_rows
 from app.understanding.annotators.annotation_rows import Annotation, Coverage
 from app.understanding.annotators.annotator_rows import TurnedOn
-from app.understanding.captions import caption_rows
 from app.understanding.texts import image_text_rows
 from app.understanding.texts.text_lines import TextLine
 
@@ -73,6 +73,7 @@ class Annotators:
     sessions: Sessions
     queue: str
     known: Mapping[str, Annotator]
+    sentences: SentenceChoice
 
     def check(self, names: Sequence[str]) -> None:
         """Raise AnnotatorUnavailable if one of them is not available."""
@@ -89,6 +90,22 @@ class Annotators:
     def choose_regions(self, known: KnownCollection, kind: Regions) -> None:
         """The same for regions. Raises AnnotatorUnavailable."""
         self._choose_among(REGION_ANNOTATORS, known, regions_of(kind))
+
+    def choose_sentence_model(self, known: KnownCollection, name: str | None) -> None:
+        """Have captions compared by this sentence model, None: by the model of the index.
+
+        A job embeds those that have no vector by it. `sentences.check` comes before.
+        """
+        retry_on_lock(
+            self.sessions,
+            partial(self._choose_sentences, collection_id=known.collection.id, name=name),
+        )
+
+    def _choose_sentences(self, session: Session, collection_id: int, name: str | None) -> None:
+        self.sentences.write(session, collection_id, name)
+        for turned_on in annotator_rows.of_collection(session, collection_id):
+            if turned_on.annotator == CAPTION:
+                self._submit_if_due(session, annotator_rows.lock(session, turned_on))
 
     def _choose_among(
         self, among: Sequence[str], known: KnownCollection, names: Sequence[str]
@@ -110,7 +127,12 @@ class Annotators:
     def _look_again(self, session: Session, turned_on: TurnedOn) -> None:
         """Have a job look at what it has not, or has failed on, unless one does."""
         annotation_rows.retry_failed(session, turned_on)
-        if not _is_open(session, turned_on) and self._is_any_due(session, turned_on):
+        self._submit_if_due(session, turned_on)
+
+    def _submit_if_due(self, session: Session, turned_on: TurnedOn | None) -> None:
+        if turned_on is None or _is_open(session, turned_on):
+            return
+        if self._is_any_due(session, turned_on):
             self._submit(session, turned_on)
 
     def backfill(self, known: KnownCollection, name: AnnotatorName, *, dry_run: bool) -> Backfill:
@@ -183,9 +205,10 @@ class Annotators:
             return True
         if turned_on.annotator != CAPTION:
             return False
-        found = vector_indexes.active_indexes(session, [turned_on.collection_id])
-        index = found.get(turned_on.collection_id)
-        return index is not None and bool(caption_rows.without_vector(session, index, limit=1))
+        try:
+            return self.sentences.is_any_missing(session, turned_on.collection_id)
+        except (CollectionNotFound, IndexGone):  # it is being deleted
+            return False
 
     def _version(self, session: Session, turned_on: TurnedOn) -> str | None:
         """The version of what it would find now; None where it is not available."""

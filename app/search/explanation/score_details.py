@@ -20,7 +20,7 @@ def explain_hit(
     if request.mode == "hybrid":
         details["from_vector"] = request.fusion.score(found.vector_rank, None)
         details["from_words"] = request.fusion.score(None, found.lexical_rank)
-        if request.fusion.third > 0:
+        if request.compares_captions:
             details["from_captions"] = request.fusion.score(None, None, found.caption_rank)
     if request.mode == "lexical":
         details["from_words"] = found.score
@@ -66,6 +66,12 @@ def explain_search(request: SearchRequest, query: Query, ranking: Ranking) -> di
         }
     if request.mode != "vector":
         explained["words"] = query.words
+    if request.compares_captions:
+        asked, space = query.captions, ranking.index.space
+        explained["captions"] = {
+            "model": asked.model if asked else space.name,
+            "fingerprint": asked.fingerprint if asked else space.fingerprint,
+        }
     if query.pulls:
         explained["feedback"] = [
             {"query": pull.query, "image_id": pull.image_id, "rating": pull.rating}

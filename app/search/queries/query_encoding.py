@@ -25,6 +25,7 @@ from app.index.calibration import picture_share
 from app.pictures.crops import Box, crop
 from app.pictures.decoding import decode
 from app.search.attempts import attempt
+from app.search.caption_search import CaptionQuery
 from app.search.queries.language_notice import LanguageNotice
 from app.search.queries.query_terms import (
     UPLOADED_PICTURE,
@@ -67,7 +68,7 @@ class Query:
     (0,). `picture_share` is that of `calibration.picture_share`. `label` describes the query in
     words; `text` is set if it is a single text. `terms`, and the `pulls` with which feedback has
     adjusted it, are known only where it was just encoded, as is `unused_text`, the ends of texts
-    that exceed the model's context.
+    that exceed the model's context. `captions` is what a sentence model made of its texts.
     """
 
     vector: Vectors
@@ -79,6 +80,7 @@ class Query:
     terms: Sequence[EncodedTerm] = ()
     pulls: Sequence[Pull] = ()
     unused_text: str = ""
+    captions: CaptionQuery | None = None
 
     @property
     def length(self) -> float:
@@ -172,7 +174,7 @@ class QueryEncoder:
         """Raises QueryRejected."""
         terms, vectors = prepared.terms, prepared.vectors
         positions = range(len(terms))
-        total, length = _weighted_sum(
+        total, length = weighted_sum(
             [terms[n].weight for n in positions], [vectors[n] for n in positions]
         )
         encoded = [
@@ -268,7 +270,7 @@ def lexical_query(terms: Sequence[Term]) -> Query:
     return Query(none, none, words, 0.0, words, words)
 
 
-def _weighted_sum(weights: Sequence[float], vectors: Sequence[Vectors]) -> tuple[Vectors, float]:
+def weighted_sum(weights: Sequence[float], vectors: Sequence[Vectors]) -> tuple[Vectors, float]:
     """The weighted sum scaled to unit length, and its norm before.
 
     Raises QueryRejected if the terms cancel each other out.

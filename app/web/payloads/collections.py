@@ -34,6 +34,10 @@ REGIONS = (
     "overlapping crops; detector: what the server's detector finds; off: none, and those that "
     "there were go"
 )
+SENTENCE_MODEL = (
+    "one of IMAGE_SEARCH_SENTENCE_MODELS, by which the meaning of generated captions is compared "
+    "where `hybrid.captions` gives that a weight; null: by the model of the searches"
+)
 MAX_REMOVED = 10_000  # pictures in one request
 
 FieldType = Literal["text", "number", "boolean", "date", "tags"]
@@ -112,6 +116,7 @@ class CollectionCreate(BaseModel):
     pages: Pages = Field("first", description=PAGES)
     annotators: Annotators = Field(default_factory=list)
     regions: Regions = Field("off", description=REGIONS)
+    sentence_model: ModelText | None = Field(None, description=SENTENCE_MODEL)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -146,6 +151,14 @@ class CollectionUpdate(BaseModel):
     )
     annotators: Annotators | None = Field(None, description="which are on, as at creation")
     regions: Regions | None = Field(None, description=REGIONS)
+    sentence_model: ModelText | None = Field(
+        None, description=f"{SENTENCE_MODEL}, if it is sent as null"
+    )
+
+    @property
+    def changes_sentence_model(self) -> bool:
+        """Whether it is sent: null is a choice too."""
+        return "sentence_model" in self.model_fields_set
 
 
 class CollectionDetails(BaseModel):
@@ -175,6 +188,7 @@ class CollectionDetails(BaseModel):
     label_sets: list[str] = Field(description="names of its label sets, in order")
     annotators: list[ChosenAnnotator] = Field(description="annotators that are on, in order")
     regions: Regions = Field(description=REGIONS)
+    sentence_model: str | None = Field(description=SENTENCE_MODEL)
     image_count: int = Field(description="number of pictures")
     coverage: float = Field(description="share of the pictures that have a vector, 0 to 1")
     created_at: datetime = Field(description="when it was created")

@@ -145,6 +145,7 @@ COLLECTION: Example = {
     "label_sets": ["kind"],
     "annotators": ["text"],
     "regions": "off",
+    "sentence_model": None,
     "image_count": 0,
     "coverage": 1.0,
     "created_at": "2026-11-21T09:39:24.842776Z",

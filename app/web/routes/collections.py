@@ -82,6 +82,8 @@ def create_collection(
     """Create a collection with the server's model, or one of IMAGE_SEARCH_COLLECTION_MODELS."""
     namespace = chosen_namespace(caller, body.namespace)
     annotators.check([*body.annotators, *regions_of(body.regions)])
+    if body.sentence_model is not None:
+        annotators.sentences.check(body.sentence_model)
     new = NewCollection(namespace, body.name, body.language, body.fields, body.pages)
     model = None if body.model is None else resolve(body.model, body.pretrained)
     shape = Shape(body.storage, body.m, body.ef_construction)
@@ -90,6 +92,8 @@ def create_collection(
         annotators.choose(opened, body.annotators)
     if body.regions != "off":
         annotators.choose_regions(opened, body.regions)
+    if body.sentence_model is not None:
+        annotators.choose_sentence_model(opened, body.sentence_model)
     opened = registry.find_id(opened.collection.id)
     response.headers["Location"] = addresses.collection(namespace, body.name)
     return _details(registry, opened)
@@ -127,18 +131,22 @@ def update_collection(
     found: Found,
     changes: CollectionUpdate,
 ) -> CollectionDetails:
-    """Change what you send: name, language, fields, pages, annotators, regions; the rest stays.
+    """Change what you send; the rest stays.
 
     Of `fields`, too, only those that you name change (JSON merge patch, RFC 7396):
     `{"fields": {"good": "boolean", "stars": null}}` declares `good`, no longer declares `stars`,
     and leaves all others. The values in the pictures' metadata stay in any case.
     """
     annotators.check([*(changes.annotators or ()), *regions_of(changes.regions or "off")])
+    if changes.sentence_model is not None:
+        annotators.sentences.check(changes.sentence_model)
     changed = registry.change(found, changes.language, changes.fields, changes.pages, changes.name)
     if changes.annotators is not None:
         annotators.choose(changed, changes.annotators)
     if changes.regions is not None:
         annotators.choose_regions(changed, changes.regions)
+    if changes.changes_sentence_model:
+        annotators.choose_sentence_model(changed, changes.sentence_model)
     changed = registry.find_id(changed.collection.id)
     return _details(registry, changed)
 

@@ -66,7 +66,7 @@ class HybridOptions(BaseModel):
         ge=0,
         le=1,
         description="weight of a third ranking, by how near the meaning of generated captions is "
-        "to the query; 0: none",
+        "to the query, by the collection's sentence model or else its own; 0: none",
     )
 
 
