@@ -182,6 +182,7 @@ def test_a_malformed_value_is_named(name: str, value: str, monkeypatch: pytest.M
         ("HF_ENDPOINT", "mirror", "write it like https://host"),
         ("S3_BUCKET", "s3://photos", "s3://photos is not a bucket's name"),
         ("S3_BUCKETS", "photos, more/2019", "more/2019 is not a bucket's name"),
+        ("SENTENCE_MODELS", "hf-hub:a/b, all-MiniLM", "all-MiniLM is neither hf-hub:org/name nor"),
         ("S3_ACCESS_KEY_ID", "id", "S3_SECRET_ACCESS_KEY: set it and S3_ACCESS_KEY_ID"),
     ],
 )

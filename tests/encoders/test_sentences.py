@@ -14,7 +14,7 @@ from app.encoders import sentences
 from app.encoders.batching import Batcher
 from app.encoders.sentences import SentenceModel
 from app.errors import AnnotatorUnavailable, ModelUnavailable
-from app.settings import ROOT
+from app.settings import DEMO_MODEL_DIR, ROOT
 from tests.fixtures import model_hub as hubs
 from tests.fixtures.model_hub import Hub
 from tests.fixtures.process_environment import PROCESS_SECONDS, bare
@@ -199,6 +199,21 @@ def test_without_the_package_the_extra_is_named(
     monkeypatch.setattr(sentences, "find_spec", lambda _name: None)
     with pytest.raises(AnnotatorUnavailable, match=r"picture-search\[multilingual\]"):
         of_folder(tmp_path, batcher).load()
+
+
+@needs_transformers
+def test_models_that_the_settings_name_are_pulled(tmp_path: Path) -> None:
+    repository = "someone/clip"
+    clip = hubs.of_folder(repository, DEMO_MODEL_DIR).files
+    files = model_files(write_sentence_model(tmp_path / "model"))
+    settings = {"CLIP_MODEL": f"hf-hub:{repository}", "SENTENCE_MODELS": f"hf-hub:{REPOSITORY}"}
+    with hubs.serve(Hub(repository, clip, {REPOSITORY: files})) as hub:
+        pulled = run("-m scripts.pull_model", hub, tmp_path / "cache", **settings)
+        assert pulled.stdout.count("Ready to load") == 2, pulled.stderr
+        hub.requests.clear()
+        found = run(f'-c "{CODE}"', hub, tmp_path / "cache")
+        assert not [asked for asked in hub.requests if "/resolve/" in asked]
+    assert found.stdout.splitlines()[1].startswith("True ")
 
 
 CODE = """

@@ -13,6 +13,7 @@ from app.errors import Interrupted
 from app.ingest.jobs import jobs
 from app.runtime.services import Services
 from app.settings import Settings
+from app.understanding.captions import caption_vector_rows
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.folder_jobs import sql
 from tests.fixtures.http_jobs import JOBS, counts, ended, working
@@ -199,6 +200,13 @@ def test_a_cancelled_job_embeds_no_further_caption(
 ) -> None:
     change(client, services, sentence_model=None)
     client.patch(DEFAULT, json={"sentence_model": names[0]})
+    with services.sessions.begin() as session:  # what was embedded for another is not written
+        collection_id = services.registry.default.collection.id
+        named = [
+            caption_vector_rows.keep_sentence_model(session, collection_id, one)
+            for one in (names[0], names[1], None)
+        ]
+    assert named == [True, False, False]
     job_id = last_job(client)["id"]
     with services.sessions.begin() as session:
         job = jobs.start(session, job_id)
