@@ -84,7 +84,8 @@ def test_uploads_do_not_wait_for_annotators(
         for name in names:
             (known,) = client.get(f"/api/v1/collections/{name}/annotators").json()["data"]
             job = ended(client, f"{JOBS}/{known['job_id']}")
-            assert job["done"] == 1, job  # described, or given up where uploads took minutes
+            # Described, and the caption embedded; or given up, where uploads took minutes.
+            assert (job["done"], job["failed"]) in {(2, 0), (1, 1)}, job
 
 
 def add(client: TestClient, picture: Image.Image, collection: str) -> None:
