@@ -3,14 +3,18 @@
 import base64
 import json
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 import typer
 
 from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
+from app.errors import ImageSearchError
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
@@ -19,10 +23,11 @@ from app.settings import Settings
 from app.web.addresses import PictureAddresses
 from app.web.payloads.search.answer import References, SearchResponse
 from app.web.payloads.search.request import SearchRequest
-from scripts import server_requests
+from scripts import server_requests, terminal_pictures
 from scripts.command_line import open_settings, sentences
 
 TIMEOUT_SECONDS = 60
+THUMBNAIL_SIDE = 256  # pixels, of those in a terminal
 Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="how many pictures")]
 InCollection = Annotated[str, typer.Option(help="whose pictures")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the whole answer as JSON")]
@@ -37,8 +42,7 @@ def search(
     """Search by words, on the running server, or in this process if there is none."""
     if len(words) > MAX_QUERY_CHARACTERS:
         raise typer.BadParameter(f"more than {MAX_QUERY_CHARACTERS:,} characters.")
-    answer = _answer({"query": words, "limit": limit, "collection": collection})
-    _print(answer, as_json)
+    answer = _tell({"query": words, "limit": limit, "collection": collection}, as_json)
     if remark := remark_on(answer):
         print(remark, file=sys.stderr)
 
@@ -51,12 +55,12 @@ def similar(
 ) -> None:
     """Find the pictures most like one, which is left out if it is named by its id."""
     if picture.isdecimal():
-        _print(_answer({"limit": limit}, int(picture)), as_json)
+        _tell({"limit": limit}, as_json, int(picture))
         return
     with sentences("Not searched"):
         sent = base64.b64encode(Path(picture).expanduser().read_bytes()).decode()
     body = {"query": [{"image": sent}], "limit": limit, "collection": collection}
-    _print(_answer(body), as_json)
+    _tell(body, as_json)
 
 
 def remark_on(answer: dict[str, Any]) -> str | None:
@@ -68,16 +72,37 @@ def remark_on(answer: dict[str, Any]) -> str | None:
     return None
 
 
-def _answer(body: dict[str, Any], image_id: int | None = None) -> dict[str, Any]:
-    """What a search answers; with `image_id`, the pictures like that one."""
+def _tell(body: dict[str, Any], as_json: bool, image_id: int | None = None) -> dict[str, Any]:
+    """Search and print what is found; with `image_id`, the pictures like that one."""
+    with_pictures = not as_json and terminal_pictures.can_be_shown()
+    answer, pictures = _answer(body, image_id, with_pictures)
+    lines = map(_line, answer["hits"])
+    if as_json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    elif with_pictures:
+        terminal_pictures.show(zip(pictures, lines, strict=True))
+    else:
+        for line in lines:
+            print(line)
+    return answer
+
+
+def _answer(
+    body: dict[str, Any], image_id: int | None, with_pictures: bool
+) -> tuple[dict[str, Any], list[bytes | None]]:
+    """What a search answers, and the thumbnails of the hits if they are wanted."""
     with sentences("Not searched"):
         address = Settings.load().address
     if server_requests.is_serving(address):
         with server_requests.sentences(address):
-            return _asked(address, body, image_id)
+            answer = _asked(address, body, image_id)
+            hits = answer["hits"] if with_pictures else []
+            return answer, [_asked_thumbnail(address, hit) for hit in hits]
     print(f"No server answers at {address}: this process searches.", file=sys.stderr)
     with sentences("Not searched"), open_services(open_settings()) as services:
-        return _found(services, body, image_id)
+        answer = _found(services, body, image_id)
+        hits = answer["hits"] if with_pictures else []
+        return answer, [_thumbnail(services, hit) for hit in hits]
 
 
 def _asked(address: str, body: dict[str, Any], image_id: int | None) -> dict[str, Any]:
@@ -89,6 +114,23 @@ def _asked(address: str, body: dict[str, Any], image_id: int | None) -> dict[str
     )
     answer: dict[str, Any] = server_requests.ask(request, TIMEOUT_SECONDS)
     return answer
+
+
+def _asked_thumbnail(address: str, hit: Mapping[str, Any]) -> bytes | None:
+    """None where the server cannot make it now: the file is gone, or its disk."""
+    asked = urlencode({"size": THUMBNAIL_SIDE, "page": hit.get("page") or 1})
+    url = f"{address}/api/v1/images/{hit['id']}/thumbnail?{asked}"
+    try:
+        return server_requests.receive(server_requests.request(url), TIMEOUT_SECONDS)
+    except HTTPError:
+        return None
+
+
+def _thumbnail(services: Services, hit: Mapping[str, Any]) -> bytes | None:
+    """The same in this process."""
+    with suppress(ImageSearchError):
+        return services.gallery.thumbnail(hit["id"], THUMBNAIL_SIDE, hit.get("page") or 1).data
+    return None
 
 
 def _found(services: Services, body: dict[str, Any], image_id: int | None) -> dict[str, Any]:
@@ -106,11 +148,7 @@ def _found(services: Services, body: dict[str, Any], image_id: int | None) -> di
     return told.model_dump(mode="json", exclude_unset=True)
 
 
-def _print(answer: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
-        return
-    for hit in answer["hits"]:
-        sure = "    " if hit["confidence"] is None else f"{hit['confidence']:.2f}"
-        name = hit["path"] or hit["original_filename"] or ""
-        print(f"{hit['score']:.3f}  {sure}  {hit['id']:>8}  {name}")
+def _line(hit: Mapping[str, Any]) -> str:
+    sure = "    " if hit["confidence"] is None else f"{hit['confidence']:.2f}"
+    name = hit["path"] or hit["original_filename"] or ""
+    return f"{hit['score']:.3f}  {sure}  {hit['id']:>8}  {name}"
