@@ -2,35 +2,40 @@
 
 Puts generated vectors with labels into a temporary database, and searches in turn without a filter
 and within labels of several sizes: by the codes in memory, then without them, as an index that is
-larger than IMAGE_SEARCH_RESIDENT_MB allows is searched. Prints Markdown.
+larger than IMAGE_SEARCH_RESIDENT_MB allows is searched; there before and after the labels' set is
+marked as a category, which gives the large ones graphs of their own. Prints Markdown.
 """
 
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 import typer
 from sqlalchemy import text
 
-from app.catalog.filters.filters import parse
+from app.catalog.filters.filters import Filter, parse
 from app.database.connections import Sessions
 from app.database.tables import LabelNames, VectorIndex
 from app.index import vector_indexes
-from app.index.hnsw_search import Condition, Near
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.categories import category_graphs
+from app.index.hnsw_search import Near
+from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
+from app.index.scan_plans import plan_scan
 from app.understanding.labels import label_set_rows
+from app.understanding.labels.label_set_rows import StoredLabelSet
 from app.understanding.labels.labels import Label, LabelSet
+from app.understanding.labels.scoring import Scorer
 from app.vectors import Vectors
 from scripts.benchmark_search import database, print_table, print_versions
 from scripts.generated_vectors import clip_like, filled_index, texts_like
 
-SHARES = {"half": 0.5, "tenth": 0.1, "hundredth": 0.01}  # of all pictures that have the label
+SHARES = {"half": 0.5, "tenth": 0.1, "fiftieth": 0.02, "hundredth": 0.01}  # that have the label
 EVERYTHING = "all pictures"
 HITS = 10
 LOADING_SECONDS = 600.0
@@ -49,7 +54,7 @@ def main(
         print_versions(sessions, f"{count:,} vectors of {dimensions} dimensions")
         with sessions.begin() as session:
             index = filled_index(session, count, dimensions, seed)
-        sizes, declared = labelled(sessions, index)
+        sizes, stored = labelled(sessions, index)
         resident = read_codes(sessions, index, threads)
         asked = texts_like(clip_like(queries, dimensions, seed + 2))
         with sessions.begin() as session:
@@ -57,7 +62,10 @@ def main(
             session.execute(text("ANALYZE images"))
         for title, codes in (("By codes in memory", resident), ("Without codes", None)):
             searched = Searched(sessions, index, codes)
-            print_table(title, HEAD, measured(searched, asked, sizes, declared))
+            print_table(title, HEAD, measured(searched, asked, sizes, stored))
+        seconds = build_graphs(sessions, index, stored)
+        title = f"Without codes, with graphs of labels, built in {seconds:.0f} s"
+        print_table(title, HEAD, measured(searched, asked, sizes, stored))
 
 
 @dataclass(frozen=True)
@@ -69,13 +77,14 @@ class Searched:
     codes: ResidentIndex | None
 
 
-def labelled(
-    sessions: Sessions, index: VectorIndex
-) -> tuple[dict[str, int], dict[str, LabelNames]]:
-    """Give pictures labels by chance, by their shares: how many have each, and the set's field."""
+def labelled(sessions: Sessions, index: VectorIndex) -> tuple[dict[str, int], StoredLabelSet]:
+    """Give pictures labels by chance, by their shares: how many have each, and the set."""
     labels = LabelSet("kind", tuple(Label(name, (name,)) for name in SHARES))
     with sessions.begin() as session:
         stored, _ = label_set_rows.put(session, index.collection_id, labels)
+        scorer = Scorer(labels, np.zeros((len(SHARES), index.dimensions), np.float32), 1.0)
+        label_set_rows.keep_vectors(session, stored, scorer, index.fingerprint)
+        stored = label_set_rows.get(session, index.collection_id, labels.name)
         for name, share in SHARES.items():
             session.execute(
                 text(
@@ -100,7 +109,16 @@ def labelled(
         )
         sizes = {name: int(number) for name, number in found}
         session.execute(text("ANALYZE image_labels"))
-    return sizes, {"labels.kind": LabelNames(id=stored.id, labels=list(SHARES))}
+    return sizes, stored
+
+
+def build_graphs(sessions: Sessions, index: VectorIndex, stored: StoredLabelSet) -> float:
+    """Mark the set as a category and have its graphs built: how long that took, in seconds."""
+    with sessions.begin() as session:
+        label_set_rows.put(session, index.collection_id, replace(stored.labels, category=True))
+    began = time.perf_counter()
+    category_graphs.maintain(sessions, index, may_build=True)
+    return time.perf_counter() - began
 
 
 def read_codes(
@@ -120,22 +138,23 @@ def measured(
     searched: Searched,
     queries: Vectors,
     sizes: dict[str, int],
-    declared: dict[str, LabelNames],
+    stored: StoredLabelSet,
 ) -> list[list[str]]:
     """A row without a filter, and one for each label; their searches are made in turn."""
-    kinds: dict[str, Condition] = {EVERYTHING: None}
+    declared = {"labels.kind": LabelNames(id=stored.id, labels=list(SHARES))}
+    kinds = {EVERYTHING: parse({}, declared)}
     for name in SHARES:
-        kinds[name] = parse({"labels.kind": name}, declared).condition
+        kinds[name] = parse({"labels.kind": name}, declared)
     warm: dict[str, list[float]] = {name: [] for name in kinds}
     cold: dict[str, list[float]] = {name: [] for name in kinds}
     recalls: dict[str, list[float]] = {name: [] for name in kinds}
     for query in queries:
-        for name, condition in kinds.items():
+        for name, where in kinds.items():
             touch(searched.sessions)
-            cold[name].append(search(searched, query, condition)[1])
-            found, seconds = search(searched, query, condition)
+            cold[name].append(search(searched, query, where)[1])
+            found, seconds = search(searched, query, where)
             warm[name].append(seconds)
-            recalls[name].append(recall(searched, query, condition, found))
+            recalls[name].append(recall(searched, query, where, found))
     return [
         [
             name,
@@ -149,23 +168,23 @@ def measured(
 
 
 def search(
-    searched: Searched, query: Vectors, condition: Condition, *, exact: bool = False
+    searched: Searched, query: Vectors, where: Filter, *, exact: bool = False
 ) -> tuple[Sequence[Near], float]:
     """The nearest, and how long finding them took, in seconds."""
     index, codes = searched.index, None if exact else searched.codes
+    condition = where.condition if where.labels else None
     with searched.sessions.begin() as session:
         began = time.perf_counter()
         view = codes.view(session, condition) if codes else None
-        scan = plan_scan(session, index, condition, HITS, exact=exact, view=view)
+        within = where.within
+        scan = plan_scan(session, index, condition, HITS, exact=exact, view=view, within=within)
         near, _ = IndexReader(session, index, query, condition, None, view).window(scan, 0, HITS)
         return near, time.perf_counter() - began
 
 
-def recall(
-    searched: Searched, query: Vectors, condition: Condition, found: Sequence[Near]
-) -> float:
+def recall(searched: Searched, query: Vectors, where: Filter, found: Sequence[Near]) -> float:
     """The share of the exact nearest that were found."""
-    exact, _ = search(searched, query, condition, exact=True)
+    exact, _ = search(searched, query, where, exact=True)
     wanted = {image_id for image_id, _ in exact}
     return len(wanted & {image_id for image_id, _ in found}) / len(wanted)
 

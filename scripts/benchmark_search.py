@@ -29,7 +29,8 @@ from app.database.embedded.postgres_programs import temporary_folder
 from app.database.tables import Storage, VectorIndex
 from app.index import vector_indexes
 from app.index.hnsw_search import Condition
-from app.index.paged_scans import IndexReader, Scan, plan_scan
+from app.index.paged_scans import IndexReader
+from app.index.scan_plans import Scan, plan_scan
 from app.vectors import Vectors, VectorSpace
 from scripts import generated_vectors
 from scripts.generated_vectors import Gallery, Mask, copy_vectors, insert_images

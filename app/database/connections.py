@@ -152,7 +152,9 @@ def open_sessions(engine: Engine, *, routed: bool = False) -> Sessions:
     return sessionmaker(engine, class_=kind, expire_on_commit=False)
 
 
-def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
+def retry_on_lock(
+    sessions: Sessions, work: Callable[[Session], T], timeout_ms: int = LOCK_TIMEOUT_MS
+) -> T:
     """Run `work` in a transaction with a short lock timeout, because others queue behind its wait.
 
     After a lock timeout or a deadlock it is run again from the start after LOCK_PAUSE_SECONDS, at
@@ -161,7 +163,7 @@ def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
     for remaining in reversed(range(LOCK_ATTEMPTS)):
         try:
             with sessions.begin() as session:
-                session.execute(select(func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), True)))
+                session.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))
                 return work(session)
         except OperationalError as error:
             if not (remaining and isinstance(error.orig, (LockNotAvailable, DeadlockDetected))):
@@ -174,7 +176,11 @@ def retry_on_lock(sessions: Sessions, work: Callable[[Session], T]) -> T:
 def alone(sessions: Sessions, name: str) -> Iterator[bool]:
     """Whether no other process holds the advisory lock `name`; it is held meanwhile."""
     with sessions.begin() as session:
-        yield try_lock(session, name)
+        taken = try_lock(session, name)
+        # A statement's snapshot lasts until the next one, and this needs none: else indexes that
+        # are built concurrently would wait for the end of this transaction.
+        session.execute(text("SAVEPOINT alone"))
+        yield taken
 
 
 def try_lock(session: Session, name: str) -> bool:

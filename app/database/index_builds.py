@@ -1,7 +1,7 @@
 """Building an index on whatever server there is, also one with little shared memory."""
 
 from psycopg.errors import DiskFull
-from sqlalchemy import Executable, text
+from sqlalchemy import Engine, Executable, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -22,3 +22,9 @@ def build_index(session: Session, statement: Executable) -> None:
             raise
         session.execute(ONE_PROCESS)
         session.execute(statement)
+
+
+def execute_outside(engine: Engine, statement: Executable) -> None:
+    """Execute what no transaction may contain: CREATE or DROP INDEX CONCURRENTLY."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(statement)

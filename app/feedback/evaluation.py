@@ -25,7 +25,8 @@ from app.feedback.rated_queries import JudgedQuery, RatedImage
 from app.feedback.ratings import FOLDS
 from app.feedback.rocchio import DCG_PLACES, RocchioWeights, adjust_query, ndcg
 from app.index.distances import get_distances
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader
+from app.index.scan_plans import plan_scan
 from app.vectors import Vectors, unit_rows
 
 MIN_QUERIES = 20  # with a relevant picture held out; a mean over fewer says little

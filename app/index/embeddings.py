@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 
 from app.database.kept_statements import execute_kept
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
+from app.index.categories.category_copies import follow_vectors
 from app.vectors import Vectors, unit_halves
 
 BINARY_FORMATS = {
@@ -60,6 +61,7 @@ def put_vectors(
         set_={column: query.excluded[column], "changed": query.excluded.changed},
     )
     session.execute(query, rows)
+    follow_vectors(session, index, image_ids)
 
 
 def put_pages(

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Select,
+    Table,
     TextClause,
     any_,
     bindparam,
@@ -186,24 +187,42 @@ def nearest_query(
     With a condition, only rows that pass count, among the first `reach` of the scan, or all of it.
     The picture `without` is left out, and without `regions` their rows are passed over.
     """
-    stored = typed(index, index.column)
-    asked = cast(vector, stored.type)
-    order = _graph_order(index, stored, asked)
-    query = select(embeddings.c.image_id, stored.cosine_distance(asked).label("distance"))
-    query = query.where(embeddings.c.index_id == index.id, NOT_DELETED).order_by(order)
+    query, order = walk(index, embeddings, vector)
+    query = query.where(embeddings.c.index_id == index.id, NOT_DELETED)
     if without is not None:
         query = query.where(embeddings.c.image_id != without)
     if not regions:
         query = query.where(NO_REGION)
     if condition is not None:
-        near = query.add_columns(order.label("place")).limit(reach).subquery("near")
-        query = (
-            select(near.c.image_id, near.c.distance)
-            .join_from(near, images, images.c.id == near.c.image_id)
-            .where(PRESENT, condition)
-            .order_by(near.c.place)
-        )
+        query = passing_rows(query, order, condition, reach)
     return query.limit(limit).offset(offset or None)
+
+
+def walk(
+    index: VectorIndex, table: Table, vector: Vectors | BindParameter[Any]
+) -> tuple[Select[tuple[int, float]], ColumnElement[Any]]:
+    """The rows of `embeddings`, or of a table like it, in the order of a graph; and that order."""
+    stored = _of(index, table)
+    asked = cast(vector, stored.type)
+    order = _graph_order(index, stored, asked)
+    query = select(table.c.image_id, stored.cosine_distance(asked).label("distance"))
+    return query.order_by(order), order
+
+
+def passing_rows(
+    walked: Select[tuple[int, float]],
+    order: ColumnElement[Any],
+    condition: ColumnElement[bool],
+    reach: int | None,
+) -> Select[tuple[int, float]]:
+    """Of the first `reach` rows of a walk, or of all, those whose pictures pass, in its order."""
+    near = walked.add_columns(order.label("place")).limit(reach).subquery("near")
+    return (
+        select(near.c.image_id, near.c.distance)
+        .join_from(near, images, images.c.id == near.c.image_id)
+        .where(PRESENT, condition)
+        .order_by(near.c.place)
+    )
 
 
 def exact_query(

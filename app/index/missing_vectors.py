@@ -35,6 +35,7 @@ from app.database.tables import (
     vector_indexes,
 )
 from app.index import regions
+from app.index.categories.category_copies import follow_vectors
 from app.index.embeddings import get_pages, get_vectors, put_pages, put_vectors
 from app.index.hnsw_search import any_of
 
@@ -211,6 +212,7 @@ def copy_vectors(
         query = query.where(~regions.REGION_ROW)
     copied = upsert(embeddings).from_select(names, query)
     session.execute(copied.on_conflict_do_nothing())
+    follow_vectors(session, target, image_ids)
 
 
 def _copy_rounded(

@@ -8,16 +8,17 @@ order: no page is short while pictures are left.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
 
 from psycopg.errors import QueryCanceled
 from sqlalchemy import ARRAY, BigInteger, Select, any_, cast, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.database.query_plans import estimated_rows
 from app.database.tables import VectorIndex, embeddings
 from app.index import vector_indexes
+from app.index.categories import category_rows
+from app.index.categories.category_graphs import FEWEST_KEPT
+from app.index.categories.category_search import nearest_in_category
 from app.index.hnsw_search import (
     MAX_SCAN_TUPLES,
     NO_REGION,
@@ -26,95 +27,19 @@ from app.index.hnsw_search import (
     Condition,
     Near,
     any_of,
-    ef_search_for,
     nearest_part,
     nearest_query,
     passing,
     prepare,
-    rerank_depth,
     typed,
 )
 from app.index.resident.resident_index import ResidentView
-from app.index.resident.resident_search import first_candidates, rank_candidates
-from app.index.search_method import is_searched_exactly
+from app.index.resident.resident_search import rank_candidates
+from app.index.scan_plans import Scan
 from app.vectors import Vectors
 
-EXACT_ROWS = vector_indexes.EXACT_ROWS  # pictures that pass a filter
 REACH = 5_000  # rows of the scan that the first block must be found among, or
 REACH_BLOCKS = 100  # so many blocks: else the filter passes what is far away
-WHOLE_SHARE = 1 / 14  # of the rows, at least, where pictures have regions of the grid
-
-
-Method = Literal["resident", "hnsw", "exact"]
-"""By codes in memory, by the graph, or by comparing all that pass."""
-
-
-@dataclass(frozen=True)
-class Scan:
-    """How an index is read, the same for all pages of an answer; cursors carry it.
-
-    `candidates` is `ef_search`, or how many the codes propose for the first block; pictures are
-    sorted `block` at a time, or ROWS_PER_PICTURE times as many rows where they have parts. `head`
-    is the number of pictures that graph or codes returned, once they have ended. `few`: so few
-    pictures pass the filter that their vectors are fetched by id. `gave_up`: the exact rest would
-    have taken too long.
-    """
-
-    method: Method
-    candidates: int
-    block: int
-    head: int | None = None
-    few: bool = False
-    gave_up: bool = False
-
-
-def plan_scan(
-    session: Session,
-    index: VectorIndex,
-    condition: Condition,
-    limit: int,
-    *,
-    exact: bool = False,
-    view: ResidentView | None = None,
-    regions: bool = True,
-) -> Scan:
-    """Choose how to read the index for pages of `limit` pictures.
-
-    By the codes of what passes, `view`; without them exactly if few pass or the index is small.
-    Without `regions` their rows are passed over.
-    """
-    share = 1.0
-    if view is not None and not exact:
-        first = first_candidates(index, limit + 1)  # `page` looks one further
-        return Scan("resident", first, limit)
-    if condition is not None:
-        prepare(session)
-        if _count_passing(session, index, condition, EXACT_ROWS + 1) <= EXACT_ROWS:
-            return Scan("exact", 0, limit, few=True)
-        share = _estimated_share(session, index, condition)
-    if not regions:
-        share *= WHOLE_SHARE
-    if exact or is_searched_exactly(session, index):
-        return Scan("exact", 0, limit)
-    rows = limit * ROWS_PER_PICTURE if index.has_parts else limit
-    return Scan("hnsw", ef_search_for(index, rows, share), rerank_depth(index, limit))
-
-
-def _count_passing(session: Session, index: VectorIndex, condition: Condition, most: int) -> int:
-    """How many pictures pass; counting stops at `most`.
-
-    The CTE makes the planner expect all of them to be read. It has no statistics on most metadata
-    and assumes that a third passes; with the limit in sight it would scan the table, not an index.
-    """
-    found = passing(index, condition).cte("passing").prefix_with("MATERIALIZED")
-    some = select(found.c.id).limit(most).subquery()
-    return session.execute(select(func.count()).select_from(some)).scalar_one()
-
-
-def _estimated_share(session: Session, index: VectorIndex, condition: Condition) -> float:
-    """The share of pictures that the planner expects to pass: above 0, at most 1."""
-    expected = estimated_rows(session, passing(index, condition))
-    return min(1.0, max(1.0, expected) / max(1.0, estimated_rows(session, passing(index, None))))
 
 
 @dataclass(frozen=True)
@@ -154,15 +79,15 @@ class IndexReader:
 
         Looking one further is free, and that picture comes last; except in a graph, whose rows are
         sorted block by block, unless pictures have parts and it is read from its beginning. What it
-        searches has more than EXACT_ROWS pictures, so only after these is another block read. One
-        may follow, too, where the scan gave up: the next page says so.
+        searches has more than EXACT_ROWS pictures, or FEWEST_KEPT with a label, so only after these
+        is another block read. One may follow, too, where the scan gave up: the next page says so.
         """
         ahead = 0 if scan.method == "hnsw" and not self.index.has_parts else 1
         rows, scan = self._block(scan, start, scan.block + ahead)
         stop = start + scan.block
         if ahead or len(rows) < scan.block:
             more = len(rows) > scan.block or scan.gave_up
-        elif stop <= vector_indexes.EXACT_ROWS:
+        elif stop <= (FEWEST_KEPT if scan.category else vector_indexes.EXACT_ROWS):
             more = True
         else:
             following, scan = self._block(scan, stop, scan.block)
@@ -170,6 +95,9 @@ class IndexReader:
         return rows, more, scan
 
     def _block(self, scan: Scan, start: int, size: int) -> tuple[list[Near], Scan]:
+        if start and scan.category and not category_rows.is_ready(self.session, scan.category):
+            # It was dropped since the page before: its order was as good as exact.
+            scan = replace(scan, method="exact", category=None)
         if scan.method == "exact":
             return self._exact(scan, size, start), scan
         if start == 0 and scan.head is None:
@@ -218,6 +146,11 @@ class IndexReader:
         prepare(self.session, scan.candidates)
         if self.index.has_parts:
             return self._graph_of_parts(scan.block, offset + limit, reach)[offset:]
+        if scan.category is not None and self.condition is not None:
+            walked = nearest_in_category(
+                self.index, scan.category, self.vector, self.condition, reach, self.without
+            )
+            return self._sorted(walked.limit(limit).offset(offset or None))
         query = nearest_query(
             self.index, self.vector, limit, offset, self.condition, reach, self.without
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.index.paged_scans import Method
+from app.index.scan_plans import Method
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
@@ -33,6 +34,7 @@ from app.errors import (
 )
 from app.feedback import evaluation, rated_queries
 from app.index import graph_health, vector_indexes
+from app.index.categories import category_graphs, category_rows
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_log import LOOK_SECONDS, JobLog
 from app.ingest.webhooks.delivery import Attempt, Subject, Webhooks
@@ -60,6 +62,7 @@ RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
 EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
 GRAPH_POLL_SECONDS = 600.0  # between checks of the graphs of indexes that have changed
 LABEL_POLL_SECONDS = 60.0  # between looks for pictures without labels: each reads the whole index
+CATEGORY_POLL_SECONDS = 60.0  # between counts of the labels that may have graphs
 ANNOTATION_POLL_SECONDS = 2.0  # between looks for pictures that were added; an index has these
 STANDING_POLL_SECONDS = 1.0  # between looks for pictures that standing searches do not know
 STANDING_PURGE_SECONDS = 600.0  # between deletions of their old matches
@@ -172,6 +175,9 @@ class Worker:
             repeat(self.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),
             repeat(self.label_sets.keep_current, LABEL_POLL_SECONDS, "looking for labels failed"),
             repeat(
+                self.maintain_categories, CATEGORY_POLL_SECONDS, "the graphs of categories failed"
+            ),
+            repeat(
                 self.annotators.keep_current,
                 LABEL_POLL_SECONDS,
                 "looking for stale annotations failed",
@@ -251,6 +257,22 @@ class Worker:
             except IndexGone:
                 continue
             self._checked[known.index.id] = vectors
+
+    def maintain_categories(self) -> None:
+        """Build and drop the graphs of labels that are searched within.
+
+        None is built while a job is open, which may tell labels.
+        """
+        with self.sessions.begin() as session:
+            may_build = not jobs.any_open(session)
+            concerned = category_rows.concerned(session)
+        category_graphs.drop_unused(self.sessions)
+        for known in self.registry.every() if concerned else ():
+            if self._stopping.is_set():
+                return
+            if known.collection.id in concerned:
+                with suppress(IndexGone):
+                    category_graphs.maintain(self.sessions, known.index, may_build=may_build)
 
     def maintain_queue(self) -> None:
         """Requeue the work of dead workers and of jobs without tasks; delete what has expired."""

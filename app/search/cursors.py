@@ -8,7 +8,7 @@ import numpy as np
 
 from app.access.signed_tokens import Signer
 from app.errors import CursorRejected, TokenRejected
-from app.index.paged_scans import Scan
+from app.index.scan_plans import Scan
 from app.search.caption_search import CaptionQuery
 from app.search.queries.query_encoding import Query
 from app.search.search_request import Page, SearchRequest

@@ -7,11 +7,13 @@ from math import ceil
 from sqlalchemy import and_
 from sqlalchemy.orm import Session
 
+from app.catalog.filters.filters import Filter
 from app.database.tables import Collection, VectorIndex
 from app.index.distances import get_distances
 from app.index.hnsw_search import Condition, Near, prepare
-from app.index.paged_scans import IndexReader, Scan, plan_scan
+from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
+from app.index.scan_plans import Scan, plan_scan
 from app.search.caption_search import CaptionSearch
 from app.search.lexical import LexicalSearch
 from app.search.queries.query_encoding import Query
@@ -54,10 +56,11 @@ class Ranking:
         index: VectorIndex,
         request: SearchRequest,
         query: Query,
-        condition: Condition,
+        where: Filter,
         scan: Scan | None,
         resident: ResidentIndex | None = None,
     ) -> None:
+        condition = where.condition if request.filter else None
         self._session = session
         self.index = index
         self._request = request
@@ -84,7 +87,14 @@ class Ranking:
             if is_words_first:
                 limit = WORDS_FIRST_BLOCK
             scan = plan_scan(
-                session, index, condition, limit, exact=request.exact, view=view, regions=regions
+                session,
+                index,
+                condition,
+                limit,
+                exact=request.exact,
+                view=view,
+                regions=regions,
+                within=where.within,
             )
         self.scan = scan
 

@@ -203,10 +203,9 @@ class Search:
     def _ranking(
         self, session: Session, collection: Collection, page: Page, query: Query, where: Filter
     ) -> Ranking:
-        condition = where.condition if page.request.filter else None
         resident = self.resident_indexes.of(self.index)
         return Ranking(
-            session, collection, self.index, page.request, query, condition, page.scan, resident
+            session, collection, self.index, page.request, query, where, page.scan, resident
         )
 
     def _resolve(

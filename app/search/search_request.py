@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from app.catalog.images.image_listing import Position
 from app.errors import QueryRejected
-from app.index.paged_scans import Scan
+from app.index.scan_plans import Scan
 from app.search.queries.query_encoding import Query
 from app.search.queries.query_terms import Term
 from app.search.reciprocal_rank_fusion import Fusion

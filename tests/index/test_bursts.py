@@ -10,7 +10,8 @@ from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex
 from app.index.hnsw_search import find_nearest, nearest_query
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader
+from app.index.scan_plans import plan_scan
 from app.vectors import Vectors
 from tests.fixtures.generated_vectors import burst_vectors, generated_index
 

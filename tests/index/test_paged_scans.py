@@ -15,9 +15,10 @@ from app.catalog.filters.filters import parse
 from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import Storage, VectorIndex
-from app.index import hnsw_search, paged_scans, vector_indexes
+from app.index import hnsw_search, paged_scans, scan_plans, vector_indexes
 from app.index.hnsw_search import Condition, Near, nearest_query, prepare
-from app.index.paged_scans import IndexReader, Scan, plan_scan
+from app.index.paged_scans import IndexReader
+from app.index.scan_plans import Scan, plan_scan
 from app.vectors import Vectors, VectorSpace, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 
@@ -124,7 +125,7 @@ def loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Loaded]:
     """In a transaction that is rolled back."""
-    for module in (paged_scans, vector_indexes):
+    for module in (scan_plans, vector_indexes):
         monkeypatch.setattr(module, "EXACT_ROWS", EXACT_ROWS)
     sessions, index, values = filled
     stored = unit_halves(vectors).astype(np.float64)

@@ -17,15 +17,16 @@ from app.catalog.filters.filters import parse
 from app.database import connections
 from app.database.connections import Sessions
 from app.database.tables import Storage, VectorIndex
-from app.index import graph_health, paged_scans, regions, vector_indexes
+from app.index import graph_health, regions, scan_plans, vector_indexes
 from app.index.distances import Part, get_nearest_parts
 from app.index.exact_search import exact_neighbours
 from app.index.hnsw_search import Condition, find_nearest, find_neighbour_pairs
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader
 from app.index.regions import FIRST_REGION, Region
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.resident.resident_search import find_nearest_resident
+from app.index.scan_plans import plan_scan
 from app.index.vector_indexes import Shape
 from app.vectors import Vectors, VectorSpace, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
@@ -121,9 +122,9 @@ def pages(
     found: list[int] = []
     with library.sessions.begin() as session:
         view = library.resident.view(session, condition) if how.pop("codes", False) else None
-        whole = how.pop("whole", False)
+        whole, exact = how.get("whole", False), how.get("exact", False)
         scan = plan_scan(
-            session, library.index, condition, size, view=view, regions=not whole, **how
+            session, library.index, condition, size, view=view, regions=not whole, exact=exact
         )
         reader = IndexReader(
             session, library.index, QUERIES[n], condition, view=view, regions=not whole
@@ -146,7 +147,7 @@ def pages(
 def test_pages_show_each_picture_once_nearest_first(
     library: Library, condition: Condition, how: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paged_scans, "EXACT_ROWS", 50)
+    monkeypatch.setattr(scan_plans, "EXACT_ROWS", 50)
     recalls = []
     for n in range(5):
         expected = library.expected(n, even=condition is not None)

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.access.signed_tokens import Signer
-from app.index.paged_scans import Scan
+from app.index.scan_plans import Scan
 from app.runtime.services import Services
 from app.search.cursors import AUDIENCE, Cursors
 from app.search.queries.query_encoding import Query

@@ -46,7 +46,7 @@ def method(
     if how == "hnsw":
         monkeypatch.setattr(vector_indexes, "EXACT_ROWS", -1)
         monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", -1)
-        monkeypatch.setattr("app.index.paged_scans.EXACT_ROWS", -1)
+        monkeypatch.setattr("app.index.scan_plans.EXACT_ROWS", -1)
     resident = services.search.resident_indexes
     if how == "resident":
         monkeypatch.setattr(resident, "_min_vectors", 1)

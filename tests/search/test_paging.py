@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
+from app.catalog.filters.filters import parse
 from app.index import vector_indexes
 from app.runtime.services import Services
 from app.search import search_response
@@ -247,7 +248,8 @@ def test_after_the_graph_the_planner_is_free_again(services: Services) -> None:
     with services.search.sessions.begin() as session:
         question = SearchRequest("default", "default", (Term(text="tree"),), "hybrid")
         query = opened.search.queries.encode(question.terms)
-        ranking = Ranking(session, opened.collection, opened.index, question, query, None, None)
+        where = parse({}, {})
+        ranking = Ranking(session, opened.collection, opened.index, question, query, where, None)
         assert len(ranking.window(0, 5)) == 5
         assert ranking.scan is not None
         assert ranking.scan.method == "hnsw"

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.index import paged_scans, vector_indexes
+from app.index.categories import category_graphs
 from app.runtime.services import Services
 from tests.conftest import TEST_IMAGES
 from tests.fixtures.http_jobs import JOBS, counts, ended, working
@@ -51,6 +53,12 @@ def put(client: TestClient, name: str, body: dict[str, Any]) -> dict[str, Any]:
     assert (job["status"], job["source"]["labels"]["name"]) == ("succeeded", name)
     found: dict[str, Any] = client.get(f"{SETS}/{name}").json()
     return found
+
+
+def move(client: TestClient, image_id: int, source: str, target: str) -> None:
+    body = {"ids": [image_id], "collection": target}
+    answer = client.post(f"/api/v1/collections/{source}/images/move", json=body)
+    assert answer.is_success, answer.text
 
 
 def labels_of(client: TestClient, image_id: int) -> dict[str, str]:
@@ -166,3 +174,69 @@ def test_bad_sets_are_refused(client: TestClient) -> None:
         assert told in answer.json()["detail"]
     assert client.get(f"{SETS}/bad").status_code == 404
     assert client.put(f"{SETS}/Bad Name", json={"labels": ["a"]}).status_code == 422
+
+
+@pytest.fixture
+def category(
+    client: TestClient,
+    services: Services,
+    labelled: None,
+    search_by_graph: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The set `kind` is a category, and the service has built graphs; two pictures are many."""
+    for module in (category_graphs, paged_scans):
+        monkeypatch.setattr(module, "FEWEST_KEPT", 2)
+    monkeypatch.setattr(category_graphs, "FEWEST", 2)
+    with services.sessions.begin() as session:
+        vector_indexes.build_hnsw(session, services.search.index)
+    before = client.get(f"{SETS}/kind").json()
+    services.worker.maintain_categories()
+    assert (before["category"], before["graphs"]) == (False, [])
+    marked = client.put(f"{SETS}/kind", json={**EXCLUSIVE, "category": True}).json()
+    assert marked["labelled"] == before["labelled"]  # nothing is told anew
+    services.worker.maintain_categories()
+    assert graphs(client) == []  # a job is open: it might tell more
+    with working(services):
+        ended(client, f"{JOBS}/{marked['job_id']}")
+    services.worker.maintain_categories()
+    assert graphs(client) == ["animal", "plant"]
+
+
+def graphs(client: TestClient) -> list[str]:
+    """The labels of the set `kind` that have a graph."""
+    found: list[str] = client.get(f"{SETS}/kind").json()["graphs"]
+    return found
+
+
+def plants(client: TestClient) -> set[int]:
+    """What a search within the label finds."""
+    return set(passing(client, {"labels.kind": "plant"}, query="a cat"))
+
+
+@pytest.mark.usefixtures("category")
+def test_a_search_within_a_category_follows_each_change(
+    client: TestClient, ids: dict[str, int]
+) -> None:
+    tree, rose = (ids[name] for name in PLANTS)
+    assert plants(client) == {tree, rose}
+    tulip = upload(client, "tulip.webp")
+    assert plants(client) == {tree, rose, tulip}
+    client.delete(f"/api/v1/images/{tulip}")
+    assert plants(client) == {tree, rose}
+    client.post("/api/v1/collections", json={"name": "elsewhere"})
+    move(client, rose, "default", "elsewhere")
+    assert plants(client) == {tree}
+    move(client, rose, "elsewhere", "default")
+    assert plants(client) == {tree, rose}
+
+
+@pytest.mark.usefixtures("category")
+def test_a_set_that_is_no_category_any_more_loses_its_graphs(
+    client: TestClient, services: Services, ids: dict[str, int]
+) -> None:
+    """Issue 17, "Categories": the service drops them, beside the jobs."""
+    client.put(f"{SETS}/kind", json=EXCLUSIVE)
+    services.worker.maintain_categories()
+    assert graphs(client) == []
+    assert plants(client) == {ids[name] for name in PLANTS}

@@ -26,6 +26,7 @@ from app.catalog.filters.label_fields import (
 from app.catalog.filters.unknown_names import check_label
 from app.database.tables import LABELS, Declared, LabelNames
 from app.errors import FilterRejected
+from app.index.categories.category_rows import SetLabel, Within
 
 MAX_DEPTH = 8  # nested and, or, not
 MAX_CLAUSES = 100  # conditions in total; an empty filter counts as one
@@ -49,11 +50,20 @@ class Filter:
     """A condition on `images`, which does not check collection and tombstones.
 
     `condition` is for WHERE and can use indexes; it may be null instead of false. `clauses` are
-    its conjuncts with their JSON paths, and are never null.
+    its conjuncts with their JSON paths, and are never null. `labels` are those that every picture
+    which passes must have.
     """
 
     condition: ColumnElement[bool]
     clauses: Sequence[tuple[str, ColumnElement[bool]]]
+    labels: Sequence[SetLabel] = ()
+
+    @property
+    def within(self) -> Within | None:
+        """The labels, for a search that may have graphs of them; None without any."""
+        if not self.labels:
+            return None
+        return Within(tuple(self.labels), is_all=len(self.clauses) == len(self.labels) == 1)
 
 
 def parse(body: object, declared: Declared) -> Filter:
@@ -61,9 +71,10 @@ def parse(body: object, declared: Declared) -> Filter:
 
     `{}` passes everything. Raises FilterRejected.
     """
-    found = list(_Parser(declared).conjuncts(body, "filter", 0))
+    parser = _Parser(declared)
+    found = list(parser.conjuncts(body, "filter", 0))
     clauses = [(path, condition.is_(true())) for path, condition in found]
-    return Filter(_all(condition for _, condition in found), clauses)
+    return Filter(_all(condition for _, condition in found), clauses, parser.labels)
 
 
 Conjuncts = Iterator[tuple[str, ColumnElement[bool]]]
@@ -71,11 +82,13 @@ Conjuncts = Iterator[tuple[str, ColumnElement[bool]]]
 
 
 class _Parser:
-    """Walks a filter and counts its clauses."""
+    """Walks a filter, counts its clauses and collects the labels that all of it demands."""
 
     def __init__(self, declared: Declared) -> None:
+        self.labels: list[SetLabel] = []
         self._declared = declared
         self._clauses = 0
+        self._alternatives = 0  # lists of `or` and filters of `not` around this place
 
     def conjuncts(self, body: object, path: str, depth: int) -> Conjuncts:
         if not isinstance(body, dict):
@@ -96,9 +109,14 @@ class _Parser:
             inner_path = f"{path}.{display_name(operator)}" if operators is inner else path
             self._count_clause(inner_path)
             try:
-                yield inner_path, _condition(name, operator, value, self._declared)
+                condition = _condition(name, operator, value, self._declared)
             except FilterRejected as error:
                 raise FilterRejected(f"{inner_path}: {error}") from error
+            if not self._alternatives and (
+                label := _demanded(name, operator, value, self._declared)
+            ):
+                self.labels.append(label)
+            yield inner_path, condition
 
     def all_of(self, _name: str, inner: object, path: str, depth: int) -> Conjuncts:
         for inner_path, one in self._items(inner, path):
@@ -118,7 +136,10 @@ class _Parser:
         yield path, self._conjunction(inner, path, depth + 1).is_not(true())
 
     def _conjunction(self, body: object, path: str, depth: int) -> ColumnElement[bool]:
-        return _all(condition for _, condition in self.conjuncts(body, path, depth))
+        self._alternatives += 1
+        found = _all([condition for _, condition in self.conjuncts(body, path, depth)])
+        self._alternatives -= 1
+        return found
 
     def _items(self, inner: object, path: str) -> Iterator[tuple[str, object]]:
         if not isinstance(inner, list):
@@ -179,6 +200,16 @@ def _label_condition(label_set: LabelNames, operator: str, value: object) -> Col
         check_label(label, label_set)
     has_label = has_any(set_id, labels)
     return ~has_label if operator == "ne" else has_label
+
+
+def _demanded(name: str, operator: str, value: object, declared: Declared) -> SetLabel | None:
+    """The label that a picture must have, if that is what a clause says."""
+    label_set = label_set_of(name, declared)
+    if operator == "in" and isinstance(value, list) and len(value) == 1:
+        operator, value = "eq", value[0]
+    if label_set is None or operator not in {"eq", "contains"}:
+        return None
+    return SetLabel(label_set["id"], VALUE_PARSERS["text"](value))
 
 
 def _is_undeclared(name: str, declared: Declared) -> bool:

@@ -28,6 +28,7 @@ from app.database.tables import (
 )
 from app.errors import CollectionRejected
 from app.index import regions
+from app.index.categories import category_copies
 from app.index.missing_vectors import forget_changed
 from app.index.vector_indexes import require_active
 from app.storage.disk import Stores
@@ -126,6 +127,8 @@ def _move(
         embeddings.c.index_id == source[1].id, embeddings.c.image_id.in_(moved)
     )
     session.execute(vectors.values(index_id=target[1].id))
+    category_copies.leave(session, source[1], moved)
+    category_copies.follow_vectors(session, target[1], moved)
     forget_changed(session, source[1], moved)
     image_deletion.skip_files(session, gone)
     skipped_files.forget(session, target[0].id, [row["stored_path"] for row in gone])

@@ -22,6 +22,7 @@ from app.database import database_identity
 from app.database.feedback_tables import feedback, feedback_queries
 from app.database.tables import Collection, VectorIndex
 from app.feedback.ratings import fold
+from app.index.categories.category_copies import follow_vectors
 from app.index.vector_copy import copy_vectors
 from app.runtime.dataset.tables import (
     IMAGES,
@@ -74,7 +75,7 @@ INSERT INTO image_labels (image_id, set_id, label, probability, revision)
 SELECT m.image, l.id, s.label, s.probability, l.revision FROM staged_labels s
 JOIN imported_ids m ON m.source = s.image_id AND m.is_new
 JOIN label_sets l ON l.name = s.label_set AND l.id = ANY(:sets)
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING image_id
 """
 IDS_OF = "SELECT source, image FROM imported_ids WHERE source = ANY(:ids) AND (is_new OR :known)"
 
@@ -159,7 +160,7 @@ class Loading:
                 space = self.index.fingerprint
                 label_set_rows.keep_vectors(self.session, stored, scorer, space)
                 self._sets.append(stored.id)
-            elif ours[name].labels == labels:
+            elif ours[name].labels.tells_as(labels):
                 self._sets.append(ours[name].id)
             else:
                 self.other_sets.append(name)
@@ -167,8 +168,9 @@ class Loading:
     def labels(self, batch: Batch) -> None:
         """Add the labels of pictures that were just added."""
         self._stage(LABELS, batch.rows)
-        done = self.session.connection().execute(text(ADD_LABELS), {"sets": self._sets})
-        self.counts["labels"] += done.rowcount
+        added = self.session.execute(text(ADD_LABELS), {"sets": self._sets}).scalars().all()
+        follow_vectors(self.session, self.index, sorted(set(added)))
+        self.counts["labels"] += len(added)
 
     def queries(self, batch: Batch) -> None:
         """Add rated queries that are not known."""

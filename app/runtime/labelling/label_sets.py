@@ -11,6 +11,7 @@ from app.catalog.images.held_images import Reason
 from app.database.connections import Sessions, retry_on_lock
 from app.errors import GateRefused, LabelsRejected
 from app.index import vector_indexes
+from app.index.categories import category_rows
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_control import LABELLING
 from app.ingest.jobs.job_submission import ANYWHERE
@@ -27,10 +28,11 @@ FLAG_BATCH = 500  # of them in one transaction
 
 @dataclass(frozen=True)
 class CoveredLabelSet:
-    """A label set, and how many pictures have labels by it."""
+    """A label set, how many pictures have labels by it, and which labels have a graph."""
 
     stored: StoredLabelSet
     labelled: int
+    graphs: list[str]
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def _put(session: Session, collection_id: int, labels: LabelSet) -> tuple[Covere
 
 
 def _covered(session: Session, stored: StoredLabelSet) -> CoveredLabelSet:
-    return CoveredLabelSet(stored, image_label_rows.count_labelled(session, stored))
+    labelled = image_label_rows.count_labelled(session, stored)
+    graphs = category_rows.with_graph(session, stored.id, stored.revision)
+    return CoveredLabelSet(stored, labelled, graphs)
 
 
 def _is_open(session: Session, stored: StoredLabelSet) -> bool:

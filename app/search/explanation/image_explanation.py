@@ -22,9 +22,10 @@ from app.database.tables import (
 )
 from app.index.distances import get_distances
 from app.index.hnsw_search import Condition, prepare, typed
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
+from app.index.scan_plans import plan_scan
 from app.index.statistics import IndexStatistics
 from app.search.explanation.targets import Target, find_image, find_refusal
 from app.search.queries.query_encoding import QueryEncoder
@@ -230,7 +231,8 @@ class _ExplainedQuery:
         """Its rank in a search with the default page size, paged up to MAX_RANK."""
         session, index, condition = self.session, self.index, self.condition
         view = self.resident.view(session, condition) if self.resident else None
-        scan = plan_scan(session, index, condition, DEFAULT_LIMIT, view=view)
+        within = self.where.within
+        scan = plan_scan(session, index, condition, DEFAULT_LIMIT, view=view, within=within)
         reader = IndexReader(session, index, self.vector, condition, view=view)
         _, scan = reader.window(scan, 0, DEFAULT_LIMIT)  # further pages continue this scan
         near, _ = reader.window(replace(scan, block=MAX_RANK), 0, MAX_RANK)

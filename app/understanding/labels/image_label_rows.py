@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from app.database.label_tables import image_labels, label_sets, reviews
 from app.database.tables import PRESENT, VectorIndex, embeddings, images
+from app.index.categories.category_copies import follow_labels
 from app.index.hnsw_search import any_of
 from app.understanding.labels.label_set_rows import StoredLabelSet
 from app.understanding.labels.scoring import Held
@@ -83,6 +84,7 @@ def replace(session: Session, stored: StoredLabelSet, image_ids: Sequence[int], 
     names = ["set_id", "revision", "image_id", "label", "probability"]
     told = select(literal(stored.id), literal(stored.revision), *rows.c)
     session.execute(insert(image_labels).from_select(names, told))
+    follow_labels(session, stored.id, image_ids)
 
 
 def forget(session: Session, image_ids: Sequence[int]) -> None:

@@ -83,8 +83,9 @@ def lock(session: Session, set_id: int) -> StoredLabelSet:
 def put(session: Session, collection_id: int, labels: LabelSet) -> tuple[StoredLabelSet, bool]:
     """Add the set, or replace the one of its name; also whether it is new.
 
-    What is the same stays as it is. The row is locked until the transaction ends. Raises
-    LabelsRejected where there are MAX_SETS already.
+    What is the same stays as it is; so do the labels told by it where only `category` is changed.
+    The row is locked until the transaction ends. Raises LabelsRejected where there are MAX_SETS
+    already.
     """
     ours = (label_sets.c.collection_id == collection_id, label_sets.c.name == labels.name)
     row = session.execute(_select(*ours).with_for_update()).mappings().one_or_none()
@@ -94,13 +95,9 @@ def put(session: Session, collection_id: int, labels: LabelSet) -> tuple[StoredL
     if known.labels == labels:
         return known, False
     query = update(label_sets).where(label_sets.c.id == known.id)
-    query = query.values(
-        definition=labels.to_json(),
-        revision=label_sets.c.revision + 1,
-        fingerprint=None,
-        vectors=None,
-        updated_at=func.now(),
-    )
+    query = query.values(definition=labels.to_json(), updated_at=func.now())
+    if not known.labels.tells_as(labels):
+        query = query.values(revision=label_sets.c.revision + 1, fingerprint=None, vectors=None)
     session.execute(query)
     return get(session, collection_id, labels.name), False
 

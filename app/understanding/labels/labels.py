@@ -1,7 +1,7 @@
 """Labels and label sets: names for what pictures show, each with the phrases that describe it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from app.database.label_tables import OTHER
@@ -54,6 +54,9 @@ class LabelSet:
 
     A set with a `gate` decides whether new pictures are let in: not those that get one of
     `gate_labels`; None stands for all of its labels.
+
+    The labels of a `category` are searched within: large ones get graphs of their own
+    (`index.categories`).
     """
 
     name: str
@@ -64,6 +67,7 @@ class LabelSet:
     other: tuple[str, ...] | None = None
     gate: Gate | None = None
     gate_labels: tuple[str, ...] | None = None
+    category: bool = False
 
     @property
     def stopping(self) -> tuple[str, ...]:
@@ -72,6 +76,10 @@ class LabelSet:
             return ()
         names = tuple(label.name for label in self.labels)
         return names if self.gate_labels is None else self.gate_labels
+
+    def tells_as(self, other: "LabelSet") -> bool:
+        """Whether pictures get the same labels by the other set."""
+        return replace(self, category=other.category) == other
 
     def to_json(self) -> dict[str, Any]:
         """All but the name, as it is stored."""
@@ -85,9 +93,9 @@ class LabelSet:
             for one in stored["labels"]
         )
         kept = (stored["exclusive"], stored["threshold"], tuple(stored["templates"]))
-        gate_labels = _tuple(stored.get("gate_labels"))  # sets of before there were gates lack it
-        gate = (stored.get("gate"), gate_labels)
-        return cls(name, labels, *kept, _tuple(stored["other"]), *gate)
+        gate_labels = _tuple(stored.get("gate_labels"))  # sets of earlier versions lack these
+        later = (stored.get("gate"), gate_labels, stored.get("category", False))
+        return cls(name, labels, *kept, _tuple(stored["other"]), *later)
 
 
 def _tuple(stored: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -16,11 +16,12 @@ from app.database.tables import VectorIndex, embeddings, images
 from app.index import vector_indexes
 from app.index.embeddings import put_vectors
 from app.index.hnsw_search import Condition
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader
 from app.index.resident import passing_codes, resident_index
 from app.index.resident.changes import current_snapshot
 from app.index.resident.codes import Ids
 from app.index.resident.passing_codes import passing_ids
+from app.index.scan_plans import plan_scan
 from tests.fixtures.generated_vectors import clip_like
 from tests.fixtures.resident_processes import COUNT, DIMENSIONS, LATER, VECTORS, Process, exact
 

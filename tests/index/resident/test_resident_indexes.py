@@ -15,10 +15,11 @@ from app.database.tables import VectorIndex, embeddings, images
 from app.index import graph_rebuild, vector_indexes
 from app.index.embeddings import put_pages, put_vectors
 from app.index.exact_search import exact_neighbours
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader
 from app.index.resident import resident_index
 from app.index.resident.changes import CHANGED
 from app.index.resident.resident_indexes import ResidentIndexes
+from app.index.scan_plans import plan_scan
 from app.vectors import unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors
 from tests.fixtures.resident_processes import (

@@ -19,9 +19,10 @@ from app.database.tables import VectorIndex, embeddings, images
 from app.index import vector_indexes
 from app.index.embeddings import put_vectors
 from app.index.hnsw_search import Condition
-from app.index.paged_scans import IndexReader, plan_scan
+from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
+from app.index.scan_plans import plan_scan
 from tests.fixtures.generated_vectors import clip_like
 from tests.fixtures.resident_processes import CODES, COUNT, DIMENSIONS, LATER, VECTORS, Process
 

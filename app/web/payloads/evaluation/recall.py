@@ -2,7 +2,6 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.index.paged_scans import Method
 from app.index.recall import (
     DEFAULT_K,
     DEFAULT_SAMPLE,
@@ -13,6 +12,7 @@ from app.index.recall import (
     MIN_TARGET_RECALL,
     WALK_SECONDS,
 )
+from app.index.scan_plans import Method
 
 
 class RecallMeasurement(BaseModel):

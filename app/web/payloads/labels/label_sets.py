@@ -37,6 +37,7 @@ class LabelSetPut(BaseModel):
                 {
                     "labels": ["plant", "animal", "vehicle"],
                     "exclusive": True,
+                    "category": True,
                 },
                 {
                     "labels": [
@@ -84,6 +85,11 @@ class LabelSetPut(BaseModel):
         max_length=MAX_LABELS,
         description="the labels that the gate stops; by default all of the set",
     )
+    category: bool = Field(
+        False,
+        description="searches are often made within one of its labels: large ones get an HNSW "
+        "graph of their own",
+    )
 
     def to_domain(self, name: str) -> domain.LabelSet:
         """The set as the understanding package takes it."""
@@ -99,6 +105,7 @@ class LabelSetPut(BaseModel):
             None if self.other is None else tuple(self.other),
             self.gate,
             None if self.gate_labels is None else tuple(self.gate_labels),
+            self.category,
         )
 
 
@@ -111,6 +118,8 @@ LABEL_SET: dict[str, Any] = {
     "other": None,
     "gate": None,
     "gate_labels": None,
+    "category": True,
+    "graphs": [],
     "labelled": 295,
     "job_id": 2,
     "created_at": "2026-11-29T09:39:11.893371Z",
@@ -137,6 +146,8 @@ class LabelSetDetails(BaseModel):
     gate_labels: list[str] | None = Field(
         description="the labels that the gate stops; null: all of the set"
     )
+    category: bool = Field(description="whether large labels get an HNSW graph of their own")
+    graphs: list[str] = Field(description="the labels that have such a graph now")
     labelled: int = Field(description="number of pictures that have labels by it as it is now")
     job_id: int | None = Field(description="the last job that labelled by it; null: long ago")
     created_at: datetime = Field(description="when it was added")
@@ -147,7 +158,7 @@ class LabelSetDetails(BaseModel):
         """The details of a set."""
         stored = found.stored
         definition = {"name": stored.labels.name, **stored.labels.to_json()}
-        facts = {"job_id": stored.job_id, "labelled": found.labelled}
+        facts = {"job_id": stored.job_id, "labelled": found.labelled, "graphs": found.graphs}
         times = {"created_at": stored.created_at, "updated_at": stored.updated_at}
         return cls(**definition, **facts, **times)
 
