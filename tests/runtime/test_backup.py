@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,27 @@ def test_a_restored_backup_answers_as_the_service_did(
         assert found == {name: [] for name in found}
     with pytest.raises(BackupFailed, match="not empty"):
         restore(elsewhere, find_backup(FolderPlace(tmp_path), None))
+
+
+def test_without_a_folder_that_cannot_be_read_there_is_no_backup(
+    settings: Settings, client: TestClient, tmp_path: Path
+) -> None:
+    """It would be one without that folder's pictures, and nobody would know."""
+    client.post("/upload", files={"file": ("1.png", png(1))})  # unless another test did
+    store = next(path.parent for path in settings.upload_dir.rglob("*.png"))
+    is_watched = [True]
+
+    def refuse(event: str, args: tuple[object, ...]) -> None:
+        if is_watched and event == "os.scandir" and args[0] == str(store):
+            raise PermissionError(EACCES, "Permission denied", str(store))
+
+    sys.addaudithook(refuse)
+    try:
+        with pytest.raises(BackupFailed, match=f"{store}: Permission denied"):
+            make_backup(settings, FolderPlace(tmp_path))
+    finally:
+        is_watched.clear()
+    assert FolderPlace(tmp_path).stamps() == []
 
 
 def test_old_backups_go_with_the_files_that_only_they_had(

@@ -143,9 +143,12 @@ def _check_own(place: Place, database: str) -> None:
 
 
 def _copy(store: Path, target: Place) -> Iterator[str]:
-    """Copy what `target` lacks of a store's files; the names of all, relative to the store."""
+    """Copy what `target` lacks of a store's files; the names of all, relative to the store.
+
+    Raises OSError for a folder that cannot be read: its pictures would be missing.
+    """
     there = target.uploads()
-    for place, folders, files in os.walk(store):
+    for place, folders, files in os.walk(store, onerror=_refuse):
         folders[:] = [one for one in folders if not one.startswith(NOT_COPIED)]
         for file in (Path(place, one) for one in files if not one.startswith(NOT_COPIED)):
             name = file.relative_to(store).as_posix()
@@ -155,6 +158,11 @@ def _copy(store: Path, target: Place) -> Iterator[str]:
                 except FileNotFoundError:  # deleted just now
                     continue
             yield name
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # deleted just now
+        raise error
 
 
 def _describe(session: Session, part: Path, files: int) -> Manifest:
