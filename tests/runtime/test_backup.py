@@ -97,7 +97,7 @@ def test_without_a_folder_that_cannot_be_read_there_is_no_backup(
 ) -> None:
     """It would be one without that folder's pictures, and nobody would know."""
     client.post("/upload", files={"file": ("1.png", png(1))})  # unless another test did
-    store = next(path.parent for path in settings.upload_dir.rglob("*.png"))
+    store = next(path.parent for path in settings.storage_dir.rglob("*.png"))
     is_watched = [True]
 
     def refuse(event: str, args: tuple[object, ...]) -> None:
