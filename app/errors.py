@@ -41,6 +41,10 @@ class ModelUnavailable(StartError):
     code = "model_unavailable"
 
 
+class CalibrationLost(ModelUnavailable):
+    """Vectors in int8 need a calibrated model that is no longer there."""
+
+
 class ModelUnknown(ModelUnavailable):
     """No model can be had by this name: there is none, or its folder or a package is missing.
 

@@ -95,7 +95,7 @@ def serve(settings: Settings) -> None:
     sole = nullcontext() if settings.database_url else sole_owner(settings.postgres_dir)
     with _listener(settings.api_host, settings.api_port) as listener, sole:
         print(f"Starting version {VERSION}{_with_model(settings)} …", flush=True)
-        with open_services(settings) as services:
+        with open_services(settings, tell=partial(print, flush=True)) as services:
             check_further_models(settings, services.sessions)
             _warn_without_worker(settings, services)
             check_address(settings.api_host, settings.allow_anonymous, services.sessions)

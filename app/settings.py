@@ -166,7 +166,9 @@ class Settings(BaseModel):
         "auto", description="torch, openvino, or auto: the faster of the two, measured once"
     )
     precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
-        "auto", description="number format; int8 needs the extra int8 and an index of its own"
+        "auto",
+        description="number format; auto: that of the index, for an empty one the fastest that is "
+        "close enough to fp32; int8 needs the extra int8 and an index of its own",
     )
     model_cache_dir: Path = Field(
         Path("data/models/converted"),

@@ -37,12 +37,16 @@ def peer(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bare(
-    shop: Workshop, batches: int = 0, ones: int = 0, texts: Sequence[str] = ()
+    shop: Workshop,
+    batches: int = 0,
+    ones: int = 0,
+    texts: Sequence[str] = (),
+    precision: str | None = None,
 ) -> dict[str, Any]:
     """Run `benchmarks.bare` on batches, on pictures one by one, and on texts; what it prints."""
     paths = [str(path) for path in shop.photographs[: max(ones, 32)]]
     task = {"photographs": paths, "batches": batches, "ones": ones, "texts": texts}
-    own = environment(shop.folder, shop.model)
+    own = environment(shop.folder, shop.model, precision=precision)
     return _told([sys.executable, "-m", "benchmarks.bare"], task, own)
 
 

@@ -27,6 +27,7 @@ from scripts.generated_vectors import copy_vectors, insert_images
 
 MODEL = "ViT-B-32"
 PASSED_ON = ("PATH", "HOME", "RUNTIME", "PRECISION", "DEVICE", "CUDA_VISIBLE_DEVICES")
+FLOAT = "bf16"  # a precision; `auto` would take int8 where there are pictures to calibrate it on
 START_SECONDS = 900.0  # limit; the first start converts the model and times the runtimes
 STOP_SECONDS = 60.0
 LOOK_SECONDS = 0.02  # between checks whether it is ready
@@ -72,13 +73,20 @@ class Model:
     cache: Path
 
 
-def environment(folder: Path, model: Model, sources: Path | None = None) -> dict[str, str]:
-    """Variables for a server that keeps everything below `folder`, without the user's settings."""
+def environment(
+    folder: Path, model: Model, sources: Path | None = None, precision: str | None = None
+) -> dict[str, str]:
+    """Variables for a server that keeps everything below `folder`, without the user's settings.
+
+    `precision` is by default that of PRECISION, and FLOAT without one.
+    """
     empty = folder / "empty"
     empty.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {
+        "PRECISION": FLOAT,
         **kept,
+        **({"PRECISION": precision} if precision else {}),
         "ENV_FILE": os.devnull,
         "CLIP_MODEL": MODEL,
         "CLIP_PRETRAINED": str(model.checkpoint),
@@ -95,10 +103,12 @@ def environment(folder: Path, model: Model, sources: Path | None = None) -> dict
 
 
 @contextmanager
-def serving(folder: Path, model: Model, sources: Path | None = None) -> Iterator[Server]:
+def serving(
+    folder: Path, model: Model, sources: Path | None = None, precision: str | None = None
+) -> Iterator[Server]:
     """A server that is ready and has scanned its folder; stopped when the block ends."""
     port = _free_port()
-    own = {**environment(folder, model, sources), "API_PORT": str(port)}
+    own = {**environment(folder, model, sources, precision), "API_PORT": str(port)}
     log = folder / "server.log"
     began = time.perf_counter()
     with log.open("w") as told:

@@ -147,12 +147,12 @@ class Workshop:
             yield running
 
     @contextmanager
-    def indexing(self) -> Iterator[Server]:
+    def indexing(self, precision: str | None = None) -> Iterator[Server]:
         """A running server with an empty database that is allowed to index `pictures`."""
         folder = self.folder / "indexing"
         folder.mkdir()
         try:
-            with serving(folder, self.model, self.pictures) as running:
+            with serving(folder, self.model, self.pictures, precision) as running:
                 yield running
         finally:
             shutil.rmtree(folder, ignore_errors=True)

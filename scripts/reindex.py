@@ -52,7 +52,7 @@ def main(
         if model or changes == Changes():
             chosen = model_name(model) if model else default_model(settings)
             changes = replace(changes, model=chosen)
-        with open_services(settings) as services:
+        with open_services(settings, to_reindex=True) as services:
             known = services.registry.find(namespace, collection)
             if rollback:
                 _print_activation(services.reindexing.roll_back(known))

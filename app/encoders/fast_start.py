@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 4  # bump it when the record, or what is built from it, changes
-PRECISIONS = ("fp32", "bf16")  # int8 has its own verdict file to check
+PRECISIONS = ("fp32", "bf16", "int8")
 VERSIONS = (
     *("torch", "torchvision", "open-clip-torch", "openvino"),
     *("numpy", "pillow", "ftfy", "regex", "huggingface-hub"),
@@ -101,7 +101,8 @@ def keep(
 ) -> None:
     """Write the record `find` needs, if `encoder` can be rebuilt identically without torch.
 
-    `loaded` is the model it was built from; `trials` is the file of measurements it was chosen by.
+    `loaded` is the model it was built from; `trials` is the file of measurements that it was chosen
+    by, or the verdict on int8.
     """
     folder = request.options.folder
     if folder is None or encoder.runtime != "openvino" or encoder.precision not in PRECISIONS:
@@ -199,10 +200,11 @@ def _record(
 
     if request.options.folder is None or loaded.place is None:
         raise ValueError("its files lie in several places")
-    converted = openvino.place(request.options.folder, encoder.space.fingerprint)
+    converted = openvino.place(request.options.folder, loaded.encoder.space.fingerprint)
     towers = cast("OpenVinoTowers", encoder.towers)
-    text = towers.text_file.absolute()
-    places = [place.absolute() for place in (loaded.place, converted, trials, text.parent)]
+    image, text = towers.image_file.absolute(), towers.text_file.absolute()
+    parts = (loaded.place, converted, trials, image.parent, text.parent)
+    places = [place.absolute() for place in parts]
     files = identities(places)
     if identities([loaded.place]) != loaded.files:
         raise ValueError("its files were changed while they were read")
@@ -212,7 +214,7 @@ def _record(
         files=files,
         space=asdict(encoder.space),
         logit_scale=encoder.logit_scale,
-        image_file=str(towers.image_file.absolute()),
+        image_file=str(image),
         text_file=str(text),
         precision=towers.precision,
         text_precision=towers.text_precision,

@@ -74,6 +74,16 @@ def overlap(a: Vectors, b: Vectors) -> float:
     return float(np.mean([len(one & other) / NEIGHBOURS for one, other in pairs]))
 
 
+def recall(texts: Vectors, gallery: Vectors) -> float:
+    """The share of `texts` whose nearest row of `gallery` is the corresponding one.
+
+    Both have shape (n, dimensions), n at least 1; ties count against it.
+    """
+    scores = texts @ gallery.T
+    own = np.diagonal(scores)[:, np.newaxis]
+    return float(((scores >= own).sum(axis=1) == 1).mean())
+
+
 def _nearest(gallery: Vectors) -> list[set[int]]:
     scores = gallery @ gallery.T
     np.fill_diagonal(scores, -np.inf)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 TELLING = {"model name", "flags", "CPU implementer", "CPU part", "Features"}  # lines we read
+INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}  # they multiply 8-bit integers fast
 DEVICES = Path("/dev")
 # Device files of NVIDIA's driver, also on its boards without PCI and under Windows, and of AMD's.
 GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
@@ -24,6 +25,11 @@ def processor() -> list[str]:
     except OSError:  # another system
         return [platform.machine(), platform.processor()]
     return [line for line in first if line.partition("\t")[0].rstrip(" :") in TELLING]
+
+
+def has_fast_int8() -> bool:
+    """Whether the processor says that it has instructions for 8-bit integers."""
+    return not INT8_FLAGS.isdisjoint(" ".join(processor()).split())
 
 
 def may_have_gpu() -> bool:

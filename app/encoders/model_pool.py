@@ -64,6 +64,7 @@ class ModelPool:
         self._room = _BoundedRoom(max_loaded)
         self._lock = threading.Lock()
         self._made: dict[ModelName, ResidentModel] = {}
+        self._preferred: ModelName | None = None
 
     def of(self, name: ModelName) -> ResidentModel:
         """The ResidentModel for a name, the same one every time; this does not load it."""
@@ -76,7 +77,14 @@ class ModelPool:
 
     def resolved(self, name: ModelName) -> ModelName:
         """The name with its precision."""
+        preferred = self._preferred
+        if name.precision is None and preferred is not None and name.has_weights_of(preferred):
+            return replace(name, precision=preferred.precision)
         return replace(name, precision=name.precision or self._precision)
+
+    def prefer(self, name: ModelName) -> None:
+        """From now on, the same weights under a name without precision are meant in this one's."""
+        self._preferred = self.resolved(name)
 
 
 class _BoundedRoom(UnboundedPool):

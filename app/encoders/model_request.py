@@ -9,6 +9,8 @@ from PIL import Image
 
 Runtime = Literal["auto", "torch", "openvino"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
+Captioned = tuple[Image.Image, str]
+"""An RGB picture and what it shows."""
 
 
 def _none(_count: int) -> list[Image.Image]:
@@ -20,13 +22,18 @@ class RuntimeOptions:
     """How to run a model, as set by RUNTIME, PRECISION and MODEL_CACHE_DIR.
 
     `folder` stores converted models and measurements; with None only torch is used and nothing is
-    stored. `samples(n)` returns up to n RGB pictures for calibrating and evaluating int8.
+    stored. Only int8 uses the rest: `samples(n)` returns up to n RGB pictures to calibrate it and
+    to judge it by, and raises ModelUnavailable where it must not be calibrated; `captioned()`
+    returns RGB pictures with their captions, to judge it by too; `most_seconds` is about how long
+    it may take to be calibrated, None for as long as it takes.
     """
 
     runtime: Runtime = "auto"
     precision: Precision = "auto"
     folder: Path | None = None
     samples: Callable[[int], list[Image.Image]] = _none
+    captioned: Callable[[], list[Captioned]] = list
+    most_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class OpenVinoTowers:
     ) -> None:
         """`precision` is fp32, bf16, or int8 where `image` is quantised.
 
+        What is not quantised in `image` is then computed in bf16 where the CPU multiplies that.
+
         `text_precision` is COMPRESSED where `text` has its weights in 8 bits, otherwise the same.
         """
         self.precision = precision
@@ -37,7 +39,7 @@ class OpenVinoTowers:
         self.image_file, self.text_file = image, text
         self._lock = threading.Lock()
         self._met: set[tuple[int, ...]] = set()  # shapes that the towers are prepared for
-        self._image = _compiled(image, precision)
+        self._image = _compiled(image, _between(precision))
         self._text = _compiled(text, self.text_precision)
 
     def texts(self, tokens: Tokens) -> Features:
@@ -56,6 +58,14 @@ class OpenVinoTowers:
                 files = (self.image_file, self.text_file)
                 release_mapped([file.with_suffix(".bin") for file in files])
         return result
+
+
+def _between(precision: str) -> str:
+    """What an image tower in `precision` computes in where it is not quantised."""
+    if precision != "int8":
+        return precision
+    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in able else "fp32"
 
 
 def _compiled(path: Path, precision: str) -> Any:

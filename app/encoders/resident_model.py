@@ -46,8 +46,9 @@ class UnboundedPool:
 
 @dataclass(frozen=True)
 class _Failure:
-    """Just the message: the exception would keep alive whatever its frames had loaded."""
+    """Just kind and message: the exception would keep alive whatever its frames had loaded."""
 
+    kind: type[ModelUnavailable]
     reason: str
     at: float  # by time.monotonic
 
@@ -103,7 +104,7 @@ class ResidentModel:
     def _check_failure(self) -> None:
         failure = self._failure
         if failure is not None and time.monotonic() - failure.at < FAILURE_SECONDS:
-            raise ModelUnavailable(failure.reason)
+            raise failure.kind(failure.reason)
 
     def _warm_encoder(self) -> "OpenClipEncoder":
         try:
@@ -112,7 +113,9 @@ class ResidentModel:
             memory.trim()  # loading leaves a few hundred megabytes behind
             self._space = _same(self._space, encoder.space)
         except Exception as error:
-            self._failure = _Failure(str(error) or type(error).__name__, time.monotonic())
+            kind = type(error) if isinstance(error, ModelUnavailable) else ModelUnavailable
+            reason = str(error) or type(error).__name__
+            self._failure = _Failure(kind, reason, time.monotonic())
             raise
         self._failure = None
         return encoder

@@ -74,6 +74,15 @@ class Size:
     bytes: int
 
 
+def of_model(session: Session, model: str, pretrained: str) -> list[Generation]:
+    """All generations of a model's vectors, in any collection and precision; the oldest first."""
+    query = select(*GENERATION_COLUMNS).where(
+        vector_indexes.c.model == model, vector_indexes.c.pretrained == pretrained
+    )
+    rows = session.execute(query.order_by(vector_indexes.c.id)).mappings()
+    return [Generation.of(row) for row in rows]
+
+
 def require_none_growing(session: Session, active: VectorIndex) -> None:
     """Make sure, until the transaction ends, that no generation is building or ready.
 

@@ -1,11 +1,9 @@
 """Settings to services: all that a process works with, opened in order and closed again."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from app import VERSION
 from app.access.authentication import Authenticator, is_loopback
 from app.access.signed_addresses import AddressSigner
 from app.catalog.collection_deletion import CollectionDeletion
@@ -35,6 +33,7 @@ from app.runtime.annotating.caption_vectors import CaptionVectors
 from app.runtime.annotating.region_annotator import RegionAnnotator
 from app.runtime.annotating.sentence_choice import SentenceChoice
 from app.runtime.annotating.text_annotator import TextAnnotator
+from app.runtime.calibrations import Calibrations
 from app.runtime.collection_assembly import MEGA, CollectionAssembly
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.coverage import CoverageReport
@@ -44,6 +43,7 @@ from app.runtime.evaluation.evaluation_work import EvaluationWork
 from app.runtime.evaluation.evaluations import Evaluations
 from app.runtime.labelling.label_sets import LabelSets
 from app.runtime.labelling.label_work import LabelWork
+from app.runtime.precision_choice import PrecisionChoice, Tell
 from app.runtime.reading_threads import open_reading_pools
 from app.runtime.reindexing.automatic import AutomaticReindexing
 from app.runtime.reindexing.generation_fill import GenerationFill
@@ -61,8 +61,6 @@ from app.settings import Settings
 from app.sources.checked_connections import Connector
 from app.understanding.regions.region_finders import RegionFinders
 
-log = logging.getLogger(__name__)
-
 HOUR = 3_600  # seconds
 FEED_SECONDS = 2 * 365 * 24 * HOUR
 """How long the address of a feed may work: people give it to a reader once. It ends earlier with
@@ -77,9 +75,13 @@ def _video_rules(settings: Settings) -> VideoRules | None:
 
 
 @contextmanager
-def open_services(settings: Settings) -> Iterator[Services]:
+def open_services(
+    settings: Settings, tell: Tell | None = None, *, to_reindex: bool = False
+) -> Iterator[Services]:
     """Start or reach Postgres, migrate, load and warm the model; undo all of it at the end.
 
+    With `tell` it may try int8 for an empty database, which takes minutes, and tells it of that.
+    With `to_reindex` the calibrated model of an index in int8 may be lost.
     Raises a StartError that says what is missing.
     """
     DECODING_MEMORY.set_limit(int(settings.decoding_memory_mb * MEGA))
@@ -88,13 +90,15 @@ def open_services(settings: Settings) -> Iterator[Services]:
     with ExitStack() as stack:
         batcher = Batcher(settings.batch_size)
         stack.callback(batcher.close)
+        calibrations = Calibrations(settings)
         model_pool = ModelPool(
-            lambda name: models.load_encoder(settings, name),
+            lambda name: models.load_encoder(settings, name, calibrations.options(name)),
             batcher,
             settings.max_resident_models,
             models.arithmetic(settings),
         )
-        if models.is_named(settings):  # else the database tells which
+        # Else the database tells which.
+        if models.is_named(settings) and not models.may_be_int8(settings):
             # torch's import and Postgres's start take seconds each: side by side
             model_pool.of(models.default_model(settings)).load_ahead()
         url = stack.enter_context(backing_services.database(settings))
@@ -105,27 +109,18 @@ def open_services(settings: Settings) -> Iterator[Services]:
         if replicas is not None:
             stack.enter_context(replicas.watched())
         sessions = open_sessions(engine, routed=replicas is not None)
-        default, index, encoder = open_default(settings, sessions, model_pool)
+        calibrations.sessions = sessions
+        precision = PrecisionChoice(settings, sessions, model_pool, calibrations, tell)
+        default, index, encoder = open_default(
+            settings, sessions, model_pool, precision, to_reindex=to_reindex
+        )
         pools = stack.enter_context(open_reading_pools())
         shared = CollectionAssembly(settings, sessions, pools, SentenceModels(batcher))
         stack.callback(shared.text_reader.close)
         stack.callback(shared.interrupt.set)
         services = _Assembly(url, model_pool, shared, replicas).services(default, index, encoder)
-        _log_start(services, index)
+        services.log_start()
         yield services
-
-
-def _log_start(services: Services, index: VectorIndex) -> None:
-    """Log which model runs how, and on which index."""
-    log.info(
-        "version %s: model %s by %s in %s on %s",
-        *(VERSION, services.model_name, services.encoder.load().runtime),
-        *(services.precision, services.device),
-    )
-    log.info(
-        "index %d of the default collection: %d dimensions as %s, %d pictures",
-        *(index.id, index.dimensions, index.storage, services.gallery.count()),
-    )
 
 
 def _open_replicas(settings: Settings, primary_url: str) -> ReadReplicas | None:

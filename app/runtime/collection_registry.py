@@ -4,7 +4,6 @@ The services of a collection are built once and cached; its rows are read at eve
 changes by other processes are seen at once. Opening a collection needs its model, finding it not.
 """
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -41,8 +40,6 @@ from app.search.explanation.image_explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission
 from app.search.search import Search
 from app.understanding.labels.classification import Classifier
-
-log = logging.getLogger(__name__)
 
 DEFAULT_SECONDS = 1.0  # the default collection's index is looked up so often, not at each search
 MOST_OPEN = 100  # collections whose services are cached, least recently used out first
@@ -87,11 +84,13 @@ class CollectionRegistry:
         self._models = models
         self._build = build
         self._collection_deletion = deletion
-        self._encoder = default[2]
         self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
         self._namespaces: dict[int, str] = {}  # by id: ids are never reused
         self._lock = threading.Lock()
-        self.default = build(*default)
+        collection, index, self._encoder = default
+        is_own = index.fingerprint == self._encoder.space.fingerprint  # else its model is lost
+        encoder = self._encoder if is_own else model_pool.of(ModelName.of(index.space))
+        self.default = build(collection, index, encoder)
         # By the standby that was asked, None: the primary. One may not know another's new index.
         self._default_read = {chosen_standby(): (self.default, time.monotonic())}
 

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 from app.catalog import collections
 from app.command_names import typed
@@ -9,29 +10,65 @@ from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident_model import ResidentModel
-from app.errors import CollectionNotFound, IndexGone, ModelMismatch, ModelUnavailable
+from app.errors import (
+    CalibrationLost,
+    CollectionNotFound,
+    IndexGone,
+    ModelMismatch,
+    ModelUnavailable,
+)
 from app.index import vector_indexes
 from app.runtime import models
+from app.runtime.precision_choice import PrecisionChoice
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
+Opened = tuple[Collection, VectorIndex, ResidentModel]
+"""The default collection with its active index and a model."""
+
+
 def open_default(
-    settings: Settings, sessions: Sessions, model_pool: ModelPool
-) -> tuple[Collection, VectorIndex, ResidentModel]:
+    settings: Settings,
+    sessions: Sessions,
+    model_pool: ModelPool,
+    precision: PrecisionChoice,
+    *,
+    to_reindex: bool,
+) -> Opened:
+    """The default collection with its active index and its model, as `_open` chooses it.
+
+    Where the calibrated model of an index in int8 is lost, `to_reindex` opens the same weights in
+    floating point: they cannot search that index, but may take its place. Raises as `_open`.
+    """
+    try:
+        return _open(settings, sessions, model_pool, precision)
+    except CalibrationLost:
+        if not to_reindex:
+            raise
+    with sessions.begin() as session:
+        default = collections.default(session)
+        index = vector_indexes.active_index(session, default.id)
+    return default, index, model_pool.of(replace(ModelName.of(index.space), precision="float"))
+
+
+def _open(
+    settings: Settings, sessions: Sessions, model_pool: ModelPool, precision: PrecisionChoice
+) -> Opened:
     """The default collection with its active index and the model of that.
 
     It is the settings' model, or where pictures were indexed with another one, that one, if it can
     be had: then `make reindex` changes to the settings'. Where the settings name none, a database
-    that has one keeps it. Raises ModelMismatch, ModelUnavailable.
+    that has one keeps it. Raises ModelMismatch, ModelUnavailable, CalibrationLost.
     """
-    encoder = model_pool.of(_wanted(settings, sessions))
-    space = encoder.space
     try:
-        with sessions.begin() as session:
-            default = collections.default(session)
-            return default, vector_indexes.open_index(session, default.id, space), encoder
+        with precision.made(_wanted(settings, sessions)) as name:
+            encoder = model_pool.of(name)
+            space = encoder.space
+            with sessions.begin() as session:
+                default = collections.default(session)
+                return default, vector_indexes.open_index(session, default.id, space), encoder
     except ModelMismatch:
         with sessions.begin() as session:
             default = collections.default(session)
@@ -60,7 +97,7 @@ def _wanted(settings: Settings, sessions: Sessions) -> ModelName:
 def _former(settings: Settings, model_pool: ModelPool, index: VectorIndex) -> ResidentModel | None:
     """The model of the index, if its weights can be had and are the same.
 
-    The demo model stays with those who ask for it, and asks for no other.
+    The demo model stays with those who ask for it, and asks for no other. Raises CalibrationLost.
     """
     name = ModelName.of(index.space)
     named = [*models.further_models(settings), models.default_model(settings)]
@@ -70,5 +107,7 @@ def _former(settings: Settings, model_pool: ModelPool, index: VectorIndex) -> Re
     former = model_pool.of(name)
     try:
         return former if former.space.fingerprint == index.fingerprint else None
+    except CalibrationLost:
+        raise
     except ModelUnavailable:
         return None

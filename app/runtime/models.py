@@ -1,12 +1,7 @@
-"""The models named by the settings, and sample pictures to calibrate one on."""
+"""The models named by the settings, and how they are loaded."""
 
 import os
-import random
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.database.connections import Sessions
@@ -14,12 +9,11 @@ from app.encoders import presets
 from app.encoders.captions import CaptionModel
 from app.encoders.model_pool import ModelName
 from app.encoders.model_request import ModelRequest, Precision, RuntimeOptions
-from app.errors import ImageRejected, ModelUnavailable, ModelUnknown, SettingsInvalid
+from app.errors import ModelUnavailable, ModelUnknown, SettingsInvalid
 from app.index import vector_indexes
-from app.pictures.decoding import PillowImage, decode
-from app.settings import BUNDLED_IMAGES, DEMO_CAPTIONER_DIR, DEMO_MODEL_DIR, Settings
+from app.runtime.sample_pictures import captioned_pictures, sample_pictures
+from app.settings import DEMO_CAPTIONER_DIR, DEMO_MODEL_DIR, Settings
 from app.sources.checked_connections import Connector
-from app.storage.disk import files_below
 from app.understanding.captions.caption_endpoint import CaptionEndpoint
 from app.understanding.captions.captioner import Captioner
 from app.vectors import Arithmetic
@@ -30,8 +24,7 @@ if TYPE_CHECKING:
 DEMO_MODEL = "demo model"
 FORMER_MODEL, FORMER_TAG = "ViT-B-32", "datacomp_xl_s13b_b90k"
 """What one of the two settings alone is completed with: the defaults before there were presets."""
-FEWEST_SAMPLES = 100  # of the user's pictures for a calibration; with fewer, bundled ones serve
-LISTED_SAMPLES = 50_000  # files listed to choose from: takes about a second
+INT8_FOLDERS = "*-int8"  # in MODEL_CACHE_DIR, of models that were calibrated
 
 
 def default_model(settings: Settings) -> ModelName:
@@ -92,12 +85,18 @@ def model_name(text: str) -> ModelName:
     return presets.resolve(model, tag)
 
 
-def load_encoder(settings: Settings, name: ModelName) -> "OpenClipEncoder":
-    """Load a model. Raises ModelUnavailable."""
+def load_encoder(
+    settings: Settings, name: ModelName, options: RuntimeOptions | None = None
+) -> "OpenClipEncoder":
+    """Load a model, in the precision of its name; `options` are by default those of the settings.
+
+    Raises ModelUnavailable.
+    """
     hand_over_hub_settings(settings)
     from app.encoders import loading
 
-    options = replace(runtime_options(settings), precision=_precision(settings, name))
+    options = options or runtime_options(settings)
+    options = replace(options, precision=_precision(settings, name))
     request = ModelRequest(name.model, name.pretrained, settings.device, None, options)
     if settings.testing and name.has_weights_of(default_model(settings)):
         request = ModelRequest(
@@ -135,6 +134,13 @@ def arithmetic(settings: Settings) -> Arithmetic:
     return "int8" if settings.precision == "int8" else "float"
 
 
+def may_be_int8(settings: Settings) -> bool:
+    """Whether the database may say that the model is computed in int8."""
+    if settings.precision != "auto":
+        return settings.precision == "int8"
+    return any(settings.model_cache_dir.glob(INT8_FOLDERS))
+
+
 def _precision(settings: Settings, name: ModelName) -> Precision:
     """The precision to run a model in: the settings' unless that gives other vectors."""
     if name.precision in {None, arithmetic(settings)}:
@@ -149,29 +155,8 @@ def runtime_options(settings: Settings) -> RuntimeOptions:
         settings.precision,
         settings.model_cache_dir,
         lambda count: sample_pictures(settings, count),
+        captioned_pictures,
     )
-
-
-def sample_pictures(settings: Settings, count: int) -> list[PillowImage]:
-    """Up to `count` RGB pictures sampled from the user's folders, or from the bundled ones.
-
-    Deterministic while the folders do not change. Unreadable files are skipped.
-    """
-    folders = (settings.source_dir, *settings.source_dirs, settings.storage_dir)
-    found = list(islice(_pictures(folders, settings), count))
-    bundled = _pictures((BUNDLED_IMAGES,), settings)
-    return found if len(found) >= FEWEST_SAMPLES else list(islice(bundled, count))
-
-
-def _pictures(folders: Iterable[Path], settings: Settings) -> Iterator[PillowImage]:
-    """The pictures in `folders`, shuffled with a fixed seed."""
-    listed = (path for folder in folders for path in files_below(folder))
-    paths = sorted(islice(listed, LISTED_SAMPLES))
-    random.Random(0).shuffle(paths)  # noqa: S311  # not a secret
-    for path in paths:
-        with suppress(ImageRejected, OSError):
-            if path.stat().st_size <= settings.max_file_mb * 1e6:
-                yield decode(path.read_bytes(), settings.max_megapixels).image
 
 
 def hand_over_hub_settings(settings: Settings) -> None:

@@ -1,10 +1,12 @@
 """The services of a running process, used by routes and scripts."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from app import VERSION
 from app.access.authentication import Authenticator
 from app.access.signed_addresses import AddressSigner
 from app.catalog.duplicates.duplicate_groups import Duplicates
@@ -31,6 +33,8 @@ from app.runtime.worker import Worker
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.search import Search
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,18 @@ class Services:
     def model_name(self) -> str:
         """`demo model`, or the name and tag of the model."""
         return self.encoder.space.name
+
+    def log_start(self) -> None:
+        """Log which model runs how, and on which index."""
+        log.info(
+            "version %s: model %s by %s in %s on %s",
+            *(VERSION, self.model_name, self.encoder.load().runtime, self.precision, self.device),
+        )
+        index = self.registry.default.index
+        log.info(
+            "index %d of the default collection: %d dimensions as %s, %d pictures",
+            *(index.id, index.dimensions, index.storage, self.gallery.count()),
+        )
 
     @property
     def search(self) -> Search:

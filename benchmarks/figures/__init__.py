@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.figures import beside, codes, image, indexing, memory, nearest, profile, text
+from benchmarks.figures import beside, codes, image, indexing, int8, memory, nearest, profile, text
 from benchmarks.results import Figure
 from benchmarks.workshop import Workshop
 
@@ -19,6 +19,7 @@ class Kind:
 
 FIGURES = {
     "indexing": Kind("Indexing photographs from disk", 12, indexing.measure),
+    "int8": Kind("Indexing photographs in 8-bit integers", 10, int8.measure),
     "text": Kind("Searching by text over HTTP", 6, text.measure),
     "image": Kind("Searching by picture over HTTP", 3, image.measure),
     "beside": Kind("While pictures are indexed", 4, beside.measure),

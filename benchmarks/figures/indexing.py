@@ -1,6 +1,7 @@
 """From photographs on disk to searchable rows: ours, Chroma, LanceDB, and the bare model."""
 
 import time
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def measure(shop: Workshop) -> Figure:
     ended = [job.pictures / job.ended for job in jobs]
     alone = bare(shop, batches=BATCHES)
     forward = [alone["batch"] / seconds for seconds in alone["forward"]]
-    chroma, lance = _peer(shop, "chroma"), _peer(shop, "lance")
+    chroma, lance = indexed_by(shop, "chroma"), indexed_by(shop, "lance")
     rate = float(np.median(searchable))
     return Figure(
         [
@@ -47,11 +48,11 @@ def measure(shop: Workshop) -> Figure:
     )
 
 
-def ours(shop: Workshop) -> list[Ingested]:
+def ours(shop: Workshop, precision: str | None = None) -> list[Ingested]:
     """Whole jobs, each into an empty database."""
     jobs = []
     for _ in range(shop.sizes.repeats):
-        with shop.indexing() as server:
+        with shop.indexing(precision) as server:
             jobs.append(index(server, shop))
     return jobs
 
@@ -62,13 +63,14 @@ def index(server: Server, shop: Workshop) -> Ingested:
     return follow(server, server.hand_in(shop.pictures), began)
 
 
-def _peer(shop: Workshop, name: str) -> dict[str, Any]:
+def indexed_by(shop: Workshop, name: str) -> dict[str, Any]:
+    """What a peer tells of indexing the first photographs. Raises MeasurementFailed."""
     paths = shop.photographs[: shop.sizes.of_peers]
     task = {
         "task": "index",
         "model": MODEL,
         "checkpoint": str(shop.model.checkpoint),
-        "store": str(shop.folder / f"{name}-indexing"),
+        "store": mkdtemp(prefix=f"{name}-indexing-", dir=shop.folder),  # another figure has its own
         "photographs": [str(path) for path in paths],
     }
     told = peer(name, task)

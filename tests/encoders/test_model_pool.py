@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,18 @@ def test_each_name_has_one_resident_which_is_not_loaded_by_asking(
     assert one is same is not two
     assert not one.is_loaded
     assert loader.loads == []
+
+
+def test_a_name_without_precision_has_the_preferred_one_or_the_pools(
+    names: list[ModelName], lane: Lane, loader: Loader
+) -> None:
+    model_pool = ModelPool(loader, lane, max_loaded=2)
+    assert model_pool.of(names[0]) is model_pool.of(replace(names[0], precision="float"))
+    quantised = replace(names[0], precision="int8")
+    model_pool.prefer(quantised)
+    assert model_pool.of(names[0]) is model_pool.of(quantised)
+    assert model_pool.resolved(names[1]).precision == "float"  # of other weights
+    assert model_pool.resolved(replace(names[0], precision="float")).precision == "float"
 
 
 def test_room_for_no_model_is_refused(lane: Lane, loader: Loader) -> None:

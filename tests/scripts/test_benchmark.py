@@ -208,6 +208,11 @@ def test_a_server_of_the_benchmark_has_nobodys_own_settings(
     own = environment(tmp_path, Model(tmp_path / "weights", tmp_path / "models"))
     assert "DATABASE_URL" not in own
     assert own["RUNTIME"] == "torch"
+    assert own["PRECISION"] == "bf16"  # not auto, which might take int8
+    model = Model(tmp_path / "weights", tmp_path / "models")
+    monkeypatch.setenv("PRECISION", "fp32")
+    assert environment(tmp_path, model)["PRECISION"] == "fp32"
+    assert environment(tmp_path, model, precision="int8")["PRECISION"] == "int8"
     assert own["POSTGRES_DIR"].startswith(str(tmp_path))
 
 

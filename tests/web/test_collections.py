@@ -71,6 +71,7 @@ def test_a_collection_with_the_defaults(client: TestClient, create: Create) -> N
     assert client.get(answer.headers["location"]).json() == told
     assert (told["namespace"], told["name"], told["model"]) == ("default", "holidays", "demo model")
     assert (told["storage"], told["m"], told["ef_construction"]) == ("halfvec", 16, 64)
+    assert told["precision"] == "float"
     assert (told["dimensions"], told["language"], told["fields"]) == (128, "english", {})
     assert (told["image_count"], told["coverage"], told["ef_search"]) == (0, 1.0, None)
     assert len(told["fingerprint"]) == 64

@@ -8,8 +8,7 @@ different processor or a different version of the libraries that compute means n
 import hashlib
 import json
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from app.encoders import fidelity, hardware
+from app.encoders import fidelity, hardware, timing
 from app.encoders.model_request import RuntimeOptions
 from app.encoders.torch_models import gpu_batching
 from app.errors import ModelUnavailable
@@ -27,14 +26,11 @@ from app.storage.disk import whole_file
 
 if TYPE_CHECKING:
     from app.encoders.encoder import OpenClipEncoder
+    from app.encoders.torch_models.int8 import Quantised
     from app.encoders.torch_models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3  # all variants are timed in turn; the best of each counts, as other load disturbs
-ROUND_SECONDS = 0.1  # minimum per variant and round
-PICTURES = 8  # in a timed batch: larger ones gain a processor little
-QUERY = "a small boat on a lake at dawn"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 GATES = {"fp32": fidelity.EXACT_COSINE}  # others: fidelity.MINIMUM_COSINE
 BFLOAT16 = ("avx512_bf16", "amx_bf16")  # flags of CPUs that multiply bf16 in hardware
@@ -78,7 +74,7 @@ class Choice(NamedTuple):
 def choose_runtime(loaded: "LoadedModel", options: RuntimeOptions) -> Choice:
     """Choose the encoder. Raises ModelUnavailable if int8 is requested but not possible."""
     if options.precision == "int8" and (found := _int8(loaded, options)):
-        return Choice(_with_texts(loaded, options, found), None)
+        return Choice(_with_texts(loaded, options, found.encoder), found.verdict)
     variants = candidates(loaded.device, options)
     encoders: dict[Variant, OpenClipEncoder] = {REFERENCE: loaded.encoder}
     trials = _trials(loaded, options, variants, encoders)
@@ -91,7 +87,7 @@ def choose_runtime(loaded: "LoadedModel", options: RuntimeOptions) -> Choice:
             settled = False
             continue
         encoder = gpu_batching.tuned(encoder) if loaded.device == "cuda" else encoder
-        if options.precision == "auto":
+        if options.precision != "fp32":
             encoder = _with_texts(loaded, options, encoder)
         return Choice(encoder, _trials_file(loaded, options) if settled else None)
     return Choice(loaded.encoder, None)
@@ -110,7 +106,7 @@ def candidates(device: str, options: RuntimeOptions) -> list[Variant]:
 def _precisions(device: str, options: RuntimeOptions) -> list[str]:
     """The precisions to try, likely fastest first."""
     able = {"cuda": ["fp16", "bf16"], "cpu": ["bf16"] if has_bfloat16() else []}.get(device, [])
-    if options.precision == "auto":
+    if options.precision in {"auto", "int8"}:  # int8 comes here where it is not faithful
         return [*able, "fp32"]
     if options.precision == "bf16" and "bf16" not in able:
         log.warning("this %s does not multiply bf16; using fp32", device)
@@ -137,7 +133,7 @@ def has_bfloat16() -> bool:
     return any(capabilities.get(name) for name in BFLOAT16)
 
 
-def _int8(loaded: "LoadedModel", options: RuntimeOptions) -> "OpenClipEncoder | None":
+def _int8(loaded: "LoadedModel", options: RuntimeOptions) -> "Quantised | None":
     if loaded.device != "cpu" or options.runtime == "torch" or options.folder is None:
         raise ModelUnavailable(
             "int8 runs in OpenVINO on the CPU: set IMAGE_SEARCH_DEVICE=cpu and "
@@ -161,7 +157,7 @@ def _with_texts(
     from app.encoders.torch_models import compressed_texts
 
     key = f"{encoder.precision}-{_key(loaded)}"
-    return compressed_texts.tried(loaded, encoder, options.folder, key, text_seconds)
+    return compressed_texts.tried(loaded, encoder, options.folder, key, timing.text_seconds)
 
 
 def _make(loaded: "LoadedModel", options: RuntimeOptions, variant: Variant) -> "OpenClipEncoder":
@@ -216,45 +212,15 @@ def _run_trials(
             faults[variant] = Trial(fault=fault, passing=isinstance(error, OSError | MemoryError))
     if options.folder is None:  # nothing is stored: timing would delay every load
         return faults | {variant: Trial(cosine) for variant, cosine in cosines.items()}
-    seconds = timed({variant: encoders[variant] for variant in cosines})
-    trials = {variant: Trial(cosines[variant], *seconds[variant]) for variant in cosines}
+    seconds = timing.best_seconds([encoders[variant] for variant in cosines])
+    trials = {
+        variant: Trial(cosine, *each)
+        for (variant, cosine), each in zip(cosines.items(), seconds, strict=True)
+    }
     for variant, trial in trials.items():
         per_second, milliseconds = 1 / trial.picture_seconds, 1e3 * trial.text_seconds
         log.info("%s %s: %.1f pictures/s, %.1f ms a text", *variant, per_second, milliseconds)
     return faults | trials
-
-
-def timed(encoders: "dict[Variant, OpenClipEncoder]") -> dict[Variant, tuple[float, float]]:
-    """The best seconds per picture, in a batch, and per text; the encoders take turns."""
-    best: dict[Variant, tuple[float, float]] = {}
-    for _ in range(ROUNDS if len(encoders) > 1 else 1):
-        for variant, encoder in encoders.items():
-            some = (fidelity.golden_images() * PICTURES)[:PICTURES]
-            pixels = [encoder.prepare(image) for image in some]
-            picture = _least(lambda e=encoder, p=pixels: e.encode_pixels(p)) / PICTURES  # type: ignore[misc]
-            text = _least(lambda e=encoder: e.encode_texts([QUERY]))  # type: ignore[misc]
-            known = best.get(variant, (picture, text))
-            best[variant] = min(known[0], picture), min(known[1], text)
-    return best
-
-
-def text_seconds(encoders: "Sequence[OpenClipEncoder]") -> list[float]:
-    """The best seconds per text of each; the encoders take turns."""
-    rounds = [
-        [_least(lambda e=encoder: e.encode_texts([QUERY])) for encoder in encoders]  # type: ignore[misc]
-        for _ in range(ROUNDS)
-    ]
-    return [min(each) for each in zip(*rounds, strict=True)]
-
-
-def _least(run: Callable[[], object]) -> float:
-    run()  # the first run of a shape allocates
-    least, ends = float("inf"), time.perf_counter() + ROUND_SECONDS
-    while least == float("inf") or time.perf_counter() < ends:
-        began = time.perf_counter()
-        run()
-        least = min(least, time.perf_counter() - began)
-    return least
 
 
 def _key(loaded: "LoadedModel") -> str:

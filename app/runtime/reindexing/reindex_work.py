@@ -18,6 +18,7 @@ from app.encoders.model_pool import ModelName
 from app.errors import (
     AnnotatorUnavailable,
     Busy,
+    CalibrationLost,
     CollectionRejected,
     GenerationConflict,
     ImageSearchError,
@@ -220,7 +221,11 @@ class ReindexWork:
             opened.source_lister.measure()
         texts = opened.encoder.is_loaded
         former = self.registry.open_generation(active).recall
-        if ef_search := ef_search_like(former, opened.recall, texts=texts):
+        try:
+            ef_search = ef_search_like(former, opened.recall, texts=texts)
+        except CalibrationLost:  # of the former model: pictures have vectors in both
+            ef_search = ef_search_like(former, opened.recall, texts=False)
+        if ef_search:
             with self.sessions.begin() as session:
                 vector_indexes.set_ef_search(session, index, ef_search)
             opened = self.registry.open_generation(replace(index, ef_search=ef_search))

@@ -17,6 +17,7 @@ from app.runtime.annotating.annotator import ChosenAnnotator
 from app.runtime.known_collections import KnownCollection
 from app.search.cursors import Cursors
 from app.search.search_response import SearchResponse
+from app.vectors import Arithmetic
 from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
@@ -176,6 +177,10 @@ class CollectionDetails(BaseModel):
     )
     fingerprint: str = Field(description="SHA-256 of the model")
     dimensions: int = Field(description="dimensions of its vectors")
+    precision: Arithmetic | None = Field(
+        description="what its pictures are computed in, float (fp32, bf16 or fp16) or int8; null: "
+        "a former version did not record it"
+    )
     storage: Literal["halfvec", "vector", "bit"] = Field(description="how vectors are stored")
     m: int = Field(description="edges of a vector in the HNSW graph")
     ef_construction: int = Field(description="candidates kept while the graph is built")

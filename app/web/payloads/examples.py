@@ -135,6 +135,7 @@ COLLECTION: Example = {
     "english_only": False,
     "fingerprint": FINGERPRINT,
     "dimensions": 128,
+    "precision": "float",
     "storage": "halfvec",
     "m": 16,
     "ef_construction": 64,

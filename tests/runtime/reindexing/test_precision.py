@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from app.encoders.torch_models import int8
+from app.encoders.torch_models import int8, int8_quality
 from app.main import create_app
 from app.runtime.assembly import open_services
 from app.runtime.models import default_model
@@ -51,8 +51,9 @@ def client(settings: Settings, services: Services) -> Iterator[TestClient]:
 def _no_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     """int8 does no justice to random weights, and few pictures will do."""
     monkeypatch.setattr(int8, "SAMPLE", int8.FEWEST)
-    monkeypatch.setattr(int8, "MINIMUM_MEAN_COSINE", 0.5)
-    monkeypatch.setattr(int8, "MINIMUM_OVERLAP", 0.1)
+    monkeypatch.setattr(int8_quality, "MINIMUM_MEAN_COSINE", 0.5)
+    monkeypatch.setattr(int8_quality, "MINIMUM_OVERLAP", 0.1)
+    monkeypatch.setattr(int8_quality, "MOST_LOST_RECALL", 1.0)
 
 
 def search(client: TestClient) -> Details:
@@ -103,7 +104,7 @@ def test_another_precision_and_back(
 def test_int8_that_is_not_faithful_is_refused(
     client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(int8, "MINIMUM_OVERLAP", 1.1)
+    monkeypatch.setattr(int8_quality, "MINIMUM_OVERLAP", 1.1)
     with open_services(settings) as again:
         changes = Changes(precision="int8")
         job_id = again.reindexing.submit(again.registry.default, changes)
