@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import delete
-from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.database.connections import Sessions
-from app.database.tables import VectorIndex, embeddings, images
+from app.database.tables import embeddings, images
 from app.encoders import hardware
 from app.encoders.torch_models import int8, int8_quality
 from app.errors import CalibrationLost, CollectionRejected
-from app.index import vector_indexes
+from app.index import generations, vector_indexes
 from app.ingest.uploads import Upload
 from app.runtime import precision_choice, sample_pictures
 from app.runtime.assembly import open_services
@@ -78,11 +77,9 @@ def _nothing_is_left(sessions: Sessions) -> Iterator[None]:
     with sessions.begin() as session:
         session.execute(delete(embeddings))
         session.execute(delete(images))
-        vector_indexes.drop_index(session, default_index(session))
-
-
-def default_index(session: Session) -> VectorIndex:
-    return vector_indexes.active_index(session, collections.default(session).id)
+        default = collections.default(session)
+        for generation in generations.of_collection(session, default.id):
+            vector_indexes.drop_index(session, generation.index)
 
 
 def started(settings: Settings) -> tuple[str, list[str]]:
@@ -108,7 +105,7 @@ def test_int8_is_taken_where_it_pays(auto: Settings) -> None:
     assert precision == "int8"
     assert [line[:12] for line in told] == ["Trying int8 ", "Pictures are"]
     assert "Pictures are indexed in int8: " in told[1]
-    assert "mean cosine 0." in told[1]
+    assert "mean cosine to fp32 0." in told[1]
     assert "recall@1 of captions 0." in told[1]
 
 

@@ -64,7 +64,7 @@ def encoder(loaded: "LoadedModel", options: RuntimeOptions, folder: Path) -> Qua
         verdict = json.loads((mine / VERDICT).read_text())
         quality = Quality.from_json(verdict)
         if not quality.is_faithful:
-            log.warning("int8 is not faithful to fp32 (%s); using floating point", quality)
+            log.warning("int8 is not faithful to fp32, so floating point is used: %s", quality)
             return None
         towers = OpenVinoTowers(mine / IMAGE, fp32 / TEXT, "int8", "fp32")
         made = loaded.encoder.on(towers, verdict["fingerprint"], LARGEST_BATCH)

@@ -53,12 +53,12 @@ class Quality:
 
     def __str__(self) -> str:
         told = (
-            f"mean cosine {self.cosine:.4f} of at least {MINIMUM_MEAN_COSINE:g}, overlap "
-            f"{self.overlap:.3f} of at least {MINIMUM_OVERLAP:g}"
+            f"mean cosine to fp32 {self.cosine:.4f} (at least {MINIMUM_MEAN_COSINE:g}), same "
+            f"neighbours {self.overlap:.3f} (at least {MINIMUM_OVERLAP:g})"
         )
         if self.recall is None:
             return told
-        return f"{told}, recall@1 of captions {self.recall:.3f}, in fp32 {self.fp32_recall:.3f}"
+        return f"{told}, recall@1 of captions {self.recall:.3f} (in fp32 {self.fp32_recall:.3f})"
 
 
 class QualityCheck:
