@@ -54,6 +54,7 @@ from app.runtime.services import Services
 from app.runtime.standing.comparison import Comparison
 from app.runtime.standing.standing_searches import StandingSearches
 from app.runtime.standing.standing_work import StandingWork
+from app.runtime.upkeep import Upkeep
 from app.runtime.worker import Worker
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens
@@ -284,6 +285,13 @@ class _Assembly:
             ),
             annotators=annotators,
             standing_work=StandingWork(self.sessions, registry, Comparison(self.sessions)),
+            upkeep=Upkeep(
+                self.sessions,
+                registry,
+                deletion,
+                self.settings.lease_seconds,
+                self.shared.interrupt,
+            ),
             webhooks=self.webhooks,
             queues=(self.shared.queue, ANYWHERE),
             lease_seconds=self.settings.lease_seconds,

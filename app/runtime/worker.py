@@ -11,30 +11,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import cast
 
 import procrastinate
 from sqlalchemy import make_url
 
-from app.access import idempotency_keys
 from app.catalog.collection_deletion import CollectionDeletion
-from app.catalog.images.image_removal import delete_marked
 from app.database.connections import Sessions, connection_options
 from app.database.outages import OUTAGES, is_lost
 from app.errors import (
     CollectionNotFound,
-    IndexGone,
-    Interrupted,
     JobNotFound,
     ModelUnavailable,
     StorageUnwritable,
 )
-from app.feedback import evaluation, rated_queries
-from app.index import graph_health, vector_indexes
-from app.index.categories import category_graphs, category_rows
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_log import LOOK_SECONDS, JobLog
 from app.ingest.webhooks.delivery import Attempt, Subject, Webhooks
@@ -49,6 +40,7 @@ from app.runtime.labelling.label_work import LabelWork
 from app.runtime.reindexing.reindex_work import ReindexWork
 from app.runtime.standing.standing_work import StandingWork
 from app.runtime.task_retry import TaskRetry
+from app.runtime.upkeep import Upkeep
 from app.runtime.worker_loops import quiet_libraries, repeat, until_disconnected
 
 log = logging.getLogger(__name__)
@@ -68,7 +60,6 @@ STANDING_POLL_SECONDS = 1.0  # between looks for pictures that standing searches
 STANDING_PURGE_SECONDS = 600.0  # between deletions of their old matches
 GENERATION_POLL_SECONDS = 1.0  # between looks at what generations lack
 STOP_POLL_SECONDS = 0.1  # between checks whether to stop
-ORPHAN_LEASES = 2  # a job without tasks for this many leases has lost them
 
 WorkWithoutSource = ReindexWork | EvaluationWork | LabelWork | AnnotationWork
 
@@ -91,6 +82,7 @@ class Worker:
     annotation_work: AnnotationWork
     annotators: Annotators
     standing_work: StandingWork
+    upkeep: Upkeep
     webhooks: Webhooks
     queues: Sequence[str]
     lease_seconds: float
@@ -98,10 +90,6 @@ class Worker:
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     _stop_by: float = field(default=0.0, init=False)  # a reading of the monotonic clock
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
-    _failed: dict[int, datetime] = field(default_factory=dict, init=False)
-    """The last night whose evaluation failed, by collection id."""
-    _checked: dict[int, int] = field(default_factory=dict, init=False)
-    """The vectors at the last check of the graph, by index id."""
     _job_log: JobLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -165,17 +153,21 @@ class Worker:
         """What is done besides the tasks of the queue."""
         return [
             repeat(
-                self.maintain_queue,
+                self.upkeep.maintain_queue,
                 self.lease_seconds / 3,
                 "queue maintenance failed",
                 at_once=True,
             ),
             repeat(self._job_log.look, LOOK_SECONDS, "looking at the jobs failed", at_once=True),
-            repeat(self.evaluate_feedback, EVALUATION_POLL_SECONDS, "evaluating feedback failed"),
-            repeat(self.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),
+            repeat(
+                self.upkeep.evaluate_feedback, EVALUATION_POLL_SECONDS, "evaluating feedback failed"
+            ),
+            repeat(self.upkeep.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),
             repeat(self.label_sets.keep_current, LABEL_POLL_SECONDS, "looking for labels failed"),
             repeat(
-                self.maintain_categories, CATEGORY_POLL_SECONDS, "the graphs of categories failed"
+                self.upkeep.maintain_categories,
+                CATEGORY_POLL_SECONDS,
+                "the graphs of categories failed",
             ),
             repeat(
                 self.annotators.keep_current,
@@ -216,78 +208,6 @@ class Worker:
     async def _until_stopped(self) -> None:
         while not self._stopping.is_set():  # set by another thread
             await asyncio.sleep(STOP_POLL_SECONDS)
-
-    def evaluate_feedback(self) -> None:
-        """Once a night, evaluate each collection's feedback and switch its effect on or off.
-
-        Raises Interrupted.
-        """
-        with self.sessions.begin() as session:
-            night = evaluation.last_night(rated_queries.now(session))
-            due = rated_queries.collections_due_for_evaluation(session, night)
-        for collection_id in due:
-            if self._failed.get(collection_id) == night:
-                continue
-            try:
-                self.registry.open_id(collection_id).evaluation.run()
-            except Interrupted:
-                raise
-            except Exception:  # the other collections are still evaluated
-                log.exception("evaluating the feedback of collection %s failed", collection_id)
-                self._failed[collection_id] = night
-
-    def maintain_graphs(self) -> None:
-        """Rebuild graphs that lose pictures since uploads or deletions.
-
-        Not while a job is open: its end does the same. An index that has not changed since its last
-        check is passed over.
-        """
-        with self.sessions.begin() as session:
-            if jobs.any_open(session):
-                return
-        for known in self.registry.every():
-            with self.sessions.begin() as session:
-                vectors = vector_indexes.count_vectors(session, known.index)
-            if self._stopping.is_set():
-                return
-            if self._checked.get(known.index.id) == vectors:
-                continue
-            try:
-                graph_health.maintain(self.sessions, known.index)
-            except IndexGone:
-                continue
-            self._checked[known.index.id] = vectors
-
-    def maintain_categories(self) -> None:
-        """Build and drop the graphs of labels that are searched within.
-
-        None is built while a job is open, which may tell labels.
-        """
-        with self.sessions.begin() as session:
-            may_build = not jobs.any_open(session)
-            concerned = category_rows.concerned(session)
-        category_graphs.drop_unused(self.sessions)
-        for known in self.registry.every() if concerned else ():
-            if self._stopping.is_set():
-                return
-            if known.collection.id in concerned:
-                with suppress(IndexGone):
-                    category_graphs.maintain(self.sessions, known.index, may_build=may_build)
-
-    def maintain_queue(self) -> None:
-        """Requeue the work of dead workers and of jobs without tasks; delete what has expired."""
-        with self.sessions.begin() as session:
-            job_control.rescue(session, self.lease_seconds)
-        lister = self.registry.default.source_lister
-        with self.sessions.begin() as session:
-            for job in job_control.without_tasks(session, ORPHAN_LEASES * self.lease_seconds):
-                log.warning("job %s had lost its tasks: they are queued again", job.id)
-                job_control.resume(session, job, lister.batch_size)
-            staged = job_control.purge(session)
-            idempotency_keys.purge(session)
-        lister.remove_staged(staged)
-        delete_marked(self.sessions, lister.stores)
-        self.collection_deletion.finish()
 
     def _register(self, app: procrastinate.App) -> None:
         retry = TaskRetry()

@@ -220,14 +220,14 @@ def test_the_worker_holds_what_is_due(
     services: Services, bench: Bench, weights: RocchioWeights, asked: list[int]
 ) -> None:
     ours = trials(bench, weights)
-    services.worker.evaluate_feedback()
+    services.worker.upkeep.evaluate_feedback()
     assert ours.last_result() is None  # nothing was judged
     judge(bench, "honest", asked[:3], 5, SEED)
-    services.worker.evaluate_feedback()
+    services.worker.upkeep.evaluate_feedback()
     first = ours.last_result()
     assert first is not None
     assert first.judgements > 0
-    services.worker.evaluate_feedback()
+    services.worker.upkeep.evaluate_feedback()
     assert ours.last_result() == first  # once a night
 
 
@@ -245,7 +245,7 @@ def test_a_trial_that_fails_leaves_the_others_theirs(
     never = f"ADD CONSTRAINT never CHECK (id <> {first.index.id} OR trial IS NULL)"
     sql(services, f"ALTER TABLE vector_indexes {never}")
     for _ in range(2):  # it is not tried again in the same night
-        services.worker.evaluate_feedback()
+        services.worker.upkeep.evaluate_feedback()
     sql(services, "ALTER TABLE vector_indexes DROP CONSTRAINT never")
     failures = [one for one in caplog.records if "failed" in one.getMessage()]
     assert len(failures) == 1

@@ -215,7 +215,7 @@ def test_a_long_reader_holds_up_the_deletion_and_nobody_else(
         assert client.get(f"{COLLECTIONS}/mine").status_code == 404
         assert made(services).collection.name == "mine"  # the name is free
         assert "will be deleted later" in caplog.text
-    services.worker.maintain_queue()
+    services.worker.upkeep.maintain_queue()
     assert delete(client).status_code == 204
     assert left(services, settings) == []
 
@@ -230,7 +230,7 @@ def test_what_a_crash_leaves_of_a_deletion_is_deleted(
     found = client.get(COLLECTIONS).json()["data"]
     assert [one["name"] for one in found] == ["default"]
     assert left(services, settings) != []
-    services.worker.maintain_queue()
+    services.worker.upkeep.maintain_queue()
     assert left(services, settings) == []
 
 
@@ -250,7 +250,7 @@ def test_no_picture_of_a_buried_collection_is_served(
     ]
     assert [answer.status_code for answer in answers] == [404] * 5 + [200]
     assert answers[-1].json()["deleted"] == 0
-    services.worker.maintain_queue()
+    services.worker.upkeep.maintain_queue()
     assert left(services, settings) == []
 
 

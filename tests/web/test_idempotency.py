@@ -101,7 +101,7 @@ def test_keys_are_kept_a_day(client: TestClient, services: Services) -> None:
     age(services, "created_at = now() - interval '25 hours'")
     assert client.post(COLLECTIONS, json=body, headers=key).json()["code"] == "collection_exists"
     age(services, "created_at = now() - interval '25 hours'")
-    services.worker.maintain_queue()
+    services.worker.upkeep.maintain_queue()
     assert kept(services) == 0
 
 

@@ -191,15 +191,15 @@ def category(
     with services.sessions.begin() as session:
         vector_indexes.build_hnsw(session, services.search.index)
     before = client.get(f"{SETS}/kind").json()
-    services.worker.maintain_categories()
+    services.worker.upkeep.maintain_categories()
     assert (before["category"], before["graphs"]) == (False, [])
     marked = client.put(f"{SETS}/kind", json={**EXCLUSIVE, "category": True}).json()
     assert marked["labelled"] == before["labelled"]  # nothing is told anew
-    services.worker.maintain_categories()
+    services.worker.upkeep.maintain_categories()
     assert graphs(client) == []  # a job is open: it might tell more
     with working(services):
         ended(client, f"{JOBS}/{marked['job_id']}")
-    services.worker.maintain_categories()
+    services.worker.upkeep.maintain_categories()
     assert graphs(client) == ["animal", "plant"]
 
 
@@ -237,6 +237,6 @@ def test_a_set_that_is_no_category_any_more_loses_its_graphs(
 ) -> None:
     """Issue 17, "Categories": the service drops them, beside the jobs."""
     client.put(f"{SETS}/kind", json=EXCLUSIVE)
-    services.worker.maintain_categories()
+    services.worker.upkeep.maintain_categories()
     assert graphs(client) == []
     assert plants(client) == {ids[name] for name in PLANTS}

@@ -86,7 +86,7 @@ def expire(services: Services) -> None:
     """Have deleted pictures go for good."""
     long_ago = "UPDATE images SET removed_at = now() - interval '1 day'"
     sql(services, f"{long_ago} WHERE removed_at IS NOT NULL")
-    services.worker.maintain_queue()
+    services.worker.upkeep.maintain_queue()
 
 
 def data_of(name: str) -> bytes:

@@ -242,11 +242,11 @@ def test_a_job_that_lost_its_tasks_goes_on(
             sent = [NewItem("a.png", staged="00aa")]
             job_items.attach(session, job_id, sent, BATCH, jobs.SENT_PRIORITY)
         session.execute(text("DELETE FROM procrastinate_jobs"))
-    services.worker.maintain_queue()
+    services.worker.upkeep.maintain_queue()
     with sessions.begin() as session:
         assert tasks(session, INGEST) + tasks(session, LIST) == []  # it is too young
         age(session, job_id, 100)
-    services.worker.maintain_queue()
+    services.worker.upkeep.maintain_queue()
     with working(services):
         job = job_submission.follow(job_id)
     assert (job.state, job.added) == ("succeeded", 1)

@@ -77,19 +77,19 @@ def test_the_worker_rebuilds_what_uploads_have_spoiled(
     services: Services, index: VectorIndex
 ) -> None:
     """Issue 21, line 4: graphs were looked at after jobs alone."""
-    services.worker.maintain_graphs()
+    services.worker.upkeep.maintain_graphs()
     assert is_rebuilt(services, index)
     in_order_of_arrival(services, index)
-    services.worker.maintain_graphs()
+    services.worker.upkeep.maintain_graphs()
     assert not is_rebuilt(services, index)  # as many vectors as at the last check
     with services.sessions.begin() as session:
         session.execute(text("DELETE FROM embeddings WHERE image_id = :id"), {"id": BEFORE + 1})
         session.execute(text(OPEN_JOB), {"collection": index.collection_id})
-    services.worker.maintain_graphs()
+    services.worker.upkeep.maintain_graphs()
     assert not is_rebuilt(services, index)  # the job's end looks at it
     with services.sessions.begin() as session:
         session.execute(text("DELETE FROM jobs"))
-    services.worker.maintain_graphs()
+    services.worker.upkeep.maintain_graphs()
     assert is_rebuilt(services, index)
 
 
