@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
-from tests.browser.seeing import answer, query_of, search, settle, tiles, words
+from tests.browser.seeing import answer, dialog, query_of, search, settle, tiles, words
 from tests.browser.serving import Service
 from tests.browser.test_manners import SCHEMES, Scheme, overflowing
 from tests.fixtures.drawn_pictures import jpeg_taken_at
@@ -92,6 +92,7 @@ def test_keys_lead_to_the_field_and_recent_searches_stay(
     words(page).press("Enter")
     search(page, "a red car")
     tiles(page).first.click()
+    expect(dialog(page)).to_be_visible()  # else Escape comes before it: its script is loaded first
     page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
     expect(words(page)).to_be_focused()
