@@ -15,6 +15,7 @@ import typer
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.catalog import collections
 from app.catalog.filters.filters import parse
 from app.catalog.images import image_listing
 from app.database.connections import Sessions
@@ -37,7 +38,7 @@ PHRASES = 2  # of a label
 LOGIT_SCALE = 100.0  # CLIP's
 TIMED = 10  # runs of which the median counts
 MEGA = 1_000_000
-DECLARED = {"labels.kind": "labels:1"}
+KIND = "labels.kind"  # the field of the set
 HITS = 10
 LABELLING_HEAD = ["set", "pictures", "labels given", "seconds", "processor seconds", "peak MB"]
 
@@ -119,20 +120,19 @@ def searches(sessions: Sessions, index: VectorIndex, seed: int) -> Iterator[list
                 "FROM (SELECT label, count(*) AS n FROM image_labels GROUP BY label) AS counted"
             )
         ).one()
+        declared = collections.default(session).filterable
 
     def search(session: Session, name: str) -> None:
-        where = parse({"labels.kind": name}, DECLARED).condition
+        where = parse({KIND: name}, declared).condition
         scan = plan_scan(session, index, where, HITS)
         IndexReader(session, index, query, where).window(scan, 0, HITS)
 
     def count(session: Session) -> None:
-        image_listing.count(session, index.collection_id, parse({"labels.kind": common}, DECLARED))
+        image_listing.count(session, index.collection_id, parse({KIND: common}, declared))
 
     def facet(session: Session) -> None:
-        everything = parse({}, DECLARED)
-        image_listing.facets(
-            session, index.collection_id, everything, "labels.kind", DECLARED, HITS
-        )
+        everything = parse({}, declared)
+        image_listing.facets(session, index.collection_id, everything, KIND, declared, HITS)
 
     yield ["count of the most frequent label", _median(sessions, count)]
     yield ["search with the most frequent label", _median(sessions, lambda s: search(s, common))]
