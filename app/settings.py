@@ -198,6 +198,12 @@ class Settings(BaseModel):
         "scale and id included), which searches compare faster than they walk the graph, in MB "
         "(10^6 bytes); 0: none",
     )
+    target_recall: Annotated[float, Field(ge=0.5, le=0.999)] = Field(
+        0.97,
+        description="share of the true nearest that searches by the graph should find: for it the "
+        "service chooses `ef_search` of collections by itself, once there are more than 30,000 "
+        "vectors and after each doubling, while nobody searches",
+    )
     read_jpeg_2000: bool = Field(
         False,
         description="1: read JPEG 2000; off by default, as its decoder has had more faults than "

@@ -90,6 +90,7 @@ vector_indexes = Table(
     Column("measured", JSONB),  # recall as the job found it: `recall.RecallMeasurement`
     Column("retired_at", DateTime(timezone=True)),  # when another one took its place
     Column("precision", Text),  # float | int8; null: of before 0037, as the server's was then
+    Column("tuning", JSONB),  # why it has its ef_search: `tuning.Tuning`; null: not chosen
     Column("regions", Text),  # of a `reindex` that names them, as `Regions`; null: the collection's
     Index(
         "vector_indexes_one_active_idx",

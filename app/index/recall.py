@@ -2,8 +2,9 @@
 
 The queries are unrelated texts and stored pictures, about as many of each: texts lie apart from
 all pictures, and the graph serves them worse. Half of the pictures of a measurement are those least
-like each other (`graph_health`): among them are those that a burst hides. A picture is left out of
-the answer to itself, since it would always be found. A hit counts if it is as near as the last of
+like each other (`graph_health`): among them are those that a burst hides. Tuning takes the same
+queries, and the recall of the kind that has less of it. A picture is left out of the answer to
+itself, since it would always be found. A hit counts if it is as near as the last of
 the exact answer, as in ann-benchmarks: near-duplicates lie at one distance, and any will do.
 Deleted pictures that still have a vector count in neither answer. What is written meanwhile may be
 in one answer and not in the other.
@@ -11,7 +12,7 @@ in one answer and not in the other.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,7 @@ from app.index.exact_search import ExactNeighbours, exact_neighbours
 from app.index.hnsw_search import MAX_EF_SEARCH, ef_search_for
 from app.index.paged_scans import IndexReader
 from app.index.recall_queries import NO_PICTURE, Answers, Queries
-from app.index.recall_results import EfSearchTrial, RecallMeasurement, TuningResult
+from app.index.recall_results import EfSearchTrial, Kind, RecallMeasurement, TuningResult
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.scan_plans import Method, plan_scan
@@ -43,6 +44,7 @@ EF_SEARCHES = (10, 20, 40, 60, 80, 120, 160, 200, 300, 400, 600, 800, MAX_EF_SEA
 MIN_VECTORS_TO_TUNE = 1_000  # with fewer, any ef_search finds them all
 EXACT_QUERIES = 10  # sampled without a graph: each query compares all vectors
 TIE_TOLERANCE = 1e-5  # distances that differ by less are equal but for rounding
+UNATTENDED_SAMPLE = 100  # queries where nobody waits for the result: some seconds of one core
 WALK_SECONDS = 10  # of a walk through the whole graph: about 500,000 vectors
 EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the texts each
 
@@ -125,11 +127,13 @@ class Recall:
         sample: int = DEFAULT_SAMPLE,
         *,
         texts: bool = True,
+        go_on: Callable[[], None] = lambda: None,
     ) -> TuningResult:
         """The smallest of EF_SEARCHES that holds `recall`; nothing is stored.
 
-        It is chosen on every other query, and must hold on those between them too. A search keeps
-        twice as many candidates as it shows, at least: below that all are alike.
+        It is chosen on every other query, and must hold on those between them too, of texts and of
+        pictures. A search keeps twice as many candidates as it shows, at least: below that all are
+        alike. `go_on` is called before each search, and may raise to end it.
         Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
@@ -139,10 +143,13 @@ class Recall:
             )
         self._check_tunable()
         with self._one_at_a_time():
-            return self._tuned(recall, k, sample, texts=texts)
+            return self._tuned(recall, k, sample, texts, go_on)
 
-    def _tuned(self, recall: float, k: int, sample: int, *, texts: bool) -> TuningResult:
-        queries = self._queries(sample, texts=texts)
+    def _tuned(
+        self, recall: float, k: int, sample: int, texts: bool, go_on: Callable[[], None]
+    ) -> TuningResult:
+        queries = self._queries(sample, texts=texts, by_novelty=True)
+        go_on()
         exact = self._exact(queries, k)
         if exact.vectors < MIN_VECTORS_TO_TUNE:
             raise QueryRejected(
@@ -151,7 +158,7 @@ class Recall:
             )
         tried = []
         for ef_search in EF_SEARCHES:
-            tried.append(self._try(ef_search, queries, exact, k, recall))
+            tried.append(self._try(ef_search, queries, exact, k, recall, go_on))
             if (tried[-1].held_out or 0) >= recall:
                 break
         last = tried[-1]
@@ -182,14 +189,26 @@ class Recall:
             )
 
     def _try(
-        self, ef_search: int, queries: Queries, exact: ExactNeighbours, k: int, recall: float
+        self,
+        ef_search: int,
+        queries: Queries,
+        exact: ExactNeighbours,
+        k: int,
+        recall: float,
+        go_on: Callable[[], None],
     ) -> EfSearchTrial:
         index = replace(self.index, ef_search=ef_search)
-        chosen, _ = self._search(index, queries.part(EVEN), exact.part(EVEN), k)
+
+        def ask(half: slice) -> tuple[Answers, float, Kind]:
+            some = queries.part(half)
+            answers, _ = self._search(index, some, exact.part(half), k, go_on=go_on)
+            return answers, *answers.worse(some.is_text)
+
+        answers, chosen, worse = ask(EVEN)
         held_out = None
-        if chosen.recall() >= recall:
-            held_out = self._search(index, queries.part(ODD), exact.part(ODD), k)[0].recall()
-        return EfSearchTrial(ef_search, chosen.recall(), held_out, chosen.percentile(50))
+        if chosen >= recall:
+            _, held_out, worse = ask(ODD)
+        return EfSearchTrial(ef_search, chosen, worse, held_out, answers.percentile(50))
 
     def _has_graph(self) -> bool:
         with self.sessions.begin() as session:
@@ -234,6 +253,7 @@ class Recall:
         exact: ExactNeighbours,
         k: int,
         resident: ResidentIndex | None = None,
+        go_on: Callable[[], None] = lambda: None,
     ) -> tuple[Answers, Method]:
         """Each query as a search for its `k` asks it, in a transaction of its own.
 
@@ -243,6 +263,7 @@ class Recall:
         method: Method = "exact"
         asked = zip(queries.vectors, queries.own_ids, exact.farthest, strict=True)
         for vector, own_id, farthest in asked:
+            go_on()
             limit = k if own_id == NO_PICTURE else k + 1  # with itself
             began = time.perf_counter()
             with self.sessions.begin() as session:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.index.exact_search import Ids
+from app.index.recall_results import Kind
 from app.vectors import Vectors
 
 NO_PICTURE = 0  # in `own_ids`: the query is a text
@@ -45,6 +46,12 @@ class Answers:
         which = slice(None) if some is None else some
         expected = int(self.expected[which].sum())
         return float(self.hits[which].sum()) / expected if expected else 1.0
+
+    def worse(self, is_text: NDArray[np.bool_]) -> tuple[float, Kind]:
+        """The recall of texts or of pictures, whichever is lower, and which of them that is."""
+        kinds: dict[Kind, NDArray[np.bool_]] = {"texts": is_text, "pictures": ~is_text}
+        asked = {kind: some for kind, some in kinds.items() if some.any()}
+        return min((self.recall(some), kind) for kind, some in asked.items())
 
     def worst_decile(self) -> float:
         """The mean recall of the worst tenth of the queries, one at least; 1 without queries."""

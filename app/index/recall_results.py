@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from app.index.scan_plans import Method
+
+Kind = Literal["texts", "pictures"]
+"""Of queries."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,14 @@ class RecallMeasurement:
 
 @dataclass(frozen=True)
 class EfSearchTrial:
-    """Recall@k with an `ef_search`; held out is measured only where the other half holds."""
+    """Recall@k with an `ef_search`, of the kind of queries that it is `worse` for.
+
+    Held out is measured only where the other half holds.
+    """
 
     ef_search: int
     recall: float
+    worse: Kind
     held_out: float | None
     p50_ms: float
 

@@ -253,12 +253,6 @@ def require_present(session: Session, index: VectorIndex) -> None:
         raise IndexGone("The index was deleted.")
 
 
-def set_ef_search(session: Session, index: VectorIndex, ef_search: int) -> None:
-    """Set the `ef_search` of the index's searches from now on."""
-    query = update(vector_indexes).where(vector_indexes.c.id == index.id)
-    session.execute(query.values(ef_search=ef_search))
-
-
 def get_graph_recall(session: Session, index: VectorIndex) -> float | None:
     """The recall that was measured of its graph; None if it was not since the graph was built."""
     query = select(vector_indexes.c.graph_recall).where(vector_indexes.c.id == index.id)

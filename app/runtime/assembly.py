@@ -41,6 +41,7 @@ from app.runtime.default_collection import open_default
 from app.runtime.doctor.doctor import Doctor
 from app.runtime.evaluation.evaluation_work import EvaluationWork
 from app.runtime.evaluation.evaluations import Evaluations
+from app.runtime.graph_tuning import GraphTuning
 from app.runtime.labelling.label_sets import LabelSets
 from app.runtime.labelling.label_work import LabelWork
 from app.runtime.precision_choice import PrecisionChoice, Tell
@@ -291,6 +292,9 @@ class _Assembly:
                 deletion,
                 self.settings.lease_seconds,
                 self.shared.interrupt,
+            ),
+            graph_tuning=GraphTuning(
+                self.sessions, registry, self.settings.target_recall, self.shared.interrupt
             ),
             webhooks=self.webhooks,
             queues=(self.shared.queue, ANYWHERE),

@@ -28,6 +28,7 @@ from app.feedback.evaluation import FeedbackEvaluation
 from app.index import embeddings, vector_indexes
 from app.index.recall import Recall
 from app.index.statistics import Counts
+from app.index.tuning import Tuning, find_tunings, keep_tuning
 from app.index.vector_indexes import Shape
 from app.ingest.batch_indexing import BatchIndexer
 from app.ingest.jobs import jobs
@@ -272,11 +273,17 @@ class CollectionRegistry:
         collection_changes.change(self._sessions, known.collection.id, *changes)
         return self.find_id(known.collection.id)
 
-    def tune(self, opened: OpenCollection, ef_search: int) -> OpenCollection:
-        """Set `ef_search`, the number of candidates its searches keep."""
+    def tune(self, opened: OpenCollection, ef_search: int, tuning: Tuning) -> OpenCollection:
+        """Set `ef_search`, the number of candidates its searches keep, and why."""
         with self._sessions.begin() as session:
-            vector_indexes.set_ef_search(session, opened.index, ef_search)
+            keep_tuning(session, opened.index, ef_search, tuning)
         return self.open_id(opened.collection.id)
+
+    def tunings(self, known: Sequence[KnownCollection]) -> list[Tuning | None]:
+        """Why each of their indexes has its `ef_search`; None where nobody chose it."""
+        with self._sessions.begin() as session:
+            found = find_tunings(session, [one.index.id for one in known])
+        return [found.get(one.index.id) for one in known]
 
     def delete(self, known: KnownCollection) -> None:
         """Delete it with its pictures, vectors, jobs, uploaded files and thumbnails.

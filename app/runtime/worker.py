@@ -34,6 +34,7 @@ from app.runtime.annotating.annotation_work import AnnotationWork
 from app.runtime.annotating.annotators import Annotators
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.evaluation.evaluation_work import EvaluationWork
+from app.runtime.graph_tuning import GraphTuning
 from app.runtime.known_collections import KnownCollection
 from app.runtime.labelling.label_sets import LabelSets
 from app.runtime.labelling.label_work import LabelWork
@@ -53,6 +54,7 @@ STOP_SECONDS = 6.0  # how long a stop waits for running tasks; other workers tak
 RESTART_SECONDS = 1.0  # before a worker that lost the database reconnects
 EVALUATION_POLL_SECONDS = 60.0  # between checks whether an evaluation of feedback is due
 GRAPH_POLL_SECONDS = 600.0  # between checks of the graphs of indexes that have changed
+TUNING_POLL_SECONDS = 60.0  # between looks for graphs to tune: each counts vectors
 LABEL_POLL_SECONDS = 60.0  # between looks for pictures without labels: each reads the whole index
 CATEGORY_POLL_SECONDS = 60.0  # between counts of the labels that may have graphs
 ANNOTATION_POLL_SECONDS = 2.0  # between looks for pictures that were added; an index has these
@@ -83,6 +85,7 @@ class Worker:
     annotators: Annotators
     standing_work: StandingWork
     upkeep: Upkeep
+    graph_tuning: GraphTuning
     webhooks: Webhooks
     queues: Sequence[str]
     lease_seconds: float
@@ -163,6 +166,7 @@ class Worker:
                 self.upkeep.evaluate_feedback, EVALUATION_POLL_SECONDS, "evaluating feedback failed"
             ),
             repeat(self.upkeep.maintain_graphs, GRAPH_POLL_SECONDS, "checking the graphs failed"),
+            repeat(self.graph_tuning.tune_graphs, TUNING_POLL_SECONDS, "tuning the graphs failed"),
             repeat(self.label_sets.keep_current, LABEL_POLL_SECONDS, "looking for labels failed"),
             repeat(
                 self.upkeep.maintain_categories,

@@ -16,8 +16,9 @@ from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall
 from app.index.recall_queries import Answers
 from app.index.recall_results import RecallMeasurement
+from app.index.tuning import Tuning
 from app.index.vector_indexes import Shape
-from app.runtime.reindexing.tuning import ef_search_like
+from app.runtime.reindexing.tuning import tuned_like
 from app.runtime.services import Services
 from app.vectors import Vectors, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import (
@@ -299,7 +300,15 @@ def test_another_graph_gets_an_ef_search_of_its_own(
     """For the recall that the former one was tuned to (issue 18); a poor graph needs the most."""
     fill(services, another, vectors[:2_000])
     untuned, poor = service(services, index), service(services, another)
-    assert ef_search_like(untuned, poor, texts=False) is None
+    assert tuned_like(untuned, None, poor, texts=False) is None
     former = service(services, replace(index, ef_search=40))
-    assert ef_search_like(former, poor, texts=False) == EF_SEARCHES[-1]
-    assert ef_search_like(former, untuned, texts=False) in EF_SEARCHES[:-1]
+    found = tuned_like(former, None, poor, texts=False)
+    assert found is not None
+    ef_search, tuning = found
+    assert (ef_search, tuning.by, tuning.reached) == (EF_SEARCHES[-1], "admin", False)
+    wanted = Tuning("service", 5, 0.8, True, 0.9, "texts", 1.0, COUNT)
+    found = tuned_like(former, wanted, untuned, texts=False)
+    assert found is not None
+    ef_search, tuning = found
+    assert ef_search in EF_SEARCHES[:-1]
+    assert (tuning.by, tuning.k, tuning.wanted, tuning.worse) == ("service", 5, 0.8, "pictures")

@@ -35,6 +35,7 @@ from app.index import (
     vector_indexes,
 )
 from app.index.generations import Generation
+from app.index.tuning import find_tunings, keep_tuning
 from app.index.vector_indexes import Shape
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.jobs import Job
@@ -43,7 +44,7 @@ from app.runtime.reindexing import reindex_jobs
 from app.runtime.reindexing.changes import Changes, require_change
 from app.runtime.reindexing.dry_run import DryRun
 from app.runtime.reindexing.generation_fill import GenerationFill
-from app.runtime.reindexing.tuning import ef_search_like
+from app.runtime.reindexing.tuning import tuned_like
 from app.vectors import VectorSpace
 
 log = logging.getLogger(__name__)
@@ -221,14 +222,16 @@ class ReindexWork:
             opened.source_lister.measure()
         texts = opened.encoder.is_loaded
         former = self.registry.open_generation(active).recall
+        with self.sessions.begin() as session:
+            chosen = find_tunings(session, [active.id]).get(active.id)
         try:
-            ef_search = ef_search_like(former, opened.recall, texts=texts)
+            tuned = tuned_like(former, chosen, opened.recall, texts=texts)
         except CalibrationLost:  # of the former model: pictures have vectors in both
-            ef_search = ef_search_like(former, opened.recall, texts=False)
-        if ef_search:
+            tuned = tuned_like(former, chosen, opened.recall, texts=False)
+        if tuned:
             with self.sessions.begin() as session:
-                vector_indexes.set_ef_search(session, index, ef_search)
-            opened = self.registry.open_generation(replace(index, ef_search=ef_search))
+                keep_tuning(session, index, *tuned)
+            opened = self.registry.open_generation(replace(index, ef_search=tuned[0]))
         return asdict(opened.recall.measure_graph(texts=texts))
 
     def _fail(self, job_id: int, reason: str | None) -> None:

@@ -10,6 +10,8 @@ from app.catalog.filters.field_names import MAX_FIELDS
 from app.catalog.gallery import RESTORABLE
 from app.database.tables import REGION_ANNOTATORS, Pages, Regions
 from app.encoders.presets import understands_english_alone
+from app.index import tuning as chosen
+from app.index.recall_results import Kind
 from app.index.statistics import Counts
 from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.pictures.frames import MAX_PAGES
@@ -162,6 +164,22 @@ class CollectionUpdate(BaseModel):
         return "sentence_model" in self.model_fields_set
 
 
+class Tuning(BaseModel):
+    """Why the graph's searches keep as many candidates as they do."""
+
+    by: Literal["service", "admin"] = Field(
+        description="who chose: the service itself, for IMAGE_SEARCH_TARGET_RECALL, or an admin by "
+        "`POST …/tune`; the service chooses again for the same recall once the vectors have doubled"
+    )
+    k: int = Field(description="number of hits looked at for each query")
+    wanted: float = Field(description="the recall to reach, of texts and of pictures")
+    reached: bool = Field(description="false: no `ef_search` reaches it; the largest is used")
+    recall: float = Field(description="on held-out queries, of the worse kind")
+    worse: Kind = Field(description="the kind of queries of which less is found")
+    p50_ms: float = Field(description="time of a search in milliseconds, median")
+    vectors: int = Field(description="number of vectors in the index then")
+
+
 class CollectionDetails(BaseModel):
     """A collection and its index."""
 
@@ -185,7 +203,10 @@ class CollectionDetails(BaseModel):
     m: int = Field(description="edges of a vector in the HNSW graph")
     ef_construction: int = Field(description="candidates kept while the graph is built")
     ef_search: int | None = Field(
-        description="candidates that a search keeps, as tuned; null: not tuned"
+        description="candidates that a search by the graph keeps, as tuned; null: not tuned"
+    )
+    tuning: Tuning | None = Field(
+        description="how `ef_search` was chosen; null: not tuned, or by a former version"
     )
     language: str = Field(description="the language of its texts")
     fields: dict[str, FieldType] = Field(description="declared metadata keys and their types")
@@ -199,7 +220,7 @@ class CollectionDetails(BaseModel):
     created_at: datetime = Field(description="when it was created")
 
     @classmethod
-    def of(cls, known: KnownCollection, counts: Counts) -> Self:
+    def of(cls, known: KnownCollection, counts: Counts, tuning: chosen.Tuning | None) -> Self:
         """The details of a collection and its index."""
         facts = {**vars(known.index), **vars(known.collection)}
         told = {name: value for name, value in facts.items() if name in cls.model_fields}
@@ -210,6 +231,7 @@ class CollectionDetails(BaseModel):
         return cls(
             **told,
             english_only=understands_english_alone(known.index.model),
+            tuning=None if tuning is None else Tuning.model_validate(tuning, from_attributes=True),
             image_count=counts.pictures,
             coverage=counts.coverage,
         )

@@ -140,6 +140,7 @@ COLLECTION: Example = {
     "m": 16,
     "ef_construction": 64,
     "ef_search": None,
+    "tuning": None,
     "language": "english",
     "fields": {"place": "text", "stars": "number"},
     "pages": "first",

@@ -62,7 +62,8 @@ Found = Annotated[KnownCollection, Depends(_found)]  # also if its model is unav
 
 
 def _details(registry: CollectionRegistry, known: KnownCollection) -> CollectionDetails:
-    return CollectionDetails.of(known, *registry.counts([known]))
+    (counts,), (tuning,) = registry.counts([known]), registry.tunings([known])
+    return CollectionDetails.of(known, counts, tuning)
 
 
 @router.post(
@@ -110,8 +111,9 @@ def list_collections(
     """The collections of the namespace, ordered by name."""
     after = "" if cursor is None else read_cursor(COLLECTIONS, cursor)
     found = registry.listed(namespace, after, limit + 1)
-    counts = registry.counts(found[:limit])
-    shown = [CollectionDetails.of(*one) for one in zip(found, counts, strict=False)]
+    told = found[:limit]
+    counts, tunings = registry.counts(told), registry.tunings(told)
+    shown = [CollectionDetails.of(*one) for one in zip(told, counts, tunings, strict=True)]
     more = write_cursor(COLLECTIONS, shown[-1].name) if len(found) > limit else None
     return CollectionPage(data=shown, next_cursor=more)
 

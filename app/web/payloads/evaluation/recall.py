@@ -12,6 +12,7 @@ from app.index.recall import (
     MIN_TARGET_RECALL,
     WALK_SECONDS,
 )
+from app.index.recall_results import Kind
 from app.index.scan_plans import Method
 
 
@@ -97,9 +98,10 @@ class TuningStep(BaseModel):
     """One `ef_search` that was tried."""
 
     ef_search: int = Field(description="candidates that the graph search keeps")
-    recall: float = Field(description="on the queries it is chosen by")
+    recall: float = Field(description="on the queries it is chosen by, of the worse kind")
+    worse: Kind = Field(description="the kind of queries of which less is found")
     held_out: float | None = Field(
-        description="on the held-out queries; null: not measured, since `recall` was too low"
+        description="the same on the held-out queries; null: not measured, as `recall` was too low"
     )
     p50_ms: float = Field(description="time of a search in milliseconds, median")
 
@@ -121,8 +123,20 @@ class TuningResult(BaseModel):
                     "held_out_queries": 100,
                     "vectors": 50000,
                     "tried": [
-                        {"ef_search": 40, "recall": 0.941, "held_out": None, "p50_ms": 1.7},
-                        {"ef_search": 80, "recall": 0.978, "held_out": 0.973, "p50_ms": 2.4},
+                        {
+                            "ef_search": 40,
+                            "recall": 0.941,
+                            "worse": "texts",
+                            "held_out": None,
+                            "p50_ms": 1.7,
+                        },
+                        {
+                            "ef_search": 80,
+                            "recall": 0.978,
+                            "worse": "texts",
+                            "held_out": 0.973,
+                            "p50_ms": 2.4,
+                        },
                     ],
                 }
             ]
@@ -130,11 +144,13 @@ class TuningResult(BaseModel):
     )
 
     k: int = Field(description="number of hits looked at for each query")
-    wanted: float = Field(description="the requested recall")
+    wanted: float = Field(description="the requested recall, of texts and of pictures")
     reached: bool = Field(description="false: no `ef_search` reaches it, and nothing was changed")
     ef_search: int | None = Field(description="the one in use from now on")
-    recall: float = Field(description="on the queries it was chosen by")
-    held_out: float | None = Field(description="on the held-out queries")
+    recall: float = Field(
+        description="on the queries it was chosen by, of texts or of pictures, whichever is lower"
+    )
+    held_out: float | None = Field(description="the same on the held-out queries")
     queries: int = Field(description="number of queries it was chosen by")
     held_out_queries: int = Field(description="number of held-out queries")
     vectors: int = Field(description="number of vectors in the index")

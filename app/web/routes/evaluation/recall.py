@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.index.recall import DEFAULT_K, DEFAULT_SAMPLE, MAX_K, MAX_SAMPLE, MIN_SAMPLE
+from app.index.tuning import Tuning
 from app.web.dependencies import RegistryService, Utf8Query
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.evaluation.recall import RecallMeasurement, TuningRequest, TuningResult
@@ -46,5 +47,5 @@ def tune_collection(registry: RegistryService, opened: Opened, body: TuningReque
     """Find and use the smallest `ef_search` that reaches a recall, also on held-out queries."""
     tuned = opened.recall.tune(body.recall, body.k, body.sample)
     if tuned.ef_search is not None:
-        registry.tune(opened, tuned.ef_search)
+        registry.tune(opened, tuned.ef_search, Tuning.of("admin", tuned))
     return TuningResult.model_validate(tuned, from_attributes=True)

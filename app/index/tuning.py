@@ -1,0 +1,78 @@
+"""Why an index has its `ef_search`, kept with it, and when the service chooses it anew."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.database.tables import VectorIndex, vector_indexes
+from app.index import vector_indexes as index_rows
+from app.index.recall_results import Kind, TuningResult
+
+Chooser = Literal["service", "admin"]
+
+GROWTH = 2  # times the vectors of the last choice, from where on another may be better
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """`by` whom it was chosen, for the recall@k that was `wanted`, at so many `vectors`.
+
+    `recall` is that of held-out queries of the `worse` kind, `p50_ms` the milliseconds that one
+    took. Not `reached`: the service took the largest there is.
+    """
+
+    by: Chooser
+    k: int
+    wanted: float
+    reached: bool
+    recall: float
+    worse: Kind
+    p50_ms: float
+    vectors: int
+
+    @classmethod
+    def of(cls, by: Chooser, result: TuningResult) -> "Tuning":
+        """What is kept of a result."""
+        last = result.tried[-1]
+        recall = last.recall if last.held_out is None else last.held_out
+        return cls(
+            by,
+            result.k,
+            result.wanted,
+            result.reached,
+            recall,
+            last.worse,
+            last.p50_ms,
+            result.vectors,
+        )
+
+
+def keep_tuning(session: Session, index: VectorIndex, ef_search: int, tuning: Tuning) -> None:
+    """Set the `ef_search` of the index's searches from now on."""
+    query = update(vector_indexes).where(vector_indexes.c.id == index.id)
+    session.execute(query.values(ef_search=ef_search, tuning=asdict(tuning)))
+
+
+def find_tunings(session: Session, index_ids: Sequence[int]) -> dict[int, Tuning]:
+    """That of those of the indexes whose `ef_search` was chosen, by their ids.
+
+    Not where a version before 0059 chose it.
+    """
+    query = select(vector_indexes.c.id, vector_indexes.c.tuning).where(
+        vector_indexes.c.id.in_(index_ids), vector_indexes.c.tuning.is_not(None)
+    )
+    return {index_id: Tuning(**kept) for index_id, kept in session.execute(query)}
+
+
+def due_from(index: VectorIndex, tuning: Tuning | None) -> int | None:
+    """The number of vectors from which on the service should choose; None: it should not.
+
+    Not where searches may still compare all vectors instead, and not what people chose for a recall
+    that is not known.
+    """
+    if tuning is not None:
+        return GROWTH * tuning.vectors
+    return None if index.ef_search else index_rows.MOST_EXACT_ROWS + 1

@@ -1,0 +1,76 @@
+"""Chooses `ef_search` of large graphs, and anew when they have doubled, while nobody searches."""
+
+import logging
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+
+from app.database.connections import Sessions, alone
+from app.encoders.model_pool import ModelName
+from app.encoders.resident_model import ResidentModel
+from app.errors import Busy, IndexGone, Interrupted, ModelUnavailable, QueryRejected
+from app.index import vector_indexes
+from app.index.recall import DEFAULT_K, UNATTENDED_SAMPLE
+from app.index.tuning import Tuning, due_from, find_tunings, keep_tuning
+from app.ingest.jobs import jobs
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.known_collections import KnownCollection
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GraphTuning:
+    """Works on the calling thread, for `target_recall` or what an admin wanted.
+
+    A search of this process ends it, and so does `stop`; the next look begins anew.
+    """
+
+    sessions: Sessions
+    registry: CollectionRegistry
+    target_recall: float
+    stop: threading.Event
+
+    def tune_graphs(self) -> None:
+        """Look at each collection whose model is in memory. Not while a job is open."""
+        with self.sessions.begin() as session:
+            if jobs.any_open(session):
+                return
+        for known in self.registry.every():
+            encoder = self.registry.model(ModelName.of(known.index.space))
+            if self.stop.is_set() or encoder.is_searched():
+                return
+            if encoder.is_loaded:
+                with suppress(Busy, IndexGone, Interrupted, ModelUnavailable, QueryRejected):
+                    self._tune_if_due(known, encoder)
+
+    def _tune_if_due(self, known: KnownCollection, encoder: ResidentModel) -> None:
+        with alone(self.sessions, f"tune {known.index.partition}") as is_alone:
+            with self.sessions.begin() as session:
+                former = find_tunings(session, [known.index.id]).get(known.index.id)
+                least = due_from(known.index, former)
+                is_due = least is not None and (
+                    vector_indexes.count_vectors(session, known.index, limit=least) >= least
+                )
+            if is_alone and is_due:
+                self._tune(known, former, encoder)
+
+    def _tune(self, known: KnownCollection, former: Tuning | None, encoder: ResidentModel) -> None:
+        """Raises Interrupted where somebody searches, and as `Recall.tune`."""
+
+        def go_on() -> None:
+            if self.stop.is_set() or encoder.is_searched():
+                raise Interrupted("Somebody searches, or the service stops.")
+
+        recall = self.registry.open_known(known).recall
+        wanted = former.wanted if former else self.target_recall
+        k = former.k if former else DEFAULT_K
+        result = recall.tune(wanted, k, UNATTENDED_SAMPLE, go_on=go_on)
+        tuning = Tuning.of(former.by if former else "service", result)
+        ef_search = result.ef_search or result.tried[-1].ef_search
+        with self.sessions.begin() as session:
+            keep_tuning(session, known.index, ef_search, tuning)
+        log.info(
+            "index %s: ef_search %s finds %.3f of the %s nearest to %s, at %s vectors",
+            known.index.id, ef_search, tuning.recall, k, tuning.worse, tuning.vectors,
+        )  # fmt: skip

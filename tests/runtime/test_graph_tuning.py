@@ -1,0 +1,145 @@
+"""Graphs that the service tunes by itself: when, for what, and not while somebody searches."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from app.database.connections import alone
+from app.encoders import batching
+from app.errors import Interrupted
+from app.index import recall, tuning, vector_indexes
+from app.index.recall import EF_SEARCHES
+from app.index.tuning import Tuning
+from app.runtime.graph_tuning import GraphTuning
+from app.runtime.services import Services
+from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
+
+COUNT = 2_000  # vectors
+WANTED = 0.8
+COLLECTION = "/api/v1/collections/default"
+
+
+@pytest.fixture(autouse=True)
+def _graphs(
+    services: Services, search_by_graph: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """All graphs are large enough, nobody has searched yet, and nothing stays as it was chosen."""
+    monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", COUNT - 1)
+    monkeypatch.setattr(batching, "RECENT_SECONDS", 0.0)
+    yield
+    with services.sessions.begin() as session:
+        session.execute(text("UPDATE vector_indexes SET ef_search = NULL, tuning = NULL"))
+
+
+@pytest.fixture(scope="module")
+def _pictures(services: Services) -> None:
+    index = services.search.index
+    with services.sessions.begin() as session:
+        insert_images(session, index.collection_id, ["{}"] * COUNT)
+        vector_indexes.drop_hnsw_if_empty(session, index)
+        copy_vectors(session, index, clip_like(COUNT, index.dimensions, seed=5))
+        vector_indexes.build_hnsw(session, index)
+
+
+def tune(services: Services, wanted: float = WANTED) -> None:
+    stop = services.worker.interrupt
+    GraphTuning(services.sessions, services.registry, wanted, stop).tune_graphs()
+
+
+def told(client: TestClient) -> tuple[int | None, dict[str, object] | None]:
+    """The collection's ef_search, and why."""
+    details = client.get(COLLECTION).json()
+    return details["ef_search"], details["tuning"]
+
+
+@pytest.mark.usefixtures("_pictures")
+def test_a_large_graph_gets_the_least_that_holds(services: Services, client: TestClient) -> None:
+    assert told(client) == (None, None)
+    tune(services)
+    ef_search, why = told(client)
+    assert ef_search in EF_SEARCHES[:-1]
+    assert why is not None
+    assert (why["by"], why["wanted"], why["reached"]) == ("service", WANTED, True)
+    assert (why["k"], why["vectors"]) == (10, COUNT)
+    assert WANTED <= why["recall"] <= 1
+    assert why["worse"] in {"texts", "pictures"}
+    opened = services.registry.open_id(services.search.index.collection_id)
+    found = opened.recall.measure_graph()
+    assert min(found.text_recall or 1, found.picture_recall or 1) >= WANTED - 0.05
+
+
+@pytest.mark.usefixtures("_pictures")
+def test_it_is_chosen_anew_once_the_vectors_have_doubled(
+    services: Services, client: TestClient
+) -> None:
+    """For the recall that was wanted of it, also by an admin; until then it stays."""
+    index = services.search.index
+    for former, is_due in ((COUNT // 2, True), (COUNT // 2 + 1, False)):
+        known = Tuning("admin", 5, 0.7, True, 0.72, "texts", 1.0, former)
+        with services.sessions.begin() as session:
+            tuning.keep_tuning(session, index, 777, known)
+        tune(services)
+        ef_search, why = told(client)
+        assert why is not None
+        assert (why["by"], why["k"], why["wanted"]) == ("admin", 5, 0.7)
+        assert (ef_search != 777, why["vectors"]) == (is_due, COUNT if is_due else former)
+
+
+@pytest.mark.usefixtures("_pictures")
+def test_what_no_candidates_reach_takes_the_most(
+    services: Services, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "EF_SEARCHES", (10, 20))
+    tune(services, 0.999)
+    ef_search, why = told(client)
+    assert why is not None
+    assert (ef_search, why["reached"]) == (20, False)
+    assert why["recall"] < 0.999
+
+
+@pytest.mark.usefixtures("_pictures")
+@pytest.mark.parametrize("why", ["small", "chosen", "locked", "stopping"])
+def test_it_is_left_as_it_is(
+    services: Services, client: TestClient, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = services.search.index
+    if why == "small":
+        monkeypatch.setattr(vector_indexes, "MOST_EXACT_ROWS", COUNT)
+    if why == "chosen":
+        with services.sessions.begin() as session:
+            session.execute(text("UPDATE vector_indexes SET ef_search = 80"))
+    before = told(client)
+    with alone(services.sessions, f"tune {index.partition}" if why == "locked" else "other"):
+        stop = threading.Event()
+        if why == "stopping":
+            stop.set()
+        GraphTuning(services.sessions, services.registry, WANTED, stop).tune_graphs()
+    assert told(client) == before
+
+
+@pytest.mark.usefixtures("_pictures")
+def test_not_while_somebody_searches(
+    services: Services, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "RECENT_SECONDS", 60.0)
+    assert client.get("/search-by-text", params={"query": "a tree"}).status_code == 200
+    tune(services)
+    assert told(client) == (None, None)
+
+
+@pytest.mark.usefixtures("_pictures")
+def test_a_search_ends_it(services: Services) -> None:
+    """Before the next of its own searches, and the next look begins anew."""
+    opened = services.registry.open_id(services.search.index.collection_id)
+    left = iter(range(20))
+
+    def go_on() -> None:
+        if next(left, None) is None:
+            raise Interrupted("Somebody searches.")
+
+    with pytest.raises(Interrupted):
+        opened.recall.tune(WANTED, go_on=go_on)
+    assert opened.recall.tune(WANTED).reached
