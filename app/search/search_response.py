@@ -132,7 +132,8 @@ class ResponseBuilder:
         confidences = self._confidences([*shown.found, *best])
         no_match = self._page.no_match
         if self._page.offset == 0:
-            of_best = {one.image_id: confidences[one.image_id] for one in best if confidences}
+            ids = [one.image_id for one in best if one.image_id in confidences]
+            of_best = {image_id: confidences[image_id] for image_id in ids}
             no_match = self._is_no_match(best, of_best)
         hits = self._hits(shown, confidences)
         following = self._page.next(
