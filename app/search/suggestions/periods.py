@@ -181,12 +181,15 @@ def _chinese_month(text: str) -> int:
 
 
 def _named_day(match: re.Match[str], today: date) -> Period:
-    return _ago("day", int(match["which"].lower() in {"yesterday", "gestern"}), today)
+    return _ago("day", int(match["before"] is not None), today)
 
 
 def _number_of(name: str, names: Sequence[str]) -> int:
-    """The position, from 1, of the alternatives that a name is among."""
-    return next(n for n, one in enumerate(names, 1) if name.lower() in one.split("|"))
+    """The position, from 1, of the alternatives that a name is among.
+
+    Compared as PATTERNS found it, since `lower` leaves letters that it takes for others: ı, İ, ſ.
+    """
+    return next(n for n, one in enumerate(names, 1) if re.fullmatch(one, name, re.IGNORECASE))
 
 
 YEAR = r"(?P<year>(?:18|19|20)\d\d)"
@@ -215,7 +218,7 @@ WESTERN: Sequence[tuple[str, Rule]] = (
         _recent_unit,
     ),
     (r"(?P<count>\d{1,2})\s+(?P<unit>day|week|month|year)s?\s+ago", _units_ago),
-    (r"(?:from\s+|von\s+)?(?P<which>yesterday|gestern|today|heute)", _named_day),
+    (r"(?:from\s+|von\s+)?(?:(?P<before>yesterday|gestern)|today|heute)", _named_day),
     (rf"{LEAD}?(?:the\s+)?(?P<year>(?:18|19|20)\d0)(?:'|’)?(?:s|er)", _decade),
     (rf"{LEAD}?{YEAR}", _year),
     (rf"(?:in|during|im)\s+(?:the\s+)?{SEASON}", _season_of_any_year),
