@@ -22,6 +22,7 @@ from app.web.payloads.facets import (
     SuggestedText,
     SuggestedTexts,
 )
+from app.web.payloads.field_types import STORABLE
 from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Found
 
@@ -84,6 +85,7 @@ def list_suggestions(
         Query(
             min_length=1,
             max_length=MAX_TYPED_CHARACTERS,
+            pattern=STORABLE,
             description="the beginning of a word, in any case",
             examples=["bea"],
         ),
@@ -92,6 +94,7 @@ def list_suggestions(
         str | None,
         Query(
             max_length=MAX_FIELD_CHARACTERS,
+            pattern=STORABLE,
             description="only values of this field, the rarest too, that contain `prefix`",
             examples=["tags"],
         ),
