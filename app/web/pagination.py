@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from typing import Annotated, Protocol, TypeVar
 
@@ -12,6 +13,7 @@ from app.search.search_request import DEFAULT_LIMIT, MAX_LIMIT
 
 MAX_CURSOR_CHARACTERS = 50_000  # in a URL, which may have 64 KB
 MAX_POSITION = 2**63 - 1
+POSITION = re.compile(r"[0-9]{1,19}")  # int() itself takes no more than 4,300 digits
 CURSOR = "am9iczoxNw"  # as an example
 
 Limit = Annotated[
@@ -73,6 +75,6 @@ def read_cursor(listing: str, cursor: str) -> str:
 def read_number(listing: str, cursor: str) -> int:
     """The same for a listing whose positions are numbers."""
     position = read_cursor(listing, cursor)
-    if not position.isdecimal() or not position.isascii() or int(position) > MAX_POSITION:
+    if not POSITION.fullmatch(position) or int(position) > MAX_POSITION:
         raise CursorRejected("cursor: it belongs to another list. Ask for the first page again.")
     return int(position)
