@@ -92,7 +92,8 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.Interrupted: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "interrupted"),
     errors.IndexGone: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "index_gone"),
 }
-"""The kind of each leaf of ImageSearchError; of StartErrors, a request can meet only one."""
+"""The kind of each leaf of ImageSearchError; of StartErrors, a request can meet only
+ModelUnavailable and those below it, which have its kind."""
 
 CODES = {
     400: "request_malformed",
@@ -197,9 +198,14 @@ def problem_of(error: errors.ImageSearchError) -> dict[str, Any]:
 
 def status_of(error: errors.ImageSearchError) -> int:
     """The HTTP status of a domain error."""
-    return KINDS[type(error)].status
+    return _kind_of(error).status
 
 
 def code_of(error: errors.ImageSearchError) -> str:
     """The code of a domain error."""
-    return KINDS[type(error)].code
+    return _kind_of(error).code
+
+
+def _kind_of(error: errors.ImageSearchError) -> Kind:
+    """That of its class, or of the nearest class above it that has one."""
+    return next(KINDS[one] for one in type(error).__mro__ if one in KINDS)

@@ -42,6 +42,15 @@ def test_every_leaf_error_has_a_status_or_stops_the_start() -> None:
     assert served | {errors.ModelUnavailable, errors.QueryRejected} == set(problems.KINDS)
 
 
+@pytest.mark.parametrize("leaf", list(leaves(errors.ModelUnavailable)))
+def test_why_a_model_is_not_there_is_a_503_that_says_the_way_out(
+    leaf: type[errors.ModelUnavailable],
+) -> None:
+    told = problems.problem_of(leaf("Copy the folder back."))
+    assert (told["status"], told["code"]) == (503, "model_unavailable")
+    assert told["detail"] == "Copy the folder back."
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/upload", 405)]
 )
