@@ -263,7 +263,8 @@ class Uploads:
             elif known:  # its file is gone: this one replaces it
                 image_rows.move_image(session, known, draft.new.path, draft.new.etag)
                 placed = image_rows.get_image(session, known.id)
-                written[known.content_hash] = Written("stored", placed)
+                merged = upload_copies.add(session, placed, None, draft.said) or placed
+                written[known.content_hash] = Written("stored", merged)
         fresh = [n for n, draft in enumerate(drafts) if draft.new.content_hash not in written]
         new = [drafts[n].new for n in fresh]
         admitted = self.admission.admit(session, new, vectors[fresh], [pages[n] for n in fresh])

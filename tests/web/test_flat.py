@@ -235,11 +235,15 @@ def test_an_upload_takes_over_a_row_whose_file_is_gone(
     lost.write_bytes(png(304))
     services.job_submission.follow(services.job_submission.folder(tmp_path, JobOptions()))
     lost.unlink()
-    answer = upload(client, png(304))
+    said = json.dumps({"place": "Lisbon", "tags": ["sea"]})
+    answer = upload(client, png(304), caption="A pier", metadata=said)
     assert answer.status_code == 201
     (stored,) = answer.json()
     assert client.get(f"/images/{stored['id']}/file").content == png(304)
-    assert client.get(f"/images/{stored['id']}").json()["path"] == stored["path"]
+    shown = client.get(f"/images/{stored['id']}").json()
+    assert shown["path"] == stored["path"]
+    assert shown["caption"] == "A pier"
+    assert shown["metadata"] == {"place": "Lisbon", "tags": ["sea"]}
 
 
 @pytest.mark.parametrize(
