@@ -1,5 +1,6 @@
 """Feeds behind keys: a signed address opens one feed with its pictures, and nothing else."""
 
+import time
 from urllib.parse import parse_qs, urlencode, urlsplit
 from xml.etree import ElementTree
 
@@ -9,11 +10,33 @@ from fastapi.testclient import TestClient
 from app.access import api_keys
 from app.runtime.services import Services
 from tests.conftest import TEST_IMAGES
+from tests.fixtures.http_jobs import Answer
 from tests.fixtures.search_library import refused
 
 PATH = "/api/v1/standing-searches"
 ATOM = "{http://www.w3.org/2005/Atom}"
-YEAR = 365 * 86_400
+DAY = 86_400
+YEAR = 365 * DAY
+
+
+def own_address(feed: Answer) -> str:
+    (own,) = ElementTree.fromstring(feed.content).findall(f"{ATOM}link")
+    return own.attrib["href"]
+
+
+def test_what_a_feed_calls_its_own_address_works_as_long_as_the_feeds(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that subscribes to it, or follows it on, still has access days later."""
+    with services.sessions.begin() as session:
+        key = api_keys.create(session, "default", "feeds", "admin", None)[1]
+    mine = {"X-API-Key": key}
+    made = client.post(PATH, json={"query": "a pier"}, headers=mine).json()
+    own = own_address(client.get(made["feed_url"]))
+    assert own == own_address(client.get(f"{PATH}/{made['id']}/feed", headers=mine))
+    later = time.time() + 2 * DAY  # pictures' addresses have expired
+    monkeypatch.setattr(services.address_signer, "_clock", lambda: later)
+    assert client.get(own).status_code == client.get(made["feed_url"]).status_code == 200
 
 
 @pytest.mark.parametrize("namespace", ["default", "shop"])
@@ -32,8 +55,7 @@ def test_a_feeds_address_opens_it_without_the_key(
 
     feed = client.get(first["feed_url"])
     assert feed.status_code == 200, feed.text
-    (own,) = ElementTree.fromstring(feed.content).findall(f"{ATOM}link")
-    assert client.get(own.attrib["href"]).content == feed.content  # a reader may follow it
+    assert client.get(own_address(feed)).content == feed.content  # a reader may follow it
     (entry,) = ElementTree.fromstring(feed.content).findall(f"{ATOM}entry")  # our own
     (link,) = [one for one in entry.findall(f"{ATOM}link") if one.get("rel") == "enclosure"]
     assert client.get(link.attrib["href"]).content == file[1]

@@ -213,10 +213,13 @@ def read_standing_feed(
 ) -> Response:
     """The newest 50 matches of a standing search as an Atom feed."""
     services = request.app.state.services
-    signer = services.address_signer if is_signed or caller.key_id is not None else None
+    has_keys = is_signed or caller.key_id is not None
+    signer = services.address_signer if has_keys else None
     addresses = PictureAddresses(writer.addresses.root_path, signer, caller.home)
     matches = service.matches(found.id, None, MAX_ENTRIES)
-    own = writer.addresses.feed(found.id, signer, found.namespace)
+    # Signed for as long as `feed_url`: feed readers may subscribe to what a feed calls its own.
+    feed_signer = services.feed_signer if has_keys else None
+    own = writer.addresses.feed(found.id, feed_signer, found.namespace)
     body = atom_feed(found, matches, addresses, own)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**FEED_HEADERS, "ETag": etag, "Vary": BY_KEY}
