@@ -25,7 +25,7 @@ from app.runtime.backing_services import open_buckets
 from app.runtime.collection_assembly import MEGA
 from app.runtime.dataset.file_kinds import files_of
 from app.runtime.dataset.manifest import MANIFEST, Manifest, ModelOfVectors
-from app.runtime.dataset.tables import IMAGES, Batch, Row
+from app.runtime.dataset.tables import IMAGES, JSON_KINDS, Batch, Kind, Row
 from app.runtime.models import default_model, load_encoder
 from app.settings import ROOT, Settings
 from app.sources.bucket_folders import BucketFolder
@@ -135,8 +135,9 @@ class Embedder:
         )
 
 
-def _written(kind: str, value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if kind == "json" and value is not None else value
+def _written(kind: Kind, value: Any) -> Any:
+    is_json = kind in JSON_KINDS and value is not None
+    return json.dumps(value, ensure_ascii=False) if is_json else value
 
 
 def open_source(source: str) -> Source:

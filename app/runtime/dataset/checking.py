@@ -65,15 +65,15 @@ def _text_fault(value: str) -> str | None:
     return None
 
 
-def _json_fault(value: str) -> str | None:
+def _json_fault(kind: type, name: str, value: str) -> str | None:
     if fault := _text_fault(value):
         return fault
     try:
         found = json.loads(value, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return "is not JSON"
-    if not isinstance(found, dict):
-        return "is not a JSON object"
+    if not isinstance(found, kind):
+        return f"is not a JSON {name}"
     return "has a character that no text may have" if "\\u0000" in value else None
 
 
@@ -99,7 +99,8 @@ FAULTS: Mapping[Kind, Callable[[Any], str | None]] = {
     "uuid": _uuid_fault,
     "integer": lambda value: None if -MAX_INTEGER <= value < MAX_INTEGER else "is too large",
     "number": lambda value: None if np.isfinite(value) else "is not finite",
-    "json": _json_fault,
+    "object": partial(_json_fault, dict, "object"),
+    "list": partial(_json_fault, list, "array"),
     "moment": _never,
     "local": _never,
     "bytes": _never,

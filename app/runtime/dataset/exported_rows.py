@@ -17,6 +17,7 @@ from app.index.embeddings import BINARY_FORMATS, BINARY_HEADER, FURTHER_PAGE
 from app.runtime.dataset.tables import (
     BATCH,
     IMAGES,
+    JSON_KINDS,
     LABEL_SETS,
     LABELS,
     PAGES,
@@ -53,7 +54,7 @@ def _pictures(index: VectorIndex) -> Select[Any]:
     own: dict[str, Any] = {
         "sha256": func.encode(images.c.content_hash, "hex"),
         **{name: cast(images.c[name], Text) for name, kind in IMAGES.columns.items()
-           if kind == "json"},
+           if kind in JSON_KINDS},
     }  # fmt: skip
     columns = [own[name] if name in own else images.c[name] for name in IMAGES.columns]
     query = _with_vectors(index, *columns).where(embeddings.c.region == 0)

@@ -26,6 +26,7 @@ from app.index.categories.category_copies import follow_vectors
 from app.index.vector_copy import copy_vectors
 from app.runtime.dataset.tables import (
     IMAGES,
+    JSON_KINDS,
     LABEL_SETS,
     LABELS,
     PAGES,
@@ -33,6 +34,7 @@ from app.runtime.dataset.tables import (
     RATINGS,
     Batch,
     DataTable,
+    Kind,
 )
 from app.sources.interfaces import RECORD_SCHEME
 from app.storage.disk import STORE_SCHEME
@@ -42,8 +44,14 @@ from app.understanding.labels.labels import LabelSet
 from app.understanding.labels.scoring import Scorer
 from app.vectors import Vectors
 
-TYPES = {"text": "text", "hash": "text", "integer": "bigint", "number": "double precision",
-         "json": "jsonb", "moment": "timestamptz", "local": "timestamp"}  # fmt: skip
+TYPES: Mapping[Kind, str] = {
+    **dict.fromkeys(("text", "hash"), "text"),
+    **dict.fromkeys(JSON_KINDS, "jsonb"),
+    "integer": "bigint",
+    "number": "double precision",
+    "moment": "timestamptz",
+    "local": "timestamp",
+}
 MAX_SHOWN = 5  # pictures that were left out
 
 IMPORTED_IDS = """

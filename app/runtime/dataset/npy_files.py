@@ -12,14 +12,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from app.errors import DatasetRejected
-from app.runtime.dataset.tables import BATCH, Batch, DataTable, Kind, Row
+from app.runtime.dataset.tables import BATCH, JSON_KINDS, Batch, DataTable, Kind, Row
 from app.vectors import Vectors
 
 MAX_LINE_BYTES = 10_000_000
 STORED = np.dtype("<f4")
 
 TO_JSON: dict[Kind, Callable[[Any], Any]] = {
-    "json": json.loads,
+    **dict.fromkeys(JSON_KINDS, json.loads),
     "moment": datetime.isoformat,
     "local": datetime.isoformat,
     "bytes": lambda value: base64.b64encode(value).decode(),
@@ -30,7 +30,7 @@ FROM_JSON: dict[Kind, Callable[[Any], Any]] = {
     "uuid": lambda value: _of(str, value),
     "integer": lambda value: _of(int, value),
     "number": lambda value: float(_of((int, float), value)),
-    "json": lambda value: json.dumps(value, ensure_ascii=False),
+    **dict.fromkeys(JSON_KINDS, lambda value: json.dumps(value, ensure_ascii=False)),
     "moment": datetime.fromisoformat,
     "local": datetime.fromisoformat,
     "bytes": lambda value: base64.b64decode(value, validate=True),

@@ -10,16 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.errors import DatasetRejected
-from app.runtime.dataset.tables import BATCH, VECTOR, Batch, DataTable
+from app.runtime.dataset.tables import BATCH, JSON_KINDS, VECTOR, Batch, DataTable
 from app.storage.disk import whole_file
 
 GROUP = 8 * BATCH  # rows of a row group: 34 MB of vectors of 512 dimensions
 
 TYPES = {
-    **dict.fromkeys(("text", "hash", "uuid"), pa.string()),
+    **dict.fromkeys(("text", "hash", "uuid", *JSON_KINDS), pa.string()),
     "integer": pa.int64(),
     "number": pa.float64(),
-    "json": pa.string(),
     "moment": pa.timestamp("us", tz="UTC"),
     "local": pa.timestamp("us"),
     "bytes": pa.binary(),

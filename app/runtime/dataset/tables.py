@@ -13,9 +13,12 @@ from app.vectors import Vectors
 
 BATCH = 2_048  # rows in memory at a time: 4 MB of vectors of 512 dimensions
 
-Kind = Literal["text", "hash", "uuid", "integer", "number", "json", "moment", "local", "bytes"]
-"""`json` is a JSON text in memory; a `moment` has a time zone, a `local` time has none; a `hash` is
-a SHA-256 in hex."""
+Kind = Literal[
+    "text", "hash", "uuid", "integer", "number", "object", "list", "moment", "local", "bytes"
+]
+"""An `object` or `list` is a JSON text in memory; a `moment` has a time zone, a `local` time has
+none; a `hash` is a SHA-256 in hex."""
+JSON_KINDS: Set[Kind] = {"object", "list"}
 
 Row = tuple[Any, ...]
 VECTOR = "vector"
@@ -70,11 +73,11 @@ IMAGES = DataTable(
         "height": "integer",
         "format": "text",
         "caption": "text",
-        "metadata": "json",
+        "metadata": "object",
         "said_caption": "text",
-        "said_metadata": "json",
-        "sidecar": "json",
-        "embedded": "json",
+        "said_metadata": "object",
+        "sidecar": "object",
+        "embedded": "object",
         "upload_copy": "text",
         "origin": "text",
         "taken_at": "moment",
@@ -83,7 +86,7 @@ IMAGES = DataTable(
         "created_at": "moment",
         "external_id": "text",
         "found_text": "text",  # the words in the picture
-        "frame_times": "json",  # of a video: when its pages are shown, in seconds
+        "frame_times": "list",  # of a video: when its pages are shown, in seconds
         "generated_caption": "text",
     },
     has_vectors=True,
@@ -94,7 +97,7 @@ IMAGES = DataTable(
 PAGES = DataTable("pages", {"image_id": "integer", "region": "integer"}, has_vectors=True)
 LABEL_SETS = DataTable(
     "label_sets",
-    {"name": "text", "definition": "json", "logit_scale": "number", "prompts": "bytes"},
+    {"name": "text", "definition": "object", "logit_scale": "number", "prompts": "bytes"},
 )
 LABELS = DataTable(
     "labels",

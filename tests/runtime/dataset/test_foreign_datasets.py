@@ -98,6 +98,8 @@ def _with_nan(vectors: Vectors) -> Vectors:
         (set_value("caption", "\ud800"), "row 2: caption has a character that no text may have"),
         (set_value("metadata", {"a": "\0"}), "row 2: metadata has a character"),
         (set_value("metadata", [1]), "row 2: metadata is not a JSON object"),
+        (set_value("frame_times", {}), "row 2: frame_times is not a JSON array"),
+        (set_value("frame_times", [2, 1]), "row 2: frame_times are no seconds in ascending"),
         (set_value("sha256", "abc"), "row 2: sha256 is not a SHA-256"),
         (set_value("format", "EXE"), "row 2: format 'EXE' is none of"),
         (set_value("width", -1), "row 2: width is negative"),
