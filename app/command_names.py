@@ -14,6 +14,7 @@ RENAMED = {
     "pull-model": "models pull",
     "compare": "models compare",
     "start": "serve",
+    "export": "export dataset",
 }
 """Targets that are called otherwise as commands of `picture-search`."""
 

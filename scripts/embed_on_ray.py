@@ -1,7 +1,7 @@
 """Embed pictures on a Ray cluster: `python -m scripts.embed_on_ray s3://bucket/prefix TO`.
 
 For libraries that one machine would embed for weeks. It writes a dataset, part by part, that
-`picture-search import dataset TO` brings into a collection. Each part is written whole or not at
+`make import FROM=TO` brings into a collection. Each part is written whole or not at
 all, so that after any end the same command goes on where it stopped.
 """
 
@@ -231,7 +231,7 @@ def main(
             ray.init(address or None, log_to_driver=False, **cores)
             embed_parts(job, left, workers)
         rows, refused = finish(job, parts, ModelOfVectors(**vars(space)))
-    print(f"{job.folder}: {rows} pictures. Next: picture-search import dataset {job.folder}")
+    print(f"{job.folder}: {rows} pictures. Next: make import FROM={job.folder}")
     for path, reason in list(refused.items())[:10]:
         print(f"refused: {path}: {reason}")
     if len(refused) > 10:

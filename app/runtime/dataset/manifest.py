@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.command_names import typed
 from app.database.tables import Pages, Storage
 from app.errors import DatasetRejected
 from app.vectors import Arithmetic, VectorSpace
@@ -63,7 +64,7 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise DatasetRejected(
             f"{folder} holds no dataset: {MANIFEST} is missing. Name a folder that "
-            "`picture-search export dataset` has written."
+            f"`{typed('export')}` has written."
         ) from error
     except OSError as error:
         raise DatasetRejected(f"{path} cannot be read: {error.strerror}.") from error

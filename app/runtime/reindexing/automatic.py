@@ -1,31 +1,46 @@
-"""REINDEX=auto: changes the default collection to the settings' model, by itself.
+"""IMAGE_SEARCH_REINDEX=auto: changes the default collection to the settings' model, by itself.
 
 It goes through the same steps as a person would, and stops where a person would hesitate: where
 originals cannot be read, whose pictures would be found no more, where the graph finds too little,
-and where somebody has gone back from that model before.
+where its job failed or was cancelled, and where somebody has gone back from that model before.
 """
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from app.database.connections import Sessions
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.command_names import typed
+from app.database.connections import Sessions, first_line
+from app.database.outages import OUTAGES, is_lost
 from app.encoders.model_pool import ModelName
-from app.errors import GenerationConflict, ImageSearchError, IndexGone
+from app.errors import (
+    GenerationConflict,
+    ImageSearchError,
+    IndexGone,
+    Interrupted,
+    ModelUnavailable,
+)
 from app.index import generations
 from app.index.generations import Generation
 from app.ingest.jobs import jobs
+from app.ingest.jobs.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.known_collections import KnownCollection
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.reindexing import Reindexing
 
 log = logging.getLogger(__name__)
 
+SETTING = "IMAGE_SEARCH_REINDEX=auto"  # as the log names it
 POLL_SECONDS = 5.0  # between looks whether the generation is ready
+MODEL_PAUSE_SECONDS = 60.0  # before another attempt to load a model that cannot be had
 LEAST_RECALL = 0.95  # recall@10 of its graph, for it to be activated
 
 
-@dataclass(frozen=True)
+@dataclass
 class AutomaticReindexing:
     """Reindexes the default collection to `model`, unless it has its vectors already."""
 
@@ -33,54 +48,97 @@ class AutomaticReindexing:
     registry: CollectionRegistry
     reindexing: Reindexing
     model: ModelName
+    _job_id: int | None = field(default=None, init=False)
+    """The job that it has submitted: there is no second one."""
+    _waits_for: str = field(default="", init=False)
+    """The last that was logged, which would else be repeated every few seconds."""
 
     def change_model(self, stop: threading.Event) -> None:
-        """Until it is changed, something is against it, or the event is set."""
+        """Until it is changed, something is against it, or the event is set.
+
+        What passes is waited for: an outage of the database, a model that cannot be had, another
+        reindexing.
+        """
+        while (pause := self._look()) is not None and not stop.wait(pause):
+            pass
+
+    def _look(self) -> float | None:
+        """Go a step further if possible; the seconds until the next look, None after the last."""
         try:
-            while not self._is_settled() and not stop.wait(POLL_SECONDS):
-                pass
+            return None if self._is_settled() else POLL_SECONDS
+        except OperationalError as error:
+            if is_lost(error):
+                OUTAGES.note(error)
+            else:
+                self._wait(first_line(error))
+            return POLL_SECONDS
+        except ModelUnavailable as error:
+            self._wait(str(error))
+            return MODEL_PAUSE_SECONDS
+        except Interrupted:  # the server stops
+            return None
         except Exception:  # the server keeps running
-            log.exception("REINDEX=auto ended; make reindex goes on")
+            log.exception("%s ended; `%s` goes on", SETTING, typed("reindex"))
+            return None
+
+    def _wait(self, reason: str) -> None:
+        if reason != self._waits_for:
+            log.warning("%s waits: %s", SETTING, reason)
+        self._waits_for = reason
 
     def _is_settled(self) -> bool:
         known = self.registry.find_id(self.registry.default.collection.id)
         if known.index.fingerprint == self.registry.model(self.model).space.fingerprint:
             return True
         with self.sessions.begin() as session:
+            # First the job: what has ended by then has left its generation, if it has built one.
+            job = self._own_job(session)
             found = generations.of_collection(session, known.collection.id)
         ours = [one for one in found if self._is_ours(one)]
         if not ours:
-            return not self._is_submitted()
+            return self._has_failed(job) if job else not self._is_submitted(known)
         if ours[0].state == "building":
             return False
         reason = self._reason_against(ours[0])
         if reason:
-            log.warning(
-                "REINDEX=auto: generation %s is not activated: %s", ours[0].index.id, reason
-            )
+            log.warning("%s: generation %s is not activated: %s", SETTING, ours[0].index.id, reason)
             return True
         try:
             self.reindexing.activate(known, ours[0].index.id)
         except (GenerationConflict, IndexGone) as error:  # another server was faster, say
-            log.info("REINDEX=auto: %s", error)
+            log.info("%s: %s", SETTING, error)
             return False
-        log.info("REINDEX=auto: searches use %s now", ours[0].index.space.name)
+        log.info("%s: searches use %s now", SETTING, ours[0].index.space.name)
         return True
+
+    def _own_job(self, session: Session) -> Job | None:
+        return jobs.get(session, self._job_id) if self._job_id is not None else None
 
     def _is_ours(self, generation: Generation) -> bool:
         fingerprint = self.registry.model(self.model).space.fingerprint
         return generation.index.fingerprint == fingerprint
 
-    def _is_submitted(self) -> bool:
-        """Whether a job builds the generation; else the reason is logged."""
-        known = self.registry.find_id(self.registry.default.collection.id)
+    def _is_submitted(self, known: KnownCollection) -> bool:
+        """Whether a job builds the generation, or can once another has ended; else it is logged."""
         try:
-            self.reindexing.submit(known, Changes(self.model))
+            self._job_id = self.reindexing.submit(known, Changes(self.model))
         except GenerationConflict as error:
-            log.info("REINDEX=auto waits: %s", error)
+            self._wait(str(error))
+        except ModelUnavailable:
+            raise
         except ImageSearchError as error:
-            log.warning("REINDEX=auto: %s", error)
+            log.warning("%s: %s", SETTING, error)
             return False
+        return True
+
+    def _has_failed(self, job: Job) -> bool:
+        """Whether the job, which has no generation, will build none; the log says why."""
+        if job.finished_at is None:
+            return False
+        log.warning(
+            "%s gives up: job %s has left no generation: %s `%s` tries it again.",
+            *(SETTING, job.id, job.reason or f"it is {job.state}.", typed("reindex")),
+        )
         return True
 
     def _reason_against(self, generation: Generation) -> str | None:

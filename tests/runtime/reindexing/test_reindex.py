@@ -21,8 +21,7 @@ from app.index import generations as generation_rows
 from app.ingest.jobs import jobs
 from app.main import create_app
 from app.runtime.assembly import open_services
-from app.runtime.reindexing import automatic, reindex_jobs, reindex_work
-from app.runtime.reindexing.automatic import AutomaticReindexing
+from app.runtime.reindexing import reindex_jobs, reindex_work
 from app.runtime.reindexing.changes import Changes
 from app.runtime.services import Services
 from app.settings import Settings
@@ -487,28 +486,6 @@ def test_former_generations_are_dropped(
     assert [one["storage"] for one in generations(client, name)] == ["vector", "bit"]
     replace(work, keep_generations=0).keep_complete()
     assert [one["storage"] for one in generations(client, name)] == ["vector"]
-
-
-def test_it_is_changed_by_itself_and_stays_where_somebody_went_back(
-    settings: Settings,
-    client: TestClient,
-    services: Services,
-    workers: Workers,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """IMAGE_SEARCH_REINDEX=auto (issue 18)."""
-    monkeypatch.setattr(automatic, "POLL_SECONDS", 0.1)
-    model, _ = settings.collection_models
-    done(client, client.post(IMAGES, files=[("files", ("1.png", png(1)))]))
-    by_itself = AutomaticReindexing(
-        services.sessions, services.registry, services.reindexing, ModelName(model, "")
-    )
-    for is_changed in (True, False):
-        by_itself.change_model(threading.Event())
-        (active,) = [one for one in generations(client, "default") if one["status"] == "active"]
-        assert (active["model"] == model) == is_changed
-        if is_changed:
-            roll_back(client, "default")
 
 
 def test_a_start_with_another_model_serves_with_the_former(
