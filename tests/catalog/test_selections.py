@@ -4,6 +4,7 @@ import io
 import zipfile
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.catalog import gallery, zip_stream
-from app.catalog.images import image_removal
+from app.catalog.images import image_moves, image_removal
+from app.errors import IndexGone
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import png
@@ -187,6 +189,34 @@ def test_pictures_move_with_all_that_is_said_of_them(
         {"id": again[0], "status": "duplicate"}
     ]
     assert found(client) == again
+
+
+def test_what_does_not_move_leaves_no_copy_of_its_file(
+    client: TestClient, services: Services, settings: Settings, other: str
+) -> None:
+    """Copies are made before it is decided: of what the other has by its bytes, or by its name."""
+    alike, named = stored(client, 15, 16)
+    there = f"/api/v1/collections/{other}/images/by-external-id/sku-1"
+    for seed in (15, 17):  # the second replaces the first
+        assert client.put(there, files={"file": ("a.png", png(seed))}).status_code < 300
+    client.patch(f"/api/v1/images/{named}", json={"external_id": "sku-1"})
+    client.put(there.replace("sku-1", "sku-2"), files={"file": ("a.png", png(15))})
+    before = files(settings)
+    answer = ask(client, "move", [alike, named], collection=other)
+    assert [one["status"] for one in answer.json()["results"]] == ["duplicate", "duplicate"]
+    assert files(settings) == before
+
+    here, target = (services.registry.find("default", one) for one in ("default", other))
+    gone = replace(target.index, id=10**6)
+    with pytest.raises(IndexGone):
+        image_moves.move_many(
+            services.sessions,
+            services.gallery.stores,
+            (here.collection, here.index),
+            (target.collection, gone),
+            [named],
+        )
+    assert files(settings) == before
 
 
 def test_a_moved_picture_of_a_folder_stays_away_from_the_old_collection(

@@ -153,3 +153,23 @@ def test_the_number_of_pages_is_bounded_and_damaged_ones_are_left_out(
     sent = {"file": encoded(many[0], "PNG")}
     flat = client.post("/search-by-image?limit=2", files=sent).json()
     assert len({hit["id"] for hit in flat}) == 2  # though the first one's pages fill the front
+
+
+def test_only_where_all_pages_are_indexed_do_they_move_along(
+    client: TestClient, services: Services, all_pages: None
+) -> None:
+    """Elsewhere a search would list such a picture once for each of its pages."""
+    for name, which in (("firsts", "first"), ("alls", "all")):
+        body = {"name": name, "pages": which}
+        assert client.post("/api/v1/collections", json=body).status_code == 201
+    tiff = pages("TIFF", 61, 62, 63)
+    sent = client.post("/upload", files={"file": ("scan.tif", tiff)})
+    (image_id,) = [one["id"] for one in sent.json()]
+    numbers = "SELECT region FROM embeddings WHERE image_id = :id ORDER BY region"
+    moves = (("default", "alls", [0, 1, 2]), ("alls", "firsts", [0]), ("firsts", "alls", [0]))
+    for source, target, left in moves:
+        path = f"/api/v1/collections/{source}/images/move"
+        moved = client.post(path, json={"ids": [image_id], "collection": target})
+        assert moved.json()["moved"] == 1
+        assert [number for (number,) in sql(services, numbers, id=image_id)] == left
+        assert [hit["id"] for hit in like(client, 62, collection=target)] == [image_id]

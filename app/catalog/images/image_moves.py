@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping, Text, delete, exists, literal, select, update
 from sqlalchemy.orm import Session
 
-from app.catalog import skipped_files
+from app.catalog import collections, skipped_files
 from app.catalog.collection_deletion import uploads_disk
 from app.catalog.images import image_deletion
 from app.catalog.images.image_removal import remove_files
@@ -29,6 +29,7 @@ from app.database.tables import (
 from app.errors import CollectionRejected
 from app.index import regions
 from app.index.categories import category_copies
+from app.index.embeddings import drop_pages
 from app.index.missing_vectors import forget_changed
 from app.index.vector_indexes import require_active
 from app.storage.disk import Stores
@@ -38,6 +39,19 @@ MoveStatus = Literal["moved", "not_found", "duplicate", "elsewhere"]
 the upload lies in the store of another machine."""
 
 Place = tuple[Collection, VectorIndex]
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The file of an upload in the other collection's folder, and the hash of its bytes."""
+
+    stored_path: str
+    location: Path
+    content_hash: bytes
+
+
+Copies = dict[str, _Copy]
+"""Those of uploads by their stored paths; none of one whose file is not in this process's store."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +67,21 @@ def move_many(
 ) -> list[Moved]:
     """Move pictures in one transaction; one outcome per id, in their order.
 
-    Uploaded files are copied into the other collection's folder before, and deleted after it. A
-    file in a folder or bucket stays, and no listing of the collection it left indexes it again.
-    Raises CollectionRejected where the vectors of the two cannot be compared.
+    Uploaded files are copied into the other collection's folder before, and deleted after it; so
+    are copies that are not needed. A file in a folder or bucket stays, and no listing of the
+    collection it left indexes it again. Raises CollectionRejected where the vectors of the two
+    cannot be compared, IndexGone and StorageUnwritable.
     """
     _check_models(source[1], target[1])
     ids = list(dict.fromkeys(image_ids))
-    copies = _copied(sessions, stores, source[0], target[0], ids)
-    with sessions.begin() as session:
-        require_active(session, target[1])
-        status, left = _move(session, copies, source, target, ids)
+    copies: Copies = {}
+    try:
+        _copy(sessions, stores, (source[0], target[0]), ids, copies)
+        with sessions.begin() as session:
+            require_active(session, target[1])
+            status, left = _move(session, copies, source, target, ids)
+    finally:
+        _remove_unneeded(sessions, stores, target[0], copies)
     remove_files(sessions, stores, left)
     return [Moved(image_id, status.get(image_id, "not_found")) for image_id in ids]
 
@@ -78,24 +97,50 @@ def _check_models(source: VectorIndex, target: VectorIndex) -> None:
         )
 
 
-def _copied(
-    sessions: Sessions, stores: Stores, source: Collection, target: Collection, ids: Sequence[int]
-) -> dict[str, str | None]:
-    """New stored paths of uploads by their old ones, once the files are copied; None: no file."""
+def _copy(
+    sessions: Sessions,
+    stores: Stores,
+    between: tuple[Collection, Collection],
+    ids: Sequence[int],
+    copies: Copies,
+) -> None:
+    """Copy the files of uploads, and note each in `copies` as soon as it is there."""
+    source, target = between
     disk = uploads_disk(stores.uploads, target)
     with sessions.begin() as session:
         found = _rows(session, source.id, ids)
-    paths = {path for row in found for path in (row["stored_path"], row["upload_copy"]) if path}
-    copies: dict[str, str | None] = {}
-    for path in sorted(path for path in paths if image_deletion.is_upload(path)):
+    contents = {
+        path: row["content_hash"]
+        for row in found
+        for path in (row["stored_path"], row["upload_copy"])
+        if path and image_deletion.is_upload(path)
+    }
+    for path, content_hash in sorted(contents.items()):
         location = stores.uploads.location(path)
         if location is None or not location.exists():
-            copies[path] = None
             continue
         with location.open("rb") as file:
-            copy: Path = disk.copy(location.name, file)
-        copies[path] = stores.uploads.stored_path(copy)
-    return copies
+            copied = disk.copy(location.name, file)
+        copies[path] = _Copy(stores.uploads.stored_path(copied), copied, content_hash)
+
+
+def _remove_unneeded(
+    sessions: Sessions, stores: Stores, target: Collection, copies: Copies
+) -> None:
+    """Delete the copies that are no picture's file: theirs has not moved.
+
+    The lock keeps out a concurrent upload of the same bytes, which would reuse the file.
+    """
+    contents = [one.content_hash for one in copies.values()]
+    with sessions.begin() as session:
+        lock_content(session, *contents)
+        query = select(images.c.path, images.c.upload_copy).where(
+            images.c.collection_id == target.id, images.c.content_hash.in_(contents)
+        )
+        needed = {path for row in session.execute(query) for path in row}
+        for one in copies.values():
+            if one.stored_path not in needed:
+                stores.uploads.delete(one.location)
 
 
 def _rows(session: Session, collection_id: int, ids: Sequence[int]) -> Sequence[RowMapping]:
@@ -107,7 +152,7 @@ def _rows(session: Session, collection_id: int, ids: Sequence[int]) -> Sequence[
 
 def _move(
     session: Session,
-    copies: dict[str, str | None],
+    copies: Copies,
     source: Place,
     target: Place,
     ids: Sequence[int],
@@ -127,6 +172,8 @@ def _move(
         embeddings.c.index_id == source[1].id, embeddings.c.image_id.in_(moved)
     )
     session.execute(vectors.values(index_id=target[1].id))
+    if not collections.indexes_all_pages(session, target[0].id):
+        drop_pages(session, target[1], moved)
     category_copies.leave(session, source[1], moved)
     category_copies.follow_vectors(session, target[1], moved)
     forget_changed(session, source[1], moved)
@@ -146,13 +193,18 @@ def _forget_regions(session: Session, index: VectorIndex, image_ids: Sequence[in
     session.execute(looked_at)
 
 
-def _move_one(
-    session: Session, copies: dict[str, str | None], row: RowMapping, target: Place
-) -> MoveStatus:
+def _new_path(copies: Copies, path: str | None) -> str | None:
+    """Where the file lies afterwards; None for that of an upload which could not be copied."""
+    if path is None or not image_deletion.is_upload(path):
+        return path
+    return copies[path].stored_path if path in copies else None
+
+
+def _move_one(session: Session, copies: Copies, row: RowMapping, target: Place) -> MoveStatus:
     collection = target[0]
     new: dict[str, Any] = {
-        name: copies.get(row[key]) if image_deletion.is_upload(row[key] or "") else row[key]
-        for name, key in (("path", "stored_path"), ("upload_copy", "upload_copy"))
+        "path": _new_path(copies, row["stored_path"]),
+        "upload_copy": _new_path(copies, row["upload_copy"]),
     }
     if new["path"] is None:
         return "elsewhere"
