@@ -18,6 +18,7 @@ from app.encoders.model_pool import ModelName
 from app.errors import CollectionRejected, ModelMismatch
 from app.index import embeddings, recall
 from app.index import generations as generation_rows
+from app.index.tuning import Tuning
 from app.ingest.jobs import jobs
 from app.main import create_app
 from app.runtime.assembly import open_services
@@ -190,7 +191,8 @@ def test_a_tuned_graph_is_followed_by_one_tuned_to_the_same_recall(
     client: TestClient, services: Services, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recall, "MIN_VECTORS_TO_TUNE", len(SEEDS))
-    services.registry.tune(services.registry.open("default", name), 77)
+    chosen = Tuning("admin", 10, 0.97, True, 0.97, "texts", 1.0, len(SEEDS))
+    services.registry.tune(services.registry.open("default", name), 77, chosen)
     activate(client, name, reindexed(client, name, m=8))
     assert services.registry.find("default", name).index.ef_search in recall.EF_SEARCHES
 
