@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EACCES
+from errno import EACCES, EIO
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from app.runtime.backup import schedule
 from app.runtime.backup.backups import find_backup, list_backups
 from app.runtime.backup.folder_place import FolderPlace
 from app.runtime.backup.making import make_backup
-from app.runtime.backup.manifest import DUMP, MANIFEST, UPLOADS
+from app.runtime.backup.manifest import DUMP, FILES, MANIFEST, UPLOADS
 from app.runtime.backup.restoring import restore
 from app.runtime.backup.schedule import BackupSchedule
 from app.settings import Settings
 from scripts.backup import commands
 from tests.conftest import address, administrator, local_client
 from tests.fixtures.drawn_pictures import png
+from tests.runtime.test_folder_place import LISTING
 from tests.runtime.test_worker import wait_until
 
 QUERY = {"query": "a green tree"}
@@ -128,6 +129,23 @@ def test_old_backups_go_with_the_files_that_only_they_had(
     assert client.get("/api/v1/status").json()["backed_up_at"] is not None
 
 
+def test_a_backup_was_made_even_if_older_ones_cannot_be_deleted(
+    settings: Settings, client: TestClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was reported as not made; one that had lost its list made every rotation fail so."""
+    upload(client, 13)
+    first = make_backup(settings, FolderPlace(tmp_path))
+    old = (tmp_path / first.stamp).rename(tmp_path / "20200101T000000Z")  # not in the same second
+    (old / FILES).unlink()
+    alone = tmp_path / UPLOADS / "only in the old one"
+    alone.write_text("")
+    second = make_backup(settings, FolderPlace(tmp_path), keep=2)
+    assert FolderPlace(tmp_path).stamps() == [old.name, second.stamp]
+    assert f"{second.stamp} was made, but older ones were not deleted: " in caplog.text
+    assert f"{FILES} cannot be read" in caplog.text
+    assert alone.exists()
+
+
 def test_another_databases_backups_are_left_alone(
     settings: Settings, client: TestClient, tmp_path: Path
 ) -> None:
@@ -193,7 +211,7 @@ def test_an_empty_database_is_most_likely_the_wrong_one(
         with pytest.raises(BackupFailed, match=r"never been used.*TESTING=1 before the command"):
             make_backup(unused, FolderPlace(tmp_path / "backups"))
         schedule_of_it = BackupSchedule(unused, str(tmp_path / "backups"))
-        assert schedule_of_it._make() == schedule.UNUSED_SECONDS  # a first start, soon filled
+        assert schedule_of_it.make_if_due() == schedule.UNUSED_SECONDS  # a first start, soon filled
     assert list_backups(FolderPlace(tmp_path / "backups")) == []
     assert "No backup was made" not in caplog.text
     engine = connections.open_engine(address(server_url, "unused"))
@@ -250,6 +268,26 @@ def running(backups: BackupSchedule) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_disk_error_does_not_end_the_schedule(
+    settings: Settings, client: TestClient, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    upload(client, 81)
+    monkeypatch.setattr(schedule, "RETRY_SECONDS", 0.05)
+    is_broken = [True]
+
+    def fail(event: str, args: tuple[object, ...]) -> None:
+        if is_broken and event in LISTING and str(args[0]) == str(tmp_path):
+            raise OSError(EIO, "Input/output error", str(tmp_path))
+
+    sys.addaudithook(fail)
+    with running(BackupSchedule(settings, str(tmp_path))):
+        wait_until(lambda: f"{tmp_path}: Input/output error" in caplog.text)
+        is_broken.clear()
+        wait_until(lambda: bool(list_backups(FolderPlace(tmp_path))))
+    assert "IMAGE_SEARCH_BACKUP_DIR: no backup was made" in caplog.text
 
 
 def test_a_server_makes_backups_by_itself_when_one_is_due(

@@ -1,11 +1,17 @@
-"""A folder of backups in which somebody else deletes at the same time."""
+"""A folder of backups in which somebody else deletes at the same time, or on a broken disk."""
 
 import sys
+from errno import EIO
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from app.errors import BackupFailed
 from app.runtime.backup.folder_place import FolderPlace
 from app.runtime.backup.manifest import UPLOADS
+
+LISTING = {"os.listdir", "os.scandir"}  # either, by the version of Python
 
 
 def test_uploads_that_somebody_else_deletes_meanwhile_are_passed_over(tmp_path: Path) -> None:
@@ -31,3 +37,21 @@ def test_uploads_that_somebody_else_deletes_meanwhile_are_passed_over(tmp_path: 
     place.delete_uploads({"cd/1.png"})
     assert files == [shards[1] / "1.png"]
     assert place.uploads() == {"cd/1.png"}
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    """A rotation would delete all uploads, since no backup had them."""
+    place, is_broken = FolderPlace(tmp_path), [True]
+    assert place.stamps() == []
+
+    def fail(name: str, arguments: tuple[Any, ...]) -> None:  # stays until the process ends
+        if is_broken and name in LISTING and str(arguments[0]) == str(tmp_path):
+            raise OSError(EIO, "Input/output error", str(tmp_path))
+
+    sys.addaudithook(fail)
+    try:
+        with pytest.raises(BackupFailed, match=f"{tmp_path}: Input/output error"):
+            place.stamps()
+    finally:
+        is_broken.clear()
+    assert FolderPlace(tmp_path / "none").stamps() == []

@@ -60,13 +60,15 @@ class FolderPlace:
 
     def stamps(self) -> list[str]:
         """The names of the whole backups, oldest first."""
-        found = (path.parent.name for path in self.folder.glob(f"*/{MANIFEST}"))
-        return sorted(name for name in found if STAMPED.fullmatch(name))
+        with self._failing():
+            found = [name for name in _names(self.folder) if STAMPED.fullmatch(name)]
+            return sorted(name for name in found if MANIFEST in _names(self.folder / name))
 
     def uploads(self) -> Set[str]:
         """The names of the uploads that are there."""
         uploads = self.folder / UPLOADS
-        return {path.relative_to(uploads).as_posix() for path in files_below(uploads)}
+        with self._failing():
+            return {path.relative_to(uploads).as_posix() for path in files_below(uploads)}
 
     def put_upload(self, file: Path, name: str) -> None:
         """Copy an upload there. Raises FileNotFoundError if it was just deleted."""
@@ -95,11 +97,33 @@ class FolderPlace:
 
     def delete(self, stamp: str) -> None:
         """Delete a backup, or what there is of one; its manifest first."""
-        if (self.folder / stamp).is_dir():
-            (self.folder / stamp / MANIFEST).unlink(missing_ok=True)
-            remove_folder(self.folder / stamp)
+        with self._failing():
+            if (self.folder / stamp).is_dir():
+                (self.folder / stamp / MANIFEST).unlink(missing_ok=True)
+                remove_folder(self.folder / stamp)
 
     def delete_uploads(self, kept: Set[str]) -> None:
         """Delete all uploads but these."""
-        for name in self.uploads() - kept:
-            (self.folder / UPLOADS / name).unlink(missing_ok=True)
+        with self._failing():
+            for name in self.uploads() - kept:
+                (self.folder / UPLOADS / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BackupFailed(
+                f"{error.filename or self.folder}: {error.strerror or error}"
+            ) from error
+
+
+def _names(folder: Path) -> list[str]:
+    """The names in a folder, none where there is no folder. Raises OSError.
+
+    `Path.glob` would pass over what cannot be read, as though it were not there.
+    """
+    try:
+        return [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

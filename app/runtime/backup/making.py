@@ -4,14 +4,16 @@ A file that is deleted meanwhile was copied before the dump, and one that is add
 is copied after it: so each row of the dump has its file.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import VERSION
@@ -37,6 +39,8 @@ from app.runtime.stores import ASIDE, open_stores
 from app.settings import Settings
 from app.storage.disk import PART, TRASH, whole_file
 
+log = logging.getLogger(__name__)
+
 NOT_COPIED = (TRASH, PART, ASIDE)  # beginnings of names: what was deleted, is unfinished, another's
 
 
@@ -46,7 +50,8 @@ def make_backup(
     """Add a backup to a place, and delete all but the newest `keep` ones.
 
     Where it is to be verified, it is restored in a temporary place, and its tables and answers are
-    compared with those of the database at the moment of the dump.
+    compared with those of the database at the moment of the dump. A failure to delete older ones is
+    logged: the backup was made, and the next one deletes them.
     Raises BackupFailed, and then no backup was added and none deleted.
     """
     try:
@@ -69,10 +74,11 @@ def _make(
             with sessions.begin() as session:
                 _check_own(place, database_identity.identity(session))
             manifest = _add(settings, (engine, url), place, store, is_verified=is_verified)
-            with sessions.begin() as session:
-                database_identity.note_backup(session, manifest.made_at)
-            if keep is not None:
-                _rotate(place, keep)
+            with _following(place, manifest):
+                with sessions.begin() as session:
+                    database_identity.note_backup(session, manifest.made_at)
+                if keep is not None:
+                    _rotate(place, keep)
     finally:
         engine.dispose()
     return manifest
@@ -215,8 +221,23 @@ def _write(part: Path, manifest: Manifest, files: set[str]) -> None:
         file.write(manifest.model_dump_json(indent=2).encode())
 
 
+@contextmanager
+def _following(place: Place, manifest: Manifest) -> Iterator[None]:
+    """What follows a backup that is whole: it may fail, and the backup is there all the same."""
+    try:
+        yield
+    except (BackupFailed, DBAPIError, OSError) as error:
+        log.warning(
+            "The backup %s/%s was made, but older ones were not deleted: %s",
+            *(place, manifest.stamp, error),
+        )
+
+
 def _rotate(place: Place, keep: int) -> None:
-    """Delete all but the newest backups, then uploads that are in none of them."""
+    """Delete all but the newest backups, then uploads that are in none of them.
+
+    Raises BackupFailed, also where it cannot be told which uploads a backup has: then all stay.
+    """
     found = list_backups(place)
     for backup in found[: max(0, len(found) - keep)]:
         place.delete(backup.stamp)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import DBAPIError
 
-from app.errors import BackupFailed, ImageSearchError, NothingToBackUp
+from app.errors import ImageSearchError, NothingToBackUp
 from app.runtime.backup.making import make_backup
 from app.runtime.backup.manifest import STAMP
 from app.runtime.backup.places import open_place
@@ -29,13 +29,22 @@ class BackupSchedule:
         self._place = place
 
     def make_backups(self, stop: threading.Event) -> None:
-        """Make each backup that is due, until the event is set; a failure is logged."""
+        """Make each backup that is due, until the event is set."""
         wait = 0.0
         while not stop.wait(wait):
-            try:
-                wait = self.seconds_until_due() or self._make()
-            except BackupFailed as error:  # a bucket that does not answer
-                wait = self._say_failed(error)
+            wait = self.make_if_due()
+
+    def make_if_due(self) -> float:
+        """Make a backup if one is due; the seconds until the next look. A failure is logged."""
+        try:
+            return self.seconds_until_due() or self._make()
+        except NothingToBackUp:  # a first start: its folder is being indexed
+            return UNUSED_SECONDS
+        except (ImageSearchError, DBAPIError) as error:
+            log.warning("IMAGE_SEARCH_BACKUP_DIR: no backup was made in %s: %s", self._place, error)
+        except Exception:  # the server keeps running, and tries again
+            log.exception("IMAGE_SEARCH_BACKUP_DIR: no backup was made in %s", self._place)
+        return RETRY_SECONDS
 
     def seconds_until_due(self) -> float:
         """0 if a backup is due. Raises BackupFailed."""
@@ -47,20 +56,8 @@ class BackupSchedule:
         return max(0.0, (due - datetime.now(UTC)).total_seconds())
 
     def _make(self) -> float:
-        """Make one; the seconds until there is something to do again."""
-        try:
-            place = open_place(self._settings, self._place)
-            manifest = make_backup(self._settings, place, self._settings.backup_keep)
-        except NothingToBackUp:  # a first start: its folder is being indexed
-            return UNUSED_SECONDS
-        except (ImageSearchError, DBAPIError) as error:
-            return self._say_failed(error)
-        except Exception:  # the server keeps running
-            log.exception("IMAGE_SEARCH_BACKUP_DIR: no backup was made in %s", self._place)
-            return RETRY_SECONDS
+        """Make one; the seconds until the next look, which is at once."""
+        place = open_place(self._settings, self._place)
+        manifest = make_backup(self._settings, place, self._settings.backup_keep)
         log.info("Backed up %d pictures in %s", manifest.pictures, self._place)
-        return self.seconds_until_due()
-
-    def _say_failed(self, error: Exception) -> float:
-        log.warning("IMAGE_SEARCH_BACKUP_DIR: no backup was made in %s: %s", self._place, error)
-        return RETRY_SECONDS
+        return 0.0
