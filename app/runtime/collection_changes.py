@@ -88,24 +88,37 @@ def change(
     """Change its declared fields and their indexes, language, pages, name; None leaves them.
 
     Of the fields, those that are named change, to None to be removed. Raises
-    CollectionRejected, CollectionNotFound, CollectionExists.
+    CollectionRejected, CollectionNotFound, CollectionExists, and then nothing has changed.
     """
     if language is not None:
         with sessions.begin() as session:
             collections.check_language(session, language)
+    # First, and in one transaction, what may be refused. The others wait for those who add
+    # pictures, and would have these wait for the indexes meanwhile.
+    refusable = partial(
+        _change_refusable, collection_id=collection_id, field_changes=field_changes, name=name
+    )
+    retry_on_lock(sessions, refusable)
     if field_changes is not None:
-        merge = partial(change_fields, collection_id=collection_id, changes=field_changes)
-        retry_on_lock(sessions, merge)
         _drop_undeclared(sessions, collection_id)
-    changes = []
     if language is not None:
-        changes.append(partial(set_language, language=language))
+        retry_on_lock(
+            sessions, partial(set_language, collection_id=collection_id, language=language)
+        )
     if pages is not None:
-        changes.append(partial(set_pages, pages=pages))
+        retry_on_lock(sessions, partial(set_pages, collection_id=collection_id, pages=pages))
+
+
+def _change_refusable(
+    session: Session,
+    collection_id: int,
+    field_changes: Mapping[str, str | None] | None,
+    name: str | None,
+) -> None:
     if name is not None:
-        changes.append(partial(rename, name=name))
-    for one in changes:
-        retry_on_lock(sessions, partial(one, collection_id=collection_id))
+        rename(session, collection_id, name)
+    if field_changes is not None:
+        change_fields(session, collection_id, field_changes)
 
 
 def _drop_undeclared(sessions: Sessions, collection_id: int) -> None:

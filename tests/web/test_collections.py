@@ -377,6 +377,22 @@ def test_each_storage_finds_its_pictures_again(
     assert [[one["id"] for one in group["images"]] for group in groups] == [alike]
 
 
+def test_a_change_that_is_refused_changes_nothing(client: TestClient, create: Create) -> None:
+    create("mine", language="simple")
+    create("taken")
+    before = client.get(f"{COLLECTIONS}/mine").json()
+    others = {"fields": {"stars": "number"}, "language": "german", "pages": "all"}
+    taken = client.patch(f"{COLLECTIONS}/mine", json={"name": "taken", **others})
+    assert taken.status_code == 409
+    assert client.get(f"{COLLECTIONS}/mine").json() == before
+    many = {"fields": {f"f{number}": "text" for number in range(MAX_FIELDS + 1)}}
+    refused(client.patch(f"{COLLECTIONS}/mine", json={"name": "new", **many}), "50 are allowed")
+    assert client.get(f"{COLLECTIONS}/mine").json() == before
+    changed = client.patch(f"{COLLECTIONS}/mine", json={"name": "new", **others}).json()
+    assert changed == {**before, **others, "name": "new"}
+    assert client.delete(f"{COLLECTIONS}/new").status_code == 204
+
+
 def test_a_collection_is_renamed(client: TestClient, create: Create) -> None:
     """Issue 19, item 12: with its pictures; the default one keeps its name."""
     create("before")
