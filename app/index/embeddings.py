@@ -32,6 +32,7 @@ from sqlalchemy.orm import Session
 from app.database.kept_statements import execute_kept
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.index.categories.category_copies import follow_vectors
+from app.index.hnsw_search import NOT_DELETED
 from app.vectors import Vectors, unit_halves
 
 BINARY_FORMATS = {
@@ -162,13 +163,22 @@ def get_pages(
 
 
 def sample(session: Session, index: VectorIndex, limit: int) -> dict[int, Vectors]:
-    """The vectors of a uniform sample of `limit` pictures, by id: always the same sample."""
-    query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id)
+    """The vectors of a uniform sample of `limit` pictures, by id: always the same sample.
+
+    Of pictures that searches find: deleted and held ones have vectors too.
+    """
+    query = select(embeddings.c.image_id).where(embeddings.c.index_id == index.id, NOT_DELETED)
     query = query.where(embeddings.c.region == 0)
     chosen = query.order_by(func.hashint8(embeddings.c.image_id), embeddings.c.image_id).limit(
         limit
     )
     return get_vectors(session, index, list(session.execute(chosen).scalars()))
+
+
+def count_findable(session: Session, index: VectorIndex) -> int:
+    """How many vectors a search can come to, of whole pictures and of their parts."""
+    query = select(func.count()).select_from(embeddings)
+    return session.execute(query.where(embeddings.c.index_id == index.id, NOT_DELETED)).scalar_one()
 
 
 def count_covered(session: Session, index: VectorIndex) -> tuple[int, int]:

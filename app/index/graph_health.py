@@ -105,12 +105,12 @@ def find_lost(session: Session, index: VectorIndex, sample: Mapping[int, Vectors
 def count_unreachable(
     session: Session, index: VectorIndex, seconds: float = LONGEST_WALK
 ) -> int | None:
-    """How many of its vectors a walk through the whole graph never comes to.
+    """How many of the vectors that searches find a walk through the whole graph never comes to.
 
     Takes about 20 µs a vector; None if that is more than `seconds`. A `bit` graph is walked as the
     others are.
     """
-    count = vector_indexes.count_vectors(session, index)
+    count = embeddings.count_findable(session, index)
     for start in embeddings.sample(session, index, 1).values():
         walked = nearest_query(index, start, count).subquery()
         reached = _count_in_time(session, select(func.count()).select_from(walked), seconds)
@@ -159,7 +159,7 @@ def maintain(sessions: Sessions, index: VectorIndex) -> bool:
         if is_searched_exactly(session, index):
             return False
         due = is_due(session, index)
-        if not due and vector_indexes.get_graph_recall(session, index) is not None:
+        if not due and not _lacks_measurement(session, index):
             return False
         sample = sample_novel(session, index, SAMPLE)
     rebuilt = False
@@ -171,14 +171,26 @@ def maintain(sessions: Sessions, index: VectorIndex) -> bool:
     return rebuilt
 
 
+def _lacks_measurement(session: Session, index: VectorIndex) -> bool:
+    """Whether its recall is wanted and not known, as after a rebuild."""
+    if vector_indexes.get_graph_recall(session, index) is not None:
+        return False
+    return _decides_on_method(session, index)
+
+
+def _decides_on_method(session: Session, index: VectorIndex) -> bool:
+    """Whether its recall decides if a graph is used; a large index can only be searched by it."""
+    most = vector_indexes.MOST_EXACT_ROWS
+    return vector_indexes.count_vectors(session, index, limit=most + 1) <= most
+
+
 def measure(sessions: Sessions, index: VectorIndex, sample: Mapping[int, Vectors]) -> None:
     """Store how well the graph answers the worst tenth of the sample.
 
     Not where the index is too large to be searched in another way.
     """
-    most = vector_indexes.MOST_EXACT_ROWS
     with sessions.begin() as session:
-        if vector_indexes.count_vectors(session, index, limit=most + 1) > most:
+        if not _decides_on_method(session, index):
             return
         recall = worst_decile(graph_recalls(session, index, sample))
     with sessions.begin() as session:
@@ -187,7 +199,7 @@ def measure(sessions: Sessions, index: VectorIndex, sample: Mapping[int, Vectors
         log.info(
             "the graph of index %s finds %.2f of the ten nearest in the worst tenth of queries: "
             "searches compare all vectors until there are more than %s",
-            index.id, recall, most,
+            index.id, recall, vector_indexes.MOST_EXACT_ROWS,
         )  # fmt: skip
 
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.database import connections
 from app.database.tables import VectorIndex
 from app.index import embeddings, generations, vector_indexes
-from app.index.graph_health import count_unreachable
+from app.index.graph_health import count_unreachable, find_lost, sample_novel
 from app.index.hnsw_search import find_nearest
 from app.vectors import Vectors, VectorSpace
 from tests.fixtures.generated_vectors import insert_images, scene, unlike
@@ -67,6 +68,26 @@ def test_each_is_found_by_its_own_vector(sessions: connections.Sessions, vectors
             )
         ]
         assert lost == []
+
+
+HIDDEN = """
+UPDATE images SET removed_at = CASE WHEN id % 2 = 0 THEN now() ELSE 'infinity' END WHERE id <= :most
+"""
+
+
+def test_what_is_deleted_or_held_is_neither_lost_nor_unreachable(
+    sessions: connections.Sessions, vectors: Vectors
+) -> None:
+    """Both still have vectors, which searches pass over."""
+    with sessions.begin() as session:
+        index = indexed(session, vectors)
+        session.execute(text(HIDDEN), {"most": OTHERS})
+        sample = sample_novel(session, index, ASKED)
+        assert len(sample) == ASKED
+        assert min(sample) > OTHERS
+        assert find_lost(session, index, sample) == []
+        assert count_unreachable(session, index) == 0
+        session.rollback()
 
 
 def test_plain_rounding_would_lose_them(

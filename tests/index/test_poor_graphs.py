@@ -11,6 +11,7 @@ from app.index.hnsw_search import find_nearest
 from app.index.search_method import is_searched_exactly
 from app.index.vector_indexes import get_graph_recall, keep_graph_recall
 from app.vectors import Vectors, VectorSpace
+from tests.fixtures.folder_jobs import statements
 from tests.fixtures.generated_vectors import copy_vectors, scene, unlike
 from tests.index.conftest import BEFORE, DIMENSIONS
 
@@ -64,6 +65,18 @@ def test_a_good_graph_is_used_and_measured_once(
     assert not graph_health.maintain(sessions, made)
     with sessions.begin() as session:
         assert get_graph_recall(session, made) == 0.5
+
+
+def test_a_graph_that_nothing_can_replace_is_not_sampled_again(
+    burst_index: tuple[Sessions, VectorIndex], burst: Vectors
+) -> None:
+    """A large index has no recall of its graph: it would be looked for at each check."""
+    sessions, made = burst_index
+    graph_rebuild.rebuild(sessions, made)
+    with statements(sessions) as asked:
+        assert not graph_health.maintain(sessions, made)
+    assert asked
+    assert [one for one in asked if "halfvec_send" in one] == []  # no vector was read
 
 
 def test_among_near_duplicates_any_of_the_nearest_counts(
