@@ -8,9 +8,9 @@ from sqlalchemy import and_
 from sqlalchemy.orm import Session
 
 from app.catalog.filters.filters import Filter
-from app.database.tables import Collection, VectorIndex
+from app.database.tables import Collection, VectorIndex, images
 from app.index.distances import get_distances
-from app.index.hnsw_search import Condition, Near, prepare
+from app.index.hnsw_search import Condition, Near, any_of, prepare
 from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
 from app.index.scan_plans import Scan, plan_scan
@@ -184,7 +184,10 @@ class Ranking:
             depth *= 2
 
     def _matches(self, depth: int) -> list[int]:
-        """The ids of the first matches of the words: by text search rank, or nearest first."""
+        """The ids of the first matches of the words: by text search rank, or nearest first.
+
+        Those without a vector, as while a new model is introduced, follow the nearest.
+        """
         reader = self._nearest_matches
         if reader is None:
             return [image_id for image_id, _ in self.words.window(0, depth)]
@@ -198,7 +201,13 @@ class Ranking:
         )
         near, _ = reader.window(scan, 0, depth)
         prepare(self._session)
-        return [image_id for image_id, _ in near]
+        nearest = [image_id for image_id, _ in near]
+        if len(nearest) == depth:
+            return nearest
+        is_other = ~(images.c.id == any_of(nearest))
+        is_wanted = is_other if self.words.condition is None else self.words.condition & is_other
+        others = replace(self.words, condition=is_wanted).window(0, depth - len(nearest))
+        return [*nearest, *(image_id for image_id, _ in others)]
 
     def _with_distances(self, fused: list[Fused]) -> list[RankedImage]:
         ids = [result.id for result in fused]
