@@ -7,6 +7,8 @@ from app.database.embedded.postgres_programs import VERSION
 from app.settings import Settings
 from scripts.command_line import run_command, sentences
 
+CONFIGURED = "postgresql.conf, postgresql.auto.conf (by ALTER SYSTEM) and pg_hba.conf"
+
 
 def main() -> None:
     """Upgrade POSTGRES_DIR."""
@@ -19,8 +21,9 @@ def main() -> None:
         print(f"{settings.postgres_dir} belongs to Postgres {VERSION} already.")
     else:
         print(f"{settings.postgres_dir} belongs to Postgres {VERSION} now.")
-        print(f"The old data is in {kept}: delete them once all is well. Settings that you have")
-        print("added to postgresql.conf there are not taken over.")
+        print(f"The old data is in {kept}: delete it once all is well.")
+        print(f"What you have changed in its {CONFIGURED} is not taken over:")
+        print(f"copy it to the files in {settings.postgres_dir}, and restart.")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
 from app.database.embedded.embedded_postgres import embedded_server
-from app.database.embedded.postgres_programs import VERSION, temporary_folder
+from app.database.embedded.postgres_programs import VERSION, VERSIONS, temporary_folder
 from app.settings import ROOT
 from tests.fixtures.process_environment import bare
 
@@ -32,3 +34,17 @@ def test_a_database_of_ones_own_is_left_to_its_owner() -> None:
     done = run(DATABASE_URL="postgresql://127.0.0.1:1/mine")
     assert done.returncode == 1
     assert done.stderr == "DATABASE_URL is set: that Postgres is upgraded by its own tools.\n"
+
+
+@pytest.mark.skipif(VERSIONS[0] == VERSION, reason="the wheel has one version of Postgres only")
+def test_what_is_not_taken_over_is_named() -> None:
+    with temporary_folder("old") as parent:
+        folder = parent / "data"
+        with embedded_server(folder, VERSIONS[0]):
+            pass
+        done = run(POSTGRES_DIR=str(folder))
+        assert done.returncode == 0, done.stderr
+        assert f"The old data is in {folder}.postgres-{VERSIONS[0]}: " in done.stdout
+        for name in ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf"):
+            assert name in done.stdout
+            assert (folder / name).exists()
