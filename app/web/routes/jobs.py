@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.catalog.collections import DEFAULT_NAMESPACE
-from app.errors import KeyRejected, SourceNotAllowed
+from app.errors import JobNotFound, KeyRejected, SourceNotAllowed
 from app.ingest.jobs.job_submission import JobOptions
 from app.ingest.jobs.jobs import Job
 from app.search.search_request import DEFAULT_LIMIT
@@ -209,7 +209,10 @@ async def stream_job_events(
             await run_in_threadpool(request.app.state.services.access.caller, presented)
         except KeyRejected:  # the key was revoked or has expired meanwhile
             return
-        job = await run_in_threadpool(job_submission.job, job.id)
+        try:
+            job = await run_in_threadpool(job_submission.job, job.id)
+        except JobNotFound:  # its collection was deleted meanwhile
+            return
     yield ServerSentEvent(event="end", data=JobDetails.of(job))
 
 
