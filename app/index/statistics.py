@@ -66,17 +66,27 @@ class IndexStatistics:
 
     def counts(self) -> Counts:
         """The counts, at most COUNT_CACHE_SECONDS old."""
-        known = self._counted
-        if known is not None and time.monotonic() - known[0] <= COUNT_CACHE_SECONDS:
-            return known[1]
-        # One thread counts; the others use the previous count, if there is one.
-        if not self._counting.acquire(blocking=known is None):
-            return known[1] if known else self.counts()
+        if (recent := self._recent_counts()) is not None:
+            return recent
+        # One thread counts; the others use the previous count, or wait where there is none.
+        previous = self._counted
+        if previous is None:
+            self._counting.acquire()
+        elif not self._counting.acquire(blocking=False):
+            return previous[1]
         try:
+            if (recent := self._recent_counts()) is not None:  # somebody else was faster
+                return recent
             self._counted = time.monotonic(), self._count()
             return self._counted[1]
         finally:
             self._counting.release()
+
+    def _recent_counts(self) -> Counts | None:
+        known = self._counted
+        if known is None or time.monotonic() - known[0] > COUNT_CACHE_SECONDS:
+            return None
+        return known[1]
 
     def _count(self) -> Counts:
         with self._sessions.begin() as session:

@@ -1,6 +1,7 @@
 """What is known of an index as a whole: its counts, its null distribution, no match."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from app.index.statistics import Counts, IndexStatistics
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import TEST_IMAGES
-from tests.fixtures.folder_jobs import run, sql
+from tests.fixtures.folder_jobs import run, sql, statements
 from tests.fixtures.search_library import answer, warned
 
 NONSENSE = "qwfp zxcv jklm"
@@ -153,6 +154,18 @@ def test_counts_are_believed_for_a_while(services: Services, statistics: IndexSt
     assert statistics.counts() is known
     assert known.coverage == 1
     assert Counts(0, 0).coverage == 1
+
+
+def test_those_that_wait_for_the_first_count_do_not_count_again(
+    services: Services, statistics: IndexStatistics, pictures: int
+) -> None:
+    forget(services)
+    with statements(services.sessions) as asked, ThreadPoolExecutor(4) as threads:
+        with statistics._counting:
+            waiting = [threads.submit(statistics.counts) for _ in range(4)]
+        found = [one.result() for one in waiting]
+    assert [one.vectors for one in found] == [pictures] * 4
+    assert len([one for one in asked if "FROM embeddings" in one]) == 1
 
 
 def test_whoever_can_wait_is_told_what_holds_after_a_large_deletion(
