@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions, alone, retry_on_lock
+from app.database.outages import is_lost
 from app.database.tables import Regions, VectorIndex
 from app.encoders.model_pool import ModelName
 from app.errors import (
@@ -249,7 +250,8 @@ class ReindexWork:
     def keep_complete(self) -> None:
         """Add to each generation the pictures that came since; drop what need not be kept.
 
-        Raises Interrupted. Other errors of one generation leave the others alone.
+        Raises Interrupted, and what is raised while the database is away. Other errors of one
+        generation leave the others alone.
         """
         with self.sessions.begin() as session:
             kept = generations.kept_complete(session)
@@ -266,7 +268,9 @@ class ReindexWork:
         try:
             retry_on_lock(self.sessions, partial(generations.drop, index=index))
             log.info("generation %s of %s was dropped", index.id, index.space.name)
-        except Exception:  # a long search holds a lock, say; the next look tries again
+        except Exception as error:  # a long search holds a lock, say; the next look tries again
+            if is_lost(error):
+                raise
             log.exception("generation %s was not dropped", index.id)
 
     def _complete(self, generation: Generation) -> None:
@@ -285,6 +289,12 @@ class ReindexWork:
                         self.fill.run(index, partial(reindex_jobs.count_later, generation.job_id))
         except (AnnotatorUnavailable, IndexGone, ModelUnavailable) as error:
             log.warning("generation %s is not kept complete: %s", index.id, error)
+        except Interrupted:
+            raise
+        except Exception as error:
+            if is_lost(error):
+                raise
+            log.exception("generation %s is not kept complete", index.id)
 
 
 def _reason(error: Exception) -> str:

@@ -28,6 +28,7 @@ from app.runtime.services import Services
 from app.settings import Settings
 from tests.conftest import local_client
 from tests.fixtures.drawn_pictures import png
+from tests.fixtures.folder_jobs import sql
 from tests.fixtures.http_jobs import IMAGES, Answer, Details, counts, done, ended, items, working
 from tests.fixtures.tiny_models import tiny_model
 
@@ -210,6 +211,29 @@ def test_what_comes_later_is_in_every_generation(
     assert client.delete(f"/images/{gone['id']}").status_code == 204
     assert {one["vectors"] for one in generations(client, name)} == {len(SEEDS) + 2}
     assert [one["status"] for one in generations(client, name)] == ["ready", "active", "retired"]
+
+
+def test_a_generation_that_is_damaged_keeps_no_other_incomplete(
+    client: TestClient,
+    services: Services,
+    workers: Workers,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The newest is looked at first."""
+    activate(client, name, reindexed(client, name, storage="vector"))
+    damaged = reindexed(client, name, storage="bit")
+    table = f"embeddings_{damaged['id']}"
+    with workers.paused():
+        sql(services, f"ALTER TABLE embeddings DETACH PARTITION {table}")
+    done(client, send(client, name, range(40, 43)))
+    complete = {len(SEEDS) + 3}
+    wait_for(lambda: {one["vectors"] for one in generations(client, name)[1:]} == complete)
+    wait_for(lambda: f"generation {damaged['id']} is not kept complete" in caplog.text)
+    with workers.paused():
+        sql(services, f"ALTER TABLE embeddings ATTACH PARTITION {table} "
+                      f"FOR VALUES IN ({damaged['id']})")  # fmt: skip
+    wait_for(lambda: {one["vectors"] for one in generations(client, name)} == complete)
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
