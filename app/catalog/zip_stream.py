@@ -4,11 +4,11 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import select
 
 from app.catalog.gallery import Gallery
+from app.catalog.images.image_names import last_part
 from app.catalog.originals import InBucket, OnDisk, Streamed
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, images
 from app.errors import ImageNotFound, ImageSearchError, SelectionTooLarge
@@ -68,17 +68,12 @@ def unique_names(chosen: Sequence[Image]) -> list[str]:
 
 def _name_of(image: Image) -> str:
     """The last part of where it came from, without what file systems do not take."""
-    origin = image.origin or image.path
-    path = unquote(urlsplit(origin).path) if "://" in origin else origin
-    name = "".join(c if c.isprintable() and c not in '\\/:*?"<>|' else "_" for c in _last(path))
+    submitted = last_part((image.origin or image.path).replace("\\", "/"))
+    name = "".join(c if c.isprintable() and c not in '\\/:*?"<>|' else "_" for c in submitted)
     _, suffix = type_and_suffix(image.format)
     if "." not in name.strip("."):
         name = (name.strip(". ") or str(image.id)) + suffix
     return name[-MAX_NAME_CHARACTERS:]
-
-
-def _last(path: str) -> str:
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 class _Sink(io.RawIOBase):

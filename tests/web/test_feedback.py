@@ -239,6 +239,16 @@ def test_the_earlier_systems_programs_are_served(
         )
 
 
+def test_a_picture_has_the_same_name_for_the_earlier_systems_programs(
+    client: TestClient, services: Services, ids: dict[str, int]
+) -> None:
+    origin = "UPDATE images SET origin = :origin WHERE id = :id"
+    sql(services, origin, origin="https://pictures.example/a%20b.jpg?w=1", id=ids["tree.jpg"])
+    found = client.post("/api/v1/search-image", json={"text": "a tree"}).json()
+    assert found["matches"][0]["image_name"] == "a b.jpg"
+    sql(services, origin, origin="tree.jpg", id=ids["tree.jpg"])
+
+
 def test_the_summary_says_what_is_bad(client: TestClient, ids: dict[str, int]) -> None:
     for query, rating in (("a tree", 9), ("a tree", 7), ("a submarine", 2), ("a war", 5)):
         assert judge(client, token(client, query), rating).status_code == 201

@@ -1,10 +1,10 @@
 """Payloads of the legacy endpoints; programs rely on their shapes."""
 
-from pathlib import PurePosixPath
 from typing import Self
 
 from pydantic import BaseModel, Field
 
+from app.catalog.images.image_names import original_filename
 from app.index.hnsw_search import Neighbour
 from app.search.feedback_submission import MAX_RATING, MIN_RATING
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
@@ -29,8 +29,7 @@ class LegacyMatch(BaseModel):
     @classmethod
     def of(cls, hit: Neighbour) -> Self:
         """The hit for a neighbour that the search found."""
-        name = PurePosixPath(hit.image.origin or hit.image.path).name
-        return cls(image_name=name, score=1 - hit.distance)
+        return cls(image_name=original_filename(hit.image), score=1 - hit.distance)
 
 
 class LegacySearchResponse(BaseModel):
