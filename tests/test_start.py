@@ -249,7 +249,7 @@ def test_another_model_on_the_same_database_is_refused(folder: Path, server_url:
         testing=True, database_url=url, test_upload_dir=folder, thumbnail_dir=folder
     )
     with open_services(settings) as services:
-        services.uploads.store([Upload("1.png", png(1))], None, {})
+        services.registry.default.uploads.store([Upload("1.png", png(1))], None, {})
     config = ROOT / "data" / "models" / "demo" / "open_clip_config.json"
     other = folder / "other"
     other.mkdir()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from app import VERSION
 from app.access.authentication import Authenticator
 from app.access.signed_addresses import AddressSigner
-from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.gallery import Gallery
 from app.catalog.review_queue import ReviewQueue
 from app.database.connections import Sessions
@@ -18,7 +17,6 @@ from app.encoders.resident_model import ResidentModel
 from app.feedback.golden.golden_queries import GoldenQueries
 from app.feedback.summaries import Summaries
 from app.ingest.jobs.job_submission import JobSubmission
-from app.ingest.uploads import Uploads
 from app.ingest.webhooks.delivery import Webhooks
 from app.runtime.annotating.annotators import Annotators
 from app.runtime.collection_registry import CollectionRegistry
@@ -92,19 +90,9 @@ class Services:
         return self.registry.default.search
 
     @property
-    def uploads(self) -> Uploads:
-        """Stores and indexes uploads into the default collection immediately."""
-        return self.registry.default.uploads
-
-    @property
     def job_submission(self) -> JobSubmission:
         """Submits jobs for the default collection."""
         return self.registry.default.job_submission
-
-    @property
-    def duplicates(self) -> Duplicates:
-        """Finds duplicates in the default collection."""
-        return self.registry.default.duplicates
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -151,12 +151,12 @@ def sync(services: Services, name: str, folder: Path) -> dict[str, int]:
 
 
 def look(services: Services) -> dict[str, list[str]]:
-    found = {one.name: list(one.found) for one in services.doctor.look()}
+    found = {one.name: list(one.found) for one in services.doctor.examine().findings}
     return {name: examples for name, examples in found.items() if examples}
 
 
 def mend(services: Services) -> None:
-    for finding in services.doctor.look():
+    for finding in services.doctor.examine().findings:
         if finding.found:
             finding.mend()
     assert look(services) == {}
@@ -219,7 +219,7 @@ def test_nothing_is_forgotten_while_the_second_s_disk_is_away(
 ) -> None:
     folder = second[0].parents[1]
     folder.rename(folder.with_name("away"))
-    for finding in services.doctor.look():
+    for finding in services.doctor.examine().findings:
         finding.mend()
     assert [len(listed(client, name)) for name in BOTH] == [3, 3]
     folder.with_name("away").rename(folder)

@@ -162,7 +162,7 @@ def test_a_model_that_is_gone_costs_its_own_collection_only(
     changed = client.patch(f"{COLLECTIONS}/tiny", json={"fields": {"a": "text"}})
     assert changed.json()["fields"] == {"a": "text"}
     assert client.get(f"{COLLECTIONS}/tiny").json()["fields"] == {"a": "text"}
-    assert [one.name for one in services.doctor.look() if one.found] == []
+    assert [one.name for one in services.doctor.examine().findings if one.found] == []
     with working(services):
         assert counts(done(client, send(client, "demo", range(20, 21)))) == {"total": 1, "added": 1}
     (image_id,) = find(client, "demo", "20.png")

@@ -69,7 +69,7 @@ def test_a_bucket_is_indexed_without_a_copy_and_found(
     assert found["added"] >= 2 + len(ODD_KEYS)
     hit = client.get("/search-by-text?query=a%20green%20tree&limit=1").json()[0]
     assert hit["path"] == f"s3://{BUCKET}/photos/green-tree.jpg"
-    assert list(services.uploads.disk.files()) == []
+    assert list(services.registry.default.uploads.disk.files()) == []
     paths = {path for (path,) in sql(services, "SELECT path FROM images")}
     assert paths >= {f"s3://{BUCKET}/{key}" for key in ODD_KEYS}
 

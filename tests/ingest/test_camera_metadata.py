@@ -36,7 +36,7 @@ def photograph(seed: int, taken: str = "2024:05:06 07:08:09", offset: str = "+02
 def test_exif_is_kept_and_the_place_only_where_that_is_wanted(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch, keep_gps: bool
 ) -> None:
-    uploads = replace(services.uploads, rules=MetadataRules(keep_gps))
+    uploads = replace(services.registry.default.uploads, rules=MetadataRules(keep_gps))
     with monkeypatch.context() as patch:
         patch.setattr(
             services.registry, "default", replace(services.registry.default, uploads=uploads)

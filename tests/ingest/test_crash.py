@@ -198,9 +198,9 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
     assert (job.state, job.total, job.added) == ("succeeded", CRASH_PICTURES, CRASH_PICTURES)
     found = numbers(services)
     assert (found["rows"], found["vectors"]) == (CRASH_PICTURES, CRASH_PICTURES)
-    assert {finding.name: list(finding.found) for finding in services.doctor.look()} == (
-        {finding.name: [] for finding in services.doctor.look()}
-    )
+    assert {
+        finding.name: list(finding.found) for finding in services.doctor.examine().findings
+    } == ({finding.name: [] for finding in services.doctor.examine().findings})
     assert parts(settings) == []
 
 

@@ -70,10 +70,10 @@ def waiting(client: TestClient, url: str) -> Details:
 def test_an_upload_to_a_full_disk_is_refused_with_a_sentence(
     client: TestClient, services: Services, settings: Settings
 ) -> None:
-    before = sorted(services.uploads.disk.files())
+    before = sorted(services.registry.default.uploads.disk.files())
     with full_disk():
         check_507(upload(client, png(1)), settings)
-    assert sorted(services.uploads.disk.files()) == before
+    assert sorted(services.registry.default.uploads.disk.files()) == before
     assert sql(services, "SELECT * FROM images") == []
     assert upload(client, png(1)).json()[0]["status"] == "stored"
 
@@ -84,11 +84,11 @@ def test_an_upload_of_which_one_file_does_not_fit_leaves_none(
     """The files before it stayed, without rows. A copy of one that was there before stays."""
     kept, small, large = png(1), png(2), png(3, (300, 300))
     assert upload(client, kept).status_code == 201
-    before = sorted(services.uploads.disk.files())
+    before = sorted(services.registry.default.uploads.disk.files())
     with full_disk(room=len(small) + ROOM):
         sent = [("file", (f"{n}.png", data)) for n, data in enumerate((kept, small, large))]
         check_507(client.post("/upload", files=sent), settings)
-    assert sorted(services.uploads.disk.files()) == before
+    assert sorted(services.registry.default.uploads.disk.files()) == before
     assert [entry["status"] for entry in client.post("/upload", files=sent).json()] == [
         "duplicate",
         "stored",
@@ -144,14 +144,14 @@ def test_a_job_that_is_cancelled_while_it_waits_leaves_nothing(
     client: TestClient, services: Services
 ) -> None:
     """Files of its batch that fitted on the disk stayed, without rows."""
-    before = sorted(services.uploads.disk.files())
+    before = sorted(services.registry.default.uploads.disk.files())
     small, large = png(4), png(5, (300, 300))
     url = accepted(send(client, ("small.png", small), ("large.png", large)))
     with http_jobs.working(services), full_disk(room=len(small) + ROOM):
         waiting(client, url)
         assert client.post(f"{url}/cancel").is_success
         assert ended(client, url)["status"] == "cancelled"
-    assert sorted(services.uploads.disk.files()) == before
+    assert sorted(services.registry.default.uploads.disk.files()) == before
 
 
 def test_a_folder_that_cannot_be_written(
@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     """A file lies where a folder is to be: root may write anywhere else."""
     data = png(7)
-    shard = services.uploads.disk.path(hashlib.sha256(data).hexdigest()).parent
+    shard = services.registry.default.uploads.disk.path(hashlib.sha256(data).hexdigest()).parent
     shard.write_bytes(b"")
     try:
         check_507(upload(client, data), settings)

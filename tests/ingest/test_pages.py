@@ -120,7 +120,9 @@ def test_pages_of_pictures_that_are_there_come_by_rereading_or_the_doctor_and_go
     assert counts(run(services, folder)) == {"unchanged": 2}
     assert counts(run(services, folder, JobOptions(reread=True))) == {"changed": 1, "unchanged": 1}
     assert regions(services) == {**first, "a.tif": [0, 1]}
-    (finding,) = (one for one in services.doctor.look() if one.name == "pictures without vector")
+    (finding,) = (
+        one for one in services.doctor.examine().findings if one.name == "pictures without vector"
+    )
     assert finding.mend() == len(finding.found) == 1
     assert regions(services) == {**first, "a.tif": [0, 1], "sent.tif": [0, 1]}
     assert like(client, 25)[0]["page"] == 2

@@ -28,7 +28,9 @@ def folder(tmp_path: Path, services: Services) -> Iterator[Path]:
     (folder / "0.png.json").write_text('{"place": "Rome"}')
     run(services, folder)
     before = rows(services)["0.png"]
-    (sent,) = services.uploads.store([Upload("mine.png", png(0))], "Grandma", {"stars": 5})
+    (sent,) = services.registry.default.uploads.store(
+        [Upload("mine.png", png(0))], "Grandma", {"stars": 5}
+    )
     assert sent.image is not None
     assert (sent.status, sent.image.id) == ("duplicate", before)
     assert (sent.image.caption, sent.image.metadata) == ("Grandma", {"place": "Rome", "stars": 5})
@@ -94,14 +96,18 @@ def test_a_deletion_takes_the_upload_along(services: Services, folder: Path) -> 
 
 def test_an_upload_sent_again_with_words_gets_them(services: Services) -> None:
     """Issue 21, line 19: so with any duplicate."""
-    services.uploads.store([Upload("a.png", png(70))], "first", {"a": 1})
-    (sent,) = services.uploads.store([Upload("b.png", png(70))], "second", {"b": 2})
+    services.registry.default.uploads.store([Upload("a.png", png(70))], "first", {"a": 1})
+    (sent,) = services.registry.default.uploads.store(
+        [Upload("b.png", png(70))], "second", {"b": 2}
+    )
     assert sent.image is not None
     expected = ("duplicate", "second", {"a": 1, "b": 2})
     assert (sent.status, sent.image.caption, sent.image.metadata) == expected
     assert sent.updated
     for caption, metadata in ((None, {}), ("second", {"a": 1})):
-        (sent,) = services.uploads.store([Upload("c.png", png(70))], caption, metadata)
+        (sent,) = services.registry.default.uploads.store(
+            [Upload("c.png", png(70))], caption, metadata
+        )
         assert sent.image is not None
         assert (sent.image.caption, sent.updated) == ("second", False)
     sql(services, "TRUNCATE images CASCADE")

@@ -153,10 +153,14 @@ def test_frames_come_and_go_with_the_collections_pages_and_stay_with_another_mod
     assert client.get(f"/images/{hit['id']}/thumbnail?page=2").status_code == 404
 
     say(client, "all")
-    (finding,) = (one for one in services.doctor.look() if one.name == "pictures without vector")
+    (finding,) = (
+        one for one in services.doctor.examine().findings if one.name == "pictures without vector"
+    )
     assert finding.mend() == 2
     assert frames(services)["a.mp4"][0] == len(frames(services)["a.mp4"][1] or ()) == 3
-    (finding,) = (one for one in services.doctor.look() if one.name == "pictures without vector")
+    (finding,) = (
+        one for one in services.doctor.examine().findings if one.name == "pictures without vector"
+    )
     assert not finding.found, "a video of one scene has all it can have"
     assert search(client, "a cat")[0]["seconds"] == 0
     times = frames(services)["a.mp4"][1]

@@ -293,7 +293,7 @@ def test_the_clips_of_live_photos_are_passed_over(services: Services, folder: Pa
 def test_a_time_without_an_offset_is_of_the_default_time_zone(services: Services) -> None:
     """Issue 16, line 6."""
     rules = MetadataRules(zone=ZoneInfo("Europe/Lisbon"))
-    uploads = replace(services.uploads, rules=rules)
+    uploads = replace(services.registry.default.uploads, rules=rules)
     packet = xmp(attributes='exif:DateTimeOriginal="2019-07-01T09:00:00"')
     (outcome,) = uploads.store([Upload("summer.jpg", jpeg(40, xmp=packet))], None, {})
     assert outcome.image is not None

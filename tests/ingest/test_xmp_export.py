@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Path
     run(services, folder)
     said = {"tags": ["Lisbon"], "rating": 4}
     services.gallery.change(rows(services)["pier.png"], Change("The pier", said))
-    services.uploads.store([Upload("../album/sent.png", png(7))], "Sent", {})
+    services.registry.default.uploads.store([Upload("../album/sent.png", png(7))], "Sent", {})
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -49,7 +50,7 @@ def tune(services: Services, wanted: float = WANTED) -> None:
     GraphTuning(services.sessions, services.registry, wanted, stop).tune_graphs()
 
 
-def told(client: TestClient) -> tuple[int | None, dict[str, object] | None]:
+def told(client: TestClient) -> tuple[int | None, dict[str, Any] | None]:
     """The collection's ef_search, and why."""
     details = client.get(COLLECTION).json()
     return details["ef_search"], details["tuning"]

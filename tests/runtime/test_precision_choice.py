@@ -93,7 +93,7 @@ def started(settings: Settings) -> tuple[str, list[str]]:
 
 def indexed(services: Services) -> None:
     """Have one vector in the index."""
-    (outcome,) = services.uploads.store([Upload("a.png", png(1))], None, {})
+    (outcome,) = services.registry.default.uploads.store([Upload("a.png", png(1))], None, {})
     assert outcome.stored()
 
 

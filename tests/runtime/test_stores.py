@@ -32,7 +32,7 @@ COUNT = 15
 def uploaded(services: Services, settings: Settings) -> Iterator[list[Path]]:
     """Pictures that were uploaded, old enough for the doctor; later there is nothing."""
     sent = [Upload(f"{n}.png", png(n)) for n in range(COUNT)]
-    outcomes = services.uploads.store(sent, "a caption", {})
+    outcomes = services.registry.default.uploads.store(sent, "a caption", {})
     files = [ROOT / one.image.path for one in outcomes if one.image]
     assert len(files) == COUNT
     yield [age(path) for path in files]
@@ -232,7 +232,7 @@ def test_more_than_a_small_share_is_removed_only_for_a_person_who_is_sure(
     disk = services.doctor.stores.uploads
     strays = [age(disk.put(f"{n:064x}.png", b"x")) for n in range(11)]
     doctor = services.doctor
-    lost, stray = doctor.look()[:2]
+    lost, stray = doctor.examine().findings[:2]
     assert lost.doubts == ["11 of 15 files are missing: more than a small share at once."]
     assert stray.doubts == ["11 of 15 files have no row: more than a small share at once."]
     assert (lost.mend(), stray.mend()) == (0, 0)
@@ -241,4 +241,4 @@ def test_more_than_a_small_share_is_removed_only_for_a_person_who_is_sure(
     assert row_count(services) == 4
     kept = list((disk.folder / TRASH / time.strftime("%Y-%m-%d")).glob("??/*"))
     assert sorted(path.name for path in kept) == sorted(path.name for path in strays)
-    assert [one.found for one in doctor.look()[:2]] == [[], []]
+    assert [one.found for one in doctor.examine().findings[:2]] == [[], []]

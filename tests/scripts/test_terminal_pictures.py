@@ -49,7 +49,7 @@ Command = Callable[..., bytes]
 def command(services: Services, settings: Settings) -> Iterator[Command]:
     """`picture-search` in a terminal that answers so; all that it writes there."""
     data = (TEST_IMAGES / "green-tree.jpg").read_bytes()
-    (stored,) = services.uploads.store([Upload("tree.jpg", data)], None, {})
+    (stored,) = services.registry.default.uploads.store([Upload("tree.jpg", data)], None, {})
     assert stored.image is not None
     with served(settings, services) as port:
 

@@ -235,7 +235,9 @@ def test_without_the_standby_the_primary_answers(
         assert len(filled.post("/api/v1/search", json={"query": "a sea"}).json()["hits"]) >= 4
         until(lambda: replica.state == "down")
         assert filled.get("/readyz").json()["replicas"] == [{"status": "down", "lag_seconds": None}]
-        (finding,) = [one for one in services.doctor.look() if one.name == "unused replicas"]
+        (finding,) = [
+            one for one in services.doctor.examine().findings if one.name == "unused replicas"
+        ]
         assert len(finding.found) == 1
     finally:
         pair.standby.start()

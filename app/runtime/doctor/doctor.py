@@ -60,12 +60,8 @@ class Doctor:
     coverage: CoverageReport
     replicas: ReadReplicas | None
 
-    def look(self) -> list[Finding]:
-        """Every kind of fault, those that were not found with nothing in them."""
-        return list(self.examine().findings)
-
     def examine(self) -> Report:
-        """The same with notes."""
+        """Every kind of fault, those that were not found with nothing in them."""
         lost, notes = LostFiles(self.sessions, self.sources, self.stores).look()
         strays, places = StrayFiles(self.sessions, self.stores).look()
         lossy, remarks = LossyGraphs(self.sessions, self._indexes()).look()

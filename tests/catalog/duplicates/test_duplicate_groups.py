@@ -357,7 +357,7 @@ def test_who_waits_in_vain_takes_what_is_known(
     groups(client, "semantic")
     add_angles(services, 0, 1)
     monkeypatch.setattr(neighbour_pairs, "MAX_QUERY_SECONDS", 0.01)
-    with services.duplicates._neighbours._lock:
+    with services.registry.default.duplicates._neighbours._lock:
         body = asked(client, kind="semantic")
     assert (ids_of(body), body["truncated"]) == ([pair], True)
 

@@ -127,7 +127,7 @@ def test_a_new_collection_is_made_as_the_exported_one_was_and_shares_no_upload(
     assert client.get(f"/images/{hits[0]['id']}/thumbnail").status_code == 404
     assert client.delete(f"/images/{hits[0]['id']}").status_code == 204
     assert client.get(f"/images/{library['tree.jpg']}/file").status_code == 200
-    found = {one.name: one.found for one in services.doctor.look()}
+    found = {one.name: one.found for one in services.doctor.examine().findings}
     assert found["rows without file"] == []
     again = import_dataset(services.sessions, names, tmp_path / "dataset", nothing).counts
     assert (again["added"], again["known"]) == (1, 9)

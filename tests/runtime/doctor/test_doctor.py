@@ -36,7 +36,9 @@ STRAY = f"{'ab' * 32}.png"
 @pytest.fixture
 def pictures(services: Services, tmp_path: Path) -> Iterator[list[Path]]:
     """Two pictures that were uploaded and two in a folder, all in order; later all is emptied."""
-    outcomes = services.uploads.store([Upload(f"{n}.png", png(n)) for n in range(2)], None, {})
+    outcomes = services.registry.default.uploads.store(
+        [Upload(f"{n}.png", png(n)) for n in range(2)], None, {}
+    )
     uploaded = [Path(ROOT / one.image.path) for one in outcomes if one.image]
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -50,7 +52,11 @@ def pictures(services: Services, tmp_path: Path) -> Iterator[list[Path]]:
     for table in ("images", "jobs", "procrastinate_jobs", "embeddings"):
         sql(services, f"DELETE FROM {table}")
     doctor = services.doctor
-    for disk in (services.uploads.disk, doctor.stores.incoming, doctor.stores.thumbnails):
+    for disk in (
+        services.registry.default.uploads.disk,
+        doctor.stores.incoming,
+        doctor.stores.thumbnails,
+    ):
         for path in disk.files():
             path.unlink()
 
@@ -66,13 +72,13 @@ def index_file(services: Services, path: Path) -> None:
 
 def look(services: Services) -> dict[str, list[str]]:
     """What is found, by its name."""
-    found = {one.name: list(one.found) for one in services.doctor.look()}
+    found = {one.name: list(one.found) for one in services.doctor.examine().findings}
     assert len(found) == 12
     return {name: examples for name, examples in found.items() if examples}
 
 
 def mend(services: Services) -> None:
-    for finding in services.doctor.look():
+    for finding in services.doctor.examine().findings:
         if finding.found:
             finding.mend()
 
@@ -134,7 +140,7 @@ def test_a_row_whose_folder_is_away_is_told_and_kept(
 def test_a_file_without_row_is_deleted_unless_it_is_young(
     services: Services, pictures: list[Path]
 ) -> None:
-    disk = services.uploads.disk
+    disk = services.registry.default.uploads.disk
     stray = disk.put(STRAY, b"x")
     age(stray, YOUNG_SECONDS - 60)
     assert look(services) == {}
@@ -377,8 +383,10 @@ def test_the_command_tells_mends_and_says_so_by_its_status(
     doctor: Callable[..., tuple[int, dict[str, int], str]],
 ) -> None:
     pictures[2].unlink()
-    strays = [age(services.uploads.disk.put(f"{n:064x}.png", b"x")) for n in range(7)]
-    kinds = [one.name for one in services.doctor.look()]
+    strays = [
+        age(services.registry.default.uploads.disk.put(f"{n:064x}.png", b"x")) for n in range(7)
+    ]
+    kinds = [one.name for one in services.doctor.examine().findings]
     expected = dict.fromkeys(kinds, 0) | {"rows without file": 1, "files without row": 7}
     status, told, shown = doctor()
     assert (status, told) == (1, expected)
