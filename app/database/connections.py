@@ -38,6 +38,7 @@ from app.database.outages import OUTAGES
 from app.database.pool_checks import check_before_use
 from app.database.read_routing import RoutedSession
 from app.database.schema_revisions import check_known, find_revision, migration_config
+from app.database.sent_vectors import send_binary
 from app.database.silent_server import BoundedConnection, ServerProbe
 from app.errors import DatabaseUnusable
 from app.metrics import Coverage
@@ -101,6 +102,7 @@ def make_engine(url: str, pool_size: int = POOL_SIZE, overflow: int = POOL_OVERF
     )
     _bound_waiting(engine)
     check_before_use(engine)
+    event.listen(engine, "connect", lambda connection, _record: send_binary(connection))
     _time_statements(engine)
     return engine
 

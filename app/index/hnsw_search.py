@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import FromClause
 
 from app.database.pipelines import Row, Statement
+from app.database.sent_vectors import SentVector
 from app.database.snapshots import REPLAYED, REPLAYED_SETTING
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.index.search_method import is_searched_exactly
@@ -125,7 +126,7 @@ def nearest_statements(
 @lru_cache(maxsize=CACHED_STATEMENTS)
 def _neighbours(index: VectorIndex, exact: bool) -> Select[Any]:
     """The statement that finds the nearest: building it takes longer than sending it."""
-    vector = bindparam("vector", type_=typed(index, index.column).type)
+    vector = bindparam("vector", type_=SentVector())
     query = exact_query if exact else nearest_query
     nearest = query(index, vector, bindparam("rerank_depth"))
     return with_pictures(nearest).limit(bindparam("limit"))

@@ -23,6 +23,7 @@ from app.database.answer_cache import NEVER_CURRENT, Found
 from app.database.connections import Sessions
 from app.database.pipelines import Row, Statement, fetch_together
 from app.database.read_routing import engine_of
+from app.database.sent_vectors import SentVector
 from app.database.tables import Image, VectorIndex, embeddings
 from app.index.hnsw_search import (
     CACHED_STATEMENTS,
@@ -155,7 +156,7 @@ def rank_candidates(
 def _ranked(index: VectorIndex) -> Select[tuple[int, float, int]]:
     """The candidates that are left, nearest first, and in each row how many there are."""
     stored = typed(index, index.column)
-    asked = cast(bindparam("vector", type_=stored.type), stored.type)
+    asked = cast(bindparam("vector", type_=SentVector()), stored.type)
     distance = nearest_part(index, stored.cosine_distance(asked))
     ids = cast(bindparam("ids"), ARRAY(BigInteger))
     found = func.count().over().label("found")
