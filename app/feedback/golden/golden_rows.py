@@ -70,7 +70,7 @@ def _check_present(session: Session, collection_id: int, judged: Judged) -> None
     named = [*judged.relevant, *judged.irrelevant]
     if judged.image_id is not None:
         named.append(judged.image_id)
-    here = _here(collection_id) & (images.c.id == any_of(named))
+    here = present_in(collection_id) & (images.c.id == any_of(named))
     # Locked, so that none is deleted before the transaction ends.
     query = (
         select(images.c.id)
@@ -83,7 +83,8 @@ def _check_present(session: Session, collection_id: int, judged: Judged) -> None
         raise rejected(judged, f"this collection has no picture {min(unknown)}.")
 
 
-def _here(collection_id: int) -> ColumnElement[bool]:
+def present_in(collection_id: int) -> ColumnElement[bool]:
+    """Pictures of the collection, without deleted and held ones."""
     return (images.c.collection_id == collection_id) & PRESENT
 
 
@@ -176,7 +177,7 @@ def get(session: Session, collection_id: int, query_id: int) -> GoldenQuery:
 def page(session: Session, collection_id: int, after: int, limit: int) -> list[GoldenQuery]:
     """Queries in order of id, from above `after` on; without those whose own picture is away."""
     query = _selected(collection_id).where(golden_queries.c.id > after)
-    own = exists().where(images.c.id == golden_queries.c.image_id, _here(collection_id))
+    own = exists().where(images.c.id == golden_queries.c.image_id, present_in(collection_id))
     query = query.where(or_(golden_queries.c.image_id.is_(None), own))
     rows = session.execute(query.order_by(golden_queries.c.id).limit(limit)).mappings()
     return [GoldenQuery(**row) for row in rows]
@@ -201,7 +202,7 @@ def _judged_ids(collection_id: int, *, is_relevant: bool) -> ColumnElement[Any]:
     ids = (
         select(images.c.id)
         .join(golden_judgements, golden_judgements.c.image_id == images.c.id)
-        .where(golden_judgements.c.query_id == golden_queries.c.id, _here(collection_id))
+        .where(golden_judgements.c.query_id == golden_queries.c.id, present_in(collection_id))
         .where(
             golden_judgements.c.is_relevant == literal_column("true" if is_relevant else "false")
         )

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session
 
 from app.database.feedback_tables import feedback, feedback_queries
-from app.database.tables import PRESENT, images, vector_indexes
+from app.database.tables import images, vector_indexes
 from app.feedback.carried_ratings import text_digest
+from app.feedback.golden.golden_rows import present_in
 from app.feedback.golden.judged_queries import MAX_JUDGED, MAX_TEXT_CHARACTERS, Judged, Origin
 
 LIKED = 8  # a mean rating from which on a picture should come
@@ -34,7 +35,7 @@ def from_ratings(session: Session, collection_id: int, limit: int) -> list[Judge
         .join(feedback, feedback.c.query_id == feedback_queries.c.id)
         .join(vector_indexes, vector_indexes.c.id == feedback_queries.c.index_id)
         .join(images, images.c.id == feedback.c.image_id)
-        .where(vector_indexes.c.collection_id == collection_id, _here(collection_id))
+        .where(vector_indexes.c.collection_id == collection_id, present_in(collection_id))
         .group_by(feedback_queries.c.query, feedback_queries.c.digest, images.c.id)
         .having((mean >= LIKED) | (mean <= DISLIKED))
         .order_by(images.c.id)
@@ -55,7 +56,7 @@ def from_ratings(session: Session, collection_id: int, limit: int) -> list[Judge
 
 def from_captions(session: Session, collection_id: int, limit: int) -> list[Judged]:
     """A random choice of captions, always the same, each with the pictures that have it."""
-    query = select(images.c.caption, _ids()).where(_here(collection_id))
+    query = select(images.c.caption, _ids()).where(present_in(collection_id))
     return _grouped(session, query, images.c.caption, "captions", limit)
 
 
@@ -65,11 +66,7 @@ def from_tags(session: Session, collection_id: int, limit: int) -> list[Judged]:
     listed = case((func.jsonb_typeof(stored) == "array", stored), else_=literal([], JSONB))
     tag = func.jsonb_array_elements_text(listed).table_valued("value").render_derived(name="tag")
     query = select(tag.c.value, _ids()).join_from(images, tag, true())
-    return _grouped(session, query.where(_here(collection_id)), tag.c.value, "tags", limit)
-
-
-def _here(collection_id: int) -> ColumnElement[bool]:
-    return (images.c.collection_id == collection_id) & PRESENT
+    return _grouped(session, query.where(present_in(collection_id)), tag.c.value, "tags", limit)
 
 
 def _ids() -> ColumnElement[Any]:
