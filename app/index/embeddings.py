@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session
 from app.database.kept_statements import execute_kept
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
 from app.index.categories.category_copies import follow_vectors
-from app.index.hnsw_search import NOT_DELETED
+from app.index.hnsw_search import NOT_DELETED, any_of
 from app.vectors import Vectors, unit_halves
 
 BINARY_FORMATS = {
@@ -89,7 +89,7 @@ def drop_pages(
     """Delete the vectors of all pages but the first, of these pictures or of all."""
     query = delete(embeddings).where(embeddings.c.index_id == index.id, FURTHER_PAGE)
     if image_ids is not None:
-        query = query.where(embeddings.c.image_id == any_(cast(image_ids, ARRAY(BigInteger))))
+        query = query.where(embeddings.c.image_id == any_of(image_ids))
     session.execute(query)
 
 
@@ -140,9 +140,7 @@ def get_present_vectors(
     session: Session, index: VectorIndex, image_ids: Sequence[int]
 ) -> dict[int, Vectors]:
     """The same, without deleted and held pictures: for whoever names pictures by their ids."""
-    query = select(images.c.id).where(
-        images.c.id == any_(cast(list(image_ids), ARRAY(BigInteger))), PRESENT
-    )
+    query = select(images.c.id).where(images.c.id == any_of(image_ids), PRESENT)
     return get_vectors(session, index, list(session.execute(query).scalars()))
 
 
@@ -153,7 +151,7 @@ def get_pages(
     column = index.column.name
     query = select(embeddings.c.image_id, embeddings.c.region, sent_vector(column)).where(
         embeddings.c.index_id == index.id,
-        embeddings.c.image_id == any_(cast(list(image_ids), ARRAY(BigInteger))),
+        embeddings.c.image_id == any_of(image_ids),
         FURTHER_PAGE,
     )
     found: dict[int, dict[int, Vectors]] = {}
@@ -183,15 +181,7 @@ def count_findable(session: Session, index: VectorIndex) -> int:
 
 def count_covered(session: Session, index: VectorIndex) -> tuple[int, int]:
     """How many pictures the index's collection has, and of how many of them it has a vector."""
-    here = (images.c.collection_id == index.collection_id, PRESENT)
-    pictures = session.execute(select(func.count()).select_from(images).where(*here)).scalar_one()
-    covered = (
-        select(func.count())
-        .select_from(embeddings)
-        .where(embeddings.c.index_id == index.id, embeddings.c.region == 0)
-    )
-    vectors = session.execute(covered).scalar_one()
-    return pictures, min(vectors, pictures)  # a tombstone's vector covers no picture
+    return count_covered_each(session, [index])[0]
 
 
 def count_parts(session: Session, index: VectorIndex) -> int:

@@ -21,6 +21,7 @@ from app.database.tables import VectorIndex
 from app.index import embeddings, graph_rebuild, vector_indexes
 from app.index.exact_search import exact_neighbours
 from app.index.hnsw_search import (
+    GRID_ROWS,
     MAX_EF_SEARCH,
     ef_search_for,
     find_nearest,
@@ -37,8 +38,7 @@ log = logging.getLogger(__name__)
 POOL = 2_000  # pictures that a sample is chosen from
 SAMPLE = 200  # pictures that are searched for by their own vectors: about a second
 DEPTH = 10  # hits among which a picture must find itself
-PARTS = 14  # vectors of a picture with regions of the grid
-TIE = 1e-5  # of distances: a picture's copies may be shown in its place
+TIE = 1e-5  # distances that differ by less are equal but for rounding
 GROWTH = 1.1  # times the vectors at the last rebuild: below that another would do no better
 MAX_LOST = 0.02  # of the sample: from here on the graph is rebuilt
 WALK_SETTINGS = {
@@ -216,7 +216,7 @@ def graph_recalls(
     exact = exact_neighbours(session, index, queries, np.zeros(len(queries), np.int64), DEPTH)
     prepare(session, ef_search_for(index, DEPTH))
     found = []
-    rows_wanted = DEPTH * PARTS if index.has_parts else DEPTH
+    rows_wanted = DEPTH * GRID_ROWS if index.has_parts else DEPTH
     for query, farthest in zip(queries, exact.farthest, strict=True):
         rows = session.execute(nearest_query(index, query, rerank_depth(index, rows_wanted)))
         of_pictures: dict[int, float] = {}

@@ -19,6 +19,7 @@ from app.database.connections import Sessions, alone, retry_on_lock
 from app.database.tables import VectorIndex
 from app.database.tables import vector_indexes as generations
 from app.index import vector_indexes
+from app.index.shuffling import SHUFFLED_ROWS
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +90,7 @@ def _copy(session: Session, index: VectorIndex) -> None:
             f"WITH ({vector_indexes.VECTORS_IN_ROWS})"
         )
     )
-    session.execute(text(f"INSERT INTO {copy} SELECT * FROM {original} ORDER BY {SHUFFLED}"))  # noqa: S608
-
-
-SHUFFLED = "hashint8extended(image_id, 21), region"
+    session.execute(text(f"INSERT INTO {copy} SELECT * FROM {original} ORDER BY {SHUFFLED_ROWS}"))  # noqa: S608
 
 
 def _index_copy(session: Session, index: VectorIndex) -> None:
@@ -105,7 +103,7 @@ def _index_copy(session: Session, index: VectorIndex) -> None:
 
 def _catch_up(session: Session, index: VectorIndex) -> None:
     """Bring what was written since into the copy."""
-    names = {"copy": _copy_name(index), "original": index.partition, "order": SHUFFLED}
+    names = {"copy": _copy_name(index), "original": index.partition, "order": SHUFFLED_ROWS}
     names["value"] = index.column.name
     for statement in (DELETE_CHANGED, INSERT_MISSING):
         session.execute(text(statement.format(**names)))

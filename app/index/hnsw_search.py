@@ -56,15 +56,20 @@ Condition = ColumnElement[bool] | None
 """A filter over `images`; None: every picture passes."""
 
 
-NOT_DELETED = embeddings.c.image_id.not_in(select(images.c.id).where(~PRESENT))
-"""Pictures that can be restored still have vectors, which must take no place of an answer.
+def not_deleted(image_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Rows of present pictures. Those that can be restored still have vectors, as do held ones.
 
-They are few: cheaper than to look up each picture."""
+    They must take no place of an answer, and are few: cheaper than to look up each picture.
+    """
+    return image_id.not_in(select(images.c.id).where(~PRESENT))
 
+
+NOT_DELETED = not_deleted(embeddings.c.image_id)
 
 NO_REGION = embeddings.c.box.is_(None)
 """Rows of whole pictures and pages alone."""
 
+GRID_ROWS = 14  # of a picture with all regions of the grid: one is that of the whole
 ROWS_PER_PICTURE = 4
 """How many rows are read for each picture wanted, at first, where pictures have parts."""
 

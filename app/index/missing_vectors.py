@@ -38,6 +38,7 @@ from app.index import regions
 from app.index.categories.category_copies import follow_vectors
 from app.index.embeddings import get_pages, get_vectors, put_pages, put_vectors
 from app.index.hnsw_search import any_of
+from app.index.shuffling import shuffled
 
 WHOLE = embeddings.c.region == 0
 
@@ -109,7 +110,7 @@ def sample_never_seen(
 ) -> list[MissingPicture]:
     """Some of them, chosen by a hash of their ids."""
     query = _selected().where(_is_never_seen(index, wanted))
-    return _read(session, query.order_by(func.hashint8extended(images.c.id, 21)).limit(size))
+    return _read(session, query.order_by(shuffled(images.c.id)).limit(size))
 
 
 def count_never_seen(session: Session, index: VectorIndex, wanted: Wanted) -> int:

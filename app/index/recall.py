@@ -43,7 +43,6 @@ MIN_TARGET_RECALL, MAX_TARGET_RECALL = 0.5, 0.999  # bounds of the recall that `
 EF_SEARCHES = (10, 20, 40, 60, 80, 120, 160, 200, 300, 400, 600, 800, MAX_EF_SEARCH)
 MIN_VECTORS_TO_TUNE = 1_000  # with fewer, any ef_search finds them all
 EXACT_QUERIES = 10  # sampled without a graph: each query compares all vectors
-TIE_TOLERANCE = 1e-5  # distances that differ by less are equal but for rounding
 UNATTENDED_SAMPLE = 100  # queries where nobody waits for the result: some seconds of one core
 WALK_SECONDS = 10  # of a walk through the whole graph: about 500,000 vectors
 EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the texts each
@@ -274,7 +273,7 @@ class Recall:
                 method = scan.method
             ms.append((time.perf_counter() - began) * 1000)
             others = [distance for image_id, distance in near if image_id != own_id][:k]
-            hits.append(sum(distance <= farthest + TIE_TOLERANCE for distance in others))
+            hits.append(sum(distance <= farthest + graph_health.TIE for distance in others))
         some = np.minimum(hits, exact.counts)  # more where pictures came meanwhile
         return Answers(exact.counts, some, np.array(ms)), method
 

@@ -12,6 +12,7 @@ from app.index import vector_indexes
 from app.index.categories import category_rows
 from app.index.categories.category_rows import CategoryGraph, Within
 from app.index.hnsw_search import (
+    GRID_ROWS,
     ROWS_PER_PICTURE,
     Condition,
     ef_search_for,
@@ -24,7 +25,7 @@ from app.index.resident.resident_search import first_candidates
 from app.index.search_method import is_searched_exactly
 
 EXACT_ROWS = vector_indexes.EXACT_ROWS  # pictures that pass a filter
-WHOLE_SHARE = 1 / 14  # of the rows, at least, where pictures have regions of the grid
+WHOLE_SHARE = 1 / GRID_ROWS  # of the rows, at least, where pictures have regions of the grid
 
 Method = Literal["resident", "hnsw", "exact"]
 """By codes in memory, by the graph, or by comparing all that pass."""

@@ -20,7 +20,7 @@ from app.database.tables import Storage, VectorIndex
 from app.index import graph_health, regions, scan_plans, vector_indexes
 from app.index.distances import Part, get_nearest_parts
 from app.index.exact_search import exact_neighbours
-from app.index.hnsw_search import Condition, find_nearest, find_neighbour_pairs
+from app.index.hnsw_search import GRID_ROWS, Condition, find_nearest, find_neighbour_pairs
 from app.index.paged_scans import IndexReader
 from app.index.regions import FIRST_REGION, Region
 from app.index.resident.resident_index import ResidentIndex
@@ -28,6 +28,7 @@ from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.resident.resident_search import find_nearest_resident
 from app.index.scan_plans import plan_scan
 from app.index.vector_indexes import Shape
+from app.understanding.regions.grid import grid_boxes
 from app.vectors import Vectors, VectorSpace, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 
@@ -234,3 +235,7 @@ def test_near_duplicates_are_not_hidden_by_a_pictures_own_parts(library: Library
     assert sorted({image_id for image_id, _, _ in pairs}) == [first, first + 1]
     assert len(pairs) == 4
     assert len(others) < 4
+
+
+def test_a_picture_with_all_of_the_grid_has_so_many_rows() -> None:
+    assert 1 + len(list(grid_boxes())) == GRID_ROWS

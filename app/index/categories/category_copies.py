@@ -22,8 +22,9 @@ from app.database.label_tables import image_labels
 from app.database.tables import VectorIndex, embeddings, images
 from app.index.categories.category_rows import CategoryGraph
 from app.index.hnsw_search import any_of
+from app.index.shuffling import shuffled
 
-SHUFFLED = func.hashint8extended(image_labels.c.image_id, 21)
+SHUFFLED = shuffled(image_labels.c.image_id)
 """The order in which graphs are filled, as in `graph_rebuild`."""
 
 

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select
 
 from app.database.category_tables import category_vectors
-from app.database.tables import PRESENT, VectorIndex, images
-from app.index.hnsw_search import passing_rows, walk
+from app.database.tables import VectorIndex, images
+from app.index.hnsw_search import not_deleted, passing_rows, walk
 from app.vectors import Vectors
-
-NOT_DELETED = category_vectors.c.image_id.not_in(select(images.c.id).where(~PRESENT))
 
 
 def nearest_in_category(
@@ -27,7 +25,8 @@ def nearest_in_category(
     """
     walked, order = walk(index, category_vectors, vector)
     # A literal, as in the predicate of the graph: so the planner knows that it may use it.
-    walked = walked.where(category_vectors.c.graph_id == graph_id, NOT_DELETED)
+    walked = walked.where(category_vectors.c.graph_id == graph_id)
+    walked = walked.where(not_deleted(category_vectors.c.image_id))
     if without is not None:
         walked = walked.where(category_vectors.c.image_id != without)
     here = images.c.collection_id == index.collection_id

@@ -21,7 +21,7 @@ from app.database.tables import (
     images,
 )
 from app.index.distances import get_distances
-from app.index.hnsw_search import Condition, prepare, typed
+from app.index.hnsw_search import NOT_DELETED, Condition, prepare, typed
 from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
@@ -219,8 +219,8 @@ class _ExplainedQuery:
             embeddings.c.image_id != image_id,
             tuple_(other_distance, embeddings.c.image_id) < own,
         )
-        if condition is None:  # tombstones are few: cheaper than checking every picture
-            query = query.where(embeddings.c.image_id.not_in(select(images.c.id).where(~PRESENT)))
+        if condition is None:
+            query = query.where(NOT_DELETED)
         else:
             passing = select(images.c.id).where(PRESENT, condition)
             passing = passing.where(images.c.collection_id == self.index.collection_id)
