@@ -1,7 +1,5 @@
 """What captioners give, and the one of open_clip's in memory while it is needed; without torch."""
 
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image as Pillow
 
-from app.encoders import memory
 from app.encoders.file_identity import digest_of, identities
+from app.encoders.held_while_used import HeldWhileUsed
 from app.encoders.model_pool import ModelName
 from app.errors import AnnotatorUnavailable
 
@@ -45,9 +43,7 @@ class CaptionModel:
     def __init__(self, name: ModelName, device: str) -> None:
         self._name = name
         self._device = device
-        self._lock = threading.Lock()
-        self._loaded: CocaCaptioner | None = None
-        self._used = 0.0  # a reading of the monotonic clock
+        self._held: HeldWhileUsed[CocaCaptioner] = HeldWhileUsed()
 
     def version(self) -> str:
         """Of the model and what is made of its answers; of a folder's weights, their digest.
@@ -68,33 +64,24 @@ class CaptionModel:
 
     def describe(self, images: Sequence[Pillow.Image]) -> list[Caption]:
         """A caption for each RGB picture. Raises ModelUnavailable."""
-        with self._lock:
-            try:
-                return self._model().describe(images)
-            finally:
-                self._used = time.monotonic()
+        with self._held.use() as held:
+            if held.value is None:
+                held.value = self._load()
+            return held.value.describe(images)
 
-    def _model(self) -> "CocaCaptioner":
-        if self._loaded is None:
-            from app.encoders.torch_models import captioning  # takes seconds, hundreds of MB
+    def _load(self) -> "CocaCaptioner":
+        from app.encoders.torch_models import captioning  # takes seconds, hundreds of MB
 
-            self._loaded = captioning.load(self._name.model, self._name.pretrained, self._device)
-        return self._loaded
+        return captioning.load(self._name.model, self._name.pretrained, self._device)
 
     @property
     def is_loaded(self) -> bool:
         """Whether it takes memory now."""
-        return self._loaded is not None
+        return self._held.value is not None
 
     def close_if_idle(self) -> None:
         """Unload the model if it has had nothing to do for a while."""
-        is_idle = time.monotonic() - self._used >= IDLE_SECONDS
-        if is_idle and self._loaded is not None and self._lock.acquire(blocking=False):
-            try:
-                self._loaded = None
-                memory.trim()
-            finally:
-                self._lock.release()
+        self._held.drop_if_idle(IDLE_SECONDS)
 
 
 def _is_readme(path: str) -> bool:

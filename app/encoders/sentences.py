@@ -14,6 +14,7 @@ import numpy as np
 
 from app.encoders import memory
 from app.encoders.batching import Batcher, Priority
+from app.encoders.held_while_used import HeldWhileUsed
 from app.errors import AnnotatorUnavailable, ModelUnavailable
 from app.vectors import Vectors
 
@@ -45,9 +46,7 @@ class SentenceModel:
     def __init__(self, name: str, batcher: Batcher) -> None:
         self._name = name
         self._batcher = batcher
-        self._lock = threading.Lock()  # held while it is loaded
-        self._loaded: SentenceEncoder | None = None
-        self._used = 0.0  # a reading of the monotonic clock
+        self._held: HeldWhileUsed[SentenceEncoder] = HeldWhileUsed()
         self._failed: tuple[str, float] | None = None  # why, and when
 
     def check(self) -> None:
@@ -76,13 +75,12 @@ class SentenceModel:
 
         Raises AnnotatorUnavailable; ModelUnavailable, then for FAILURE_SECONDS without trying.
         """
-        self._used = time.monotonic()
-        with self._lock:
-            if self._loaded is None or self._is_changed(self._loaded):
-                self._loaded = None
+        with self._held.use() as held:
+            if held.value is None or self._is_changed(held.value):
+                held.drop()
                 self.check()
-                self._loaded = self._load()
-            return self._loaded
+                held.value = self._load()
+            return held.value
 
     def _load(self) -> "SentenceEncoder":
         if self._failed is not None and time.monotonic() - self._failed[1] < FAILURE_SECONDS:
@@ -125,17 +123,11 @@ class SentenceModel:
     @property
     def is_loaded(self) -> bool:
         """Whether it takes memory now."""
-        return self._loaded is not None
+        return self._held.value is not None
 
     def close_if_idle(self) -> None:
         """Unload it if it has had nothing to do for a while."""
-        is_idle = time.monotonic() - self._used >= IDLE_SECONDS
-        if is_idle and self._loaded is not None and self._lock.acquire(blocking=False):
-            try:
-                self._loaded = None
-                memory.trim()
-            finally:
-                self._lock.release()
+        self._held.drop_if_idle(IDLE_SECONDS)
 
 
 class SentenceModels:

@@ -145,8 +145,8 @@ def test_a_reader_that_is_killed_is_replaced_and_its_picture_read(
     (folder / "kill.png").write_bytes(with_text("still here"))
     with working(services):
         reader.read(Image.new("RGB", (1, 1)))  # it is running
-        assert reader._pool is not None
-        for process in reader._pool._processes.values():
+        assert reader._held.value is not None
+        for process in reader._held.value._processes.values():
             process.kill()
         run(services, folder)
         services.annotators.look_at_new()

@@ -6,7 +6,6 @@ it fails alone.
 """
 
 import threading
-import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from multiprocessing import get_context
 import numpy as np
 from PIL import Image as Pillow
 
+from app.encoders.held_while_used import HeldWhileUsed
 from app.errors import AnnotatorUnavailable, Interrupted
 from app.understanding.texts import reading_process
 from app.understanding.texts.text_likeness import looks_like_text
@@ -57,9 +57,7 @@ class TextReader:
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
-        self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
-        self._used = 0.0  # a reading of the monotonic clock
+        self._held = HeldWhileUsed(_shut_down)
 
     def read(self, image: Pillow.Image) -> list[TextLine] | None:
         """The lines of text in an RGB picture; None if it does not look as if there were any.
@@ -69,30 +67,14 @@ class TextReader:
         if not looks_like_text(image):
             return None
         pixels = np.asarray(image)
-        with self._lock:
-            try:
-                for _ in range(ATTEMPTS):
-                    lines = self._attempt(pixels)
-                    if lines is not None:
-                        return lines
-            finally:
-                self._used = time.monotonic()
+        with self._held.use() as held:
+            for _ in range(ATTEMPTS):
+                held.value = held.value or _open_process()
+                try:
+                    return self._result(held.value.submit(reading_process.read, pixels))
+                except BrokenProcessPool:
+                    held.drop()
         raise ReaderEnded("The process that reads texts ended while it read this picture.")
-
-    def _attempt(self, pixels: "np.typing.NDArray[np.uint8]") -> list[TextLine] | None:
-        """None if the process ended."""
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                max_workers=1,
-                mp_context=get_context("spawn"),
-                initializer=reading_process.begin,
-                max_tasks_per_child=PICTURES_PER_PROCESS,
-            )
-        try:
-            return self._result(self._pool.submit(reading_process.read, pixels))
-        except BrokenProcessPool:
-            self._end()
-            return None
 
     def _result(self, future: "Future[list[TextLine]]") -> list[TextLine]:
         while not self._stop.is_set():
@@ -105,18 +87,22 @@ class TextReader:
 
     def close_if_idle(self) -> None:
         """End the process if it has had nothing to do for a while."""
-        if time.monotonic() - self._used >= IDLE_SECONDS and self._lock.acquire(blocking=False):
-            try:
-                self._end()
-            finally:
-                self._lock.release()
+        self._held.drop_if_idle(IDLE_SECONDS)
 
     def close(self) -> None:
         """End the process, once it has finished its picture."""
-        with self._lock:
-            self._end()
+        with self._held.use() as held:
+            held.drop()
 
-    def _end(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+
+def _open_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        max_workers=1,
+        mp_context=get_context("spawn"),
+        initializer=reading_process.begin,
+        max_tasks_per_child=PICTURES_PER_PROCESS,
+    )
+
+
+def _shut_down(process: ProcessPoolExecutor) -> None:
+    process.shutdown(wait=False, cancel_futures=True)
