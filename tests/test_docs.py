@@ -152,14 +152,15 @@ def test_make_docs_would_change_nothing(path: str) -> None:
     assert generated()[path] == page_text(path), "run `make docs`"
 
 
-def test_modules_named_in_the_docs_exist() -> None:
+def test_modules_named_in_docs_and_code_exist() -> None:
     """A module is named by its file, with as many of its folders as tell it apart."""
+    modules = [path.relative_to(ROOT) for top in CODE for path in (ROOT / top).rglob("*.py")]
     named = {
         (page, module)
-        for page in [*PAGES, "CHANGELOG.md", "data/models/demo/README.md"]
+        for page in [*PAGES, "CHANGELOG.md", "data/models/demo/README.md", *map(str, modules)]
         for module in re.findall(r"`([a-z0-9_/]+\.py)`", page_text(page))
     }
-    files = [f"/{path.relative_to(ROOT)}" for top in CODE for path in (ROOT / top).rglob("*.py")]
+    files = [f"/{path}" for path in modules]
     missing = [each for each in named if not any(file.endswith(f"/{each[1]}") for file in files)]
     assert named
     assert not missing

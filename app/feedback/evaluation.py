@@ -107,12 +107,6 @@ class FeedbackEvaluation:
             rated_queries.save_evaluation(session, self.index, result.to_json())
         return result
 
-    def last_result(self) -> EvaluationResult | None:
-        """The stored result; None if there is none, or only one of another version."""
-        with self.sessions.begin() as session:
-            stored = rated_queries.get_evaluation(session, self.index)
-        return EvaluationResult.from_json(stored)
-
     def _outcome(self, query_id: int) -> _QueryOutcome | None:
         if self.stop.is_set():
             raise Interrupted("The service stops.")

@@ -64,8 +64,8 @@ class Upkeep:
     def maintain_graphs(self) -> None:
         """Rebuild graphs that lose pictures since uploads or deletions.
 
-        Not while a job is open: its end does the same. An index that has not changed since its last
-        check is passed over.
+        Not while a job is open: its end does the same. An index that has as many vectors as at its
+        last check is passed over.
         """
         with self.sessions.begin() as session:
             if jobs.any_open(session):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, literal_column, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -44,8 +44,6 @@ class HeldImage:
 
 
 NEVER: ColumnElement[datetime] = literal_column("'infinity'::timestamptz")
-APPROVED = exists().where(reviews.c.image_id == images.c.id, reviews.c.approved_at.is_not(None))
-"""SQL condition: somebody has approved the picture with the content that it has."""
 
 
 def hold(session: Session, reasons: Mapping[int, Reason]) -> list[int]:

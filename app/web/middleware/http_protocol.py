@@ -51,7 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """A connection that no client can hold by doing nothing, or next to nothing.
 
     uvicorn and httptools bound neither the time nor the bytes of headers, nor the time in which
-    an answer is read. Bodies are bounded where they are read: see `timeouts.py`.
+    an answer is read. Bodies are bounded where they are read: see `body_timeout.py`.
     """
 
     header_seconds = HEADER_SECONDS

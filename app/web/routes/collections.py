@@ -1,4 +1,4 @@
-"""Collections: create, list, change, delete; list and delete their pictures."""
+"""Collections: create, list, change, delete."""
 
 from typing import Annotated
 
