@@ -82,9 +82,11 @@ class Gallery:
         return found
 
 
-def generate(count: int, dimensions: int, seed: int, centre: Vectors) -> Gallery:
+def generate(
+    count: int, dimensions: int, seed: int, centre: Vectors, noise: float = NOISE
+) -> Gallery:
     """A gallery of vectors, with values by which a filter can pass any share of them."""
-    vectors = clip_like(count, dimensions, seed)
+    vectors = clip_like(count, dimensions, seed, noise)
     ranks = np.empty((2, count))
     ranks[0] = np.random.default_rng(seed).permutation(count)
     ranks[1, np.argsort(vectors @ centre)] = np.arange(count)

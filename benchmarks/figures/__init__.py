@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.figures import beside, codes, image, indexing, int8, memory, nearest, profile, text
+from benchmarks.figures import (
+    beside,
+    codes,
+    easier,
+    image,
+    indexing,
+    int8,
+    memory,
+    nearest,
+    profile,
+    text,
+)
 from benchmarks.results import Figure
 from benchmarks.workshop import Workshop
 
@@ -24,6 +35,7 @@ FIGURES = {
     "image": Kind("Searching by picture over HTTP", 3, image.measure),
     "beside": Kind("While pictures are indexed", 4, beside.measure),
     "nearest": Kind("Nearest neighbours alone", 15, nearest.measure),
+    "easier": Kind("Nearest neighbours of an easier spectrum", 4, easier.measure),
     "codes": Kind("Codes in memory alone", 3, codes.measure),
     "memory": Kind("Memory and start", 3, memory.measure),
     "profile": Kind("Where the time goes", 5, profile.measure),

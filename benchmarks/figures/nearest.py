@@ -24,7 +24,7 @@ from benchmarks.server import MODEL
 from benchmarks.workshop import DIMENSIONS, QUERY_SEED, VECTOR_SEED, Workshop
 from scripts import generated_vectors
 from scripts.benchmark_search import database, load_pictures
-from scripts.generated_vectors import Gallery
+from scripts.generated_vectors import NOISE, Gallery
 
 CODES_RECALL = 0.99  # at least, of the searches by codes
 CODES_SHARE = 0.6  # of Chroma's time
@@ -53,22 +53,55 @@ class Size:
     chroma_default: Answers
     chroma_build: float
 
+    def lines(self) -> list[Line]:
+        """Ours by codes and by the graph, Chroma's, and what each storage takes."""
+        many = f"{self.count:,}"
+        lines = [
+            Line.milliseconds(f"{many}, codes at recall {self.codes.recall:.3f}", self.codes.times),
+            Line.one(f"{many}, codes, load", "vectors/s", self.count / self.load),
+            Line.milliseconds(f"{many}, halfvec at recall {self.ours.recall:.3f}", self.ours.times),
+            Line.milliseconds(
+                f"{many}, Chroma at recall {self.chroma.recall:.3f}", self.chroma.times
+            ),
+            Line.milliseconds(
+                f"{many}, Chroma's default, recall {self.chroma_default.recall:.3f}",
+                self.chroma_default.times,
+            ),
+            Line.one(f"{many}, Chroma added", "s", self.chroma_build),
+        ]
+        for built in self.built:
+            title, default = f"{many}, {TITLES[built.storage]}", built.default
+            lines += [
+                Line.milliseconds(f"{title}, default, recall {default.recall:.3f}", default.times),
+                Line.one(f"{title}, build", "s", built.seconds),
+                Line.one(f"{title}, graph", "bytes a picture", built.graph),
+                Line.one(f"{title}, table", "bytes a picture", built.table),
+            ]
+        return lines
+
+    def note(self) -> str:
+        """What was searched, and how many candidates that took."""
+        return (
+            f"{self.count:,} generated vectors of {DIMENSIONS} dimensions; at equal recall ours "
+            f"keeps {self.ours.kept} candidates (ef_search), Chroma {self.chroma.kept}."
+        )
+
 
 def measure(shop: Workshop) -> Figure:
     """Each number of vectors in turn: the smallest in all storages, the rest in the default one."""
     sizes: list[Size] = []
     for count in sorted(shop.sizes.nearest):
         storages = [DEFAULT] if sizes else STORAGES
-        sizes.append(_measured(shop, count, storages))
+        sizes.append(measured(shop, count, storages))
     goals = [goal for size in sizes for goal in _goals(size)]
-    lines = [line for size in sizes for line in _lines(size)]
+    lines = [line for size in sizes for line in size.lines()]
     small, large = sizes[0], sizes[-1]
     growth = p50(large.ours.times) / p50(small.ours.times)
     if large.count == MILLION:
         goals.append(at_most(_growth(small, large), "×", growth, GROWTH_TO_MILLION))
     elif large is not small:
         lines.append(Line.one(_growth(small, large), "×", growth))
-    return Figure(goals, lines, [_note(size) for size in sizes])
+    return Figure(goals, lines, [size.note() for size in sizes])
 
 
 def _growth(small: Size, large: Size) -> str:
@@ -86,40 +119,10 @@ def _goals(size: Size) -> list[Goal]:
     ]
 
 
-def _lines(size: Size) -> list[Line]:
-    many = f"{size.count:,}"
-    lines = [
-        Line.milliseconds(f"{many}, codes at recall {size.codes.recall:.3f}", size.codes.times),
-        Line.one(f"{many}, codes, load", "vectors/s", size.count / size.load),
-        Line.milliseconds(f"{many}, halfvec at recall {size.ours.recall:.3f}", size.ours.times),
-        Line.milliseconds(f"{many}, Chroma at recall {size.chroma.recall:.3f}", size.chroma.times),
-        Line.milliseconds(
-            f"{many}, Chroma's default, recall {size.chroma_default.recall:.3f}",
-            size.chroma_default.times,
-        ),
-        Line.one(f"{many}, Chroma added", "s", size.chroma_build),
-    ]
-    for built in size.built:
-        title, default = f"{many}, {TITLES[built.storage]}", built.default
-        lines += [
-            Line.milliseconds(f"{title}, default, recall {default.recall:.3f}", default.times),
-            Line.one(f"{title}, build", "s", built.seconds),
-            Line.one(f"{title}, graph", "bytes a picture", built.graph),
-            Line.one(f"{title}, table", "bytes a picture", built.table),
-        ]
-    return lines
-
-
-def _note(size: Size) -> str:
-    return (
-        f"{size.count:,} generated vectors of {DIMENSIONS} dimensions; at equal recall ours keeps "
-        f"{size.ours.kept} candidates (ef_search), Chroma {size.chroma.kept}."
-    )
-
-
-def _measured(shop: Workshop, count: int, storages: Sequence[Storage]) -> Size:
-    queries = generated_vectors.clip_like(shop.sizes.queries, DIMENSIONS, QUERY_SEED)
-    gallery = generated_vectors.generate(count, DIMENSIONS, VECTOR_SEED, queries[0])
+def measured(shop: Workshop, count: int, storages: Sequence[Storage], noise: float = NOISE) -> Size:
+    """Search `count` vectors generated with that noise, in each of the storages."""
+    queries = generated_vectors.clip_like(shop.sizes.queries, DIMENSIONS, QUERY_SEED, noise)
+    gallery = generated_vectors.generate(count, DIMENSIONS, VECTOR_SEED, queries[0], noise)
     expected = gallery.best(queries, gallery.present, HITS)
     with database() as sessions:
         index = load_pictures(sessions, gallery)
@@ -131,24 +134,23 @@ def _measured(shop: Workshop, count: int, storages: Sequence[Storage]) -> Size:
         ours = fewest(
             asked(sessions, index, gallery, queries, expected, kept) for kept in CANDIDATES
         )
-    seconds, default, theirs = _chroma(shop, gallery, queries, expected)
+    seconds, default, theirs = _chroma(shop, f"{count}-{noise:g}", gallery, queries, expected)
     return Size(count, built, codes, load, ours, fewest(theirs), default, seconds)
 
 
 def _chroma(
-    shop: Workshop, gallery: Gallery, queries: Vectors, expected: list[list[int]]
+    shop: Workshop, name: str, gallery: Gallery, queries: Vectors, expected: list[list[int]]
 ) -> tuple[float, Answers, list[Answers]]:
     """Chroma's seconds to add all vectors, its answers by default, and those of every run."""
-    count = len(gallery.vectors)
     told = peer(
         "chroma",
         {
             "task": "nearest",
             "model": MODEL,
-            "store": str(shop.folder / f"chroma-{count}"),
-            "vectors": str(shop.saved(f"vectors-{count}", gallery.vectors)),
-            "queries": str(shop.saved("queries", queries)),
-            "expected": str(shop.saved(f"expected-{count}", np.array(expected))),
+            "store": str(shop.folder / f"chroma-{name}"),
+            "vectors": str(shop.saved(f"vectors-{name}", gallery.vectors)),
+            "queries": str(shop.saved(f"queries-{name}", queries)),
+            "expected": str(shop.saved(f"expected-{name}", np.array(expected))),
             "ef": CANDIDATES,
         },
     )
