@@ -20,7 +20,7 @@ from app.ingest.webhooks import delivery
 from app.runtime.dataset.exporting import export_dataset
 from app.runtime.dataset.importing import import_dataset
 from app.runtime.services import Services
-from app.runtime.standing import comparison
+from app.runtime.standing import comparison, standing_work
 from app.runtime.standing.comparison import Comparison
 from app.runtime.standing.standing_work import StandingWork
 from app.settings import Settings
@@ -294,9 +294,9 @@ def test_a_deleted_picture_vanishes_and_comes_back(client: TestClient, services:
 
 
 def test_after_a_change_of_generation_queries_are_encoded_for_it(
-    client: TestClient, services: Services
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And one whose picture has gone says that it finds nothing any more."""
+    """And one whose picture has gone says that it finds nothing any more, and is left alone."""
     search = make(client)
     lost_id = add(client, "dog.jpg")
     lost = make(client, [{"id": lost_id}])
@@ -316,6 +316,13 @@ def test_after_a_change_of_generation_queries_are_encoded_for_it(
     problem = client.get(lost["url"]).json()["problem"]
     assert problem == f"query[0]: this collection has no picture {lost_id} with a vector."
     assert client.get(search["url"]).json()["problem"] is None
+    written = "SELECT xmin::text FROM standing_searches WHERE id = :id"
+    before = sql(services, written, id=lost["id"])
+    for name, pause, is_same in (("pizza.jpg", SECONDS, True), ("bullet-train.jpg", 0.0, False)):
+        monkeypatch.setattr(standing_work, "PROBLEM_PAUSE_SECONDS", pause)
+        add(client, name)
+        compare(services)
+        assert (sql(services, written, id=lost["id"]) == before) is is_same
 
 
 @pytest.fixture
