@@ -22,9 +22,9 @@ from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.index import vector_indexes
 from app.index.calibration import unrelated_texts
-from app.index.hnsw_search import prepare
 from app.index.paged_scans import IndexReader
 from app.index.scan_plans import plan_scan
+from app.index.scan_settings import prepare
 from app.runtime.labelling.label_work import BATCH, PAGE
 from app.understanding.labels import image_label_rows, label_set_rows
 from app.understanding.labels.label_set_rows import StoredLabelSet

@@ -15,7 +15,7 @@ from app.catalog.images.file_names import names_beginning
 from app.catalog.images.image_listing import facets
 from app.database.connections import Sessions
 from app.database.tables import Collection
-from app.index.hnsw_search import prepare
+from app.index.scan_settings import prepare
 
 FIELDS = ("tags", "people", "album", "place.city", "place.country")
 NAME = "name"  # the field of the names of files

@@ -31,7 +31,8 @@ from app.database.feedback_tables import feedback, feedback_queries
 from app.database.tables import PRESENT, VectorIndex, images, vector_indexes
 from app.feedback.rocchio import NearbyJudgement
 from app.index import embeddings
-from app.index.hnsw_search import any_of, prepare
+from app.index.hnsw_search import any_of
+from app.index.scan_settings import prepare
 from app.vectors import Vectors
 
 MAX_NEARBY_QUERIES = 20  # that one search learns from

@@ -8,7 +8,7 @@ from app.feedback import ratings
 from app.feedback.evaluation import EvaluationResult
 from app.feedback.ratings import DayRatings, ExportedJudgement, ModelRatings, QueryRatings, Scope
 from app.feedback.swap_ratings import SwapRatings, last_swaps
-from app.index.hnsw_search import prepare
+from app.index.scan_settings import prepare
 
 EXPORT_BATCH = 1_000  # judgements read at a time
 

@@ -20,16 +20,9 @@ from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.index import embeddings, graph_rebuild, vector_indexes
 from app.index.exact_search import exact_neighbours
-from app.index.hnsw_search import (
-    GRID_ROWS,
-    MAX_EF_SEARCH,
-    ef_search_for,
-    find_nearest,
-    nearest_query,
-    prepare,
-    rerank_depth,
-)
+from app.index.hnsw_search import GRID_ROWS, find_nearest, nearest_query
 from app.index.recall_queries import worst_decile
+from app.index.scan_settings import MAX_EF_SEARCH, ef_search_for, prepare, rerank_depth
 from app.index.search_method import is_searched_exactly
 from app.vectors import Vectors
 

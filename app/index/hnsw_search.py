@@ -1,6 +1,6 @@
-"""The one hot query: the pictures nearest to a vector, and the session settings it needs."""
+"""The one hot query: the pictures nearest to a vector."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,13 +13,11 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
-    TextClause,
     any_,
     bindparam,
     cast,
     func,
     select,
-    text,
     true,
 )
 from sqlalchemy.orm import Session
@@ -27,27 +25,13 @@ from sqlalchemy.sql.selectable import FromClause
 
 from app.database.pipelines import Row, Statement
 from app.database.sent_vectors import SentVector
-from app.database.snapshots import REPLAYED, REPLAYED_SETTING
 from app.database.tables import IMAGE_COLUMNS, PRESENT, Image, VectorIndex, embeddings, images
+from app.index.scan_settings import ef_search_for, prepare, rerank_depth, settings_for
 from app.index.search_method import is_searched_exactly
 from app.vectors import Vectors
 
-MIN_EF_SEARCH = 400  # recall@10 on 100,000 CLIP-like vectors is 0.96, and 0.87 at 200
-MAX_EF_SEARCH = 1000  # pgvector's bound
-PAIRS_EF_SEARCH = 40  # near-duplicates need few candidates: 0.8 ms a picture instead of 4
-RERANKED_CANDIDATES = 1000  # hits of a `bit` graph that are re-ranked by their vectors
 MAX_PAGE_ROWS = 2_000  # read to find enough pictures where a few fill the front with their pages
-MAX_SCAN_TUPLES = 40_000  # hnsw.max_scan_tuples
-SCAN_MEMORY_MULTIPLIER = 16  # hnsw.scan_mem_multiplier
-STATEMENT_TIMEOUT_MS = 5_000
 CACHED_STATEMENTS = 100  # one for each index: the least recently used goes
-
-OTHER_PLANS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")
-"""Planner methods switched off for graph searches: on a small table the planner would prefer them,
-and then the next page would not continue the order of this one."""
-
-NeighbourPair = tuple[int, int, float]
-"""The ids of two pictures, and the cosine distance between them."""
 
 Near = tuple[int, float]
 """The id of a picture, and its cosine distance to the query, 0 to 2."""
@@ -156,15 +140,6 @@ def with_pictures(nearest: Select[Any]) -> Select[Any]:
     )
 
 
-def rerank_depth(index: VectorIndex, limit: int) -> int:
-    """How many rows to read from the graph and re-rank by their vectors, for `limit` hits.
-
-    Only a `bit` graph needs more than `limit`, since it orders by Hamming distance: then it is the
-    multiple of `limit` that comes nearest to RERANKED_CANDIDATES.
-    """
-    return limit * max(1, RERANKED_CANDIDATES // limit) if index.storage == "bit" else limit
-
-
 def find_nearest_distance(session: Session, index: VectorIndex, vector: Vectors) -> float:
     """The cosine distance of the nearest picture; infinity where there is none."""
     if is_searched_exactly(session, index):
@@ -208,9 +183,9 @@ def walk(
     index: VectorIndex, table: Table, vector: Vectors | BindParameter[Any]
 ) -> tuple[Select[tuple[int, float]], ColumnElement[Any]]:
     """The rows of `embeddings`, or of a table like it, in the order of a graph; and that order."""
-    stored = _of(index, table)
+    stored = stored_in(index, table)
     asked = cast(vector, stored.type)
-    order = _graph_order(index, stored, asked)
+    order = graph_order(index, stored, asked)
     query = select(table.c.image_id, stored.cosine_distance(asked).label("distance"))
     return query.order_by(order), order
 
@@ -258,7 +233,7 @@ def typed(index: VectorIndex, column: ColumnElement[Any]) -> Any:
     return cast(column, kind(index.dimensions))
 
 
-def _graph_order(index: VectorIndex, stored: Any, asked: Any) -> ColumnElement[Any]:
+def graph_order(index: VectorIndex, stored: Any, asked: Any) -> ColumnElement[Any]:
     """What the graph is ordered by: cosine distance, or Hamming distance of the signs."""
     if index.storage != "bit":
         return stored.cosine_distance(asked)  # type: ignore[no-any-return]
@@ -268,94 +243,11 @@ def _graph_order(index: VectorIndex, stored: Any, asked: Any) -> ColumnElement[A
     )
 
 
-def ef_search_for(index: VectorIndex, limit: int, share: float = 1.0) -> int:
-    """The `hnsw.ef_search` for `limit` hits, where this share of the pictures passes the filter."""
-    if index.storage == "bit":
-        return MAX_EF_SEARCH
-    wanted = max(index.ef_search or MIN_EF_SEARCH, 2 * limit) / share
-    return int(min(wanted, MAX_EF_SEARCH))
-
-
 def any_of(ids: Sequence[int]) -> Any:
     """`= ANY(ids)` with one array parameter: the same statement for any number of ids."""
     return any_(cast(list(ids), ARRAY(BigInteger)))
 
 
-def find_neighbour_pairs(
-    session: Session, index: VectorIndex, image_ids: Sequence[int], limit: int, most: float
-) -> list[NeighbourPair]:
-    """Each of the pictures with those of its `limit` nearest that are at most `most` away.
-
-    The picture itself counts towards `limit` but makes no pair.
-    """
-    prepare(session, PAIRS_EF_SEARCH)
-    rows = session.execute(neighbour_pairs_query(index, image_ids, limit, most))
-    return [(one, other, distance) for one, other, distance in rows]
-
-
-def neighbour_pairs_query(
-    index: VectorIndex, image_ids: Sequence[int], limit: int, most: float
-) -> Select[tuple[int, int, float]]:
-    """A lateral join: for each picture nothing but ORDER BY distance LIMIT, so HNSW serves it."""
-    asked, near = embeddings.alias("asked"), embeddings.alias("near")
-    one, other = _of(index, asked), _of(index, near)
-    # The parts of a picture are near to it: they must not fill the limit.
-    is_wanted = (near.c.index_id == index.id, *([near.c.region == 0] if index.has_parts else []))
-    found = (
-        select(near.c.image_id, near.c.region, other.cosine_distance(one).label("distance"))
-        .where(*is_wanted)
-        .order_by(_graph_order(index, other, one))
-        .limit(limit)
-        .lateral("found")
-    )
-    return (
-        select(asked.c.image_id, found.c.image_id, found.c.distance)
-        .join_from(asked, found, true())
-        .where(asked.c.index_id == index.id, asked.c.region == 0, found.c.region == 0)
-        .where(asked.c.image_id.in_(image_ids), asked.c.image_id != found.c.image_id)
-        .where(found.c.distance <= most)
-    )
-
-
-def _of(index: VectorIndex, table: FromClause) -> Any:
+def stored_in(index: VectorIndex, table: FromClause) -> Any:
+    """The index's vectors in `embeddings`, or in an alias or a table like it."""
     return typed(index, table.c[index.column.name])
-
-
-def prepare(session: Session, ef_search: int | None = None) -> None:
-    """Set the timeout and the planner's methods for this transaction alone.
-
-    With `ef_search` only the HNSW graph may be used, by an iterative scan, which goes on past the
-    vectors of deleted pictures until the limit is full. Without it the planner may choose.
-    """
-    session.execute(*settings_for(ef_search))
-
-
-def settings_for(ef_search: int | None) -> Statement:
-    """The statement that `prepare` executes."""
-    values = {"timeout": str(STATEMENT_TIMEOUT_MS)}
-    if ef_search is None:
-        return Statement(EXACT_SETTINGS, values)
-    values |= {"ef_search": str(ef_search), "tuples": str(MAX_SCAN_TUPLES)}
-    return Statement(HNSW_SETTINGS, values | {"memory": str(SCAN_MEMORY_MULTIPLIER)})
-
-
-def _settings(values: Mapping[str, str]) -> TextClause:
-    """A statement that sets them for its transaction alone, in one round trip."""
-    return text("SELECT " + ", ".join(f"set_config('{n}', {v}, true)" for n, v in values.items()))
-
-
-EXACT_SETTINGS = _settings(
-    {"statement_timeout": ":timeout", "jit": "'off'", REPLAYED_SETTING: REPLAYED}
-    | {f"enable_{way}": "'on'" for way in OTHER_PLANS}
-)
-HNSW_SETTINGS = _settings(
-    {
-        "statement_timeout": ":timeout",
-        "jit": "'off'",
-        "hnsw.ef_search": ":ef_search",
-        "hnsw.iterative_scan": "'relaxed_order'",
-        "hnsw.max_scan_tuples": ":tuples",
-        "hnsw.scan_mem_multiplier": ":memory",
-    }
-    | {f"enable_{way}": "'off'" for way in OTHER_PLANS}
-)

@@ -20,7 +20,6 @@ from app.index.categories import category_rows
 from app.index.categories.category_graphs import FEWEST_KEPT
 from app.index.categories.category_search import nearest_in_category
 from app.index.hnsw_search import (
-    MAX_SCAN_TUPLES,
     NO_REGION,
     NOT_DELETED,
     ROWS_PER_PICTURE,
@@ -30,12 +29,12 @@ from app.index.hnsw_search import (
     nearest_part,
     nearest_query,
     passing,
-    prepare,
     typed,
 )
 from app.index.resident.resident_index import ResidentView
 from app.index.resident.resident_search import rank_candidates
 from app.index.scan_plans import Scan
+from app.index.scan_settings import MAX_SCAN_TUPLES, prepare
 from app.vectors import Vectors
 
 REACH = 5_000  # rows of the scan that the first block must be found among, or

@@ -26,13 +26,13 @@ from app.errors import Busy, QueryRejected
 from app.index import embeddings, graph_health
 from app.index.calibration import unrelated_texts
 from app.index.exact_search import ExactNeighbours, exact_neighbours
-from app.index.hnsw_search import MAX_EF_SEARCH, ef_search_for
 from app.index.paged_scans import IndexReader
 from app.index.recall_queries import NO_PICTURE, Answers, Queries
 from app.index.recall_results import EfSearchTrial, Kind, RecallMeasurement, TuningResult
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.scan_plans import Method, plan_scan
+from app.index.scan_settings import MAX_EF_SEARCH, ef_search_for
 from app.index.search_method import is_searched_exactly
 from app.index.statistics import TEXT_BATCH
 from app.vectors import Vectors

@@ -11,17 +11,10 @@ from app.database.tables import VectorIndex
 from app.index import vector_indexes
 from app.index.categories import category_rows
 from app.index.categories.category_rows import CategoryGraph, Within
-from app.index.hnsw_search import (
-    GRID_ROWS,
-    ROWS_PER_PICTURE,
-    Condition,
-    ef_search_for,
-    passing,
-    prepare,
-    rerank_depth,
-)
+from app.index.hnsw_search import GRID_ROWS, ROWS_PER_PICTURE, Condition, passing
 from app.index.resident.resident_index import ResidentView
 from app.index.resident.resident_search import first_candidates
+from app.index.scan_settings import ef_search_for, prepare, rerank_depth
 from app.index.search_method import is_searched_exactly
 
 EXACT_ROWS = vector_indexes.EXACT_ROWS  # pictures that pass a filter

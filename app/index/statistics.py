@@ -15,7 +15,8 @@ from app.encoders.resident_model import ResidentModel
 from app.errors import Interrupted
 from app.index import embeddings, vector_indexes
 from app.index.calibration import SAMPLE_SIZE, NullDistribution, is_stale, measure, unrelated_texts
-from app.index.hnsw_search import find_nearest_distance, prepare
+from app.index.hnsw_search import find_nearest_distance
+from app.index.scan_settings import prepare
 from app.vectors import Vectors
 
 log = logging.getLogger(__name__)

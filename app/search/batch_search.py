@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database.tables import Collection
 from app.errors import Busy, ImageSearchError, QueryRejected, QueryTooSlow
-from app.index.hnsw_search import STATEMENT_TIMEOUT_MS
+from app.index.scan_settings import STATEMENT_TIMEOUT_MS
 from app.search.attempts import attempt
 from app.search.queries.query_encoding import Query
 from app.search.search import Search

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 from app.catalog.filters.filters import Filter
 from app.database.tables import Collection, VectorIndex, images
 from app.index.distances import get_distances
-from app.index.hnsw_search import Condition, Near, any_of, prepare
+from app.index.hnsw_search import Condition, Near, any_of
 from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
 from app.index.scan_plans import Scan, plan_scan
+from app.index.scan_settings import prepare
 from app.search.caption_search import CaptionSearch
 from app.search.lexical import LexicalSearch
 from app.search.queries.query_encoding import Query

@@ -17,10 +17,11 @@ from app.encoders.sentences import SentenceModels
 from app.errors import CursorRejected, QueryRejected
 from app.feedback.query_adjustment import State
 from app.index import embeddings
-from app.index.hnsw_search import Neighbour, prepare
+from app.index.hnsw_search import Neighbour
 from app.index.nearest_search import NearestSearch
 from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.resident.resident_search import find_nearest_resident
+from app.index.scan_settings import prepare
 from app.index.statistics import Counts, IndexStatistics
 from app.search.lexical import LexicalSearch
 from app.search.queries.caption_encoding import check_captions, with_captions

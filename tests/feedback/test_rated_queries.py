@@ -19,7 +19,7 @@ from app.feedback import rated_queries, ratings
 from app.feedback.ratings import FOLDS, JudgedSearch, Judgement, fold
 from app.index import vector_indexes
 from app.index.embeddings import put_vectors
-from app.index.hnsw_search import prepare
+from app.index.scan_settings import prepare
 from app.vectors import Vectors, VectorSpace, unit_rows
 from tests.fixtures.generated_vectors import insert_images
 

@@ -15,10 +15,11 @@ from app.catalog.filters.filters import parse
 from app.database import connections
 from app.database.query_plans import explain
 from app.database.tables import Storage, VectorIndex
-from app.index import hnsw_search, paged_scans, scan_plans, vector_indexes
-from app.index.hnsw_search import Condition, Near, nearest_query, prepare
+from app.index import paged_scans, scan_plans, scan_settings, vector_indexes
+from app.index.hnsw_search import Condition, Near, nearest_query
 from app.index.paged_scans import IndexReader
 from app.index.scan_plans import Scan, plan_scan
+from app.index.scan_settings import prepare
 from app.vectors import Vectors, VectorSpace, unit_halves, unit_rows
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 
@@ -216,7 +217,7 @@ def test_pages_neither_repeat_nor_skip(
 def test_pages_go_on_exactly_where_the_graph_ends(
     loaded: Loaded, queries: Vectors, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hnsw_search, "MAX_SCAN_TUPLES", 1)
+    monkeypatch.setattr(scan_settings, "MAX_SCAN_TUPLES", 1)
     pages, scan = loaded.pages(queries[0], below(share), 500, COUNT + 1)
     ids = [one for page in pages for one in ids_of(page)]
     exact = loaded.exact(queries[0], loaded.passing(share))
@@ -283,7 +284,7 @@ def test_other_storages(
 def test_a_rest_that_takes_too_long_is_given_up(
     loaded: Loaded, queries: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hnsw_search, "MAX_SCAN_TUPLES", 1)
+    monkeypatch.setattr(scan_settings, "MAX_SCAN_TUPLES", 1)
     scan = plan_scan(loaded.session, loaded.index, None, 500)
     monkeypatch.setattr(IndexReader, "_exact", lambda *_: sleep(loaded.session))
     near, after = loaded.read(queries[0], None, 0, COUNT, scan)

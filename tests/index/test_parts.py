@@ -20,7 +20,8 @@ from app.database.tables import Storage, VectorIndex
 from app.index import graph_health, regions, scan_plans, vector_indexes
 from app.index.distances import Part, get_nearest_parts
 from app.index.exact_search import exact_neighbours
-from app.index.hnsw_search import GRID_ROWS, Condition, find_nearest, find_neighbour_pairs
+from app.index.hnsw_search import GRID_ROWS, Condition, find_nearest
+from app.index.near_pairs import find_neighbour_pairs
 from app.index.paged_scans import IndexReader
 from app.index.regions import FIRST_REGION, Region
 from app.index.resident.resident_index import ResidentIndex

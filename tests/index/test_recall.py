@@ -12,10 +12,11 @@ from app.database.tables import VectorIndex
 from app.errors import QueryRejected
 from app.index import exact_search, graph_rebuild, recall, vector_indexes
 from app.index.exact_search import exact_neighbours, read_vectors
-from app.index.hnsw_search import MIN_EF_SEARCH, find_nearest
+from app.index.hnsw_search import find_nearest
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall
 from app.index.recall_queries import Answers
 from app.index.recall_results import RecallMeasurement
+from app.index.scan_settings import MIN_EF_SEARCH
 from app.index.tuning import Tuning
 from app.index.vector_indexes import Shape
 from app.runtime.reindexing.tuning import tuned_like

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
-from app.index.hnsw_search import find_neighbour_pairs
+from app.index.near_pairs import find_neighbour_pairs
 
 MAX_DISTANCE = 0.5  # cosine; beyond it nearly everything is connected
 NEIGHBOURS = 20  # found for each picture, including itself

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from app.database.snapshots import oldest
 from app.database.tables import VectorIndex
-from app.index.hnsw_search import Condition, prepare
+from app.index.hnsw_search import Condition
 from app.index.resident.changes import Changes, WrittenRow, changed_since
 from app.index.resident.codes import Codes, Ids, Places
 from app.index.resident.passing_codes import PassingCodes, named, passing_ids
+from app.index.scan_settings import prepare
 from app.vectors import Vectors
 
 log = logging.getLogger(__name__)

@@ -32,7 +32,6 @@ from app.index.hnsw_search import (
     Near,
     Neighbour,
     nearest_part,
-    settings_for,
     typed,
     with_pictures,
 )
@@ -43,6 +42,7 @@ from app.index.resident.resident_index import (
     ResidentIndex,
     ResidentView,
 )
+from app.index.scan_settings import settings_for
 from app.vectors import Vectors
 
 CANDIDATES_PER_HIT = 2  # codes confuse only what differs by less than 0.001 in cosine

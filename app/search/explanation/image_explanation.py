@@ -21,11 +21,12 @@ from app.database.tables import (
     images,
 )
 from app.index.distances import get_distances
-from app.index.hnsw_search import NOT_DELETED, Condition, prepare, typed
+from app.index.hnsw_search import NOT_DELETED, Condition, typed
 from app.index.paged_scans import IndexReader
 from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.scan_plans import plan_scan
+from app.index.scan_settings import prepare
 from app.index.statistics import IndexStatistics
 from app.search.explanation.targets import Target, find_image, find_refusal
 from app.search.queries.query_encoding import QueryEncoder

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from app import errors
 from app.access.authentication import ASK, HOW
-from app.index.hnsw_search import STATEMENT_TIMEOUT_MS
+from app.index.scan_settings import STATEMENT_TIMEOUT_MS
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5

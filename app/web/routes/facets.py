@@ -8,7 +8,7 @@ from app.catalog.filters.filters import parse
 from app.catalog.months import count_months
 from app.catalog.position_clusters import cluster_positions
 from app.catalog.suggestions import Suggestions
-from app.index.hnsw_search import prepare
+from app.index.scan_settings import prepare
 from app.web.dependencies import GalleryService, Utf8Query
 from app.web.filter_parameter import FilterText
 from app.web.map_tiles import MapTiles

@@ -18,7 +18,7 @@ from app.catalog.images import image_deletion, image_rows
 from app.catalog.images.new_images import NewImage, new_image
 from app.database.query_plans import explain
 from app.database.tables import images
-from app.index import hnsw_search, vector_indexes
+from app.index import near_pairs, scan_settings, vector_indexes
 from app.pictures.decoding import decode
 from app.pictures.perceptual_hash import DUPLICATE_BITS
 from app.runtime.services import Services
@@ -304,9 +304,9 @@ def test_neighbours_are_looked_up_once_until_the_content_changes(
 
     def counted(
         session: Any, index: Any, ids: Sequence[int], *rest: Any
-    ) -> list[hnsw_search.NeighbourPair]:
+    ) -> list[near_pairs.NeighbourPair]:
         looked_up.extend(ids)
-        return hnsw_search.find_neighbour_pairs(session, index, ids, *rest)
+        return near_pairs.find_neighbour_pairs(session, index, ids, *rest)
 
     monkeypatch.setattr(neighbour_pairs, "find_neighbour_pairs", counted)
     assert (
@@ -366,7 +366,7 @@ def test_a_database_too_slow_is_no_error(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_angles(services, *np.linspace(0, 90, 3_000).tolist())
-    monkeypatch.setattr(hnsw_search, "STATEMENT_TIMEOUT_MS", 1)
+    monkeypatch.setattr(scan_settings, "STATEMENT_TIMEOUT_MS", 1)
     assert asked(client, kind="semantic")["truncated"]
 
 
@@ -377,7 +377,7 @@ def test_neighbours_come_from_the_graph(services: Services) -> None:
         vector_indexes.build_hnsw(session, index)
         session.execute(text("SET LOCAL enable_seqscan = off"))
         plan = session.execute(
-            explain(hnsw_search.neighbour_pairs_query(index, ids[:10], 20, 0.5))
+            explain(near_pairs.neighbour_pairs_query(index, ids[:10], 20, 0.5))
         ).scalars()
         assert f"{index.partition}_hnsw_idx" in "\n".join(plan)
         session.rollback()

@@ -22,7 +22,7 @@ from app.catalog.images.file_names import NAMES, names_beginning
 from app.database import connections
 from app.database.tables import PRESENT, images
 from app.errors import CollectionRejected
-from app.index.hnsw_search import prepare
+from app.index.scan_settings import prepare
 
 COUNT = 4_000  # pictures in each of two collections
 DECLARED = {

@@ -19,9 +19,10 @@ from app.index import embeddings, generations, scan_plans, vector_indexes
 from app.index.categories import category_copies, category_graphs, category_rows
 from app.index.categories.category_rows import CategoryGraph
 from app.index.categories.category_search import nearest_in_category
-from app.index.hnsw_search import Near, prepare
+from app.index.hnsw_search import Near
 from app.index.paged_scans import IndexReader
 from app.index.scan_plans import Scan, plan_scan
+from app.index.scan_settings import prepare
 from app.index.vector_indexes import Shape
 from app.understanding.labels import image_label_rows, label_set_rows
 from app.understanding.labels.label_set_rows import StoredLabelSet
