@@ -310,7 +310,7 @@ benchmark-search: $(INSTALLED) ## Measure recall and time of filtered searches o
 	@$(RUN) scripts.benchmark_search:main
 
 .PHONY: benchmark-growth
-benchmark-growth: $(INSTALLED) ## Measure space and times of searches as a collection grows: SIZES="50000 200000 1000000"
+benchmark-growth: $(INSTALLED) ## Measure loading, searches and filters by codes as a collection grows: SIZES="50000 200000 1000000"
 	@$(RUN) scripts.benchmark_growth:main $(if $(SIZES),--sizes "$(SIZES)")
 
 .PHONY: benchmark-labels

@@ -12,6 +12,7 @@ from app.database import connections
 from app.database.tables import Storage, VectorIndex
 from app.index import vector_indexes
 from app.index.hnsw_search import find_nearest
+from app.index.resident.resident_index import ResidentIndex
 from app.index.resident.resident_indexes import ResidentIndexes
 from app.index.resident.resident_search import find_nearest_resident
 from app.vectors import Vectors
@@ -106,27 +107,34 @@ def asked(
     return _answers(ask, kept, queries, expected)
 
 
-def by_codes(
-    sessions: connections.Sessions,
-    index: VectorIndex,
-    queries: Vectors,
-    expected: list[list[int]],
-) -> tuple[float, Answers]:
-    """The seconds to load the codes, and our own searches by them."""
+def loaded_codes(sessions: connections.Sessions, index: VectorIndex) -> tuple[float, ResidentIndex]:
+    """The seconds to load the codes, and the index with them."""
     with ThreadPoolExecutor(1) as threads:
         indexes = ResidentIndexes(sessions, UNBOUNDED, threads, threading.Event(), min_vectors=1)
         began = time.perf_counter()
         indexes.of(index)
     seconds = time.perf_counter() - began
     resident = indexes.of(index)
+    if resident is None:
+        raise RuntimeError("the codes were not loaded")
+    return seconds, resident
+
+
+def by_codes(
+    sessions: connections.Sessions,
+    resident: ResidentIndex,
+    queries: Vectors,
+    expected: list[list[int]],
+) -> Answers:
+    """Our own searches by codes."""
 
     def ask(query: Vectors) -> list[int]:
-        found = find_nearest_resident(sessions, resident, query, HITS) if resident else None
+        found = find_nearest_resident(sessions, resident, query, HITS)
         if found is None:
-            raise RuntimeError("the codes were not loaded")
+            raise RuntimeError("the codes did not answer")
         return [one.image.id for one in found.answer]
 
-    return seconds, _answers(ask, None, queries, expected)
+    return _answers(ask, None, queries, expected)
 
 
 def _answers(

@@ -30,6 +30,7 @@ from app.database.tables import Storage, VectorIndex
 from app.index import vector_indexes
 from app.index.hnsw_search import Condition
 from app.index.paged_scans import IndexReader
+from app.index.resident.resident_index import ResidentIndex
 from app.index.scan_plans import Scan, plan_scan
 from app.vectors import Vectors, VectorSpace
 from scripts import generated_vectors
@@ -50,19 +51,24 @@ TIMED = 20  # queries for which the first and last pages are timed
 
 @dataclass(frozen=True)
 class Bench:
-    """An index, the gallery it holds and the database sessions to search it with."""
+    """An index, the gallery it holds and the database sessions to search it with.
+
+    Searches go by the codes of `resident` where that is given.
+    """
 
     sessions: connections.Sessions
     index: VectorIndex
     gallery: Gallery
+    resident: ResidentIndex | None = None
 
     def search(
         self, query: Vectors, condition: Condition, start: int, limit: int, scan: Scan | None = None
     ) -> tuple[list[int], Scan]:
         """One page from rank `start`, read as a search does; `scan` is the previous page's."""
         with self.sessions.begin() as session:
-            scan = scan or plan_scan(session, self.index, condition, limit)
-            reading = IndexReader(session, self.index, query, condition)
+            view = self.resident.view(session, condition) if self.resident else None
+            scan = scan or plan_scan(session, self.index, condition, limit, view=view)
+            reading = IndexReader(session, self.index, query, condition, view=view)
             near, scan = reading.window(scan, start, start + limit)
         return [image_id for image_id, _ in near], scan
 

@@ -17,6 +17,7 @@ from benchmarks.own_search import (
     built_index,
     by_codes,
     fewest,
+    loaded_codes,
 )
 from benchmarks.processes import peer
 from benchmarks.results import Figure, Goal, Line, at_least, at_most, p50
@@ -130,7 +131,8 @@ def measured(shop: Workshop, count: int, storages: Sequence[Storage], noise: flo
         for storage in storages:
             index, one = built_index(sessions, index, gallery, storage, queries, expected)
             built.append(one)
-        load, codes = by_codes(sessions, index, queries, expected)
+        load, resident = loaded_codes(sessions, index)
+        codes = by_codes(sessions, resident, queries, expected)
         ours = fewest(
             asked(sessions, index, gallery, queries, expected, kept) for kept in CANDIDATES
         )
