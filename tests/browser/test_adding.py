@@ -23,7 +23,7 @@ from tests.browser.seeing import (
     search,
     tiles,
 )
-from tests.browser.serving import SECONDS, Service
+from tests.browser.serving import SECONDS, Service, wait
 from tests.conftest import SHARED
 from tests.fixtures import web_server
 from tests.fixtures.drawn_pictures import encoded, noise, png
@@ -245,6 +245,22 @@ def test_an_archives_job_is_followed_live(visitor: Visitor, service: Service) ->
     )
     job.get_by_text("1 refused", exact=True).click()
     expect(job.get_by_role("row").filter(has_text="broken.png")).to_contain_text("damaged")
+
+
+def test_stop_ends_the_jobs_behind_one_that_has_ended(visitor: Visitor, service: Service) -> None:
+    """Before, the first job that had ended meanwhile kept all later ones from being stopped."""
+    visitor.refusals.add(409)
+    page = visitor.visit(service, made(service, "stopped"))
+    page.route("**/api/v1/jobs?*", lambda route: None)  # the page does not hear that one ended
+    for file in payload("soon.png", png(10_500)), payload("rest.zip", zipped(jpegs(13_000, 400))):
+        with page.expect_response("**/api/v1/images?*"):
+            choose(page, file)
+    long, soon = service.ask("GET", "/api/v1/jobs?limit=2")["data"]
+    wait(lambda: service.ask("GET", f"/api/v1/jobs/{soon['id']}")["finished_at"])
+    view(page).get_by_role("button", name="Stop").click()
+    stopped = ("cancelling", "cancelled")
+    wait(lambda: service.ask("GET", f"/api/v1/jobs/{long['id']}")["status"] in stopped)
+    expect(page.get_by_role("alert")).to_be_empty()
 
 
 def test_a_job_is_cancelled(visitor: Visitor, service: Service) -> None:

@@ -52,14 +52,11 @@ async function metadata() {
 	return { ...fields, ...(tags.length && { tags }) };
 }
 
-async function stop() {
+function stop() {
 	stopping.abort();
 	stopping = new AbortController();
-	try {
-		for (const id of running) await post(`/api/v1/jobs/${id}/cancel`);
-	} catch (error) {
-		if (error.status !== 409) alertOf(error.message, "stop"); // it has ended by now
-	}
+	const refused = ({ status, message }) => status === 409 || alertOf(message, "stop"); // it has ended by now
+	for (const id of running) post(`/api/v1/jobs/${id}/cancel`).catch(refused);
 }
 
 function enqueue(batches) {
