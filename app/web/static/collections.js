@@ -1,6 +1,6 @@
 // Collections: made, renamed and deleted.
 import { ask, post } from "./api.js";
-import { askInDialog, button, byId, cross, labelled, make, openDialog, row, say, tell } from "./dom.js";
+import { askInDialog, button, byId, labelled, make, openDialog, say, tell } from "./dom.js";
 import { collection, here, rename, visit } from "./session.js";
 import { t } from "./texts.js";
 
@@ -65,10 +65,8 @@ export function openCollections() {
 		one.disabled = disabled;
 		return one;
 	};
-	const close = cross(() => menu.close(), "close", "end");
-	const title = row(say("h2", "collections"), close);
 	const [language, key] = ["language", "key"].map(byId);
 	const moved = key.checkVisibility() ? [] : [entry("key", () => key.click(), false, ""), languagesOf(language)]; // on a phone they are found here
 	const acts = [entry("collection_add", add), entry("collection_rename", change, isFixed), entry("collection_delete", remove, isFixed)];
-	const menu = openDialog(t("collections"), make("div", "fields", title, ...moved, make("h3", "admins", `${t("collection")}: ${collection()}`), ...acts, isFixed && make("small", "admins", t("collection_fixed"))));
+	const menu = openDialog(t("collections"), make("div", "fields", ...moved, make("h3", "admins", `${t("collection")}: ${collection()}`), ...acts, isFixed && make("small", "admins", t("collection_fixed"))), true);
 }

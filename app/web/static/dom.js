@@ -60,14 +60,16 @@ export const focusMain = () => document.activeElement === document.body && byId(
 export const unsaved = new Map();
 addEventListener("beforeunload", (event) => unsaved.size && event.preventDefault());
 
-export function openDialog(title, ...parts) {
+/** Its whole begins with the title; a dialog without buttons has a cross beside that. */
+export function openDialog(title, whole, hasCross) {
 	const onclose = () => {
 		if (unsaved.has(dialog) && !confirm(t("edit_discard"))) return dialog.showModal();
 		unsaved.delete(dialog);
 		dialog.remove();
 		focusMain();
 	};
-	const dialog = make("dialog", { className: "asks", "aria-label": title, onclose }, ...parts);
+	const dialog = make("dialog", { className: "asks", "aria-label": title, onclose }, whole);
+	whole.prepend(row(make("h2", {}, title), hasCross && cross(() => dialog.close(), "close", "end")));
 	document.body.append(dialog);
 	dialog.showModal();
 	return dialog;
@@ -89,7 +91,7 @@ export function askInDialog(title, parts, use, verb = t("edit_save"), refused = 
 		}
 		send.disabled = false;
 	};
-	const dialog = openDialog(title, formOf(submit, make("h2", {}, title), ...parts, refusal, row(send, cancel)));
+	const dialog = openDialog(title, formOf(submit, ...parts, refusal, row(send, cancel)));
 	return dialog;
 }
 

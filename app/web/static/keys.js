@@ -16,7 +16,7 @@ function showOnce({ name, key }) {
 	field.value = key; // HTML shows attributes
 	const copy = copyButton("keys_copy", () => key, "keys_copied", "primary");
 	const close = button(t("keys_done"), () => dialog.close());
-	const dialog = openDialog(title, make("div", "fields", make("h2", {}, title), say("p", "keys_once"), field, row(copy, close)));
+	const dialog = openDialog(title, make("div", "fields", say("p", "keys_once"), field, row(copy, close)));
 }
 
 function add(refresh) {

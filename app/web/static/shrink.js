@@ -48,7 +48,7 @@ function agreed(large, bounds) {
 	const choice = (value, className) => button(t(`shrink_${value || "cancel"}`), () => dialog.close(value), className);
 	const title = t("shrink_title", { n: large.length });
 	const list = make("ul", { className: "notes", tabindex: 0, "aria-label": title }, ...large.map(lineOf));
-	const dialog = openDialog(title, make("form", {}, make("h2", {}, title), say("p", "shrink_what", said), list, row(choice("yes", "primary"), choice("no"), choice("", "quiet"))));
+	const dialog = openDialog(title, make("form", {}, say("p", "shrink_what", said), list, row(choice("yes", "primary"), choice("no"), choice("", "quiet"))));
 	return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue)));
 }
 

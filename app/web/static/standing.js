@@ -1,6 +1,6 @@
 // Standing searches.
 import { ask, askAll, get, post, relative } from "./api.js";
-import { attempt, button, cross, formOf, imageOf, labelled, make, openDialog, row, say, select, tell } from "./dom.js";
+import { attempt, button, formOf, imageOf, labelled, make, openDialog, row, say, select, tell } from "./dom.js";
 import { linkToHit, nameOf } from "./grid.js";
 import { fromAddress, requestOf, thumbnailOf } from "./query.js";
 import { collection } from "./session.js";
@@ -42,6 +42,6 @@ export function openStanding() {
 	const form = formOf((form) => attempt("standing", () => keep(form)), labelled("standing_sure", choice), make("button", "primary", t("standing_keep")));
 	const isKept = query?.every(({ text, id, box }) => text || (id && !box)); // no files, addresses and parts
 	const parts = [say("p", "standing_what"), make("div", "writers", isKept ? form : say("p", "standing_how")), list];
-	const dialog = openDialog(t("standing"), make("div", "fields", row(say("h2", "standing"), cross(() => dialog.close(), "close", "end")), ...parts));
+	openDialog(t("standing"), make("div", "fields", ...parts), true);
 	attempt("standing", refresh);
 }
