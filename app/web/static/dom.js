@@ -97,7 +97,7 @@ export function askInDialog(title, parts, use, verb = t("edit_save"), refused = 
 
 /** Plain clicks on these links are ours. */
 export function onLinks(selector, follow) {
-	document.addEventListener("click", (event) => {
+	addEventListener("click", (event) => {
 		const link = event.target.closest(selector);
 		if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
 		event.preventDefault();

@@ -45,7 +45,7 @@ export function onGiven(isSearch, use) {
 		const [address] = dataTransfer.getData("text/uri-list").split(/\s/);
 		filesOf(dataTransfer).then((given) => use(given, address));
 	};
-	for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, dragged);
+	for (const name of ["dragover", "dragleave", "drop"]) addEventListener(name, dragged);
 	document.onpaste = (event) => {
 		const { files } = event.clipboardData;
 		const text = event.clipboardData.getData("text").trim();

@@ -3,7 +3,7 @@ import { hasKey } from "./api.js";
 import { byId, onLinks } from "./dom.js";
 import { onGiven } from "./dropped.js";
 import { focusWords, searchWith, showSearch } from "./search.js";
-import { addressIn, asked } from "./session.js";
+import { addressIn, asked, role } from "./session.js";
 import { t } from "./texts.js";
 
 const YEAR_SECONDS = 31536000;
@@ -36,7 +36,7 @@ function go(address) {
 	return showView();
 }
 
-const isSearched = () => shownView() === "search" || document.documentElement.dataset.role === "reader";
+const isSearched = () => shownView() === "search" || role() === "reader";
 
 /** Readers may only search. */
 async function takeGiven(given, address) {

@@ -5,7 +5,11 @@ import { t } from "./texts.js";
 
 const DEFAULT = "default";
 const choice = byId("collection");
+const { dataset } = document.documentElement;
 let known;
+
+/** "reader", "writer" or "admin". */
+export const role = () => dataset.role;
 
 export const asked = (name) => new URLSearchParams(location.search).get(name);
 
@@ -27,8 +31,7 @@ export function forget() {
 
 async function countHeld() {
 	const link = document.querySelector("nav [data-view=review]");
-	const isAdmin = document.documentElement.dataset.role === "admin";
-	const { total } = isAdmin ? await get(here("/review"), { limit: 1 }).catch(() => ({})) : {};
+	const { total } = role() === "admin" ? await get(here("/review"), { limit: 1 }).catch(() => ({})) : {};
 	link.hidden = !total;
 	link.textContent = `${t("view_review")} (${total})`;
 }
@@ -48,7 +51,7 @@ export function offer(names) {
 /** style.css hides what the role may not do. */
 function refresh() {
 	attempt("collections", async () => {
-		document.documentElement.dataset.role = (await get("/api/v1/status")).role;
+		dataset.role = (await get("/api/v1/status")).role;
 		forget();
 		offer((await askAll("/api/v1/collections")).map(({ name }) => name));
 	});

@@ -2,7 +2,7 @@
 import { get, hasKey } from "./api.js";
 import { button, linkTo, make, say } from "./dom.js";
 import { fill, keepUp, table } from "./jobs.js";
-import { collection, here } from "./session.js";
+import { collection, here, role } from "./session.js";
 import { bytes, dateTime, listed, number, t } from "./texts.js";
 
 const MOST_JOBS = 100; // that are counted
@@ -73,7 +73,7 @@ async function showCoverage(place) {
 }
 
 async function showAll(summary, generations, coverage) {
-	const [known, ready, { version, free_disk_bytes: free, backed_up_at: saved, role }] = await Promise.all([
+	const [known, ready, { version, free_disk_bytes: free, backed_up_at: saved }] = await Promise.all([
 		get(here()),
 		get("/readyz"),
 		get("/api/v1/status"),
@@ -83,7 +83,6 @@ async function showAll(summary, generations, coverage) {
 	fill(summary, searchableOf(known), sentence(work), ...diskOf(free, saved), sentence(t("status_version", { version })));
 	await Promise.all([showGenerations(generations), showCoverage(coverage)]);
 	for (const key of BASIC) showFacts(key, { ...ready, ...known });
-	return role;
 }
 
 const CODE = /`([^`]*)`/; // its matches are the odd parts of a split
@@ -114,14 +113,13 @@ export function mount(section) {
 	summary.className = "summary";
 	const first = make("div", "card", say("h2", "status_summary"), summary, notesOf(), linkTo("add", { view: "add" }, t("status_see")));
 	const [ratings, recall] = [card("worst", worst), recallCard()];
-	for (const one of [ratings, recall]) one.hidden = true; // until it is known who asks
+	for (const one of [ratings, recall]) one.className += " admins";
 	const facts = BASIC.map((key) => card(key));
 	const details = make("details", {}, say("summary", "status_details"), make("div", "cards", ...facts, recall), coverage, generations);
 	addEventListener("keychange", () => keys.replaceChildren());
 	section.append(make("div", "cards", first, ratings), keys, details);
 	keepUp(section, async () => {
-		const role = await showAll(summary, generations, coverage);
-		ratings.hidden = recall.hidden = role !== "admin";
-		if (role === "admin") await Promise.all([showPoor(worst), showKeys(keys)]);
+		await showAll(summary, generations, coverage);
+		if (role() === "admin") await Promise.all([showPoor(worst), showKeys(keys)]);
 	});
 }
