@@ -102,7 +102,7 @@ export async function download(path, name) {
 	const url = hasKey() ? await blobUrl(path) : relative(path);
 	const link = document.createElement("a");
 	Object.assign(link, { href: url, download: name }).click();
-	if (url.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
+	setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
 }
 
 /** An object URL: the page's policy allows no bucket's address. */

@@ -65,10 +65,8 @@ function clauseOf(kind, inputs) {
 	const chosen = inputs.filter((input) => input.checked).map(({ value }) => (kind === "boolean" ? value === "true" : value));
 	chosen.push(...inputs.filter(({ list }) => list).map(meant).filter(Boolean));
 	if (chosen.length) return { in: chosen };
-	const bounds = inputs.filter(({ name, value }) => name && value).map(({ name, value }) => {
-		if (kind === "number") return [name, Number(value)];
-		return [name, name === "lte" ? value + END_OF_DAY : value];
-	});
+	const valueOf = ({ name, value }) => (kind === "number" ? Number(value) : name === "lte" ? value + END_OF_DAY : value);
+	const bounds = inputs.filter(({ name, value }) => name && value).map((input) => [input.name, valueOf(input)]);
 	return bounds.length && Object.fromEntries(bounds);
 }
 

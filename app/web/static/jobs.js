@@ -33,10 +33,11 @@ export function liveRow(title, ...buttons) {
 	return { whole, show };
 }
 
+/** Nothing where there is no line. */
 export function table(caption, heads, lines) {
 	const line = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, {}, cell)));
 	const title = make("caption", "unseen", t(caption));
-	return make("table", {}, title, line("th", heads.map((key) => t(key))), ...lines.map((cells) => line("td", cells)));
+	return lines.length ? make("table", {}, title, line("th", heads.map((key) => t(key))), ...lines.map((cells) => line("td", cells))) : "";
 }
 
 /** While the place is seen; why it is refused is said there. */

@@ -61,12 +61,12 @@ function store(place, images, name) {
 	const text = JSON.stringify({ place, images, name });
 	if (text.length > MAX_STORED) return;
 	try {
-		sessionStorage.setItem(STORED, text);
+		sessionStorage[STORED] = text;
 	} catch {}
 }
 
 function restored(wanted) {
-	const { place, images, name } = JSON.parse((wanted && sessionStorage.getItem(STORED)) || "{}");
+	const { place, images, name } = JSON.parse((wanted && sessionStorage[STORED]) || "{}");
 	if (!place || place !== wanted) return undefined;
 	const blobOf = (image) => new Blob([Uint8Array.from(atob(image), (one) => one.charCodeAt(0))]);
 	return keep(place, images, name, images.map(blobOf));

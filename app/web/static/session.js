@@ -72,7 +72,7 @@ export function visit(name) {
 }
 
 export function rename(name) {
-	[...choice.options].find(({ value }) => value === collection())?.remove();
+	choice.selectedOptions[0].remove();
 	visit(name);
 }
 

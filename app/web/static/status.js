@@ -51,7 +51,7 @@ async function showKeys(place) {
 async function showPoor(place) {
 	const { worst_queries: all } = await get("/api/v1/feedback/summary", { collection: collection() });
 	const lines = all.filter(({ mean }) => mean < POOR).map(({ query, mean, ratings }) => [linkTo("search", { q: query }, query), number(mean, { maximumFractionDigits: 1 }), number(ratings)]);
-	fill(place, lines.length ? table("status_worst", ["status_query", "status_mean", "status_ratings"], lines) : sentence(t("status_no_ratings")));
+	fill(place, table("status_worst", ["status_query", "status_mean", "status_ratings"], lines) || sentence(t("status_no_ratings")));
 }
 
 async function showGenerations(place) {
@@ -69,7 +69,7 @@ async function showCoverage(place) {
 		const state = done === null ? t("status_not_installed") : t("job_done", { done, total });
 		return [kind === "annotator" ? t(`annotator_${name}`) : t("status_labels", { name }), listed(state, failed && t("status_failed", { n: failed }))];
 	};
-	fill(place, data.length ? table("status_known", ["status_by", "status_state"], data.map(lineOf)) : "");
+	fill(place, table("status_known", ["status_by", "status_state"], data.map(lineOf)));
 }
 
 async function showAll(summary, generations, coverage) {

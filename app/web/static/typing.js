@@ -10,9 +10,9 @@ const PAUSE_MS = 150;
 
 const [words, recent] = ["words", "recent"].map(byId);
 
-const stored = () => JSON.parse(localStorage.getItem(KEY) ?? "[]");
+const stored = () => JSON.parse(localStorage[KEY] ?? "[]");
 
-const keep = (texts) => localStorage.setItem(KEY, JSON.stringify(texts));
+const keep = (texts) => (localStorage[KEY] = JSON.stringify(texts));
 
 export function remember(text) {
 	if (text) keep([text, ...stored().filter((one) => one !== text)].slice(0, MOST_RECENT));

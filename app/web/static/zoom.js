@@ -83,7 +83,7 @@ export function mountZoom(stage, swipe) {
 
 	return {
 		reset(element, ofId) {
-			if (original) URL.revokeObjectURL(original);
+			URL.revokeObjectURL(original);
 			[image, id, original, scale, x, y] = [element, ofId, undefined, 1, 0, 0];
 			image.draggable = false;
 			fingers.clear();
