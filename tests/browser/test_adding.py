@@ -306,6 +306,74 @@ def test_by_web_addresses(visitor: Visitor, service: Service, site: Site) -> Non
     expect(job).to_contain_text("Trying again does not help these files.")
 
 
+def say_for_all(page: Page, caption: str, tags: str, marks: str) -> None:
+    """Fill in what the pictures that are added next get."""
+    page.get_by_label("Caption for all").fill(caption)
+    if not page.get_by_label("Tags, with commas between them").is_visible():
+        page.get_by_text("Tags and fields for all").click()
+    page.get_by_label("Tags, with commas between them").fill(tags)
+    page.get_by_role("button", name="Add a field").click()
+    page.get_by_label("Field", exact=True).last.fill("marks")
+    page.get_by_label("Value", exact=True).last.fill(marks)
+
+
+@pytest.fixture
+def marked(service: Service) -> Iterator[str]:
+    """The address of the view that adds to a collection with a field of several marks."""
+    made_of = {"name": "marked", "fields": {"marks": "tags"}}
+    service.ask("POST", "/api/v1/collections", json=made_of)
+    yield "/?view=add&collection=marked"
+    service.ask("DELETE", "/api/v1/collections/marked")
+
+
+def known_of(service: Service) -> list[tuple[str | None, dict[str, object]]]:
+    """Caption and metadata of the pictures in the collection with marks."""
+    listed = service.ask("GET", "/api/v1/collections/marked/images")["data"]
+    return [(one["caption"], one["metadata"]) for one in listed]
+
+
+def test_what_is_said_for_all_holds_for_web_addresses_too(
+    visitor: Visitor, service: Service, site: Site, marked: str
+) -> None:
+    """Before, tags and fields were left out without a word."""
+    page = visitor.visit(service, marked)
+    say_for_all(page, "the pier", "quay, sea", '["a, b"]')
+    begin(page, f"http://127.0.0.1:{site.port}/pier.png")
+    expect(view(page)).to_contain_text("has begun")
+    expect(newest_job(page, service)).to_contain_text("1 added", timeout=LONG_MS)
+    assert known_of(service) == [("the pier", {"tags": ["quay", "sea"], "marks": ["a, b"]})]
+    expect(page.get_by_label("Caption for all")).to_have_value("")  # nor is it said of the next
+
+
+def test_what_is_said_for_all_is_refused_where_it_cannot_hold(
+    visitor: Visitor, service: Service, source: Path, marked: str
+) -> None:
+    """Before, the page left the caption out of what it sent for a folder."""
+    visitor.refusals.add(422)
+    page = visitor.visit(service, marked)
+    say_for_all(page, "the pier", "", "")
+    begin(page, str(source))
+    expect(view(page)).to_contain_text("caption and metadata are for URLs")
+    expect(page.get_by_label("Caption for all")).to_have_value("the pier")
+
+
+def test_no_upload_goes_without_what_is_said_for_all(
+    visitor: Visitor, service: Service, marked: str
+) -> None:
+    """Before, pictures came without any field where a tag began with a bracket, or where the
+    kinds of the fields could not be asked for."""
+    visitor.refusals.add(503)
+    page = visitor.visit(service, marked)
+    say_for_all(page, "", "", "[old] scans")
+    page.route("**/api/v1/collections/marked", busy)
+    choose(page, payload("scan.png", png(10_600)))
+    expect(line(page, "scan.png")).to_contain_text("not sent Too much at once.")
+    page.unroute("**/api/v1/collections/marked")
+    view(page).get_by_role("button", name="Try again").click()
+    expect(line(page, "scan.png")).to_contain_text("added", timeout=LONG_MS)
+    assert known_of(service) == [(None, {"marks": ["[old] scans"]})]
+
+
 def test_a_folder_of_the_server(visitor: Visitor, service: Service, source: Path) -> None:
     page = visitor.visit(service, made(service, "folder"))
     begin(page, str(source))

@@ -27,8 +27,6 @@ let stopping = new AbortController();
 let sending = Promise.resolve();
 let drawing = 0;
 
-const count = (...states) => entries.filter(({ state }) => states.includes(state)).length;
-
 function batchesOf(files) {
 	const batches = [];
 	let size = Infinity;
@@ -42,14 +40,18 @@ function batchesOf(files) {
 		}
 		batches.at(-1).files.push(entryOf(file));
 	}
-	for (const input of view.drop.querySelectorAll("input")) input.value = "";
+	empty();
 	return batches;
 }
 
-async function metadata() {
-	const tags = tagsIn(view.tags.value);
-	const fields = await view.fields.changes().catch(() => ({})); // the upload is refused, and says why
-	return { ...fields, ...(tags.length && { tags }) };
+/** What is said now; a collection gives the fields their kinds. */
+function metadata() {
+	const [tags, fieldsIn] = [tagsIn(view.tags.value), view.fields.said()];
+	return async (name) => ({ ...(await fieldsIn(name)), ...(tags.length && { tags }) });
+}
+
+function empty() {
+	for (const input of view.drop.querySelectorAll("input")) input.value = "";
 }
 
 function stop() {
@@ -83,7 +85,7 @@ async function send(batch, signal) {
 	form.append("caption", caption);
 	const progress = (fraction) => change(files, "sending", SENT * fraction);
 	try {
-		const metadata = await batch.metadata;
+		const metadata = await batch.metadata(into);
 		if (Object.keys(metadata).length) form.append("metadata", JSON.stringify(metadata));
 		const { job_id: id } = await upload(`/api/v1/images?collection=${into}`, form, { progress, signal });
 		running.add(id);
@@ -164,19 +166,21 @@ function chooser(key, className, options) {
 	return make("label", `button ${className}`, t(key), input);
 }
 
-function bodyOf(form) {
-	const [place, dry_run] = [form.place.value.trim(), form.dry.checked];
-	if (/^https?:/i.test(place)) return { urls: place.split(/\s+/), caption: view.caption.value.trim(), dry_run };
+async function bodyOf(form) {
+	const place = form.place.value.trim();
+	const said = { caption: view.caption.value.trim() || null, metadata: await metadata()(), dry_run: form.dry.checked };
+	if (/^https?:/i.test(place)) return { urls: place.split(/\s+/), ...said };
 	const [, bucket, prefix] = place.match(/^s3:\/\/([^/]+)\/?(.*)$/) ?? [];
-	return { source: bucket ? { bucket, prefix } : { folder: place }, mode: form.sync.checked ? "sync" : "add", dry_run };
+	return { source: bucket ? { bucket, prefix } : { folder: place }, mode: form.sync.checked ? "sync" : "add", ...said };
 }
 
 function sourceForm() {
 	const told = make("p", { role: "status" });
 	const submit = async (form) => {
 		try {
-			const given = { query: { collection: collection() }, json: bodyOf(form) };
+			const given = { query: { collection: collection() }, json: await bodyOf(form) };
 			const { job_id: id } = await ask("POST", "/api/v1/images", given);
+			empty();
 			watchJob(id, forget);
 			fill(told, t("add_begun", { id: String(id) }));
 		} catch (refusal) {
@@ -212,6 +216,6 @@ export function mount(section) {
 	const title = say("h2", "add_uploads");
 	view.uploads = make("div", { className: "uploads card", hidden: true }, title, view.bar, view.counts, row(view.find, view.again, view.stop), view.files);
 	section.append(view.drop, view.uploads, sourceForm());
-	addEventListener("beforeunload", (event) => count("waiting", "sending") && event.preventDefault());
+	addEventListener("beforeunload", (event) => entries.some(({ state }) => /waiting|sending/.test(state)) && event.preventDefault());
 	mountJobs(section);
 }

@@ -65,17 +65,15 @@ export const tagsIn = (text) => [...new Set(text.split(/[,，、]/).map((tag) =>
 
 /** By the declared kind, else the type of the value before. */
 function valueOf(text, kind, before) {
-	if (kind === "tags" || isNames(before)) return text.startsWith("[") ? JSON.parse(text) : tagsIn(text);
-	if (kind === "number") text = text.replace(",", ".");
-	else if (kind !== "boolean" && (kind || typeof before === "string")) return text;
+	const isTags = kind === "tags" || isNames(before);
+	const isPlain = isTags ? text[0] !== "[" : kind ? !["number", "boolean"].includes(kind) : typeof before === "string";
 	try {
-		return JSON.parse(text);
-	} catch {
-		return text;
-	}
+		if (!isPlain) return JSON.parse(kind === "number" ? text.replace(",", ".") : text);
+	} catch {} // "[old] scans"
+	return isTags ? tagsIn(text) : text;
 }
 
-/** `changes` tells what differs; null is taken away. */
+/** `said` notes what differs now; what it gives asks a collection for the kinds. Null is taken away. */
 export function fieldsEditor(known) {
 	const rows = [];
 	const list = make("div", "fields");
@@ -91,13 +89,14 @@ export function fieldsEditor(known) {
 	const more = button(t("edit_field_add"), () => add().focus(), "quiet");
 	const element = make("fieldset", {}, say("legend", "edit_fields"), list, more);
 
-	const changes = async () => {
-		const said = rows.map(({ nameInput, valueInput }) => [nameInput.value.trim(), valueInput.value.trim()]);
+	const said = () => {
+		const all = rows.map(({ nameInput, valueInput }) => [nameInput.value.trim(), valueInput.value.trim()]);
 		const isChange = ([name, text]) => name && (name in known ? text !== fieldText(known[name]).trim() : text);
-		const changed = said.filter(isChange);
-		if (!changed.length) return {};
-		const { fields } = await describe();
-		return Object.fromEntries(changed.map(([name, text]) => [name, text ? valueOf(text, fields[name], known[name]) : null]));
+		const changed = all.filter(isChange);
+		return async (collection) => {
+			const { fields } = changed.length ? await describe(collection) : {};
+			return Object.fromEntries(changed.map(([name, text]) => [name, text ? valueOf(text, fields[name], known[name]) : null]));
+		};
 	};
-	return { element, changes };
+	return { element, said, changes: () => said()() };
 }

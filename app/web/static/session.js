@@ -15,7 +15,9 @@ export const asked = (name) => new URLSearchParams(location.search).get(name);
 
 export const collection = () => asked("collection") || DEFAULT;
 
-export const here = (path = "") => `/api/v1/collections/${encodeURIComponent(collection())}${path}`;
+const pathOf = (name) => `/api/v1/collections/${encodeURIComponent(name)}`;
+
+export const here = (path = "") => pathOf(collection()) + path;
 
 export function addressIn(address) {
 	const url = new URL(address, location);
@@ -36,9 +38,8 @@ async function countHeld() {
 	link.textContent = `${t("view_review")} (${total})`;
 }
 
-export async function describe() {
-	const name = collection();
-	if (known?.name !== name) known = await get(here());
+export async function describe(name = collection()) {
+	if (known?.name !== name) known = await get(pathOf(name));
 	return known;
 }
 
