@@ -44,7 +44,7 @@ function batchesOf(files) {
 	return batches;
 }
 
-/** What is said now; a collection gives the fields their kinds. */
+// What is said now; a collection gives the fields their kinds.
 function metadata() {
 	const [tags, fieldsIn] = [tagsIn(view.tags.value), view.fields.said()];
 	return async (name) => ({ ...(await fieldsIn(name)), ...(tags.length && { tags }) });

@@ -9,9 +9,10 @@ const CHALLENGE = "WWW-Authenticate";
 
 const key = () => sessionStorage.apiKey || localStorage.apiKey;
 export const hasKey = () => Boolean(key());
-const authorization = () => (hasKey() ? { Authorization: `Bearer ${key()}` } : {});
+const bearer = (text) => (text ? { Authorization: `Bearer ${text}` } : {});
+const authorization = () => bearer(key());
 
-/** An empty text forgets it. */
+// An empty text forgets it.
 export function setKey(text, isRemembered) {
 	for (const storage of [sessionStorage, localStorage]) storage.removeItem("apiKey");
 	if (text) (isRemembered ? localStorage : sessionStorage).apiKey = text;
@@ -19,7 +20,7 @@ export function setKey(text, isRemembered) {
 }
 
 export async function tryKey(text) {
-	const response = await reached("api/v1/status", { headers: { Authorization: `Bearer ${text}` } });
+	const response = await reached("api/v1/status", { headers: bearer(text) });
 	outcome(response.status, await response.text());
 }
 
@@ -46,7 +47,7 @@ const reached = (path, options) =>
 		throw error.name === "AbortError" ? error : offline();
 	});
 
-/** The page may lie below a proxy's prefix. */
+// The page may lie below a proxy's prefix.
 export const relative = (path) => path.replace(/^\//, "");
 
 async function call(path, options = {}, attempt = 1) {
@@ -76,7 +77,7 @@ export async function askAll(path, query) {
 	return found;
 }
 
-/** Rejects with an AbortError where `signal` stops it. */
+// Rejects with an AbortError where `signal` stops it.
 export async function upload(path, form, { progress, signal }, attempt = 1) {
 	signal.throwIfAborted();
 	const request = new XMLHttpRequest();
@@ -97,7 +98,7 @@ export async function upload(path, form, { progress, signal }, attempt = 1) {
 
 const blobUrl = async (path) => URL.createObjectURL(await (await call(path)).blob());
 
-/** Save a file; with a key, its bytes are fetched first. */
+// Save a file; with a key, its bytes are fetched first.
 export async function download(path, name) {
 	const url = hasKey() ? await blobUrl(path) : relative(path);
 	const link = document.createElement("a");
@@ -105,10 +106,10 @@ export async function download(path, name) {
 	setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
 }
 
-/** An object URL: the page's policy allows no bucket's address. */
+// An object URL: the page's policy allows no bucket's address.
 export const originalUrl = (id) => blobUrl(`/api/v1/images/${id}/file`);
 
-/** An element cannot send the key; a signed address needs none. */
+// An element cannot send the key; a signed address needs none.
 export async function showPicture(image, path) {
 	const isFetched = hasKey() && !path.startsWith("blob:") && !path.includes("&signature=");
 	image.src = isFetched ? await blobUrl(path) : relative(path);

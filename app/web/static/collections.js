@@ -7,7 +7,7 @@ import { t } from "./texts.js";
 const DEFAULT = "default";
 const MOST = 63; // characters
 
-/** "summer-2019" for "Summer 2019!". */
+// "summer-2019" for "Summer 2019!".
 const nameFrom = (text) => text.toLowerCase().replace(/ß/g, "ss").normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^a-z0-9_]+/g, "-").replace(/^[-_]+/, "").slice(0, MOST).replace(/-+$/, "");
 
 export function nameField(key) {

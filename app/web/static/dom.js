@@ -4,7 +4,7 @@ import { t } from "./texts.js";
 
 export const byId = (id) => document.getElementById(id);
 
-/** A string is a class; `on…` are listeners. */
+// A string is a class; `on…` are listeners.
 export function make(tag, properties = {}, ...children) {
 	const element = document.createElement(tag);
 	if (typeof properties === "string") properties = { className: properties };
@@ -23,7 +23,7 @@ export function imageOf(path, properties) {
 	return image;
 }
 
-/** A sign needs a `label`. */
+// A sign needs a `label`.
 export const button = (content, onclick, className, label) =>
 	make("button", { type: "button", className, onclick, "aria-label": label, title: label }, ...[content].flat());
 
@@ -53,14 +53,14 @@ export function formOf(act, ...children) {
 
 export const row = (...parts) => make("div", "row", ...parts);
 
-/** After what had the focus is gone. */
+// After what had the focus is gone.
 export const focusMain = () => document.activeElement === document.body && byId("main").focus({ preventScroll: true });
 
-/** Editors by their picture's id, and dialogs. */
+// Editors by their picture's id, and dialogs.
 export const unsaved = new Map();
 addEventListener("beforeunload", (event) => unsaved.size && event.preventDefault());
 
-/** Its whole begins with the title; a dialog without buttons has a cross beside that. */
+// Its whole begins with the title; a dialog without buttons has a cross beside that.
 export function openDialog(title, whole, hasCross) {
 	const onclose = () => {
 		if (unsaved.has(dialog) && !confirm(t("edit_discard"))) return dialog.showModal();
@@ -75,7 +75,7 @@ export function openDialog(title, whole, hasCross) {
 	return dialog;
 }
 
-/** `use` gets the form; why it fails is said there. */
+// `use` gets the form; why it fails is said there.
 export function askInDialog(title, parts, use, verb = t("edit_save"), refused = "") {
 	const [send, cancel] = [make("button", "primary", verb), button(t("cancel"), () => dialog.close(), "quiet")];
 	const refusal = make("p", { className: "bad", role: "alert" }, refused);
@@ -95,7 +95,7 @@ export function askInDialog(title, parts, use, verb = t("edit_save"), refused = 
 	return dialog;
 }
 
-/** Plain clicks on these links are ours. */
+// Plain clicks on these links are ours.
 export function onLinks(selector, follow) {
 	addEventListener("click", (event) => {
 		const link = event.target.closest(selector);
@@ -129,7 +129,7 @@ const shownOf = (text) => [...board.children].find((told) => told.firstChild.dat
 const note = byId("note");
 let fading;
 
-/** For a moment, above whatever is open. */
+// For a moment, above whatever is open.
 export function tell(text) {
 	announce(text);
 	clearTimeout(fading);
@@ -145,7 +145,7 @@ export function copyButton(key, textOf, told, className) {
 	return copy;
 }
 
-/** Stays until it is closed, or its subject has something else to say; empty: withdrawn. */
+// Stays until it is closed, or its subject has something else to say; empty: withdrawn.
 export function alertOf(text, subject = text) {
 	const before = alerts.get(subject);
 	alerts.set(subject, text);

@@ -15,7 +15,7 @@ async function* filesBelow(entry) {
 		for (const child of entries) if (!isHidden(child.name)) yield* filesBelow(child);
 }
 
-/** At once: the browser forgets the items after the event. */
+// At once: the browser forgets the items after the event.
 async function filesOf({ items, files }) {
 	const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
 	if (!entries.length) return { found: [...files], unreadable: [] };
@@ -32,7 +32,7 @@ async function filesOf({ items, files }) {
 
 const isAsking = () => document.querySelector("dialog[open]:not(#viewer)");
 
-/** `use` gets files, or an address if `isSearch()`. */
+// `use` gets files, or an address if `isSearch()`.
 export function onGiven(isSearch, use) {
 	const dragged = (event) => {
 		const { dataTransfer, type } = event;

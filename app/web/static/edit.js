@@ -30,7 +30,7 @@ export function factsOf({ path, origin, width, height, format, bytes: length, ta
 
 const textOf = (tags) => (Array.isArray(tags) ? tags : []).join(", ");
 
-/** Only what was changed: another program's tags stay. */
+// Only what was changed: another program's tags stay.
 function changesOf(known, caption, tags, metadata) {
 	const changes = {};
 	if (caption !== (known.caption ?? "")) changes.caption = caption || null;
@@ -63,7 +63,7 @@ const fieldText = (value) => (typeof value === "string" ? value : isNames(value)
 
 export const tagsIn = (text) => [...new Set(text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean))];
 
-/** By the declared kind, else the type of the value before. */
+// By the declared kind, else the type of the value before.
 function valueOf(text, kind, before) {
 	const isTags = kind === "tags" || isNames(before);
 	const isPlain = isTags ? text[0] !== "[" : kind ? !["number", "boolean"].includes(kind) : typeof before === "string";
@@ -73,7 +73,7 @@ function valueOf(text, kind, before) {
 	return isTags ? tagsIn(text) : text;
 }
 
-/** `said` notes what differs now; what it gives asks a collection for the kinds. Null is taken away. */
+// `said` notes what differs now; what it gives asks a collection for the kinds. Null is taken away.
 export function fieldsEditor(known) {
 	const rows = [];
 	const list = make("div", "fields");

@@ -55,7 +55,7 @@ function typedValue(name) {
 	return [input, list];
 }
 
-/** As pictures have it, whatever its case. */
+// As pictures have it, whatever its case.
 function meant({ value, list }) {
 	const known = [...list.options].map((option) => option.value);
 	return known.find((one) => one.toLowerCase() === value.trim().toLowerCase()) ?? value.trim();

@@ -16,10 +16,8 @@ let answer = {}; // hasMore, isNone, isUnfolded, words
 export const fileOf = ({ original_filename: name, id }) => name ?? `#${id}`;
 export const nameOf = (hit) => hit.caption || fileOf(hit);
 
-const decimal = (n, digits) => number(n, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-
-/** None where words rank first. */
-const similarityOf = ({ distance }, digits) => Number.isFinite(distance) && decimal(1 - distance, digits);
+// None where words rank first.
+const similarityOf = ({ distance }, digits) => Number.isFinite(distance) && number(1 - distance, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 export function scoreOf(hit) {
 	const { lexical_rank: isWordMatch } = hit;
@@ -72,7 +70,7 @@ function tailStart() {
 	return Math.max(FEW, shown.findLastIndex((one) => !isUnlikely(one)) + 1);
 }
 
-/** Fold the tail; the last row is as high as the one before. */
+// Fold the tail; the last row is as high as the one before.
 function arrange() {
 	const tail = tailStart();
 	shown.forEach(({ tile }, place) => (tile.hidden = place >= tail));
@@ -106,7 +104,7 @@ function show(entries) {
 
 export const visible = () => shown.filter(({ tile }) => !tile.hidden);
 
-/** Returns what brings some back. */
+// Returns what brings some back.
 export function withdraw(ids) {
 	const [before, which] = [shown, answer];
 	show(shown.filter(({ hit }) => !ids.includes(hit.id)));

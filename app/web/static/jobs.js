@@ -13,7 +13,7 @@ const rows = new Map(); // by id: show, job, onJob
 const list = make("ol", "jobs");
 let look, soon;
 
-/** Where they differ: a screen reader would tell it again. */
+// Where they differ: a screen reader would tell it again.
 export function fill(element, ...children) {
 	const fresh = element.cloneNode();
 	fresh.append(...children);
@@ -33,14 +33,14 @@ export function liveRow(title, ...buttons) {
 	return { whole, show };
 }
 
-/** Nothing where there is no line. */
+// Nothing where there is no line.
 export function table(caption, heads, lines) {
 	const line = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, {}, cell)));
 	const title = make("caption", "unseen", t(caption));
 	return lines.length ? make("table", {}, title, line("th", heads.map((key) => t(key))), ...lines.map((cells) => line("td", cells))) : "";
 }
 
-/** While the place is seen; why it is refused is said there. */
+// While the place is seen; why it is refused is said there.
 export function keepUp(place, update) {
 	const trouble = make("p", { className: "bad", role: "status" });
 	let timer = 0;
@@ -54,7 +54,7 @@ export function keepUp(place, update) {
 	};
 	place.append(trouble);
 	new IntersectionObserver(again).observe(place);
-	for (const type of ["keychange", "collectionchange"]) addEventListener(type, again);
+	addEventListener("collectionchange", again);
 	return again;
 }
 
@@ -79,7 +79,7 @@ function learn(job) {
 	known.onJob?.(job);
 }
 
-/** Those that run are followed in every view. */
+// Those that run are followed in every view.
 async function update() {
 	clearTimeout(soon);
 	const { data: jobs } = await get(JOBS, { limit: JOBS_AT_ONCE });

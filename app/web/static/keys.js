@@ -65,7 +65,7 @@ export function keysCard() {
 const KEY_FORM = /^[!-~]+$/; // what a header can hold
 let asking;
 
-/** `isWrong`: the one that is kept was refused. */
+// `isWrong`: the one that is kept was refused.
 export function askForKey(isWrong) {
 	if (asking?.open) return; // while one types
 	const text = make("input", { type: "password", "aria-label": t("key") });

@@ -38,7 +38,7 @@ function go(address) {
 
 const isSearched = () => shownView() === "search" || role() === "reader";
 
-/** Readers may only search. */
+// Readers may only search.
 async function takeGiven(given, address) {
 	const view = isSearched() ? "search" : "add";
 	if (view !== shownView()) await go(`./?view=${view}`);

@@ -57,7 +57,7 @@ function keep(deletions) {
 	offerUndo();
 }
 
-/** Of the last deletion, then the one before. */
+// Of the last deletion, then the one before.
 export function offerUndo() {
 	const place = byId("undo");
 	const last = undoable().at(-1);

@@ -14,7 +14,7 @@ const DEEPEST = 19; // zoom level
 
 const degrees = (n) => number(n, { maximumFractionDigits: 2 });
 
-/** In Web Mercator, from 0 to 1. */
+// In Web Mercator, from 0 to 1.
 function placeOf({ latitude, longitude }) {
 	const radians = (Math.max(-MOST_NORTHERN, Math.min(MOST_NORTHERN, latitude)) * Math.PI) / 180;
 	return { x: (longitude + 180) / 360, y: (1 - Math.asinh(Math.tan(radians)) / Math.PI) / 2 };

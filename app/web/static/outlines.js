@@ -13,7 +13,7 @@ function shape(name, attributes) {
 	return element;
 }
 
-/** A box is [x, y, width, height], in parts of the picture. */
+// A box is [x, y, width, height], in parts of the picture.
 export function outlinesOf({ width, height }, boxes, attributes = { "aria-hidden": true }) {
 	const rectOf = ([x, y, w, h]) => shape("rect", { x: x * width, y: y * height, width: w * width, height: h * height });
 	const whole = shape("svg", { class: "outlines", viewBox: `0 0 ${width} ${height}`, ...attributes });
@@ -21,7 +21,7 @@ export function outlinesOf({ width, height }, boxes, attributes = { "aria-hidden
 	return whole;
 }
 
-/** Drawn, or moved by arrow keys, and resized by them with Shift. */
+// Drawn, or moved by arrow keys, and resized by them with Shift.
 export function drawnBox(hit) {
 	const element = outlinesOf(hit, [], { tabindex: 0, role: "group", "aria-label": t("part_hint") });
 	let box;
@@ -32,8 +32,8 @@ export function drawnBox(hit) {
 		element.replaceChildren(...outlinesOf(hit, [box]).children);
 	}
 
-	function pointOf({ clientX, clientY }) {
-		const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(element.getScreenCTM().inverse());
+	function pointOf(event) {
+		const { x, y } = DOMPoint.fromPoint(event).matrixTransform(element.getScreenCTM().inverse());
 		return [between(0, x / hit.width, 1), between(0, y / hit.height, 1)];
 	}
 

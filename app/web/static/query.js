@@ -19,7 +19,7 @@ export const TILE = devicePixelRatio > 1 ? 512 : 256; // pixels
 
 export const thumbnail = (id, side = TILE) => `/api/v1/images/${id}/thumbnail?size=${side}`;
 
-/** With the version of the content, for the cache. */
+// With the version of the content, for the cache.
 export function thumbnailOf({ id, thumbnail_url: address, page }, side) {
 	const query = new URLSearchParams(address?.split("?")[1]);
 	if (side) {
@@ -56,7 +56,7 @@ function keep(place, images, name, blobs) {
 	return files.get(place);
 }
 
-/** For a reload, if there is room. */
+// For a reload, if there is room.
 function store(place, images, name) {
 	const text = JSON.stringify({ place, images, name });
 	if (text.length > MAX_STORED) return;
@@ -104,7 +104,7 @@ export function addressOf({ words, without, picture, weight, filter, order, at }
 	return url.href;
 }
 
-/** By time, the pictures from a month on. */
+// By time, the pictures from a month on.
 function from({ filter, order, at }) {
 	if (!at || !isByTime({ order })) return filter;
 	const [year, month] = at.split("-").map(Number);
@@ -112,7 +112,7 @@ function from({ filter, order, at }) {
 	return { and: [filter, { taken_at: clause }] };
 }
 
-/** Without it, if it has no value. */
+// Without it, if it has no value.
 export function addressWith(name, value = "") {
 	const url = new URL(location);
 	url.searchParams.delete(name);

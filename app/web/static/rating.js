@@ -10,25 +10,25 @@ const THUMBS = [["up", 9], ["down", 2]];
 const PAUSE_MS = 500;
 const given = {}; // ratings of this visit
 
-/** `what` is "answer", or "hit" with its `id`. */
+// `what` is "answer", or "hit" with its `id`.
 export function ratingOf(token, id, what) {
 	const key = `${id} ${token}`;
 	let timer;
 
-	const inputs = SCALE.map((value) => {
+	const scale = SCALE.map((rating) => {
 		const onchange = () => {
 			clearTimeout(timer); // arrow keys pass over many
-			timer = setTimeout(rate, PAUSE_MS, value);
+			timer = setTimeout(rate, PAUSE_MS, rating);
 		};
-		return make("input", { type: "radio", name: key, className: "unseen", "aria-label": t("rate_scale", { rating: value }), onchange });
+		const title = t("rate_scale", { rating });
+		return make("label", { title }, make("input", { type: "radio", name: key, className: "unseen", "aria-label": title, onchange }), number(rating));
 	});
-	const scale = inputs.map((input, index) => make("label", { title: input.ariaLabel }, input, number(SCALE[index])));
 	const thumbs = THUMBS.map(([way, value]) =>
 		button(sign("thumb"), () => rate(value), `icon quiet ${way}`, t(`rate_${way}_${what}`)));
 	const undo = button(t("rate_undo"), () => change("/api/v1/feedback/withdraw"), "quiet");
 
 	function show() {
-		inputs.forEach((input, index) => (input.checked = SCALE[index] === given[key]));
+		scale.forEach(({ control }, index) => (control.checked = SCALE[index] === given[key]));
 		THUMBS.forEach(([, value], index) => (thumbs[index].ariaPressed = value === given[key]));
 		undo.hidden = !given[key];
 	}
@@ -54,7 +54,7 @@ export function ratingOf(token, id, what) {
 const SIDES = ["relevant", "irrelevant"];
 const golden = {};
 
-/** A golden query is words alone, or one of our pictures. */
+// A golden query is words alone, or one of our pictures.
 function asked() {
 	const { words, without, picture } = fromAddress();
 	if (without || picture?.box || (words && picture)) return null;

@@ -162,7 +162,7 @@ function showPicture(picture) {
 	chip.replaceChildren(...(images.length ? images : [name]), cross(remove, "picture_remove"));
 }
 
-/** Search with files or an address. */
+// Search with files or an address.
 export async function searchWith(files, address) {
 	const pictures = [...files].filter(({ type }) => !type || type.startsWith("image/")); // not all browsers know HEIC
 	const isAddress = ADDRESS.test(address);
@@ -179,7 +179,7 @@ export function showSearch() {
 	showPanel();
 }
 
-/** Where that opens no keyboard, and takes the focus from nothing. */
+// Where that opens no keyboard, and takes the focus from nothing.
 export function focusWords() {
 	if (matchMedia("(pointer: fine)").matches && document.activeElement === document.body) words.focus({ preventScroll: true });
 }
@@ -213,4 +213,4 @@ byId("no-words").onclick = () => {
 	words.focus();
 };
 byId("more").onclick = () => cursor && fetchPage({ cursor, include });
-for (const name of ["collectionchange", "keychange"]) addEventListener(name, again);
+addEventListener("collectionchange", again);

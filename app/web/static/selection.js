@@ -65,9 +65,11 @@ function clicked(event) {
 	choose(entryOf(event.target), event.shiftKey);
 }
 
-function pressed({ pointerType, target, clientX, clientY }) {
-	clearTimeout(press.timer);
-	press = { x: clientX, y: clientY };
+const lifted = () => clearTimeout(press.timer);
+
+function pressed({ pointerType, target, x, y }) {
+	lifted();
+	press = { x, y };
 	if (pointerType !== "touch" || !target.closest("#grid .tile")) return;
 	press.timer = setTimeout(() => {
 		press.isLong = true;
@@ -75,15 +77,13 @@ function pressed({ pointerType, target, clientX, clientY }) {
 	}, LONG_PRESS_MS);
 }
 
-/** Lifting the finger after a long press is no click. */
+// Lifting the finger after a long press is no click.
 function swallow(event) {
 	if (!press.isLong) return;
 	press = {};
 	event.preventDefault();
 	event.stopPropagation();
 }
-
-const lifted = () => clearTimeout(press.timer);
 
 function onKey(event) {
 	if (!isOn() || document.querySelector("dialog[open]")) return;
@@ -98,9 +98,7 @@ function onKey(event) {
 grid.addEventListener("click", clicked);
 addEventListener("click", swallow, true);
 addEventListener("pointerdown", pressed);
-addEventListener("pointermove", ({ clientX, clientY }) => {
-	if (Math.hypot(clientX - press.x, clientY - press.y) > STILL_PX) lifted();
-});
+addEventListener("pointermove", ({ x, y }) => Math.hypot(x - press.x, y - press.y) > STILL_PX && lifted());
 for (const name of ["pointerup", "pointercancel", "scroll"]) addEventListener(name, lifted);
 grid.addEventListener("contextmenu", (event) => press.isLong && event.preventDefault());
 grid.addEventListener("fill", () => {

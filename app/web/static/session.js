@@ -8,7 +8,7 @@ const choice = byId("collection");
 const { dataset } = document.documentElement;
 let known;
 
-/** "reader", "writer" or "admin". */
+// "reader", "writer" or "admin".
 export const role = () => dataset.role;
 
 export const asked = (name) => new URLSearchParams(location.search).get(name);
@@ -25,7 +25,7 @@ export function addressIn(address) {
 	return url;
 }
 
-/** After something has changed. */
+// After something has changed.
 export function forget() {
 	known = null;
 	countHeld();
@@ -49,7 +49,7 @@ export function offer(names) {
 	choice.replaceChildren(...all.map((name) => new Option(name, name, false, name === collection())));
 }
 
-/** style.css hides what the role may not do. */
+// style.css hides what the role may not do.
 function refresh() {
 	attempt("collections", async () => {
 		dataset.role = (await get("/api/v1/status")).role;
@@ -80,6 +80,9 @@ export function rename(name) {
 choice.onchange = () => visit(choice.value);
 byId("collections").onclick = async () => (await import("./collections.js")).openCollections();
 addEventListener("popstate", () => choice.value === collection() || notice());
-addEventListener("keychange", refresh);
+addEventListener("keychange", () => {
+	refresh();
+	dispatchEvent(new Event("collectionchange")); // what may be seen of it is another
+});
 offer([]);
 refresh();

@@ -8,7 +8,7 @@ const STEP = 0.8; // of the sides, with each try
 const MOST_TRIES = 12;
 const KEPT_TYPES = ["image/png", "image/webp"]; // the rest becomes a JPEG
 
-/** `factor`, of its sides, is 0 if the browser cannot read it. */
+// `factor`, of its sides, is 0 if the browser cannot read it.
 async function measured(file, { max_file_bytes: mostBytes, max_megapixels: megapixels }) {
 	const isOver = file.size > mostBytes;
 	const bitmap = await createImageBitmap(file).catch(() => null);
@@ -42,7 +42,7 @@ function lineOf({ file, width, height, factor }) {
 	return say("li", "shrink_to", { name: file.name, bytes: bytes(file.size), width, height, small_width, small_height });
 }
 
-/** "yes", "no", or "" for leaving them out. */
+// "yes", "no", or "" for leaving them out.
 function agreed(large, bounds) {
 	const said = { bytes: bytes(bounds.max_file_bytes), megapixels: bounds.max_megapixels };
 	const choice = (value, className) => button(t(`shrink_${value || "cancel"}`), () => dialog.close(value), className);

@@ -30,7 +30,7 @@ export function showRecent(search) {
 	recent.hidden = !texts.length;
 }
 
-/** Its last word, or all of it to a value of a `field`. */
+// Its last word, or all of it to a value of a `field`.
 export function complete(input, list, field) {
 	const suggest = async () => {
 		const [, before, last] = input.value.match(field ? /^()(.*)$/ : /^(.*?)([^\s,]*)$/);

@@ -43,7 +43,7 @@ function fullScreen() {
 	else stage.requestFullscreen();
 }
 
-/** Of the drawn part, or of found words, else a region. */
+// Of the drawn part, or of found words, else a region.
 function showOutlines() {
 	const { hit } = items[at];
 	const { page, box, texts = [] } = hit;
@@ -70,7 +70,7 @@ function play(isOn) {
 	slides.ariaPressed = Boolean(timer);
 }
 
-/** Unsaved text waits for its picture. */
+// Unsaved text waits for its picture.
 function putAway() {
 	if ([...unsaved.values()].includes(editor.firstChild ?? NaN)) tell(t("edit_kept"));
 	editor.replaceChildren();
@@ -99,8 +99,7 @@ function draw() {
 	if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
 	const found = texts.length ? t("found_words", { text: texts.map(({ text }) => text).join(" … ") }) : box && t("found_part");
 	const play = Number.isFinite(seconds) ? make("a", { href: `${relative(url)}#t=${seconds}`, target: "_blank" }, t("play_from", { time: clock(seconds) })) : "";
-	told.replaceChildren(...[caption && fileOf(hit), scoreOf(hit), found].map((text) => make("p", {}, text)), play, token ? ratingOf(token, id, "hit") : "");
-	if (token) told.append(marksOf(id));
+	told.replaceChildren(...[caption && fileOf(hit), scoreOf(hit), found].map((text) => make("p", {}, text)), play, ...(token ? [ratingOf(token, id, "hit"), marksOf(id)] : []));
 	putAway();
 	for (const list of [copies, facts, similar]) list.replaceChildren();
 	attempt("copies", () => showCopies(hit));

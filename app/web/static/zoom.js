@@ -8,7 +8,7 @@ const LATE_MS = 1; // after the browser's own click
 const distance = ([a, b]) => Math.hypot(a.x - b.x, a.y - b.y);
 const middle = ([a, b = a]) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
 
-/** `swipe` is told 1 or -1. */
+// `swipe` is told 1 or -1.
 export function mountZoom(stage, swipe) {
 	const fingers = new Map();
 	let image, id, original;
@@ -34,7 +34,7 @@ export function mountZoom(stage, swipe) {
 		} catch {} // a raw file: the thumbnail stays
 	}
 
-	/** Keep the point of the screen where it is. */
+	// Keep the point of the screen where it is.
 	function zoomTo(wanted, point) {
 		const box = stage.getBoundingClientRect();
 		const center = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
@@ -45,8 +45,6 @@ export function mountZoom(stage, swipe) {
 		apply();
 	}
 
-	const pointOf = ({ clientX, clientY }) => ({ x: clientX, y: clientY });
-
 	function begin() {
 		const points = [...fingers.values()];
 		start = points.length && { at: middle(points), x, y, scale, wide: points.length > 1 && distance(points) };
@@ -54,17 +52,17 @@ export function mountZoom(stage, swipe) {
 
 	stage.addEventListener("wheel", (event) => {
 		event.preventDefault();
-		zoomTo(scale * Math.exp(-event.deltaY / WHEEL), pointOf(event));
+		zoomTo(scale * Math.exp(-event.deltaY / WHEEL), event);
 	});
-	stage.addEventListener("dblclick", (event) => event.target === image && zoomTo(scale > 1 ? 1 : TAPPED, pointOf(event)));
+	stage.addEventListener("dblclick", (event) => event.target === image && zoomTo(scale > 1 ? 1 : TAPPED, event));
 	stage.addEventListener("pointerdown", (event) => {
 		if (event.target !== image) return;
-		fingers.set(event.pointerId, pointOf(event));
+		fingers.set(event.pointerId, event);
 		begin();
 	});
 	addEventListener("pointermove", (event) => {
 		if (!fingers.has(event.pointerId)) return;
-		fingers.set(event.pointerId, pointOf(event));
+		fingers.set(event.pointerId, event);
 		const points = [...fingers.values()];
 		const now = middle(points);
 		if (start.wide) zoomTo((start.scale * distance(points)) / start.wide, now);
@@ -74,7 +72,7 @@ export function mountZoom(stage, swipe) {
 	for (const name of ["pointerup", "pointercancel"])
 		addEventListener(name, (event) => {
 			if (!fingers.has(event.pointerId)) return;
-			const moved = event.clientX - start.at.x;
+			const moved = event.x - start.at.x;
 			const isSwipe = name === "pointerup" && event.pointerType === "touch" && scale === 1 && !start.wide && Math.abs(moved) > SWIPE_PX;
 			fingers.delete(event.pointerId);
 			begin();
