@@ -122,7 +122,7 @@ export function fill({ hits, token, next_cursor: cursor, no_match: isNone }, isF
 		shown = [];
 	}
 	answer.hasMore = Boolean(cursor);
-	const added = hits.map((hit) => ({ hit, token, tile: tileOf(hit) }));
+	const added = hits.filter(({ id }) => !shown.some(({ hit }) => hit.id === id)).map((hit) => ({ hit, token, tile: tileOf(hit) }));
 	for (const { hit, tile } of added) tile.append(checkOf(hit));
 	hasDays = isByTime;
 	grid.classList.toggle("days", hasDays);

@@ -22,7 +22,7 @@ const [words, without, weight] = fields;
 let asked;
 let answered; // the key of what the grid shows
 let known;
-let cursor;
+let next; // the request for more
 let controller;
 let timer;
 let isTyping; // the history keeps one place
@@ -73,10 +73,12 @@ async function showMonths() {
 
 async function fetchPage(json, isFirst) {
 	const { signal } = controller;
-	cursor = null;
+	const before = shown;
+	next = null;
 	try {
 		const data = await ask("POST", "/api/v1/search", { query: { thumbnail_size: TILE }, json, signal });
-		cursor = data.next_cursor;
+		next = data.next_cursor && { cursor: data.next_cursor, include };
+		if (shown !== before) startOver();
 		alertOf("", "search");
 		fill(data, isFirst, isByTime(asked), asked.words);
 		if (isFirst) {
@@ -91,9 +93,9 @@ async function fetchPage(json, isFirst) {
 		const reason = (name ? `${name}: ` : "") + error.message.replace(/\bquery\S+ /, ""); // nobody wrote that
 		if (asked.picture?.place && /^image_/.test(error.code)) return leavePicture(reason);
 		answered = null;
-		cursor = json.cursor;
 		alertOf(reason, "search");
-		if (isFirst) {
+		if (!isFirst) next = json;
+		else {
 			byId("answer").replaceChildren();
 			fill({ hits: [] }, true, false, "");
 		}
@@ -108,16 +110,22 @@ function leavePicture(reason) {
 	showAsked();
 }
 
+// A search counts its pages from the first picture; what is gone moves them.
+function startOver() {
+	if (next && isAsked(asked)) next = requestOf(asked);
+}
+
 function recount({ detail: more }) {
+	startOver();
 	const { collection_size: pictures, total } = known;
 	showAnswer({ ...known, collection_size: pictures + more, total: total && total + more, hits: shown.map(({ hit }) => hit) });
 }
 
 function sentenceOf({ collection_size: pictures, hits, total, no_match: isNone, timings_ms: took }) {
 	if (!pictures) return t("empty");
-	if (!hits.length) return t("none");
+	if (!hits.length && !next) return t("none");
 	if (total !== null) return t("newest", { total });
-	const key = hits[0].lexical_rank ? "best_words" : "best";
+	const key = hits[0]?.lexical_rank ? "best_words" : "best";
 	return t(isNone ? "no_match" : key, { pictures, ms: Math.ceil(took.encode + took.database) });
 }
 
@@ -212,5 +220,5 @@ byId("no-words").onclick = () => {
 	change({ words: "", without: "" });
 	words.focus();
 };
-byId("more").onclick = () => cursor && fetchPage({ cursor, include });
+byId("more").onclick = () => next && fetchPage(next);
 addEventListener("collectionchange", again);
