@@ -139,3 +139,7 @@ def test_filters_in_force_are_chips_and_choices_have_counts(
     chip.click()
     expect(tiles(page)).to_have_count(4)
     expect(chip).to_have_count(0)
+    expect(page.get_by_role("checkbox", name="bear 1")).not_to_be_checked()
+    page.get_by_role("checkbox", name="bear 2").check()  # before, the panel brought back the other
+    expect(tiles(page)).to_have_count(1)
+    assert json.loads(query_of(page)["filter"][0]) == {"tags": {"in": ["bear 2"]}}

@@ -58,6 +58,18 @@ def test_a_suggestion_is_applied_and_undone(visitor: Visitor, travels: Service) 
     expect(words(page)).to_have_value("beach 2019")
 
 
+def test_a_suggestion_is_ticked_in_the_open_panel(visitor: Visitor, travels: Service) -> None:
+    """Before, it was not, and the next change of the cities dropped it."""
+    page = visitor.visit(travels, "/?collection=travels")
+    settle(page)
+    page.get_by_role("button", name="Filters", exact=True).click()
+    lisbon = page.get_by_role("checkbox", name="Lisbon")
+    expect(lisbon).not_to_be_checked()
+    search(page, "beach in Lisbon")
+    page.get_by_role("button", name="only in Lisbon").click()
+    expect(lisbon).to_be_checked()
+
+
 def test_suggestions_in_chinese_on_a_phone(visitor: Visitor, travels: Service) -> None:
     page = visitor.visit(travels, "/?collection=travels", language="zh-CN", size=(360, 740))
     settle(page)

@@ -138,7 +138,6 @@ async function showMap() {
 	const map = await mapOf(asked.filter, (position, place) => {
 		named.set(keyOf("position", position), { label: place });
 		changed({ filter: { ...asked.filter, position } });
-		showPanel();
 	});
 	panel.querySelector(".whole")?.remove();
 	panel.append(map ?? "");
@@ -162,7 +161,10 @@ export function showFilters(now) {
 }
 
 export function mountFilters(change) {
-	changed = change;
+	changed = (changes) => {
+		change(changes);
+		showPanel(); // what is ticked there is in force
+	};
 	opener.onclick = () => {
 		panel.hidden = !panel.hidden;
 		opener.ariaExpanded = !panel.hidden;
