@@ -1,5 +1,5 @@
 // The public API, with or without a key.
-import { refusalOf, t } from "./texts.js";
+import {refusalOf, t} from "./texts.js";
 
 const MOST_AT_ONCE = 1000;
 const TRIES = 5;
@@ -9,7 +9,7 @@ const CHALLENGE = "WWW-Authenticate";
 
 const key = () => sessionStorage.apiKey || localStorage.apiKey;
 export const hasKey = () => Boolean(key());
-const bearer = (text) => (text ? { Authorization: `Bearer ${text}` } : {});
+const bearer = (text) => (text ? {Authorization: `Bearer ${text}`} : {});
 const authorization = () => bearer(key());
 
 // An empty text forgets it.
@@ -20,7 +20,7 @@ export function setKey(text, isRemembered) {
 }
 
 export async function tryKey(text) {
-	const response = await reached("api/v1/status", { headers: bearer(text) });
+	const response = await reached("api/v1/status", {headers: bearer(text)});
 	outcome(response.status, await response.text());
 }
 
@@ -31,7 +31,7 @@ function outcome(status, text, challenge) {
 	} catch {} // 204, or from a proxy
 	if (status < 400) return data;
 	if (challenge) dispatchEvent(new Event("keyneeded"));
-	throw Object.assign(new Error(refusalOf(data?.code, data?.detail ?? `HTTP ${status}`)), { status, code: data?.code, detail: data?.detail });
+	throw Object.assign(new Error(refusalOf(data?.code, data?.detail ?? `HTTP ${status}`)), {status, code: data?.code, detail: data?.detail});
 }
 
 async function waited(status, seconds, attempt) {
@@ -51,26 +51,26 @@ const reached = (path, options) =>
 export const relative = (path) => path.replace(/^\//, "");
 
 async function call(path, options = {}, attempt = 1) {
-	const response = await reached(relative(path), { ...options, headers: { ...options.headers, ...authorization() } });
+	const response = await reached(relative(path), {...options, headers: {...options.headers, ...authorization()}});
 	if (response.status === 429 && (await waited(429, Number(response.headers.get("Retry-After")), attempt))) return call(path, options, attempt + 1);
 	if (!response.ok) outcome(response.status, await response.text(), response.headers.get(CHALLENGE));
 	return response;
 }
 
-export async function ask(method, path, { query = {}, json, signal } = {}) {
+export async function ask(method, path, {query = {}, json, signal} = {}) {
 	const given = new URLSearchParams(Object.entries(query).filter(([, value]) => (value ?? "") !== ""));
-	const headers = json && { "Content-Type": "application/json" };
-	const response = await call(given.size ? `${path}?${given}` : path, { method, headers, body: JSON.stringify(json), signal });
+	const headers = json && {"Content-Type": "application/json"};
+	const response = await call(given.size ? `${path}?${given}` : path, {method, headers, body: JSON.stringify(json), signal});
 	return outcome(response.status, await response.text());
 }
 
-export const get = (path, query) => ask("GET", path, { query });
-export const post = (path, json) => ask("POST", path, { json });
+export const get = (path, query) => ask("GET", path, {query});
+export const post = (path, json) => ask("POST", path, {json});
 
 export async function askAll(path, query) {
 	const found = [];
 	for (let cursor = ""; cursor !== null; ) {
-		const page = await get(path, { ...query, limit: MOST_AT_ONCE, cursor });
+		const page = await get(path, {...query, limit: MOST_AT_ONCE, cursor});
 		found.push(...page.data);
 		cursor = page.next_cursor;
 	}
@@ -78,12 +78,12 @@ export async function askAll(path, query) {
 }
 
 // Rejects with an AbortError where `signal` stops it.
-export async function upload(path, form, { progress, signal }, attempt = 1) {
+export async function upload(path, form, {progress, signal}, attempt = 1) {
 	signal.throwIfAborted();
 	const request = new XMLHttpRequest();
 	request.open("POST", relative(path));
 	for (const header of Object.entries(authorization())) request.setRequestHeader(...header);
-	request.upload.onprogress = ({ loaded, total }) => progress(loaded / total);
+	request.upload.onprogress = ({loaded, total}) => progress(loaded / total);
 	await new Promise((resolve, reject) => {
 		request.onload = resolve;
 		request.onerror = () => reject(offline());
@@ -92,7 +92,7 @@ export async function upload(path, form, { progress, signal }, attempt = 1) {
 		request.send(form);
 	});
 	const seconds = Number(request.getResponseHeader("Retry-After"));
-	if (await waited(request.status, seconds, attempt)) return upload(path, form, { progress, signal }, attempt + 1);
+	if (await waited(request.status, seconds, attempt)) return upload(path, form, {progress, signal}, attempt + 1);
 	return outcome(request.status, request.responseText, request.getResponseHeader(CHALLENGE));
 }
 
@@ -102,7 +102,7 @@ const blobUrl = async (path) => URL.createObjectURL(await (await call(path)).blo
 export async function download(path, name) {
 	const url = hasKey() ? await blobUrl(path) : relative(path);
 	const link = document.createElement("a");
-	Object.assign(link, { href: url, download: name }).click();
+	Object.assign(link, {href: url, download: name}).click();
 	setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
 }
 

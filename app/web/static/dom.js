@@ -1,13 +1,13 @@
 // Elements without markup: what anybody writes is a text node.
-import { showPicture } from "./api.js";
-import { t } from "./texts.js";
+import {showPicture} from "./api.js";
+import {t} from "./texts.js";
 
 export const byId = (id) => document.getElementById(id);
 
 // A string is a class; `on…` are listeners.
 export function make(tag, properties = {}, ...children) {
 	const element = document.createElement(tag);
-	if (typeof properties === "string") properties = { className: properties };
+	if (typeof properties === "string") properties = {className: properties};
 	for (const [name, value] of Object.entries(properties)) {
 		if (name === "dataset") Object.assign(element.dataset, value);
 		else if (name === "className" || name.startsWith("on")) element[name] = value ?? "";
@@ -25,11 +25,11 @@ export function imageOf(path, properties) {
 
 // A sign needs a `label`.
 export const button = (content, onclick, className, label) =>
-	make("button", { type: "button", className, onclick, "aria-label": label, title: label }, ...[content].flat());
+	make("button", {type: "button", className, onclick, "aria-label": label, title: label}, ...[content].flat());
 
 export const cross = (act, key = "close", place = "") => button("×", act, `icon quiet ${place}`, t(key));
 
-export const linkTo = (view, query, text, className) => make("a", { className, href: `./?${new URLSearchParams(query)}`, dataset: { view } }, text);
+export const linkTo = (view, query, text, className) => make("a", {className, href: `./?${new URLSearchParams(query)}`, dataset: {view}}, text);
 
 export function sign(name) {
 	const copy = byId("sign").content.cloneNode(true);
@@ -41,20 +41,20 @@ export const say = (tag, key, values) => make(tag, {}, t(key, values));
 
 export const labelled = (key, ...inputs) => make("label", {}, t(key), ...inputs);
 
-export const select = (name, options) => make("select", { name }, ...options.map(([text, value]) => new Option(text, value)));
+export const select = (name, options) => make("select", {name}, ...options.map(([text, value]) => new Option(text, value)));
 
 export function formOf(act, ...children) {
 	const onsubmit = (event) => {
 		event.preventDefault();
 		return act(event.target);
 	};
-	return make("form", { onsubmit, autocomplete: "off" }, ...children);
+	return make("form", {onsubmit, autocomplete: "off"}, ...children);
 }
 
 export const row = (...parts) => make("div", "row", ...parts);
 
 // After what had the focus is gone.
-export const focusMain = () => document.activeElement === document.body && byId("main").focus({ preventScroll: true });
+export const focusMain = () => document.activeElement === document.body && byId("main").focus({preventScroll: true});
 
 // Editors by their picture's id, and dialogs.
 export const unsaved = new Map();
@@ -68,7 +68,7 @@ export function openDialog(title, whole, hasCross) {
 		dialog.remove();
 		focusMain();
 	};
-	const dialog = make("dialog", { className: "asks", "aria-label": title, onclose }, whole);
+	const dialog = make("dialog", {className: "asks", "aria-label": title, onclose}, whole);
 	whole.prepend(row(make("h2", {}, title), hasCross && cross(() => dialog.close(), "close", "end")));
 	document.body.append(dialog);
 	dialog.showModal();
@@ -78,7 +78,7 @@ export function openDialog(title, whole, hasCross) {
 // `use` gets the form; why it fails is said there.
 export function askInDialog(title, parts, use, verb = t("edit_save"), refused = "") {
 	const [send, cancel] = [make("button", "primary", verb), button(t("cancel"), () => dialog.close(), "quiet")];
-	const refusal = make("p", { className: "bad", role: "alert" }, refused);
+	const refusal = make("p", {className: "bad", role: "alert"}, refused);
 	const submit = async (form) => {
 		send.disabled = true; // until it is answered
 		refusal.textContent = "";
@@ -86,7 +86,7 @@ export function askInDialog(title, parts, use, verb = t("edit_save"), refused = 
 			await use(form);
 			unsaved.delete(dialog);
 			dialog.close();
-		} catch ({ message }) {
+		} catch ({message}) {
 			refusal.textContent = message;
 		}
 		send.disabled = false;
@@ -117,7 +117,7 @@ export function announce(text) {
 
 export function closable(tag, className, ...children) {
 	const close = () => (whole.remove(), focusMain());
-	const whole = make(tag, { className }, ...children, cross(close));
+	const whole = make(tag, {className}, ...children, cross(close));
 	return whole;
 }
 
@@ -154,14 +154,14 @@ export function alertOf(text, subject = text) {
 	if (!shownOf(text)) board.append(closable("p", "row card bad", text));
 	const dialog = document.querySelector("dialog[open]"); // which covers all else
 	dialog?.append(board);
-	dialog?.addEventListener("close", () => home.prepend(board), { once: true });
+	dialog?.addEventListener("close", () => home.prepend(board), {once: true});
 }
 
 export async function attempt(subject, act) {
 	alertOf("", subject);
 	try {
 		await act();
-	} catch ({ message }) {
+	} catch ({message}) {
 		alertOf(message, subject);
 	}
 }

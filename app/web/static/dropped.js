@@ -1,11 +1,11 @@
 // What is dropped or pasted.
-import { byId } from "./dom.js";
-import { ADDRESS } from "./query.js";
-import { t } from "./texts.js";
+import {byId} from "./dom.js";
+import {ADDRESS} from "./query.js";
+import {t} from "./texts.js";
 
 const isHidden = (name) => name.startsWith("."); // .DS_Store, ._photo.jpg, .thumbnails
 
-export const isHiddenIn = ({ webkitRelativePath: path }) => Boolean(path) && path.split("/").some(isHidden);
+export const isHiddenIn = ({webkitRelativePath: path}) => Boolean(path) && path.split("/").some(isHidden);
 
 async function* filesBelow(entry) {
 	if (entry.isFile) return yield await new Promise((resolve, reject) => entry.file(resolve, reject));
@@ -16,9 +16,9 @@ async function* filesBelow(entry) {
 }
 
 // At once: the browser forgets the items after the event.
-async function filesOf({ items, files }) {
+async function filesOf({items, files}) {
 	const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-	if (!entries.length) return { found: [...files], unreadable: [] };
+	if (!entries.length) return {found: [...files], unreadable: []};
 	const [found, unreadable] = [[], []];
 	for (const entry of entries) {
 		try {
@@ -27,7 +27,7 @@ async function filesOf({ items, files }) {
 			unreadable.push(entry.name);
 		}
 	}
-	return { found, unreadable };
+	return {found, unreadable};
 }
 
 const isAsking = () => document.querySelector("dialog[open]:not(#viewer)");
@@ -35,7 +35,7 @@ const isAsking = () => document.querySelector("dialog[open]:not(#viewer)");
 // `use` gets files, or an address if `isSearch()`.
 export function onGiven(isSearch, use) {
 	const dragged = (event) => {
-		const { dataTransfer, type } = event;
+		const {dataTransfer, type} = event;
 		const isMeant = dataTransfer.types.some((kind) => kind === "Files" || (kind === "text/uri-list" && isSearch()));
 		byId("drop").hidden = !isMeant || isAsking() || type !== "dragover";
 		if (!isMeant) return;
@@ -47,10 +47,10 @@ export function onGiven(isSearch, use) {
 	};
 	for (const name of ["dragover", "dragleave", "drop"]) addEventListener(name, dragged);
 	document.onpaste = (event) => {
-		const { files } = event.clipboardData;
+		const {files} = event.clipboardData;
 		const text = event.clipboardData.getData("text").trim();
 		if (isAsking() || !(files.length || (isSearch() && ADDRESS.test(text)))) return;
 		event.preventDefault();
-		use({ found: [...files], unreadable: [] }, text);
+		use({found: [...files], unreadable: []}, text);
 	};
 }

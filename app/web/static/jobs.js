@@ -1,7 +1,7 @@
 // The server's jobs.
-import { get, post } from "./api.js";
-import { announce, attempt, button, make, row, say } from "./dom.js";
-import { dateTime, has, listed, refusalOf, t } from "./texts.js";
+import {get, post} from "./api.js";
+import {announce, attempt, button, make, row, say} from "./dom.js";
+import {dateTime, has, listed, refusalOf, t} from "./texts.js";
 
 const JOBS = "/api/v1/jobs";
 const REFRESH_MS = 4000;
@@ -21,7 +21,7 @@ export function fill(element, ...children) {
 }
 
 export function liveRow(title, ...buttons) {
-	const [state, detail, bar] = [make("b"), make("span"), make("progress", { max: 1 })];
+	const [state, detail, bar] = [make("b"), make("span"), make("progress", {max: 1})];
 	const whole = make("li", {}, row(title, ...buttons), make("p", {}, state, " ", detail), bar);
 	const show = (name, word, told, done) => {
 		whole.dataset.state = name;
@@ -30,7 +30,7 @@ export function liveRow(title, ...buttons) {
 		bar.value = done;
 		bar.ariaLabel = title.textContent;
 	};
-	return { whole, show };
+	return {whole, show};
 }
 
 // Nothing where there is no line.
@@ -42,7 +42,7 @@ export function table(caption, heads, lines) {
 
 // While the place is seen; why it is refused is said there.
 export function keepUp(place, update) {
-	const trouble = make("p", { className: "bad", role: "status" });
+	const trouble = make("p", {className: "bad", role: "status"});
 	let timer = 0;
 	const again = async () => {
 		clearTimeout(timer);
@@ -59,8 +59,8 @@ export function keepUp(place, update) {
 }
 
 export function countsOf(counts) {
-	const parts = Object.entries(counts).map(([name, n]) => n && has(`job_n_${name}`) && t(`job_n_${name}`, { n }));
-	return listed(t("job_done", { done: counts.done - (counts.cancelled ?? 0), total: counts.total }), ...parts);
+	const parts = Object.entries(counts).map(([name, n]) => n && has(`job_n_${name}`) && t(`job_n_${name}`, {n}));
+	return listed(t("job_done", {done: counts.done - (counts.cancelled ?? 0), total: counts.total}), ...parts);
 }
 
 export function watchJob(id, onJob) {
@@ -82,32 +82,32 @@ function learn(job) {
 // Those that run are followed in every view.
 async function update() {
 	clearTimeout(soon);
-	const { data: jobs } = await get(JOBS, { limit: JOBS_AT_ONCE });
+	const {data: jobs} = await get(JOBS, {limit: JOBS_AT_ONCE});
 	jobs.reverse().forEach(learn);
-	const isLive = ({ job, onJob }) => (onJob || job.started_at) && !job?.finished_at;
+	const isLive = ({job, onJob}) => (onJob || job.started_at) && !job?.finished_at;
 	const live = [...rows.keys()].filter((id) => isLive(rows.get(id)));
 	for (const id of live) if (!jobs.some((one) => one.id === id)) learn(await get(`${JOBS}/${id}`));
 	if (live.length) soon = setTimeout(() => update().catch(() => {}), LIVE_MS);
 }
 
-function titleOf({ id, source: { prefix, ...place }, collection }) {
+function titleOf({id, source: {prefix, ...place}, collection}) {
 	const [kind, what] = Object.entries(place).find(([, value]) => value !== 0); // no files: an archive
-	return t(`job_of_${kind}`, { id: String(id), what: prefix ? `${what}/${prefix}` : what, collection });
+	return t(`job_of_${kind}`, {id: String(id), what: prefix ? `${what}/${prefix}` : what, collection});
 }
 
 function toldOf(job) {
-	const { finished_at, seconds_left: left } = job;
-	const time = finished_at ? dateTime(finished_at) : left && t("job_left", { n: Math.ceil(left / 60) });
+	const {finished_at, seconds_left: left} = job;
+	const time = finished_at ? dateTime(finished_at) : left && t("job_left", {n: Math.ceil(left / 60)});
 	return listed(countsOf(job), time, refusalOf(job.code, job.reason) ?? refusalOf(job.waiting_code, job.waiting));
 }
 
 function rowOf(id) {
-	if (!rows.has(id)) rows.set(id, { show: addRow(id) });
+	if (!rows.has(id)) rows.set(id, {show: addRow(id)});
 	return rows.get(id);
 }
 
 function addRow(id) {
-	const title = make("h3", { tabindex: "-1" });
+	const title = make("h3", {tabindex: "-1"});
 	const command = async (verb) => {
 		learn(await post(`${JOBS}/${id}/${verb}`));
 		title.focus();
@@ -116,12 +116,12 @@ function addRow(id) {
 	const buttonOf = (verb) => button(t(`job_${verb}`), () => attempt("jobs", () => command(verb)), "writers");
 	const [cancel, retry] = ["cancel", "retry"].map(buttonOf);
 	const [line, summary, lines] = [liveRow(title, cancel, retry), make("summary"), make("div")];
-	const refused = make("details", { ontoggle: () => showRefused(rowOf(id).job, lines) }, summary, lines);
-	Object.assign(line.whole, { className: "card", hidden: true });
+	const refused = make("details", {ontoggle: () => showRefused(rowOf(id).job, lines)}, summary, lines);
+	Object.assign(line.whole, {className: "card", hidden: true});
 	line.whole.append(refused);
 	list.prepend(line.whole);
 	return (job) => {
-		const { status, finished_at, failed } = job;
+		const {status, finished_at, failed} = job;
 		const words = listed(t(`job_${status}`), job.mode === "sync" && t("job_sync"), job.dry_run && t("job_dry"));
 		line.whole.hidden = false;
 		fill(title, titleOf(job));
@@ -129,14 +129,14 @@ function addRow(id) {
 		cancel.hidden = !["pending", "running"].includes(status);
 		retry.hidden = !job.retryable;
 		refused.hidden = !failed;
-		fill(summary, t("job_n_failed", { n: failed }));
+		fill(summary, t("job_n_failed", {n: failed}));
 		if (refused.open) showRefused(job, lines);
 	};
 }
 
-async function showRefused({ id, retryable }, place) {
-	const { data: items } = await get(`${JOBS}/${id}/items`, { status: "failed", limit: MOST_REFUSED });
-	const lines = items.map(({ path, code, reason }) => [path, refusalOf(code, reason)]);
+async function showRefused({id, retryable}, place) {
+	const {data: items} = await get(`${JOBS}/${id}/items`, {status: "failed", limit: MOST_REFUSED});
+	const lines = items.map(({path, code, reason}) => [path, refusalOf(code, reason)]);
 	fill(place, retryable ? "" : say("p", "job_hopeless"), table("job_files", ["job_file", "job_reason"], lines));
 }
 

@@ -1,10 +1,10 @@
 // The shell: views, language, key.
-import { hasKey } from "./api.js";
-import { byId, onLinks } from "./dom.js";
-import { onGiven } from "./dropped.js";
-import { focusWords, searchWith, showSearch } from "./search.js";
-import { addressIn, asked, role } from "./session.js";
-import { t } from "./texts.js";
+import {hasKey} from "./api.js";
+import {byId, onLinks} from "./dom.js";
+import {onGiven} from "./dropped.js";
+import {focusWords, searchWith, showSearch} from "./search.js";
+import {addressIn, asked, role} from "./session.js";
+import {t} from "./texts.js";
 
 const YEAR_SECONDS = 31536000;
 const later = (load) => async (section) => (await load()).mount(section);
@@ -48,15 +48,15 @@ async function takeGiven(given, address) {
 
 const askForKey = async (isWrong) => (await import("./keys.js")).askForKey(isWrong);
 
-onLinks("a[data-view]", ({ href }) => go(href));
+onLinks("a[data-view]", ({href}) => go(href));
 onGiven(isSearched, takeGiven);
 addEventListener("popstate", showView);
 addEventListener("keyneeded", () => askForKey(hasKey()));
 byId("standing").onclick = async () => (await import("./standing.js")).openStanding();
 byId("key").onclick = () => askForKey(false);
-byId("language").onchange = ({ target }) => {
+byId("language").onchange = ({target}) => {
 	document.cookie = `language=${target.value}; max-age=${YEAR_SECONDS}; samesite=lax`;
 	location.reload();
 };
 showView();
-if (sessionStorage.undoable) import("./manage.js").then(({ offerUndo }) => offerUndo());
+if (sessionStorage.undoable) import("./manage.js").then(({offerUndo}) => offerUndo());

@@ -1,11 +1,11 @@
 // What is done with selected pictures.
-import { download, post } from "./api.js";
-import { create, nameField } from "./collections.js";
-import { alertOf, announce, askInDialog, attempt, button, byId, cross, focusMain, labelled, make, row, say, tell, unsaved } from "./dom.js";
-import { fieldsEditor, tagsIn } from "./edit.js";
-import { withdraw } from "./grid.js";
-import { collection, forget, offer } from "./session.js";
-import { t } from "./texts.js";
+import {download, post} from "./api.js";
+import {create, nameField} from "./collections.js";
+import {alertOf, announce, askInDialog, attempt, button, byId, cross, focusMain, labelled, make, row, say, tell, unsaved} from "./dom.js";
+import {fieldsEditor, tagsIn} from "./edit.js";
+import {withdraw} from "./grid.js";
+import {collection, forget, offer} from "./session.js";
+import {t} from "./texts.js";
 
 const MOST_AT_ONCE = 500;
 const RESTORABLE_MS = 600_000; // as in the API
@@ -17,39 +17,39 @@ async function askFor(verb, ids, json, name) {
 	const answers = [];
 	for (let at = 0; at < ids.length; at += MOST_AT_ONCE) {
 		const some = ids.slice(at, at + MOST_AT_ONCE);
-		answers.push(await post(inCollection(verb, name), { ids: some, ...json }));
+		answers.push(await post(inCollection(verb, name), {ids: some, ...json}));
 	}
 	return answers;
 }
 
 function outcomeOf(answers, key) {
 	const results = answers.flatMap((answer) => answer.results);
-	const left = results.filter(({ status }) => status !== key);
-	const reasons = [...new Set(left.map(({ status }) => t(`left_${status}`)))];
-	alertOf(left.length ? t("left", { n: left.length, reasons: reasons.join(" ") }) : "", "pictures");
-	return results.filter(({ status }) => status === key).map(({ id }) => id);
+	const left = results.filter(({status}) => status !== key);
+	const reasons = [...new Set(left.map(({status}) => t(`left_${status}`)))];
+	alertOf(left.length ? t("left", {n: left.length, reasons: reasons.join(" ")}) : "", "pictures");
+	return results.filter(({status}) => status === key).map(({id}) => id);
 }
 
-const undoable = () => JSON.parse(sessionStorage.undoable ?? "[]").filter(({ until }) => until > Date.now());
+const undoable = () => JSON.parse(sessionStorage.undoable ?? "[]").filter(({until}) => until > Date.now());
 
 export async function deletePictures(ids) {
-	const answers = await askFor("delete", ids, { restorable: true });
-	const deletion = { name: collection(), ids: answers.flatMap((answer) => answer.ids), until: Date.now() + RESTORABLE_MS };
+	const answers = await askFor("delete", ids, {restorable: true});
+	const deletion = {name: collection(), ids: answers.flatMap((answer) => answer.ids), until: Date.now() + RESTORABLE_MS};
 	bringBack.set(deletion.until, withdraw(deletion.ids));
 	forget();
 	keep([...undoable(), deletion]);
-	announce(t("deleted", { n: deletion.ids.length }));
+	announce(t("deleted", {n: deletion.ids.length}));
 	byId("undo").querySelector("button").focus();
 }
 
-async function undo({ name, ids, until }) {
+async function undo({name, ids, until}) {
 	const restored = (await askFor("restore", ids, {}, name)).flatMap((answer) => answer.ids);
 	if (restored.length < ids.length) alertOf(t("undo_late"), "pictures");
 	forget();
 	if (bringBack.has(until)) bringBack.get(until)(restored);
 	else dispatchEvent(new Event("collectionchange")); // the page was loaded again
 	keep(undoable().filter((one) => one.until !== until));
-	tell(t("undo_done", { n: restored.length }));
+	tell(t("undo_done", {n: restored.length}));
 }
 
 function keep(deletions) {
@@ -64,7 +64,7 @@ export function offerUndo() {
 	place.replaceChildren();
 	place.hidden = !last;
 	if (!last) return focusMain();
-	place.append(say("span", "deleted", { n: last.ids.length }), button(t("undo"), () => tried(() => undo(last))), cross(() => keep([])));
+	place.append(say("span", "deleted", {n: last.ids.length}), button(t("undo"), () => tried(() => undo(last))), cross(() => keep([])));
 	focusMain();
 	setTimeout(offerUndo, last.until - Date.now());
 }
@@ -72,52 +72,52 @@ export function offerUndo() {
 const tried = (act) => attempt("pictures", act);
 
 function edit(entries) {
-	const ids = entries.map(({ hit }) => hit.id);
-	const text = (name, key) => labelled(key, make("input", { name }));
+	const ids = entries.map(({hit}) => hit.id);
+	const text = (name, key) => labelled(key, make("input", {name}));
 	const fields = fieldsEditor({});
 	const parts = [text("add", "edit_add_tags"), text("remove", "edit_remove_tags"), text("caption", "edit_caption_all"), fields.element];
-	askInDialog(t("edit_many", { n: ids.length }), parts, async ({ elements }) => {
+	askInDialog(t("edit_many", {n: ids.length}), parts, async ({elements}) => {
 		const caption = elements.caption.value.trim();
-		const tags = { add_tags: tagsIn(elements.add.value), remove_tags: tagsIn(elements.remove.value) };
-		const json = { ...tags, metadata: await fields.changes(), ...(caption && { caption }) };
+		const tags = {add_tags: tagsIn(elements.add.value), remove_tags: tagsIn(elements.remove.value)};
+		const json = {...tags, metadata: await fields.changes(), ...(caption && {caption})};
 		const changed = outcomeOf(await askFor("change", ids, json), "changed");
-		for (const { hit } of entries) if (caption && changed.includes(hit.id)) hit.caption = caption;
+		for (const {hit} of entries) if (caption && changed.includes(hit.id)) hit.caption = caption;
 		forget();
-		tell(t("changed", { n: changed.length }));
-	}).oninput = ({ target }) => unsaved.set(target.closest("dialog"));
+		tell(t("changed", {n: changed.length}));
+	}).oninput = ({target}) => unsaved.set(target.closest("dialog"));
 }
 
 function move(entries, stop) {
-	const others = [...byId("collection").options].map(({ value }) => value).filter((name) => name !== collection());
+	const others = [...byId("collection").options].map(({value}) => value).filter((name) => name !== collection());
 	const fresh = make("fieldset", {}, nameField("collection_name"));
 	const onchange = () => (fresh.hidden = fresh.disabled = Boolean(choice.value));
-	const choice = make("select", { name: "to", onchange }, ...others.map((name) => new Option(name)), new Option(t("collection_add"), ""));
+	const choice = make("select", {name: "to", onchange}, ...others.map((name) => new Option(name)), new Option(t("collection_add"), ""));
 	onchange();
-	askInDialog(t("move_many", { n: entries.length }), [labelled("move_to", choice), fresh], async (form) => {
+	askInDialog(t("move_many", {n: entries.length}), [labelled("move_to", choice), fresh], async (form) => {
 		const to = choice.value || (await create(form));
 		offer([to]);
 		choice.replaceChildren(new Option(to)); // for a second try
 		onchange();
-		const answers = await askFor("move", entries.map(({ hit }) => hit.id), { collection: to });
+		const answers = await askFor("move", entries.map(({hit}) => hit.id), {collection: to});
 		const moved = outcomeOf(answers, "moved");
 		withdraw(moved);
 		forget();
 		stop();
-		tell(t("moved", { n: moved.length, collection: to }));
+		tell(t("moved", {n: moved.length, collection: to}));
 	});
 }
 
 async function zip(entries) {
 	for (let at = 0; at < entries.length; at += MOST_AT_ONCE) {
-		const ids = new URLSearchParams(entries.slice(at, at + MOST_AT_ONCE).map(({ hit }) => ["ids", hit.id]));
+		const ids = new URLSearchParams(entries.slice(at, at + MOST_AT_ONCE).map(({hit}) => ["ids", hit.id]));
 		await download(`${inCollection("zip")}?${ids}`, "pictures.zip");
 	}
 }
 
-export function mountManage(bar, { selected, selectAll, stop }) {
-	const told = make("b", { role: "status" });
+export function mountManage(bar, {selected, selectAll, stop}) {
+	const told = make("b", {role: "status"});
 	const remove = async () => {
-		await deletePictures(selected().map(({ hit }) => hit.id));
+		await deletePictures(selected().map(({hit}) => hit.id));
 		stop();
 	};
 	const acts = [
@@ -129,7 +129,7 @@ export function mountManage(bar, { selected, selectAll, stop }) {
 	bar.replaceChildren(told, button(t("select_all"), selectAll, "quiet"), row(...acts), cross(stop, "select_done", "end"));
 	return {
 		show(count, all) {
-			told.textContent = t("selected", { n: count, all });
+			told.textContent = t("selected", {n: count, all});
 			for (const act of acts) act.disabled = !count;
 		},
 	};

@@ -1,6 +1,6 @@
 // Selecting pictures.
-import { alertOf, byId } from "./dom.js";
-import { shown, visible } from "./grid.js";
+import {alertOf, byId} from "./dom.js";
+import {shown, visible} from "./grid.js";
 
 const LONG_PRESS_MS = 500;
 const STILL_PX = 10; // a finger that moves further scrolls
@@ -12,12 +12,12 @@ let manage;
 let press = {}; // of a finger
 
 const isOn = () => grid.dataset.selecting !== undefined;
-const entryOf = (element) => shown.find(({ tile }) => tile === element.closest(".tile"));
+const entryOf = (element) => shown.find(({tile}) => tile === element.closest(".tile"));
 
-export const selected = () => shown.filter(({ hit }) => chosen.has(hit.id));
+export const selected = () => shown.filter(({hit}) => chosen.has(hit.id));
 
 function show() {
-	for (const { hit, tile } of shown) tile.querySelector(".check").ariaChecked = chosen.has(hit.id);
+	for (const {hit, tile} of shown) tile.querySelector(".check").ariaChecked = chosen.has(hit.id);
 	opener.ariaPressed = isOn();
 	bar.hidden = !isOn();
 	if (isOn()) manage?.show(chosen.size, visible().length);
@@ -28,7 +28,7 @@ async function start() {
 	grid.dataset.selecting = "";
 	show();
 	try {
-		manage ??= (await import("./manage.js")).mountManage(bar, { selected, selectAll, stop });
+		manage ??= (await import("./manage.js")).mountManage(bar, {selected, selectAll, stop});
 		show();
 	} catch (error) {
 		alertOf(error.message);
@@ -43,13 +43,13 @@ export function stop() {
 }
 
 function selectAll() {
-	for (const { hit } of visible()) chosen.add(hit.id);
+	for (const {hit} of visible()) chosen.add(hit.id);
 	show();
 }
 
-function choose({ hit: { id } }, isRange) {
-	const [a, b] = [from, id].map((one) => shown.findIndex(({ hit }) => hit.id === one)).sort((x, y) => x - y);
-	if (isRange && a >= 0) for (const { hit } of shown.slice(a, b + 1)) chosen.add(hit.id);
+function choose({hit: {id}}, isRange) {
+	const [a, b] = [from, id].map((one) => shown.findIndex(({hit}) => hit.id === one)).sort((x, y) => x - y);
+	if (isRange && a >= 0) for (const {hit} of shown.slice(a, b + 1)) chosen.add(hit.id);
 	else if (!chosen.delete(id)) chosen.add(id);
 	from = id;
 	start();
@@ -67,9 +67,9 @@ function clicked(event) {
 
 const lifted = () => clearTimeout(press.timer);
 
-function pressed({ pointerType, target, x, y }) {
+function pressed({pointerType, target, x, y}) {
 	lifted();
-	press = { x, y };
+	press = {x, y};
 	if (pointerType !== "touch" || !target.closest("#grid .tile")) return;
 	press.timer = setTimeout(() => {
 		press.isLong = true;
@@ -98,11 +98,11 @@ function onKey(event) {
 grid.addEventListener("click", clicked);
 addEventListener("click", swallow, true);
 addEventListener("pointerdown", pressed);
-addEventListener("pointermove", ({ x, y }) => Math.hypot(x - press.x, y - press.y) > STILL_PX && lifted());
+addEventListener("pointermove", ({x, y}) => Math.hypot(x - press.x, y - press.y) > STILL_PX && lifted());
 for (const name of ["pointerup", "pointercancel", "scroll"]) addEventListener(name, lifted);
 grid.addEventListener("contextmenu", (event) => press.isLong && event.preventDefault());
 grid.addEventListener("fill", () => {
-	for (const id of chosen) if (!shown.some(({ hit }) => hit.id === id)) chosen.delete(id);
+	for (const id of chosen) if (!shown.some(({hit}) => hit.id === id)) chosen.delete(id);
 	show();
 });
 addEventListener("keydown", onKey);

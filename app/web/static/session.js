@@ -1,11 +1,11 @@
 // The collection that is looked at.
-import { askAll, get } from "./api.js";
-import { attempt, byId } from "./dom.js";
-import { t } from "./texts.js";
+import {askAll, get} from "./api.js";
+import {attempt, byId} from "./dom.js";
+import {t} from "./texts.js";
 
 const DEFAULT = "default";
 const choice = byId("collection");
-const { dataset } = document.documentElement;
+const {dataset} = document.documentElement;
 let known;
 
 // "reader", "writer" or "admin".
@@ -33,7 +33,7 @@ export function forget() {
 
 async function countHeld() {
 	const link = document.querySelector("nav [data-view=review]");
-	const { total } = role() === "admin" ? await get(here("/review"), { limit: 1 }).catch(() => ({})) : {};
+	const {total} = role() === "admin" ? await get(here("/review"), {limit: 1}).catch(() => ({})) : {};
 	link.hidden = !total;
 	link.textContent = `${t("view_review")} (${total})`;
 }
@@ -44,7 +44,7 @@ export async function describe(name = collection()) {
 }
 
 export function offer(names) {
-	const others = [...choice.options].map(({ value }) => value);
+	const others = [...choice.options].map(({value}) => value);
 	const all = [...new Set([...others, ...names, collection()])].sort();
 	choice.replaceChildren(...all.map((name) => new Option(name, name, false, name === collection())));
 }
@@ -54,7 +54,7 @@ function refresh() {
 	attempt("collections", async () => {
 		dataset.role = (await get("/api/v1/status")).role;
 		forget();
-		offer((await askAll("/api/v1/collections")).map(({ name }) => name));
+		offer((await askAll("/api/v1/collections")).map(({name}) => name));
 	});
 }
 

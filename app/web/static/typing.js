@@ -1,8 +1,8 @@
 // The search field.
-import { get } from "./api.js";
-import { button, byId, make } from "./dom.js";
-import { here } from "./session.js";
-import { t } from "./texts.js";
+import {get} from "./api.js";
+import {button, byId, make} from "./dom.js";
+import {here} from "./session.js";
+import {t} from "./texts.js";
 
 const KEY = "recentSearches"; // in this browser alone
 const MOST_RECENT = 6;
@@ -35,9 +35,9 @@ export function complete(input, list, field) {
 	const suggest = async () => {
 		const [, before, last] = input.value.match(field ? /^()(.*)$/ : /^(.*?)([^\s,]*)$/);
 		if (!last) return list.replaceChildren();
-		const { suggestions } = await get(here("/suggestions"), { prefix: last, field }).catch(() => ({ suggestions: [] }));
+		const {suggestions} = await get(here("/suggestions"), {prefix: last, field}).catch(() => ({suggestions: []}));
 		if (!input.value.endsWith(last)) return; // typed on
-		const optionOf = ({ text, pictures }) => make("option", { value: before + text, label: t("suggested", { text, n: pictures }) });
+		const optionOf = ({text, pictures}) => make("option", {value: before + text, label: t("suggested", {text, n: pictures})});
 		list.replaceChildren(...suggestions.map(optionOf));
 	};
 	let timer;

@@ -1,12 +1,12 @@
 // One picture, large.
-import { download, get, relative } from "./api.js";
-import { attempt, button, byId, copyButton, cross, imageOf, make, onLinks, row, say, sign, tell, unsaved } from "./dom.js";
-import { fileOf, linkToHit, nameOf, scoreOf, shown, tileOf } from "./grid.js";
-import { drawnBox, outlinesOf } from "./outlines.js";
-import { addressWith, thumbnailOf, TILE } from "./query.js";
-import { marksOf, ratingOf } from "./rating.js";
-import { asked } from "./session.js";
-import { clock, t } from "./texts.js";
+import {download, get, relative} from "./api.js";
+import {attempt, button, byId, copyButton, cross, imageOf, make, onLinks, row, say, sign, tell, unsaved} from "./dom.js";
+import {fileOf, linkToHit, nameOf, scoreOf, shown, tileOf} from "./grid.js";
+import {drawnBox, outlinesOf} from "./outlines.js";
+import {addressWith, thumbnailOf, TILE} from "./query.js";
+import {marksOf, ratingOf} from "./rating.js";
+import {asked} from "./session.js";
+import {clock, t} from "./texts.js";
 
 const [SIMILAR, LARGE, MAX_COPIES] = [12, 1024, 24];
 const SLIDE_MS = 4000;
@@ -32,7 +32,7 @@ const atAddress = (url) => history.replaceState(history.state, "", url);
 const showName = () => (title.textContent = dialog.ariaLabel = nameOf(items[at].hit));
 
 async function removed() {
-	const { deletePictures } = await import("./manage.js");
+	const {deletePictures} = await import("./manage.js");
 	await deletePictures([shownId()]);
 	unsaved.delete(shownId());
 	dialog.close();
@@ -45,9 +45,9 @@ function fullScreen() {
 
 // Of the drawn part, or of found words, else a region.
 function showOutlines() {
-	const { hit } = items[at];
-	const { page, box, texts = [] } = hit;
-	const found = texts.length ? texts.map(({ box: [left, top, right, bottom] }) => [left, top, right - left, bottom - top]) : [box].filter(Boolean);
+	const {hit} = items[at];
+	const {page, box, texts = []} = hit;
+	const found = texts.length ? texts.map(({box: [left, top, right, bottom]}) => [left, top, right - left, bottom - top]) : [box].filter(Boolean);
 	stage.querySelector(".outlines")?.remove();
 	stage.querySelector("img").after(part?.element ?? outlinesOf(hit, page > 1 ? [] : found));
 	partly.ariaPressed = Boolean(part);
@@ -84,10 +84,10 @@ function move(step) {
 }
 
 function draw() {
-	const { hit, token } = items[at];
-	const { id, width, height, caption, page, box, url, seconds, texts = [] } = hit;
+	const {hit, token} = items[at];
+	const {id, width, height, caption, page, box, url, seconds, texts = []} = hit;
 	atAddress(addressWith("hit", id));
-	const image = imageOf(thumbnailOf(hit, LARGE), { alt: nameOf(hit), width, height });
+	const image = imageOf(thumbnailOf(hit, LARGE), {alt: nameOf(hit), width, height});
 	stage.querySelector("img")?.remove();
 	stage.prepend(image);
 	partly.disabled = page > 1;
@@ -97,8 +97,8 @@ function draw() {
 	[previous.disabled, next.disabled] = [!items[at - 1], !items[at + 1]];
 	showName();
 	if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
-	const found = texts.length ? t("found_words", { text: texts.map(({ text }) => text).join(" … ") }) : box && t("found_part");
-	const play = Number.isFinite(seconds) ? make("a", { href: `${relative(url)}#t=${seconds}`, target: "_blank" }, t("play_from", { time: clock(seconds) })) : "";
+	const found = texts.length ? t("found_words", {text: texts.map(({text}) => text).join(" … ")}) : box && t("found_part");
+	const play = Number.isFinite(seconds) ? make("a", {href: `${relative(url)}#t=${seconds}`, target: "_blank"}, t("play_from", {time: clock(seconds)})) : "";
 	told.replaceChildren(...[caption && fileOf(hit), scoreOf(hit), found].map((text) => make("p", {}, text)), play, ...(token ? [ratingOf(token, id, "hit"), marksOf(id)] : []));
 	putAway();
 	for (const list of [copies, facts, similar]) list.replaceChildren();
@@ -106,7 +106,7 @@ function draw() {
 	attempt("facts", () => loadFacts(id));
 }
 
-async function showCopies({ id, duplicates = [] }) {
+async function showCopies({id, duplicates = []}) {
 	const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => get(`/api/v1/images/${one}`)));
 	if (shownId() !== id || !named.length) return;
 	const items = named.map((one) => make("li", {}, linkToHit(one.id, {}, one.path ?? one.original_filename)));
@@ -132,7 +132,7 @@ function showFacts(known) {
 	facts.replaceChildren(...words.factsOf(known, items[at].labels));
 	const changed = (now) => {
 		unsaved.delete(now.id);
-		for (const { hit } of [...items, ...shown]) if (hit.id === now.id) hit.caption = now.caption;
+		for (const {hit} of [...items, ...shown]) if (hit.id === now.id) hit.caption = now.caption;
 		if (shownId() !== now.id) return;
 		showName();
 		showFacts(now);
@@ -142,8 +142,8 @@ function showFacts(known) {
 }
 
 async function open(id) {
-	const place = shown.findIndex(({ hit }) => hit.id === id);
-	[items, at] = place < 0 ? [[{ hit: await get(`/api/v1/images/${id}`) }], 0] : [shown, place];
+	const place = shown.findIndex(({hit}) => hit.id === id);
+	[items, at] = place < 0 ? [[{hit: await get(`/api/v1/images/${id}`)}], 0] : [shown, place];
 	zoom ??= (await import("./zoom.js")).mountZoom(stage, move);
 	if (!dialog.open) dialog.showModal();
 	draw();
@@ -155,9 +155,9 @@ export function showHit() {
 	else if (!dialog.open || shownId() !== id) attempt("hit", () => open(id));
 }
 
-onLinks("[data-hit]", ({ href }) => {
+onLinks("[data-hit]", ({href}) => {
 	if (dialog.open) atAddress(href);
-	else history.pushState({ ...history.state, isOpened: true }, "", href);
+	else history.pushState({...history.state, isOpened: true}, "", href);
 	showHit();
 });
 
@@ -179,9 +179,9 @@ export function mountViewer(onSearch) {
 			row(button(t("search_with_this"), search, "primary"), partly, save, link, remove),
 			editor, copies, facts, say("h3", "similar"), similar),
 	);
-	dialog.onkeydown = ({ target, key, altKey, ctrlKey, metaKey }) => {
+	dialog.onkeydown = ({target, key, altKey, ctrlKey, metaKey}) => {
 		if (target.matches("input, textarea") || altKey || ctrlKey || metaKey) return;
-		move({ ArrowLeft: -1, ArrowRight: 1 }[key]);
+		move({ArrowLeft: -1, ArrowRight: 1}[key]);
 		zoom.onKey(key);
 	};
 	dialog.onclose = () => {
@@ -189,7 +189,7 @@ export function mountViewer(onSearch) {
 		putAway();
 		if (document.fullscreenElement) document.exitFullscreen();
 		const isTyping = document.activeElement.matches("input, textarea"); // this event comes a moment after Escape
-		const left = shown.find(({ hit }) => hit.id === shownId()) ?? shown[at] ?? shown.at(-1); // it may be deleted
+		const left = shown.find(({hit}) => hit.id === shownId()) ?? shown[at] ?? shown.at(-1); // it may be deleted
 		if (!isTyping) left?.tile.firstChild.focus();
 		if (!askedId()) return;
 		if (history.state?.isOpened) history.back();

@@ -1,12 +1,12 @@
 // Zooming, into the original.
-import { originalUrl } from "./api.js";
+import {originalUrl} from "./api.js";
 
 const [MOST, STEP, TAPPED, WHEEL] = [16, 1.4, 2.5, 500]; // WHEEL: pixels for a factor of e
 const SWIPE_PX = 60;
 const LATE_MS = 1; // after the browser's own click
 
 const distance = ([a, b]) => Math.hypot(a.x - b.x, a.y - b.y);
-const middle = ([a, b = a]) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
+const middle = ([a, b = a]) => ({x: (a.x + b.x) / 2, y: (a.y + b.y) / 2});
 
 // `swipe` is told 1 or -1.
 export function mountZoom(stage, swipe) {
@@ -37,7 +37,7 @@ export function mountZoom(stage, swipe) {
 	// Keep the point of the screen where it is.
 	function zoomTo(wanted, point) {
 		const box = stage.getBoundingClientRect();
-		const center = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+		const center = {x: box.x + box.width / 2, y: box.y + box.height / 2};
 		const [cx, cy] = ["x", "y"].map((axis) => (point ?? center)[axis] - center[axis]);
 		const next = Math.max(1, Math.min(MOST, wanted));
 		[x, y] = [cx - ((cx - x) * next) / scale, cy - ((cy - y) * next) / scale];
@@ -47,7 +47,7 @@ export function mountZoom(stage, swipe) {
 
 	function begin() {
 		const points = [...fingers.values()];
-		start = points.length && { at: middle(points), x, y, scale, wide: points.length > 1 && distance(points) };
+		start = points.length && {at: middle(points), x, y, scale, wide: points.length > 1 && distance(points)};
 	}
 
 	stage.addEventListener("wheel", (event) => {
@@ -88,7 +88,7 @@ export function mountZoom(stage, swipe) {
 			apply();
 		},
 		onKey: (key) => {
-			const wanted = { "+": scale * STEP, "=": scale * STEP, "-": scale / STEP, 0: 1 }[key];
+			const wanted = {"+": scale * STEP, "=": scale * STEP, "-": scale / STEP, 0: 1}[key];
 			if (wanted) zoomTo(wanted);
 		},
 		isZoomed: () => scale > 1,
