@@ -274,6 +274,29 @@ def test_a_job_is_cancelled(visitor: Visitor, service: Service) -> None:
     expect(job).to_contain_text("not begun")
 
 
+def test_a_job_that_goes_with_its_collection_keeps_no_other_from_being_followed(
+    visitor: Visitor, service: Service
+) -> None:
+    """Before, its files were being read for ever, and its absence was said of all jobs."""
+    visitor.refusals.add(404)
+    made(service, "staying")
+    page = visitor.visit(service, made(service, "going"))
+    page.route("**/api/v1/jobs?*", lambda route: None)  # the page hears nothing of them
+    for name, data in ("gone.zip", zipped(jpegs(14_000, 2))), ("gone.png", png(10_700)):
+        with page.expect_response("**/api/v1/images?*"):
+            choose(page, payload(name, data))
+    page.get_by_label("Collection", exact=True).select_option("staying")
+    with page.expect_response("**/api/v1/images?*"):
+        choose(page, payload("kept.png", png(10_701)))
+    service.ask("DELETE", "/api/v1/collections/going")
+    page.unroute("**/api/v1/jobs?*")
+    expect(line(page, "kept.png")).to_contain_text("added", timeout=LONG_MS)
+    for name in ("gone.zip", "gone.png"):
+        expect(line(page, name)).to_contain_text("There is no job with id")
+    expect(view(page).locator(".jobs ~ .bad")).to_be_empty()
+    assert line(page, "gone.png").get_attribute("data-state") == "failed"
+
+
 @pytest.fixture
 def site() -> Iterator[Site]:
     with web_server.serving() as served:

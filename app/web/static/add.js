@@ -107,8 +107,9 @@ async function settle({files, isArchive}, job) {
 	try {
 		const {data} = await get(`/api/v1/jobs/${job.id}/items`, {limit: BATCH_FILES});
 		data.forEach((item, at) => settleFile(files[at], item));
-	} catch {
-		setTimeout(settle, AGAIN_MS, {files}, job);
+	} catch ({status, message}) {
+		if (status === 404) change(files, "failed", 1, message);
+		else setTimeout(settle, AGAIN_MS, {files}, job);
 	}
 }
 

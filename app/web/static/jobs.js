@@ -9,7 +9,7 @@ const LIVE_MS = 1000; // while one of them runs
 const MOST_REFUSED = 100;
 const JOBS_AT_ONCE = 20;
 
-const rows = new Map(); // by id: show, job, onJob
+const rows = new Map(); // by id: whole, show, job, onJob
 const list = make("ol", "jobs");
 let look, soon;
 
@@ -86,8 +86,17 @@ async function update() {
 	jobs.reverse().forEach(learn);
 	const isLive = ({job, onJob}) => (onJob || job.started_at) && !job?.finished_at;
 	const live = [...rows.keys()].filter((id) => isLive(rows.get(id)));
-	for (const id of live) if (!jobs.some((one) => one.id === id)) learn(await get(`${JOBS}/${id}`));
+	for (const id of live) if (!jobs.some((one) => one.id === id)) await get(`${JOBS}/${id}`).then(learn, (error) => leave(id, error));
 	if (live.length) soon = setTimeout(() => update().catch(() => {}), LIVE_MS);
+}
+
+// A job goes with its collection.
+function leave(id, error) {
+	if (error.status !== 404) throw error;
+	const {whole, onJob} = rows.get(id) ?? {}; // another update was faster
+	whole?.remove();
+	rows.delete(id);
+	onJob?.({id, status: "failed", finished_at: true, code: error.code, reason: error.detail});
 }
 
 function titleOf({id, source: {prefix, ...place}, collection}) {
@@ -102,7 +111,7 @@ function toldOf(job) {
 }
 
 function rowOf(id) {
-	if (!rows.has(id)) rows.set(id, {show: addRow(id)});
+	if (!rows.has(id)) rows.set(id, addRow(id));
 	return rows.get(id);
 }
 
@@ -120,7 +129,7 @@ function addRow(id) {
 	Object.assign(line.whole, {className: "card", hidden: true});
 	line.whole.append(refused);
 	list.prepend(line.whole);
-	return (job) => {
+	const show = (job) => {
 		const {status, finished_at, failed} = job;
 		const words = listed(t(`job_${status}`), job.mode === "sync" && t("job_sync"), job.dry_run && t("job_dry"));
 		line.whole.hidden = false;
@@ -132,6 +141,7 @@ function addRow(id) {
 		fill(summary, t("job_n_failed", {n: failed}));
 		if (refused.open) showRefused(job, lines);
 	};
+	return {...line, show};
 }
 
 async function showRefused({id, retryable}, place) {
