@@ -17,8 +17,9 @@ from hypothesis import strategies as some
 from sqlalchemy import select, text, true
 from sqlalchemy.orm import Session
 
+from app.catalog.filters.conditions import OPERATORS
 from app.catalog.filters.field_names import COLUMNS
-from app.catalog.filters.filters import MAX_CLAUSES, MAX_DEPTH, OPERATORS, parse
+from app.catalog.filters.filters import MAX_CLAUSES, MAX_DEPTH, parse
 from app.database import connections
 from app.database.tables import Declared, images
 from app.errors import FilterRejected
