@@ -28,7 +28,7 @@ from benchmarks.workshop import TINY, Sizes, Workshop
 
 KEPT = ROOT / "benchmarks" / ".kept"
 MILLION = 1_000_000  # vectors
-MILLION_MINUTES = 60  # roughly, on two cores; most of it goes into building the two graphs
+MILLION_MINUTES = 30  # roughly, on two cores; most of it goes into building the two graphs
 
 
 def main(

@@ -14,17 +14,9 @@ TIMES_CHROMA = 1.5  # of its time, at equal recall
 def measure(shop: Workshop) -> Figure:
     """The smallest number of vectors of the figure `nearest`, in the default storage."""
     size = measured(shop, min(shop.sizes.nearest), [DEFAULT], noise=0.0)
-    ratio = p50(size.ours.times) / p50(size.chroma.times)
-    return Figure(
-        [
-            at_least(f"{size.count:,}: recall@10 by the graph", "", size.ours.recall, RECALL),
-            at_most(
-                f"{size.count:,}: p50 by the graph to Chroma's at equal recall",
-                "×",
-                ratio,
-                TIMES_CHROMA,
-            ),
-        ],
-        size.lines(),
-        [size.note()],
-    )
+    goals = [at_least(f"{size.count:,}: recall@10 by the graph", "", size.ours.recall, RECALL)]
+    if size.chroma is not None:
+        ratio = p50(size.ours.times) / p50(size.chroma.best.times)
+        what = f"{size.count:,}: p50 by the graph to Chroma's at equal recall"
+        goals.append(at_most(what, "×", ratio, TIMES_CHROMA))
+    return Figure(goals, size.lines(), [size.note()])

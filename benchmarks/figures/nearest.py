@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import typer
 
 from app.database.tables import Storage
 from app.vectors import Vectors
@@ -39,10 +40,20 @@ NO_SLOWER = 1.0
 
 
 @dataclass(frozen=True)
+class Chroma:
+    """Chroma's seconds to add all vectors, its answers by default, and at equal recall."""
+
+    build: float
+    default: Answers
+    best: Answers
+
+
+@dataclass(frozen=True)
 class Size:
     """One number of vectors: our storages, then ours and Chroma's at equal recall (`fewest`).
 
-    `codes` are our searches by codes in memory, `load` the seconds to load these.
+    `codes` are our searches by codes in memory, `load` the seconds to load these. Of a million
+    there is no Chroma: adding them takes it half an hour.
     """
 
     count: int
@@ -50,9 +61,24 @@ class Size:
     codes: Answers
     load: float
     ours: Answers
-    chroma: Answers
-    chroma_default: Answers
-    chroma_build: float
+    chroma: Chroma | None
+
+    def goals(self) -> list[Goal]:
+        """By the codes and by the graph, beside Chroma where that was measured."""
+        many = f"{self.count:,}"
+        goals = [
+            at_least(f"{many}: recall@10 by codes", "", self.codes.recall, CODES_RECALL),
+            at_least(f"{many}: recall@10 by the graph", "", self.ours.recall, RECALL),
+        ]
+        if self.chroma is None:
+            return goals
+        chroma = p50(self.chroma.best.times)
+        by_codes, by_graph = p50(self.codes.times) / chroma, p50(self.ours.times) / chroma
+        return [
+            *goals,
+            at_most(f"{many}: p50 by codes to Chroma's", "×", by_codes, CODES_SHARE),
+            at_most(f"{many}: p50 by the graph to Chroma's", "×", by_graph, NO_SLOWER),
+        ]
 
     def lines(self) -> list[Line]:
         """Ours by codes and by the graph, Chroma's, and what each storage takes."""
@@ -61,19 +87,21 @@ class Size:
             Line.milliseconds(f"{many}, codes at recall {self.codes.recall:.3f}", self.codes.times),
             Line.one(f"{many}, codes, load", "vectors/s", self.count / self.load),
             Line.milliseconds(f"{many}, halfvec at recall {self.ours.recall:.3f}", self.ours.times),
-            Line.milliseconds(
-                f"{many}, Chroma at recall {self.chroma.recall:.3f}", self.chroma.times
-            ),
-            Line.milliseconds(
-                f"{many}, Chroma's default, recall {self.chroma_default.recall:.3f}",
-                self.chroma_default.times,
-            ),
-            Line.one(f"{many}, Chroma added", "s", self.chroma_build),
         ]
+        if self.chroma is not None:
+            best, default = self.chroma.best, self.chroma.default
+            lines += [
+                Line.milliseconds(f"{many}, Chroma at recall {best.recall:.3f}", best.times),
+                Line.milliseconds(
+                    f"{many}, Chroma's default, recall {default.recall:.3f}", default.times
+                ),
+                Line.one(f"{many}, Chroma added", "s", self.chroma.build),
+            ]
         for built in self.built:
             title, default = f"{many}, {TITLES[built.storage]}", built.default
             lines += [
                 Line.milliseconds(f"{title}, default, recall {default.recall:.3f}", default.times),
+                Line.one(f"{title}, load", "vectors/s", self.count / built.load),
                 Line.one(f"{title}, build", "s", built.seconds),
                 Line.one(f"{title}, graph", "bytes a picture", built.graph),
                 Line.one(f"{title}, table", "bytes a picture", built.table),
@@ -82,19 +110,20 @@ class Size:
 
     def note(self) -> str:
         """What was searched, and how many candidates that took."""
+        chroma = f", Chroma {self.chroma.best.kept}" if self.chroma else ""
         return (
             f"{self.count:,} generated vectors of {DIMENSIONS} dimensions; at equal recall ours "
-            f"keeps {self.ours.kept} candidates (ef_search), Chroma {self.chroma.kept}."
+            f"keeps {self.ours.kept} candidates (ef_search){chroma}."
         )
 
 
 def measure(shop: Workshop) -> Figure:
-    """Each number of vectors in turn: the smallest in all storages, the rest in the default one."""
+    """Each number of vectors in turn, see `_storages`."""
     sizes: list[Size] = []
     for count in sorted(shop.sizes.nearest):
-        storages = [DEFAULT] if sizes else STORAGES
-        sizes.append(measured(shop, count, storages))
-    goals = [goal for size in sizes for goal in _goals(size)]
+        sizes.append(measured(shop, count, _storages(count, is_first=not sizes)))
+        typer.echo(f"{count:,} vectors are measured.", err=True)
+    goals = [goal for size in sizes for goal in size.goals()]
     lines = [line for size in sizes for line in size.lines()]
     small, large = sizes[0], sizes[-1]
     growth = p50(large.ours.times) / p50(small.ours.times)
@@ -105,19 +134,15 @@ def measure(shop: Workshop) -> Figure:
     return Figure(goals, lines, [size.note() for size in sizes])
 
 
+def _storages(count: int, *, is_first: bool) -> Sequence[Storage]:
+    """All of the smallest number, bits beside the default of a million, else the default alone."""
+    if is_first:
+        return STORAGES
+    return ("bit", DEFAULT) if count == MILLION else (DEFAULT,)
+
+
 def _growth(small: Size, large: Size) -> str:
     return f"growth of p50, {small.count:,} to {large.count:,}"
-
-
-def _goals(size: Size) -> list[Goal]:
-    many, chroma = f"{size.count:,}", p50(size.chroma.times)
-    by_codes, by_graph = p50(size.codes.times) / chroma, p50(size.ours.times) / chroma
-    return [
-        at_least(f"{many}: recall@10 by codes", "", size.codes.recall, CODES_RECALL),
-        at_most(f"{many}: p50 by codes to Chroma's", "×", by_codes, CODES_SHARE),
-        at_least(f"{many}: recall@10 by the graph", "", size.ours.recall, RECALL),
-        at_most(f"{many}: p50 by the graph to Chroma's", "×", by_graph, NO_SLOWER),
-    ]
 
 
 def measured(shop: Workshop, count: int, storages: Sequence[Storage], noise: float = NOISE) -> Size:
@@ -136,26 +161,31 @@ def measured(shop: Workshop, count: int, storages: Sequence[Storage], noise: flo
         ours = fewest(
             asked(sessions, index, gallery, queries, expected, kept) for kept in CANDIDATES
         )
-    seconds, default, theirs = _chroma(shop, f"{count}-{noise:g}", gallery, queries, expected)
-    return Size(count, built, codes, load, ours, fewest(theirs), default, seconds)
+    chroma = None
+    if count < MILLION:
+        name = f"{count}" if noise == NOISE else f"{count}-{noise:g}"
+        chroma = _chroma(shop, name, gallery, queries, expected)
+    return Size(count, built, codes, load, ours, chroma)
 
 
 def _chroma(
     shop: Workshop, name: str, gallery: Gallery, queries: Vectors, expected: list[list[int]]
-) -> tuple[float, Answers, list[Answers]]:
-    """Chroma's seconds to add all vectors, its answers by default, and those of every run."""
-    told = peer(
-        "chroma",
-        {
-            "task": "nearest",
-            "model": MODEL,
-            "store": str(shop.folder / f"chroma-{name}"),
-            "vectors": str(shop.saved(f"vectors-{name}", gallery.vectors)),
-            "queries": str(shop.saved(f"queries-{name}", queries)),
-            "expected": str(shop.saved(f"expected-{name}", np.array(expected))),
-            "ef": CANDIDATES,
-        },
-    )
-    runs = [Answers(run["ef"], run["recall"], run["seconds"]) for run in told["runs"]]
-    default = next(run for run in runs if run.kept == CHROMA_DEFAULT)
-    return float(told["build"]), default, runs
+) -> Chroma:
+    task = {
+        "task": "nearest",
+        "model": MODEL,
+        "store": str(shop.folder / f"chroma-{name}"),
+        "vectors": str(shop.saved(f"vectors-{name}", gallery.vectors)),
+        "queries": str(shop.saved(f"queries-{name}", queries)),
+        "expected": str(shop.saved(f"expected-{name}", np.array(expected))),
+    }
+    told = peer("chroma", {**task, "ef": CHROMA_DEFAULT})
+    default = Answers(CHROMA_DEFAULT, told["recall"], told["seconds"])
+
+    def ask(kept: int) -> Answers:
+        if kept == CHROMA_DEFAULT:
+            return default
+        told = peer("chroma", {**task, "ef": kept})
+        return Answers(kept, told["recall"], told["seconds"])
+
+    return Chroma(float(told["build"]), default, fewest(map(ask, CANDIDATES)))
