@@ -23,7 +23,7 @@ from sqlalchemy import text
 from app.catalog import collections
 from app.catalog.filters import fields, filters
 from app.catalog.filters.field_names import METADATA
-from app.database import connections
+from app.database import connections, migrating
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import temporary_folder
 from app.database.tables import Storage, VectorIndex
@@ -135,7 +135,7 @@ def database() -> Iterator[connections.Sessions]:
         embedded_server(folder / "data") as url,
     ):
         engine = connections.open_engine(url)
-        connections.migrate(engine)
+        migrating.migrate(engine)
         try:
             yield connections.open_sessions(engine)
         finally:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from app.database import connections
+from app.database import connections, migrating
 from app.database.connections import Sessions
 from app.errors import ImageSearchError, SettingsInvalid
 from app.runtime.backing_services import database
@@ -90,7 +90,7 @@ def open_database(*, of_server: bool = False) -> Iterator[Sessions]:
     with database(open_settings(of_server=of_server)) as url:
         engine = connections.open_engine(url)
         try:
-            connections.migrate(engine)
+            migrating.migrate(engine)
             yield connections.open_sessions(engine)
         finally:
             engine.dispose()

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Connection, create_engine, make_url, text
 from starlette.types import ASGIApp
 
-from app.database import connections
+from app.database import connections, migrating
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import temporary_folder
 from app.encoders.hardware import cores
@@ -111,9 +111,9 @@ def server_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated(server_url: str) -> str:
     """The name of a database that is migrated and otherwise empty."""
-    connections.create_database(server_url, "migrated")
+    migrating.create_database(server_url, "migrated")
     engine = connections.open_engine(address(server_url, "migrated"))
-    connections.migrate(engine)
+    migrating.migrate(engine)
     engine.dispose()
     return "migrated"
 
@@ -191,7 +191,7 @@ def client(settings: Settings, services: Services) -> Iterator[TestClient]:
 def sessions(database_url: str) -> Iterator[connections.Sessions]:
     """Sessions on the module's database, migrated."""
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     yield connections.open_sessions(engine)
     engine.dispose()
 

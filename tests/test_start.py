@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from app.database import connections
+from app.database import migrating
 from app.database.embedded.postgres_programs import temporary_folder
 from app.ingest.uploads import Upload
 from app.runtime.assembly import open_services
@@ -243,7 +243,7 @@ def test_a_start_that_cannot_be_says_why_without_a_traceback(
 
 
 def test_another_model_on_the_same_database_is_refused(folder: Path, server_url: str) -> None:
-    connections.create_database(server_url, "two_models")
+    migrating.create_database(server_url, "two_models")
     url = server_url.replace("/postgres?", "/two_models?")
     settings = Settings(
         testing=True, database_url=url, test_upload_dir=folder, thumbnail_dir=folder

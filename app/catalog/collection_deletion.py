@@ -19,7 +19,8 @@ from app.catalog import collections
 from app.catalog.filters import fields
 from app.catalog.images import image_deletion, image_rows
 from app.catalog.images.image_removal import remove_thumbnails
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.database.tables import Collection
 from app.errors import CollectionNotFound
 from app.index import generations

@@ -15,7 +15,8 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, alone, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import alone, retry_on_lock
 from app.database.tables import VectorIndex
 from app.database.tables import vector_indexes as generations
 from app.index import vector_indexes

@@ -9,7 +9,8 @@ from app.access.signed_addresses import AddressSigner
 from app.catalog.collection_deletion import CollectionDeletion
 from app.catalog.gallery import Gallery
 from app.catalog.review_queue import ReviewQueue
-from app.database.connections import migrate, open_engine, open_sessions
+from app.database.connections import open_engine, open_sessions
+from app.database.migrating import migrate
 from app.database.read_replicas import ReadReplicas
 from app.database.tables import REGION_ANNOTATORS, Collection, VectorIndex
 from app.encoders.batching import Batcher

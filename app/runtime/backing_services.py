@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 from app.access import signed_tokens
 from app.access.signed_tokens import Signer
-from app.database import connections, database_identity
+from app.database import database_identity, migrating
 from app.database.connections import Sessions
 from app.database.embedded.embedded_postgres import embedded_server
 from app.settings import Settings
@@ -24,7 +24,7 @@ def database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     with embedded_server(settings.postgres_dir) as url:
-        connections.create_database(url, settings.database_name)
+        migrating.create_database(url, settings.database_name)
         mine = make_url(url).set(database=settings.database_name)
         yield mine.render_as_string(hide_password=False)
 

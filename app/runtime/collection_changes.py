@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from app.catalog import collections
 from app.catalog.collection_deletion import drop_field_indexes
 from app.catalog.filters import field_names, fields
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.database.tables import Collection, Pages
 from app.index import embeddings, generations, vector_indexes
 

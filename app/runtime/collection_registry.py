@@ -18,7 +18,8 @@ from app.catalog.collection_deletion import CollectionDeletion
 from app.catalog.collections import NewCollection
 from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.filters import field_names
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.database.read_routing import chosen_standby
 from app.database.tables import Collection, Pages, VectorIndex
 from app.encoders.model_pool import ModelName, ModelPool

@@ -5,7 +5,8 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from app.database.connections import Sessions, alone
+from app.database.connections import Sessions
+from app.database.locks import alone
 from app.encoders.model_pool import ModelName
 from app.encoders.resident_model import ResidentModel
 from app.errors import Busy, IndexGone, Interrupted, ModelUnavailable, QueryRejected

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
-from app.database.connections import Sessions, alone
+from app.database.connections import Sessions
+from app.database.locks import alone
 from app.database.tables import VectorIndex
 from app.encoders import hardware, memory, timing
 from app.encoders.model_pool import ModelName, ModelPool

@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 from sqlalchemy import make_url
 
-from app.database import connections
+from app.database import migrating
 from app.ingest.jobs.job_submission import JobOptions
 from app.main import create_app, server_config
 from app.runtime.assembly import open_services
@@ -61,7 +61,7 @@ def wait(look: Any) -> Any:
 @contextmanager
 def serving(server_url: str, name: str, folder: Path, **changes: Any) -> Iterator[Service]:
     """A server on a database and with folders of its own."""
-    connections.create_database(server_url, name)
+    migrating.create_database(server_url, name)
     url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
     settings = Settings(
         testing=True,

@@ -7,7 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, make_url, text
 
-from app.database import connections
+from app.database import connections, migrating
 from app.database.tables import metadata
 from app.errors import DatabaseUnusable
 
@@ -27,7 +27,7 @@ def is_ours(name: str | None, kind: str, parents: object) -> bool:
 
 def test_migrating_again_changes_nothing(sessions: connections.Sessions) -> None:
     engine = sessions.kw["bind"]
-    connections.migrate(engine)
+    migrating.migrate(engine)
     with sessions() as session:
         query = text("SELECT namespace, name FROM collections")
         assert [tuple(row) for row in session.execute(query)] == [("default", "default")]
@@ -41,12 +41,12 @@ def test_a_migration_that_deadlocks_with_a_running_server_is_tried_again(
     with ThreadPoolExecutor(1) as thread, engine.begin() as other:
         other.execute(text("SET LOCAL deadlock_timeout = '1h'"))
         other.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
-        migrating = thread.submit(connections.migrate, engine)
+        waiting = thread.submit(migrating.migrate, engine)
         until_waiting(sessions)
-        key = {"key": connections.MIGRATION_LOCK}
+        key = {"key": migrating.MIGRATION_LOCK}
         other.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
         other.commit()
-        assert migrating.result(timeout=60) is None  # with one attempt it raises DeadlockDetected
+        assert waiting.result(timeout=60) is None  # with one attempt it raises DeadlockDetected
 
 
 def until_waiting(sessions: connections.Sessions) -> None:
@@ -93,7 +93,7 @@ def test_a_database_that_cannot_be_used_is_said_so(url: str) -> None:
 )
 def test_an_old_pgvector_is_refused(row: Any, message: str) -> None:
     with pytest.raises(DatabaseUnusable, match=message):
-        connections.check_pgvector(row and connections.Available(*row))
+        migrating.check_pgvector(row and migrating.Available(*row))
 
 
 def test_the_embedded_server_is_off_the_network(server_url: str) -> None:

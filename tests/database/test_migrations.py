@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from app.catalog.filters import fields
 from app.catalog.filters.field_names import TYPES
-from app.database import connections, schema_revisions
+from app.database import connections, migrating, schema_revisions
 from app.errors import DatabaseUnusable
 
 PARTITIONS = (1, 2)  # indexes of four dimensions: the default collection's and another one's
@@ -37,7 +37,7 @@ LOAD = (
 def engine(server_url: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A database at 0002 with pictures and vectors, as an older version has left it."""
     name = request.node.name[:60]
-    connections.create_database(server_url, name)
+    migrating.create_database(server_url, name)
     engine = connections.open_engine(server_url.replace("/postgres?", f"/{name}?"))
     to(engine, "0002")
     with engine.begin() as connection:
@@ -101,7 +101,7 @@ def check_searchable(engine: Engine) -> None:
 
 
 def test_pictures_survive_the_way_to_the_newest_schema(engine: Engine) -> None:
-    connections.migrate(engine)
+    migrating.migrate(engine)
     check_searchable(engine)
     assert asked(engine, "SELECT DISTINCT storage, ef_search, chance FROM vector_indexes") == [
         ("halfvec", None, None)
@@ -150,7 +150,7 @@ def test_what_no_file_says_is_taken_for_peoples_words(engine: Engine) -> None:
 
 def test_declared_fields_do_not_keep_the_search_schema(engine: Engine) -> None:
     """An index of dates calls a function that goes."""
-    connections.migrate(engine)
+    migrating.migrate(engine)
     with engine.begin() as connection:
         for kind in TYPES:
             connection.execute(text(fields.index_statement(2, f"day-{kind}", kind)))
@@ -163,13 +163,13 @@ def test_declared_fields_do_not_keep_the_search_schema(engine: Engine) -> None:
     assert asked(engine, left) == []
     functions = "SELECT proname FROM pg_proc WHERE proname IN ('moment', 'image_words')"
     assert asked(engine, functions) == []
-    connections.migrate(engine)
+    migrating.migrate(engine)
     check_searchable(engine)
 
 
 def test_no_column_has_a_type_that_pg_upgrade_refuses(engine: Engine) -> None:
     """Issue 21, line 42: pg_upgrade refuses any column of these types (regclass and such pass)."""
-    connections.migrate(engine)
+    migrating.migrate(engine)
     refused = """
     SELECT attrelid::regclass::text, attname FROM pg_attribute
     JOIN pg_class ON pg_class.oid = attrelid
@@ -189,4 +189,4 @@ def test_a_read_only_database_is_said_so(engine: Engine) -> None:
         connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
     engine.dispose()  # its connections are older than the setting
     with pytest.raises(DatabaseUnusable, match="is read-only: it is a hot standby"):
-        connections.migrate(engine)
+        migrating.migrate(engine)

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from app.database import connections
+from app.database import migrating
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import accepted, ended, send
@@ -59,6 +59,6 @@ def test_nothing_is_left_set_for_the_next_transaction(
 
 def test_migrations_run_behind_pgbouncer(services: Services) -> None:
     """Issue 21, line 11: they take an advisory lock, for their transaction alone."""
-    connections.migrate(services.sessions.kw["bind"])
+    migrating.migrate(services.sessions.kw["bind"])
     with services.sessions.begin() as session:
         assert session.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from open_clip.tokenizer import SimpleTokenizer
 
-from app.database import connections
+from app.database import migrating
 from app.encoders import fast_start, hardware, loading
 from app.encoders.file_identity import identities
 from app.encoders.model_request import ModelRequest, RuntimeOptions
@@ -136,7 +136,7 @@ def test_a_second_load_gives_the_same_vectors_without_torch(tmp_path: Path) -> N
 def test_a_second_start_answers_a_text_and_a_picture_without_torch(
     server_url: str, tmp_path: Path
 ) -> None:
-    connections.create_database(server_url, "shortcut")
+    migrating.create_database(server_url, "shortcut")
     url = server_url.replace("/postgres?", "/shortcut?")
     folders = [str(tmp_path / "kept"), str(tmp_path / "files")]
     told = [run(SERVED, url, *folders, str(TEST_IMAGES / "cat.jpg")) for _ in range(2)]

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
-from app.database import connections
+from app.database import connections, locks, migrating
 from app.database.query_plans import explain
 from app.database.tables import VectorIndex
 from app.errors import IndexGone
@@ -30,7 +30,7 @@ COUNT = BEFORE + BURST
 @pytest.fixture(scope="module")
 def sessions(database_url: str) -> Iterator[connections.Sessions]:
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     sessions = connections.open_sessions(engine)
     with sessions.begin() as session:
         collection_id = collections.default(session).id
@@ -132,7 +132,7 @@ def test_what_is_written_meanwhile_is_there_afterwards(
 
 
 def test_two_do_not_rebuild_at_once(sessions: connections.Sessions, index: VectorIndex) -> None:
-    with connections.alone(sessions, graph_rebuild._copy_name(index)) as is_alone:
+    with locks.alone(sessions, graph_rebuild._copy_name(index)) as is_alone:
         assert is_alone
         assert not graph_rebuild.rebuild(sessions, index)
 

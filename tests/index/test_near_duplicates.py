@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.catalog import collections
-from app.database import connections
+from app.database import connections, migrating
 from app.database.tables import VectorIndex
 from app.index import embeddings, generations, vector_indexes
 from app.index.graph_health import count_unreachable, find_lost, sample_novel
@@ -35,7 +35,7 @@ def vectors() -> Vectors:
 @pytest.fixture(scope="module")
 def sessions(database_url: str, vectors: Vectors) -> Iterator[connections.Sessions]:
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     sessions = connections.open_sessions(engine)
     with sessions.begin() as session:
         insert_images(session, collections.default(session).id, ["{}"] * len(vectors))

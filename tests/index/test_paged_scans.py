@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.catalog.filters.filters import parse
-from app.database import connections
+from app.database import connections, migrating
 from app.database.query_plans import explain
 from app.database.tables import Storage, VectorIndex
 from app.index import paged_scans, scan_plans, scan_settings, vector_indexes
@@ -105,7 +105,7 @@ def filled(
     values = {"n": np.random.default_rng(3).permutation(COUNT).tolist(), "far": far}
     entries = [json.dumps({"n": n, "far": far}) for n, far in zip(*values.values(), strict=True)]
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     sessions = connections.open_sessions(engine)
     with sessions.begin() as session:
         collection_id = collections.default(session).id

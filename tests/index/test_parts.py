@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.catalog import collections
 from app.catalog.collections import NewCollection
 from app.catalog.filters.filters import parse
-from app.database import connections
+from app.database import connections, migrating
 from app.database.connections import Sessions
 from app.database.tables import Storage, VectorIndex
 from app.index import graph_health, regions, scan_plans, vector_indexes
@@ -75,7 +75,7 @@ def library(request: pytest.FixtureRequest, database_url: str) -> Iterator[Libra
     parts /= np.linalg.norm(parts, axis=2, keepdims=True)
     scores = _cosines(np.concatenate([wholes[:, np.newaxis], parts], 1))
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     sessions = connections.open_sessions(engine)
     with sessions.begin() as session:
         index, first = _filled(session, request.param, wholes, parts)

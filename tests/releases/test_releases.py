@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from app.database import connections
+from app.database import migrating
 from app.database.embedded.postgres_programs import find_programs
 from app.main import create_app
 from app.runtime.assembly import open_services
@@ -32,7 +32,7 @@ def release(request: pytest.FixtureRequest) -> str:
 def settings(release: str, server_url: str, tmp_path: Path) -> Settings:
     """The demo model on a database as the release has left it."""
     name = f"release_{release}"
-    connections.create_database(server_url, name)
+    migrating.create_database(server_url, name)
     url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
     restored = ("--quiet", "--set=ON_ERROR_STOP=1", f"--file={FOLDER / release}.sql")
     find_programs().run("psql", *restored, url, seconds=DUMP_SECONDS)

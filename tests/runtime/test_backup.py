@@ -16,7 +16,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from app.access import api_keys
-from app.database import connections
+from app.database import connections, migrating
 from app.database.embedded.postgres_programs import temporary_folder
 from app.errors import BackupFailed, DatabaseUnusable
 from app.main import create_app
@@ -251,7 +251,7 @@ def test_a_schema_of_a_later_version_stops_with_a_sentence(sessions: connections
         engine = session.get_bind().engine
     try:
         with pytest.raises(DatabaseUnusable, match="later version"):
-            connections.migrate(engine)
+            migrating.migrate(engine)
     finally:
         with sessions.begin() as session:
             back = text("UPDATE alembic_version SET version_num = :current")

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from app.database.connections import alone
+from app.database.locks import alone
 from app.encoders import batching
 from app.errors import Interrupted
 from app.index import recall, tuning, vector_indexes

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from app.catalog.originals import OnDisk
-from app.database import connections
+from app.database import connections, migrating
 from app.database.connections import Sessions
 from app.errors import ImageNotFound
 from app.ingest.uploads import Upload
@@ -48,10 +48,10 @@ def uploaded(services: Services, settings: Settings) -> Iterator[list[Path]]:
 def other_database(server_url: str, request: pytest.FixtureRequest) -> Iterator[Sessions]:
     """Another database, migrated and empty."""
     name = request.node.name[:60]
-    connections.create_database(server_url, name)
+    migrating.create_database(server_url, name)
     url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
     engine = connections.open_engine(url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     yield connections.open_sessions(engine)
     engine.dispose()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.database.connections import create_database
+from app.database.migrating import create_database
 from app.errors import ImageSearchError, SettingsInvalid
 from app.settings import DATABASE, ROOT, TESTING_DATABASE
 from scripts import backup, commands, compare_models, ingest, keys, reindex

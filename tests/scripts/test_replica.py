@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.database.connections import create_database
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import temporary_folder
+from app.database.migrating import create_database
 from app.settings import ROOT, TESTING_DATABASE
 from tests.conftest import address
 from tests.fixtures.own_postgres import asked, asked_until_answered

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.catalog import collections
 from app.catalog.filters.field_names import MAX_FIELDS
 from app.catalog.filters.fields import index_name
-from app.database import connections
+from app.database import locks
 from app.runtime.services import Services
 from app.web.pagination import write_cursor
 from tests.fixtures.drawn_pictures import png
@@ -275,7 +275,7 @@ def test_what_an_old_index_cannot_be_dropped_for_keeps_no_change_up(
     client: TestClient, services: Services, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Someone reads the pictures for hours: new indexes are built, the old ones go later."""
-    monkeypatch.setattr(connections, "LOCK_ATTEMPTS", 1)
+    monkeypatch.setattr(locks, "LOCK_ATTEMPTS", 1)
     create("one", fields={"old": "text", "other": "text"})
     ((collection_id,),) = sql(services, "SELECT id FROM collections WHERE name = 'one'")
     fields = {"old": "number", "new": "date"}

@@ -31,8 +31,8 @@ from sqlalchemy.orm import Session
 
 from app.catalog.standing import standing_search_rows
 from app.catalog.standing.standing_search_rows import State
-from app.database.connections import takes_lock
 from app.database.kept_statements import execute_kept
+from app.database.locks import takes_lock
 from app.database.standing_tables import standing_new_images, standing_searches
 from app.database.tables import PRESENT, VectorIndex, embeddings, images
 from app.index.embeddings import read_vector, sent_vector

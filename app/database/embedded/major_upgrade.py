@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, make_url, text
 
-from app.database import connections
+from app.database import connections, migrating
 from app.database.embedded.embedded_postgres import (
     USERS_FILE,
     data_version,
@@ -130,7 +130,7 @@ def _migrate(folder: Path, version: int) -> None:
                 query = text("SELECT to_regclass('alembic_version') IS NOT NULL")
                 is_ours = connection.execute(query).scalar_one()
             if is_ours:
-                connections.migrate(engine)
+                migrating.migrate(engine)
             engine.dispose()
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.feedback.golden import golden_rows
 from app.feedback.golden.golden_rows import GoldenQuery
 from app.feedback.golden.judged_queries import Judged

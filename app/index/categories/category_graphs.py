@@ -15,8 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, alone, retry_on_lock
+from app.database.connections import Sessions
 from app.database.index_builds import execute_outside
+from app.database.locks import alone, retry_on_lock
 from app.database.read_routing import engine_of
 from app.database.tables import VectorIndex
 from app.index import vector_indexes

@@ -13,7 +13,8 @@ from typing import get_args
 
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.database.tables import REGION_ANNOTATORS, Regions
 from app.errors import AnnotatorUnavailable, CollectionNotFound, CollectionRejected, IndexGone
 from app.index import generations, regions

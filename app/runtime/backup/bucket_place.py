@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from app.database import connections
+from app.database import locks
 from app.database.connections import Sessions
 from app.errors import BackupFailed, ImageVanished, SourceUnavailable, SourceUnreadable
 from app.runtime.backup.manifest import MANIFEST, STAMPED, UPLOADS
@@ -38,7 +38,7 @@ class BucketPlace:
     @contextmanager
     def alone(self, sessions: Sessions) -> Iterator[None]:
         """Keep out other backups; what was left by those that were killed goes."""
-        with connections.alone(sessions, f"backup {self}") as is_alone:
+        with locks.alone(sessions, f"backup {self}") as is_alone:
             if not is_alone:
                 raise BackupFailed(f"Another backup is being made in {self}.")
             whole = set(self.stamps())

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from app.database import connections, dumps, schema_revisions
+from app.database import connections, dumps, migrating, schema_revisions
 from app.errors import BackupFailed
 from app.runtime import backing_services
 from app.runtime.backup.backups import Backup
@@ -51,7 +51,7 @@ def restore_database(settings: Settings, backup: Backup) -> None:
                     )
                 with backup.dump() as dump:
                     dumps.load(session, url, dump)
-            connections.migrate(engine)
+            migrating.migrate(engine)
         finally:
             engine.dispose()
 

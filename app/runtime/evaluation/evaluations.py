@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.encoders.model_pool import ModelName
 from app.errors import EvaluationRejected, GenerationConflict
 from app.feedback.golden import golden_rows

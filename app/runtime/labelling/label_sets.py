@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from app.catalog import skipped_files
 from app.catalog.images import held_images
 from app.catalog.images.held_images import Reason
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.errors import GateRefused, LabelsRejected
 from app.index import vector_indexes
 from app.index.categories import category_rows

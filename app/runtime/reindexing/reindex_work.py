@@ -12,7 +12,8 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, alone, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import alone, retry_on_lock
 from app.database.outages import is_lost
 from app.database.tables import Regions, VectorIndex
 from app.encoders.model_pool import ModelName

@@ -5,7 +5,8 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from app.database.connections import Sessions, retry_on_lock
+from app.database.connections import Sessions
+from app.database.locks import retry_on_lock
 from app.database.tables import Regions, VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.model_pool import ModelName

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.catalog.filters.declared_values import KINDS, MOST_NAMED, misfits
 from app.catalog.filters.field_expressions import EXPRESSIONS, MetadataValue
-from app.database import connections
+from app.database import connections, migrating
 
 VALUES: list[Any] = [
     *("", "five", "né", "5", 0, 1, -2.5, 1e-20, True, False, {}, {"a": 1}, [], ["a"], ["a", "b"]),
@@ -23,7 +23,7 @@ VALUES: list[Any] = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_value_fits_its_field_where_filters_find_it(database_url: str, kind: str) -> None:
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     sessions = connections.open_sessions(engine)
     wrong = []
     with sessions.begin() as session:

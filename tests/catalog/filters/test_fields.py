@@ -19,7 +19,7 @@ from app.catalog.filters.fields import (
 )
 from app.catalog.filters.filters import parse
 from app.catalog.images.file_names import NAMES, names_beginning
-from app.database import connections
+from app.database import connections, migrating
 from app.database.tables import PRESENT, images
 from app.errors import CollectionRejected
 from app.index.scan_settings import prepare
@@ -58,7 +58,7 @@ def _compile_explain(element: explain, compiler: Any, **options: Any) -> str:
 def loaded(database_url: str) -> Iterator[connections.Sessions]:
     """Two collections of COUNT pictures each, with an index of each declared field."""
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     sessions = connections.open_sessions(engine)
     with sessions.begin() as session:
         for number in (1, 2):

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.catalog.filters.conditions import OPERATORS
 from app.catalog.filters.field_names import COLUMNS
 from app.catalog.filters.filters import MAX_CLAUSES, MAX_DEPTH, parse
-from app.database import connections
+from app.database import connections, migrating
 from app.database.tables import Declared, images
 from app.errors import FilterRejected
 
@@ -155,7 +155,7 @@ class Shelf:
 @pytest.fixture(scope="module")
 def shelf(database_url: str) -> Iterator[Shelf]:
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     with connections.open_sessions(engine)() as session:
         make = "INSERT INTO collections (namespace, name) VALUES ('test', 'shelf') RETURNING id"
         collection_id: int = session.execute(text(make)).scalar_one()

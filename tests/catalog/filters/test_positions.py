@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, text
 
 from app.catalog.filters.filters import parse
-from app.database import connections
+from app.database import connections, migrating
 from app.database.tables import images
 from app.errors import FilterRejected
 
@@ -31,7 +31,7 @@ PLACES: dict[str, Any] = {
 def passing(database_url: str) -> Iterator[Passing]:
     """The names of the pictures that pass a filter."""
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     with connections.open_sessions(engine)() as session:
         make = "INSERT INTO collections (namespace, name) VALUES ('test', 'map') RETURNING id"
         collection_id = session.execute(text(make)).scalar_one()

@@ -28,7 +28,7 @@ from app.catalog.images.image_listing import (
     parse_order,
     sort_ids,
 )
-from app.database import connections
+from app.database import connections, migrating
 from app.database.tables import images
 from app.errors import CursorRejected, FilterRejected
 
@@ -67,7 +67,7 @@ class Shelf:
 @pytest.fixture(scope="module")
 def shelf(database_url: str) -> Iterator[Shelf]:
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     with connections.open_sessions(engine)() as session:
         make = "INSERT INTO collections (namespace, name) VALUES ('test', :name) RETURNING id"
         shelf_id, other_id = (

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.catalog.standing import match_rows, new_image_rows, standing_search_rows
 from app.catalog.standing.match_rows import NewMatch
-from app.database import connections
+from app.database import connections, migrating
 from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from scripts.benchmark_standing import add_pictures, load, make_searches
@@ -26,7 +26,7 @@ PARAMETERS = 65_535  # that a statement may have
 @pytest.fixture(scope="module")
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = connections.open_engine(database_url)
-    connections.migrate(engine)
+    migrating.migrate(engine)
     yield connections.open_sessions(engine)
     engine.dispose()
 

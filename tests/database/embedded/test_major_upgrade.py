@@ -8,7 +8,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, text
 
-from app.database import connections
+from app.database import connections, migrating
 from app.database.embedded.embedded_postgres import (
     VERSION_FILE,
     data_version,
@@ -43,7 +43,7 @@ def original() -> Iterator[Path]:
     with temporary_folder("old") as parent:
         folder = parent / "data"
         with embedded_server(folder, OLD) as url:
-            connections.create_database(url, "ours")
+            migrating.create_database(url, "ours")
             engine = connections.open_engine(url.replace("/postgres?", "/ours?"))
             with engine.begin() as connection:
                 command.upgrade(config(connection), "0004")
@@ -76,7 +76,7 @@ def test_data_of_another_version_are_named_and_moved(folder: Path) -> None:
     assert (data_version(folder), data_version(kept)) == (VERSION, OLD)
     with embedded_server(folder) as url:
         engine = ours(url)
-        connections.migrate(engine)
+        migrating.migrate(engine)
         with engine.connect() as connection:
             assert connection.execute(text(FOUND)).scalars().all() == ["a.png"]
             assert connection.execute(text("SHOW server_version_num")).scalar_one()[:2] == "18"
@@ -91,7 +91,7 @@ def test_data_of_another_version_are_named_and_moved(folder: Path) -> None:
 
 def test_a_refused_upgrade_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Line 42: without its migration the column of type regconfig is such a reason."""
-    monkeypatch.setattr(connections, "migrate", lambda engine: None)
+    monkeypatch.setattr(migrating, "migrate", lambda engine: None)
     with pytest.raises(DatabaseUnusable, match=r"(?s)is as it was: .*reg\*"):
         upgrade(folder)
     assert not unfinished_upgrade(folder).exists()

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from app.catalog import collections
 from app.catalog.collections import NewCollection
 from app.catalog.filters.filters import parse
-from app.database.connections import Sessions, migrate, open_engine, open_sessions
+from app.database.connections import Sessions, open_engine, open_sessions
+from app.database.migrating import migrate
 from app.database.query_plans import explain
 from app.database.tables import LabelNames, Storage, VectorIndex
 from app.index import embeddings, generations, scan_plans, vector_indexes
