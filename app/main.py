@@ -24,7 +24,7 @@ from app.access.authentication import check_address
 from app.database.embedded.embedded_postgres import sole_owner
 from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
-from app.ingest.jobs import jobs
+from app.ingest.jobs import task_queue
 from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.assembly import open_services
 from app.runtime.backup.schedule import BackupSchedule
@@ -117,8 +117,8 @@ def serve(settings: Settings) -> None:
 def _warn_without_worker(settings: Settings, services: Services) -> None:
     if settings.worker == "none":
         with services.sessions.begin() as session:
-            if not jobs.has_worker(session):
-                log.warning("%s Until then jobs wait.", jobs.NO_WORKER)
+            if not task_queue.has_worker(session):
+                log.warning("%s Until then jobs wait.", task_queue.NO_WORKER)
 
 
 def _with_model(settings: Settings) -> str:

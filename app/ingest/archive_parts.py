@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from app.errors import ArchiveRejected
-from app.ingest.jobs.jobs import BULK_PRIORITY, SENT_PRIORITY
+from app.ingest.jobs.task_queue import BULK_PRIORITY, SENT_PRIORITY
 from app.sources.archives import archives
 from app.sources.archives.archive_members import ArchiveEntry, RefusedEntry
 from app.sources.archives.decompression import ArchiveLimits

@@ -23,7 +23,7 @@ from app.encoders.model_pool import ModelName, ModelPool
 from app.encoders.resident_model import ResidentModel
 from app.errors import CollectionNotFound, IndexGone, ModelUnavailable
 from app.index import generations, vector_indexes
-from app.ingest.jobs import jobs
+from app.ingest.jobs import task_queue
 from app.runtime.calibrations import Calibrations
 from app.runtime.sample_pictures import FEWEST_SAMPLES, own_pictures
 from app.settings import Settings
@@ -85,7 +85,7 @@ class PrecisionChoice:
             found = generations.of_model(session, name.model, name.pretrained)
             others_use_it = any(_has_vectors(session, one.index) for one in found)
             # A server that runs may have opened the empty index, and would lose it.
-            return name if others_use_it or jobs.has_worker(session) else None
+            return name if others_use_it or task_queue.has_worker(session) else None
 
     def _may_try(self) -> bool:
         wanted = self.settings

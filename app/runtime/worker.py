@@ -26,7 +26,7 @@ from app.errors import (
     ModelUnavailable,
     StorageUnwritable,
 )
-from app.ingest.jobs import job_control, jobs
+from app.ingest.jobs import job_control, jobs, task_queue
 from app.ingest.jobs.job_log import LOOK_SECONDS, JobLog
 from app.ingest.webhooks.delivery import Attempt, Subject, Webhooks
 from app.ingest.webhooks.messages import WebhookMessage
@@ -135,12 +135,12 @@ class Worker:
         )
         app = procrastinate.App(connector=connector)
         self._register(app)
-        long_queues = [f"{queue}{jobs.LONG}" for queue in self.queues]
+        long_queues = [f"{queue}{task_queue.LONG}" for queue in self.queues]
         async with app.open_async():
             loops = [
                 asyncio.create_task(self._work(app, self.queues, CONCURRENCY)),
                 asyncio.create_task(self._work(app, long_queues, LONG_CONCURRENCY)),
-                asyncio.create_task(self._work(app, [jobs.WEBHOOKS], WEBHOOK_CONCURRENCY)),
+                asyncio.create_task(self._work(app, [task_queue.WEBHOOKS], WEBHOOK_CONCURRENCY)),
                 *map(asyncio.create_task, self._repeated()),
                 asyncio.create_task(self._until_stopped()),
                 asyncio.create_task(until_disconnected(conninfo, options)),
@@ -216,12 +216,12 @@ class Worker:
     def _register(self, app: procrastinate.App) -> None:
         retry = TaskRetry()
 
-        @app.task(name=jobs.LIST, retry=retry, pass_context=True)
+        @app.task(name=task_queue.LIST, retry=retry, pass_context=True)
         def list_source(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
             self._do(job_id, lambda known: self._lists(known, job_id, attempt))
 
-        @app.task(name=jobs.INGEST, retry=retry)
+        @app.task(name=task_queue.INGEST, retry=retry)
         def ingest(job_id: int, item_ids: list[int]) -> None:
             self._do(
                 job_id,
@@ -230,12 +230,12 @@ class Worker:
                 ),
             )
 
-        @app.task(name=jobs.FINISH, retry=retry, pass_context=True)
+        @app.task(name=task_queue.FINISH, retry=retry, pass_context=True)
         def finish(context: procrastinate.JobContext, job_id: int) -> None:
             attempt = context.job.attempts + 1
             self._do(job_id, lambda known: self._finishes(known, job_id, attempt))
 
-        @app.task(name=jobs.WEBHOOK, retry=retry)
+        @app.task(name=task_queue.WEBHOOK, retry=retry)
         def deliver(url: str, id: str, body: str, attempt: int, **subject: int) -> None:  # noqa: A002
             message = WebhookMessage(id, body)
             ((kind, subject_id),) = subject.items()

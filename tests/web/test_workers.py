@@ -2,7 +2,7 @@
 
 from fastapi.testclient import TestClient
 
-from app.ingest.jobs.jobs import NO_WORKER
+from app.ingest.jobs.task_queue import NO_WORKER
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import JOBS, done, send, working

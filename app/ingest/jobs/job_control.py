@@ -13,18 +13,9 @@ from app.database.job_tables import job_items, jobs
 from app.database.tables import vector_indexes
 from app.errors import Interrupted, JobConflict, ModelUnavailable
 from app.ingest.jobs.job_items import OPEN, enqueue_batches
-from app.ingest.jobs.jobs import (
-    BULK_PRIORITY,
-    JOB_COLUMNS,
-    LIST,
-    SENT_PRIORITY,
-    Job,
-    enqueue,
-    get,
-    note_waiting,
-    settle,
-)
+from app.ingest.jobs.jobs import JOB_COLUMNS, Job, get, note_waiting, settle
 from app.ingest.jobs.retryability import could_be_retried
+from app.ingest.jobs.task_queue import BULK_PRIORITY, LIST, SENT_PRIORITY, enqueue
 
 RETENTION = timedelta(days=30)  # how long finished jobs are kept
 REINDEXING = (

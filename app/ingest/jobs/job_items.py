@@ -13,7 +13,8 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
-from app.ingest.jobs.jobs import BULK_PRIORITY, INGEST, Job, enqueue, get, settle
+from app.ingest.jobs.jobs import Job, get, settle
+from app.ingest.jobs.task_queue import BULK_PRIORITY, INGEST, enqueue
 
 
 @dataclass(frozen=True)

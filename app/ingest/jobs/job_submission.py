@@ -20,7 +20,8 @@ from app.database.connections import Sessions
 from app.errors import SourceNotAllowed, SourceUnreadable, UploadRejected
 from app.ingest.jobs import job_control, job_following, job_items, jobs
 from app.ingest.jobs.job_items import Item, NewItem
-from app.ingest.jobs.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, NewJob
+from app.ingest.jobs.jobs import Job, NewJob
+from app.ingest.jobs.task_queue import BULK_PRIORITY, SENT_PRIORITY
 from app.sources.sidecars.annotations import Annotation
 from app.storage.disk import Disk
 

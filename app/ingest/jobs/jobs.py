@@ -1,8 +1,7 @@
-"""SQL on jobs and on the queue of their tasks.
+"""SQL on jobs.
 
 A job is what a person sees: a source, and the outcome of each of its files. The work is done by
-procrastinate tasks, written in the same transaction as the rows they concern: there is no job
-without a task, and no task without a job.
+tasks, see `task_queue.py`.
 
 Every function takes a Session and leaves the transaction to its caller.
 """
@@ -10,33 +9,28 @@ Every function takes a Session and leaves the transaction to its caller.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-import procrastinate
 from sqlalchemy import Column, ColumnElement, case, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.command_names import typed
 from app.database.job_tables import OUTCOMES, jobs
 from app.database.tables import collections
 from app.errors import CollectionNotFound, ImageSearchError, JobNotFound
 from app.ingest.jobs.retryability import retryable
+from app.ingest.jobs.task_queue import (
+    FINISH,
+    HAS_WORKER,
+    LIST,
+    NO_WORKER,
+    SENT_PRIORITY,
+    WEBHOOK,
+    WEBHOOKS,
+    enqueue,
+)
 from app.ingest.webhooks.messages import WebhookMessage
 from app.metrics import QueueCounts
-
-LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order a job runs them
-WEBHOOK = "webhook"  # the task that reports its end, if it is to be reported
-WEBHOOKS = "webhooks"  # its queue: slow receivers hold up no job
-LONG = "+"  # ends the name of a queue of tasks that take hours, and hold up no others; names are
-# channels of Postgres: procrastinate's prefix and ours leave three bytes
-BULK_PRIORITY, SENT_PRIORITY = 0, 10  # uploads go before bulk loads
-
-NO_WORKER = (
-    f"No worker runs: start one by `{typed('worker')}`, or the server with "
-    "IMAGE_SEARCH_WORKER=embedded."
-)
 
 STATES = ("pending", "running", "succeeded", "failed", "cancelling", "cancelled")
 DONE = tuple(outcome for outcome in OUTCOMES if outcome not in {"removed", "gone"})
@@ -116,17 +110,6 @@ def _of_collection(column: Column[str]) -> ColumnElement[str]:
     return query.correlate(jobs).scalar_subquery()
 
 
-HAS_WORKER = (
-    "EXISTS (SELECT 1 FROM procrastinate_workers WHERE last_heartbeat > now() - interval '1 min')"
-)
-"""Workers write a heartbeat every 15 s at least."""
-
-
-def has_worker(session: Session) -> bool:
-    """Whether a worker of any machine is alive."""
-    return bool(session.execute(text(f"SELECT {HAS_WORKER}")).scalar_one())
-
-
 def _waiting() -> ColumnElement[str | None]:
     """Why a job makes no progress: what was noted, or that nobody would work on it."""
     nobody = case(((jobs.c.state == "pending") & text(f"NOT {HAS_WORKER}"), NO_WORKER), else_=None)
@@ -140,36 +123,6 @@ JOB_COLUMNS: list[ColumnElement[Any]] = [
     _of_collection(collections.c.name).label("collection"),
     *(jobs.c[name] for name in Job.__dataclass_fields__ if name in jobs.c and name != "waiting"),
 ]
-
-
-@cache
-def _tasks() -> procrastinate.App:
-    """Only for writing tasks: it opens no connection of its own."""
-    return procrastinate.App(connector=procrastinate.PsycopgConnector())
-
-
-def enqueue(
-    session: Session,
-    task: str,
-    queue: str,
-    *arguments: Mapping[str, Any],
-    priority: int = BULK_PRIORITY,
-    wait_seconds: int = 0,
-) -> None:
-    """Write a task for each of `arguments`, in the caller's transaction."""
-    driver = session.connection().connection.driver_connection
-    # One task of each kind at a time. LIST and FINISH have separate locks: a FINISH written by LIST
-    # would be skipped when it is announced, and wait for the next poll.
-    lock = None if task in {INGEST, WEBHOOK} else f"{task} {arguments[0]['job_id']}"
-    deferrer = _tasks().configure_task(
-        task,
-        queue=queue,
-        priority=priority,
-        lock=lock,
-        schedule_in={"seconds": wait_seconds} if wait_seconds else None,
-        connection=driver,
-    )
-    deferrer.batch_defer(*(dict(one) for one in arguments))
 
 
 @dataclass(frozen=True)

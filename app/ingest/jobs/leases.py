@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.database.job_tables import job_items, jobs
 from app.ingest.jobs.job_items import ITEM_COLUMNS, OPEN, Item, enqueue_batches
-from app.ingest.jobs.jobs import BULK_PRIORITY, SENT_PRIORITY, Job, get, settle
+from app.ingest.jobs.jobs import Job, get, settle
+from app.ingest.jobs.task_queue import BULK_PRIORITY, SENT_PRIORITY
 
 MAX_ATTEMPTS = 3  # of an item, before it has failed
 RETRY_SECONDS = 2  # before the second attempt; doubled for the third

@@ -18,7 +18,7 @@ from app.database.connections import Sessions
 from app.database.job_tables import jobs
 from app.database.standing_tables import standing_matches
 from app.errors import ImageSearchError, UrlNotAllowed, WebhookRejected
-from app.ingest.jobs.jobs import WEBHOOK, WEBHOOKS, enqueue
+from app.ingest.jobs.task_queue import WEBHOOK, WEBHOOKS, enqueue
 from app.ingest.webhooks.messages import WebhookMessage
 from app.sources.checked_connections import (
     NUMBER_LAST,

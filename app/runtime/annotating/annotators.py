@@ -20,7 +20,8 @@ from app.errors import AnnotatorUnavailable, CollectionNotFound, CollectionRejec
 from app.index import generations, regions
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_control import ANNOTATING
-from app.ingest.jobs.jobs import LONG, NewJob
+from app.ingest.jobs.jobs import NewJob
+from app.ingest.jobs.task_queue import LONG
 from app.runtime.annotating.annotator import (
     CAPTION,
     TEXT,

@@ -22,7 +22,7 @@ from app.database.connections import Sessions
 from app.database.tables import Collection, VectorIndex
 from app.index import embeddings
 from app.index.calibration import NullDistribution
-from app.ingest.jobs.jobs import WEBHOOK, WEBHOOKS, enqueue
+from app.ingest.jobs.task_queue import WEBHOOK, WEBHOOKS, enqueue
 from app.ingest.webhooks.delivery import STANDING_SEARCH
 from app.ingest.webhooks.messages import WebhookMessage, message_id
 from app.search.standing.filtering import passing_filters

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.catalog import collections
 from app.database.connections import Sessions
-from app.ingest.jobs import job_control, job_items, jobs, leases
+from app.ingest.jobs import job_control, job_items, jobs, leases, task_queue
 from app.ingest.jobs.job_items import NewItem
-from app.ingest.jobs.jobs import INGEST, LIST, NewJob
+from app.ingest.jobs.jobs import NewJob
 from app.ingest.jobs.leases import ItemResult
+from app.ingest.jobs.task_queue import INGEST, LIST
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.http_jobs import staged, working
@@ -41,7 +42,7 @@ def with_items(sessions: Sessions, number: int) -> tuple[int, list[int]]:
     with sessions.begin() as session:
         job_id = new_job(session)
         new = [NewItem(f"{n:02}.png") for n in range(number)]
-        job_items.attach(session, job_id, new, BATCH, jobs.SENT_PRIORITY)
+        job_items.attach(session, job_id, new, BATCH, task_queue.SENT_PRIORITY)
         return job_id, [item.id for item in job_items.items(session, job_id, number)]
 
 
@@ -240,7 +241,7 @@ def test_a_job_that_lost_its_tasks_goes_on(
         job_id = jobs.create(session, new)
         if listed:
             sent = [NewItem("a.png", staged="00aa")]
-            job_items.attach(session, job_id, sent, BATCH, jobs.SENT_PRIORITY)
+            job_items.attach(session, job_id, sent, BATCH, task_queue.SENT_PRIORITY)
         session.execute(text("DELETE FROM procrastinate_jobs"))
     services.worker.upkeep.maintain_queue()
     with sessions.begin() as session:
