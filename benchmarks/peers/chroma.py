@@ -58,7 +58,7 @@ def nearest(task: dict[str, Any]) -> dict[str, Any]:
     """Search by vector with a number of candidates: recall@10, and the seconds of each query.
 
     The number takes effect when the index is reopened; at the end it is set to the default. Once a
-    process: each reopening takes the memory of another index.
+    process: each reopening takes the memory of another index, until garbage is collected.
     """
     collection, built = _filled(task, None)
     queries, expected = np.load(task["queries"]), np.load(task["expected"])
