@@ -1,4 +1,4 @@
-"""Payloads about collections and their pictures."""
+"""Payloads about collections."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self, get_args
@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.catalog.collections import DEFAULT_LANGUAGE
 from app.catalog.filters.field_names import MAX_FIELDS
-from app.catalog.gallery import RESTORABLE
 from app.database.tables import REGION_ANNOTATORS, Pages, Regions
 from app.encoders.presets import understands_english_alone
 from app.index import tuning as chosen
@@ -17,15 +16,10 @@ from app.index.vector_indexes import HNSW_EF_CONSTRUCTION, HNSW_M
 from app.pictures.frames import MAX_PAGES
 from app.runtime.annotating.annotator import ChosenAnnotator
 from app.runtime.known_collections import KnownCollection
-from app.search.cursors import Cursors
-from app.search.search_response import SearchResponse
 from app.vectors import Arithmetic
-from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples
-from app.web.payloads.field_types import MAX_ID, STORABLE, Name
-from app.web.payloads.images import ImageDetails
-from app.web.payloads.search.request import Filter
+from app.web.payloads.field_types import STORABLE, Name
 
 MAX_MODEL_CHARACTERS = 500
 PAGES = (
@@ -41,7 +35,6 @@ SENTENCE_MODEL = (
     "one of IMAGE_SEARCH_SENTENCE_MODELS, by which the meaning of generated captions is compared "
     "where `hybrid.captions` gives that a weight; null: by the model of the searches"
 )
-MAX_REMOVED = 10_000  # pictures in one request
 
 FieldType = Literal["text", "number", "boolean", "date", "tags"]
 Fields = Annotated[
@@ -244,66 +237,3 @@ class CollectionPage(BaseModel):
 
     data: list[CollectionDetails] = Field(description="ordered by name")
     next_cursor: str | None = Field(description="null on the last page")
-
-
-class ImagePage(BaseModel):
-    """A page of pictures."""
-
-    model_config = with_examples({"data": [examples.IMAGE], "total": 1, "next_cursor": None})
-
-    data: list[ImageDetails] = Field(description="in the requested order")
-    total: int = Field(description="number of pictures that pass the filter")
-    next_cursor: str | None = Field(description="null on the last page")
-
-    @classmethod
-    def of(cls, answer: SearchResponse, cursors: Cursors, addresses: PictureAddresses) -> Self:
-        """A page of a listing."""
-        return cls(
-            data=[ImageDetails.of(hit.image, addresses) for hit in answer.hits],
-            total=answer.total or 0,
-            next_cursor=cursors.write(answer.following) if answer.following else None,
-        )
-
-
-class ImageDeletion(BaseModel):
-    """Which pictures to delete: by ids or by a filter."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"ids": [1, 2]}, {"filter": {"format": "GIF"}}]},
-    )
-
-    ids: list[Annotated[int, Field(ge=1, le=MAX_ID)]] | None = Field(
-        None, max_length=MAX_REMOVED, description="ids of pictures; unknown ones are ignored"
-    )
-    filter: Filter | None = Field(
-        None, description="must not be empty: that would be every picture"
-    )
-    restorable: bool = Field(
-        False,
-        description="only with ids: hide them for "
-        f"{RESTORABLE.seconds // 60} minutes, in which `…/images/restore` brings them back, and "
-        "delete them after that",
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if self.restorable and self.ids is None:
-            raise ValueError("restorable needs ids")
-        if (self.ids is None) == (self.filter is None) or self.filter == {}:
-            raise ValueError("send either ids or a filter that is not empty")
-        return self
-
-
-class ImageDeletionResult(BaseModel):
-    """Which pictures were deleted."""
-
-    model_config = with_examples({"deleted": 2, "ids": [1, 2], "more": False})
-
-    deleted: int = Field(description="number of deleted pictures")
-    ids: list[int] = Field(description="their ids, ascending")
-    more: bool = Field(
-        description=f"whether more pictures pass the filter than the {MAX_REMOVED:,} that one "
-        f"request "
-        "deletes: repeat it"
-    )

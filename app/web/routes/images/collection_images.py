@@ -29,7 +29,7 @@ from app.web.dependencies import (
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit
-from app.web.payloads.collections import (
+from app.web.payloads.collection_images import (
     MAX_REMOVED,
     ImageDeletion,
     ImageDeletionResult,
