@@ -17,10 +17,10 @@ from app.sources.sidecars.annotations import (
     parse_metadata,
 )
 from app.web.bodies.sent_pictures import in_memory
-from app.web.dependencies import Storing
 from app.web.payloads.field_types import STORABLE, printable
 from app.web.payloads.flat import UploadResult
 from app.web.problems.problems import code_of, problem, status_of
+from app.web.storing import Storing
 
 MAX_FILES = 100  # in one upload: the decoded pixels of all stay in memory until all are written
 NOTHING_NEW = "Nothing new: every file was known, or replaced the picture of its external id"

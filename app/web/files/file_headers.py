@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from app.web.addresses import content_version
-from app.web.dependencies import IsSigned
+from app.web.callers import IsSigned
 
 # An untrusted file is shown with the media type of its bytes, and cannot run scripts.
 SAFE_FILE = {

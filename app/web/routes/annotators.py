@@ -5,13 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from app.runtime.annotating.annotator import AnnotatorName
-from app.web.dependencies import (
-    AnnotatorService,
-    CoverageService,
-    GalleryService,
-    ImageId,
-    Utf8Query,
-)
+from app.web.callers import ImageId
+from app.web.dependencies import AnnotatorService, CoverageService, GalleryService, Utf8Query
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.annotators import (
     AnnotatorBackfill,

@@ -11,15 +11,8 @@ from app.runtime.annotating.annotators import regions_of
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.known_collections import KnownCollection
 from app.search.search_request import DEFAULT_LIMIT
-from app.web.dependencies import (
-    AnnotatorService,
-    CurrentCaller,
-    InNamespace,
-    RegistryService,
-    ServiceAddresses,
-    Utf8Query,
-    chosen_namespace,
-)
+from app.web.callers import CurrentCaller, InNamespace, chosen_namespace
+from app.web.dependencies import AnnotatorService, RegistryService, ServiceAddresses, Utf8Query
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, read_cursor, write_cursor
 from app.web.payloads.collections import (

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.catalog.duplicates.duplicate_groups import DEFAULT_LIMIT, MAX_LIMIT, Kind
-from app.web.dependencies import AnswerAddresses, InCollection
+from app.web.callers import AnswerAddresses, InCollection
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, read_number
 from app.web.payloads.duplicates import DuplicateGroupPage

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query
 
 from app.errors import QueryRejected
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
-from app.web.dependencies import InCollection, Utf8Query
+from app.web.callers import InCollection
+from app.web.dependencies import Utf8Query
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.explanation import ExplanationDetails

@@ -15,14 +15,8 @@ from app.errors import RoleRejected
 from app.feedback.ratings import ExportedJudgement, Scope
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.search.feedback_tokens import ShownAnswer
-from app.web.dependencies import (
-    CurrentCaller,
-    InNamespace,
-    RegistryService,
-    SummaryService,
-    TokenService,
-    chosen_namespace,
-)
+from app.web.callers import CurrentCaller, InNamespace, chosen_namespace
+from app.web.dependencies import RegistryService, SummaryService, TokenService
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.examples import EXPORTED
 from app.web.payloads.feedback import (

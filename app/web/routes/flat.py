@@ -25,21 +25,15 @@ from app.web.bodies.sent_uploads import (
     status_of_upload,
     store_files,
 )
-from app.web.dependencies import (
-    MODEL_HEADER,
-    AnswerAddresses,
-    FlatCollection,
-    ModelHeader,
-    StoringService,
-    TokenService,
-    Utf8Query,
-    model_header,
-)
+from app.web.callers import AnswerAddresses, FlatCollection
+from app.web.dependencies import TokenService, Utf8Query
 from app.web.files.file_threads import picture_limiter
 from app.web.kept_answers import TOKEN_HEADER, KeptAnswer, Repeated
 from app.web.middleware.guarded_route import needs
+from app.web.model_header import MODEL_HEADER, ModelHeader, model_header
 from app.web.payloads.flat import Hit, UploadResult
 from app.web.problems.problems import problem_responses
+from app.web.storing import StoringService
 
 router = APIRouter(tags=["flat"], route_class=Repeated)
 

@@ -13,8 +13,8 @@ from app.database import database_identity
 from app.database.connections import Sessions
 from app.database.read_replicas import ReadReplicas, Replica
 from app.errors import KeyRejected, RoleRejected
+from app.web.callers import CurrentCaller
 from app.web.database_metrics import DatabaseMetrics
-from app.web.dependencies import CurrentCaller
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.health import Liveness, Readiness, ReleaseNotes, ReplicaState, ServiceStatus
 from app.web.problems.problems import problem_responses

@@ -15,15 +15,8 @@ from app.ingest.jobs.job_submission import JobOptions
 from app.ingest.jobs.jobs import Job
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.addresses import Addresses
-from app.web.dependencies import (
-    CurrentCaller,
-    InCollection,
-    InNamespace,
-    JobId,
-    JobSubmissionService,
-    RegistryService,
-    ServiceAddresses,
-)
+from app.web.callers import CurrentCaller, InCollection, InNamespace, JobId
+from app.web.dependencies import JobSubmissionService, RegistryService, ServiceAddresses
 from app.web.middleware.guard import presented_key
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, read_number

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from app.access.api_keys import MAX_ID
 from app.access.key_administration import KeyAdministration
 from app.search.search_request import DEFAULT_LIMIT
-from app.web.dependencies import CurrentCaller, InNamespace, chosen_namespace
+from app.web.callers import CurrentCaller, InNamespace, chosen_namespace
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit, read_number
 from app.web.payloads.keys import KEYS, KeyCreate, KeyCreated, KeyPage

@@ -5,15 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from app.runtime.labelling.label_sets import LabelSets
-from app.web.dependencies import (
-    CurrentCaller,
-    GalleryService,
-    ImageId,
-    RegistryService,
-    ServiceAddresses,
-    Utf8Query,
-    chosen_namespace,
-)
+from app.web.callers import CurrentCaller, ImageId, chosen_namespace
+from app.web.dependencies import GalleryService, RegistryService, ServiceAddresses, Utf8Query
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.field_types import Name
 from app.web.payloads.labels.classification import (

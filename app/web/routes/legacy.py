@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Response
 
 from app.search.search import DEFAULT_LIMIT
-from app.web.dependencies import CurrentCaller, DefaultCollection, RegistryService, TokenService
+from app.web.callers import CurrentCaller, DefaultCollection
+from app.web.dependencies import RegistryService, TokenService
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.feedback import FeedbackCreate, FeedbackDetails
 from app.web.payloads.legacy import (

@@ -9,17 +9,13 @@ from app.runtime.collection_registry import OpenCollection
 from app.search import search_request
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS, Term
 from app.search.search_request import DEFAULT_LIMIT, Mode
+from app.web.callers import AnswerAddresses, CurrentCaller, ImageId, InCollection, chosen_namespace
 from app.web.dependencies import (
-    AnswerAddresses,
-    CurrentCaller,
     CursorService,
     GalleryService,
-    ImageId,
-    InCollection,
     RegistryService,
     TokenService,
     Utf8Query,
-    chosen_namespace,
 )
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guarded_route import Guarded, needs

@@ -14,7 +14,8 @@ from app.errors import CursorRejected, ImageSearchError
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.search import batch_search, search_request
 from app.search.attempts import attempt
-from app.web.dependencies import CurrentCaller, RegistryService, chosen_namespace
+from app.web.callers import CurrentCaller, chosen_namespace
+from app.web.dependencies import RegistryService
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.search.answer import References, SearchResponse
 from app.web.payloads.search.batch import (

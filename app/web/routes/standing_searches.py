@@ -19,15 +19,8 @@ from app.runtime.standing.standing_searches import StandingSearches
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.addresses import Addresses, PictureAddresses
 from app.web.atom_feed import MAX_ENTRIES, MEDIA_TYPE, atom_feed
-from app.web.dependencies import (
-    AnswerAddresses,
-    CurrentCaller,
-    InNamespace,
-    IsSigned,
-    RegistryService,
-    ServiceAddresses,
-    chosen_namespace,
-)
+from app.web.callers import AnswerAddresses, CurrentCaller, InNamespace, IsSigned, chosen_namespace
+from app.web.dependencies import RegistryService, ServiceAddresses
 from app.web.files.conditional_requests import matches_etag
 from app.web.files.file_headers import BY_KEY
 from app.web.middleware.guard import presented_key

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from app.runtime.evaluation.evaluations import Evaluations
-from app.web.dependencies import JobId, ServiceAddresses, Utf8Query
+from app.web.callers import JobId
+from app.web.dependencies import ServiceAddresses, Utf8Query
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.evaluation.evaluations import EvaluationDetails, EvaluationRequest
 from app.web.payloads.jobs.jobs import JobAccepted

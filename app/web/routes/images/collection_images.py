@@ -17,15 +17,8 @@ from app.web.bodies.sent_uploads import (
     status_of_upload,
     store_files,
 )
-from app.web.dependencies import (
-    AnswerAddresses,
-    CursorService,
-    GalleryService,
-    InCollection,
-    ServiceAddresses,
-    StoringService,
-    Utf8Query,
-)
+from app.web.callers import AnswerAddresses, InCollection
+from app.web.dependencies import CursorService, GalleryService, ServiceAddresses, Utf8Query
 from app.web.filter_parameter import FilterText
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.pagination import Cursor, Limit
@@ -39,6 +32,7 @@ from app.web.payloads.images import UploadedImage, UploadResponse
 from app.web.payloads.search.request import FieldName
 from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Found, Opened
+from app.web.storing import StoringService
 
 router = APIRouter(prefix="/api/v1", dependencies=[Utf8Query], route_class=Guarded)
 

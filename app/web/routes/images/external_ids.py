@@ -15,18 +15,15 @@ from app.sources.sidecars.annotations import (
 )
 from app.web.addresses import Addresses
 from app.web.bodies.sent_pictures import in_memory
-from app.web.dependencies import (
-    AnswerAddresses,
-    GalleryService,
-    StoringService,
-    Utf8Query,
-)
+from app.web.callers import AnswerAddresses
+from app.web.dependencies import GalleryService, Utf8Query
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.field_types import ExternalId, printable
 from app.web.payloads.images import ImageDetails
 from app.web.problems.problems import problem_responses
 from app.web.routes.collections import Found, Opened
 from app.web.routes.images.images import VERSION, record_etag
+from app.web.storing import StoringService
 
 router = APIRouter(
     prefix="/api/v1/collections/{name}/images/by-external-id",

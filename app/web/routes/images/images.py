@@ -16,7 +16,8 @@ from app.database.tables import Image
 from app.pictures.frames import MAX_FRAMES
 from app.pictures.thumbnails import THUMBNAIL_SIDES
 from app.web.aliases import API, alias_of, at_both_addresses
-from app.web.dependencies import AnswerAddresses, GalleryService, ImageId
+from app.web.callers import AnswerAddresses, ImageId
+from app.web.dependencies import GalleryService
 from app.web.files.conditional_requests import is_expected, matches_etag
 from app.web.files.file_headers import FileHeaders
 from app.web.files.file_threads import on_file_thread

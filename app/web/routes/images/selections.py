@@ -11,7 +11,8 @@ from app.catalog.images.image_changes import change_many
 from app.catalog.images.image_moves import move_many
 from app.catalog.zip_stream import MAX_ZIP_BYTES, zipped
 from app.sources.sidecars.annotations import check_caption
-from app.web.dependencies import GalleryService, InNamespace, RegistryService, Utf8Query
+from app.web.callers import InNamespace
+from app.web.dependencies import GalleryService, RegistryService, Utf8Query
 from app.web.files.file_threads import file_limiter, on_file_thread
 from app.web.middleware.guarded_route import Guarded, needs
 from app.web.payloads.field_types import MAX_ID
