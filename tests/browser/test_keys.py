@@ -148,7 +148,7 @@ def test_what_a_dialog_would_cover_is_told_in_it(visitor: Visitor, locked: Locke
     expect(alert).to_be_hidden()
     page.keyboard.press("Escape")
     expect(shown).to_be_hidden()
-    expect(page.locator("#notices > #alerts")).to_be_attached()
+    expect(page.locator("body > #notices")).to_be_attached()
 
 
 def test_one_sentence_is_said_once_and_lies_over_no_button(

@@ -15,6 +15,13 @@ from tests.browser.test_manners import SCHEMES, Scheme, overflowing
 
 NAMES = ("green-tree.jpg", "cat.jpg", "car.jpg", "banana.jpg", "camera.jpg", "tiger.jpg")
 VIEW = "/?collection=managed"
+BUTTONS_BELOW = """(selector) => {
+  const over = document.querySelector(selector).getBoundingClientRect();
+  const isBelow = ({left, right, top, bottom}) =>
+    left < over.right && right > over.left && top < over.bottom && bottom > over.top;
+  const buttons = [...document.querySelectorAll("#selection button, #undo button")];
+  return buttons.filter((one) => isBelow(one.getBoundingClientRect())).map((one) => one.innerText);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +173,26 @@ def test_moved_to_another_collection(visitor: Visitor, managed: Service) -> None
     expect(tiles(page)).to_have_count(5)
     assert managed.ask("GET", "/api/v1/collections/moved")["image_count"] == 1
     expect(page.locator("#note")).to_have_text("1 picture is in moved now.")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_what_is_told_lies_over_no_button(visitor: Visitor, managed: Service, width: int) -> None:
+    """Before, it lay over the selection's buttons, and over the undo of the deletion before."""
+    page = visit(visitor, managed, size=(width, 800))
+    page.get_by_role("button", name="Select", exact=True).click()
+    tiles(page).first.click()
+    bar(page).get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Select", exact=True).click()
+    tiles(page).first.click()
+    bar(page).get_by_role("button", name="Edit").click()
+    dialog(page).get_by_label("Caption for all").fill("A day")
+    dialog(page).get_by_role("button", name="Save").click()
+    expect(page.locator("#note")).to_have_text("1 picture changed.")
+    assert page.evaluate(BUTTONS_BELOW, "#note") == []
+    visitor.photograph(f"told at {width}")
+    for place in (bar(page), page.locator("#undo")):
+        for button in place.get_by_role("button").all():
+            button.click(trial=True)
 
 
 def test_moved_to_a_collection_that_is_made_then(visitor: Visitor, managed: Service) -> None:

@@ -123,20 +123,27 @@ export function closable(tag, className, ...children) {
 
 const alerts = new Map(); // by subject
 const board = byId("alerts");
-const home = board.parentNode;
+const notices = board.parentNode;
 const shownOf = (text) => [...board.children].find((told) => told.firstChild.data === text);
 
 const note = byId("note");
 let fading;
 
-// For a moment, above whatever is open.
+// A dialog covers all else.
+function showNotices() {
+	const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
+	dialog?.append(notices);
+	dialog?.addEventListener("close", () => document.body.append(notices), {once: true});
+}
+
+// For a moment.
 export function tell(text) {
 	announce(text);
 	clearTimeout(fading);
 	note.textContent = text;
-	note.hidePopover();
-	note.showPopover();
-	fading = setTimeout(() => note.hidePopover(), NOTE_MS);
+	note.hidden = false;
+	showNotices();
+	fading = setTimeout(() => (note.hidden = true), NOTE_MS);
 }
 
 export function copyButton(key, textOf, told, className) {
@@ -152,9 +159,7 @@ export function alertOf(text, subject = text) {
 	if (![...alerts.values()].includes(before)) shownOf(before)?.remove();
 	if (!text) return;
 	if (!shownOf(text)) board.append(closable("p", "row card bad", text));
-	const dialog = document.querySelector("dialog[open]"); // which covers all else
-	dialog?.append(board);
-	dialog?.addEventListener("close", () => home.prepend(board), {once: true});
+	showNotices();
 }
 
 export async function attempt(subject, act) {
