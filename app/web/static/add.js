@@ -90,8 +90,8 @@ async function send(batch, signal) {
 		const {job_id: id} = await upload(`/api/v1/images?collection=${into}`, form, {progress, signal});
 		running.add(id);
 		watchJob(id, (job) => settle(batch, job));
-	} catch ({status, message, name}) {
-		if (name === "AbortError") return change(files, "cancelled", 1);
+	} catch ({status, message}) {
+		if (signal.aborted) return change(files, "cancelled", 1);
 		const isFinal = status < 500 && !MENDABLE.includes(status);
 		if (!isFinal) lost.push(batch);
 		change(files, isFinal ? "failed" : "lost", 1, message);

@@ -87,8 +87,8 @@ export async function upload(path, form, {progress, signal}, attempt = 1) {
 	await new Promise((resolve, reject) => {
 		request.onload = resolve;
 		request.onerror = () => reject(offline());
-		request.onabort = () => reject(new DOMException("stopped", "AbortError"));
-		signal.addEventListener("abort", () => request.abort());
+		request.onabort = () => reject(signal.reason);
+		signal.onabort = () => request.abort();
 		request.send(form);
 	});
 	const seconds = Number(request.getResponseHeader("Retry-After"));

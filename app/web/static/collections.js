@@ -8,7 +8,7 @@ const DEFAULT = "default";
 const MOST = 63; // characters
 
 // "summer-2019" for "Summer 2019!".
-const nameFrom = (text) => text.toLowerCase().replace(/ß/g, "ss").normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^a-z0-9_]+/g, "-").replace(/^[-_]+/, "").slice(0, MOST).replace(/-+$/, "");
+const nameFrom = (text) => text.toLowerCase().replace(/ß/g, "ss").normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^a-z0-9_]+/g, "-").slice(0, MOST).replace(/^[-_]+|-+$/g, "");
 
 export function nameField(key) {
 	const told = make("output", "muted", t("collection_rule"));

@@ -60,7 +60,7 @@ export const focusMain = () => document.activeElement === document.body && byId(
 export const unsaved = new Map();
 addEventListener("beforeunload", (event) => unsaved.size && event.preventDefault());
 
-// Its whole begins with the title; a dialog without buttons has a cross beside that.
+// `whole` gets the title, and a cross if it has no buttons.
 export function openDialog(title, whole, hasCross) {
 	const onclose = () => {
 		if (unsaved.has(dialog) && !confirm(t("edit_discard"))) return dialog.showModal();
@@ -152,7 +152,7 @@ export function copyButton(key, textOf, told, className) {
 	return copy;
 }
 
-// Stays until it is closed, or its subject has something else to say; empty: withdrawn.
+// Until it is closed, or its subject says something else; empty: withdrawn.
 export function alertOf(text, subject = text) {
 	const before = alerts.get(subject);
 	alerts.set(subject, text);

@@ -73,7 +73,7 @@ function valueOf(text, kind, before) {
 	return isTags ? tagsIn(text) : text;
 }
 
-// `said` notes what differs now; what it gives asks a collection for the kinds. Null is taken away.
+// `said` notes what differs; its result asks a collection for the kinds. Null: taken away.
 export function fieldsEditor(known) {
 	const rows = [];
 	const list = make("div", "fields");

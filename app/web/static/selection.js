@@ -1,5 +1,5 @@
 // Selecting pictures.
-import {alertOf, byId} from "./dom.js";
+import {attempt, byId} from "./dom.js";
 import {shown, visible} from "./grid.js";
 
 const LONG_PRESS_MS = 500;
@@ -27,12 +27,10 @@ async function start() {
 	if (isOn()) return;
 	grid.dataset.selecting = "";
 	show();
-	try {
+	await attempt("selection", async () => {
 		manage ??= (await import("./manage.js")).mountManage(bar, {selected, selectAll, stop});
 		show();
-	} catch (error) {
-		alertOf(error.message);
-	}
+	});
 }
 
 export function stop() {
