@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import Visitor
@@ -15,6 +15,7 @@ from tests.browser.serving import Service, serving, wait
 
 MEGAPIXELS = 0.5
 FILE_MB = 2.0
+BATCH_FILES = 40  # as in add.js
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def asked(page: Page) -> Locator:
 
 def pictures(strict: Service, caption: str) -> dict[str, tuple[int, int, str]]:
     """Width, height and format of the pictures with this caption, by name."""
-    listed = strict.ask("GET", "/api/v1/collections/default/images")["data"]
+    listed = strict.ask("GET", "/api/v1/collections/default/images?limit=1000")["data"]
     return {
         one["original_filename"]: (one["width"], one["height"], one["format"])
         for one in listed
@@ -77,7 +78,8 @@ def test_they_are_made_smaller_if_the_person_agrees(visitor: Visitor, strict: Se
 
 
 @pytest.mark.parametrize(
-    ("answer", "refused"), [("Send as they are", "2 refused"), ("Leave them out", "1 of 1 done")]
+    ("answer", "refused"),
+    [("Send as they are", "2 refused"), ("Leave them out", "1 of 3 done · 1 added · 2 not begun")],
 )
 def test_nothing_is_made_smaller_without_a_yes(
     visitor: Visitor, strict: Service, answer: str, refused: str
@@ -85,5 +87,44 @@ def test_nothing_is_made_smaller_without_a_yes(
     page = visitor.visit(strict, "/?view=add")
     hand_in(page, answer)
     asked(page).get_by_role("button", name=answer).click()
-    expect(page.locator(".uploads")).to_contain_text(refused)
+    expect(page.locator(".uploads > p")).to_contain_text(refused)
     assert set(wait(lambda: pictures(strict, answer))) == {"small.png"}
+
+
+def test_what_is_handed_in_is_noted_before_it_is_measured(
+    visitor: Visitor, strict: Service
+) -> None:
+    """Before, nothing was seen until all were decoded; caption and collection were read then."""
+    strict.ask("POST", "/api/v1/collections", json={"name": "elsewhere"})
+    page = visitor.visit(strict, "/?view=add")
+    page.get_by_label("Collection", exact=True).locator("option[value=elsewhere]").wait_for(
+        state="attached"
+    )
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        """The first one, which asks how large a picture may be."""
+        route.continue_() if held else held.append(route)
+
+    page.route("**/api/v1/status", hold)
+    hand_in(page, "noted")
+    expect(page.locator(".files > li")).to_have_count(3)
+    expect(page.get_by_label("Caption for all (optional)")).to_have_value("")
+    page.get_by_label("Collection", exact=True).select_option("elsewhere")
+    held[0].continue_()
+    asked(page).get_by_role("button", name="Send smaller copies").click()
+    wait(lambda: len(pictures(strict, "noted")) == 3)  # in the collection that was chosen first
+
+
+def test_one_answer_holds_for_all_that_were_handed_in_together(
+    visitor: Visitor, strict: Service
+) -> None:
+    """They are measured batch by batch, so that the first are sent while others wait."""
+    page = visitor.visit(strict, "/?view=add")
+    page.get_by_label("Caption for all (optional)").fill("together")
+    small = [payload(f"{number}.png", noise(40, "PNG")) for number in range(BATCH_FILES)]
+    large = [payload(f"large {number}.jpg", noise(1600, "JPEG")) for number in range(2)]
+    choose(page, large[0], *small, large[1])
+    asked(page).get_by_role("button", name="Send smaller copies").click()
+    expect(page.locator(".uploads > p")).to_have_text("42 of 42 done · 42 added")
+    assert set(pictures(strict, "together")) == {one["name"] for one in [*small, *large]}

@@ -30,7 +30,7 @@ let drawing = 0;
 function batchesOf(files) {
 	const batches = [];
 	let size = Infinity;
-	const said = {caption: view.caption.value.trim(), metadata: metadata(), into: collection()};
+	const said = {caption: view.caption.value.trim(), metadata: metadata(), into: collection(), large: {}};
 	for (const file of files) {
 		const isArchive = ARCHIVE.test(file.name);
 		size += file.size;
@@ -69,17 +69,21 @@ function enqueue(batches) {
 	}
 }
 
-async function take(files) {
-	const suspects = files.filter(({name, size}) => size > SUSPECT_BYTES && !ARCHIVE.test(name));
-	try {
-		if (suspects.length) files = await (await import("./shrink.js")).withinBounds(files, suspects);
-	} catch {} // the service says what it refuses
-	enqueue(batchesOf(files));
+const take = (files) => enqueue(batchesOf(files));
+
+async function fit(batch) {
+	const suspects = batch.files.filter(({file}) => file.size > SUSPECT_BYTES && !ARCHIVE.test(file.name));
+	if (!suspects.length) return;
+	const left = await (await import("./shrink.js")).leftOut(suspects, batch.large);
+	change(left, "cancelled", 1);
+	batch.files = batch.files.filter((entry) => !left.includes(entry));
 }
 
 async function send(batch, signal) {
+	if (signal.aborted) return change(batch.files, "cancelled", 1);
+	await fit(batch).catch(() => {}); // the service says what it refuses
 	const {files, caption, into, isArchive} = batch;
-	if (signal.aborted) return change(files, "cancelled", 1);
+	if (!files.length) return;
 	const form = new FormData();
 	for (const {file} of files) form.append(isArchive ? "archive" : "files", file, file.name);
 	form.append("caption", caption);
@@ -122,8 +126,8 @@ function settleFile(entry, {image_id: id, status, action, code, reason}) {
 
 function entryOf(file) {
 	const image = make("img", {alt: "", width: 40, height: 40});
-	const size = make("span", "muted", file.before ? t("shrunk", {before: bytes(file.before), after: bytes(file.size)}) : bytes(file.size));
-	const entry = {file, image, ...liveRow(make("span", {}, file.name, " ", size))};
+	const size = make("span", "muted", bytes(file.size));
+	const entry = {file, image, size, ...liveRow(make("span", {}, file.name, " ", size))};
 	entry.whole.prepend(image);
 	view.files.append(entry.whole);
 	entries.push(entry);

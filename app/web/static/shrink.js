@@ -9,17 +9,18 @@ const MOST_TRIES = 12;
 const KEPT_TYPES = ["image/png", "image/webp"]; // the rest becomes a JPEG
 
 // `factor`, of its sides, is 0 if the browser cannot read it.
-async function measured(file, {max_file_bytes: mostBytes, max_megapixels: megapixels}) {
-	const isOver = file.size > mostBytes;
-	const bitmap = await createImageBitmap(file).catch(() => null);
-	if (!bitmap) return {file, isOver, factor: 0};
+async function measured(entry, {max_file_bytes: mostBytes, max_megapixels: megapixels}) {
+	const isOver = entry.file.size > mostBytes;
+	const bitmap = await createImageBitmap(entry.file).catch(() => null);
+	if (!bitmap) return {entry, isOver, factor: 0};
 	const {width, height} = bitmap;
 	bitmap.close();
 	const factor = Math.min(1, Math.sqrt((megapixels * 1e6) / (width * height)));
-	return {file, width, height, factor, isOver: isOver || factor < 1};
+	return {entry, width, height, factor, isOver: isOver || factor < 1};
 }
 
-async function smaller({file, width, height, factor}, mostBytes) {
+async function shrink({entry, width, height, factor}, mostBytes) {
+	const {file} = entry;
 	const bitmap = await createImageBitmap(file);
 	const canvas = make("canvas");
 	const type = KEPT_TYPES.includes(file.type) ? file.type : "image/jpeg";
@@ -31,13 +32,14 @@ async function smaller({file, width, height, factor}, mostBytes) {
 		const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, QUALITY));
 		if (!blob || blob.size > mostBytes) continue;
 		bitmap.close();
-		const made = new File([blob], file.name, {type, lastModified: file.lastModified});
-		return Object.assign(made, {before: file.size});
+		entry.file = new File([blob], file.name, {type, lastModified: file.lastModified});
+		entry.size.textContent = t("shrunk", {before: bytes(file.size), after: bytes(blob.size)});
+		return;
 	}
 	throw new Error("too large");
 }
 
-function lineOf({file, width, height, factor}) {
+function lineOf({entry: {file}, width, height, factor}) {
 	const [small_width, small_height] = [width, height].map((side) => Math.floor(side * factor));
 	return say("li", "shrink_to", {name: file.name, bytes: bytes(file.size), width, height, small_width, small_height});
 }
@@ -52,20 +54,17 @@ function agreed(large, bounds) {
 	return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue)));
 }
 
-export async function withinBounds(files, suspects) {
+// Which of `entries` are left out; others get smaller files. `said` keeps the answer for all that were added together.
+export async function leftOut(entries, said) {
 	const bounds = await get("/api/v1/status");
 	const over = [];
-	for (const file of suspects) {
-		const one = await measured(file, bounds);
+	for (const entry of entries) {
+		const one = await measured(entry, bounds);
 		if (one.isOver) over.push(one);
 	}
-	const large = over.filter(({factor}) => factor);
-	const unknown = over.filter(({factor}) => !factor).map(({file}) => file.name);
-	const answer = large.length ? await agreed(large, bounds) : "no";
-	const made = new Map();
-	for (const one of answer === "yes" ? large : [])
-		made.set(one.file, await smaller(one, bounds.max_file_bytes).catch(() => (unknown.push(one.file.name), one.file)));
-	alertOf(unknown.length ? t("shrink_failed", {names: unknown.join(", ")}) : "", "shrink");
-	const isLeft = (file) => answer === "" && large.some((one) => one.file === file);
-	return files.filter((file) => !isLeft(file)).map((file) => made.get(file) ?? file);
+	const [large, unknown] = [true, false].map((isKnown) => over.filter(({factor}) => factor > 0 === isKnown));
+	if (large.length) said.answer ??= await agreed(large, bounds);
+	for (const one of said.answer === "yes" ? large : []) await shrink(one, bounds.max_file_bytes).catch(() => unknown.push(one));
+	if (unknown.length) alertOf(t("shrink_failed", {names: unknown.map(({entry}) => entry.file.name).join(", ")}));
+	return said.answer === "" ? large.map(({entry}) => entry) : [];
 }
