@@ -47,7 +47,7 @@ function batchesOf(files) {
 // What is said now; a collection gives the fields their kinds.
 function metadata() {
 	const [tags, fieldsIn] = [tagsIn(view.tags.value), view.fields.said()];
-	return async (name) => ({...(await fieldsIn(name)), ...(tags.length && {tags})});
+	return async name => ({...(await fieldsIn(name)), ...(tags.length && {tags})});
 }
 
 function empty() {
@@ -69,14 +69,14 @@ function enqueue(batches) {
 	}
 }
 
-const take = (files) => enqueue(batchesOf(files));
+const take = files => enqueue(batchesOf(files));
 
 async function fit(batch) {
 	const suspects = batch.files.filter(({file}) => file.size > SUSPECT_BYTES && !ARCHIVE.test(file.name));
 	if (!suspects.length) return;
 	const left = await (await import("./shrink.js")).leftOut(suspects, batch.large);
 	change(left, "cancelled", 1);
-	batch.files = batch.files.filter((entry) => !left.includes(entry));
+	batch.files = batch.files.filter(entry => !left.includes(entry));
 }
 
 async function send(batch, signal) {
@@ -87,13 +87,13 @@ async function send(batch, signal) {
 	const form = new FormData();
 	for (const {file} of files) form.append(isArchive ? "archive" : "files", file, file.name);
 	form.append("caption", caption);
-	const progress = (fraction) => change(files, "sending", SENT * fraction);
+	const progress = fraction => change(files, "sending", SENT * fraction);
 	try {
 		const metadata = await batch.metadata(into);
 		if (Object.keys(metadata).length) form.append("metadata", JSON.stringify(metadata));
 		const {job_id: id} = await upload(`/api/v1/images?collection=${into}`, form, {progress, signal});
 		running.add(id);
-		watchJob(id, (job) => settle(batch, job));
+		watchJob(id, job => settle(batch, job));
 	} catch ({status, message}) {
 		if (signal.aborted) return change(files, "cancelled", 1);
 		const isFinal = status < 500 && !MENDABLE.includes(status);
@@ -146,7 +146,7 @@ function change(files, state, done, detail = "") {
 function drawAll() {
 	drawing = 0;
 	const parts = entries.map(({state, job}) => job || {[state]: 1, total: 1, done: ENDS.includes(state) ? 1 : 0});
-	const counts = Object.fromEntries(["total", "done", ...ENDS].map((name) => [name, parts.reduce((sum, part) => sum + (part[name] ?? 0), 0)]));
+	const counts = Object.fromEntries(["total", "done", ...ENDS].map(name => [name, parts.reduce((sum, part) => sum + (part[name] ?? 0), 0)]));
 	const text = countsOf(counts);
 	view.uploads.hidden = false;
 	view.bar.value = entries.reduce((sum, entry) => sum + entry.done, 0) / entries.length;
@@ -164,7 +164,7 @@ export function addGiven({found, unreadable}) {
 
 function chooser(key, className, options) {
 	const onchange = ({target}) => {
-		take([...target.files].filter((file) => !isHiddenIn(file)));
+		take([...target.files].filter(file => !isHiddenIn(file)));
 		target.value = "";
 	};
 	const input = make("input", {type: "file", className: "unseen", multiple: true, onchange, ...options});
@@ -181,7 +181,7 @@ async function bodyOf(form) {
 
 function sourceForm() {
 	const told = make("p", {role: "status"});
-	const submit = async (form) => {
+	const submit = async form => {
 		try {
 			const given = {query: {collection: collection()}, json: await bodyOf(form)};
 			const {job_id: id} = await ask("POST", "/api/v1/images", given);
@@ -193,7 +193,7 @@ function sourceForm() {
 		}
 	};
 	const place = make("textarea", {name: "place", rows: 3, required: true});
-	const box = (name) => make("label", "row", make("input", {type: "checkbox", name}), t(`add_${name}`));
+	const box = name => make("label", "row", make("input", {type: "checkbox", name}), t(`add_${name}`));
 	const begin = say("button", "add_begin");
 	const form = formOf(submit, labelled("add_place", place), box("sync"), box("dry"), begin, told);
 	return make("details", "card writers", say("summary", "add_source"), form);
@@ -221,6 +221,6 @@ export function mount(section) {
 	const title = say("h2", "add_uploads");
 	view.uploads = make("div", {className: "uploads card", hidden: true}, title, view.bar, view.counts, row(view.find, view.again, view.stop), view.files);
 	section.append(view.drop, view.uploads, sourceForm());
-	addEventListener("beforeunload", (event) => entries.some(({state}) => /waiting|sending/.test(state)) && event.preventDefault());
+	addEventListener("beforeunload", event => entries.some(({state}) => /waiting|sending/.test(state)) && event.preventDefault());
 	mountJobs(section);
 }

@@ -9,7 +9,7 @@ const CHALLENGE = "WWW-Authenticate";
 
 const key = () => sessionStorage.apiKey || localStorage.apiKey;
 export const hasKey = () => Boolean(key());
-const bearer = (text) => (text ? {Authorization: `Bearer ${text}`} : {});
+const bearer = text => (text ? {Authorization: `Bearer ${text}`} : {});
 const authorization = () => bearer(key());
 
 // An empty text forgets it.
@@ -36,19 +36,19 @@ function outcome(status, text, challenge) {
 
 async function waited(status, seconds, attempt) {
 	if (![429, 503].includes(status) || !(seconds > 0 && seconds <= MAX_RETRY_S) || attempt === TRIES) return false;
-	await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+	await new Promise(resolve => setTimeout(resolve, seconds * 1000));
 	return true;
 }
 
 const offline = () => new Error(t("offline"));
 
 const reached = (path, options) =>
-	fetch(path, options).catch((error) => {
+	fetch(path, options).catch(error => {
 		throw error.name === "AbortError" ? error : offline();
 	});
 
 // The page may lie below a proxy's prefix.
-export const relative = (path) => path.replace(/^\//, "");
+export const relative = path => path.replace(/^\//, "");
 
 async function call(path, options = {}, attempt = 1) {
 	const response = await reached(relative(path), {...options, headers: {...options.headers, ...authorization()}});
@@ -96,7 +96,7 @@ export async function upload(path, form, {progress, signal}, attempt = 1) {
 	return outcome(request.status, request.responseText, request.getResponseHeader(CHALLENGE));
 }
 
-const blobUrl = async (path) => URL.createObjectURL(await (await call(path)).blob());
+const blobUrl = async path => URL.createObjectURL(await (await call(path)).blob());
 
 // Save a file; with a key, its bytes are fetched first.
 export async function download(path, name) {
@@ -107,7 +107,7 @@ export async function download(path, name) {
 }
 
 // An object URL: the page's policy allows no bucket's address.
-export const originalUrl = (id) => blobUrl(`/api/v1/images/${id}/file`);
+export const originalUrl = id => blobUrl(`/api/v1/images/${id}/file`);
 
 // An element cannot send the key; a signed address needs none.
 export async function showPicture(image, path) {

@@ -8,7 +8,7 @@ const DEFAULT = "default";
 const MOST = 63; // characters
 
 // "summer-2019" for "Summer 2019!".
-const nameFrom = (text) => text.toLowerCase().replace(/ß/g, "ss").normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^a-z0-9_]+/g, "-").slice(0, MOST).replace(/^[-_]+|-+$/g, "");
+const nameFrom = text => text.toLowerCase().replace(/ß/g, "ss").normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^a-z0-9_]+/g, "-").slice(0, MOST).replace(/^[-_]+|-+$/g, "");
 
 export function nameField(key) {
 	const told = make("output", "muted", t("collection_rule"));
@@ -28,7 +28,7 @@ export async function create({elements}) {
 }
 
 const add = () =>
-	askInDialog(t("collection_add"), [nameField("collection_name")], async (form) => {
+	askInDialog(t("collection_add"), [nameField("collection_name")], async form => {
 		const name = await create(form);
 		visit(name);
 		tell(t("collection_added", {name}));
@@ -53,7 +53,7 @@ function remove() {
 	askInDialog(t("collection_delete"), parts, use, t("collection_delete"));
 }
 
-const languagesOf = (choice) => Object.assign(choice.cloneNode(true), {id: "", onchange: choice.onchange});
+const languagesOf = choice => Object.assign(choice.cloneNode(true), {id: "", onchange: choice.onchange});
 
 export function openCollections() {
 	const isFixed = collection() === DEFAULT;

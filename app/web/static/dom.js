@@ -2,7 +2,7 @@
 import {showPicture} from "./api.js";
 import {t} from "./texts.js";
 
-export const byId = (id) => document.getElementById(id);
+export const byId = id => document.getElementById(id);
 
 // A string is a class; `on…` are listeners.
 export function make(tag, properties = {}, ...children) {
@@ -44,7 +44,7 @@ export const labelled = (key, ...inputs) => make("label", {}, t(key), ...inputs)
 export const select = (name, options) => make("select", {name}, ...options.map(([text, value]) => new Option(text, value)));
 
 export function formOf(act, ...children) {
-	const onsubmit = (event) => {
+	const onsubmit = event => {
 		event.preventDefault();
 		return act(event.target);
 	};
@@ -58,7 +58,7 @@ export const focusMain = () => document.activeElement === document.body && byId(
 
 // Editors by their picture's id, and dialogs.
 export const unsaved = new Map();
-addEventListener("beforeunload", (event) => unsaved.size && event.preventDefault());
+addEventListener("beforeunload", event => unsaved.size && event.preventDefault());
 
 // `whole` gets the title, and a cross if it has no buttons.
 export function openDialog(title, whole, hasCross) {
@@ -79,7 +79,7 @@ export function openDialog(title, whole, hasCross) {
 export function askInDialog(title, parts, use, verb = t("edit_save"), refused = "") {
 	const [send, cancel] = [make("button", "primary", verb), button(t("cancel"), () => dialog.close(), "quiet")];
 	const refusal = make("p", {className: "bad", role: "alert"}, refused);
-	const submit = async (form) => {
+	const submit = async form => {
 		send.disabled = true; // until it is answered
 		refusal.textContent = "";
 		try {
@@ -97,7 +97,7 @@ export function askInDialog(title, parts, use, verb = t("edit_save"), refused = 
 
 // Plain clicks on these links are ours.
 export function onLinks(selector, follow) {
-	addEventListener("click", (event) => {
+	addEventListener("click", event => {
 		const link = event.target.closest(selector);
 		if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
 		event.preventDefault();
@@ -124,7 +124,7 @@ export function closable(tag, className, ...children) {
 const alerts = new Map(); // by subject
 const board = byId("alerts");
 const notices = board.parentNode;
-const shownOf = (text) => [...board.children].find((told) => told.firstChild.data === text);
+const shownOf = text => [...board.children].find(told => told.firstChild.data === text);
 
 const note = byId("note");
 let fading;

@@ -8,7 +8,7 @@ const MAX_CAPTION = 2000; // characters
 const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d\S*)?$/;
 
 function readable(name, value) {
-	if (Array.isArray(value)) return value.map((one) => readable(name, one)).join(", ");
+	if (Array.isArray(value)) return value.map(one => readable(name, one)).join(", ");
 	if (name === "rating" && Number.isFinite(value)) return value < 0 ? t("rejected") : t("stars", {n: value});
 	if (value && typeof value === "object")
 		return Object.entries(value).map(([part, one]) => `${fieldName(`${name}.${part}`).replace(`${name}.`, "")}: ${readable(part, one)}`).join(", ");
@@ -28,7 +28,7 @@ export function factsOf({path, origin, width, height, format, bytes: length, tak
 	return [...rows, ...labels.flatMap(labelOf), ...Object.entries(metadata).flatMap(([name, value]) => rowOf(name, readable(name, value)))];
 }
 
-const textOf = (tags) => (Array.isArray(tags) ? tags : []).join(", ");
+const textOf = tags => (Array.isArray(tags) ? tags : []).join(", ");
 
 // Only what was changed: another program's tags stay.
 function changesOf(known, caption, tags, metadata) {
@@ -57,11 +57,11 @@ export function editorOf(known, onChange) {
 	return make("details", "writers", say("summary", "edit"), form);
 }
 
-const isNames = (value) => Array.isArray(value) && value.every((one) => typeof one === "string" && !/[,，、]/.test(one));
+const isNames = value => Array.isArray(value) && value.every(one => typeof one === "string" && !/[,，、]/.test(one));
 
-const fieldText = (value) => (typeof value === "string" ? value : isNames(value) ? value.join(", ") : JSON.stringify(value));
+const fieldText = value => (typeof value === "string" ? value : isNames(value) ? value.join(", ") : JSON.stringify(value));
 
-export const tagsIn = (text) => [...new Set(text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean))];
+export const tagsIn = text => [...new Set(text.split(/[,，、]/).map(tag => tag.trim()).filter(Boolean))];
 
 // By the declared kind, else the type of the value before.
 function valueOf(text, kind, before) {
@@ -73,7 +73,7 @@ function valueOf(text, kind, before) {
 	return isTags ? tagsIn(text) : text;
 }
 
-// `said` notes what differs; its result asks a collection for the kinds. Null: taken away.
+// `said` notes what differs; its result asks for the kinds. Null is taken away.
 export function fieldsEditor(known) {
 	const rows = [];
 	const list = make("div", "fields");
@@ -93,7 +93,7 @@ export function fieldsEditor(known) {
 		const all = rows.map(({nameInput, valueInput}) => [nameInput.value.trim(), valueInput.value.trim()]);
 		const isChange = ([name, text]) => name && (name in known ? text !== fieldText(known[name]).trim() : text);
 		const changed = all.filter(isChange);
-		return async (collection) => {
+		return async collection => {
 			const {fields} = changed.length ? await describe(collection) : {};
 			return Object.fromEntries(changed.map(([name, text]) => [name, text ? valueOf(text, fields[name], known[name]) : null]));
 		};

@@ -26,7 +26,7 @@ function inclusive(clause) {
 
 function boundsOf(kind, given) {
 	const clause = inclusive(given);
-	return ["gte", "lte"].map((name) => {
+	return ["gte", "lte"].map(name => {
 		const value = kind === "date" ? clause?.[name]?.slice(0, 10) : clause?.[name];
 		return labelled(`filter_${name}`, make("input", {name, type: kind, step: "any", value}));
 	});
@@ -39,7 +39,7 @@ const nameOf = (value, name = "") => {
 };
 
 function choicesOf(name, values, clause, counts) {
-	return values.map((value) => {
+	return values.map(value => {
 		const checked = (clause?.in ?? [clause]).includes(value);
 		const input = make("input", {type: "checkbox", value: String(value), checked});
 		const count = counts?.get(value);
@@ -57,31 +57,31 @@ function typedValue(name) {
 
 // As pictures have it, whatever its case.
 function meant({value, list}) {
-	const known = [...list.options].map((option) => option.value);
-	return known.find((one) => one.toLowerCase() === value.trim().toLowerCase()) ?? value.trim();
+	const known = [...list.options].map(option => option.value);
+	return known.find(one => one.toLowerCase() === value.trim().toLowerCase()) ?? value.trim();
 }
 
 function clauseOf(kind, inputs) {
-	const chosen = inputs.filter((input) => input.checked).map(({value}) => (kind === "boolean" ? value === "true" : value));
+	const chosen = inputs.filter(input => input.checked).map(({value}) => (kind === "boolean" ? value === "true" : value));
 	chosen.push(...inputs.filter(({list}) => list).map(meant).filter(Boolean));
 	if (chosen.length) return {in: chosen};
 	const valueOf = ({name, value}) => (kind === "number" ? Number(value) : name === "lte" ? value + END_OF_DAY : value);
-	const bounds = inputs.filter(({name, value}) => name && value).map((input) => [input.name, valueOf(input)]);
+	const bounds = inputs.filter(({name, value}) => name && value).map(input => [input.name, valueOf(input)]);
 	return bounds.length && Object.fromEntries(bounds);
 }
 
-const titleOf = (name) => (name in BUILT_IN || name in WRITTEN ? fieldName(name) : name.replace(LABELS, ""));
+const titleOf = name => (name in BUILT_IN || name in WRITTEN ? fieldName(name) : name.replace(LABELS, ""));
 
 function sentenceOf(name, given) {
 	const clause = inclusive(given);
 	if (named.has(keyOf(name, given))) return named.get(keyOf(name, given)).label;
-	if (name === "or" && Array.isArray(given)) return [...new Set(given.flatMap((one) => Object.entries(one ?? {})).map((one) => sentenceOf(...one)))].join(" / ");
+	if (name === "or" && Array.isArray(given)) return [...new Set(given.flatMap(one => Object.entries(one ?? {})).map(one => sentenceOf(...one)))].join(" / ");
 	if (clause?.within) return t("map_around", {km: number(clause.within.km, {maximumSignificantDigits: 2})});
 	const {in: values = [], gte, lte, ...others} = clause ?? {};
 	if (typeof clause !== "object" || !Array.isArray(values) || Object.keys(others).length) return `${titleOf(name)}: ${JSON.stringify(clause)}`;
 	const bounds = Object.entries({gte, lte}).filter(([, value]) => value !== undefined);
 	const told = bounds.map(([key, value]) => `${t(`filter_${key}`)} ${String(value).replace(END_OF_DAY, "")}`);
-	return `${titleOf(name)}: ${[...values.map((value) => nameOf(value, name)), ...told].join(", ")}`;
+	return `${titleOf(name)}: ${[...values.map(value => nameOf(value, name)), ...told].join(", ")}`;
 }
 
 function showChosen() {
@@ -112,9 +112,9 @@ export function showSuggested(suggested) {
 
 async function fillPanel() {
 	const {fields: declared, label_sets: sets} = await describe();
-	const labels = Object.fromEntries(sets.map((name) => [LABELS + name, "labels"]));
+	const labels = Object.fromEntries(sets.map(name => [LABELS + name, "labels"]));
 	const fields = {...BUILT_IN, ...labels, ...WRITTEN, ...declared};
-	const facets = Object.keys(fields).filter((name) => ["labels", "text", "tags"].includes(fields[name])).slice(0, MAX_FACETS);
+	const facets = Object.keys(fields).filter(name => ["labels", "text", "tags"].includes(fields[name])).slice(0, MAX_FACETS);
 	const {facets: counts} = await post("/api/v1/search", {collection: collection(), limit: 1, facets});
 	const choices = (name, kind) => {
 		const clause = asked.filter[name];
@@ -161,9 +161,9 @@ export function showFilters(now) {
 }
 
 export function mountFilters(change) {
-	changed = (changes) => {
+	changed = changes => {
 		change(changes);
-		showPanel(); // what is ticked there is in force
+		showPanel(); // it shows them too
 	};
 	opener.onclick = () => {
 		panel.hidden = !panel.hidden;

@@ -14,15 +14,15 @@ let hasDays = false;
 let answer = {}; // hasMore, isNone, isUnfolded, words
 
 export const fileOf = ({original_filename: name, id}) => name ?? `#${id}`;
-export const nameOf = (hit) => hit.caption || fileOf(hit);
+export const nameOf = hit => hit.caption || fileOf(hit);
 
 // None where words rank first.
-const similarityOf = ({distance}, digits) => Number.isFinite(distance) && number(1 - distance, {minimumFractionDigits: digits, maximumFractionDigits: digits});
+const similarityOf = ({distance}) => Number.isFinite(distance) && number(1 - distance, {minimumFractionDigits: 2, maximumFractionDigits: 2});
 
 export function scoreOf(hit) {
 	const {lexical_rank: isWordMatch} = hit;
 	const confidence = answer.isNone ? null : hit.confidence;
-	const score = similarityOf(hit, 3);
+	const score = similarityOf(hit);
 	return listed(
 		isWordMatch && t("word_match"),
 		score && t("score", {score}),
@@ -32,9 +32,9 @@ export function scoreOf(hit) {
 }
 
 function reasonOf(hit) {
-	const score = similarityOf(hit, 2);
+	const score = similarityOf(hit);
 	if (!hit.lexical_rank) return score && [!answer.isNone && hit.distance < 1 && t("why_looks"), score].filter(Boolean).join(" ");
-	const isIn = (text) => answer.words.some((word) => text?.toLowerCase().includes(word));
+	const isIn = text => answer.words.some(word => text?.toLowerCase().includes(word));
 	return t(isIn(hit.original_filename) ? "why_name" : isIn(hit.caption) ? "why_caption" : hit.texts?.[0] ? "why_picture" : "why_words");
 }
 
@@ -52,7 +52,7 @@ export function tileOf(hit) {
 	return tile;
 }
 
-const checkOf = (hit) =>
+const checkOf = hit =>
 	Object.assign(button("✓", null, "check", t("select_one", {name: nameOf(hit)})), {role: "checkbox", ariaChecked: false});
 
 function withHeadings(added, day) {
@@ -67,7 +67,7 @@ const isUnlikely = ({hit}) => !hit.lexical_rank && hit.confidence !== null && hi
 
 function tailStart() {
 	if (answer.isUnfolded || hasDays) return Infinity;
-	return Math.max(FEW, shown.findLastIndex((one) => !isUnlikely(one)) + 1);
+	return Math.max(FEW, shown.findLastIndex(one => !isUnlikely(one)) + 1);
 }
 
 // Fold the tail; the last row is as high as the one before.
@@ -78,7 +78,7 @@ function arrange() {
 	more.hidden = !answer.hasMore || !unfold.hidden;
 	const tiles = hasDays ? [] : visible().map(({tile}) => tile);
 	for (const tile of tiles) tile.style.maxWidth = "";
-	const last = tiles.filter((tile) => tile.offsetTop === tiles.at(-1).offsetTop);
+	const last = tiles.filter(tile => tile.offsetTop === tiles.at(-1).offsetTop);
 	const height = tiles.at(-last.length - 1)?.clientHeight;
 	for (const tile of last) tile.style.maxWidth = `calc(var(--ratio) * ${height ? `${height}px` : "var(--row)"})`;
 }
@@ -108,10 +108,10 @@ export const visible = () => shown.filter(({tile}) => !tile.hidden);
 export function withdraw(ids) {
 	const [before, which] = [shown, answer];
 	show(shown.filter(({hit}) => !ids.includes(hit.id)));
-	return (restored) => {
+	return restored => {
 		if (which !== answer) return; // another one is shown
-		const known = before.filter((one) => shown.includes(one) || restored.includes(one.hit.id));
-		show([...known, ...shown.filter((one) => !before.includes(one))]);
+		const known = before.filter(one => shown.includes(one) || restored.includes(one.hit.id));
+		show([...known, ...shown.filter(one => !before.includes(one))]);
 	};
 }
 
@@ -122,7 +122,7 @@ export function fill({hits, token, next_cursor: cursor, no_match: isNone}, isFir
 		shown = [];
 	}
 	answer.hasMore = Boolean(cursor);
-	const added = hits.filter(({id}) => !shown.some(({hit}) => hit.id === id)).map((hit) => ({hit, token, tile: tileOf(hit)}));
+	const added = hits.filter(({id}) => !shown.some(({hit}) => hit.id === id)).map(hit => ({hit, token, tile: tileOf(hit)}));
 	for (const {hit, tile} of added) tile.append(checkOf(hit));
 	hasDays = isByTime;
 	grid.classList.toggle("days", hasDays);

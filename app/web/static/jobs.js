@@ -33,11 +33,10 @@ export function liveRow(title, ...buttons) {
 	return {whole, show};
 }
 
-// Nothing where there is no line.
 export function table(caption, heads, lines) {
-	const line = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, {}, cell)));
+	const line = (tag, cells) => make("tr", {}, ...cells.map(cell => make(tag, {}, cell)));
 	const title = make("caption", "unseen", t(caption));
-	return lines.length ? make("table", {}, title, line("th", heads.map((key) => t(key))), ...lines.map((cells) => line("td", cells))) : "";
+	return lines.length ? make("table", {}, title, line("th", heads.map(key => t(key))), ...lines.map(cells => line("td", cells))) : "";
 }
 
 // While the place is seen; why it is refused is said there.
@@ -48,7 +47,7 @@ export function keepUp(place, update) {
 		clearTimeout(timer);
 		timer = setTimeout(again, REFRESH_MS);
 		if (document.hidden || !place.checkVisibility()) return;
-		const refusal = await update().catch((error) => error);
+		const refusal = await update().catch(error => error);
 		if ([401, 403].includes(refusal?.status)) clearTimeout(timer);
 		fill(trouble, refusal?.message ?? "");
 	};
@@ -85,8 +84,8 @@ async function update() {
 	const {data: jobs} = await get(JOBS, {limit: JOBS_AT_ONCE});
 	jobs.reverse().forEach(learn);
 	const isLive = ({job, onJob}) => (onJob || job.started_at) && !job?.finished_at;
-	const live = [...rows.keys()].filter((id) => isLive(rows.get(id)));
-	for (const id of live) if (!jobs.some((one) => one.id === id)) await get(`${JOBS}/${id}`).then(learn, (error) => leave(id, error));
+	const live = [...rows.keys()].filter(id => isLive(rows.get(id)));
+	for (const id of live) if (!jobs.some(one => one.id === id)) await get(`${JOBS}/${id}`).then(learn, error => leave(id, error));
 	if (live.length) soon = setTimeout(() => update().catch(() => {}), LIVE_MS);
 }
 
@@ -117,19 +116,19 @@ function rowOf(id) {
 
 function addRow(id) {
 	const title = make("h3", {tabindex: "-1"});
-	const command = async (verb) => {
+	const command = async verb => {
 		learn(await post(`${JOBS}/${id}/${verb}`));
 		title.focus();
 		look();
 	};
-	const buttonOf = (verb) => button(t(`job_${verb}`), () => attempt("jobs", () => command(verb)), "writers");
+	const buttonOf = verb => button(t(`job_${verb}`), () => attempt("jobs", () => command(verb)), "writers");
 	const [cancel, retry] = ["cancel", "retry"].map(buttonOf);
 	const [line, summary, lines] = [liveRow(title, cancel, retry), make("summary"), make("div")];
 	const refused = make("details", {ontoggle: () => showRefused(rowOf(id).job, lines)}, summary, lines);
 	Object.assign(line.whole, {className: "card", hidden: true});
 	line.whole.append(refused);
 	list.prepend(line.whole);
-	const show = (job) => {
+	const show = job => {
 		const {status, finished_at, failed} = job;
 		const words = listed(t(`job_${status}`), job.mode === "sync" && t("job_sync"), job.dry_run && t("job_dry"));
 		line.whole.hidden = false;

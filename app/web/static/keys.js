@@ -8,7 +8,7 @@ const DAY_MS = 86_400_000;
 const LENGTHS = [["keys_for_ever", ""], ["keys_month", 30], ["keys_year", 365]]; // days
 const ROLES = ["reader", "writer", "admin"];
 
-const validKeys = async () => (await askAll(KEYS)).filter((key) => !key.revoked_at && !(Date.parse(key.expires_at) < Date.now()));
+const validKeys = async () => (await askAll(KEYS)).filter(key => !key.revoked_at && !(Date.parse(key.expires_at) < Date.now()));
 
 function showOnce({name, key}) {
 	const title = t("keys_new", {name});
@@ -22,7 +22,7 @@ function showOnce({name, key}) {
 function add(refresh) {
 	const parts = [
 		labelled("keys_who", make("input", {name: "name", required: true, maxlength: 100})),
-		labelled("keys_role", select("role", ROLES.map((role) => [t(`keys_role_${role}`), role]))),
+		labelled("keys_role", select("role", ROLES.map(role => [t(`keys_role_${role}`), role]))),
 		labelled("keys_until", select("days", LENGTHS.map(([text, days]) => [t(text), days]))),
 	];
 	const use = async ({elements}) => {
@@ -57,7 +57,7 @@ function rowOf(key, refresh) {
 
 export function keysCard() {
 	const list = make("ul", {className: "keys", "aria-label": t("keys")});
-	const refresh = async () => list.replaceChildren(...(await validKeys()).map((key) => rowOf(key, refresh)));
+	const refresh = async () => list.replaceChildren(...(await validKeys()).map(key => rowOf(key, refresh)));
 	attempt("keys", refresh);
 	return make("div", "card", say("h2", "keys"), say("p", "keys_what"), list, button(t("keys_add"), () => add(refresh)));
 }

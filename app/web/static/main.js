@@ -2,12 +2,12 @@
 import {hasKey} from "./api.js";
 import {byId, onLinks} from "./dom.js";
 import {onGiven} from "./dropped.js";
-import {focusWords, searchWith, showSearch} from "./search.js";
+import {searchWith, showSearch} from "./search.js";
 import {addressIn, asked, role} from "./session.js";
 import {t} from "./texts.js";
 
 const YEAR_SECONDS = 31536000;
-const later = (load) => async (section) => (await load()).mount(section);
+const later = load => async section => (await load()).mount(section);
 const mounts = new Map([
 	["search", showSearch],
 	["add", later(() => import("./add.js"))],
@@ -26,8 +26,7 @@ function showView() {
 	}
 	document.title = `${t(`view_${view}`)} – ${t("title")}`;
 	const mounted = mounts.get(view)?.(byId(`${view}-view`));
-	if (view === "search") focusWords();
-	else mounts.set(view, null);
+	if (view !== "search") mounts.set(view, null);
 	return mounted;
 }
 
@@ -46,7 +45,7 @@ async function takeGiven(given, address) {
 	else (await import("./add.js")).addGiven(given);
 }
 
-const askForKey = async (isWrong) => (await import("./keys.js")).askForKey(isWrong);
+const askForKey = async isWrong => (await import("./keys.js")).askForKey(isWrong);
 
 onLinks("a[data-view]", ({href}) => go(href));
 onGiven(isSearched, takeGiven);

@@ -23,7 +23,7 @@ async function askFor(verb, ids, json, name) {
 }
 
 function outcomeOf(answers, key) {
-	const results = answers.flatMap((answer) => answer.results);
+	const results = answers.flatMap(answer => answer.results);
 	const left = results.filter(({status}) => status !== key);
 	const reasons = [...new Set(left.map(({status}) => t(`left_${status}`)))];
 	alertOf(left.length ? t("left", {n: left.length, reasons: reasons.join(" ")}) : "", "pictures");
@@ -34,7 +34,7 @@ const undoable = () => JSON.parse(sessionStorage.undoable ?? "[]").filter(({unti
 
 export async function deletePictures(ids) {
 	const answers = await askFor("delete", ids, {restorable: true});
-	const deletion = {name: collection(), ids: answers.flatMap((answer) => answer.ids), until: Date.now() + RESTORABLE_MS};
+	const deletion = {name: collection(), ids: answers.flatMap(answer => answer.ids), until: Date.now() + RESTORABLE_MS};
 	bringBack.set(deletion.until, withdraw(deletion.ids));
 	forget();
 	keep([...undoable(), deletion]);
@@ -43,12 +43,12 @@ export async function deletePictures(ids) {
 }
 
 async function undo({name, ids, until}) {
-	const restored = (await askFor("restore", ids, {}, name)).flatMap((answer) => answer.ids);
+	const restored = (await askFor("restore", ids, {}, name)).flatMap(answer => answer.ids);
 	if (restored.length < ids.length) alertOf(t("undo_late"), "pictures");
 	forget();
 	if (bringBack.has(until)) bringBack.get(until)(restored);
 	else dispatchEvent(new Event("collectionchange")); // the page was loaded again
-	keep(undoable().filter((one) => one.until !== until));
+	keep(undoable().filter(one => one.until !== until));
 	tell(t("undo_done", {n: restored.length}));
 }
 
@@ -69,7 +69,7 @@ export function offerUndo() {
 	setTimeout(offerUndo, last.until - Date.now());
 }
 
-const tried = (act) => attempt("pictures", act);
+const tried = act => attempt("pictures", act);
 
 function edit(entries) {
 	const ids = entries.map(({hit}) => hit.id);
@@ -88,12 +88,12 @@ function edit(entries) {
 }
 
 function move(entries, stop) {
-	const others = [...byId("collection").options].map(({value}) => value).filter((name) => name !== collection());
+	const others = [...byId("collection").options].map(({value}) => value).filter(name => name !== collection());
 	const fresh = make("fieldset", {}, nameField("collection_name"));
 	const onchange = () => (fresh.hidden = fresh.disabled = Boolean(choice.value));
-	const choice = make("select", {name: "to", onchange}, ...others.map((name) => new Option(name)), new Option(t("collection_add"), ""));
+	const choice = make("select", {name: "to", onchange}, ...others.map(name => new Option(name)), new Option(t("collection_add"), ""));
 	onchange();
-	askInDialog(t("move_many", {n: entries.length}), [labelled("move_to", choice), fresh], async (form) => {
+	askInDialog(t("move_many", {n: entries.length}), [labelled("move_to", choice), fresh], async form => {
 		const to = choice.value || (await create(form));
 		offer([to]);
 		choice.replaceChildren(new Option(to)); // for a second try

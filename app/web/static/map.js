@@ -12,7 +12,7 @@ const MOST_NORTHERN = 85; // degrees
 const TILES_ACROSS = 4;
 const DEEPEST = 19; // zoom level
 
-const degrees = (n) => number(n, {maximumFractionDigits: 2});
+const degrees = n => number(n, {maximumFractionDigits: 2});
 
 // In Web Mercator, from 0 to 1.
 function placeOf({latitude, longitude}) {
@@ -21,7 +21,7 @@ function placeOf({latitude, longitude}) {
 }
 
 function viewOf(places) {
-	const [x, y] = ["x", "y"].map((name) => places.map((one) => one[name])).map((all) => [Math.min(...all), Math.max(...all)]);
+	const [x, y] = ["x", "y"].map(name => places.map(one => one[name])).map(all => [Math.min(...all), Math.max(...all)]);
 	const ratio = Math.min(FLATTEST, Math.max(1, (x[1] - x[0]) / (y[1] - y[0] || SMALLEST)));
 	const height = Math.max(SMALLEST, y[1] - y[0], (x[1] - x[0]) / ratio) / (1 - 2 * MARGIN);
 	const width = height * ratio;
@@ -63,7 +63,7 @@ export async function mapOf(filter, choose) {
 	const {clusters, tiles} = await get(here("/map"), {filter: textOfFilter(filter)});
 	if (!clusters.length) return null;
 	const view = viewOf(clusters.map(placeOf));
-	const marks = make("ul", {}, ...clusters.map((one) => markOf(one, view, choose)));
+	const marks = make("ul", {}, ...clusters.map(one => markOf(one, view, choose)));
 	const map = make("div", "map", ...(tiles ? tilesOf(view, tiles.address) : []), marks);
 	map.style.aspectRatio = view.ratio;
 	map.style.maxWidth = `calc(45vh * ${view.ratio})`;

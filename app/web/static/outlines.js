@@ -37,16 +37,16 @@ export function drawnBox(hit) {
 		return [between(0, x / hit.width, 1), between(0, y / hit.height, 1)];
 	}
 
-	element.onpointerdown = (event) => {
+	element.onpointerdown = event => {
 		const [x, y] = pointOf(event);
 		element.setPointerCapture(event.pointerId);
-		element.onpointermove = (now) => {
+		element.onpointermove = now => {
 			const [toX, toY] = pointOf(now);
 			draw([Math.min(x, toX), Math.min(y, toY), Math.abs(toX - x), Math.abs(toY - y)]);
 		};
 	};
 	element.onpointerup = element.onpointercancel = () => (element.onpointermove = null);
-	element.onkeydown = (event) => {
+	element.onkeydown = event => {
 		if (!(event.key in WAYS)) return;
 		event.preventDefault();
 		event.stopPropagation();

@@ -39,20 +39,20 @@ export function pictureAt(image, box) {
 async function base64Of(file) {
 	const reader = new FileReader();
 	reader.readAsDataURL(file);
-	await new Promise((resolve) => (reader.onloadend = resolve));
+	await new Promise(resolve => (reader.onloadend = resolve));
 	return reader.result?.split(",")[1];
 }
 
 export async function pictureOfFiles(chosen) {
 	const place = crypto.getRandomValues(new Uint32Array(1))[0];
 	const images = await Promise.all(chosen.map(base64Of));
-	const name = chosen.map((file) => file.name).join(" + ");
+	const name = chosen.map(file => file.name).join(" + ");
 	store(place, images, name);
 	return keep(place, images, name, chosen);
 }
 
 function keep(place, images, name, blobs) {
-	files.set(place, {place, terms: images.map((image) => ({image})), previews: blobs.map((blob) => URL.createObjectURL(blob)), name});
+	files.set(place, {place, terms: images.map(image => ({image})), previews: blobs.map(blob => URL.createObjectURL(blob)), name});
 	return files.get(place);
 }
 
@@ -68,7 +68,7 @@ function store(place, images, name) {
 function restored(wanted) {
 	const {place, images, name} = JSON.parse((wanted && sessionStorage[STORED]) || "{}");
 	if (!place || place !== wanted) return undefined;
-	const blobOf = (image) => new Blob([Uint8Array.from(atob(image), (one) => one.charCodeAt(0))]);
+	const blobOf = image => new Blob([Uint8Array.from(atob(image), one => one.charCodeAt(0))]);
 	return keep(place, images, name, images.map(blobOf));
 }
 
@@ -80,7 +80,7 @@ function filterOf(text) {
 	}
 }
 
-export const textOfFilter = (filter) => (Object.keys(filter).length ? JSON.stringify(filter) : "");
+export const textOfFilter = filter => (Object.keys(filter).length ? JSON.stringify(filter) : "");
 
 export function fromAddress() {
 	const given = Object.fromEntries(new URLSearchParams(location.search));
@@ -122,7 +122,7 @@ export function addressWith(name, value = "") {
 
 export const isByTime = ({order}) => /^-?taken_at$/.test(order);
 
-export const keyOf = (asked) => `${addressOf(asked)} ${asked.picture?.place}`;
+export const keyOf = asked => `${addressOf(asked)} ${asked.picture?.place}`;
 
 export const isAsked = ({words, without, picture}) => words || without || picture;
 

@@ -14,7 +14,7 @@ function linkOf({month, pictures}, at) {
 
 function yearOf(year, months, at, isOpen) {
 	const pictures = months.reduce((sum, one) => sum + one.pictures, 0);
-	const links = make("ol", {}, ...months.map((one) => linkOf(one, at)));
+	const links = make("ol", {}, ...months.map(one => linkOf(one, at)));
 	return make("details", {open: isOpen, name: "year"}, make("summary", {}, year, " ", make("small", {}, number(pictures))), links);
 }
 

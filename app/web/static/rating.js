@@ -15,7 +15,7 @@ export function ratingOf(token, id, what) {
 	const key = `${id} ${token}`;
 	let timer;
 
-	const scale = SCALE.map((rating) => {
+	const scale = SCALE.map(rating => {
 		const onchange = () => {
 			clearTimeout(timer); // arrow keys pass over many
 			timer = setTimeout(rate, PAUSE_MS, rating);
@@ -43,7 +43,7 @@ export function ratingOf(token, id, what) {
 		show();
 	}
 
-	const rate = (rating) => change("/api/v1/feedback", rating);
+	const rate = rating => change("/api/v1/feedback", rating);
 
 	show();
 	const label = make("span", "muted", t(`rate_${what}`));
@@ -67,17 +67,17 @@ export function marksOf(id) {
 	if (!query || query.image_id === id) return "";
 	const path = here("/golden-queries");
 	const key = path + JSON.stringify(query);
-	const isMarked = (side) => Boolean(golden[key]?.[side].includes(id));
-	const buttons = SIDES.map((side) => button(t(`golden_${side}`), () => mark(side), "quiet"));
+	const isMarked = side => Boolean(golden[key]?.[side].includes(id));
+	const buttons = SIDES.map(side => button(t(`golden_${side}`), () => mark(side), "quiet"));
 	const show = () => SIDES.forEach((side, index) => (buttons[index].ariaPressed = isMarked(side)));
 
 	function changed(side) {
 		if (!isMarked(side)) return post(path, {...query, [side]: [id]});
-		const rest = SIDES.map((one) => [one, golden[key][one].filter((other) => other !== id)]);
+		const rest = SIDES.map(one => [one, golden[key][one].filter(other => other !== id)]);
 		return ask("PUT", `${path}/${golden[key].id}`, {json: Object.fromEntries(rest)});
 	}
 
-	const mark = (side) =>
+	const mark = side =>
 		attempt("golden", async () => {
 			golden[key] = await changed(side);
 			tell(t("golden_kept"));

@@ -53,7 +53,7 @@ function showAsked() {
 	byId("balance").hidden = !(asked.words && asked.picture);
 	byId("examples").hidden = isAsked(asked);
 	if (isAsked(asked)) byId("recent").hidden = true;
-	else showRecent((text) => change({words: text}));
+	else showRecent(text => change({words: text}));
 	byId("rail").hidden = !isByTime(asked);
 	if (isByTime(asked)) attempt("months", showMonths);
 	showFilters(asked);
@@ -110,7 +110,7 @@ function leavePicture(reason) {
 	showAsked();
 }
 
-// A search counts its pages from the first picture; what is gone moves them.
+// The pages of a search are counted: what is gone moves them.
 function startOver() {
 	if (next && isAsked(asked)) next = requestOf(asked);
 }
@@ -187,11 +187,6 @@ export function showSearch() {
 	showPanel();
 }
 
-// Where that opens no keyboard, and takes the focus from nothing.
-export function focusWords() {
-	if (matchMedia("(pointer: fine)").matches && document.activeElement === document.body) words.focus({preventScroll: true});
-}
-
 function again() {
 	answered = null;
 	if (grid.checkVisibility()) showSearch();
@@ -206,7 +201,7 @@ onLinks("[data-at]", ({dataset}) => {
 grid.addEventListener("withdraw", recount);
 grid.addEventListener("click", () => remember(asked.words));
 for (const field of fields) field.oninput = typed;
-form.onsubmit = (event) => {
+form.onsubmit = event => {
 	event.preventDefault();
 	submit();
 };
@@ -215,10 +210,11 @@ form.onchange = async ({target}) => {
 	await searchWith(target.files);
 	target.value = "";
 };
-byId("examples").append(...t("example_words").split("|").map((example) => button(example, () => change({words: example}), "chip")));
+byId("examples").append(...t("example_words").split("|").map(example => button(example, () => change({words: example}), "chip")));
 byId("no-words").onclick = () => {
 	change({words: "", without: ""});
 	words.focus();
 };
 byId("more").onclick = () => next && fetchPage(next);
 addEventListener("collectionchange", again);
+if (matchMedia("(pointer: fine)").matches) words.focus({preventScroll: true}); // it opens no keyboard

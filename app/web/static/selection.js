@@ -12,7 +12,7 @@ let manage;
 let press = {}; // of a finger
 
 const isOn = () => grid.dataset.selecting !== undefined;
-const entryOf = (element) => shown.find(({tile}) => tile === element.closest(".tile"));
+const entryOf = element => shown.find(({tile}) => tile === element.closest(".tile"));
 
 export const selected = () => shown.filter(({hit}) => chosen.has(hit.id));
 
@@ -46,7 +46,7 @@ function selectAll() {
 }
 
 function choose({hit: {id}}, isRange) {
-	const [a, b] = [from, id].map((one) => shown.findIndex(({hit}) => hit.id === one)).sort((x, y) => x - y);
+	const [a, b] = [from, id].map(one => shown.findIndex(({hit}) => hit.id === one)).sort((x, y) => x - y);
 	if (isRange && a >= 0) for (const {hit} of shown.slice(a, b + 1)) chosen.add(hit.id);
 	else if (!chosen.delete(id)) chosen.add(id);
 	from = id;
@@ -98,7 +98,7 @@ addEventListener("click", swallow, true);
 addEventListener("pointerdown", pressed);
 addEventListener("pointermove", ({x, y}) => Math.hypot(x - press.x, y - press.y) > STILL_PX && lifted());
 for (const name of ["pointerup", "pointercancel", "scroll"]) addEventListener(name, lifted);
-grid.addEventListener("contextmenu", (event) => press.isLong && event.preventDefault());
+grid.addEventListener("contextmenu", event => press.isLong && event.preventDefault());
 grid.addEventListener("fill", () => {
 	for (const id of chosen) if (!shown.some(({hit}) => hit.id === id)) chosen.delete(id);
 	show();

@@ -11,11 +11,11 @@ let known;
 // "reader", "writer" or "admin".
 export const role = () => dataset.role;
 
-export const asked = (name) => new URLSearchParams(location.search).get(name);
+export const asked = name => new URLSearchParams(location.search).get(name);
 
 export const collection = () => asked("collection") || DEFAULT;
 
-const pathOf = (name) => `/api/v1/collections/${encodeURIComponent(name)}`;
+const pathOf = name => `/api/v1/collections/${encodeURIComponent(name)}`;
 
 export const here = (path = "") => pathOf(collection()) + path;
 
@@ -46,7 +46,7 @@ export async function describe(name = collection()) {
 export function offer(names) {
 	const others = [...choice.options].map(({value}) => value);
 	const all = [...new Set([...others, ...names, collection()])].sort();
-	choice.replaceChildren(...all.map((name) => new Option(name, name, false, name === collection())));
+	choice.replaceChildren(...all.map(name => new Option(name, name, false, name === collection())));
 }
 
 // style.css hides what the role may not do.
@@ -82,7 +82,7 @@ byId("collections").onclick = async () => (await import("./collections.js")).ope
 addEventListener("popstate", () => choice.value === collection() || notice());
 addEventListener("keychange", () => {
 	refresh();
-	dispatchEvent(new Event("collectionchange")); // what may be seen of it is another
+	dispatchEvent(new Event("collectionchange")); // others are seen
 });
 offer([]);
 refresh();

@@ -29,7 +29,7 @@ async function shrink({entry, width, height, factor}, mostBytes) {
 		const context = canvas.getContext("2d");
 		context.imageSmoothingQuality = "high";
 		context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-		const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, QUALITY));
+		const blob = await new Promise(resolve => canvas.toBlob(resolve, type, QUALITY));
 		if (!blob || blob.size > mostBytes) continue;
 		bitmap.close();
 		entry.file = new File([blob], file.name, {type, lastModified: file.lastModified});
@@ -40,7 +40,7 @@ async function shrink({entry, width, height, factor}, mostBytes) {
 }
 
 function lineOf({entry: {file}, width, height, factor}) {
-	const [small_width, small_height] = [width, height].map((side) => Math.floor(side * factor));
+	const [small_width, small_height] = [width, height].map(side => Math.floor(side * factor));
 	return say("li", "shrink_to", {name: file.name, bytes: bytes(file.size), width, height, small_width, small_height});
 }
 
@@ -51,10 +51,10 @@ function agreed(large, bounds) {
 	const title = t("shrink_title", {n: large.length});
 	const list = make("ul", {className: "notes", tabindex: 0, "aria-label": title}, ...large.map(lineOf));
 	const dialog = openDialog(title, make("form", {}, say("p", "shrink_what", said), list, row(choice("yes", "primary"), choice("no"), choice("", "quiet"))));
-	return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue)));
+	return new Promise(resolve => dialog.addEventListener("close", () => resolve(dialog.returnValue)));
 }
 
-// Which of `entries` are left out; others get smaller files. `said` keeps the answer for all that were added together.
+// Which entries are left out; `said` keeps the answer for those that come later.
 export async function leftOut(entries, said) {
 	const bounds = await get("/api/v1/status");
 	const over = [];
@@ -62,7 +62,7 @@ export async function leftOut(entries, said) {
 		const one = await measured(entry, bounds);
 		if (one.isOver) over.push(one);
 	}
-	const [large, unknown] = [true, false].map((isKnown) => over.filter(({factor}) => factor > 0 === isKnown));
+	const [large, unknown] = [true, false].map(isKnown => over.filter(({factor}) => factor > 0 === isKnown));
 	if (large.length) said.answer ??= await agreed(large, bounds);
 	for (const one of said.answer === "yes" ? large : []) await shrink(one, bounds.max_file_bytes).catch(() => unknown.push(one));
 	if (unknown.length) alertOf(t("shrink_failed", {names: unknown.map(({entry}) => entry.file.name).join(", ")}));

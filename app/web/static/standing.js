@@ -31,7 +31,7 @@ export function openStanding() {
 	const list = make("ul", "keys");
 	const refresh = async () => {
 		const all = await askAll(PATH, {collection: collection()});
-		list.replaceChildren(...(await Promise.all(all.map((one) => rowOf(one, refresh)))));
+		list.replaceChildren(...(await Promise.all(all.map(one => rowOf(one, refresh)))));
 	};
 	const keep = async ({elements}) => {
 		const {title} = await post(PATH, {query, collection: collection(), filter: asked.filter, min_confidence: Number(elements.confidence.value)});
@@ -39,7 +39,7 @@ export function openStanding() {
 		await refresh();
 	};
 	const choice = select("confidence", CONFIDENCES.map(([key, value]) => [t(key), value]));
-	const form = formOf((form) => attempt("standing", () => keep(form)), labelled("standing_sure", choice), make("button", "primary", t("standing_keep")));
+	const form = formOf(form => attempt("standing", () => keep(form)), labelled("standing_sure", choice), make("button", "primary", t("standing_keep")));
 	const isKept = query?.every(({text, id, box}) => text || (id && !box)); // no files, addresses and parts
 	const parts = [say("p", "standing_what"), make("div", "writers", isKept ? form : say("p", "standing_how")), list];
 	openDialog(t("standing"), make("div", "fields", ...parts), true);

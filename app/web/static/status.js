@@ -8,7 +8,7 @@ import {bytes, dateTime, listed, number, t} from "./texts.js";
 const MOST_JOBS = 100; // that are counted
 const POOR = 5.5; // below the middle of the scale
 const LITTLE_ROOM = 5e9; // bytes on the disk
-const share = (fraction) => number(fraction, {style: "percent", maximumFractionDigits: 1});
+const share = fraction => number(fraction, {style: "percent", maximumFractionDigits: 1});
 
 const FACTS = {
 	model: {model: String, pretrained: String, fingerprint: String, device: String},
@@ -78,7 +78,7 @@ async function showAll(summary, generations, coverage) {
 		get("/readyz"),
 		get("/api/v1/status"),
 	]);
-	const [running, pending] = await Promise.all(["running", "pending"].map(async (status) => (await get("/api/v1/jobs", {status, limit: MOST_JOBS})).data.length));
+	const [running, pending] = await Promise.all(["running", "pending"].map(async status => (await get("/api/v1/jobs", {status, limit: MOST_JOBS})).data.length));
 	const work = t(running + pending ? "status_work" : "status_no_work", {running, pending});
 	fill(summary, searchableOf(known), sentence(work), ...diskOf(free, saved), sentence(t("status_version", {version})));
 	await Promise.all([showGenerations(generations), showCoverage(coverage)]);
@@ -89,7 +89,7 @@ const CODE = /`([^`]*)`/; // its matches are the odd parts of a split
 
 function notesOf() {
 	const told = make("div", {className: "notes", lang: "en", tabindex: 0});
-	const entry = (note) => make("li", {}, ...note.split(CODE).map((part, at) => (at % 2 ? make("code", {}, part) : part)));
+	const entry = note => make("li", {}, ...note.split(CODE).map((part, at) => (at % 2 ? make("code", {}, part) : part)));
 	const ontoggle = async () => {
 		if (told.hasChildNodes()) return;
 		const groups = await get("/api/v1/release-notes").catch(({message}) => message);
@@ -102,7 +102,7 @@ function recallCard() {
 	const told = make("p", {className: "muted", role: "status"}, t("status_recall_what"));
 	const measure = async () => {
 		fill(told, t("status_measuring"));
-		const found = get(here("/recall")).then((known) => showFacts("recall", known));
+		const found = get(here("/recall")).then(known => showFacts("recall", known));
 		fill(told, await found.catch(({message}) => message) ?? t("status_recall_what"));
 	};
 	return card("recall", told, button(t("status_recall_now"), measure));
@@ -114,7 +114,7 @@ export function mount(section) {
 	const first = make("div", "card", say("h2", "status_summary"), summary, notesOf(), linkTo("add", {view: "add"}, t("status_see")));
 	const [ratings, recall] = [card("worst", worst), recallCard()];
 	for (const one of [ratings, recall]) one.className += " admins";
-	const facts = BASIC.map((key) => card(key));
+	const facts = BASIC.map(key => card(key));
 	const details = make("details", {}, say("summary", "status_details"), make("div", "cards", ...facts, recall), coverage, generations);
 	addEventListener("keychange", () => keys.replaceChildren());
 	section.append(make("div", "cards", first, ratings), keys, details);

@@ -12,15 +12,15 @@ const [words, recent] = ["words", "recent"].map(byId);
 
 const stored = () => JSON.parse(localStorage[KEY] ?? "[]");
 
-const keep = (texts) => (localStorage[KEY] = JSON.stringify(texts));
+const keep = texts => (localStorage[KEY] = JSON.stringify(texts));
 
 export function remember(text) {
-	if (text) keep([text, ...stored().filter((one) => one !== text)].slice(0, MOST_RECENT));
+	if (text) keep([text, ...stored().filter(one => one !== text)].slice(0, MOST_RECENT));
 }
 
 export function showRecent(search) {
 	const texts = stored();
-	const chips = texts.map((text) => button(text, () => search(text), "chip"));
+	const chips = texts.map(text => button(text, () => search(text), "chip"));
 	const clear = () => {
 		keep([]);
 		recent.hidden = true;
@@ -49,7 +49,7 @@ export function complete(input, list, field) {
 
 complete(words, byId("suggestions"));
 
-addEventListener("keydown", (event) => {
+addEventListener("keydown", event => {
 	const isSlash = event.key === "/" && !event.target.closest("input, textarea, select");
 	const isMeant = isSlash || (event.key === "k" && (event.ctrlKey || event.metaKey));
 	if (!isMeant || document.querySelector("dialog[open]")) return;

@@ -12,7 +12,7 @@ const [SIMILAR, LARGE, MAX_COPIES] = [12, 1024, 24];
 const SLIDE_MS = 4000;
 
 const dialog = byId("viewer");
-const [stage, title, told, editor, copies, facts, similar] = ["div", "h2", "div", "div", "div", "dl", "ul"].map((tag) => make(tag));
+const [stage, title, told, editor, copies, facts, similar] = ["div", "h2", "div", "div", "div", "dl", "ul"].map(tag => make(tag));
 const previous = button("‹", () => move(-1), "icon previous", t("previous"));
 const next = button("›", () => move(1), "icon next", t("next"));
 const slides = button(sign("play"), () => play(!timer), "icon", t("slideshow"));
@@ -28,7 +28,7 @@ let part;
 
 const shownId = () => items[at]?.hit.id;
 const askedId = () => Number(asked("hit"));
-const atAddress = (url) => history.replaceState(history.state, "", url);
+const atAddress = url => history.replaceState(history.state, "", url);
 const showName = () => (title.textContent = dialog.ariaLabel = nameOf(items[at].hit));
 
 async function removed() {
@@ -99,7 +99,7 @@ function draw() {
 	if (!timer) title.focus(); // in a slideshow the focus stays where it can be stopped
 	const found = texts.length ? t("found_words", {text: texts.map(({text}) => text).join(" … ")}) : box && t("found_part");
 	const play = Number.isFinite(seconds) ? make("a", {href: `${relative(url)}#t=${seconds}`, target: "_blank"}, t("play_from", {time: clock(seconds)})) : "";
-	told.replaceChildren(...[caption && fileOf(hit), scoreOf(hit), found].map((text) => make("p", {}, text)), play, ...(token ? [ratingOf(token, id, "hit"), marksOf(id)] : []));
+	told.replaceChildren(...[caption && fileOf(hit), scoreOf(hit), found].map(text => make("p", {}, text)), play, ...(token ? [ratingOf(token, id, "hit"), marksOf(id)] : []));
 	putAway();
 	for (const list of [copies, facts, similar]) list.replaceChildren();
 	attempt("copies", () => showCopies(hit));
@@ -107,9 +107,9 @@ function draw() {
 }
 
 async function showCopies({id, duplicates = []}) {
-	const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map((one) => get(`/api/v1/images/${one}`)));
+	const named = await Promise.all(duplicates.slice(0, MAX_COPIES).map(one => get(`/api/v1/images/${one}`)));
 	if (shownId() !== id || !named.length) return;
-	const items = named.map((one) => make("li", {}, linkToHit(one.id, {}, one.path ?? one.original_filename)));
+	const items = named.map(one => make("li", {}, linkToHit(one.id, {}, one.path ?? one.original_filename)));
 	copies.replaceChildren(say("h3", "copies_title"), make("ol", {}, ...items));
 }
 
@@ -117,7 +117,7 @@ async function loadFacts(id) {
 	const path = `/api/v1/images/${id}`;
 	const paths = [path, `${path}/similar?limit=${SIMILAR}&thumbnail_size=${TILE}`, `${path}/labels`];
 	const isShown = () => dialog.open && shownId() === id;
-	const [known, alike, labelled] = await Promise.all(paths.map((path) => get(path))).catch((error) => {
+	const [known, alike, labelled] = await Promise.all(paths.map(path => get(path))).catch(error => {
 		if (isShown()) throw error;
 		return []; // it was deleted meanwhile
 	});
@@ -130,7 +130,7 @@ async function loadFacts(id) {
 
 function showFacts(known) {
 	facts.replaceChildren(...words.factsOf(known, items[at].labels));
-	const changed = (now) => {
+	const changed = now => {
 		unsaved.delete(now.id);
 		for (const {hit} of [...items, ...shown]) if (hit.id === now.id) hit.caption = now.caption;
 		if (shownId() !== now.id) return;

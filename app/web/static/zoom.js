@@ -15,7 +15,7 @@ export function mountZoom(stage, swipe) {
 	let [scale, x, y, start] = [1, 0, 0, null];
 
 	function apply() {
-		const [roomX, roomY] = [stage.clientWidth, stage.clientHeight].map((side) => (side * (scale - 1)) / 2);
+		const [roomX, roomY] = [stage.clientWidth, stage.clientHeight].map(side => (side * (scale - 1)) / 2);
 		[x, y] = [Math.max(-roomX, Math.min(roomX, x)), Math.max(-roomY, Math.min(roomY, y))];
 		stage.style.setProperty("--zoom", scale === 1 ? "none" : `translate(${x}px, ${y}px) scale(${scale})`);
 		stage.classList.toggle("zoomed", scale > 1);
@@ -38,7 +38,7 @@ export function mountZoom(stage, swipe) {
 	function zoomTo(wanted, point) {
 		const box = stage.getBoundingClientRect();
 		const center = {x: box.x + box.width / 2, y: box.y + box.height / 2};
-		const [cx, cy] = ["x", "y"].map((axis) => (point ?? center)[axis] - center[axis]);
+		const [cx, cy] = ["x", "y"].map(axis => (point ?? center)[axis] - center[axis]);
 		const next = Math.max(1, Math.min(MOST, wanted));
 		[x, y] = [cx - ((cx - x) * next) / scale, cy - ((cy - y) * next) / scale];
 		scale = next;
@@ -50,17 +50,17 @@ export function mountZoom(stage, swipe) {
 		start = points.length && {at: middle(points), x, y, scale, wide: points.length > 1 && distance(points)};
 	}
 
-	stage.addEventListener("wheel", (event) => {
+	stage.addEventListener("wheel", event => {
 		event.preventDefault();
 		zoomTo(scale * Math.exp(-event.deltaY / WHEEL), event);
 	});
-	stage.addEventListener("dblclick", (event) => event.target === image && zoomTo(scale > 1 ? 1 : TAPPED, event));
-	stage.addEventListener("pointerdown", (event) => {
+	stage.addEventListener("dblclick", event => event.target === image && zoomTo(scale > 1 ? 1 : TAPPED, event));
+	stage.addEventListener("pointerdown", event => {
 		if (event.target !== image) return;
 		fingers.set(event.pointerId, event);
 		begin();
 	});
-	addEventListener("pointermove", (event) => {
+	addEventListener("pointermove", event => {
 		if (!fingers.has(event.pointerId)) return;
 		fingers.set(event.pointerId, event);
 		const points = [...fingers.values()];
@@ -70,7 +70,7 @@ export function mountZoom(stage, swipe) {
 		if (scale > 1) apply();
 	});
 	for (const name of ["pointerup", "pointercancel"])
-		addEventListener(name, (event) => {
+		addEventListener(name, event => {
 			if (!fingers.has(event.pointerId)) return;
 			const moved = event.x - start.at.x;
 			const isSwipe = name === "pointerup" && event.pointerType === "touch" && scale === 1 && !start.wide && Math.abs(moved) > SWIPE_PX;
@@ -87,7 +87,7 @@ export function mountZoom(stage, swipe) {
 			fingers.clear();
 			apply();
 		},
-		onKey: (key) => {
+		onKey: key => {
 			const wanted = {"+": scale * STEP, "=": scale * STEP, "-": scale / STEP, 0: 1}[key];
 			if (wanted) zoomTo(wanted);
 		},
