@@ -90,6 +90,25 @@ class AsyncClient:
         """A picture's record."""
         return await self._call(calls.image(image_id))
 
+    async def similar(self, image_id: int, **options: Any) -> SearchAnswer:
+        """The pictures of its collection that are most like it: `limit`, `filter`."""
+        return await self._call(calls.similar(image_id, **options))
+
+    async def original(self, image_id: int) -> bytes:
+        """The bytes of a picture's file."""
+        return await self._call(calls.original(image_id))
+
+    async def change(self, image_id: int, **changes: Any) -> Image:
+        """Change `caption`, `metadata` or `external_id` of a picture; the rest stays.
+
+        Of `metadata`, too, only the keys that are named change; None removes what it stands for.
+        """
+        return await self._call(calls.change(image_id, changes))
+
+    async def delete(self, image_id: int) -> None:
+        """Forget a picture. An uploaded file is deleted; one in a folder of the service stays."""
+        await self._call(calls.delete(image_id))
+
     async def upload(
         self, files: Sequence[File], *, collection: str = "default", caption: str | None = None,
         metadata: dict[str, Any] | None = None, progress: Progress | None = None,
@@ -144,7 +163,7 @@ class AsyncClient:
         while True:
             outcome = await self._attempt(call)
             if isinstance(outcome, httpx.Response) and outcome.is_success:
-                return call.answer.validate_json(outcome.content)
+                return call.read(outcome.content)
             pause = seconds_before_next(outcome, attempt)
             if pause is None:
                 raise failure_of(outcome)

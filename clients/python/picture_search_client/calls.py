@@ -43,18 +43,24 @@ UPLOAD_JOB = Route("POST", "/api/v1/images")
 JOB = Route("GET", "/api/v1/jobs/{job_id}")
 IMAGES = Route("GET", "/api/v1/images")
 IMAGE = Route("GET", "/api/v1/images/{image_id}")
+CHANGE = Route("PATCH", "/api/v1/images/{image_id}")
+DELETE = Route("DELETE", "/api/v1/images/{image_id}")
+ORIGINAL = Route("GET", "/api/v1/images/{image_id}/file")
+SIMILAR = Route("GET", "/api/v1/images/{image_id}/similar")
 FEEDBACK = Route("POST", "/api/v1/feedback")
+
+ANSWER = TypeAdapter(SearchAnswer).validate_json
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """One request; it may be sent again, since those that change something have an `idempotency`.
 
-    `answer` reads the body of the response.
+    `read` makes its result of the body of the response.
     """
 
     route: Route
-    answer: TypeAdapter[T]
+    read: Callable[[bytes], T]
     values: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     json: Any = None
@@ -135,7 +141,7 @@ class _Counted:
 def search(query: Any, **options: Any) -> Call[SearchAnswer]:
     """`options` are the other fields of the request's body."""
     given = {name: value for name, value in options.items() if value is not None}
-    return Call(SEARCH, TypeAdapter(SearchAnswer), json={"query": query, **given})
+    return Call(SEARCH, ANSWER, json={"query": query, **given})
 
 
 def search_by_image(image: File | bytes, **options: Any) -> Call[SearchAnswer]:
@@ -149,15 +155,15 @@ def search_by_image(image: File | bytes, **options: Any) -> Call[SearchAnswer]:
 
 def next_page(cursor: str) -> Call[SearchAnswer]:
     """The page after the one that the cursor came with."""
-    return Call(SEARCH, TypeAdapter(SearchAnswer), json={"cursor": cursor})
+    return Call(SEARCH, ANSWER, json={"cursor": cursor})
 
 
 def upload(
     files: Sequence[File], form: Mapping[str, str], progress: Progress | None, **params: Any
 ) -> Call[list[UploadOutcome]]:
     """Stored when the answer comes."""
-    answer = TypeAdapter(list[UploadOutcome])
-    return Call(UPLOAD, answer, params=params, form=form, files=files, progress=progress,
+    read = TypeAdapter(list[UploadOutcome]).validate_json
+    return Call(UPLOAD, read, params=params, form=form, files=files, progress=progress,
                 idempotency=str(uuid.uuid4()))  # fmt: skip
 
 
@@ -165,23 +171,49 @@ def upload_job(
     files: Sequence[File], form: Mapping[str, str], progress: Progress | None, **params: Any
 ) -> Call[JobAccepted]:
     """Stored by a job."""
-    return Call(UPLOAD_JOB, TypeAdapter(JobAccepted), params=params, form=form, files=files,
-                file_field="files", progress=progress, idempotency=str(uuid.uuid4()))  # fmt: skip
+    read = TypeAdapter(JobAccepted).validate_json
+    return Call(UPLOAD_JOB, read, params=params, form=form, files=files, file_field="files",
+                progress=progress, idempotency=str(uuid.uuid4()))  # fmt: skip
 
 
 def job(job_id: int) -> Call[Job]:
     """The state of a job."""
-    return Call(JOB, TypeAdapter(Job), values={"job_id": job_id})
+    return Call(JOB, TypeAdapter(Job).validate_json, values={"job_id": job_id})
 
 
 def images(cursor: str | None, **params: Any) -> Call[ImagePage]:
     """A page of a collection's pictures."""
-    return Call(IMAGES, TypeAdapter(ImagePage), params={**params, "cursor": cursor})
+    return Call(IMAGES, TypeAdapter(ImagePage).validate_json, params={**params, "cursor": cursor})
 
 
 def image(image_id: int) -> Call[Image]:
     """A picture's record."""
-    return Call(IMAGE, TypeAdapter(Image), values={"image_id": image_id})
+    return Call(IMAGE, TypeAdapter(Image).validate_json, values={"image_id": image_id})
+
+
+def change(image_id: int, changes: Mapping[str, Any]) -> Call[Image]:
+    """Another caption, metadata or external id of a picture."""
+    read = TypeAdapter(Image).validate_json
+    return Call(CHANGE, read, values={"image_id": image_id}, json=dict(changes))
+
+
+def delete(image_id: int) -> Call[None]:
+    """Forget a picture."""
+    return Call(DELETE, _nothing, values={"image_id": image_id})
+
+
+def _nothing(_body: bytes) -> None:
+    return None
+
+
+def original(image_id: int) -> Call[bytes]:
+    """A picture's file."""
+    return Call(ORIGINAL, bytes, values={"image_id": image_id})
+
+
+def similar(image_id: int, **params: Any) -> Call[SearchAnswer]:
+    """The pictures most like it."""
+    return Call(SIMILAR, ANSWER, values={"image_id": image_id}, params=params)
 
 
 def rate(token: str, rating: int, image_id: int | None, comment: str | None) -> Call[Feedback]:
@@ -189,4 +221,6 @@ def rate(token: str, rating: int, image_id: int | None, comment: str | None) -> 
     body: dict[str, Any] = {"token": token, "rating": rating}
     body |= {} if image_id is None else {"image_id": image_id}
     body |= {} if comment is None else {"comment": comment}
-    return Call(FEEDBACK, TypeAdapter(Feedback), json=body, idempotency=str(uuid.uuid4()))
+    return Call(
+        FEEDBACK, TypeAdapter(Feedback).validate_json, json=body, idempotency=str(uuid.uuid4())
+    )

@@ -88,6 +88,25 @@ class Client:
         """A picture's record."""
         return self._call(calls.image(image_id))
 
+    def similar(self, image_id: int, **options: Any) -> SearchAnswer:
+        """The pictures of its collection that are most like it: `limit`, `filter`."""
+        return self._call(calls.similar(image_id, **options))
+
+    def original(self, image_id: int) -> bytes:
+        """The bytes of a picture's file."""
+        return self._call(calls.original(image_id))
+
+    def change(self, image_id: int, **changes: Any) -> Image:
+        """Change `caption`, `metadata` or `external_id` of a picture; the rest stays.
+
+        Of `metadata`, too, only the keys that are named change; None removes what it stands for.
+        """
+        return self._call(calls.change(image_id, changes))
+
+    def delete(self, image_id: int) -> None:
+        """Forget a picture. An uploaded file is deleted; one in a folder of the service stays."""
+        self._call(calls.delete(image_id))
+
     def upload(
         self, files: Sequence[File], *, collection: str = "default", caption: str | None = None,
         metadata: dict[str, Any] | None = None, progress: Progress | None = None,
@@ -142,7 +161,7 @@ class Client:
         while True:
             outcome = self._attempt(call)
             if isinstance(outcome, httpx.Response) and outcome.is_success:
-                return call.answer.validate_json(outcome.content)
+                return call.read(outcome.content)
             pause = seconds_before_next(outcome, attempt)
             if pause is None:
                 raise failure_of(outcome)

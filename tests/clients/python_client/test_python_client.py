@@ -102,6 +102,10 @@ def test_a_route_of_the_client_is_one_of_the_services(name: str, document: dict[
         (calls.images("a", collection="b", filter="c", order_by="d", limit=1), None),
         (calls.job(1), None),
         (calls.image(1), None),
+        (calls.similar(1, limit=1, filter="a"), None),
+        (calls.original(1), None),
+        (calls.delete(1), None),
+        (calls.change(1, {"caption": "a", "metadata": {}, "external_id": "b"}), "application/json"),
     ],
 )  # fmt: skip
 def test_a_call_sends_only_what_the_service_takes(
@@ -141,6 +145,38 @@ def test_progress_is_told_and_ends_with_all_bytes(address: str) -> None:
     total = path.stat().st_size + len(png(1))
     assert told[-1] == (total, total)
     assert told == sorted(told)
+
+
+def test_a_picture_is_changed_compared_read_and_deleted(address: str) -> None:
+    with Client(address) as client:
+        first, other = client.upload([("one.png", png(11)), ("two.png", png(12))])
+        assert first.id is not None
+        changed = client.change(first.id, caption="a drawing", metadata={"place": "Lisbon"})
+        assert (changed.caption, changed.metadata["place"]) == ("a drawing", "Lisbon")
+        assert client.change(first.id, metadata={"place": None}).caption == "a drawing"
+        assert "place" not in client.image(first.id).metadata
+        assert client.original(first.id) == png(11)
+        near = [hit.id for hit in client.similar(first.id, limit=100).hits]
+        assert other.id in near
+        assert first.id not in near
+        client.delete(first.id)
+        with pytest.raises(ApiError, match="404"):
+            client.image(first.id)
+
+
+def test_an_event_loop_changes_and_deletes_too(address: str) -> None:
+    async def run() -> None:
+        async with AsyncClient(address) as client:
+            (stored,) = await client.upload([("three.png", png(13))])
+            assert stored.id is not None
+            assert (await client.change(stored.id, caption="a line")).caption == "a line"
+            assert await client.original(stored.id) == png(13)
+            assert (await client.similar(stored.id)).hits is not None
+            await client.delete(stored.id)
+            with pytest.raises(ApiError, match="404"):
+                await client.image(stored.id)
+
+    asyncio.run(run())
 
 
 def test_a_refusal_says_why(address: str) -> None:
