@@ -94,6 +94,19 @@ def test_a_pasted_picture_is_added(visitor: Visitor, service: Service) -> None:
     expect(view(page).locator(".files").get_by_role("listitem")).to_have_count(1)
 
 
+def test_back_from_a_picture_that_was_added(visitor: Visitor, service: Service) -> None:
+    """Before, the opened picture lay over the view that one had come back to."""
+    page = visitor.visit(service, made(service, "seen"))
+    choose(page, payload("seen.png", png(10_900)))
+    line(page, "seen.png").get_by_role("link", name="See it").click(timeout=LONG_MS)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    line(page, "seen.png").get_by_role("link", name="See it").click(trial=True)
+    page.go_forward()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 def test_a_dropped_folder_is_walked(
     visitor: Visitor, service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -26,7 +26,10 @@ function showView() {
 	}
 	document.title = `${t(`view_${view}`)} – ${t("title")}`;
 	const mounted = mounts.get(view)?.(byId(`${view}-view`));
-	if (view !== "search") mounts.set(view, null);
+	if (view !== "search") {
+		mounts.set(view, null);
+		byId("viewer").close(); // "See it" opened it
+	}
 	return mounted;
 }
 
