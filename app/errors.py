@@ -118,6 +118,10 @@ class NewKeyRejected(ImageSearchError):
     """The name, the namespace or the end of a new API key is not allowed."""
 
 
+class NewKeyOutlives(ImageSearchError):
+    """A new API key would be valid longer than the one that makes it."""
+
+
 class LastAdminKey(ImageSearchError):
     """Without this API key nobody could make or revoke keys of the namespace."""
 

@@ -10,7 +10,14 @@ from app.access.api_keys import MAX_DAYS, Key, Role
 from app.access.authentication import ASK_AGAIN, Authenticator, Caller
 from app.command_names import CREATE_ADMIN_KEY, typed
 from app.database.connections import Sessions
-from app.errors import KeyNotFound, KeyRejected, LastAdminKey, NewKeyRejected, RoleRejected
+from app.errors import (
+    KeyNotFound,
+    KeyRejected,
+    LastAdminKey,
+    NewKeyOutlives,
+    NewKeyRejected,
+    RoleRejected,
+)
 
 FIRST_KEY = (
     f"The first key is made on the server, by `{CREATE_ADMIN_KEY}`; with an admin's key further "
@@ -35,7 +42,7 @@ class KeyAdministration:
         """A new key of the caller's namespace, with its text, which cannot be recovered later.
 
         It is valid no longer than the caller's own: without `expires_at`, which has a time zone,
-        just as long. Raises RoleRejected, KeyRejected and NewKeyRejected.
+        just as long. Raises RoleRejected, KeyRejected, NewKeyRejected and NewKeyOutlives.
         """
         with self.sessions.begin() as session:
             own = _admin_keys(session, caller)[_id_of(caller)]
@@ -94,7 +101,7 @@ def _admin_keys(session: Session, caller: Caller) -> dict[int, Key]:
 def _end(asked: datetime | None, own: datetime | None) -> datetime | None:
     """When a new key expires that a key makes which expires at `own`.
 
-    Raises NewKeyRejected for a time that is past or too far away, and RoleRejected for one after
+    Raises NewKeyRejected for a time that is past or too far away, and NewKeyOutlives for one after
     `own`.
     """
     if asked is None:
@@ -103,7 +110,7 @@ def _end(asked: datetime | None, own: datetime | None) -> datetime | None:
     if not now < asked <= now + timedelta(days=MAX_DAYS):
         raise NewKeyRejected(f"expires_at: name a time in the next {MAX_DAYS:,} days.")
     if own is not None and asked > own:
-        raise RoleRejected(
+        raise NewKeyOutlives(
             f"expires_at: your own key expires on {own.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and "
             "a key made with it cannot be valid longer."
         )

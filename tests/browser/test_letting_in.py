@@ -1,5 +1,7 @@
 """Who may use the library (issue 19, line 12): an admin makes keys on the page and ends them."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -76,6 +78,21 @@ def test_the_last_admin_is_told_to_stay(visitor: Visitor, locked: Locked) -> Non
     expect(asked).to_contain_text("you will be locked out")
     asked.get_by_role("button", name="End access").click()
     expect(asked.get_by_role("alert")).to_contain_text("is the last admin key")
+
+
+def test_a_key_that_would_outlive_ones_own(visitor: Visitor, locked: Locked) -> None:
+    """Before, the page said that one's own key does not allow this, and where to get another."""
+    end = datetime.now(UTC) + timedelta(days=20)
+    with locked.service.services.sessions.begin() as session:
+        _, key = api_keys.create(session, "default", "for a while", "admin", end)
+    visitor.refusals.add(403)
+    page = opened(visitor, locked, key)
+    page.get_by_role("button", name="Let someone in").click()
+    asked = page.get_by_role("dialog", name="Let someone in")
+    asked.get_by_label("Who is it for").fill("Grandma")
+    asked.get_by_label("For how long?").select_option("one year")
+    asked.get_by_role("button", name="Make a key").click()
+    expect(asked.get_by_role("alert")).to_contain_text("Your own key ends sooner")
 
 
 def test_only_an_admin_sees_who_may(visitor: Visitor, locked: Locked) -> None:

@@ -1,10 +1,16 @@
 """The page offers what the reader's key allows, and nothing else (issue 19, line 12)."""
 
-from playwright.sync_api import Page, expect
+import shutil
+from collections.abc import Iterator
 
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from app.access import api_keys
 from tests.browser.axe import violations
 from tests.browser.conftest import Locked, Visitor
 from tests.browser.seeing import dialog, settle, tiles
+from tests.browser.serving import PICTURES, index, serving
 from tests.browser.test_keys import give
 
 FORBIDDEN = [
@@ -92,5 +98,39 @@ def test_a_writer_adds_and_deletes_but_makes_no_collection(
     page.get_by_role("button", name="Select", exact=True).click()
     for name in ("Edit", "Move", "Download", "Delete"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
+    tiles(page).first.click()
+    page.get_by_role("button", name="Move", exact=True).click()
+    expect(dialog(page).get_by_role("option", name="New collection")).to_have_count(0)
+    to = dialog(page).get_by_label("To the collection")
+    assert to.evaluate("one => one.validity.valueMissing")  # there is no other one to choose
+    dialog(page).get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Menu").click()
     expect(dialog(page).get_by_role("button", name="New collection")).to_be_hidden()
+
+
+@pytest.fixture
+def seen_by_all(
+    browser: Browser, server_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Locked]:
+    """A service that everybody may search, and the key of somebody who may rate."""
+    folder = tmp_path_factory.mktemp("seen")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    shutil.copy(PICTURES / "cat.jpg", pictures)
+    changes = {"test_images_dir": pictures, "allow_anonymous": "read"}
+    with serving(server_url, "browser_seen", folder, **changes) as served:
+        index(served.services, pictures)
+        with served.services.sessions.begin() as session:
+            _, key = api_keys.create(session, "default", "test", "reader", None)
+        yield Locked(served, key)
+
+
+def test_without_a_key_nobody_is_asked_to_rate(visitor: Visitor, seen_by_all: Locked) -> None:
+    """Before, every rating was refused, with a sentence about a key that there was not."""
+    page = visitor.visit(seen_by_all.service, "/?q=a+cat")
+    expect(page.locator("html")).to_have_attribute("data-role", "reader")
+    settle(page)
+    expect(page.get_by_role("button", name="Good answer")).to_be_hidden()
+    page.get_by_title("API key").click()
+    give(page, seen_by_all.key)
+    expect(page.get_by_role("button", name="Good answer")).to_be_visible()

@@ -182,6 +182,7 @@ def test_a_key_outlives_no_key_that_makes_it(desk: Desk) -> None:
     later = (end + timedelta(seconds=1)).isoformat()
     said = desk.ask(admin, "POST", json={**new, "expires_at": later})
     assert "your own key expires on" in refused(said, 403)
+    assert said.json()["code"] == "new_key_outlives"  # which is of the new key, not of the sent one
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ OF_THE_PAGE = {
     "last_admin_key",
     "model_unavailable",
     "new_key_invalid",
+    "new_key_outlives",
     "query_empty",
     "query_invalid",
     "query_too_slow",

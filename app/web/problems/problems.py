@@ -39,6 +39,7 @@ KINDS: dict[type[errors.ImageSearchError], Kind] = {
     errors.RoleRejected: Kind(HTTPStatus.FORBIDDEN, "access_denied"),
     errors.KeyNotFound: Kind(HTTPStatus.NOT_FOUND, "key_not_found"),
     errors.NewKeyRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "new_key_invalid"),
+    errors.NewKeyOutlives: Kind(HTTPStatus.FORBIDDEN, "new_key_outlives"),
     errors.LastAdminKey: Kind(HTTPStatus.CONFLICT, "last_admin_key"),
     errors.TooManyRequests: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
     errors.IdempotencyKeyRejected: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_invalid"),

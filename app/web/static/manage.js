@@ -4,7 +4,7 @@ import {create, nameField} from "./collections.js";
 import {alertOf, announce, askInDialog, attempt, button, byId, cross, focusMain, labelled, make, row, say, tell, unsaved} from "./dom.js";
 import {fieldsEditor, tagsIn} from "./edit.js";
 import {withdraw} from "./grid.js";
-import {collection, forget, offer} from "./session.js";
+import {collection, forget, offer, role} from "./session.js";
 import {t} from "./texts.js";
 
 const MOST_AT_ONCE = 500;
@@ -89,9 +89,10 @@ function edit(entries) {
 
 function move(entries, stop) {
 	const others = [...byId("collection").options].map(({value}) => value).filter(name => name !== collection());
+	const isAdmin = role() === "admin";
 	const fresh = make("fieldset", {}, nameField("collection_name"));
-	const onchange = () => (fresh.hidden = fresh.disabled = Boolean(choice.value));
-	const choice = make("select", {name: "to", onchange}, ...others.map(name => new Option(name)), new Option(t("collection_add"), ""));
+	const onchange = () => (fresh.hidden = fresh.disabled = Boolean(choice.value) || !isAdmin);
+	const choice = make("select", {name: "to", required: !isAdmin, onchange}, ...others.map(name => new Option(name)), isAdmin && new Option(t("collection_add"), ""));
 	onchange();
 	askInDialog(t("move_many", {n: entries.length}), [labelled("move_to", choice), fresh], async form => {
 		const to = choice.value || (await create(form));

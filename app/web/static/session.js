@@ -1,5 +1,5 @@
 // The collection that is looked at.
-import {askAll, get} from "./api.js";
+import {askAll, get, hasKey} from "./api.js";
 import {attempt, byId} from "./dom.js";
 import {t} from "./texts.js";
 
@@ -52,6 +52,7 @@ export function offer(names) {
 // style.css hides what the role may not do.
 function refresh() {
 	attempt("collections", async () => {
+		dataset.key = hasKey();
 		dataset.role = (await get("/api/v1/status")).role;
 		forget();
 		offer((await askAll("/api/v1/collections")).map(({name}) => name));
