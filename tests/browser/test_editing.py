@@ -39,6 +39,9 @@ TOLD = {
     "sent": "2019-05-31T18:05:00+02:00",
     "weight": 12000.5,
     "framed": True,
+    "duration": 6.5,
+    "gps": {"latitude": 38.5, "longitude": -9.25},
+    "motion_offset": 4000,
 }
 READ = {
     "Personen": "Ada, Bo",
@@ -48,6 +51,8 @@ READ = {
     "sent": "31.05.2019, 18:05",
     "weight": "12000,5",
     "framed": "ja",
+    "Dauer in Sekunden": "6,5",
+    "Position": "Breite: 38,5, Länge: -9,25",
 }
 
 
@@ -68,6 +73,7 @@ def test_metadata_is_a_list_for_people(visitor: Visitor, service: Service) -> No
         )
     )
     assert {name: listed[name] for name in READ} == READ
+    assert "motion_offset" not in listed  # of use to programs alone
     expect(dialog(page).get_by_role("radiogroup")).to_have_text("12345678910")
     dialog(page).get_by_text("Beschreibung und Schlagwörter ändern").click()
     people = dialog(page).get_by_label("Wert von people")

@@ -45,6 +45,7 @@ def test_a_month_of_the_rail_is_jumped_to(visitor: Visitor, dated: Service, sche
     page = visitor.visit(dated, VIEW, scheme=scheme)
     settle(page)
     expect(tiles(page)).to_have_count(4)
+    expect(answer(page)).to_contain_text("4 pictures, in the chosen order")  # not "the newest"
     expect(rail(page).get_by_role("link")).to_have_text(["May 2", "April 1"])
     visitor.photograph("wide")
     rail(page).get_by_role("link", name="April").click()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from app.access import api_keys
 from tests.browser.axe import violations
@@ -98,3 +98,22 @@ def test_a_reader_sees_what_was_kept_and_changes_nothing(visitor: Visitor, locke
     asked = opened(page)
     expect(asked).to_contain_text("A search that is kept here")
     expect(asked.get_by_role("button", name="Tell me of new ones")).to_be_hidden()
+
+
+def test_what_keeps_a_search_from_telling_is_said_to_be_english(
+    visitor: Visitor, service: Service
+) -> None:
+    """Before, a German page said it without a word about the language."""
+    service.ask("POST", KEPT, json={"query": "a tree"})
+
+    def fail(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        told["data"][0]["problem"] = "Its model is gone."
+        route.fulfill(response=answer, json=told)
+
+    page = visitor.visit(service, language="de-DE")
+    page.route(f"**{KEPT}?*", fail)
+    settle(page)
+    page.locator("#standing").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Auf Englisch: Its model is gone.")

@@ -249,3 +249,16 @@ def test_the_status_view(visitor: Visitor, service: Service) -> None:
     card(page, "Recall").get_by_role("button", name="Measure now").click()
     expect(card(page, "Recall")).to_contain_text(re.compile(r"\d%"), timeout=60_000)
     expect(card(page, "Recall")).to_contain_text(re.compile(r"Worst tenth\d+.*%Unreachable\d"))
+
+
+def test_what_was_measured_goes_with_its_collection(visitor: Visitor, service: Service) -> None:
+    """Before, the figures of one collection stood under the name of the next."""
+    service.ask("POST", "/api/v1/collections", json={"name": "unmeasured"})
+    page = visitor.visit(service, "/?view=status")
+    page.get_by_role("region", name="Status").get_by_text("Details", exact=True).click()
+    card(page, "Recall").get_by_role("button", name="Measure now").click()
+    expect(card(page, "Recall")).to_contain_text(re.compile(r"\d%"), timeout=60_000)
+    page.get_by_label("Collection", exact=True).select_option("unmeasured")
+    expect(card(page, "Recall")).not_to_contain_text("%")
+    page.close()  # it asks again and again
+    service.ask("DELETE", "/api/v1/collections/unmeasured")

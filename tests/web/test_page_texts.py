@@ -6,7 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from app.catalog.images.new_images import MetadataRules, embedded_words
+from app.pictures.decoding import Picture
+from app.pictures.metadata.description import Description
 from app.understanding.labels.gates import HELD
 from app.web import page
 from app.web.page import ENGLISH, FOLDER
@@ -187,6 +191,21 @@ def test_every_text_that_is_asked_for_is_there() -> None:
     assert used_in_html() <= known
     for name, pattern in calls():
         assert any(re.fullmatch(pattern, key) for key in known), (name, pattern)
+
+
+def test_what_the_program_writes_of_pictures_has_a_name() -> None:
+    """Before, people read `motion` and `duration` in German and Chinese too."""
+    texts = {"title": "a", "label": "a", "creator": "a", "copyright": "a", "camera": "a"}
+    texts |= {"lens": "a", "album": "a", "burst": "a", "city": "a", "state": "a", "country": "a"}
+    told = Description(tags=("a",), people=("a",), rating=4.0, position=(38.7, -9.1), **texts)
+    picture = Picture(
+        Image.new("RGB", (1, 1)), "MP4", 1, 1, told, film_offset=9, frames=2, duration=1.5
+    )
+    written = embedded_words(picture, MetadataRules(keep_gps=True)).metadata
+    parts = {f"{name}_{part}" for name in ("gps", "place") for part in written[name]}
+    unseen = {"motion_offset"}  # of use to programs alone
+    named = {key.removeprefix(FIELD) for key in TEXTS[ENGLISH] if key.startswith(FIELD)}
+    assert {*written, *parts} - unseen <= named
 
 
 def test_every_text_is_used() -> None:

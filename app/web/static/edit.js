@@ -19,7 +19,7 @@ function readable(name, value) {
 	return String(value ?? "–");
 }
 
-export function factsOf({path, origin, width, height, format, bytes: length, taken_at: taken, created_at: created, metadata}, labels) {
+export function factsOf({path, origin, width, height, format, bytes: length, taken_at: taken, created_at: created, metadata: {motion_offset, ...metadata}}, labels) {
 	const size = `${number(width)} × ${number(height)}, ${format}, ${bytes(length)}`;
 	const known = {path, origin, size, taken_at: taken && wallClock(taken), created_at: dateTime(created)};
 	const rowOf = (name, value) => [make("dt", {}, fieldName(name)), make("dd", {}, value)];

@@ -124,7 +124,7 @@ function recount({detail: more}) {
 function sentenceOf({collection_size: pictures, hits, total, no_match: isNone, timings_ms: took}) {
 	if (!pictures) return t("empty");
 	if (!hits.length && !next) return t("none");
-	if (total !== null) return t("newest", {total});
+	if (total !== null) return t(asked.order ? "ordered" : "newest", {total});
 	const key = hits[0]?.lexical_rank ? "best_words" : "best";
 	return t(isNone ? "no_match" : key, {pictures, ms: Math.ceil(took.encode + took.database)});
 }

@@ -4,7 +4,7 @@ import {attempt, button, formOf, imageOf, labelled, make, openDialog, row, say, 
 import {linkToHit, nameOf} from "./grid.js";
 import {fromAddress, requestOf, thumbnailOf} from "./query.js";
 import {collection} from "./session.js";
-import {t} from "./texts.js";
+import {refusalOf, t} from "./texts.js";
 
 const PATH = "/api/v1/standing-searches";
 const SHOWN = 6; // matches
@@ -22,7 +22,7 @@ async function rowOf({id, title, problem, feed_url: feed}, refresh) {
 		make("a", {href: relative(feed), target: "_blank"}, t("standing_feed")),
 		button(t("standing_delete"), () => attempt("standing", remove), "quiet writers end", t("standing_delete_of", {title})),
 	];
-	return make("li", "fields card", make("strong", {}, title), problem ?? (data.length ? row(...data.map(linkOf)) : say("small", "standing_none")), row(...acts));
+	return make("li", "fields card", make("strong", {}, title), refusalOf("", problem) ?? (data.length ? row(...data.map(linkOf)) : say("small", "standing_none")), row(...acts));
 }
 
 export function openStanding() {

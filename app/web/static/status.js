@@ -105,6 +105,7 @@ function recallCard() {
 		const found = get(here("/recall")).then(known => showFacts("recall", known));
 		fill(told, await found.catch(({message}) => message) ?? t("status_recall_what"));
 	};
+	addEventListener("collectionchange", () => fill(lists.recall)); // of another one
 	return card("recall", told, button(t("status_recall_now"), measure));
 }
 
