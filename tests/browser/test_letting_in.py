@@ -52,6 +52,7 @@ def test_somebody_is_let_in_and_locked_out_again(
     asked = page.get_by_role("dialog", name="Let someone in")
     asked.get_by_label("Who is it for").fill(f"Grandma <b> {size[0]}")
     asked.get_by_label("For how long?").select_option("one year")
+    expect(asked).to_contain_text("in all collections")  # the key opens them all
     assert (violations(page), overflowing(page)) == ([], [])
     asked.get_by_role("button", name="Make a key").click()
     shown = page.get_by_role("dialog", name=f"The key for Grandma <b> {size[0]}")

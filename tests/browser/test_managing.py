@@ -169,7 +169,7 @@ def test_moved_to_another_collection(visitor: Visitor, managed: Service) -> None
     tiles(page).first.click()
     bar(page).get_by_role("button", name="Move").click()
     dialog(page).get_by_label("To the collection").select_option("moved")
-    dialog(page).get_by_role("button", name="Save").click()
+    dialog(page).get_by_role("button", name="Move").click()
     expect(tiles(page)).to_have_count(5)
     assert managed.ask("GET", "/api/v1/collections/moved")["image_count"] == 1
     expect(page.locator("#note")).to_have_text("1 picture is in moved now.")
@@ -315,7 +315,7 @@ def test_what_is_said_of_the_answer_counts_no_deleted_pictures(
     bar(page).get_by_role("button", name="All loaded so far").click()
     bar(page).get_by_role("button", name="Move").click()
     dialog(page).get_by_label("To the collection").select_option("moved")
-    dialog(page).get_by_role("button", name="Save").click()
+    dialog(page).get_by_role("button", name="Move").click()
     expect(answer(page)).to_contain_text("There are no pictures here yet.")
     expect(answer(page).get_by_role("link", name="Add pictures")).to_be_visible()
 

@@ -98,7 +98,9 @@ def test_the_link_to_it_is_copied(visitor: Visitor, service: Service) -> None:
     expect_first(page, "green-tree.jpg")
     open_first(page)
     dialog(page).get_by_role("button", name="Copy link").click()
-    expect(page.locator("#note")).to_have_text("The link is copied.")
+    expect(page.locator("#note")).to_have_text(
+        "The link is copied. It works on this computer only."
+    )
     expect(page.locator("#note")).to_be_in_viewport()
     assert page.evaluate("navigator.clipboard.readText()") == page.url
 

@@ -105,7 +105,7 @@ function move(entries, stop) {
 		forget();
 		stop();
 		tell(t("moved", {n: moved.length, collection: to}));
-	});
+	}, t("select_move"));
 }
 
 async function zip(entries) {

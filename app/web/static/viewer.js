@@ -171,7 +171,8 @@ export function mountViewer(onSearch) {
 	title.tabIndex = -1;
 	editor.oninput = () => unsaved.set(shownId(), editor.firstChild);
 	similar.ariaLabel = t("similar");
-	const link = copyButton("copy_link", () => location.href, "copied");
+	const isOnlyHere = /^(localhost|127\.|\[::1)/.test(location.hostname);
+	const link = copyButton("copy_link", () => location.href, isOnlyHere ? "copied_here" : "copied");
 	dialog.append(
 		stage,
 		make("div", "side",
