@@ -146,16 +146,20 @@ class Bench:
         return unit_rows(self.subjects[chosen] + NOISE * unit_rows(noise))
 
     def _seconds(self, work: Callable[[], object]) -> tuple[float, float]:
-        """Seconds that `work` took, and seconds of processors."""
-        before, began = self._processor_seconds(), time.perf_counter()
-        work()
-        wall = time.perf_counter() - began
-        return wall, self._processor_seconds() - before
+        """Seconds that `work` took, and seconds of processors: ours and of the server's process.
 
-    def _processor_seconds(self) -> float:
-        """Those of this process and of the server's process that it works with."""
-        server = self._server.cpu_times()
-        return float(time.process_time() + server.user + server.system)
+        Asking for the server's takes some of ours, which are not counted.
+        """
+        server = self._server_seconds()
+        own, began = time.process_time(), time.perf_counter()
+        work()
+        wall, own = time.perf_counter() - began, time.process_time() - own
+        return wall, own + self._server_seconds() - server
+
+    def _server_seconds(self) -> float:
+        """Seconds of processors that the server's process has taken."""
+        taken = self._server.cpu_times()
+        return float(taken.user + taken.system)
 
     @cached_property
     def _server(self) -> psutil.Process:
