@@ -7,14 +7,14 @@ Every function takes a Session and leaves the transaction to its caller.
 """
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-import procrastinate
-from sqlalchemy import text
+from sqlalchemy import Integer, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.command_names import typed
+from app.database.kept_statements import execute_kept
 
 LIST, INGEST, FINISH = "list", "ingest", "finish"  # the tasks, in the order a job runs them
 WEBHOOK = "webhook"  # the task that reports its end, if it is to be reported
@@ -39,10 +39,29 @@ def has_worker(session: Session) -> bool:
     return bool(session.execute(text(f"SELECT {HAS_WORKER}")).scalar_one())
 
 
-@cache
-def _tasks() -> procrastinate.App:
-    """Only for writing tasks: it opens no connection of its own."""
-    return procrastinate.App(connector=procrastinate.PsycopgConnector())
+_DEFER = text(
+    """
+    SELECT procrastinate_defer_jobs_v1(array(
+        SELECT ROW(
+            :queue, :task, :priority, :lock, NULL, arguments,
+            clock_timestamp() + make_interval(secs => :wait_seconds)
+        )::procrastinate_job_to_defer_v1
+        FROM jsonb_array_elements(:tasks) WITH ORDINALITY AS found(arguments, place) ORDER BY place
+    ))
+    """
+).bindparams(
+    bindparam("queue", type_=Text),
+    bindparam("task", type_=Text),
+    bindparam("priority", type_=Integer),
+    bindparam("lock", type_=Text),
+    bindparam("wait_seconds", type_=Integer),
+    bindparam("tasks", type_=JSONB),
+)
+"""procrastinate's own function, with the arguments of all tasks as one value.
+
+Its client has psycopg write an array of composites, which escapes each quotation mark of a message
+twice, by regular expressions: that takes longer than all else here.
+"""
 
 
 def enqueue(
@@ -54,16 +73,15 @@ def enqueue(
     wait_seconds: int = 0,
 ) -> None:
     """Write a task for each of `arguments`, in the caller's transaction."""
-    driver = session.connection().connection.driver_connection
     # One task of each kind at a time. LIST and FINISH have separate locks: a FINISH written by LIST
     # would be skipped when it is announced, and wait for the next poll.
     lock = None if task in {INGEST, WEBHOOK} else f"{task} {arguments[0]['job_id']}"
-    deferrer = _tasks().configure_task(
-        task,
-        queue=queue,
-        priority=priority,
-        lock=lock,
-        schedule_in={"seconds": wait_seconds} if wait_seconds else None,
-        connection=driver,
-    )
-    deferrer.batch_defer(*(dict(one) for one in arguments))
+    values = {
+        "queue": queue,
+        "task": task,
+        "priority": priority,
+        "lock": lock,
+        "wait_seconds": wait_seconds or None,
+        "tasks": [dict(one) for one in arguments],
+    }
+    execute_kept(session, _DEFER, values)
