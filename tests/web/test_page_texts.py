@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -195,8 +196,9 @@ def test_every_text_that_is_asked_for_is_there() -> None:
 
 def test_what_the_program_writes_of_pictures_has_a_name() -> None:
     """Before, people read `motion` and `duration` in German and Chinese too."""
-    texts = {"title": "a", "label": "a", "creator": "a", "copyright": "a", "camera": "a"}
-    texts |= {"lens": "a", "album": "a", "burst": "a", "city": "a", "state": "a", "country": "a"}
+    named = ("title", "label", "creator", "copyright", "camera", "lens", "album", "burst", "city",
+             "state", "country")  # fmt: skip
+    texts: dict[str, Any] = dict.fromkeys(named, "a")
     told = Description(tags=("a",), people=("a",), rating=4.0, position=(38.7, -9.1), **texts)
     picture = Picture(
         Image.new("RGB", (1, 1)), "MP4", 1, 1, told, film_offset=9, frames=2, duration=1.5
