@@ -196,9 +196,9 @@ def test_every_text_that_is_asked_for_is_there() -> None:
 
 def test_what_the_program_writes_of_pictures_has_a_name() -> None:
     """Before, people read `motion` and `duration` in German and Chinese too."""
-    named = ("title", "label", "creator", "copyright", "camera", "lens", "album", "burst", "city",
-             "state", "country")  # fmt: skip
-    texts: dict[str, Any] = dict.fromkeys(named, "a")
+    fields = ("title", "label", "creator", "copyright", "camera", "lens", "album", "burst", "city",
+              "state", "country")  # fmt: skip
+    texts: dict[str, Any] = dict.fromkeys(fields, "a")
     told = Description(tags=("a",), people=("a",), rating=4.0, position=(38.7, -9.1), **texts)
     picture = Picture(
         Image.new("RGB", (1, 1)), "MP4", 1, 1, told, film_offset=9, frames=2, duration=1.5
