@@ -74,10 +74,11 @@ def _make(
             with sessions.begin() as session:
                 _check_own(place, database_identity.identity(session))
             manifest = _add(settings, (engine, url), place, store, is_verified=is_verified)
-            with _following(place, manifest):
-                with sessions.begin() as session:
-                    database_identity.note_backup(session, manifest.made_at)
-                if keep is not None:
+            unnoted = _following(place, manifest, "the database has not noted it")
+            with unnoted, sessions.begin() as session:
+                database_identity.note_backup(session, manifest.made_at)
+            if keep is not None:
+                with _following(place, manifest, "older ones were not deleted"):
                     _rotate(place, keep)
     finally:
         engine.dispose()
@@ -222,14 +223,14 @@ def _write(part: Path, manifest: Manifest, files: set[str]) -> None:
 
 
 @contextmanager
-def _following(place: Place, manifest: Manifest) -> Iterator[None]:
-    """What follows a backup that is whole: it may fail, and the backup is there all the same."""
+def _following(place: Place, manifest: Manifest, otherwise: str) -> Iterator[None]:
+    """What follows a backup that is whole: where it fails, the log says what was not done."""
     try:
         yield
     except (BackupFailed, DBAPIError, OSError) as error:
         log.warning(
-            "The backup %s/%s was made, but older ones were not deleted: %s",
-            *(place, manifest.stamp, error),
+            "The backup %s/%s was made, but %s: %s",
+            *(place, manifest.stamp, otherwise, connections.first_line(error)),
         )
 
 
