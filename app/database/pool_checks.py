@@ -3,6 +3,9 @@
 SQLAlchemy's own `pool_pre_ping` asks it before every use: a round trip, and many uses are only one
 themselves. A server that ends a connection says so, or closes it; both make the socket readable.
 Only what is told to nobody, a lost network, has to be asked for, and only after a pause.
+
+It also closes what comes back late: `Engine.dispose` closes the connections in the pool alone, and
+one that a thread has at that moment would go back to a pool that nobody closes any more.
 """
 
 import select
@@ -14,6 +17,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
 IDLE_SECONDS = 10.0  # in the pool, after which the server is asked anyway
+POOL = "the pool that opened it"  # key of a connection's info
 RETURNED_AT = "returned to the pool at"  # key of a pooled connection's info: time.monotonic()
 
 
@@ -36,6 +40,19 @@ def check_before_use(engine: Engine) -> None:
             engine.dialect.do_ping(connection)  # type: ignore[arg-type]
         except psycopg.Error as error:
             raise InvalidatePoolError from error
+
+
+def close_late_returns(engine: Engine) -> None:
+    """Have connections closed that are returned after their pool was disposed of."""
+
+    @event.listens_for(engine, "connect")
+    def note(_connection: object, record: Any) -> None:
+        record.info[POOL] = engine.pool
+
+    @event.listens_for(engine, "checkin")
+    def close(connection: "psycopg.Connection[Any] | None", record: Any) -> None:
+        if connection is not None and record.info.get(POOL) is not engine.pool:
+            connection.close()
 
 
 def _has_news(connection: "psycopg.Connection[Any]") -> bool:

@@ -60,3 +60,15 @@ def test_a_connection_that_was_closed_here_is_replaced(engine: Engine) -> None:
     assert backend(engine) == before
     event.remove(engine, "checkin", close)
     assert backend(engine) != before
+
+
+def test_what_is_returned_after_the_pool_was_disposed_of_is_closed(engine: Engine) -> None:
+    """As by a thread that the end of the process did not wait for."""
+    late, early = engine.connect(), engine.connect()
+    left = [one.connection.driver_connection for one in (late, early)]
+    early.close()
+    engine.dispose()
+    assert [one.closed for one in left if one] == [False, True]
+    late.close()
+    assert [one.closed for one in left if one] == [True, True]
+    assert backend(engine) == backend(engine)  # those of the new pool are kept
