@@ -49,6 +49,7 @@ SLOW = (
     *("test_paged_scans", "test_recall", "test_runtime_choice", "test_collection_registry"),
     *("test_route_matrix", "test_memory_budget", "test_openvino", "test_reindex", "test_doctor"),
     *("test_filters", "test_evaluate_graph", "test_lock_files", "test_major_upgrade"),
+    *("test_precision_choice", "test_graph_tuning"),
 )
 
 
