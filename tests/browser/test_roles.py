@@ -125,7 +125,7 @@ def seen_by_all(
         yield Locked(served, key)
 
 
-def test_without_a_key_nobody_is_asked_to_rate(visitor: Visitor, seen_by_all: Locked) -> None:
+def test_without_a_key_nobody_is_asked_to_rate(seen_by_all: Locked, visitor: Visitor) -> None:
     """Before, every rating was refused, with a sentence about a key that there was not."""
     page = visitor.visit(seen_by_all.service, "/?q=a+cat")
     expect(page.locator("html")).to_have_attribute("data-role", "reader")
