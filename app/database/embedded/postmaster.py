@@ -98,6 +98,7 @@ class Postmaster:
         sockets = self._make_socket_folder()
         log = self.folder / LOG_FILE
         end = log.stat().st_size if log.exists() else 0
+        stale = _written(self.folder / PID_FILE)
         try:
             options = f"-h '' -k {shlex.quote(str(sockets))}"
             self.programs.run(
@@ -109,17 +110,25 @@ class Postmaster:
         running = self.running()
         if running is None:
             raise self._failed("it ended as soon as it had started")
+        # pg_ctl believes the file that a killed server has left, if that had the same number and
+        # had started a moment before: in a container, each start counts from 1.
+        self._wait_until_ready(running, stale)
         return running
 
-    def _wait_until_ready(self, running: psutil.Process) -> None:
-        """Wait for a server that somebody has started who ended before it had recovered."""
+    def _wait_until_ready(self, running: psutil.Process, stale: int | None = None) -> None:
+        """Wait for a server that somebody has started who ended before it had recovered.
+
+        A pid file that was written at the moment `stale` is not this server's.
+        """
         deadline = time.monotonic() + RECOVERY_SECONDS
-        while (
-            _read_lines(self.folder / PID_FILE)[STATUS_LINE:] != ["ready"] and running.is_running()
-        ):
+        while running.is_running() and not self._is_ready(stale):
             if time.monotonic() > deadline:
                 raise self._failed("it has not recovered yet")
             time.sleep(READY_POLL_SECONDS)
+
+    def _is_ready(self, stale: int | None) -> bool:
+        path = self.folder / PID_FILE
+        return _read_lines(path)[STATUS_LINE:] == ["ready"] and _written(path) != stale
 
     def _failed(self, reason: str) -> DatabaseUnusable:
         return DatabaseUnusable(
@@ -155,6 +164,14 @@ class Postmaster:
             pid = _read_pid(path)
             if pid is None or psutil.pid_exists(pid):
                 path.unlink(missing_ok=True)
+
+
+def _written(path: Path) -> int | None:
+    """When a file was written last, in nanoseconds since 1970; None where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _read_pid(path: Path) -> int | None:

