@@ -31,7 +31,7 @@ PATIENT_SECONDS = 0.5  # its limit otherwise: the longest the first search may w
 LEAST_SECONDS = 1e-9  # lower bound per item: the clock may not have advanced
 FIRST_ITEMS = 4  # batch size for a kind that has not been timed yet
 COMPANY_SECONDS = 0.003  # how long a search waits for others if the last ones were merged
-KINDS = {"encode_texts": "text", "encode_pixels": "image"}  # of batch, by encode function
+KINDS = {"encode_tokens": "text", "encode_pixels": "image"}  # of batch, by encode function
 
 
 class Priority(IntEnum):

@@ -84,9 +84,18 @@ class OpenClipEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts: float32, shape (len(texts), dimensions), unit rows."""
-        tokens: Tokens = self._tokenizer(list(texts))
+        return self.encode_tokens(self.tokenise(texts))
+
+    def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
+        """Prepare texts for `encode_tokens`: a row of int64, shape (context length,), for each."""
+        return list(self._tokenizer(list(texts)))
+
+    def encode_tokens(self, tokens: Sequence[Tokens]) -> Vectors:
+        """Embed prepared texts, one row of tokens each: float32, unit rows, in their order."""
         step = self._max_batch or len(tokens)
-        return self._encoded(lambda rows: self.towers.texts(self._cut(rows)), tokens, step)
+        return self._encoded(
+            lambda some: self.towers.texts(self._cut(np.stack(some))), tokens, step
+        )
 
     def unused_end(self, text: str) -> str:
         """The words at the end of `text` that do not fit into the model's context."""

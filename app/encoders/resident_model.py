@@ -157,8 +157,9 @@ class ResidentModel:
         if priority is Priority.SEARCH:
             metrics.observe_texts(len(rows), len(missing))
         if missing:
-            encode = self.load().encode_texts
-            encoded = self._batcher.submit(encode, missing, priority).result()
+            encoder = self.load()
+            tokens = encoder.tokenise(missing)  # on the caller's thread, not on the lane's
+            encoded = self._batcher.submit(encoder.encode_tokens, tokens, priority).result()
             new = {key: row.copy() for key, row in zip(missing, encoded, strict=True)}
             self._texts.keep(new)
             rows |= new

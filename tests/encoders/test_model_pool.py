@@ -39,10 +39,10 @@ class Lane(Batcher):
 
     def __init__(self) -> None:
         super().__init__(max_items=8)
-        self.handed: list[list[Any]] = []
+        self.handed: list[list[list[int]]] = []  # tokens of each text of each batch
 
     def submit(self, encode: Encode, items: Sequence[Any], priority: Priority) -> Future[Vectors]:
-        self.handed.append(list(items))
+        self.handed.append([row.tolist() for row in items])
         return super().submit(encode, items, priority)
 
     @contextmanager
@@ -127,6 +127,11 @@ def encoder(names: list[ModelName], alone: dict[ModelName, OpenClipEncoder]) -> 
     return alone[names[0]]
 
 
+def tokens_of(encoder: OpenClipEncoder, *batches: list[str]) -> list[list[list[int]]]:
+    """What the lane is handed for these batches of texts."""
+    return [[row.tolist() for row in encoder.tokenise(texts)] for texts in batches]
+
+
 def in_a_thread(work: Callable[[], object]) -> Future[object]:
     """Begin `work`; a thread that is stuck does not keep the tests from ending."""
     result: Future[object] = Future()
@@ -179,14 +184,16 @@ def test_texts_that_read_alike_are_one_text_but_for_case(text: str, expected: st
 def test_a_text_is_encoded_once(model: ResidentModel, lane: Lane, encoder: OpenClipEncoder) -> None:
     first = model.encode_texts(["a tree", "two dogs", " a  tree", "A tree"])
     again = model.encode_texts(["two dogs", "a tree ", "a car"])
-    assert lane.handed == [["a tree", "two dogs", "A tree"], ["a car"]]
+    assert lane.handed == tokens_of(encoder, ["a tree", "two dogs", "A tree"], ["a car"])
     assert_same(first, encoder.encode_texts(["a tree", "two dogs", "a tree", "A tree"]))
     assert_same(again, encoder.encode_texts(["two dogs", "a tree", "a car"]))
 
 
-def test_what_is_encoded_is_the_normalised_text(model: ResidentModel, lane: Lane) -> None:
+def test_what_is_encoded_is_the_normalised_text(
+    model: ResidentModel, lane: Lane, encoder: OpenClipEncoder
+) -> None:
     model.encode_texts([f" a \n caf{E_AND_ACUTE} "])
-    assert lane.handed == [[f"a caf{E_ACUTE}"]]
+    assert lane.handed == tokens_of(encoder, [f"a caf{E_ACUTE}"])
 
 
 def test_no_texts_are_refused(model: ResidentModel) -> None:
@@ -211,16 +218,19 @@ def test_the_texts_used_last_are_remembered(
     monkeypatch.setattr(resident_model, "TEXT_CACHE_ITEMS", 2)
     for text in ("a", "b", "a", "c", "a", "b"):
         model.encode_texts([text])
-    assert lane.handed == [["a"], ["b"], ["c"], ["b"]]
+    assert lane.handed == tokens_of(encoder, ["a"], ["b"], ["c"], ["b"])
     many = ["d", "e", "f", "d"]  # more than are remembered
     assert_same(model.encode_texts(many), encoder.encode_texts(many))
 
 
-def test_a_remembered_text_waits_for_no_other(model: ResidentModel, lane: Lane) -> None:
+def test_a_remembered_text_waits_for_no_other(
+    model: ResidentModel, lane: Lane, encoder: OpenClipEncoder
+) -> None:
     model.encode_texts(["a tree"])
+    (two_dogs,) = tokens_of(encoder, ["two dogs"])
     with lane.occupied():
         new = in_a_thread(lambda: model.encode_texts(["two dogs"]))
-        while ["two dogs"] not in lane.handed:
+        while two_dogs not in lane.handed:
             assert not new.done()
         remembered = in_a_thread(lambda: model.encode_texts(["a tree"]))
         remembered.result(SECONDS)
