@@ -64,15 +64,20 @@ class AnswerCache(Generic[T]):
             entry = self._entries.get(question)
             if entry is not None:
                 self._entries.move_to_end(question)
-        if entry is not None and self.is_current(entry.found.snapshot):
+        if entry is not None and entry.found.snapshot == self.snapshot():
             return entry.found
         found = compute()
         self._store(question, _Entry(found, self._length_of(found.answer)))
         return found
 
-    def is_current(self, snapshot: str) -> bool:
-        """Whether nothing was written since Postgres gave that snapshot."""
-        return snapshot == self._snapshot()
+    def snapshot(self) -> str:
+        """The current snapshot, by the cheapest query: it is most of the cost of a cache hit."""
+        engine = engine_of(self._sessions)
+        if engine not in self._engines:
+            self._engines[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._engines[engine].connect() as connection:
+            snapshot: str = connection.exec_driver_sql(SELECT_SNAPSHOT).scalar_one()
+            return snapshot
 
     def _store(self, question: Hashable, entry: _Entry[T]) -> None:
         with self._lock:
@@ -82,12 +87,3 @@ class AnswerCache(Generic[T]):
             while self._length > self._max_characters:
                 _, least_recent = self._entries.popitem(last=False)
                 self._length -= least_recent.length
-
-    def _snapshot(self) -> str:
-        """The current snapshot, by the cheapest query: it is most of the cost of a cache hit."""
-        engine = engine_of(self._sessions)
-        if engine not in self._engines:
-            self._engines[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
-        with self._engines[engine].connect() as connection:
-            snapshot: str = connection.exec_driver_sql(SELECT_SNAPSHOT).scalar_one()
-            return snapshot

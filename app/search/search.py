@@ -56,6 +56,13 @@ class Basis:
     feedback: State
     snapshot: str
 
+    def holds(self, now: "Basis") -> bool:
+        """Whether a text that had an answer on this basis has the same one on the basis of now.
+
+        False where feedback adjusts queries, since it may have changed before the snapshot.
+        """
+        return self == now and self.feedback != "on"
+
 
 @dataclass(frozen=True)
 class FlatAnswer:
@@ -88,14 +95,10 @@ class Search:
         """The pictures most similar to the one in the file `data`. Raises as `decoding.decode`."""
         return self._nearest(self.queries.encode_picture, data, limit)
 
-    def holds(self, basis: Basis) -> bool:
-        """Whether a text that had an answer on that basis has the same one now.
-
-        False where feedback adjusts queries, since it may have changed before the snapshot.
-        """
-        self.queries.encoder.note_repeated_text()
-        is_as_before = basis.feedback == self.queries.query_adjustment.state() != "on"
-        return is_as_before and self.answer_cache.is_current(basis.snapshot)
+    def current_basis(self) -> Basis:
+        """The basis of an answer that would be looked up now."""
+        feedback = self.queries.query_adjustment.state()
+        return Basis(feedback, self.answer_cache.snapshot())
 
     def _nearest(self, encode: Callable[[Asked], Query], asked: Asked, limit: int) -> FlatAnswer:
         feedback = self.queries.query_adjustment.state()

@@ -10,15 +10,16 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from fastapi import Response
-from fastapi.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from app.access.authentication import Caller
+from app.database.read_routing import chosen_standby
 from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services
 from app.search.queries.query_encoding import Query
-from app.search.search import VECTOR_BYTES, Basis
+from app.search.search import VECTOR_BYTES, Basis, Search
 from app.web.middleware.guarded_route import Guarded
+from app.web.shared_read import SharedRead
 
 MAX_BYTES = 8_000_000  # of all that are kept
 TOKEN_HEADER = "X-Search-Token"  # noqa: S105
@@ -56,6 +57,7 @@ class KeptAnswers:
         self._services = services
         self._kept: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
         self._bytes = 0
+        self._bases: dict[Hashable, SharedRead[Basis]] = {}  # by search and database, if being read
 
     def keep(self, scope: Scope, kept: KeptAnswer) -> None:
         """Keep the answer to a request, if it is of the default collection."""
@@ -80,9 +82,22 @@ class KeptAnswers:
         if kept is None or current is None or current.search is not kept.opened.search:
             return None
         self._kept.move_to_end(question)
-        if not await run_in_threadpool(kept.opened.search.holds, kept.basis):
+        if not kept.basis.holds(await self._current_basis(kept.opened.search)):
             return None
+        kept.opened.search.queries.encoder.note_repeated_text()
         return kept.response(self._services)
+
+    async def _current_basis(self, search: Search) -> Basis:
+        """The basis of now, by one query of Postgres for all that wait for it."""
+        place = id(search), chosen_standby()
+        shared = self._bases.get(place)
+        if shared is None:
+            shared = self._bases[place] = SharedRead(search.current_basis)
+        try:
+            return await shared.value()
+        finally:
+            if shared.is_idle:
+                self._bases.pop(place, None)
 
     def _question(self, scope: Scope) -> Hashable:
         """All that an answer depends on besides the database: addresses in it expire."""

@@ -80,16 +80,17 @@ def test_what_was_deleted_is_in_no_answer(client: TestClient) -> None:
 def test_an_answer_holds_until_something_is_written_or_feedback_counts(services: Services) -> None:
     search = services.search
     basis = search.by_text("a held tree", 3).basis
-    assert search.holds(basis)
-    assert not search.holds(Basis("on", basis.snapshot))
+    assert basis.holds(search.current_basis())
+    assert not Basis("on", basis.snapshot).holds(search.current_basis())
     sql(services, "UPDATE collections SET name = name")
-    assert not search.holds(basis)
-    now = search.by_text("a held tree", 3).basis
+    assert not basis.holds(search.current_basis())
+    before = search.by_text("a held tree", 3).basis
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(search.queries.query_adjustment._cached, "state", "on")
         patched.setattr(search.queries.query_adjustment._cached, "read_at", float("inf"))
-        assert not search.holds(now)
-        assert not search.holds(search.by_text("a held tree", 3).basis)
+        assert not before.holds(search.current_basis())
+        now = search.by_text("a held tree", 3).basis
+        assert not now.holds(search.current_basis())
 
 
 def test_they_take_bounded_memory(
