@@ -17,22 +17,31 @@ class SharedRead(Generic[T]):
 
     def __init__(self, read: Callable[[], T]) -> None:
         self._read = read
-        self._running: asyncio.Task[T] | None = None
+        self._ended: asyncio.Future[None] | None = None  # that of the read that runs
         self._next: asyncio.Task[T] | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being read, nor will be."""
-        return self._next is None and (self._running is None or self._running.done())
+        return self._next is None and self._ended is None
 
     async def value(self) -> T:
         """What is read from now on. Raises what `read` raises."""
         if self._next is None:
-            self._next = asyncio.create_task(self._after(self._running))
+            if self._ended is None:
+                return await self._read_now()
+            self._next = asyncio.create_task(self._read_after(self._ended))
         return await asyncio.shield(self._next)  # who leaves takes nothing from the others
 
-    async def _after(self, before: "asyncio.Task[T] | None") -> T:
-        if before is not None:
-            await asyncio.wait([before])  # also if it failed
-        self._running, self._next = self._next, None
-        return await run_in_threadpool(self._read)
+    async def _read_now(self) -> T:
+        ended = self._ended = asyncio.get_running_loop().create_future()
+        try:
+            return await run_in_threadpool(self._read)
+        finally:
+            self._ended = None
+            ended.set_result(None)
+
+    async def _read_after(self, ended: "asyncio.Future[None]") -> T:
+        await ended
+        self._next = None
+        return await self._read_now()

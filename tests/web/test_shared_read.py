@@ -19,7 +19,7 @@ class Source:
 
     def __init__(self) -> None:
         self._reads = count(1)
-        self.fails = False  # the first time
+        self.failing = 0  # which of the reads
         self.begun = threading.Semaphore(0)
         self.go = threading.Semaphore(0)
 
@@ -27,7 +27,7 @@ class Source:
         number = next(self._reads)
         self.begun.release()
         assert self.go.acquire(timeout=SECONDS)
-        if number == 1 and self.fails:
+        if number == self.failing:
             raise OSError("no database")
         return number
 
@@ -78,16 +78,19 @@ def test_who_asks_after_a_read_gets_a_new_one(source: Source) -> None:
 
 def test_a_read_that_fails_fails_for_those_who_shared_it_alone(source: Source) -> None:
     async def story() -> None:
-        source.fails = True
+        source.failing = 2
         shared = SharedRead(source)
-        both = await asked(shared, 2)
+        first, *both = await asked(shared, 3)
+        await source.has_begun()
+        source.go.release()
+        assert await first == 1
         await source.has_begun()
         (later,) = await asked(shared)
         source.go.release(2)
         for one in both:
             with pytest.raises(OSError, match="no database"):
                 await one
-        assert await later == 2
+        assert await later == 3
         assert shared.is_idle
 
     run(story)
@@ -96,11 +99,24 @@ def test_a_read_that_fails_fails_for_those_who_shared_it_alone(source: Source) -
 def test_who_leaves_takes_nothing_from_the_others(source: Source) -> None:
     async def story() -> None:
         shared = SharedRead(source)
-        leaving, staying = await asked(shared, 2)
+        first, leaving, staying = await asked(shared, 3)
         await source.has_begun()
         leaving.cancel()
-        source.go.release()
-        assert await staying == 1
+        source.go.release(2)
+        assert await first == 1
+        assert await staying == 2
         assert leaving.cancelled()
+
+    run(story)
+
+
+def test_a_read_that_fails_with_nobody_waiting_does_not_stop_the_next(source: Source) -> None:
+    async def story() -> None:
+        source.failing = 1
+        shared = SharedRead(source)
+        source.go.release(2)
+        with pytest.raises(OSError, match="no database"):
+            await shared.value()
+        assert await shared.value() == 2
 
     run(story)
