@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import uvicorn
@@ -264,8 +265,13 @@ def _listening_process(port: int) -> str:
     return "another process"
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The entry point of `make start`."""
+    exit_process(_served())
+
+
+def _served() -> int:
+    """Serve until a signal; returns the exit status."""
     unwind_on_signals()
     try:
         settings = Settings.load()
@@ -275,9 +281,14 @@ def main() -> None:
             serve(settings)
     except StartError as error:
         print(f"Cannot start. {error}", file=sys.stderr)
-        exit_process(1)
+        return 1
+    except SystemExit as signalled:  # see `unwind_on_signals`
+        return int(signalled.code or 0)
+    except Exception:  # Python would end under the thread that loads the model, and abort
+        log.critical("The server ended with an error that it did not expect.", exc_info=True)
+        return 1
     print("\nStopped.", flush=True)
-    exit_process()
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ options (`--id 3`): messages name what the user typed.
 
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,7 +117,12 @@ def sentences(failure: str, advice: str = "") -> Iterator[None]:
 
 def run_command(command: Command) -> NoReturn:
     """Run a command to its end, soon also where a thread waits for a disk."""
-    exit_process(exit_status(application_of(command)))
+    try:
+        status = exit_status(application_of(command))
+    except Exception:  # noqa: BLE001  # by itself Python would abort under a thread that uses torch
+        traceback.print_exc()
+        status = 1
+    exit_process(status)
 
 
 def application_of(command: Command) -> typer.Typer:

@@ -276,6 +276,46 @@ def test_what_make_is_told_reaches_the_server(folder: Path) -> None:
     assert not server.postgres()
 
 
+ENDS = {
+    "a signal": ("signal.raise_signal(signal.SIGTERM)", 143, ""),
+    "an error": ("raise LookupError('nowhere')", 1, "LookupError: nowhere"),
+}
+
+
+@pytest.mark.parametrize(("happens", "status", "said"), ENDS.values(), ids=ENDS)
+def test_an_end_while_torch_is_at_work_is_no_abort(
+    folder: Path, happens: str, status: int, said: str
+) -> None:
+    """As while a large model is loaded: Python's own end tears torch down under its thread."""
+    program = f"""
+import signal
+import threading
+from app import main
+
+def work():
+    import torch
+    begun.set()
+    while True:
+        torch.ones(64, 64, requires_grad=True).sum().backward()
+
+def check_address(*given):
+    threading.Thread(target=work, daemon=True).start()
+    begun.wait()
+    {happens}
+
+begun = threading.Event()
+main.check_address = check_address
+main.main()
+"""
+    server = Server(folder, free_port(), [sys.executable, "-c", program])
+    output, _ = server.process.communicate(timeout=PROCESS_SECONDS)
+    assert server.process.returncode == status, output
+    assert said in output
+    assert "terminate called" not in output
+    assert ("Traceback" in output) == bool(said)
+    assert not server.postgres()
+
+
 def _check_make_test_api(server: Server) -> None:
     command = ["make", "--silent", "test-api", "SEARCH=a green tree", "LIMIT=2"]
     shown = _run(command, server)

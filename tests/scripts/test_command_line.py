@@ -83,6 +83,34 @@ def test_ctrl_c_later_ends_a_command_quietly_too(
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_error_while_torch_is_at_work_is_no_abort() -> None:
+    """As in a command that loads a model: Python's own end tears torch down under its thread."""
+    program = """
+import threading
+from scripts.command_line import run_command
+
+def work():
+    import torch
+    begun.set()
+    while True:
+        torch.ones(64, 64, requires_grad=True).sum().backward()
+
+def command():
+    threading.Thread(target=work, daemon=True).start()
+    begun.wait()
+    raise LookupError("nowhere")
+
+begun = threading.Event()
+run_command(command)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=PROCESS_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.endswith("LookupError: nowhere\n")
+
+
 def test_the_makefile_launches_every_command() -> None:
     """So that each ends quietly; what is launched exists."""
     text = (ROOT / "Makefile").read_text()
