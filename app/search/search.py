@@ -27,8 +27,9 @@ from app.search.lexical import LexicalSearch
 from app.search.queries.caption_encoding import check_captions, with_captions
 from app.search.queries.query_encoding import Query, QueryEncoder, lexical_query
 from app.search.ranking import Ranking
+from app.search.response_building import ResponseBuilder
 from app.search.search_request import Page, SearchRequest
-from app.search.search_response import Hit, ResponseBuilder, SearchResponse
+from app.search.search_response import Hit, SearchResponse
 from app.search.search_warnings import SearchWarning
 from app.search.suggestions.filter_suggestions import FilterSuggestions, SuggestedFilter
 from app.vectors import Vectors

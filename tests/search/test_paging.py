@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from app.catalog.filters.filters import parse
 from app.index import vector_indexes
 from app.runtime.services import Services
-from app.search import search_response
+from app.search import page_content
 from app.search.queries.query_terms import Term
 from app.search.ranking import Ranking
 from app.search.search_request import SearchRequest
@@ -220,7 +220,7 @@ def test_a_buried_picture_hides_none_of_its_copies(client: TestClient, live: set
 def test_duplicates_without_end_end_a_page_and_not_the_answer(
     client: TestClient, live: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_response, "MAX_GROUPED_RANKS", 30)  # there are only threes of copies
+    monkeypatch.setattr(page_content, "MAX_GROUPED_RANKS", 30)  # there are only threes of copies
     where = {"id": {"gte": 401, "lte": 700}}
     body = {"query": QUERY, "filter": where, "group_by": "duplicates", "limit": 18, "include": []}
     first = answer(client, **body)

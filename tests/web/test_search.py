@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.runtime.services import Services
-from app.search import search_response
+from app.search import page_content
 from app.settings import Settings
 from tests.fixtures.search_library import (
     PICTURES,
@@ -153,7 +153,7 @@ def test_the_whole_answer_is_ordered_by_a_field(
 def test_the_best_hits_alone_are_ordered(
     client: TestClient, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_response, "MAX_SORTED", 5)
+    monkeypatch.setattr(page_content, "MAX_SORTED", 5)
     best = names(client, ids, query="a tree", limit=5)
     found = pages(client, query="a tree", limit=2, order_by="metadata.note")
     assert [len(page) for page in found] == [2, 2, 1]

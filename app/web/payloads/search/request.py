@@ -11,9 +11,9 @@ from pydantic import (
 
 from app.catalog.collections import DEFAULT_NAME
 from app.search import search_request
+from app.search.page_content import MAX_SORTED
 from app.search.reciprocal_rank_fusion import Fusion
 from app.search.search_request import DEFAULT_LIMIT, MAX_FACETS, MAX_LIMIT, GroupBy, Mode
-from app.search.search_response import MAX_SORTED
 from app.web.payloads.field_types import STORABLE, Name
 from app.web.payloads.search.terms import SearchTerm, SentQuery
 
