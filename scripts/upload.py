@@ -13,7 +13,7 @@ import typer
 from tqdm import tqdm
 
 from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.runtime.assembly import open_services
 from app.settings import Settings
 from app.web.payloads.field_types import printable

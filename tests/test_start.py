@@ -17,7 +17,7 @@ import pytest
 
 from app.database import migrating
 from app.database.embedded.postgres_programs import temporary_folder
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.runtime.assembly import open_services
 from app.settings import ROOT, Settings
 from tests.conftest import TEST_IMAGES

@@ -43,7 +43,7 @@ from app.ingest.reading import (
     ReadingContext,
     retry_later,
 )
-from app.ingest.uploads import PreparedUpload
+from app.ingest.upload_stages import PreparedUpload
 from app.pictures.thumbnails import thumbnail_name
 from app.storage.disk import Disk
 

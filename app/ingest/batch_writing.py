@@ -21,7 +21,7 @@ from app.ingest.prepared import (
     RefusedFile,
 )
 from app.ingest.reading import ReadingContext, outcome_of_known, refusal_rules, retry_later
-from app.ingest.uploads import PreparedUpload, Written
+from app.ingest.upload_stages import PreparedUpload, Written
 from app.understanding.labels.gates import HELD, Verdict
 from app.vectors import Vectors
 

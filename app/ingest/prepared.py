@@ -11,7 +11,7 @@ from app.catalog.skipped_files import SkippedFile
 from app.ingest.further_pages import Pages
 from app.ingest.jobs.job_items import Item
 from app.ingest.jobs.leases import ItemResult
-from app.ingest.uploads import PreparedUpload
+from app.ingest.upload_stages import PreparedUpload
 
 if TYPE_CHECKING:
     from app.encoders.interfaces import Pixels

@@ -45,7 +45,8 @@ from app.ingest.prepared import (
     Prepared,
     RefusedFile,
 )
-from app.ingest.uploads import PreparedUpload, Uploads
+from app.ingest.upload_stages import PreparedUpload
+from app.ingest.uploads import Uploads
 from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
 from app.pictures.formats import check_signature, decoders
 from app.pictures.memory_budget import DECODING_MEMORY

@@ -6,10 +6,10 @@ of the same bytes reuses, and the doctor finds.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -24,83 +24,18 @@ from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
 from app.errors import ImageRejected, ImageSearchError
 from app.ingest.admission import Admission, Admitted
-from app.ingest.further_pages import Pages, first_page, read_further_pages
+from app.ingest.further_pages import first_page, read_further_pages
+from app.ingest.upload_stages import Duplicate, Outcome, PreparedUpload, Upload, Written
 from app.pictures.decoding import Picture, decode
 from app.pictures.formats import type_and_suffix
 from app.sources.interfaces import S3_SCHEME
 from app.sources.sidecars.annotations import Annotation
 from app.sources.source_access import Sources
 from app.storage.disk import STORE_SCHEME, Disk, UploadStore
-from app.understanding.labels.gates import Verdict
 from app.vectors import Vectors
 
 if TYPE_CHECKING:
     from app.encoders.interfaces import Pixels
-
-Status = Literal["stored", "held", "replaced", "duplicate", "refused"]
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One uploaded file: its name, and its bytes."""
-
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of one upload: `error` if it was refused, else `image`.
-
-    `updated`: the picture was known, and what was sent with it changed what is said of it.
-    `note` says why a picture is held for review.
-    """
-
-    name: str
-    status: Status
-    image: Image | None = None
-    error: ImageRejected | None = None
-    updated: bool = False
-    note: str | None = None
-
-    def stored(self) -> Image:
-        """The picture. Raises the error for which it was refused."""
-        if self.image is None:
-            raise self.error or ImageRejected(f"{self.name} was refused.")
-        return self.image
-
-
-class Duplicate(NamedTuple):
-    """A known picture; `updated` as in `Outcome`."""
-
-    image: Image
-    updated: bool
-
-
-@dataclass(frozen=True)
-class PreparedUpload:
-    """A picture that is decoded and stored, but has no vector and no row yet.
-
-    `read` returns its bytes again, in case its file is deleted meanwhile. `pages` are those after
-    the first, if they are indexed too; `thumbnails` are kept of a video's frames, by their seconds.
-    """
-
-    new: NewImage
-    said: Annotation
-    read: Callable[[], bytes]
-    pixels: "Pixels"
-    pages: Pages = field(default_factory=dict)
-    thumbnails: Mapping[float, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What became of a draft: `image` is None if a gate refused it, as `verdict` says."""
-
-    status: Status
-    image: Image | None
-    verdict: Verdict | None = None
-    updated: bool = False  # as in `Outcome`
 
 
 @dataclass(frozen=True)

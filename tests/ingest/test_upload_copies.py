@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.catalog.images.image_names import original_filename
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.runtime.services import Services
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import SYNC, counts, nearest, rows, run, sql

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from app.catalog.images.image_changes import Change
 from app.catalog.images.new_images import MetadataRules
 from app.ingest.jobs.job_submission import JobOptions
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.pictures.metadata.place_names import PlaceNames
 from app.runtime.collection_registry import OpenCollection
 from app.runtime.services import Services

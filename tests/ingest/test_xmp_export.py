@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.catalog.images.image_changes import Change
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.ingest.xmp_export import FOREIGN, NOT_BESIDE, Exported, XmpExport
 from app.pictures.metadata.xmp import read_xmp
 from app.runtime.services import Services

@@ -14,7 +14,7 @@ from app.encoders import hardware
 from app.encoders.torch_models import int8, int8_quality
 from app.errors import CalibrationLost, CollectionRejected
 from app.index import generations, vector_indexes
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.runtime import precision_choice, sample_pictures
 from app.runtime.assembly import open_services
 from app.runtime.models import default_model, may_be_int8

@@ -14,7 +14,7 @@ from app.catalog.originals import OnDisk
 from app.database import connections, migrating
 from app.database.connections import Sessions
 from app.errors import ImageNotFound
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.runtime.doctor.lost_files import FORGOTTEN, LostFiles
 from app.runtime.doctor.stray_files import StrayFiles
 from app.runtime.services import Services

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.runtime.services import Services
 from app.settings import ROOT, Settings
 from tests.conftest import TEST_IMAGES

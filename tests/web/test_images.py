@@ -13,7 +13,7 @@ from starlette.types import Message
 from app import VERSION
 from app.catalog.originals import OnDisk
 from app.errors import ImageNotFound
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.pictures.raw.camera_raw import RAW_FORMATS
 from app.runtime.services import Services
 from app.settings import Settings

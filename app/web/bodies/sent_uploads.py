@@ -7,7 +7,7 @@ from fastapi import Depends, File, Form, Response, UploadFile
 
 from app.catalog.external_ids import MAX_CHARACTERS
 from app.errors import UploadRejected
-from app.ingest.uploads import Outcome, Upload
+from app.ingest.upload_stages import Outcome, Upload
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.runtime.collection_registry import OpenCollection
 from app.sources.sidecars.annotations import (

@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field
 
 from app.index.hnsw_search import Neighbour
-from app.ingest.uploads import Outcome, Status
+from app.ingest.upload_stages import Outcome, Status
 from app.web.addresses import PictureAddresses
 from app.web.payloads import examples
 from app.web.payloads.examples import with_examples

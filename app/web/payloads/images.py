@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.catalog.images.image_changes import Change
 from app.catalog.images.image_names import original_filename, source_path
 from app.database.tables import CaptionSource, Image
-from app.ingest.uploads import Outcome, Status
+from app.ingest.upload_stages import Outcome, Status
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.sources.sidecars.annotations import check_caption
 from app.web.addresses import PictureAddresses

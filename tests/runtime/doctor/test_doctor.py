@@ -18,7 +18,7 @@ from app.index import vector_indexes
 from app.ingest.jobs import job_control, jobs
 from app.ingest.jobs.job_submission import SentFile
 from app.ingest.jobs.jobs import NewJob
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.pictures.decoding import decode
 from app.runtime.assembly import open_services
 from app.runtime.doctor.doctor import STUCK_SECONDS

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, File, Form, Path, Response, UploadFile
 
 from app.database.tables import Image
-from app.ingest.uploads import Upload
+from app.ingest.upload_stages import Upload
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
 from app.sources.sidecars.annotations import (
     MAX_METADATA_CHARACTERS,
