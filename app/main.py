@@ -22,7 +22,7 @@ from limits import RateLimitItem, parse
 
 from app import VERSION, logs
 from app.access.authentication import check_address
-from app.database.embedded.embedded_postgres import sole_owner
+from app.database.embedded.data_folder import sole_owner
 from app.errors import ResourceInUse, SettingsInvalid, StartError
 from app.ingest.folder_watcher import FolderWatcher
 from app.ingest.jobs import task_queue

@@ -1,4 +1,4 @@
-"""The embedded Postgres: its programs, its server, and the move to another major version.
+"""The embedded Postgres: its programs, data folder, configuration and server; its major upgrades.
 
 Read `embedded_postgres.py` first.
 """

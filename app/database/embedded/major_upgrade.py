@@ -14,15 +14,14 @@ from pathlib import Path
 from sqlalchemy import create_engine, make_url, text
 
 from app.database import connections, migrating
-from app.database.embedded.embedded_postgres import (
-    USERS_FILE,
+from app.database.embedded.data_folder import (
     data_version,
-    embedded_server,
     folder_lock,
     initialize,
     sole_owner,
     unfinished_upgrade,
 )
+from app.database.embedded.embedded_postgres import USERS_FILE, embedded_server
 from app.database.embedded.postgres_programs import (
     VERSION,
     VERSIONS,

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from app.database.embedded.embedded_postgres import VERSION_FILE
+from app.database.embedded.data_folder import VERSION_FILE
 from app.database.embedded.postgres_programs import ProgramFailed, find_programs
 from app.errors import DatabaseUnusable
 

