@@ -26,8 +26,8 @@ from app.errors import (
     PageNotFound,
     StorageUnwritable,
 )
-from app.pictures.decoding import PictureLimits
 from app.pictures.formats import type_and_suffix
+from app.pictures.picture_limits import PictureLimits
 from app.pictures.thumbnails import (
     make_thumbnail,
     thumbnail_name,

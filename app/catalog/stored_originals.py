@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from app.errors import ImageRejected, ImageVanished, SourceUnavailable, SourceUnreadable
 from app.index.missing_vectors import MissingPicture
-from app.pictures.decoding import PictureLimits, PillowImage, decode
+from app.pictures.decoding import PillowImage, decode
+from app.pictures.picture_limits import PictureLimits
 from app.sources.source_access import Sources
 
 READ_ERRORS = (ImageRejected, SourceUnavailable, SourceUnreadable)

@@ -47,9 +47,10 @@ from app.ingest.prepared import (
 )
 from app.ingest.upload_stages import PreparedUpload
 from app.ingest.uploads import Uploads
-from app.pictures.decoding import Picture, PictureLimits, PillowImage, decode
+from app.pictures.decoding import Picture, PillowImage, decode
 from app.pictures.formats import check_signature, decoders
 from app.pictures.memory_budget import DECODING_MEMORY
+from app.pictures.picture_limits import PictureLimits
 from app.pictures.thumbnails import encode_thumbnail
 from app.pictures.video.frame_reading import video_rules
 from app.sources.download import Downloader

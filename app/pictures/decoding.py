@@ -18,11 +18,10 @@ from app.errors import (
     ImageCorrupt,
     ImageRejected,
     ImageTooLarge,
-    ImageTooNarrow,
     PageNotFound,
 )
 from app.pictures.color.coding_points import read_coding_points
-from app.pictures.color.conversion import BAND_PIXELS, ColorConversion, to_rgb
+from app.pictures.color.conversion import ColorConversion, to_rgb
 from app.pictures.color.profiles import srgb_conversion
 from app.pictures.color.wide_color import is_high_dynamic_range, light_conversion
 from app.pictures.formats import JPEG_FORMATS, SIGNATURE_BYTES, open_picture, unread_tiff
@@ -36,6 +35,7 @@ from app.pictures.jpeg import (
     with_end_marker,
 )
 from app.pictures.memory_budget import DECODING_MEMORY
+from app.pictures.memory_estimate import memory_needed
 from app.pictures.metadata.description import Description
 from app.pictures.metadata.embedded_metadata import read_description
 from app.pictures.motion_photos import film_offset
@@ -45,6 +45,7 @@ from app.pictures.orientation import (
     read_orientation,
     upright,
 )
+from app.pictures.picture_limits import MAX_DRAFT_MEGAPIXELS, check_shape, check_size
 from app.pictures.raw.camera_raw import RawFile, read_raw
 from app.pictures.tiff_kinds import unread_kind
 from app.pictures.video.containers import video_format
@@ -53,43 +54,12 @@ from app.pictures.video.video_tags import read_tags
 
 PillowImage = Pillow.Image
 
-BYTES_PER_PIXEL = {
-    "AVIF": 18,  # planes of 10 bits, RGB, and Pillow's image
-    "BMP": 6,
-    "GIF": 6,
-    "HEIF": 18,
-    "JPEG": 5,
-    "JPEG2000": 26,  # planes of 32 bits, with all levels of detail
-    "JXL": 24,  # half of it in the decoder's process
-    "MPO": 5,
-    "PNG": 6,
-    "TIFF": 12,  # a file may be one strip, held beside the image
-    "WEBP": 16,  # libwebp's animation decoder holds two canvases beside the image and a copy
-}
-"""The memory that decoding takes at its peak, by format; measured with Pillow 12."""
-
-CONVERSION_BYTES = 24  # per pixel of a band, in several modes
-RESULT_BYTES = 8  # per pixel of the result, and of it turned upright
-
-MAX_ASPECT_RATIO = 100  # longer side : shorter side
-MEGAPIXEL_TOLERANCE = 1.01  # a camera of 50 megapixels writes 50.1 million pixels
-MAX_DRAFT_MEGAPIXELS = 8  # times the limit: JPEG is decoded at a reduced size, but not for free
 UNREDUCED = 1_000_000  # pixels: a draft side that no picture has
 FILMED_FORMATS = {"JPEG", "HEIF"}  # which phones write with a film
 NUMBERED_FORMATS = {"AVIF", "HEIF", "JXL", "PNG"}  # which may name their colors by number
 DRAFT_SIDE = 1024  # pixels: larger pictures are reduced, but their shorter side not below this
 MAX_RESULT_PIXELS = 8_000_000  # of a decoded picture; panoramas are reduced below DRAFT_SIDE
-
-
 UNKNOWN_LAYOUT = "unknown raw mode"  # said by Pillow of pixels that it opens, but cannot unpack
-
-
-@dataclass(frozen=True)
-class PictureLimits:
-    """The largest accepted picture: in megapixels (10^6 pixels), and in bytes of its file."""
-
-    max_megapixels: float
-    max_file_bytes: int
 
 
 @dataclass(frozen=True)
@@ -154,7 +124,7 @@ def _decode_video(
     data: bytes, kind: str, task: VideoTask, max_megapixels: float, *, is_background: bool
 ) -> Picture:
     frame, end = read_video_frame(data, kind, task, max_megapixels, is_background=is_background)
-    _check_shape((frame.width, frame.height))
+    check_shape((frame.width, frame.height))
     return Picture(
         frame.image,
         kind,
@@ -208,12 +178,14 @@ class _Decoder:
                 go_to_page(image, data, self.page)
             full = image.size
             is_jpeg = image.format in JPEG_FORMATS
-            self._check_size(full, full, MAX_DRAFT_MEGAPIXELS if is_jpeg else 1)
+            limit = self.max_megapixels
+            check_size(full, full, limit * MAX_DRAFT_MEGAPIXELS if is_jpeg else limit)
+            check_shape(full)
             factor = _reduction(full, self.draft_side)
             drafted = image.draft("RGB", (full[0] // factor, full[1] // factor))  # only JPEG has it
-            self._check_size(full, image.size)
+            check_size(full, image.size, limit)
             factor = _reduction(image.size, self.draft_side)
-            needed = _memory_needed(image, full, factor, data)
+            needed = memory_needed(image, full, factor, data)
             background = self.is_background
             memory.enter_context(DECODING_MEMORY.reserve(needed, is_background=background))
             frames = count_frames(image, data)
@@ -239,42 +211,11 @@ class _Decoder:
                 image.info.setdefault(key, value)
         return self.raw.orientation or read_orientation(image)
 
-    def _check_size(self, full: tuple[int, int], decoded: tuple[int, int], times: int = 1) -> None:
-        """Check the pixels to decode, of a picture that has `full` in its file."""
-        (width, height), pixels = full, decoded[0] * decoded[1]
-        if pixels > self.max_megapixels * 1e6 * MEGAPIXEL_TOLERANCE * times:
-            raise ImageTooLarge(
-                f"The picture has {width} × {height} pixels; "
-                f"{self.max_megapixels * times:g} megapixels are allowed."
-            )
-        _check_shape(full)
-
 
 def _reduction(size: tuple[int, int], draft_side: int) -> int:
     """The integer factor by which a picture is reduced."""
     pixels = size[0] * size[1]
     return max(1, min(size) // draft_side, math.ceil(math.sqrt(pixels / MAX_RESULT_PIXELS)))
-
-
-def _memory_needed(image: PillowImage, full: tuple[int, int], factor: int, data: bytes) -> int:
-    """The bytes of memory that decoding, converting and turning the picture takes at most."""
-    pixels = image.width * image.height
-    needed = pixels * BYTES_PER_PIXEL[image.format or ""]
-    needed += min(pixels, BAND_PIXELS) * CONVERSION_BYTES + pixels // factor**2 * RESULT_BYTES
-    if image.format in JPEG_FORMATS:
-        needed += read_frame(data).coefficient_bytes(full[0] * full[1])
-    return needed
-
-
-def _check_shape(size: tuple[int, int]) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise ImageCorrupt("The picture has no pixels.")
-    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-        raise ImageTooNarrow(
-            f"The picture is {width} × {height} pixels; "
-            f"one side may be at most {MAX_ASPECT_RATIO} times the other."
-        )
 
 
 def _xmp(image: PillowImage) -> bytes:

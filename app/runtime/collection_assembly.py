@@ -23,8 +23,8 @@ from app.ingest.jobs.job_submission import JobSubmission
 from app.ingest.reading import ReadingContext, refusal_rules
 from app.ingest.source_listing import SourceLister
 from app.ingest.uploads import Uploads
-from app.pictures.decoding import PictureLimits
 from app.pictures.metadata.place_names import PlaceNames
+from app.pictures.picture_limits import PictureLimits
 from app.runtime import backing_services
 from app.runtime.collection_registry import OpenCollection
 from app.runtime.stores import open_stores

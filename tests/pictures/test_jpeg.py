@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageCorrupt, ImageTooLarge
-from app.pictures.decoding import MAX_DRAFT_MEGAPIXELS, MAX_RESULT_PIXELS, decode
+from app.pictures.decoding import MAX_RESULT_PIXELS, decode
 from app.pictures.jpeg import END_OF_IMAGE, read_frame, with_end_marker
+from app.pictures.picture_limits import MAX_DRAFT_MEGAPIXELS
 from tests.fixtures.drawn_pictures import encoded, noise
 
 MEGAPIXELS = 50

@@ -21,7 +21,8 @@ from app.index import embeddings, vector_indexes
 from app.index.graph_rebuild import build_graph
 from app.ingest.further_pages import read_further_pages
 from app.ingest.jobs import job_control, jobs
-from app.pictures.decoding import PictureLimits, decode
+from app.pictures.decoding import decode
+from app.pictures.picture_limits import PictureLimits
 from app.runtime.collection_registry import CollectionRegistry, OpenCollection
 from app.runtime.coverage import CoverageReport
 from app.runtime.doctor.findings import Finding
