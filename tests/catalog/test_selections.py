@@ -3,7 +3,7 @@
 import io
 import zipfile
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy import text
 from app.catalog import gallery, zip_stream
 from app.catalog.images import image_moves, image_removal
 from app.errors import IndexGone
+from app.index.vector_indexes import require_active
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import png
@@ -217,6 +218,57 @@ def test_what_does_not_move_leaves_no_copy_of_its_file(
             [named],
         )
     assert files(settings) == before
+
+
+def interrupt(patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Have the next move do `act` between the copying of files and its transaction."""
+
+    def interrupted(*given: Any) -> None:
+        patch.setattr(image_moves, "require_active", require_active)
+        act()
+        require_active(*given)
+
+    patch.setattr(image_moves, "require_active", interrupted)
+
+
+def test_a_copy_that_another_move_deletes_is_made_again(
+    client: TestClient,
+    services: Services,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    other: str,
+) -> None:
+    """The other one copies the same bytes, finds the copy there, fails, and takes it away."""
+    (image_id,) = stored(client, 18)
+    here, target = (services.registry.find("default", one) for one in ("default", other))
+    to = (target.collection, replace(target.index, id=10**6))
+
+    def fail() -> None:
+        given = (services.sessions, services.gallery.stores, (here.collection, here.index), to)
+        with pytest.raises(IndexGone):
+            image_moves.move_many(*given, [image_id])
+        assert not any("collection-" in str(path) for path in files(settings))
+
+    interrupt(monkeypatch, fail)
+    answer = ask(client, "move", [image_id], collection=other)
+    assert answer.json()["results"] == [{"id": image_id, "status": "moved"}]
+    assert client.get(f"/images/{image_id}/file").content == png(18)
+
+
+def test_what_cannot_be_copied_again_stays(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    (image_id,) = stored(client, 19)
+    digest = client.get(f"/images/{image_id}").json()["content_hash"]
+
+    def lose() -> None:
+        for path in settings.storage_dir.rglob(f"{digest}.png"):
+            path.unlink()
+
+    interrupt(monkeypatch, lose)
+    answer = ask(client, "move", [image_id], collection=other)
+    assert answer.json()["results"] == [{"id": image_id, "status": "elsewhere"}]
+    assert (found(client), found(client, other)) == ([image_id], [])
 
 
 def test_a_moved_picture_of_a_folder_stays_away_from_the_old_collection(

@@ -32,7 +32,7 @@ from app.index.categories import category_copies
 from app.index.embeddings import drop_pages
 from app.index.missing_vectors import forget_changed
 from app.index.vector_indexes import require_active
-from app.storage.disk import Stores
+from app.storage.disk import Disk, Stores
 
 MoveStatus = Literal["moved", "not_found", "duplicate", "elsewhere"]
 """`duplicate`: the other collection has these bytes, this path or this external id; `elsewhere`:
@@ -79,7 +79,10 @@ def move_many(
         _copy(sessions, stores, (source[0], target[0]), ids, copies)
         with sessions.begin() as session:
             require_active(session, target[1])
-            status, left = _move(session, copies, source, target, ids)
+            found = _rows(session, source[0].id, ids)
+            lock_content(session, *(row["content_hash"] for row in found))
+            _copy_again(stores, target[0], found, copies)
+            status, left = _move(session, copies, source, target, found)
     finally:
         _remove_unneeded(sessions, stores, target[0], copies)
     remove_files(sessions, stores, left)
@@ -109,19 +112,47 @@ def _copy(
     disk = uploads_disk(stores.uploads, target)
     with sessions.begin() as session:
         found = _rows(session, source.id, ids)
-    contents = {
+    for path, content_hash in sorted(_uploads(found).items()):
+        copied = _copied(stores, disk, path)
+        if copied is not None:
+            copies[path] = _Copy(stores.uploads.stored_path(copied), copied, content_hash)
+
+
+def _copy_again(
+    stores: Stores, target: Collection, found: Sequence[RowMapping], copies: Copies
+) -> None:
+    """Copy what was deleted before we had the lock of its content, while no row named it.
+
+    Another move or a deletion of the same bytes takes the copy for its own. What cannot be copied
+    any more is left out of `copies`.
+    """
+    disk = uploads_disk(stores.uploads, target)
+    for path in _uploads(found).keys() & copies.keys():
+        if not copies[path].location.exists() and _copied(stores, disk, path) is None:
+            del copies[path]
+
+
+def _uploads(found: Sequence[RowMapping]) -> dict[str, bytes]:
+    """The hashes of uploaded files by their stored paths."""
+    return {
         path: row["content_hash"]
         for row in found
         for path in (row["stored_path"], row["upload_copy"])
         if path and image_deletion.is_upload(path)
     }
-    for path, content_hash in sorted(contents.items()):
-        location = stores.uploads.location(path)
-        if location is None or not location.exists():
-            continue
-        with location.open("rb") as file:
-            copied = disk.copy(location.name, file)
-        copies[path] = _Copy(stores.uploads.stored_path(copied), copied, content_hash)
+
+
+def _copied(stores: Stores, disk: Disk, path: str) -> Path | None:
+    """The copy of an upload on `disk`; None where the file is gone, or in another store."""
+    location = stores.uploads.location(path)
+    if location is None:
+        return None
+    try:
+        file = location.open("rb")
+    except FileNotFoundError:
+        return None
+    with file:
+        return disk.copy(location.name, file)
 
 
 def _remove_unneeded(
@@ -155,11 +186,9 @@ def _move(
     copies: Copies,
     source: Place,
     target: Place,
-    ids: Sequence[int],
+    found: Sequence[RowMapping],
 ) -> tuple[dict[int, MoveStatus], list[Image]]:
     """The status of each picture that was found, and the former rows of those that moved."""
-    found = _rows(session, source[0].id, ids)
-    lock_content(session, *(row["content_hash"] for row in found))
     status: dict[int, MoveStatus] = {}
     gone = []
     for row in found:
