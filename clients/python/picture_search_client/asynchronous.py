@@ -162,7 +162,7 @@ class AsyncClient:
         attempt = 1
         while True:
             outcome = await self._attempt(call)
-            if isinstance(outcome, httpx.Response) and outcome.is_success:
+            if call.has_succeeded(outcome, attempt):
                 return call.read(outcome.content)
             pause = seconds_before_next(outcome, attempt)
             if pause is None:

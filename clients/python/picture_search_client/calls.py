@@ -2,15 +2,18 @@
 
 import base64
 import io
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Generic, NamedTuple, TypeGuard, TypeVar
 
+import httpx
 from pydantic import TypeAdapter
 
+from picture_search_client.errors import ApiError, Outcome
 from picture_search_client.models import (
     Feedback,
     Image,
@@ -54,9 +57,11 @@ ANSWER = TypeAdapter(SearchAnswer).validate_json
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request; it may be sent again, since those that change something have an `idempotency`.
+    """One request; it may be sent again, since doing it twice is the same as doing it once.
 
-    `read` makes its result of the body of the response.
+    Those that would add something twice have an `idempotency`, which the service knows again.
+    `read` makes its result of the body of the response. `redirected`: the answer may be elsewhere.
+    `gone` is the code of the problem that what is to be deleted is not there.
     """
 
     route: Route
@@ -69,6 +74,20 @@ class Call(Generic[T]):
     files: Sequence[File] = ()
     progress: Progress | None = None
     idempotency: str | None = None
+    redirected: bool = False
+    gone: str | None = None
+
+    def has_succeeded(self, outcome: Outcome, attempt: int) -> TypeGuard[httpx.Response]:
+        """Whether that came of it; the attempts count from 1.
+
+        What a further attempt to delete does not find was deleted by one whose answer was lost.
+        """
+        if not isinstance(outcome, httpx.Response):
+            return False
+        if self.gone is not None and attempt > 1 and outcome.status_code == httpx.codes.NOT_FOUND:
+            # A proxy's 404 has another code: it knows nothing of the picture.
+            return ApiError.of(outcome).problem.code == self.gone
+        return outcome.is_success
 
     @contextmanager
     def request(self) -> Iterator[dict[str, Any]]:
@@ -77,8 +96,15 @@ class Call(Generic[T]):
             options: dict[str, Any] = {
                 "method": self.route.method,
                 "url": self.route.path.format(**self.values),
-                "params": {name: value for name, value in self.params.items() if value is not None},
+                "params": {
+                    name: json.dumps(value) if isinstance(value, Mapping) else value
+                    for name, value in self.params.items()
+                    if value is not None
+                },
             }
+            if self.redirected:
+                # httpx tells the key to no other host than the first.
+                options["follow_redirects"] = True
             if self.idempotency is not None:
                 options["headers"] = {"Idempotency-Key": self.idempotency}
             if self.json is not None:
@@ -199,7 +225,7 @@ def change(image_id: int, changes: Mapping[str, Any]) -> Call[Image]:
 
 def delete(image_id: int) -> Call[None]:
     """Forget a picture."""
-    return Call(DELETE, _nothing, values={"image_id": image_id})
+    return Call(DELETE, _nothing, values={"image_id": image_id}, gone="image_not_found")
 
 
 def _nothing(_body: bytes) -> None:
@@ -207,8 +233,8 @@ def _nothing(_body: bytes) -> None:
 
 
 def original(image_id: int) -> Call[bytes]:
-    """A picture's file."""
-    return Call(ORIGINAL, bytes, values={"image_id": image_id})
+    """A picture's file; one in a bucket is fetched there."""
+    return Call(ORIGINAL, bytes, values={"image_id": image_id}, redirected=True)
 
 
 def similar(image_id: int, **params: Any) -> Call[SearchAnswer]:

@@ -160,7 +160,7 @@ class Client:
         attempt = 1
         while True:
             outcome = self._attempt(call)
-            if isinstance(outcome, httpx.Response) and outcome.is_success:
+            if call.has_succeeded(outcome, attempt):
                 return call.read(outcome.content)
             pause = seconds_before_next(outcome, attempt)
             if pause is None:
