@@ -3,14 +3,17 @@
 import logging
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions
 from app.database.locks import alone
+from app.database.tables import VectorIndex
 from app.encoders.model_pool import ModelName
 from app.encoders.resident_model import ResidentModel
 from app.errors import Busy, IndexGone, Interrupted, ModelUnavailable, QueryRejected
-from app.index import vector_indexes
+from app.index import embeddings, vector_indexes
 from app.index.recall import DEFAULT_K, UNATTENDED_SAMPLE
 from app.index.tuning import Tuning, due_from, find_tunings, keep_tuning
 from app.ingest.jobs import jobs
@@ -49,15 +52,17 @@ class GraphTuning:
         with alone(self.sessions, f"tune {known.index.partition}") as is_alone:
             with self.sessions.begin() as session:
                 former = find_tunings(session, [known.index.id]).get(known.index.id)
-                least = due_from(known.index, former)
-                is_due = least is not None and (
-                    vector_indexes.count_vectors(session, known.index, limit=least) >= least
-                )
-            if is_alone and is_due:
-                self._tune(known, former, encoder)
+                count = _count_if_due(session, known.index, former)
+            if is_alone and count is not None:
+                self._tune(known, former, encoder, count)
 
-    def _tune(self, known: KnownCollection, former: Tuning | None, encoder: ResidentModel) -> None:
-        """Raises Interrupted where somebody searches, and as `Recall.tune`."""
+    def _tune(
+        self, known: KnownCollection, former: Tuning | None, encoder: ResidentModel, count: int
+    ) -> None:
+        """For an index of `count` vectors that searches can come to.
+
+        Raises Interrupted where somebody searches, and as `Recall.tune`.
+        """
 
         def go_on() -> None:
             if self.stop.is_set() or encoder.is_searched():
@@ -67,7 +72,8 @@ class GraphTuning:
         wanted = former.wanted if former else self.target_recall
         k = former.k if former else DEFAULT_K
         result = recall.tune(wanted, k, UNATTENDED_SAMPLE, go_on=go_on)
-        tuning = Tuning.of(former.by if former else "service", result)
+        by = former.by if former else "service"
+        tuning = replace(Tuning.of(by, result), vectors=count)  # as the next look counts them
         ef_search = result.ef_search or result.tried[-1].ef_search
         with self.sessions.begin() as session:
             keep_tuning(session, known.index, ef_search, tuning)
@@ -75,3 +81,15 @@ class GraphTuning:
             "index %s: ef_search %s finds %.3f of the %s nearest to %s, at %s vectors",
             known.index.id, ef_search, tuning.recall, k, tuning.worse, tuning.vectors,
         )  # fmt: skip
+
+
+def _count_if_due(session: Session, index: VectorIndex, former: Tuning | None) -> int | None:
+    """How many vectors searches can come to, where these are enough to choose; else None.
+
+    Those of pictures that are held for review stay for as long as nobody decides.
+    """
+    least = due_from(index, former)
+    if least is None or vector_indexes.count_vectors(session, index, limit=least) < least:
+        return None  # the cheaper count, and never the smaller
+    count = embeddings.count_findable(session, index)
+    return count if count >= least else None

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from app.index.recall import EF_SEARCHES
 from app.index.tuning import Tuning
 from app.runtime.graph_tuning import GraphTuning
 from app.runtime.services import Services
+from tests.fixtures.folder_jobs import sql
 from tests.fixtures.generated_vectors import clip_like, copy_vectors, insert_images
 
 COUNT = 2_000  # vectors
@@ -87,6 +89,21 @@ def test_it_is_chosen_anew_once_the_vectors_have_doubled(
         assert why is not None
         assert (why["by"], why["k"], why["wanted"]) == ("admin", 5, 0.7)
         assert (ef_search != 777, why["vectors"]) == (is_due, COUNT if is_due else former)
+
+
+@pytest.mark.usefixtures("_pictures")
+def test_pictures_held_for_review_are_no_growth(services: Services, client: TestClient) -> None:
+    """They are in no answer, exact or not, so what was tuned without them stays."""
+    known = Tuning("service", 10, WANTED, True, 0.9, "texts", 1.0, COUNT // 2)
+    with services.sessions.begin() as session:
+        tuning.keep_tuning(session, services.search.index, 777, known)
+    hold = "UPDATE images SET removed_at = 'infinity' WHERE id % 2 = 0"
+    assert sql(services, f"{hold} RETURNING id")
+    try:
+        tune(services)
+    finally:
+        sql(services, "UPDATE images SET removed_at = NULL")
+    assert told(client) == (777, asdict(known))
 
 
 @pytest.mark.usefixtures("_pictures")
