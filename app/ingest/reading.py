@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from app.catalog import collections, skipped_files
+from app.catalog import collections, known_contents, skipped_files
 from app.catalog.file_descriptions import FileDescription, recorded, recorded_time
 from app.catalog.filters.declared_values import declared_fields, misfits
 from app.catalog.images import image_rows
@@ -137,10 +137,12 @@ class ItemReader:
         content_hash = hashlib.sha256(data).digest()
         if known and known.content_hash == content_hash and not self._lacks_pages(known):
             return Prepared(item, self._kept(known, data, sidecar, fault, None), note)
-        if not known and (skipped := self._deleted(item.path, content_hash)):
-            return Prepared(item, DeletedContent(skipped), note)
-        if not known and (vanished := self._claim_vanished(content_hash)):
-            return Prepared(item, self._kept(vanished, data, sidecar, fault, "moved"), note)
+        sessions, collection_id = self._context.sessions, self._job.collection_id
+        if not known and known_contents.is_known(sessions, collection_id, content_hash):
+            if skipped := self._deleted(item.path, content_hash):
+                return Prepared(item, DeletedContent(skipped), note)
+            if vanished := self._claim_vanished(content_hash):
+                return Prepared(item, self._kept(vanished, data, sidecar, fault, "moved"), note)
         picture = decode(data, limits.max_megapixels, is_background=True)
         if self._job.dry_run:
             return Prepared(item, ItemResult(item, "changed" if known else "added"), note)
@@ -235,7 +237,7 @@ class ItemReader:
         with self._context.sessions.begin() as session:
             same = image_rows.files_with_content(session, job.collection_id, content_hash)
             ids = [known.id for known in same] if job.dry_run else []
-            taken = job_items.moved(session, job.id, ids)
+            taken = job_items.moved(session, job.id, ids) if ids else set()
         with self._claiming:
             for known in same:
                 if known.id in self._claimed | taken or self._context.sources.exists(known.path):

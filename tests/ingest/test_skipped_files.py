@@ -1,11 +1,13 @@
 """Files that a listing skips: of pictures that were deleted here, and those that were refused."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.catalog.known_contents import is_known
 from app.ingest.jobs.job_submission import JobOptions
 from app.runtime.assembly import open_services
 from app.runtime.services import Services
@@ -30,6 +32,20 @@ def folder(tmp_path: Path, services: Services) -> Iterator[Path]:
     services.gallery.delete(rows(services)["0.png"])
     yield folder
     sql(services, "TRUNCATE images, skipped_files CASCADE")
+
+
+def test_the_contents_of_pictures_and_of_deleted_ones_are_known(
+    services: Services, folder: Path
+) -> None:
+    def known(data: bytes, collection_id: int) -> bool:
+        return is_known(services.sessions, collection_id, hashlib.sha256(data).digest())
+
+    here = services.registry.default.collection.id
+    contents = [(folder / name).read_bytes() for name in ("0.png", "1.png")]
+    assert [known(data, here) for data in contents] == [True, True]
+    assert not known(png(3), here)
+    assert not known(contents[0], here + 1)
+    assert not known(contents[1], here + 1)
 
 
 @pytest.mark.parametrize("options", [ADD, SYNC])
