@@ -2,13 +2,14 @@
 
 import logging
 import threading
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.orm import Session
 
 from app.database.connections import Sessions
 from app.database.locks import alone
+from app.database.outages import is_lost
 from app.database.tables import VectorIndex
 from app.encoders.model_pool import ModelName
 from app.encoders.resident_model import ResidentModel
@@ -22,6 +23,8 @@ from app.runtime.known_collections import KnownCollection
 
 log = logging.getLogger(__name__)
 
+FAILURE_SECONDS = 3_600.0  # before an index that failed is tried again: each try reads all vectors
+
 
 @dataclass(frozen=True)
 class GraphTuning:
@@ -34,9 +37,15 @@ class GraphTuning:
     registry: CollectionRegistry
     target_recall: float
     stop: threading.Event
+    _failed_at: dict[int, float] = field(default_factory=dict, init=False)
+    """By index, of the monotonic clock; an index that is tuned at last stays in it."""
 
     def tune_graphs(self) -> None:
-        """Look at each collection whose model is in memory. Not while a job is open."""
+        """Look at each collection whose model is in memory. Not while a job is open.
+
+        Raises what is raised while the database is away; other errors of one collection leave the
+        others alone, and it is not tried again for FAILURE_SECONDS.
+        """
         with self.sessions.begin() as session:
             if jobs.any_open(session):
                 return
@@ -44,9 +53,23 @@ class GraphTuning:
             encoder = self.registry.model(ModelName.of(known.index.space))
             if self.stop.is_set() or encoder.is_searched():
                 return
-            if encoder.is_loaded:
-                with suppress(Busy, IndexGone, Interrupted, ModelUnavailable, QueryRejected):
-                    self._tune_if_due(known, encoder)
+            if encoder.is_loaded and not self._has_failed(known.index):
+                self._try(known, encoder)
+
+    def _has_failed(self, index: VectorIndex) -> bool:
+        failed_at = self._failed_at.get(index.id)
+        return failed_at is not None and time.monotonic() - failed_at < FAILURE_SECONDS
+
+    def _try(self, known: KnownCollection, encoder: ResidentModel) -> None:
+        try:
+            self._tune_if_due(known, encoder)
+        except (Busy, IndexGone, Interrupted, ModelUnavailable, QueryRejected):
+            pass  # the next look tries again
+        except Exception as error:  # a statement ran out of time, say, and would again
+            if is_lost(error):
+                raise
+            self._failed_at[known.index.id] = time.monotonic()
+            log.exception("index %s was not tuned", known.index.id)
 
     def _tune_if_due(self, known: KnownCollection, encoder: ResidentModel) -> None:
         with alone(self.sessions, f"tune {known.index.partition}") as is_alone:

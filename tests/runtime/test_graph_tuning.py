@@ -9,12 +9,15 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from app.catalog.collections import NewCollection
 from app.database.locks import alone
+from app.database.tables import VectorIndex
 from app.encoders import batching
 from app.errors import Interrupted
 from app.index import recall, tuning, vector_indexes
 from app.index.recall import EF_SEARCHES
 from app.index.tuning import Tuning
+from app.index.vector_indexes import DEFAULT_SHAPE
 from app.runtime.graph_tuning import GraphTuning
 from app.runtime.services import Services
 from tests.fixtures.folder_jobs import sql
@@ -39,11 +42,16 @@ def _graphs(
 
 @pytest.fixture(scope="module")
 def _pictures(services: Services) -> None:
-    index = services.search.index
+    fill(services, services.search.index)
+
+
+def fill(services: Services, index: VectorIndex) -> None:
     with services.sessions.begin() as session:
         insert_images(session, index.collection_id, ["{}"] * COUNT)
+        first = text("SELECT min(id) FROM images WHERE collection_id = :id")
+        first_id = session.execute(first, {"id": index.collection_id}).scalar_one()
         vector_indexes.drop_hnsw_if_empty(session, index)
-        copy_vectors(session, index, clip_like(COUNT, index.dimensions, seed=5))
+        copy_vectors(session, index, clip_like(COUNT, index.dimensions, seed=5), first_id)
         vector_indexes.build_hnsw(session, index)
 
 
@@ -136,6 +144,29 @@ def test_it_is_left_as_it_is(
             stop.set()
         GraphTuning(services.sessions, services.registry, WANTED, stop).tune_graphs()
     assert told(client) == before
+
+
+@pytest.mark.usefixtures("_pictures")
+def test_an_index_that_fails_leaves_the_others_alone(
+    services: Services, client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The default collection is looked at first. It is not tried again at once."""
+    refused = services.search.index
+    other = services.registry.create(NewCollection("test", "later"), None, DEFAULT_SHAPE)
+    fill(services, other.index)
+    sql(services, f"ALTER TABLE vector_indexes ADD CONSTRAINT refused CHECK "
+                  f"(id <> {refused.id} OR tuning IS NULL)")  # fmt: skip
+    stop = services.worker.interrupt
+    graphs = GraphTuning(services.sessions, services.registry, WANTED, stop)
+    try:
+        graphs.tune_graphs()
+        assert services.registry.tunings([other])[0] is not None
+        graphs.tune_graphs()
+    finally:
+        sql(services, "ALTER TABLE vector_indexes DROP CONSTRAINT refused")
+        services.registry.delete(other)
+    assert told(client) == (None, None)
+    assert caplog.text.count(f"index {refused.id} was not tuned") == 1
 
 
 @pytest.mark.usefixtures("_pictures")
