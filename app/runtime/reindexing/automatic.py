@@ -2,7 +2,8 @@
 
 It goes through the same steps as a person would, and stops where a person would hesitate: where
 originals cannot be read, whose pictures would be found no more, where the graph finds too little,
-where its job failed or was cancelled, and where somebody has gone back from that model before.
+where its job, or that of another server or a person for the same model, failed or was cancelled,
+and where somebody has gone back from that model before.
 """
 
 import logging
@@ -29,6 +30,7 @@ from app.ingest.jobs import jobs
 from app.ingest.jobs.jobs import Job
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.known_collections import KnownCollection
+from app.runtime.reindexing import reindex_jobs
 from app.runtime.reindexing.changes import Changes
 from app.runtime.reindexing.reindexing import Reindexing
 
@@ -48,8 +50,8 @@ class AutomaticReindexing:
     registry: CollectionRegistry
     reindexing: Reindexing
     model: ModelName
-    _job_id: int | None = field(default=None, init=False)
-    """The job that it has submitted: there is no second one."""
+    _past: int | None = field(default=None, init=False)
+    """The last job that had ended when it began: how that ended is over with a start."""
     _waits_for: str = field(default="", init=False)
     """The last that was logged, which would else be repeated every few seconds."""
 
@@ -92,7 +94,7 @@ class AutomaticReindexing:
             return True
         with self.sessions.begin() as session:
             # First the job: what has ended by then has left its generation, if it has built one.
-            job = self._own_job(session)
+            job = self._newest_job(session, known)
             found = generations.of_collection(session, known.collection.id)
         ours = [one for one in found if self._is_ours(one)]
         if not ours:
@@ -111,8 +113,16 @@ class AutomaticReindexing:
         log.info("%s: searches use %s now", SETTING, ours[0].index.space.name)
         return True
 
-    def _own_job(self, session: Session) -> Job | None:
-        return jobs.get(session, self._job_id) if self._job_id is not None else None
+    def _newest_job(self, session: Session, known: KnownCollection) -> Job | None:
+        """The job that builds the generation, or was to, whoever has submitted it; None before."""
+        found = reindex_jobs.of_collection(session, known.collection.id, self._past or 0)
+        if self._past is None:
+            self._past = max((job.id for job in found if job.finished_at is not None), default=0)
+        return next((job for job in found if job.id > self._past and self._is_for_ours(job)), None)
+
+    def _is_for_ours(self, job: Job) -> bool:
+        model = reindex_jobs.wanted(job).model
+        return model is not None and self.registry.model(model) is self.registry.model(self.model)
 
     def _is_ours(self, generation: Generation) -> bool:
         fingerprint = self.registry.model(self.model).space.fingerprint
@@ -121,7 +131,7 @@ class AutomaticReindexing:
     def _is_submitted(self, known: KnownCollection) -> bool:
         """Whether a job builds the generation, or can once another has ended; else it is logged."""
         try:
-            self._job_id = self.reindexing.submit(known, Changes(self.model))
+            self.reindexing.submit(known, Changes(self.model))
         except GenerationConflict as error:
             self._wait(str(error))
         except ModelUnavailable:

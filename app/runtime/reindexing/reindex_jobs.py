@@ -41,6 +41,18 @@ def require_none_open(session: Session, collection_id: int) -> None:
         )
 
 
+def of_collection(session: Session, collection_id: int, after: int) -> list[Job]:
+    """Its jobs with ids above `after`, the newest first; one at most is open. No dry runs."""
+    query = select(*job_rows.JOB_COLUMNS).where(
+        jobs.c.collection_id == collection_id,
+        jobs.c.id > after,
+        jobs.c.source.has_key(REINDEXING),
+        ~jobs.c.dry_run,
+    )
+    rows = session.execute(query.order_by(jobs.c.id.desc())).mappings()
+    return [Job(**row) for row in rows]
+
+
 def note_generation(session: Session, job: Job, index: VectorIndex) -> None:
     """Which generation it fills, for those who read the job."""
     note(session, job, generation=index.id)

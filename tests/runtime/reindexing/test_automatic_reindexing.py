@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from app.database.outages import OUTAGES
 from app.encoders.model_pool import ModelName
 from app.runtime.reindexing import automatic
 from app.runtime.reindexing.automatic import AutomaticReindexing
+from app.runtime.reindexing.changes import Changes
 from app.runtime.services import Services
 from app.settings import Settings
 from tests.fixtures.drawn_pictures import png
@@ -105,6 +107,57 @@ def test_a_job_that_fails_is_not_begun_again(
     sql(services, "DELETE FROM images")
     assert len(sql(services, REINDEXINGS)) == len(before) + 1
     assert "No picture's original could be read. `make reindex` tries it again." in caplog.text
+
+
+def another(by_itself: AutomaticReindexing) -> AutomaticReindexing:
+    """That of another server."""
+    return replace(by_itself)
+
+
+def look(*servers: AutomaticReindexing) -> None:
+    """Each looks once."""
+    ended = threading.Event()
+    ended.set()
+    for one in servers:
+        one.change_model(ended)
+
+
+def cancel(client: TestClient, services: Services) -> None:
+    """Cancel the last reindexing."""
+    job_id = sql(services, REINDEXINGS)[-1].id
+    assert client.post(f"/api/v1/jobs/{job_id}/cancel").status_code < 300
+    with working(services):
+        wait_until(lambda: sql(services, REINDEXINGS)[-1].state == "cancelled")
+
+
+def test_a_job_of_another_server_that_was_cancelled_is_not_begun_again(
+    client: TestClient,
+    services: Services,
+    by_itself: AutomaticReindexing,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before, other = len(sql(services, REINDEXINGS)), another(by_itself)
+    look(by_itself, other)
+    cancel(client, services)
+    look(by_itself, other)
+    assert len(sql(services, REINDEXINGS)) == before + 1
+    assert caplog.text.count("IMAGE_SEARCH_REINDEX=auto gives up: ") == 2
+    look(another(by_itself))  # that of a server that starts now
+    assert len(sql(services, REINDEXINGS)) == before + 2
+    cancel(client, services)
+
+
+def test_what_somebody_else_cancels_does_not_end_it(
+    client: TestClient, services: Services, by_itself: AutomaticReindexing
+) -> None:
+    services.reindexing.submit(services.registry.default, Changes(storage="bit"))
+    before = len(sql(services, REINDEXINGS))
+    look(by_itself)
+    cancel(client, services)
+    assert len(sql(services, REINDEXINGS)) == before
+    look(by_itself)
+    assert len(sql(services, REINDEXINGS)) == before + 1
+    cancel(client, services)
 
 
 def test_what_passes_is_waited_for(
