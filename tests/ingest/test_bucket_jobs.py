@@ -26,7 +26,7 @@ from tests.fixtures.s3_server import S3, Fault
 from tests.fixtures.written_metadata import takeout, xmp
 
 BUCKET = "pictures"
-ODD_KEYS = ("with spaces.png", "grün/日本.png", "hash#1+2%3.png")
+ODD_KEYS = ("with spaces.png", "grün/日本.png", "hash#1+2%25.png", "what?.png")
 
 
 @pytest.fixture
@@ -94,6 +94,8 @@ def test_a_bucket_is_indexed_without_a_copy_and_found(
         for seed, key in enumerate(ODD_KEYS):
             best = client.post("/search-by-image?limit=1", content=png(seed)).json()[0]
             assert best["path"] == f"s3://{BUCKET}/{key}"
+            record = client.get(f"/images/{best['id']}").json()
+            assert record["original_filename"] == key.rpartition("/")[2]
             assert through.get(best["url"]).content == png(seed)
 
 

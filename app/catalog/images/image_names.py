@@ -18,6 +18,20 @@ def original_filename(image: Image) -> str:
 
 
 def last_part(origin: str) -> str:
-    """The last part of a path or of a URL, decoded."""
-    path = unquote(urlsplit(origin).path) if "://" in origin else origin
-    return PurePosixPath(path).name
+    """The last part of a path, or of an http URL, decoded.
+
+    All else with a scheme is a path: a bucket's key may have `?`, `#` and `%` in it, and a client
+    may call its file anything, also what only begins like a URL.
+    """
+    path = _url_path(origin)
+    return PurePosixPath(origin if path is None else path).name
+
+
+def _url_path(origin: str) -> str | None:
+    """The path of an http URL, decoded; None for anything else."""
+    if not origin.lower().startswith(("http://", "https://")):
+        return None
+    try:
+        return unquote(urlsplit(origin).path)
+    except ValueError:  # brackets that are no IPv6 address, say
+        return None

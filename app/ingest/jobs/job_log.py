@@ -5,10 +5,10 @@ was committed, and it tells of the work of all workers.
 """
 
 import logging
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -110,11 +110,15 @@ def _described(job: Job) -> str:
 
 
 def _without_query(path: str) -> str:
-    """The path; of a URL neither the query nor a password."""
+    """The path; of a URL neither the query nor a password.
+
+    The URL may be malformed, which is a reason to refuse it; `urlsplit` would raise.
+    """
     if not path.startswith(("http://", "https://")):
         return path
-    parts = urlsplit(path)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    scheme, _, rest = path.partition("://")
+    authority, slash, below = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{below}"
 
 
 def _progress(job: Job) -> str:

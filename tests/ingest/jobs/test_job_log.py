@@ -10,6 +10,7 @@ import pytest
 from app.ingest.jobs import job_log
 from app.ingest.jobs.job_log import MOST_REFUSALS, JobLog
 from app.runtime.services import Services
+from app.sources.sidecars.annotations import Annotation
 from tests.fixtures.drawn_pictures import png
 from tests.fixtures.folder_jobs import run, sql, statements
 
@@ -56,6 +57,19 @@ def test_begin_refusals_and_end_are_told_once(
     assert re.fullmatch(rf"job {job.id} succeeded after \d+\.\d s: 1 added, 1 refused", ended)
     JobLog(services.sessions).look()  # a process that starts later
     assert lines.take() == []
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_refused_address_is_told_also_where_it_is_malformed(
+    services: Services, lines: Lines
+) -> None:
+    watched = JobLog(services.sessions)
+    watched.look()
+    job_id = services.job_submission.urls(["http://[a.example/x.jpg?key=1"], Annotation())
+    services.job_submission.follow(job_id)
+    watched.look()
+    _, refused, _ = lines.take()
+    assert refused.startswith(f"job {job_id} refused http://[a.example/x.jpg: ")
 
 
 @pytest.mark.usefixtures("worker")
@@ -118,6 +132,8 @@ def test_addresses_are_told_without_what_may_be_secret() -> None:
         "https://a.example/x.jpg"
     )
     assert job_log._without_query("/pictures/what?.jpg") == "/pictures/what?.jpg"
+    assert job_log._without_query("http://a.example#top") == "http://a.example"
+    assert job_log._without_query("http://me:pass@[x/y.jpg?key=1") == "http://[x/y.jpg"
 
 
 def test_nothing_is_asked_where_nobody_would_see_it(services: Services) -> None:
