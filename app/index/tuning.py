@@ -1,8 +1,8 @@
 """Why an index has its `ef_search`, kept with it, and when the service chooses it anew."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -49,6 +49,12 @@ class Tuning:
             result.vectors,
         )
 
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> "Tuning | None":
+        """What was kept, also by a later version; None where it lacks something."""
+        names = cls.__dataclass_fields__
+        return cls(**{name: kept[name] for name in names}) if names.keys() <= kept.keys() else None
+
 
 def keep_tuning(session: Session, index: VectorIndex, ef_search: int, tuning: Tuning) -> None:
     """Set the `ef_search` of the index's searches from now on."""
@@ -59,12 +65,13 @@ def keep_tuning(session: Session, index: VectorIndex, ef_search: int, tuning: Tu
 def find_tunings(session: Session, index_ids: Sequence[int]) -> dict[int, Tuning]:
     """That of those of the indexes whose `ef_search` was chosen, by their ids.
 
-    Not where a version before 0059 chose it.
+    Not where a version before 0059 chose it, nor what a later one keeps in another form.
     """
     query = select(vector_indexes.c.id, vector_indexes.c.tuning).where(
         vector_indexes.c.id.in_(index_ids), vector_indexes.c.tuning.is_not(None)
     )
-    return {index_id: Tuning(**kept) for index_id, kept in session.execute(query)}
+    read = {index_id: Tuning.read(kept) for index_id, kept in session.execute(query)}
+    return {index_id: tuning for index_id, tuning in read.items() if tuning is not None}
 
 
 def due_from(index: VectorIndex, tuning: Tuning | None) -> int | None:

@@ -114,6 +114,20 @@ def test_pictures_held_for_review_are_no_growth(services: Services, client: Test
     assert told(client) == (777, asdict(known))
 
 
+@pytest.mark.parametrize(
+    ("change", "is_read"), [("tuning || '{\"later\": 1}'", True), ("tuning - 'worse'", False)]
+)
+def test_servers_of_two_versions_can_run_beside_each_other(
+    services: Services, client: TestClient, change: str, is_read: bool
+) -> None:
+    """What a later one keeps besides is passed over; without what this one shows there is none."""
+    known = Tuning("service", 10, WANTED, True, 0.9, "texts", 1.0, COUNT)
+    with services.sessions.begin() as session:
+        tuning.keep_tuning(session, services.search.index, 777, known)
+    sql(services, f"UPDATE vector_indexes SET tuning = {change}")
+    assert told(client) == (777, asdict(known) if is_read else None)
+
+
 @pytest.mark.usefixtures("_pictures")
 def test_what_no_candidates_reach_takes_the_most(
     services: Services, client: TestClient, monkeypatch: pytest.MonkeyPatch
