@@ -67,10 +67,10 @@ def main(
 def _work(services: Services, known: KnownCollection, changes: Changes, dry_run: bool) -> Job:
     """Have it built, or estimated."""
     if changes.model is not None:
-        services.registry.allowed(changes.model)
+        services.registry.models.allowed(changes.model)
     model = changes.model_of(known.index)
-    if not services.registry.has_model(known.index, model):
-        services.registry.model(model).load()  # else its job would wait for it
+    if not services.registry.models.has_model(known.index, model):
+        services.registry.models.of(model).load()  # else its job would wait for it
     job_id = services.reindexing.submit(known, changes, dry_run=dry_run)
     job = work_on(services, job_id)
     for item in services.job_submission.every(job.id, "failed"):

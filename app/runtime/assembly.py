@@ -36,6 +36,7 @@ from app.runtime.annotating.sentence_choice import SentenceChoice
 from app.runtime.annotating.text_annotator import TextAnnotator
 from app.runtime.calibrations import Calibrations
 from app.runtime.collection_assembly import MEGA, CollectionAssembly
+from app.runtime.collection_models import CollectionModels
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.coverage import CoverageReport
 from app.runtime.default_collection import open_default
@@ -154,13 +155,13 @@ class _Assembly:
     def services(self, default: Collection, index: VectorIndex, encoder: ResidentModel) -> Services:
         settings, sessions = self.settings, self.sessions
         deletion = CollectionDeletion(sessions, self.shared.stores)
+        permitted = [*models.further_models(settings), models.default_model(settings)]
         registry = CollectionRegistry(
             sessions,
-            self.model_pool,
-            models=[*models.further_models(settings), models.default_model(settings)],
+            CollectionModels(self.model_pool, permitted, own=encoder),
             build=self.shared.open_collection,
             deletion=deletion,
-            default=(default, index, encoder),
+            default=(default, index),
         )
         signer = backing_services.open_signer(settings, sessions, self.shared.stores.uploads.folder)
         fill = self._generation_fill(registry)
@@ -222,7 +223,9 @@ class _Assembly:
 
     def _annotators(self, registry: CollectionRegistry) -> Mapping[str, Annotator]:
         regions = {
-            name: RegionAnnotator(name, self.finders, registry.encoder_of, self.shared.interrupt)
+            name: RegionAnnotator(
+                name, self.finders, registry.models.encoder_of, self.shared.interrupt
+            )
             for name in REGION_ANNOTATORS
         }
         return {
@@ -255,7 +258,7 @@ class _Assembly:
             originals=self.shared.originals,
             pools=self.shared.pools,
             finders=self.finders,
-            encoder_of=registry.encoder_of,
+            encoder_of=registry.models.encoder_of,
             batch_size=self.settings.batch_size,
             stop=self.shared.interrupt,
         )

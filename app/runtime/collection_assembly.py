@@ -26,7 +26,7 @@ from app.ingest.uploads import Uploads
 from app.pictures.metadata.place_names import PlaceNames
 from app.pictures.picture_limits import PictureLimits
 from app.runtime import backing_services
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.runtime.stores import open_stores
 from app.search.explanation.image_explanation import Explainer
 from app.search.feedback_submission import FeedbackSubmission

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
@@ -16,82 +16,52 @@ from sqlalchemy.orm import Session
 from app.catalog import collections
 from app.catalog.collection_deletion import CollectionDeletion
 from app.catalog.collections import NewCollection
-from app.catalog.duplicates.duplicate_groups import Duplicates
 from app.catalog.filters import field_names
 from app.database.connections import Sessions
 from app.database.locks import retry_on_lock
 from app.database.read_routing import chosen_standby
 from app.database.tables import Collection, Pages, VectorIndex
-from app.encoders.model_pool import ModelName, ModelPool
+from app.encoders.model_pool import ModelName
 from app.encoders.resident_model import ResidentModel
-from app.errors import CollectionRejected, IndexGone, ModelUnavailable
-from app.feedback.evaluation import FeedbackEvaluation
+from app.errors import CollectionRejected, IndexGone
 from app.index import embeddings, vector_indexes
-from app.index.recall import Recall
 from app.index.statistics import Counts
 from app.index.tuning import Tuning, find_tunings, keep_tuning
 from app.index.vector_indexes import Shape
-from app.ingest.batch_indexing import BatchIndexer
 from app.ingest.jobs import jobs
-from app.ingest.jobs.job_submission import JobSubmission
-from app.ingest.source_listing import SourceLister
-from app.ingest.uploads import Uploads
 from app.runtime import collection_changes
+from app.runtime.collection_models import CollectionModels
 from app.runtime.known_collections import KnownCollection, find_collection
-from app.search.explanation.image_explanation import Explainer
-from app.search.feedback_submission import FeedbackSubmission
-from app.search.search import Search
-from app.understanding.labels.classification import Classifier
+from app.runtime.open_collection import OpenCollection
 
 DEFAULT_SECONDS = 1.0  # the default collection's index is looked up so often, not at each search
 MOST_OPEN = 100  # collections whose services are cached, least recently used out first
-
-
-@dataclass(frozen=True)
-class OpenCollection(KnownCollection):
-    """A collection with its active index and the services that work on them."""
-
-    encoder: ResidentModel
-    search: Search
-    classifier: Classifier
-    uploads: Uploads
-    job_submission: JobSubmission
-    duplicates: Duplicates
-    explainer: Explainer
-    recall: Recall
-    source_lister: SourceLister
-    batch_indexer: BatchIndexer
-    feedback_submission: FeedbackSubmission
-    evaluation: FeedbackEvaluation
-
 
 T = TypeVar("T")
 Build = Callable[[Collection, VectorIndex, ResidentModel], OpenCollection]
 
 
 class CollectionRegistry:
-    """Opens collections. `models` are those that requests may choose, besides the default one."""
+    """Opens collections, and keeps them open; `default` is that of the flat endpoints."""
 
     def __init__(
         self,
         sessions: Sessions,
-        model_pool: ModelPool,
-        models: Sequence[ModelName],
+        models: CollectionModels,
         build: Build,
         deletion: CollectionDeletion,
-        default: tuple[Collection, VectorIndex, ResidentModel],
+        default: tuple[Collection, VectorIndex],
     ) -> None:
         self._sessions = sessions
-        self._model_pool = model_pool
-        self._models = models
+        self.models = models
         self._build = build
         self._collection_deletion = deletion
         self._opened: OrderedDict[int, OpenCollection] = OrderedDict()  # least recently used first
         self._namespaces: dict[int, str] = {}  # by id: ids are never reused
         self._lock = threading.Lock()
-        collection, index, self._encoder = default
-        is_own = index.fingerprint == self._encoder.space.fingerprint  # else its model is lost
-        encoder = self._encoder if is_own else model_pool.of(ModelName.of(index.space))
+        collection, index = default
+        is_own = index.fingerprint == models.own.space.fingerprint  # else its model is lost
+        encoder = models.own if is_own else models.pool.of(ModelName.of(index.space))
         self.default = build(collection, index, encoder)
         # By the standby that was asked, None: the primary. One may not know another's new index.
         self._default_read = {chosen_standby(): (self.default, time.monotonic())}
@@ -168,7 +138,7 @@ class CollectionRegistry:
         """
         with self._sessions.begin() as session:
             collection = collections.get_by_id(session, index.collection_id)
-        return self._build(collection, index, self.model(ModelName.of(index.space)))
+        return self._build(collection, index, self.models.of(ModelName.of(index.space)))
 
     def open_known(self, known: KnownCollection) -> OpenCollection:
         """A collection that was just read. Raises ModelUnavailable."""
@@ -176,7 +146,7 @@ class CollectionRegistry:
         opened = self._kept(known)
         if opened is None:
             opened = self._keep(
-                self._build(known.collection, known.index, self.encoder_of(known.index))
+                self._build(known.collection, known.index, self.models.encoder_of(known.index))
             )
         if opened.collection != known.collection:
             opened = replace(opened, collection=known.collection)
@@ -204,26 +174,13 @@ class CollectionRegistry:
                 self._opened.popitem(last=False)
         return opened
 
-    def encoder_of(self, index: VectorIndex) -> ResidentModel:
-        """The model of the index. Raises ModelUnavailable if its weights have changed."""
-        if index.fingerprint == self._encoder.space.fingerprint:
-            return self._encoder
-        resident = self._model_pool.of(ModelName.of(index.space))
-        if resident.space.fingerprint != index.fingerprint:
-            raise ModelUnavailable(
-                f"The weights of {index.space.name} are not those that this collection was "
-                "indexed with: its vectors cannot be compared with theirs. Put the old weights "
-                "back and restart, or make a new collection."
-            )
-        return resident
-
     def create(self, new: NewCollection, model: ModelName | None, shape: Shape) -> OpenCollection:
         """Create an empty collection and load its model, by default the service's own.
 
         Raises CollectionExists, CollectionRejected, ModelUnavailable.
         """
         field_names.check_declared(new.fields)
-        encoder = self._encoder if model is None else self.allowed(model)
+        encoder = self.models.own if model is None else self.models.allowed(model)
         space = encoder.space
 
         def write(session: Session) -> tuple[Collection, VectorIndex]:
@@ -235,27 +192,6 @@ class CollectionRegistry:
             return collection, index
 
         return self._keep(self._build(*retry_on_lock(self._sessions, write), encoder))
-
-    def allowed(self, model: ModelName) -> ResidentModel:
-        """A model that collections may have, in any precision. Raises CollectionRejected."""
-        own = ModelName.of(self._encoder.space)
-        if not any(model.has_weights_of(one) for one in (*self._models, own)):
-            raise CollectionRejected(
-                f"model: {model.model} {model.pretrained}".rstrip()
-                + " is not open to collections: "
-                "IMAGE_SEARCH_COLLECTION_MODELS names those that are."
-            )
-        return self.model(model)
-
-    def model(self, model: ModelName) -> ResidentModel:
-        """Any model; this does not load it."""
-        is_own = self._model_pool.resolved(model) == ModelName.of(self._encoder.space)
-        return self._encoder if is_own else self._model_pool.of(model)
-
-    def has_model(self, index: VectorIndex, model: ModelName) -> bool:
-        """Whether the index was made with that model; this does not load it."""
-        resolved = self._model_pool.resolved
-        return resolved(ModelName.of(index.space)) == resolved(model)
 
     def change(
         self,

@@ -50,7 +50,7 @@ class GraphTuning:
             if jobs.any_open(session):
                 return
         for known in self.registry.every():
-            encoder = self.registry.model(ModelName.of(known.index.space))
+            encoder = self.registry.models.of(ModelName.of(known.index.space))
             if self.stop.is_set() or encoder.is_searched():
                 return
             if encoder.is_loaded and not self._has_failed(known.index):

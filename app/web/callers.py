@@ -13,7 +13,8 @@ from app.access.authentication import Caller
 from app.catalog.collections import DEFAULT_NAME, DEFAULT_NAMESPACE
 from app.errors import ImageNotFound, JobNotFound, RoleRejected
 from app.pictures.thumbnails import THUMBNAIL_SIDES
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.open_collection import OpenCollection
 from app.web.addresses import Addresses, PictureAddresses
 from app.web.dependencies import GalleryService, RegistryService
 from app.web.payloads.field_types import MAX_ID, Name

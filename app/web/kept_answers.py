@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.access.authentication import Caller
 from app.database.read_routing import chosen_standby
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.runtime.services import Services
 from app.search.queries.query_encoding import Query
 from app.search.search import VECTOR_BYTES, Basis, Search

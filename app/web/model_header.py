@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Response
 
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.web.callers import FlatCollection
 
 MODEL_HEADER = "X-Model"

@@ -11,7 +11,8 @@ from app.catalog.gallery import Gallery
 from app.catalog.review_queue import ReviewQueue
 from app.database.tables import Image
 from app.ingest.upload_stages import Outcome, Upload
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.open_collection import OpenCollection
 from app.sources.sidecars.annotations import Annotation
 from app.web.dependencies import GalleryService, RegistryService, ReviewService
 

@@ -78,7 +78,7 @@ def search(client: TestClient, name: str, **asked: object) -> Answer:
 
 
 def in_memory(services: Services) -> list[bool]:
-    return [one.is_loaded for one in services.registry._model_pool._made.values()]
+    return [one.is_loaded for one in services.registry.models.pool._made.values()]
 
 
 @pytest.mark.usefixtures("both")
@@ -114,7 +114,7 @@ def test_searched_in_turns_and_at_once_the_answers_stay_right(
             expected[name, text] = scores(name, text)
             assert sum(in_memory(services)) == 1
     assert expected["demo", words[0]] != expected["tiny", words[0]]
-    for resident in services.registry._model_pool._made.values():
+    for resident in services.registry.models.pool._made.values():
         resident._texts._rows.clear()  # else the models would not be asked again
     with ThreadPoolExecutor(6) as threads:
         asked = [(name, text) for text in words for name in ("demo", "tiny")]

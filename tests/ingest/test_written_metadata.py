@@ -17,7 +17,7 @@ from app.catalog.images.new_images import MetadataRules
 from app.ingest.jobs.job_submission import JobOptions
 from app.ingest.upload_stages import Upload
 from app.pictures.metadata.place_names import PlaceNames
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.runtime.services import Services
 from tests.fixtures.database_dump import dumped
 from tests.fixtures.extras import needs_places

@@ -19,7 +19,7 @@ from app.index.vector_indexes import Shape
 from app.ingest.jobs.job_submission import SentFile
 from app.runtime import collection_registry
 from app.runtime.assembly import open_services
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.runtime.services import Services
 from app.settings import Settings
 from app.sources.sidecars.annotations import Annotation

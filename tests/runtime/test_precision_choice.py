@@ -120,7 +120,7 @@ def test_later_starts_keep_the_calibration(auto: Settings, tmp_path: Path) -> No
     assert (precision, told) == ("int8", [])
     with open_services(auto) as services:  # as of `make reindex`, say
         assert services.registry.default.index == made
-        assert services.registry.model(default_model(auto)) is services.encoder
+        assert services.registry.models.of(default_model(auto)) is services.encoder
         with pytest.raises(CollectionRejected, match="nothing would change"):
             services.reindexing.submit(services.registry.default, Changes(default_model(auto)))
     assert (kept / int8.VERDICT).stat().st_mtime_ns == before

@@ -90,7 +90,7 @@ class CaptionVectors:
     def _embedded(self, model: _Model, texts: Sequence[str]) -> tuple[CaptionSpace, Vectors]:
         """Vectors of the texts, and whose they are: the files may have changed a moment ago."""
         if model.sentence_model is None:
-            encoder = self.registry.encoder_of(model.index)
+            encoder = self.registry.models.encoder_of(model.index)
             return model.space, encoder.encode_texts(texts, Priority.INDEXING)
         found = self.sentences.of(model.sentence_model).encode_captions(texts)
         space = CaptionSpace.of_sentences(model.index.collection_id, found.fingerprint)

@@ -23,12 +23,13 @@ from app.ingest.further_pages import read_further_pages
 from app.ingest.jobs import job_control, jobs
 from app.pictures.decoding import decode
 from app.pictures.picture_limits import PictureLimits
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.coverage import CoverageReport
 from app.runtime.doctor.findings import Finding
 from app.runtime.doctor.lossy_graphs import LossyGraphs
 from app.runtime.doctor.lost_files import LostFiles
 from app.runtime.doctor.stray_files import StrayFiles
+from app.runtime.open_collection import OpenCollection
 from app.sources.source_access import Sources
 from app.storage.disk import Stores
 from app.vectors import Vectors

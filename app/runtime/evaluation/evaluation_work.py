@@ -81,9 +81,11 @@ class EvaluationWork:
         if missing:
             raise EvaluationRejected(f"Generation {missing[0]} was deleted meanwhile.")
         chosen = [whole[one] for one in asked.generations]
-        candidates = [(System(one.space, one), self.registry.encoder_of(one)) for one in chosen]
+        candidates = [
+            (System(one.space, one), self.registry.models.encoder_of(one)) for one in chosen
+        ]
         for model in asked.models:
-            encoder = self.registry.model(model)
+            encoder = self.registry.models.of(model)
             own = [one for one in whole.values() if one.fingerprint == encoder.space.fingerprint]
             if not own:
                 candidates.append((System(encoder.space, None), encoder))

@@ -75,7 +75,7 @@ class Evaluations:
                 f"At most {MAX_SYSTEMS} generations and models are compared with the active one."
             )
         for model in models:
-            self.registry.allowed(model)
+            self.registry.models.allowed(model)
         asked = Asked([known.index.id, *others], models, asked.sample)
         return retry_on_lock(self.sessions, partial(self._begin, known=known, asked=asked))
 

@@ -115,7 +115,7 @@ class LabelWork:
 
     def _embed(self, stored: StoredLabelSet, index: VectorIndex) -> None:
         """Embed the prompts, between searches. Never inside a transaction."""
-        encoder = self.registry.encoder_of(index)
+        encoder = self.registry.models.encoder_of(index)
         encode = partial(self._encoded, encoder)
         embed_prompts(self.sessions, stored, index.space, encode, encoder.logit_scale)
 

@@ -90,7 +90,7 @@ class AutomaticReindexing:
 
     def _is_settled(self) -> bool:
         known = self.registry.find_id(self.registry.default.collection.id)
-        if known.index.fingerprint == self.registry.model(self.model).space.fingerprint:
+        if known.index.fingerprint == self.registry.models.of(self.model).space.fingerprint:
             return True
         with self.sessions.begin() as session:
             # First the job: what has ended by then has left its generation, if it has built one.
@@ -122,10 +122,11 @@ class AutomaticReindexing:
 
     def _is_for_ours(self, job: Job) -> bool:
         model = reindex_jobs.wanted(job).model
-        return model is not None and self.registry.model(model) is self.registry.model(self.model)
+        models = self.registry.models
+        return model is not None and models.of(model) is models.of(self.model)
 
     def _is_ours(self, generation: Generation) -> bool:
-        fingerprint = self.registry.model(self.model).space.fingerprint
+        fingerprint = self.registry.models.of(self.model).space.fingerprint
         return generation.index.fingerprint == fingerprint
 
     def _is_submitted(self, known: KnownCollection) -> bool:

@@ -51,7 +51,7 @@ class ModelPreloading:
         for index in found:
             if index.id not in done:
                 try:
-                    self.registry.model(ModelName.of(index.space)).load()
+                    self.registry.models.of(ModelName.of(index.space)).load()
                 except ModelUnavailable as error:
                     log.warning("the model of generation %s is not loaded: %s", index.id, error)
         return {index.id for index in found}

@@ -132,16 +132,16 @@ class ReindexWork:
 
     def _estimate(self, job: Job) -> None:
         active, space, shape, own_regions = self._wanted(job)
-        encoder = self.registry.model(ModelName.of(space))
+        encoder = self.registry.models.of(ModelName.of(space))
         DryRun(self.sessions, self.fill, job, active, own_regions).run(space, shape, encoder)
         with self.sessions.begin() as session:
             reindex_jobs.filled(session, job.id)
 
     def _space(self, active: VectorIndex, wanted: Changes) -> VectorSpace:
         model = wanted.model_of(active)
-        if self.registry.has_model(active, model):
+        if self.registry.models.has_model(active, model):
             return active.space
-        space = self.registry.model(model).space
+        space = self.registry.models.of(model).space
         if model.precision == "int8" and space.precision != "int8":
             raise CollectionRejected(UNFAITHFUL.format(space.name))
         return active.space if space.fingerprint == active.fingerprint else space
@@ -218,7 +218,7 @@ class ReindexWork:
         if is_empty:
             return {}
         if index.fingerprint != active.fingerprint:
-            self.registry.encoder_of(index).load()
+            self.registry.models.encoder_of(index).load()
         opened = self.registry.open_generation(index)
         if opened.encoder.is_loaded:
             opened.source_lister.measure()

@@ -67,7 +67,7 @@ class Reindexing:
         """
         self.fill.check_regions(changes.regions)
         wanted = changes.resolved(known.index)
-        if self.registry.has_model(known.index, changes.model_of(known.index)):
+        if self.registry.models.has_model(known.index, changes.model_of(known.index)):
             own_regions = wanted.regions_beside(known.collection.regions)
             shape = wanted.shape(known.index)
             require_change(known.index, known.index.space, shape, own_regions)
@@ -78,7 +78,7 @@ class Reindexing:
 
     def _check_model(self, known: KnownCollection, model: ModelName | None) -> None:
         if model is not None and not model.has_weights_of(ModelName.of(known.index.space)):
-            self.registry.allowed(model)
+            self.registry.models.allowed(model)
         if self.max_resident_models < 2:
             raise CollectionRejected(
                 "model: two models must fit into memory for this. Set "
@@ -122,7 +122,7 @@ class Reindexing:
         index = generation.index
         record = partial(reindex_jobs.count_later, generation.job_id)
         if index.fingerprint != known.index.fingerprint:
-            self.registry.encoder_of(index).load()
+            self.registry.models.encoder_of(index).load()
         for remaining in reversed(range(ROUNDS)):
             self._complete(index, record)
             self._encode_rated(known.index, index)
@@ -183,7 +183,7 @@ class Reindexing:
             return
         with self.sessions.begin() as session:
             texts = carried_ratings.texts_to_encode(session, former, index)
-        encoder = self.registry.encoder_of(index)
+        encoder = self.registry.models.encoder_of(index)
         for start in range(0, len(texts), TEXT_BATCH):
             some = texts[start : start + TEXT_BATCH]
             vectors = encoder.encode_texts([one.text for one in some], Priority.INDEXING)

@@ -21,7 +21,7 @@ from app.catalog.standing.standing_search_rows import (
 from app.database.connections import Sessions
 from app.database.tables import Declared
 from app.errors import FilterRejected
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.search.queries.query_encoding import Query
 from app.search.queries.query_terms import Term, label_of
 

@@ -12,7 +12,8 @@ from app.catalog.standing import match_rows, new_image_rows, standing_search_row
 from app.catalog.standing.standing_search_rows import StandingSearch
 from app.database.connections import Sessions
 from app.errors import CollectionNotFound, ImageSearchError, IndexGone
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.open_collection import OpenCollection
 from app.runtime.standing.comparison import Comparison
 from app.runtime.standing.standing_searches import encoded_query, terms_of
 

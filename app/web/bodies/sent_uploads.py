@@ -9,7 +9,7 @@ from app.catalog.external_ids import MAX_CHARACTERS
 from app.errors import UploadRejected
 from app.ingest.upload_stages import Outcome, Upload
 from app.pictures.metadata.description import MAX_CAPTION_CHARACTERS
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.sources.sidecars.annotations import (
     MAX_METADATA_CHARACTERS,
     Annotation,

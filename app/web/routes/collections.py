@@ -8,8 +8,9 @@ from app.catalog.collections import NewCollection
 from app.encoders.presets import resolve
 from app.index.vector_indexes import Shape
 from app.runtime.annotating.annotators import regions_of
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.known_collections import KnownCollection
+from app.runtime.open_collection import OpenCollection
 from app.search.search_request import DEFAULT_LIMIT
 from app.web.callers import CurrentCaller, InNamespace, chosen_namespace
 from app.web.dependencies import AnnotatorService, RegistryService, ServiceAddresses, Utf8Query

@@ -13,7 +13,8 @@ from fastapi.responses import StreamingResponse
 from app.access.authentication import ALLOWED, HOW, Caller
 from app.errors import RoleRejected
 from app.feedback.ratings import ExportedJudgement, Scope
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.open_collection import OpenCollection
 from app.search.feedback_tokens import ShownAnswer
 from app.web.callers import CurrentCaller, InNamespace, chosen_namespace
 from app.web.dependencies import RegistryService, SummaryService, TokenService

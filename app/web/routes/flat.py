@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.search.feedback_tokens import FeedbackTokens
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS
 from app.search.search import DEFAULT_LIMIT, MAX_LIMIT, FlatAnswer, Search

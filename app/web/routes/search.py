@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from app.catalog.filters.filters import parse
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.search import search_request
 from app.search.queries.query_terms import MAX_QUERY_CHARACTERS, Term
 from app.search.search_request import DEFAULT_LIMIT, Mode

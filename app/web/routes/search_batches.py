@@ -11,7 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from app import metrics
 from app.access.authentication import Caller
 from app.errors import CursorRejected, ImageSearchError
-from app.runtime.collection_registry import CollectionRegistry, OpenCollection
+from app.runtime.collection_registry import CollectionRegistry
+from app.runtime.open_collection import OpenCollection
 from app.search import batch_search, search_request
 from app.search.attempts import attempt
 from app.web.callers import CurrentCaller, chosen_namespace

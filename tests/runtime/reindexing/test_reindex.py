@@ -176,7 +176,7 @@ def test_another_storage_needs_no_model(
     name = "without-model"
     assert client.post(COLLECTIONS, json={"name": name, "model": model}).status_code == 201
     done(client, send(client, name))
-    resident = services.registry.model(ModelName(model, ""))
+    resident = services.registry.models.of(ModelName(model, ""))
     resident.unload()
     ready = reindexed(client, name, storage="bit")
     told = {one: ready[one] for one in ("dimensions", "vectors", "recall")}

@@ -19,7 +19,7 @@ from app.index.embeddings import put_vectors
 from app.index.vector_indexes import Shape
 from app.ingest.jobs.job_submission import JobOptions
 from app.ingest.upload_stages import Upload
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.runtime.services import Services
 from app.search.explanation.image_explanation import MAX_RANK, Explainer, Explanation
 from app.search.explanation.targets import Target

@@ -11,7 +11,7 @@ from pydantic import (
 
 from app.catalog.images.image_names import original_filename, source_path
 from app.database.tables import CaptionSource
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.search import search_response, search_warnings
 from app.search.cursors import Cursors
 from app.search.feedback_tokens import FeedbackTokens

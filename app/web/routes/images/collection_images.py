@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from app.catalog.filters.filters import parse
 from app.errors import FilterRejected
-from app.runtime.collection_registry import OpenCollection
+from app.runtime.open_collection import OpenCollection
 from app.search.search_request import DEFAULT_LIMIT, SearchRequest
 from app.web.bodies.sent_uploads import (
     NOTHING_NEW,
