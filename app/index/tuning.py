@@ -56,6 +56,41 @@ class Tuning:
         return cls(**{name: kept[name] for name in names}) if names.keys() <= kept.keys() else None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """An index's `ef_search` and, as it is kept, why; each None where it has none."""
+
+    ef_search: int | None = None
+    kept: Mapping[str, Any] | None = None
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """As `find_tunings`."""
+        return None if self.kept is None else Tuning.read(self.kept)
+
+
+def get_choice(session: Session, index: VectorIndex) -> Choice:
+    """What holds for the index now. Raises IndexGone."""
+    query = select(vector_indexes.c.ef_search, vector_indexes.c.tuning)
+    row = session.execute(query.where(vector_indexes.c.id == index.id)).one_or_none()
+    if row is None:
+        raise index_rows.no_index()
+    return Choice(*row)
+
+
+def replace_choice(
+    session: Session, index: VectorIndex, former: Choice, ef_search: int, tuning: Tuning
+) -> bool:
+    """As `keep_tuning`, unless something else than `former` holds by now; whether it did so."""
+    query = update(vector_indexes).where(
+        vector_indexes.c.id == index.id,
+        vector_indexes.c.ef_search.is_not_distinct_from(former.ef_search),
+        vector_indexes.c.tuning.is_not_distinct_from(former.kept),
+    )
+    query = query.values(ef_search=ef_search, tuning=asdict(tuning))
+    return session.execute(query.returning(vector_indexes.c.id)).one_or_none() is not None
+
+
 def keep_tuning(session: Session, index: VectorIndex, ef_search: int, tuning: Tuning) -> None:
     """Set the `ef_search` of the index's searches from now on."""
     query = update(vector_indexes).where(vector_indexes.c.id == index.id)
@@ -74,12 +109,12 @@ def find_tunings(session: Session, index_ids: Sequence[int]) -> dict[int, Tuning
     return {index_id: tuning for index_id, tuning in read.items() if tuning is not None}
 
 
-def due_from(index: VectorIndex, tuning: Tuning | None) -> int | None:
-    """The number of vectors from which on the service should choose; None: it should not.
+def due_from(choice: Choice) -> int | None:
+    """The number of vectors from which on the service should choose anew; None: it should not.
 
     Not where searches may still compare all vectors instead, and not what people chose for a recall
     that is not known.
     """
-    if tuning is not None:
-        return GROWTH * tuning.vectors
-    return None if index.ef_search else index_rows.MOST_EXACT_ROWS + 1
+    if choice.tuning is not None:
+        return GROWTH * choice.tuning.vectors
+    return None if choice.ef_search else index_rows.MOST_EXACT_ROWS + 1

@@ -16,7 +16,7 @@ from app.encoders.resident_model import ResidentModel
 from app.errors import Busy, IndexGone, Interrupted, ModelUnavailable, QueryRejected
 from app.index import embeddings, vector_indexes
 from app.index.recall import DEFAULT_K, UNATTENDED_SAMPLE
-from app.index.tuning import Tuning, due_from, find_tunings, keep_tuning
+from app.index.tuning import Choice, Tuning, due_from, get_choice, replace_choice
 from app.ingest.jobs import jobs
 from app.runtime.collection_registry import CollectionRegistry
 from app.runtime.known_collections import KnownCollection
@@ -74,13 +74,13 @@ class GraphTuning:
     def _tune_if_due(self, known: KnownCollection, encoder: ResidentModel) -> None:
         with alone(self.sessions, f"tune {known.index.partition}") as is_alone:
             with self.sessions.begin() as session:
-                former = find_tunings(session, [known.index.id]).get(known.index.id)
+                former = get_choice(session, known.index)
                 count = _count_if_due(session, known.index, former)
             if is_alone and count is not None:
                 self._tune(known, former, encoder, count)
 
     def _tune(
-        self, known: KnownCollection, former: Tuning | None, encoder: ResidentModel, count: int
+        self, known: KnownCollection, former: Choice, encoder: ResidentModel, count: int
     ) -> None:
         """For an index of `count` vectors that searches can come to.
 
@@ -92,26 +92,30 @@ class GraphTuning:
                 raise Interrupted("Somebody searches, or the service stops.")
 
         recall = self.registry.open_known(known).recall
-        wanted = former.wanted if former else self.target_recall
-        k = former.k if former else DEFAULT_K
+        why = former.tuning
+        wanted = why.wanted if why else self.target_recall
+        k = why.k if why else DEFAULT_K
         result = recall.tune(wanted, k, UNATTENDED_SAMPLE, go_on=go_on)
-        by = former.by if former else "service"
+        by = why.by if why else "service"
         tuning = replace(Tuning.of(by, result), vectors=count)  # as the next look counts them
         ef_search = result.ef_search or result.tried[-1].ef_search
         with self.sessions.begin() as session:
-            keep_tuning(session, known.index, ef_search, tuning)
+            is_kept = replace_choice(session, known.index, former, ef_search, tuning)
+        if not is_kept:  # an admin's stays, in whichever process it was made
+            log.info("index %s: ef_search was chosen by somebody else meanwhile", known.index.id)
+            return
         log.info(
             "index %s: ef_search %s finds %.3f of the %s nearest to %s, at %s vectors",
             known.index.id, ef_search, tuning.recall, k, tuning.worse, tuning.vectors,
         )  # fmt: skip
 
 
-def _count_if_due(session: Session, index: VectorIndex, former: Tuning | None) -> int | None:
+def _count_if_due(session: Session, index: VectorIndex, former: Choice) -> int | None:
     """How many vectors searches can come to, where these are enough to choose; else None.
 
     Those of pictures that are held for review stay for as long as nobody decides.
     """
-    least = due_from(index, former)
+    least = due_from(former)
     if least is None or vector_indexes.count_vectors(session, index, limit=least) < least:
         return None  # the cheaper count, and never the smaller
     count = embeddings.count_findable(session, index)

@@ -1,8 +1,9 @@
 """Graphs that the service tunes by itself: when, for what, and not while somebody searches."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pytest
@@ -158,6 +159,40 @@ def test_it_is_left_as_it_is(
             stop.set()
         GraphTuning(services.sessions, services.registry, WANTED, stop).tune_graphs()
     assert told(client) == before
+
+
+class Watched(threading.Event):
+    """Calls `act` when it is looked at for the LOOKS-th time: by then recall is being measured."""
+
+    LOOKS = 20
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        super().__init__()
+        self._act, self._looks = act, 0
+
+    def is_set(self) -> bool:
+        self._looks += 1
+        if self._looks == self.LOOKS:
+            self._act()
+        return super().is_set()
+
+
+@pytest.mark.usefixtures("_pictures")
+@pytest.mark.parametrize("former", [None, Tuning("service", 10, 0.7, True, 0.7, "texts", 1.1, 1)])
+def test_what_an_admin_chooses_meanwhile_stays(
+    services: Services, client: TestClient, former: Tuning | None
+) -> None:
+    chosen = Tuning("admin", 5, 0.7, True, 0.72, "texts", 1.0, COUNT)
+
+    def choose(ef_search: int, why: Tuning) -> None:
+        with services.sessions.begin() as session:
+            tuning.keep_tuning(session, services.search.index, ef_search, why)
+
+    if former is not None:
+        choose(10, former)
+    stop = Watched(partial(choose, 777, chosen))
+    GraphTuning(services.sessions, services.registry, WANTED, stop).tune_graphs()
+    assert told(client) == (777, asdict(chosen))
 
 
 @pytest.mark.usefixtures("_pictures")
