@@ -139,20 +139,30 @@ def check_total_fields(session: Session, declared: Mapping[str, str]) -> None:
         )
 
 
-def rename(session: Session, collection: Collection, name: str) -> None:
-    """Change its name. Raises CollectionRejected for the default one, CollectionExists."""
+def check_rename(session: Session, collection: Collection, name: str) -> None:
+    """Raise CollectionRejected for the default one, CollectionExists if another has the name."""
     if (collection.namespace, collection.name) == DEFAULT:
         raise CollectionRejected(
             "The default collection cannot be renamed: the flat endpoints use it."
         )
+    same = collections.c.namespace == collection.namespace, collections.c.name == name
+    if _one(session, *same, collections.c.id != collection.id) is not None:
+        raise _name_taken(name)
+
+
+def rename(session: Session, collection: Collection, name: str) -> None:
+    """Change its name. Raises as `check_rename`."""
+    check_rename(session, collection, name)
     query = update(collections).where(collections.c.id == collection.id)
     try:
         with session.begin_nested():
             session.execute(query.values(name=name))
-    except IntegrityError as error:
-        raise CollectionExists(
-            f"There is a collection {name} already: choose another name."
-        ) from error
+    except IntegrityError as error:  # another has taken it since
+        raise _name_taken(name) from error
+
+
+def _name_taken(name: str) -> CollectionExists:
+    return CollectionExists(f"There is a collection {name} already: choose another name.")
 
 
 def set_language(session: Session, collection: Collection, language: str) -> None:

@@ -50,11 +50,6 @@ def index_fields(session: Session, collection: Collection, declared: Mapping[str
         session.execute(text(fields.index_statement(collection.id, name, kind)))
 
 
-def rename(session: Session, collection_id: int, name: str) -> None:
-    """Change the name."""
-    collections.rename(session, collections.lock(session, collection_id), name)
-
-
 def set_language(session: Session, collection_id: int, language: str) -> None:
     """Set the language, after waiting for transactions that are adding pictures."""
     before = collections.lock(session, collection_id)
@@ -84,23 +79,23 @@ def change(
     language: str | None,
     field_changes: Mapping[str, str | None] | None,
     pages: Pages | None,
-    name: str | None,
 ) -> None:
-    """Change its declared fields and their indexes, language, pages, name; None leaves them.
+    """Change its declared fields and their indexes, language, pages; None leaves them.
 
-    Of the fields, those that are named change, to None to be removed. Raises
-    CollectionRejected, CollectionNotFound, CollectionExists, and then nothing has changed.
+    Of the fields, those that are named change, to None to be removed. Raises CollectionRejected,
+    and then nothing has changed. With any other error (CollectionNotFound, IndexGone, an
+    OperationalError after waiting for a lock), the first of the three may have changed: the same
+    call may be repeated.
     """
     if language is not None:
         with sessions.begin() as session:
             collections.check_language(session, language)
-    # First, and in one transaction, what may be refused. The others wait for those who add
-    # pictures, and would have these wait for the indexes meanwhile.
-    refusable = partial(
-        _change_refusable, collection_id=collection_id, field_changes=field_changes, name=name
-    )
-    retry_on_lock(sessions, refusable)
+    # First what may be refused. The others wait for those who add pictures, and would have these
+    # wait for the indexes meanwhile, if it were one transaction.
     if field_changes is not None:
+        retry_on_lock(
+            sessions, partial(change_fields, collection_id=collection_id, changes=field_changes)
+        )
         _drop_undeclared(sessions, collection_id)
     if language is not None:
         retry_on_lock(
@@ -110,16 +105,17 @@ def change(
         retry_on_lock(sessions, partial(set_pages, collection_id=collection_id, pages=pages))
 
 
-def _change_refusable(
-    session: Session,
-    collection_id: int,
-    field_changes: Mapping[str, str | None] | None,
-    name: str | None,
-) -> None:
-    if name is not None:
-        rename(session, collection_id, name)
-    if field_changes is not None:
-        change_fields(session, collection_id, field_changes)
+def rename(sessions: Sessions, collection_id: int, name: str, *, dry_run: bool = False) -> None:
+    """Change the name; a dry run only looks whether it may be changed.
+
+    With other changes, the dry run comes before them and this last: whoever repeats a request,
+    since one of them failed, still finds the collection. Raises CollectionRejected,
+    CollectionNotFound, CollectionExists.
+    """
+    write = collections.check_rename if dry_run else collections.rename
+    retry_on_lock(
+        sessions, lambda session: write(session, collections.lock(session, collection_id), name)
+    )
 
 
 def _drop_undeclared(sessions: Sessions, collection_id: int) -> None:

@@ -199,16 +199,15 @@ class CollectionRegistry:
         language: str | None = None,
         field_changes: Mapping[str, str | None] | None = None,
         pages: Pages | None = None,
-        name: str | None = None,
     ) -> KnownCollection:
-        """Change its declared fields and their indexes, language, pages, name; None leaves them.
-
-        Of the fields, those that are named change, to None to be removed. Raises
-        CollectionRejected, CollectionNotFound, CollectionExists.
-        """
-        changes = language, field_changes, pages, name
+        """What `collection_changes.change` does and raises."""
+        changes = language, field_changes, pages
         collection_changes.change(self._sessions, known.collection.id, *changes)
         return self.find_id(known.collection.id)
+
+    def rename(self, known: KnownCollection, name: str, *, dry_run: bool = False) -> None:
+        """What `collection_changes.rename` does and raises."""
+        collection_changes.rename(self._sessions, known.collection.id, name, dry_run=dry_run)
 
     def tune(self, opened: OpenCollection, ef_search: int, tuning: Tuning) -> OpenCollection:
         """Set `ef_search`, the number of candidates its searches keep, and why."""

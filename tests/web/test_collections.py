@@ -393,6 +393,26 @@ def test_a_change_that_is_refused_changes_nothing(client: TestClient, create: Cr
     assert client.delete(f"{COLLECTIONS}/new").status_code == 204
 
 
+def test_a_change_that_fails_can_be_repeated_under_the_same_name(
+    client: TestClient, services: Services, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone adds pictures for longer than a change of the language waits."""
+    monkeypatch.setattr(locks, "LOCK_ATTEMPTS", 1)
+    create("mine")
+    changes = {"name": "new", "language": "german"}
+    added = (
+        "SELECT id FROM vector_indexes WHERE collection_id = "
+        "(SELECT id FROM collections WHERE name = 'mine') FOR SHARE"
+    )
+    with services.search.sessions.begin() as writer:
+        writer.execute(text(added))
+        assert client.patch(f"{COLLECTIONS}/mine", json=changes).status_code == 503
+    changed = client.patch(f"{COLLECTIONS}/mine", json=changes)
+    assert changed.status_code == 200, changed.text
+    assert changed.json() == {**changed.json(), **changes}
+    assert client.delete(f"{COLLECTIONS}/new").status_code == 204
+
+
 def test_a_collection_is_renamed(client: TestClient, create: Create) -> None:
     """Issue 19, item 12: with its pictures; the default one keeps its name."""
     create("before")

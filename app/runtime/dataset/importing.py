@@ -139,7 +139,7 @@ def _open_target(sessions: Sessions, names: tuple[str, str], manifest: Manifest)
         is_empty = not is_new and image_rows.count_images(session, collection.id) == 0
     if is_empty:
         adopted = (manifest.language, manifest.fields, manifest.pages)
-        collection_changes.change(sessions, collection.id, *adopted, None)
+        collection_changes.change(sessions, collection.id, *adopted)
     return Target(collection, index, is_new)
 
 

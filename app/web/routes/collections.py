@@ -132,17 +132,24 @@ def update_collection(
     Of `fields`, too, only those that you name change (JSON merge patch, RFC 7396):
     `{"fields": {"good": "boolean", "stars": null}}` declares `good`, no longer declares `stars`,
     and leaves all others. The values in the pictures' metadata stay in any case.
+
+    What is refused changes nothing, unless another request takes the new `name` meanwhile. The name
+    comes last: after a 503 some of the rest may be changed, and you can send the same again.
     """
     annotators.check([*(changes.annotators or ()), *regions_of(changes.regions or "off")])
     if changes.sentence_model is not None:
         annotators.sentences.check(changes.sentence_model)
-    changed = registry.change(found, changes.language, changes.fields, changes.pages, changes.name)
+    if changes.name is not None:
+        registry.rename(found, changes.name, dry_run=True)
+    changed = registry.change(found, changes.language, changes.fields, changes.pages)
     if changes.annotators is not None:
         annotators.choose(changed, changes.annotators)
     if changes.regions is not None:
         annotators.choose_regions(changed, changes.regions)
     if changes.changes_sentence_model:
         annotators.choose_sentence_model(changed, changes.sentence_model)
+    if changes.name is not None:
+        registry.rename(changed, changes.name)
     changed = registry.find_id(changed.collection.id)
     return _details(registry, changed)
 
