@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import metrics
 from app.database.outages import OUTAGES
-from app.database.pool_checks import check_before_use, close_late_returns
+from app.database.pool_checks import ClosingPool, check_before_use
 from app.database.read_routing import RoutedSession
 from app.database.sent_vectors import send_binary
 from app.database.silent_server import BoundedConnection, ServerProbe
@@ -76,6 +76,7 @@ def make_engine(url: str, pool_size: int = POOL_SIZE, overflow: int = POOL_OVERF
     parsed = make_url(url.replace("postgres://", "postgresql://", 1))
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
+        poolclass=ClosingPool,
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=POOL_TIMEOUT,
@@ -84,7 +85,6 @@ def make_engine(url: str, pool_size: int = POOL_SIZE, overflow: int = POOL_OVERF
     )
     _bound_waiting(engine)
     check_before_use(engine)
-    close_late_returns(engine)
     event.listen(engine, "connect", lambda connection, _record: send_binary(connection))
     _time_statements(engine)
     return engine

@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 IDLE_SECONDS = 10.0  # in the pool, after which the server is asked anyway
-POOL = "the pool that opened it"  # key of a connection's info
 RETURNED_AT = "returned to the pool at"  # key of a pooled connection's info: time.monotonic()
 
 
@@ -42,17 +42,20 @@ def check_before_use(engine: Engine) -> None:
             raise InvalidatePoolError from error
 
 
-def close_late_returns(engine: Engine) -> None:
-    """Have connections closed that are returned after their pool was disposed of."""
+class ClosingPool(QueuePool):
+    """A pool that closes what is returned after it was disposed of, or opened meanwhile."""
 
-    @event.listens_for(engine, "connect")
-    def note(_connection: object, record: Any) -> None:
-        record.info[POOL] = engine.pool
+    _is_disposed = False
 
-    @event.listens_for(engine, "checkin")
-    def close(connection: "psycopg.Connection[Any] | None", record: Any) -> None:
-        if connection is not None and record.info.get(POOL) is not engine.pool:
-            connection.close()
+    def dispose(self) -> None:
+        """As in QueuePool, and for good: `Engine.dispose` goes on with another pool."""
+        self._is_disposed = True
+        super().dispose()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        super()._do_return_conn(record)
+        if self._is_disposed:  # asked last: `dispose` may have emptied the pool just before
+            super().dispose()
 
 
 def _has_news(connection: "psycopg.Connection[Any]") -> bool:

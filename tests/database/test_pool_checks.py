@@ -72,3 +72,20 @@ def test_what_is_returned_after_the_pool_was_disposed_of_is_closed(engine: Engin
     late.close()
     assert [one.closed for one in left if one] == [True, True]
     assert backend(engine) == backend(engine)  # those of the new pool are kept
+
+
+def test_what_was_being_opened_while_the_pool_was_disposed_of_is_closed(engine: Engine) -> None:
+    engine.dispose()  # what is in the pool would be taken first
+
+    def dispose(*_: object) -> None:
+        engine.dispose()
+
+    event.listen(engine, "connect", dispose, insert=True)
+    late = engine.connect()
+    event.remove(engine, "connect", dispose)
+    left = late.connection.driver_connection
+    assert left
+    assert not left.closed
+    late.close()
+    assert left.closed
+    assert backend(engine) == backend(engine)
