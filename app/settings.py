@@ -202,7 +202,8 @@ class Settings(BaseModel):
         0.97,
         description="share of the true nearest that searches by the graph should find: for it the "
         "service chooses `ef_search` of collections by itself, once there are more than 30,000 "
-        "vectors and after each doubling, while nobody searches",
+        "vectors and after each doubling, in a pause of 10 seconds between the searches by texts "
+        "and sent pictures in the process that does so",
     )
     read_jpeg_2000: bool = Field(
         False,

@@ -10,10 +10,8 @@ Deleted pictures that still have a vector count in neither answer. What is writt
 in one answer and not in the other.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,10 +20,11 @@ from app.database.connections import Sessions
 from app.database.tables import VectorIndex
 from app.encoders.batching import Priority
 from app.encoders.resident_model import ResidentModel
-from app.errors import Busy, QueryRejected
+from app.errors import QueryRejected
 from app.index import embeddings, graph_health
 from app.index.calibration import unrelated_texts
 from app.index.exact_search import ExactNeighbours, exact_neighbours
+from app.index.measuring_turn import MeasuringTurn
 from app.index.paged_scans import IndexReader
 from app.index.recall_queries import NO_PICTURE, Answers, Queries
 from app.index.recall_results import EfSearchTrial, Kind, RecallMeasurement, TuningResult
@@ -52,13 +51,13 @@ EVEN, ODD = slice(0, None, 2), slice(1, None, 2)  # halves, with half of the tex
 class Recall:
     """Measures the recall of one index. The model is never called inside a transaction.
 
-    A measurement reads all vectors and takes a core, so it holds `measuring`, the process's lock.
+    A measurement takes the turn of `measuring`, which all of the process share.
     """
 
     sessions: Sessions
     encoder: ResidentModel
     index: VectorIndex
-    measuring: threading.Lock
+    measuring: MeasuringTurn
     resident_indexes: ResidentIndexes
 
     def measure(self, k: int = DEFAULT_K, sample: int = DEFAULT_SAMPLE) -> RecallMeasurement:
@@ -68,7 +67,7 @@ class Recall:
         Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
-        with self._one_at_a_time():
+        with self.measuring.taken():
             return self._measured(k, sample, self.resident_indexes.of(self.index))
 
     def measure_graph(
@@ -80,17 +79,8 @@ class Recall:
         needed. Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
-        with self._one_at_a_time():
+        with self.measuring.taken():
             return self._measured(k, sample, None, texts=texts)
-
-    @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        if not self.measuring.acquire(blocking=False):
-            raise Busy("Recall is being measured already; try again when that has ended.")
-        try:
-            yield
-        finally:
-            self.measuring.release()
 
     def _measured(
         self, k: int, sample: int, resident: ResidentIndex | None, *, texts: bool = True
@@ -127,12 +117,14 @@ class Recall:
         *,
         texts: bool = True,
         go_on: Callable[[], None] = lambda: None,
+        gives_way: bool = False,
     ) -> TuningResult:
         """The smallest of EF_SEARCHES that holds `recall`; nothing is stored.
 
         It is chosen on every other query, and must hold on those between them too, of texts and of
         pictures. A search keeps twice as many candidates as it shows, at least: below that all are
-        alike. `go_on` is called before each search, and may raise to end it.
+        alike. `go_on` is called before each search, and may raise to end it. With `gives_way` it
+        raises Interrupted for another measurement.
         Raises QueryRejected, Busy, ModelUnavailable.
         """
         _check_sample(k, sample)
@@ -141,8 +133,13 @@ class Recall:
                 f"recall: {recall:g}; {MIN_TARGET_RECALL:g} to {MAX_TARGET_RECALL:g} are allowed."
             )
         self._check_tunable()
-        with self._one_at_a_time():
-            return self._tuned(recall, k, sample, texts, go_on)
+
+        def step() -> None:
+            self.measuring.give_way()
+            go_on()
+
+        with self.measuring.taken(gives_way=gives_way):
+            return self._tuned(recall, k, sample, texts, step)
 
     def _tuned(
         self, recall: float, k: int, sample: int, texts: bool, go_on: Callable[[], None]

@@ -13,6 +13,7 @@ from app.encoders.sentences import SentenceModels
 from app.feedback.evaluation import FeedbackEvaluation
 from app.feedback.query_adjustment import QueryAdjustment
 from app.feedback.rocchio import RocchioWeights
+from app.index.measuring_turn import MeasuringTurn
 from app.index.nearest_search import NearestSearch
 from app.index.recall import Recall
 from app.index.resident.resident_indexes import ResidentIndexes
@@ -82,7 +83,7 @@ class CollectionAssembly:
         name = PlaceNames().of if settings.place_names else None
         self.rules = MetadataRules(settings.keep_gps, settings.zone, name)
         self.language_notice = LanguageNotice()
-        self.measuring = threading.Lock()  # one measurement of recall at a time
+        self.measuring = MeasuringTurn()
         self.answer_cache = FlatAnswerCache(sessions)
         self.interrupt = threading.Event()  # set when the worker or the process stops
         self.text_reader = TextReader(self.interrupt)

@@ -1,4 +1,4 @@
-"""Chooses `ef_search` of large graphs, and anew when they have doubled, while nobody searches."""
+"""Chooses `ef_search` of large graphs, anew when they have doubled, in pauses between searches."""
 
 import logging
 import threading
@@ -30,7 +30,9 @@ FAILURE_SECONDS = 3_600.0  # before an index that failed is tried again: each tr
 class GraphTuning:
     """Works on the calling thread, for `target_recall` or what an admin wanted.
 
-    A search of this process ends it, and so does `stop`; the next look begins anew.
+    A search of this process that needs the model ends it, and so do `stop` and whoever asks for a
+    measurement of recall; the next look begins anew. Searches that other processes answer are not
+    known here, nor those that need no model: for what is like a stored picture, or by words alone.
     """
 
     sessions: Sessions
@@ -84,7 +86,7 @@ class GraphTuning:
     ) -> None:
         """For an index of `count` vectors that searches can come to.
 
-        Raises Interrupted where somebody searches, and as `Recall.tune`.
+        Raises Interrupted where a search needs the model, and as `Recall.tune`.
         """
 
         def go_on() -> None:
@@ -95,7 +97,7 @@ class GraphTuning:
         why = former.tuning
         wanted = why.wanted if why else self.target_recall
         k = why.k if why else DEFAULT_K
-        result = recall.tune(wanted, k, UNATTENDED_SAMPLE, go_on=go_on)
+        result = recall.tune(wanted, k, UNATTENDED_SAMPLE, go_on=go_on, gives_way=True)
         by = why.by if why else "service"
         tuning = replace(Tuning.of(by, result), vectors=count)  # as the next look counts them
         ef_search = result.ef_search or result.tried[-1].ef_search

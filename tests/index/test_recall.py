@@ -1,6 +1,5 @@
 """Recall as it is measured, and the ef_search that is chosen by it."""
 
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from app.errors import QueryRejected
 from app.index import exact_search, graph_rebuild, recall, vector_indexes
 from app.index.exact_search import exact_neighbours, read_vectors
 from app.index.hnsw_search import find_nearest
+from app.index.measuring_turn import MeasuringTurn
 from app.index.recall import EF_SEARCHES, EXACT_QUERIES, Recall
 from app.index.recall_queries import Answers
 from app.index.recall_results import RecallMeasurement
@@ -75,7 +75,7 @@ def another(services: Services, request: pytest.FixtureRequest) -> VectorIndex:
 
 def service(services: Services, index: VectorIndex) -> Recall:
     codes = services.search.resident_indexes
-    return Recall(services.search.sessions, services.encoder, index, threading.Lock(), codes)
+    return Recall(services.search.sessions, services.encoder, index, MeasuringTurn(), codes)
 
 
 def measured(

@@ -229,6 +229,28 @@ def test_not_while_somebody_searches(
 
 
 @pytest.mark.usefixtures("_pictures")
+def test_it_gives_way_to_whoever_asks_for_recall(
+    services: Services, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "EF_SEARCHES", (10,) * 1_000_000)  # it does not end by itself
+    measuring = threading.Event()
+    stop = Watched(measuring.set)
+    graphs = GraphTuning(services.sessions, services.registry, 0.999, stop)
+    background = threading.Thread(target=graphs.tune_graphs)
+    background.start()
+    try:
+        assert measuring.wait(60)
+        answer = client.get(f"{COLLECTION}/recall", params={"sample": 20})
+        assert answer.status_code == 200, answer.text
+        background.join(60)
+        assert not background.is_alive()
+    finally:
+        stop.set()
+        background.join()
+    assert told(client) == (None, None)
+
+
+@pytest.mark.usefixtures("_pictures")
 def test_a_search_ends_it(services: Services) -> None:
     """Before the next of its own searches, and the next look begins anew."""
     opened = services.registry.open_id(services.search.index.collection_id)
