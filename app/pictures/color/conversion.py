@@ -36,14 +36,22 @@ def to_rgb(
     copies of a large picture in several modes would take a multiple of its memory.
     """
     levels = _black_and_white(image) if _is_deep(image) else None
-    size = (-(-image.width // factor), -(-image.height // factor))
-    result = Pillow.new("RGB", size)
-    rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+
+    def converted(band: PillowImage) -> PillowImage:
         flat = _flattened(band, levels, conversion.mode if conversion else "RGB")
         small = flat.reduce(factor) if factor > 1 else flat
-        result.paste(conversion.apply(small) if conversion else small, (0, top // factor))
+        return conversion.apply(small) if conversion else small
+
+    rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
+    if image.height <= rows:  # most pictures: a copy less for each step
+        result = converted(image)
+        result.info = {}  # of the file: Pillow would write it, positions too, into thumbnails
+        return result
+    size = (-(-image.width // factor), -(-image.height // factor))
+    result = Pillow.new("RGB", size)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        result.paste(converted(band), (0, top // factor))
     return result
 
 

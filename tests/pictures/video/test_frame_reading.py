@@ -268,7 +268,8 @@ def test_hostile_files_are_refused_with_a_sentence(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ImageUnsupported, match="one of these formats"):
         check_signature(b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\nfile:///etc/passwd\n")
     monkeypatch.setattr(frame_reading, "PROCESS_BYTES", 1_000_000)
-    with pytest.raises(ImageCorrupt, match="too much memory"):
+    # FFmpeg may end by a signal where it gets no memory, before Python can tell why.
+    with pytest.raises(ImageCorrupt, match=r"too much (time or )?memory"):
         read(good)
     DECODING_MEMORY.set_limit(500_000)
     try:

@@ -474,8 +474,11 @@ def test_searches_meanwhile_never_mix(client: TestClient, settings: Settings, na
         while not stop.is_set():
             answers.append(search(client, name))
 
-    with open_services(settings) as again, ThreadPoolExecutor(4) as threads:
-        other = local_client(create_app(settings, again))
+    with (
+        open_services(settings) as again,
+        local_client(create_app(settings, again)) as other,  # one event loop for all its threads
+        ThreadPoolExecutor(4) as threads,
+    ):
         asking = [threads.submit(ask, one) for one in (client, client, other)]
         try:
             for _ in range(6):
