@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from tests.fixtures.tiny_models import tiny_model
 DEMO = f"local-dir:{DEMO_MODEL_DIR}"
 TEXTS = ["a green tree", "", "自行车", "two dogs on a beach " * 30, "a red car on a road"]
 SECONDS = 240  # of a process that converts: far more than it takes
+OVERLAP_SECONDS = 0.3  # for a thread to run into a block that it must not
 
 QUIET = """
 import socket, sys
@@ -159,6 +161,30 @@ def test_a_conversion_that_fails_leaves_logging_as_it_was(
         conversion.conversion(tiny, tmp_path / "kept")
     assert (root.level, root.filters, root.handlers) == before
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_conversions_at_the_same_time_leave_logging_as_it_was() -> None:
+    """The second one found the first one's silence, and restored that at its end."""
+    root = logging.getLogger()
+    before = root.level, root.filters[:], root.handlers[:]
+    silenced, first_ended = threading.Event(), threading.Event()
+
+    def second() -> None:
+        silenced.wait()
+        with conversion._own_logging():
+            root.handlers.clear()
+            first_ended.wait(SECONDS)
+
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(second)
+        with conversion._own_logging():
+            root.handlers.clear()
+            root.setLevel(logging.CRITICAL)
+            silenced.set()
+            wait([other], OVERLAP_SECONDS)
+        first_ended.set()
+        other.result(SECONDS)
+    assert (root.level, root.filters, root.handlers) == before
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A conversion is a folder that appears complete or not at all, and is never writt
 import logging
 import shutil
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ EXAMPLE_TEXTS = ["a green tree", "two dogs"]  # conversion traces one run on the
 EXAMPLE_PICTURES = 2  # not one: some modules special-case a batch of one
 PART = ".part-"
 FOLDER_MODE = 0o755  # lets other users' processes read what this one made
+CONVERTING = threading.Lock()
 
 
 def towers(loaded: "LoadedModel", folder: Path, precision: str) -> OpenVinoTowers:
@@ -87,14 +89,18 @@ def _save(tower: torch.nn.Module, example: Pixels | Tokens, shape: list[int], pa
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """Restore logging: OpenVINO's converter silences the process, for good if it fails."""
-    root = logging.getLogger()
-    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.filters, root.handlers = filters, handlers
+    """Restore logging: OpenVINO's converter silences the process, for good if it fails.
+
+    One at a time: the second would take the silence of the first for the state to restore.
+    """
+    with CONVERTING:
+        root = logging.getLogger()
+        level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+        try:
+            yield
+        finally:
+            root.setLevel(level)
+            root.filters, root.handlers = filters, handlers
 
 
 def whole_folder(target: Path, fill: Callable[[Path], None]) -> None:
