@@ -39,6 +39,20 @@ def test_what_a_feed_calls_its_own_address_works_as_long_as_the_feeds(
     assert client.get(own).status_code == client.get(made["feed_url"]).status_code == 200
 
 
+def test_an_address_lives_no_longer_because_it_was_read(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading signed another for two years, also for whoever has no key any more."""
+    with services.sessions.begin() as session:
+        key = api_keys.create(session, "default", "reading", "admin", None)[1]
+    mine = {"X-API-Key": key}
+    made = client.post(PATH, json={"query": "a mole"}, headers=mine).json()
+    later = time.time() + 300 * DAY
+    monkeypatch.setattr(services.feed_signer, "_clock", lambda: later)
+    assert own_address(client.get(made["feed_url"])) == made["feed_url"]
+    assert own_address(client.get(f"{PATH}/{made['id']}/feed", headers=mine)) != made["feed_url"]
+
+
 @pytest.mark.parametrize("namespace", ["default", "shop"])
 def test_a_feeds_address_opens_it_without_the_key(
     client: TestClient, services: Services, namespace: str

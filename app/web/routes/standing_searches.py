@@ -210,9 +210,12 @@ def read_standing_feed(
     signer = services.address_signer if has_keys else None
     addresses = PictureAddresses(writer.addresses.root_path, signer, caller.home)
     matches = service.matches(found.id, None, MAX_ENTRIES)
-    # Signed for as long as `feed_url`: feed readers may subscribe to what a feed calls its own.
-    feed_signer = services.feed_signer if has_keys else None
+    # Feed readers may subscribe to what a feed calls its own: that lives as long as `feed_url`, but
+    # no longer because it was read.
+    feed_signer = services.feed_signer if has_keys and not is_signed else None
     own = writer.addresses.feed(found.id, feed_signer, found.namespace)
+    if is_signed:
+        own = f"{own}?{request.url.query}"
     body = atom_feed(found, matches, addresses, own)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**FEED_HEADERS, "ETag": etag, "Vary": BY_KEY}
