@@ -162,14 +162,14 @@ def test_the_text_tower_is_called_once_for_a_text(
 ) -> None:
     encoder = services.encoder.load()
     asked_for: list[list[str]] = []
-    encode = encoder.encode_texts
+    tokenise = encoder.tokenise
 
     def counted(texts: list[str]) -> Any:
         if {"a lamp", "a fan", "a clock"} & {*texts}:  # others may be measuring meanwhile
             asked_for.append(texts)
-        return encode(texts)
+        return tokenise(texts)
 
-    monkeypatch.setattr(encoder, "encode_texts", counted)
+    monkeypatch.setattr(encoder, "tokenise", counted)
     twice = [{"text": "a lamp"}, {"text": " a \n lamp", "weight": 0.5}, {"text": "a fan"}]
     first = answer(client, query=twice)
     again = answer(client, query=twice)
