@@ -45,6 +45,7 @@ def check_before_use(engine: Engine) -> None:
 class ClosingPool(QueuePool):
     """A pool that closes what is returned after it was disposed of, or opened meanwhile."""
 
+    _sqla_logger_namespace = "sqlalchemy.pool.ClosingPool"  # else its records were our own
     _is_disposed = False
 
     def dispose(self) -> None:

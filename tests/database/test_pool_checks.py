@@ -1,5 +1,7 @@
 """Connections that died in the pool are replaced, and the others are not asked before each use."""
 
+import logging
+
 import pytest
 from sqlalchemy import Engine, event, text
 
@@ -8,7 +10,7 @@ from app.database.connections import Sessions
 from tests.conftest import administrator
 
 OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 
@@ -72,6 +74,13 @@ def test_what_is_returned_after_the_pool_was_disposed_of_is_closed(engine: Engin
     late.close()
     assert [one.closed for one in left if one] == [True, True]
     assert backend(engine) == backend(engine)  # those of the new pool are kept
+
+
+def test_the_pool_logs_as_sqlalchemys_do(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """Our own records are told from info on, and a start would say that its pool is recreated."""
+    caplog.set_level(logging.INFO)
+    engine.dispose()
+    assert not [record for record in caplog.records if "Pool" in record.getMessage()]
 
 
 def test_what_was_being_opened_while_the_pool_was_disposed_of_is_closed(engine: Engine) -> None:
