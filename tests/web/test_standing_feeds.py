@@ -19,6 +19,12 @@ DAY = 86_400
 YEAR = 365 * DAY
 
 
+def admins(services: Services, namespace: str) -> dict[str, str]:
+    """The header of a new admin key."""
+    with services.sessions.begin() as session:
+        return {"X-API-Key": api_keys.create(session, namespace, "feeds", "admin", None)[1]}
+
+
 def own_address(feed: Answer) -> str:
     (own,) = ElementTree.fromstring(feed.content).findall(f"{ATOM}link")
     return own.attrib["href"]
@@ -28,9 +34,7 @@ def test_what_a_feed_calls_its_own_address_works_as_long_as_the_feeds(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that subscribes to it, or follows it on, still has access days later."""
-    with services.sessions.begin() as session:
-        key = api_keys.create(session, "default", "feeds", "admin", None)[1]
-    mine = {"X-API-Key": key}
+    mine = admins(services, "default")
     made = client.post(PATH, json={"query": "a pier"}, headers=mine).json()
     own = own_address(client.get(made["feed_url"]))
     assert own == own_address(client.get(f"{PATH}/{made['id']}/feed", headers=mine))
@@ -43,9 +47,7 @@ def test_an_address_lives_no_longer_because_it_was_read(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each reading signed another for two years, also for whoever has no key any more."""
-    with services.sessions.begin() as session:
-        key = api_keys.create(session, "default", "reading", "admin", None)[1]
-    mine = {"X-API-Key": key}
+    mine = admins(services, "default")
     made = client.post(PATH, json={"query": "a mole"}, headers=mine).json()
     later = time.time() + 300 * DAY
     monkeypatch.setattr(services.feed_signer, "_clock", lambda: later)
@@ -57,9 +59,7 @@ def test_an_address_lives_no_longer_because_it_was_read(
 def test_a_feeds_address_opens_it_without_the_key(
     client: TestClient, services: Services, namespace: str
 ) -> None:
-    with services.sessions.begin() as session:
-        key = api_keys.create(session, namespace, namespace, "admin", None)[1]
-    mine = {"X-API-Key": key}
+    mine = admins(services, namespace)
     client.post("/api/v1/collections", json={"name": "default"}, headers=mine)
     asked = {"query": "a tree", "min_confidence": 0}
     first, other = (client.post(PATH, json=asked, headers=mine).json() for _ in range(2))

@@ -25,24 +25,38 @@ def connected(respond: Respond) -> Client:
     return Client(http=httpx.Client(transport=transport, base_url="http://service"))
 
 
-def one_after_another(*answers: httpx.Response) -> Respond:
+def one_after_another(
+    *answers: httpx.Response, asked: list[httpx.Request] | None = None
+) -> Respond:
+    """These answers to as many requests, which are noted in `asked`."""
     left = list(answers)
-    return lambda _request: left.pop(0)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if asked is not None:
+            asked.append(request)
+        return left.pop(0)
+
+    return respond
 
 
 def test_a_deletion_whose_answer_was_lost_is_done() -> None:
-    with connected(one_after_another(away(), gone())) as client:
+    asked: list[httpx.Request] = []
+    with connected(one_after_another(away(), gone(), asked=asked)) as client:
         client.delete(7)
+    assert [request.method for request in asked] == ["DELETE", "DELETE"]
 
 
 def test_the_client_with_an_event_loop_takes_it_for_done_too() -> None:
+    asked: list[httpx.Request] = []
+
     async def run() -> None:
-        transport = httpx.MockTransport(one_after_another(away(), gone()))
+        transport = httpx.MockTransport(one_after_another(away(), gone(), asked=asked))
         http = httpx.AsyncClient(transport=transport, base_url="http://service")
         async with AsyncClient(http=http) as client:
             await client.delete(7)
 
     asyncio.run(run())
+    assert [request.method for request in asked] == ["DELETE", "DELETE"]
 
 
 def test_a_deletion_that_finds_nothing_at_once_is_refused() -> None:
